@@ -1,0 +1,1 @@
+"""Scaling operator: how performance depends on size, and which size to train."""

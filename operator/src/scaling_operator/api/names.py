@@ -1,0 +1,119 @@
+"""Constants of the API: group, labels, states, reasons and condition types, each in one place.
+
+The words are Kubernetes' (condition, reason) and Optuna's (trial, pruned). A reason says why
+something is so; what follows from it is decided in `core.transitions` alone.
+"""
+
+from enum import StrEnum
+
+GROUP = "scaling-operator.dev"
+VERSION = "v1alpha1"
+API_VERSION = f"{GROUP}/{VERSION}"
+
+EXPERIMENT_KIND = "ScalingExperiment"
+TRIAL_KIND = "ScalingTrial"
+POLICY_KIND = "ResourcePolicy"
+
+LABEL_EXPERIMENT = f"{GROUP}/experiment"
+LABEL_SCALE = f"{GROUP}/scale"
+LABEL_TRIAL = f"{GROUP}/trial"
+LABEL_ATTEMPT = f"{GROUP}/attempt"
+
+# Derived names must stay within 63 characters: "-" + 2 digits of scale, "-" + 5 of trial, "-"
+# + 2 of attempt.
+EXPERIMENT_NAME_PATTERN = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"
+EXPERIMENT_NAME_LENGTH = 50
+MAX_SCALES = 100
+MAX_TRIALS_PER_SCALE = 100_000
+MAX_ATTEMPTS = 100
+
+PARAMETER_NAME_PATTERN = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$"
+METRIC_NAME_PATTERN = r"^[A-Za-z_]\w*$"
+
+
+class TrialState(StrEnum):
+    """Where a trial stands. The last four are ends: a trial that reached one never leaves it."""
+
+    RUNNING = "Running"
+    QUEUED = "Queued"
+    SUCCEEDED = "Succeeded"
+    PRUNED = "Pruned"
+    FAILED = "Failed"
+    STOPPED = "Stopped"
+
+    @property
+    def ended(self) -> bool:
+        """Whether the trial is over."""
+        return self not in (TrialState.RUNNING, TrialState.QUEUED)
+
+
+class Phase(StrEnum):
+    """An experiment at a glance; derived from its conditions, never remembered."""
+
+    PENDING = "Pending"
+    RUNNING = "Running"
+    SUSPENDED = "Suspended"
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+
+
+class Reason(StrEnum):
+    """Why an attempt ended without a value, or does not run yet."""
+
+    IMAGE_PULL_FAILED = "ImagePullFailed"
+    CONFIG_ERROR = "ConfigError"
+    TRAINER_FAILED = "TrainerFailed"
+    NO_RESULT = "NoResult"
+    INVALID_RESULT = "InvalidResult"
+    TIMED_OUT = "TimedOut"
+    DIVERGED = "Diverged"
+    OOM_KILLED = "OOMKilled"
+    ACCELERATOR_OOM = "AcceleratorOOM"
+    EVICTED = "Evicted"
+    PREEMPTED = "Preempted"
+    NODE_LOST = "NodeLost"
+    POD_DELETED = "PodDeleted"
+    UNSCHEDULABLE = "Unschedulable"
+    QUOTA_EXCEEDED = "QuotaExceeded"
+
+
+class StopReason(StrEnum):
+    """Why a trial was stopped before its end."""
+
+    GOAL_REACHED = "GoalReached"
+    BUDGET_EXHAUSTED = "BudgetExhausted"
+    TOO_MANY_FAILURES = "TooManyFailures"
+    DELETED = "Deleted"
+    PRUNED = "Pruned"
+
+
+class ConditionType(StrEnum):
+    """What an experiment's conditions speak of."""
+
+    ACCEPTED = "Accepted"
+    SUSPENDED = "Suspended"
+    COMPLETE = "Complete"
+    FAILED = "Failed"
+
+
+class ConditionReason(StrEnum):
+    """Reasons of an experiment's conditions."""
+
+    VALID_SPEC = "ValidSpec"
+    INVALID_SPEC = "InvalidSpec"
+    SUSPENDED = "Suspended"
+    RESUMED = "Resumed"
+    ALL_TRIALS_DONE = "AllTrialsDone"
+    GOAL_REACHED = "GoalReached"
+    BUDGET_EXHAUSTED = "BudgetExhausted"
+    TOO_MANY_FAILURES = "TooManyFailures"
+
+
+def trial_name(experiment: str, scale: int, number: int) -> str:
+    """Name of a ScalingTrial; numbers, so that two experiments can never make the same name."""
+    return f"{experiment}-{scale}-{number}"
+
+
+def attempt_name(experiment: str, scale: int, number: int, attempt: int) -> str:
+    """Name of an attempt's workload: at most 62 characters."""
+    return f"{trial_name(experiment, scale, number)}-{attempt}"

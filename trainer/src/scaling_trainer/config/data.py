@@ -1,0 +1,168 @@
+"""Where data come from and how they are split."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from scaling_trainer.config.base import Column, Path, Section
+
+
+class Split(Section):
+    """What every data set shares: how it is split. Classes keep their shares in each part."""
+
+    seed: int = Field(
+        default=0, ge=0, le=2**32 - 1, description="Seed of the split, the same for all trials."
+    )
+    validation: float = Field(
+        default=0.2, gt=0, lt=1, description="Share of the data that tuning looks at."
+    )
+    test: float = Field(
+        default=0.2, gt=0, lt=1, description="Share kept for the one final score of the best trial."
+    )
+
+    @model_validator(mode="after")
+    def _leaves_something_to_train_on(self) -> Split:
+        if self.validation + self.test >= 1:
+            message = "validation and test take everything: their sum must be below 1"
+            raise ValueError(message)
+        return self
+
+
+class SyntheticRegression(Split):
+    """y = (0.1x + 0.3)(1 - x) for x uniform in [0, 1], plus Gaussian noise."""
+
+    name: Literal["synthetic-regression"]
+    samples: int = Field(default=1000, ge=10, le=10_000_000, description="Rows to make.")
+    noise: float = Field(
+        default=0.0, ge=0, le=10, description="Standard deviation of the noise on y."
+    )
+
+
+class SyntheticClassification(Split):
+    """Gaussian clusters at the corners of a hypercube, turned and mixed.
+
+    Scikit-learn's make_classification.
+    """
+
+    name: Literal["synthetic-classification"]
+    samples: int = Field(default=1000, ge=10, le=10_000_000, description="Rows to make.")
+    features: int = Field(
+        default=10, ge=2, le=10_000, description="Columns, of which half carry information."
+    )
+    classes: int = Field(default=2, ge=2, le=100, description="Number of classes.")
+    separation: float = Field(
+        default=1.0, gt=0, le=100, description="Distance between the clusters."
+    )
+    label_noise: float = Field(
+        default=0.0, ge=0, le=0.5, description="Share of labels that are drawn anew."
+    )
+
+
+class SyntheticText(Split):
+    """Text from a random grammar of words, made from a seed.
+
+    Enough structure for a small language model.
+    """
+
+    name: Literal["synthetic-text"]
+    characters: int = Field(
+        default=200_000, ge=1000, le=100_000_000, description="Length of the text."
+    )
+
+
+class SyntheticRatings(Split):
+    """Ratings 1 to 5 from hidden factors of users and items, plus noise."""
+
+    name: Literal["synthetic-ratings"]
+    users: int = Field(default=200, ge=2, le=1_000_000, description="Number of users.")
+    items: int = Field(default=100, ge=2, le=1_000_000, description="Number of items.")
+    ratings: int = Field(
+        default=10_000, ge=10, le=10_000_000, description="Number of ratings, no pair twice."
+    )
+    factors: int = Field(default=3, ge=1, le=100, description="Number of hidden factors.")
+    noise: float = Field(
+        default=0.3, ge=0, le=10, description="Standard deviation of the noise on a rating."
+    )
+
+    @model_validator(mode="after")
+    def _pairs_suffice(self) -> SyntheticRatings:
+        if self.ratings > self.users * self.items:
+            message = f"{self.ratings} ratings do not fit {self.users} users x {self.items} items"
+            raise ValueError(message)
+        return self
+
+
+class Bundled(Split):
+    """A real data set that scikit-learn ships; `digits` as images of 8x8 pixels."""
+
+    name: Literal["digits", "breast-cancer", "wine", "iris", "diabetes"]
+
+
+class Table(Split):
+    """A table with a target column; the other columns are features unless `features` names them."""
+
+    name: Literal["csv", "parquet"]
+    path: Path = Field(description="File, relative to the experiment file or to the claim's root.")
+    target: Column = Field(description="Column to predict.")
+    features: tuple[Column, ...] = Field(
+        default=(), max_length=1000, description="Columns to learn from; empty: all but the target."
+    )
+
+
+class Arrays(Split):
+    """A NumPy .npz file with one array of inputs and one of targets. Pickled arrays are refused."""
+
+    name: Literal["npz"]
+    path: Path = Field(description="File, relative to the experiment file or to the claim's root.")
+    inputs: Column = Field(
+        default="x",
+        description="Array of inputs: rows x features, or rows x channels x height x width.",
+    )
+    target: Column = Field(default="y", description="Array of targets, one per row.")
+
+
+class ImageFolder(Split):
+    """A folder with one folder of images per class."""
+
+    name: Literal["image-folder"]
+    path: Path = Field(
+        description="Folder, relative to the experiment file or to the claim's root."
+    )
+    pixels: int = Field(
+        default=32, ge=4, le=1024, description="Images are resized to this height and width."
+    )
+    channels: Literal[1, 3] = Field(default=3, description="1 for grey, 3 for colour.")
+
+
+class Text(Split):
+    """A UTF-8 text file; the tokens are its bytes. Split in order: the end is for the test."""
+
+    name: Literal["text"]
+    path: Path = Field(description="File, relative to the experiment file or to the claim's root.")
+
+
+class Ratings(Split):
+    """A CSV table of ratings: one row per user, item and rating."""
+
+    name: Literal["ratings"]
+    path: Path = Field(description="File, relative to the experiment file or to the claim's root.")
+    user: Column = Field(default="user", description="Column of the user.")
+    item: Column = Field(default="item", description="Column of the item.")
+    rating: Column = Field(default="rating", description="Column of the rating.")
+
+
+Dataset = Annotated[
+    SyntheticRegression
+    | SyntheticClassification
+    | SyntheticText
+    | SyntheticRatings
+    | Bundled
+    | Table
+    | Arrays
+    | ImageFolder
+    | Text
+    | Ratings,
+    Field(discriminator="name"),
+]

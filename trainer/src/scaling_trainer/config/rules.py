@@ -1,0 +1,75 @@
+"""What goes together: data sets, models, losses and metrics by task."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from scaling_trainer.config.base import Task
+
+if TYPE_CHECKING:
+    from scaling_trainer.config.builtin import BuiltIn
+
+_CLASS_SETS = (
+    "synthetic-classification",
+    "digits",
+    "breast-cancer",
+    "wine",
+    "iris",
+    "image-folder",
+)
+_FILES = ("csv", "parquet", "npz")
+DATASETS_BY_TASK: Mapping[Task, tuple[str, ...]] = {
+    "classification": (*_CLASS_SETS, *_FILES),
+    "regression": ("synthetic-regression", "diabetes", *_FILES),
+    "language-modelling": ("synthetic-text", "text"),
+    "recommendation": ("synthetic-ratings", "ratings"),
+}
+MODELS_BY_TASK: Mapping[Task, tuple[str, ...]] = {
+    "classification": ("linear", "mlp", "cnn"),
+    "regression": ("linear", "mlp", "cnn"),
+    "language-modelling": ("transformer",),
+    "recommendation": ("matrix-factorisation",),
+}
+IMAGE_DATASETS = ("digits", "image-folder", "npz")
+METRICS_BY_TASK: Mapping[Task, tuple[str, ...]] = {
+    "classification": ("loss", "accuracy", "precision", "recall", "f1"),
+    "regression": ("loss", "mse", "mae", "r2"),
+    "language-modelling": ("loss", "perplexity", "accuracy"),
+    "recommendation": ("loss", "mse", "mae", "r2"),
+}
+PER_CLASS_METRICS = ("precision", "recall", "f1")
+CLASS_NAMES: Mapping[str, tuple[str, ...]] = {
+    "digits": tuple(str(digit) for digit in range(10)),
+    "breast-cancer": ("malignant", "benign"),
+    "wine": ("class_0", "class_1", "class_2"),
+    "iris": ("setosa", "versicolor", "virginica"),
+}
+
+
+def misfits(config: BuiltIn) -> list[str]:
+    """Say what does not go together, one sentence each."""
+    problems: list[str] = []
+    datasets = DATASETS_BY_TASK[config.task]
+    if config.dataset.name not in datasets:
+        problems.append(
+            f"dataset {config.dataset.name} does not suit {config.task}: "
+            f"use one of {', '.join(datasets)}"
+        )
+    models = MODELS_BY_TASK[config.task]
+    if config.model.name not in models:
+        problems.append(
+            f"model {config.model.name} does not suit {config.task}: use one of {', '.join(models)}"
+        )
+    images = config.dataset.name in IMAGE_DATASETS
+    if config.model.name == "cnn" and not images:
+        problems.append(
+            f"model cnn needs images: use one of the datasets {', '.join(IMAGE_DATASETS)}"
+        )
+    if config.preprocessing.augmentation is not None and not images:
+        problems.append("preprocessing.augmentation needs images")
+    if config.loss == "cross-entropy" and config.task in ("regression", "recommendation"):
+        problems.append(f"loss cross-entropy does not suit {config.task}: use mse")
+    if config.loss == "mse" and config.task == "language-modelling":
+        problems.append("loss mse does not suit language-modelling: use cross-entropy")
+    return problems

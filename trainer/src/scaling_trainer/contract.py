@@ -1,0 +1,306 @@
+"""The contract between an operator and any trainer.
+
+Variables in, one small JSON result and an exit code out.
+
+Both sides import this module, locally and in a pod, so that they cannot drift apart. It needs the
+standard library alone: any image can install it. `docs/own-trainer.md` tells the same in prose.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+Scalar = str | int | float | bool
+
+EXIT_ACCELERATOR_OOM = 86
+EXIT_DIVERGED = 87
+
+# Kubernetes keeps 4,096 bytes of a termination message; ours stays far below, for pods of
+# several containers.
+MAX_RESULT_BYTES = 4096
+RESULT_VERSION = 1
+
+_REFERENCE = re.compile(r"\$\$|\$\(([A-Za-z_][A-Za-z0-9_.-]*)\)")
+
+
+class ContractError(ValueError):
+    """A variable of the contract is missing or unreadable."""
+
+
+class ResultError(ValueError):
+    """A result is not what the contract asks for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """How a trial runs on its machine. Nothing here may change what is measured.
+
+    The global batch stays the same.
+    """
+
+    micro_batch: int | None = None
+    accumulation: int = 1
+    recompute: str = "none"
+    devices: int = 1
+    sharding: str = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """What one attempt is told.
+
+    Who it is, what to train, where its files lie and where reports go.
+    """
+
+    experiment: str
+    scale: int
+    trial: int
+    attempt: int
+    seed: int
+    parameters: Mapping[str, Scalar]
+    result_file: Path
+    checkpoint_dir: Path
+    data_dir: Path
+    config: Mapping[str, Any] | None = None
+    samples: float | None = None
+    execution: Execution = field(default_factory=Execution)
+    report_url: str | None = None
+    report_token_file: Path | None = None
+    report_ca: str | None = None
+
+
+def parameter_variable(name: str) -> str:
+    """Name of the variable that carries a parameter.
+
+    `optimizer.learning_rate` → SCALING_PARAM_OPTIMIZER_LEARNING_RATE.
+    """
+    return "SCALING_PARAM_" + name.upper().replace(".", "_")
+
+
+def parameter_text(value: Scalar) -> str:
+    """Write a value as JSON does, text without quotes."""
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def environment_of(assignment: Assignment) -> dict[str, str]:
+    """Render the variables of an attempt; `read_assignment` reads them back."""
+    variables = {
+        "SCALING_EXPERIMENT": assignment.experiment,
+        "SCALING_SCALE": str(assignment.scale),
+        "SCALING_TRIAL": str(assignment.trial),
+        "SCALING_ATTEMPT": str(assignment.attempt),
+        "SCALING_SEED": str(assignment.seed),
+        "SCALING_PARAMETERS": json.dumps(dict(assignment.parameters)),
+        "SCALING_EXECUTION": json.dumps(asdict(assignment.execution)),
+        "SCALING_RESULT_FILE": str(assignment.result_file),
+        "SCALING_CHECKPOINT_DIR": str(assignment.checkpoint_dir),
+        "SCALING_DATA_DIR": str(assignment.data_dir),
+    }
+    for name, value in assignment.parameters.items():
+        variables[parameter_variable(name)] = parameter_text(value)
+    optional = {
+        "SCALING_CONFIG": None if assignment.config is None else json.dumps(assignment.config),
+        "SCALING_SAMPLES": None if assignment.samples is None else f"{assignment.samples:.17g}",
+        "SCALING_REPORT_URL": assignment.report_url,
+        "SCALING_REPORT_TOKEN_FILE": None
+        if assignment.report_token_file is None
+        else str(assignment.report_token_file),
+        "SCALING_REPORT_CA": assignment.report_ca,
+    }
+    return variables | {name: value for name, value in optional.items() if value is not None}
+
+
+def read_assignment(environment: Mapping[str, str]) -> Assignment:
+    """Read the variables of an attempt. Raises ContractError that names the variable."""
+    config = (
+        _json_object(environment, "SCALING_CONFIG") if "SCALING_CONFIG" in environment else None
+    )
+    execution = (
+        _json_object(environment, "SCALING_EXECUTION") if "SCALING_EXECUTION" in environment else {}
+    )
+    samples = environment.get("SCALING_SAMPLES")
+    token_file = environment.get("SCALING_REPORT_TOKEN_FILE")
+    try:
+        return Assignment(
+            experiment=_required(environment, "SCALING_EXPERIMENT"),
+            scale=int(_required(environment, "SCALING_SCALE")),
+            trial=int(_required(environment, "SCALING_TRIAL")),
+            attempt=int(_required(environment, "SCALING_ATTEMPT")),
+            seed=int(_required(environment, "SCALING_SEED")),
+            parameters=cast(
+                "Mapping[str, Scalar]", _json_object(environment, "SCALING_PARAMETERS")
+            ),
+            result_file=Path(_required(environment, "SCALING_RESULT_FILE")),
+            checkpoint_dir=Path(_required(environment, "SCALING_CHECKPOINT_DIR")),
+            data_dir=Path(_required(environment, "SCALING_DATA_DIR")),
+            config=config,
+            samples=None if samples is None else float(samples),
+            execution=Execution(**execution),
+            report_url=environment.get("SCALING_REPORT_URL"),
+            report_token_file=None if token_file is None else Path(token_file),
+            report_ca=environment.get("SCALING_REPORT_CA"),
+        )
+    except (TypeError, ValueError) as error:
+        if isinstance(error, ContractError):
+            raise
+        message = f"SCALING_* variables are unreadable: {error}"
+        raise ContractError(message) from error
+
+
+def expand(text: str, environment: Mapping[str, str]) -> str:
+    """Expand `$(NAME)` as Kubernetes does in command and args.
+
+    `$$` escapes, unknown names stay as they are.
+    """
+
+    def replace(match: re.Match[str]) -> str:
+        if match.group(1) is None:
+            return "$"
+        return environment.get(match.group(1), match.group(0))
+
+    return _REFERENCE.sub(replace, text)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a trial found.
+
+    Either `metrics` by name or `values` in the objectives' order is given, or both.
+    """
+
+    metrics: Mapping[str, float] = field(default_factory=dict[str, float])
+    values: tuple[float, ...] | None = None
+    model_parameters: float | None = None
+    samples: float | None = None
+    flops: float | None = None
+    steps: int | None = None
+    seconds: float | None = None
+    step_seconds: float | None = None
+    peak_host_bytes: float | None = None
+    peak_device_bytes: float | None = None
+    reason: str | None = None
+
+
+# JSON key → attribute, in the order they are written. The same keys stand in a trial's status.
+_NUMBERS = {
+    "modelParameters": "model_parameters",
+    "samples": "samples",
+    "flops": "flops",
+    "steps": "steps",
+    "seconds": "seconds",
+    "stepSeconds": "step_seconds",
+    "peakHostBytes": "peak_host_bytes",
+    "peakDeviceBytes": "peak_device_bytes",
+}
+
+
+def encode_result(result: Result) -> bytes:
+    """Render a result as one line of JSON.
+
+    Raises ResultError where it is too large or not finite.
+    """
+    document: dict[str, Any] = {"v": RESULT_VERSION}
+    if result.values is not None:
+        document["values"] = list(result.values)
+    if result.metrics:
+        document["metrics"] = {
+            name: _finite(value, f"metrics.{name}") for name, value in result.metrics.items()
+        }
+    for key, attribute in _NUMBERS.items():
+        value = getattr(result, attribute)
+        if value is not None:
+            document[key] = _finite(value, key)
+    if result.reason is not None:
+        document["reason"] = result.reason
+    text = json.dumps(document, separators=(",", ":")).encode()
+    if len(text) > MAX_RESULT_BYTES:
+        message = f"the result has {len(text)} bytes; at most {MAX_RESULT_BYTES} are kept: "
+        "report fewer metrics"
+        raise ResultError(message)
+    return text
+
+
+def parse_result(text: str | bytes) -> Result:
+    """Read a result. Raises ResultError that says what is wrong.
+
+    Size, JSON, version, a value that is not finite.
+    """
+    raw = text.encode() if isinstance(text, str) else text
+    if len(raw) > MAX_RESULT_BYTES:
+        message = f"the result has {len(raw)} bytes; at most {MAX_RESULT_BYTES} are allowed"
+        raise ResultError(message)
+    try:
+        document = json.loads(raw)
+    except (ValueError, RecursionError) as error:
+        message = f"the result is not JSON: {error}"
+        raise ResultError(message) from error
+    if not isinstance(document, dict):
+        message = "the result is not a JSON object"
+        raise ResultError(message)
+    return _result_of(cast("dict[str, Any]", document))
+
+
+def _result_of(document: dict[str, Any]) -> Result:
+    if document.get("v", RESULT_VERSION) != RESULT_VERSION:
+        message = f"the result has version v={document['v']!r}; {RESULT_VERSION} is understood"
+        raise ResultError(message)
+    values: Any = document.get("values", [document["value"]] if "value" in document else None)
+    if values is not None and not isinstance(values, list):
+        message = "values is not a list"
+        raise ResultError(message)
+    metrics: Any = document.get("metrics", {})
+    if not isinstance(metrics, dict):
+        message = "metrics is not an object"
+        raise ResultError(message)
+    reason = document.get("reason")
+    numbers = {
+        attribute: _finite(document[key], key)
+        for key, attribute in _NUMBERS.items()
+        if document.get(key) is not None
+    }
+    steps = numbers.pop("steps", None)
+    return Result(
+        metrics={
+            str(name): _finite(value, f"metrics.{name}")
+            for name, value in cast("dict[Any, Any]", metrics).items()
+        },
+        values=None
+        if values is None
+        else tuple(_finite(value, "value") for value in cast("list[Any]", values)),
+        steps=None if steps is None else int(steps),
+        reason=reason if isinstance(reason, str) else None,
+        **numbers,
+    )
+
+
+def _finite(value: Any, name: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        message = f"{name} is {value!r}, not a finite number"
+        raise ResultError(message)
+    return value
+
+
+def _required(environment: Mapping[str, str], name: str) -> str:
+    try:
+        return environment[name]
+    except KeyError:
+        message = f"{name} is not set"
+        raise ContractError(message) from None
+
+
+def _json_object(environment: Mapping[str, str], name: str) -> dict[str, Any]:
+    try:
+        document = json.loads(_required(environment, name))
+    except ValueError as error:
+        message = f"{name} is not JSON: {error}"
+        raise ContractError(message) from error
+    if not isinstance(document, dict):
+        message = f"{name} is not a JSON object"
+        raise ContractError(message)
+    return cast("dict[str, Any]", document)
