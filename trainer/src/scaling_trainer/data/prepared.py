@@ -1,0 +1,61 @@
+"""What training gets: three parts of tensors, and how rows become tensors.
+
+A `Prepared` may be shared by many trials of one process: nobody changes its tensors in place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+import torch
+
+from scaling_trainer.preprocess import Preprocessor
+
+Augment = Callable[[torch.Tensor, torch.Generator], torch.Tensor]
+
+
+class Kind(StrEnum):
+    """The shape of the inputs, by which a model is chosen and fed."""
+
+    TABLE = "table"
+    """Rows of numbers: float32 (rows, features)."""
+    IMAGES = "images"
+    """Images: float32 (rows, channels, height, width)."""
+    TOKENS = "tokens"
+    """One contiguous text: int64 (tokens,), each a byte."""
+    RATINGS = "ratings"
+    """Pairs of a user's and an item's index: int64 (rows, 2)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One part of a split data set.
+
+    `targets` holds class indices, int64 (rows,), or numbers as the model sees them (scaled),
+    float32 (rows, 1). For tokens it is empty: the trainer shifts the inputs by one.
+    """
+
+    inputs: torch.Tensor
+    targets: torch.Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A data set, cleaned, split and scaled.
+
+    `classes` are names fit for a metric's name (`val_recall_<class>`). `cardinalities` are (users,
+    items) for ratings and (256,) for tokens. `removed` counts training rows by cause. `augment`
+    changes a batch of training images, as the generator draws.
+    """
+
+    kind: Kind
+    train: Part
+    validation: Part
+    test: Part
+    classes: tuple[str, ...]
+    cardinalities: tuple[int, ...]
+    removed: Mapping[str, int]
+    preprocessor: Preprocessor
+    augment: Augment | None

@@ -1,0 +1,63 @@
+"""A fitted preprocessor: everything a prediction needs beside the weights, as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import pandas as pd
+import torch
+from pydantic import Field, TypeAdapter, ValidationError
+
+from scaling_trainer.data.errors import DataError
+from scaling_trainer.preprocess.inputs import ClassTarget, Inputs, NumberTarget, Target
+from scaling_trainer.preprocess.transform import transform
+
+
+@dataclass(frozen=True, slots=True)
+class Preprocessor:
+    """How raw rows become a model's inputs, and its outputs become what a person reads."""
+
+    inputs: Annotated[Inputs, Field(discriminator="kind")]
+    target: Annotated[Target, Field(discriminator="kind")]
+
+    def transform(self, frame: pd.DataFrame, *, folder: Path = Path()) -> torch.Tensor:
+        """Turn raw rows, read by column name, into inputs as a `Part` holds them.
+
+        `folder` is where a relative `path` of an image begins. Raises DataError that names a column
+        which is missing or holds what cannot be used.
+        """
+        return transform(self.inputs, frame, folder)
+
+    def restore_target(self, predictions: torch.Tensor) -> torch.Tensor:
+        """Turn predicted numbers back into the unit of the data; others stay as they are."""
+        match self.target:
+            case NumberTarget(offset=offset, factor=factor):
+                return predictions * factor + offset
+            case _:
+                return predictions
+
+    def labels(self, indices: Iterable[int] | torch.Tensor) -> list[str]:
+        """Name classes by index, as they are called in the data."""
+        if not isinstance(self.target, ClassTarget):
+            raise DataError("target", "is not a class: there are no labels")  # noqa: EM101
+        places = indices.tolist() if isinstance(indices, torch.Tensor) else indices
+        return [self.target.labels[int(place)] for place in places]
+
+    def to_json(self) -> dict[str, Any]:
+        """Write everything as a JSON object; `from_json` reads it back equal."""
+        return _ADAPTER.dump_python(self, mode="json")
+
+    @staticmethod
+    def from_json(document: Mapping[str, Any]) -> Preprocessor:
+        """Read what `to_json` wrote. Raises DataError where it is something else."""
+        try:
+            return _ADAPTER.validate_python(document)
+        except ValidationError as error:
+            message = f"cannot be read: {error}"
+            raise DataError("preprocessor", message) from error
+
+
+_ADAPTER = TypeAdapter(Preprocessor)
