@@ -42,9 +42,8 @@ class Preprocessor:
     def labels(self, indices: Iterable[int] | torch.Tensor) -> list[str]:
         """Name classes by index, as they are called in the data."""
         if not isinstance(self.target, ClassTarget):
-            raise DataError("target", "is not a class: there are no labels")  # noqa: EM101
-        places = indices.tolist() if isinstance(indices, torch.Tensor) else indices
-        return [self.target.labels[int(place)] for place in places]
+            raise DataError(path="target", message="is not a class: there are no labels")
+        return [self.target.labels[int(place)] for place in indices]
 
     def to_json(self) -> dict[str, Any]:
         """Write everything as a JSON object; `from_json` reads it back equal."""
@@ -57,7 +56,7 @@ class Preprocessor:
             return _ADAPTER.validate_python(document)
         except ValidationError as error:
             message = f"cannot be read: {error}"
-            raise DataError("preprocessor", message) from error
+            raise DataError(path="preprocessor", message=message) from error
 
 
 _ADAPTER = TypeAdapter(Preprocessor)

@@ -1,0 +1,86 @@
+"""Columns of a frame as numbers or as text, whatever type a file gave them."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from pandas.api.types import infer_dtype
+
+from scaling_trainer.data.errors import DataError
+
+Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+
+# Beyond it a square no longer fits, and the sums of scaling end in NaN.
+LARGEST = 1e30
+_SHOWN = 10
+
+_NUMERIC = ("integer", "floating", "mixed-integer-float", "decimal", "boolean")
+_TEXT = ("string", "mixed-integer", "mixed", "categorical")
+
+
+def column(frame: pd.DataFrame, name: str) -> pd.Series:
+    """Give one column. Raises DataError that names it where it is missing or stands twice."""
+    if name not in frame.columns:
+        there = ", ".join(str(other) for other in frame.columns[:_SHOWN])
+        more = ", ..." if len(frame.columns) > _SHOWN else ""
+        message = f"the column is missing; there are: {there}{more}"
+        raise DataError(name, message)
+    if list(frame.columns).count(name) > 1:
+        raise DataError(name, "the column stands there more than once")
+    return frame[name]
+
+
+def missing(series: pd.Series) -> Flags:
+    """Which rows have no value."""
+    return cast("Flags", series.isna().to_numpy(dtype=np.bool_))
+
+
+def is_text(series: pd.Series, name: str) -> bool:
+    """Tell text from numbers (and truth values). Raises DataError for anything else, as dates."""
+    held = infer_dtype(series, skipna=True)
+    if held in _TEXT:
+        return True
+    if held in _NUMERIC or held == "empty":
+        return False
+    message = f"the column holds {held}: numbers, truth values and text are allowed"
+    raise DataError(name, message)
+
+
+def as_numbers(series: pd.Series, name: str) -> Floats:
+    """Give a column as numbers, NaN where there is none.
+
+    Raises DataError that quotes the first value which is no number, or none of a usable size.
+    """
+    # A mixed column's own truth values count as 0 and 1; text that spells a number is one.
+    numbers: pd.Series = pd.to_numeric(series, errors="coerce")
+    values = numbers.to_numpy(dtype=np.float64, na_value=np.nan)
+    _refuse(series, name, np.isnan(values) & ~missing(series), "is not a number")
+    _refuse(series, name, np.abs(np.nan_to_num(values)) > LARGEST, f"is beyond {LARGEST:g}")
+    return values
+
+
+def _refuse(series: pd.Series, name: str, bad: Flags, reason: str) -> None:
+    if bad.any():
+        row = int(np.argmax(bad))
+        message = f"{series.iloc[row]!r} in row {row + 1} {reason}"
+        raise DataError(name, message)
+
+
+def as_text(series: pd.Series, name: str) -> pd.Series:
+    """Give a column as text, None where there is no value; whole numbers lose their `.0`.
+
+    So that a label is the same text whether a missing value made its column one of floats or not.
+    """
+    if is_text(series, name):
+        text = series.astype(object).map(str, na_action="ignore")
+    else:
+        text = pd.Series(as_numbers(series, name)).map(_spelled, na_action="ignore")
+    return text.astype(object).where(series.notna().to_numpy(), None).reset_index(drop=True)
+
+
+def _spelled(number: float) -> str:
+    return str(int(number)) if number.is_integer() else repr(number)

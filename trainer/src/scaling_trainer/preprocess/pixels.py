@@ -1,0 +1,43 @@
+"""Image files → arrays of pixels."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from scaling_trainer.data.errors import DataError
+
+Pixels = NDArray[np.uint8]
+
+_BOMBS = (Image.DecompressionBombWarning, Image.DecompressionBombError)
+
+
+def read_images(paths: Sequence[Path], shape: tuple[int, int, int]) -> Pixels:
+    """Read files and resize them to `shape` (channels, height, width): (rows, *shape), 0 to 255.
+
+    Raises DataError that names a file which is no image.
+    """
+    images = np.zeros((len(paths), *shape), dtype=np.uint8)
+    for row, path in enumerate(paths):
+        images[row] = _read(path, shape)
+    return images
+
+
+def _read(path: Path, shape: tuple[int, int, int]) -> Pixels:
+    channels, height, width = shape
+    try:
+        with warnings.catch_warnings():
+            # A picture of absurd size, made to exhaust the memory, is an error here, not a hint.
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path) as image:
+                upright = ImageOps.exif_transpose(image).convert("L" if channels == 1 else "RGB")
+    except (OSError, SyntaxError, ValueError, *_BOMBS) as error:
+        message = f"{path.name} cannot be read as an image: {error}"
+        raise DataError(path="path", message=message) from error
+    resized = upright.resize((width, height), Image.Resampling.BILINEAR)
+    return np.asarray(resized, dtype=np.uint8).reshape(height, width, channels).transpose(2, 0, 1)

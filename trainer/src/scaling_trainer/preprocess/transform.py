@@ -1,0 +1,130 @@
+"""Raw rows → what a model sees, for each kind of input."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import assert_never
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+
+from scaling_trainer.data.errors import DataError
+from scaling_trainer.preprocess.columns import Floats, as_numbers, as_text, column, missing
+from scaling_trainer.preprocess.inputs import (
+    CategoryColumn,
+    ImageInputs,
+    Inputs,
+    NumberColumn,
+    RatingInputs,
+    TableInputs,
+    TokenInputs,
+)
+from scaling_trainer.preprocess.pixels import read_images
+
+# float32 ends here; a scaled value beyond it would reach the model as infinity.
+_LARGEST = float(np.finfo(np.float32).max)
+
+
+def transform(inputs: Inputs, frame: pd.DataFrame, folder: Path) -> torch.Tensor:
+    """Turn raw rows into a model's inputs. Raises DataError that names the column."""
+    match inputs:
+        case TableInputs():
+            return torch.from_numpy(_table(inputs, frame))  # pyright: ignore[reportUnknownMemberType] # torch leaves it untyped
+        case ImageInputs():
+            return scale_images(inputs, _raw_images(inputs, frame, folder))
+        case RatingInputs():
+            return _pairs(inputs, frame)
+        case TokenInputs():
+            raise DataError(
+                path="text", message="tokens are bytes: there are no columns to transform"
+            )
+        case _:
+            assert_never(inputs)
+
+
+def _table(inputs: TableInputs, frame: pd.DataFrame) -> NDArray[np.float32]:
+    blocks: list[Floats] = []
+    for known in inputs.columns:
+        match known:
+            case NumberColumn():
+                blocks.append(_scaled(known, column(frame, known.name))[:, None])
+            case CategoryColumn():
+                blocks.append(_one_hot(known, column(frame, known.name)))
+            case _:
+                assert_never(known)
+    return np.concatenate(blocks, axis=1).astype(np.float32)
+
+
+def _scaled(known: NumberColumn, series: pd.Series) -> Floats:
+    values = as_numbers(series, known.name)
+    if known.fill is not None:
+        values = np.where(np.isnan(values), known.fill, values)
+    elif np.isnan(values).any():
+        _refuse_missing(known.name, missing(series))
+    scaled = (values - known.offset) / known.factor
+    if (np.abs(scaled) > _LARGEST).any():
+        raise DataError(known.name, "a value is too far from those of the training part")
+    return scaled
+
+
+def _one_hot(known: CategoryColumn, series: pd.Series) -> Floats:
+    text = as_text(series, known.name)
+    if known.fill is not None:
+        text = text.where(text.notna(), known.fill)
+    elif text.isna().any():
+        _refuse_missing(known.name, missing(series))
+    places = pd.Index(known.categories, dtype=object).get_indexer(pd.Index(text, dtype=object))
+    # An unknown category has place -1, which equals none: a row of zeros.
+    return (places[:, None] == np.arange(len(known.categories))).astype(np.float64)
+
+
+def _refuse_missing(name: str, empty: NDArray[np.bool_]) -> None:
+    message = f"row {int(np.argmax(empty)) + 1} has no value, and none was learned to fill it with"
+    raise DataError(name, message)
+
+
+def pixel_names(inputs: ImageInputs) -> list[str]:
+    """Names of the columns of one image: channel by channel, row by row."""
+    return [f"pixel_{place}" for place in range(inputs.channels * inputs.height * inputs.width)]
+
+
+def _raw_images(inputs: ImageInputs, frame: pd.DataFrame, folder: Path) -> NDArray[np.generic]:
+    shape = (inputs.channels, inputs.height, inputs.width)
+    if "path" in frame.columns:
+        names = as_text(column(frame, "path"), "path")
+        if names.isna().any():
+            _refuse_missing("path", names.isna().to_numpy(dtype=np.bool_))
+        return read_images([folder / str(name) for name in names], shape)
+    pixels = [as_numbers(column(frame, name), name) for name in pixel_names(inputs)]
+    return np.stack(pixels, axis=1).reshape(len(frame), *shape)
+
+
+def scale_images(inputs: ImageInputs, raw: NDArray[np.generic]) -> torch.Tensor:
+    """Turn raw pixels (rows, channels, height, width) into what the model sees."""
+    pixels = raw.astype(np.float32) / np.float32(inputs.maximum)
+    offset = np.asarray(inputs.offset, dtype=np.float32)[:, None, None]
+    factor = np.asarray(inputs.factor, dtype=np.float32)[:, None, None]
+    scaled = (pixels - offset) / factor
+    if not np.isfinite(scaled).all():
+        raise DataError(path="pixels", message="a value is missing, infinite or too large")
+    return torch.from_numpy(scaled)  # pyright: ignore[reportUnknownMemberType] # torch leaves it untyped
+
+
+def _pairs(inputs: RatingInputs, frame: pd.DataFrame) -> torch.Tensor:
+    places = [
+        _places(column(frame, name), name, known)
+        for name, known in ((inputs.user, inputs.users), (inputs.item, inputs.items))
+    ]
+    return torch.from_numpy(np.stack(places, axis=1))  # pyright: ignore[reportUnknownMemberType] # torch leaves it untyped
+
+
+def _places(series: pd.Series, name: str, known: tuple[str, ...]) -> NDArray[np.int64]:
+    text = as_text(series, name)
+    places = pd.Index(known, dtype=object).get_indexer(pd.Index(text, dtype=object))
+    if (places < 0).any():
+        row = int(np.argmax(places < 0))
+        message = f"{text.iloc[row]!r} in row {row + 1} is not among the {len(known)} of training"
+        raise DataError(name, message)
+    return places.astype(np.int64)
