@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 from pydantic import Field
 
-from scaling_trainer.config.base import Section
+from scaling_trainer.config.base import Section, Task
 
 
 class Outliers(Section):
@@ -43,7 +44,8 @@ class Preprocessing(Section):
 
     missing: Literal["error", "drop", "mean", "median"] = Field(
         default="error",
-        description="Rows with missing values: refuse, leave out, or fill from the training part.",
+        description="Rows with missing values: refuse, leave out, or fill from the training part "
+        "(text with its most frequent value).",
     )
     duplicates: Literal["keep", "drop"] = Field(
         default="keep", description="Equal rows of the training part."
@@ -59,3 +61,39 @@ class Preprocessing(Section):
         default="none", description="Of features, and of a regression's target except with none."
     )
     augmentation: Augmentation | None = Field(default=None, description="Of images.")
+
+
+Shape = Literal["table", "images", "ratings", "text"]
+
+_SHAPES_OF: Mapping[str, tuple[Shape, ...]] = {
+    "missing": ("table", "images", "ratings"),
+    "duplicates": ("table", "images", "ratings"),
+    "outliers": ("table",),
+    "label_noise_report": ("table", "images"),
+    "scaling": ("table", "images", "ratings"),
+    "augmentation": ("images",),
+}
+
+
+def unsuitable(preprocessing: Preprocessing, shape: Shape, task: Task) -> list[tuple[str, str]]:
+    """Say what has no meaning for such data: the field below `preprocessing`, and a sentence."""
+    found = [
+        (field, f"{field} does not suit {shape}: it is for {' and '.join(shapes)}")
+        for field, shapes in _SHAPES_OF.items()
+        if shape not in shapes and getattr(preprocessing, field) != getattr(_NOTHING, field)
+    ]
+    if (
+        preprocessing.label_noise_report
+        and task != "classification"
+        and shape not in ("ratings", "text")
+    ):
+        found.append(("label_noise_report", f"{task} has no labels: it is for classification"))
+    if preprocessing.missing in ("mean", "median") and shape in ("images", "ratings"):
+        sentence = (
+            f"{preprocessing.missing} fills columns of a table, not {shape}: use error or drop"
+        )
+        found.append(("missing", sentence))
+    return found
+
+
+_NOTHING = Preprocessing()

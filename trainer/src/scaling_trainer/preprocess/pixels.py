@@ -14,6 +14,9 @@ from scaling_trainer.data.errors import DataError
 
 Pixels = NDArray[np.uint8]
 
+IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+PIXEL_MAXIMUM = 255.0
+
 _BOMBS = (Image.DecompressionBombWarning, Image.DecompressionBombError)
 
 

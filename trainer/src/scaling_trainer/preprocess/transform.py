@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import assert_never
+from typing import Any, assert_never
 
 import numpy as np
 import pandas as pd
@@ -14,11 +14,15 @@ from scaling_trainer.data.errors import DataError
 from scaling_trainer.preprocess.columns import Floats, as_numbers, as_text, column, missing
 from scaling_trainer.preprocess.inputs import (
     CategoryColumn,
+    ClassTarget,
     ImageInputs,
     Inputs,
+    NextToken,
     NumberColumn,
+    NumberTarget,
     RatingInputs,
     TableInputs,
+    Target,
     TokenInputs,
 )
 from scaling_trainer.preprocess.pixels import read_images
@@ -27,11 +31,16 @@ from scaling_trainer.preprocess.pixels import read_images
 _LARGEST = float(np.finfo(np.float32).max)
 
 
+def as_tensor(array: NDArray[Any]) -> torch.Tensor:
+    """Give an array to torch, which shares its memory."""
+    return torch.from_numpy(array)  # pyright: ignore[reportUnknownMemberType] # torch leaves it untyped
+
+
 def transform(inputs: Inputs, frame: pd.DataFrame, folder: Path) -> torch.Tensor:
     """Turn raw rows into a model's inputs. Raises DataError that names the column."""
     match inputs:
         case TableInputs():
-            return torch.from_numpy(_table(inputs, frame))  # pyright: ignore[reportUnknownMemberType] # torch leaves it untyped
+            return as_tensor(_table(inputs, frame))
         case ImageInputs():
             return scale_images(inputs, _raw_images(inputs, frame, folder))
         case RatingInputs():
@@ -109,7 +118,7 @@ def scale_images(inputs: ImageInputs, raw: NDArray[np.generic]) -> torch.Tensor:
     scaled = (pixels - offset) / factor
     if not np.isfinite(scaled).all():
         raise DataError(path="pixels", message="a value is missing, infinite or too large")
-    return torch.from_numpy(scaled)  # pyright: ignore[reportUnknownMemberType] # torch leaves it untyped
+    return as_tensor(scaled)
 
 
 def _pairs(inputs: RatingInputs, frame: pd.DataFrame) -> torch.Tensor:
@@ -117,7 +126,7 @@ def _pairs(inputs: RatingInputs, frame: pd.DataFrame) -> torch.Tensor:
         _places(column(frame, name), name, known)
         for name, known in ((inputs.user, inputs.users), (inputs.item, inputs.items))
     ]
-    return torch.from_numpy(np.stack(places, axis=1))  # pyright: ignore[reportUnknownMemberType] # torch leaves it untyped
+    return as_tensor(np.stack(places, axis=1))
 
 
 def _places(series: pd.Series, name: str, known: tuple[str, ...]) -> NDArray[np.int64]:
@@ -128,3 +137,23 @@ def _places(series: pd.Series, name: str, known: tuple[str, ...]) -> NDArray[np.
         message = f"{text.iloc[row]!r} in row {row + 1} is not among the {len(known)} of training"
         raise DataError(name, message)
     return places.astype(np.int64)
+
+
+def transform_target(target: Target, values: NDArray[np.int64] | Floats) -> torch.Tensor:
+    """Turn class indices, or numbers in the data's unit, into what a model is compared with.
+
+    int64 (rows,) or float32 (rows, 1). Raises DataError where a scaled number is not one any more.
+    """
+    match target:
+        case ClassTarget():
+            return as_tensor(values.astype(np.int64))
+        case NumberTarget(offset=offset, factor=factor):
+            scaled = (values - offset) / factor
+            if (np.abs(scaled) > _LARGEST).any():
+                message = "a value is too far from those of the training part"
+                raise DataError(path="dataset.target", message=message)
+            return as_tensor(scaled.astype(np.float32)[:, None])
+        case NextToken():
+            return torch.empty(0, dtype=torch.int64)
+        case _:
+            assert_never(target)

@@ -1,0 +1,180 @@
+"""Tables and images: from rows as they were read to three parts of tensors.
+
+Read the target, split, clean the training part, learn from what is left of it, transform all. The
+split comes before the cleaning, so that trials with other preprocessing score the same rows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import assert_never
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from scaling_trainer.config.preprocessing import Preprocessing
+from scaling_trainer.data.errors import DataError
+from scaling_trainer.data.prepared import Kind, Part, Prepared
+from scaling_trainer.data.readable import readable
+from scaling_trainer.data.recipe import Recipe, refuse_unsuitable
+from scaling_trainer.data.source import RowSource
+from scaling_trainer.data.split import PARTS, Places, split_classes, split_rows
+from scaling_trainer.data.targets import Classes, Numbers, labelled, read_classes, read_numbers
+from scaling_trainer.preprocess import Preprocessor
+from scaling_trainer.preprocess.augmentation import augmenter
+from scaling_trainer.preprocess.cleaning import (
+    Features,
+    doubled,
+    far_out,
+    incomplete,
+    oddly_labelled,
+)
+from scaling_trainer.preprocess.columns import Flags
+from scaling_trainer.preprocess.fit import fit_images, fit_number_target, fit_table
+from scaling_trainer.preprocess.inputs import ImageInputs, TableInputs, Target
+from scaling_trainer.preprocess.transform import scale_images, transform_target
+
+Counts = dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Some rows of a data set: features and the target of each, as they were read."""
+
+    features: Features
+    target: NDArray[np.int64] | NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.target)
+
+    def take(self, which: Places | Flags) -> Rows:
+        """Choose rows by place, or those that are flagged."""
+        return Rows(_take(self.features, which), self.target[which])
+
+
+def _take(features: Features, which: Places | Flags) -> Features:
+    return features.iloc[which] if isinstance(features, pd.DataFrame) else features[which]
+
+
+def prepare_rows(source: RowSource, recipe: Recipe) -> Prepared:
+    """Clean, split and scale a table or images. Raises DataError for what cannot be used."""
+    refuse_unsuitable(recipe, "table" if isinstance(source.features, pd.DataFrame) else "images")
+    preprocessing = recipe.preprocessing
+    known, unlabelled = _labelled(source, preprocessing)
+    target = _read_target(known, recipe)
+    whole = Rows(readable(known.features, preprocessing.missing), target.values)
+    (train, validation, test), left_out = _complete(_split(whole, target, recipe), preprocessing)
+    train, cleaned = _clean(train, preprocessing)
+    _refuse_lost_classes(train, target)
+    inputs = (
+        fit_table(train.features, preprocessing)
+        if isinstance(train.features, pd.DataFrame)
+        else fit_images(train.features, source.maximum, preprocessing.scaling)
+    )
+    preprocessor = Preprocessor(inputs, _fit_target(target, train, preprocessing))
+    part = _part(preprocessor, train)
+    return Prepared(
+        kind=Kind.TABLE if isinstance(inputs, TableInputs) else Kind.IMAGES,
+        train=part,
+        validation=_part(preprocessor, validation),
+        test=_part(preprocessor, test),
+        classes=target.target.names if isinstance(target, Classes) else (),
+        cardinalities=(),
+        removed=unlabelled | left_out | cleaned | _noticed(train, part, preprocessing),
+        preprocessor=preprocessor,
+        augment=augmenter(preprocessing.augmentation, inputs)
+        if isinstance(inputs, ImageInputs)
+        else None,
+    )
+
+
+def _labelled(source: RowSource, preprocessing: Preprocessing) -> tuple[RowSource, Counts]:
+    """Leave out rows without a target before the split: they cannot be stratified, nor scored."""
+    there = labelled(source.target, preprocessing)
+    if there.all():
+        return source, {}
+    features = _take(source.features, there)
+    left = RowSource(features, source.target[there], source.maximum, source.labels)
+    return left, {"missing_target": int((~there).sum())}
+
+
+def _read_target(source: RowSource, recipe: Recipe) -> Classes | Numbers:
+    if recipe.task == "classification":
+        return read_classes(source.target, source.labels)
+    return read_numbers(source.target)
+
+
+def _split(whole: Rows, target: Classes | Numbers, recipe: Recipe) -> list[Rows]:
+    match target:
+        case Classes(target=classes, values=values):
+            places = split_classes(values, classes.labels, recipe.dataset)
+        case Numbers():
+            places = split_rows(len(whole), recipe.dataset)
+        case _:
+            assert_never(target)
+    return [whole.take(which) for which in places]
+
+
+def _complete(parts: list[Rows], preprocessing: Preprocessing) -> tuple[list[Rows], Counts]:
+    """Leave out incomplete rows of every part: without a fill a model cannot see them."""
+    if preprocessing.missing != "drop":
+        return parts, {}
+    kept = [rows.take(~incomplete(rows.features)) for rows in parts]
+    for name, rows in zip(PARTS, kept, strict=True):
+        if not len(rows):
+            message = f"every row of the {name} part has a missing value: nothing is left of it"
+            raise DataError(path="preprocessing.missing", message=message)
+    return kept, {"missing": len(parts[0]) - len(kept[0])}
+
+
+def _clean(train: Rows, preprocessing: Preprocessing) -> tuple[Rows, Counts]:
+    """Leave out doubled and outlying rows of the training part."""
+    counts: Counts = {}
+    if preprocessing.duplicates == "drop":
+        flags = doubled(train.features, train.target)
+        train, counts["duplicates"] = train.take(~flags), int(flags.sum())
+    if preprocessing.outliers is not None and isinstance(train.features, pd.DataFrame):
+        flags = far_out(train.features, preprocessing.outliers)
+        train, counts["outliers"] = train.take(~flags), int(flags.sum())
+        if not len(train):
+            message = "every training row lies beyond the threshold: raise it"
+            raise DataError(path="preprocessing.outliers.threshold", message=message)
+    return train, counts
+
+
+def _refuse_lost_classes(train: Rows, target: Classes | Numbers) -> None:
+    if isinstance(target, Numbers):
+        return
+    lost = sorted(set(range(len(target.target.labels))) - set(train.target.tolist()))
+    if lost:
+        message = f"it leaves no training row of class {target.target.labels[lost[0]]!r}"
+        raise DataError(path="preprocessing", message=message)
+
+
+def _fit_target(target: Classes | Numbers, train: Rows, preprocessing: Preprocessing) -> Target:
+    match target:
+        case Classes(target=classes):
+            return classes
+        case Numbers():
+            return fit_number_target(train.target.astype(np.float64), preprocessing.scaling)
+        case _:
+            assert_never(target)
+
+
+def _part(preprocessor: Preprocessor, rows: Rows) -> Part:
+    match preprocessor.inputs, rows.features:
+        case ImageInputs() as images, np.ndarray() as pixels:
+            inputs = scale_images(images, pixels)
+        case _, features:
+            inputs = preprocessor.transform(pd.DataFrame(features))
+    return Part(inputs, transform_target(preprocessor.target, rows.target))
+
+
+def _noticed(train: Rows, part: Part, preprocessing: Preprocessing) -> Counts:
+    counts: Counts = {}
+    if preprocessing.missing in ("mean", "median"):
+        counts["missing_filled"] = int(incomplete(train.features).sum())
+    if preprocessing.label_noise_report:
+        counts["label_noise"] = oddly_labelled(part.inputs.numpy(), part.targets.numpy())
+    return counts

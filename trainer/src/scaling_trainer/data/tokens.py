@@ -1,0 +1,49 @@
+"""Text: from bytes to three parts of tokens, in order."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from scaling_trainer.config.models import Transformer
+from scaling_trainer.data.errors import DataError
+from scaling_trainer.data.prepared import Kind, Part, Prepared
+from scaling_trainer.data.recipe import Recipe, refuse_unsuitable
+from scaling_trainer.data.source import TextSource
+from scaling_trainer.data.split import PARTS, sizes
+from scaling_trainer.preprocess import Preprocessor
+from scaling_trainer.preprocess.inputs import NextToken, TokenInputs
+from scaling_trainer.preprocess.transform import as_tensor
+
+VOCABULARY = 256  # a token is a byte
+
+
+def prepare_tokens(source: TextSource, recipe: Recipe) -> Prepared:
+    """Split a text in order: what comes last is for the test. Raises DataError for a short one."""
+    refuse_unsuitable(recipe, "text")
+    tokens = as_tensor(np.frombuffer(source.content, dtype=np.uint8).astype(np.int64))
+    nothing = torch.empty(0, dtype=torch.int64)
+    train_size, validation_size, _ = sizes(len(tokens), recipe.dataset)
+    behind = train_size + validation_size
+    return Prepared(
+        kind=Kind.TOKENS,
+        train=Part(tokens[:train_size], nothing),
+        validation=Part(tokens[train_size:behind], nothing),
+        test=Part(tokens[behind:], nothing),
+        classes=(),
+        cardinalities=(VOCABULARY,),
+        removed={},
+        preprocessor=Preprocessor(TokenInputs(), NextToken()),
+        augment=None,
+    )
+
+
+def refuse_short_parts(prepared: Prepared, model: Transformer) -> None:
+    """Raise DataError where a part does not hold one full context and the token after it."""
+    for name, part in zip(PARTS, (prepared.train, prepared.validation, prepared.test), strict=True):
+        if len(part.inputs) <= model.context:
+            message = (
+                f"the {name} part has {len(part.inputs)} bytes: "
+                f"model.context {model.context} needs at least {model.context + 1}"
+            )
+            raise DataError(path="dataset", message=message)
