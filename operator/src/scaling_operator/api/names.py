@@ -27,8 +27,9 @@ MAX_SCALES = 100
 MAX_TRIALS_PER_SCALE = 100_000
 MAX_ATTEMPTS = 100
 
-PARAMETER_NAME_PATTERN = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$"
-METRIC_NAME_PATTERN = r"^[A-Za-z_]\w*$"
+# ASCII by letter: \w means more in Python and pydantic than in a CRD.
+PARAMETER_NAME_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*$"
+METRIC_NAME_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*$"
 
 
 class TrialState(StrEnum):
@@ -75,6 +76,7 @@ class Reason(StrEnum):
     POD_DELETED = "PodDeleted"
     UNSCHEDULABLE = "Unschedulable"
     QUOTA_EXCEEDED = "QuotaExceeded"
+    SUSPENDED = "Suspended"
 
 
 class StopReason(StrEnum):
@@ -106,7 +108,9 @@ class ConditionReason(StrEnum):
     ALL_TRIALS_DONE = "AllTrialsDone"
     GOAL_REACHED = "GoalReached"
     BUDGET_EXHAUSTED = "BudgetExhausted"
+    TRIALS_REMAIN = "TrialsRemain"
     TOO_MANY_FAILURES = "TooManyFailures"
+    WITHIN_LIMITS = "WithinLimits"
 
 
 def trial_name(experiment: str, scale: int, number: int) -> str:

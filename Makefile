@@ -1,0 +1,71 @@
+# `make help` lists the targets. A fresh machine needs Python >= 3.11 with venv, nothing else.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := check
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# uv lives beside the project's environment, not in it: `uv sync` removes what the lock does not name.
+UV := .uv/bin/uv
+RUN := $(UV) run --frozen --no-sync
+
+.PHONY: help
+help: ## List the targets.
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | column -t -s '|'
+
+$(UV):
+	$(PYTHON) -m venv .uv
+	.uv/bin/python -m pip install --quiet --disable-pip-version-check uv
+
+$(BIN)/scaling: $(UV) uv.lock pyproject.toml
+	UV_LINK_MODE=$${UV_LINK_MODE:-hardlink} $(UV) sync --frozen --python $(PYTHON)
+	@touch $(BIN)/scaling
+
+.PHONY: setup
+setup: $(BIN)/scaling ## Make .venv with the `scaling` command (PyTorch is a 2.8 GB download, once).
+
+.PHONY: run
+run: setup ## Run the case study and draw its report: runs/case-study/report.html.
+	$(BIN)/scaling run manifests/samples/case-study.yaml --out runs/case-study
+
+.PHONY: check
+check: lint types imports unit ## Lint, types, import rules and the quick tests.
+
+.PHONY: lint
+lint: setup ## Check format and style.
+	$(RUN) ruff format --check
+	$(RUN) ruff check
+
+.PHONY: types
+types: setup ## Check types.
+	$(RUN) pyright
+
+.PHONY: imports
+imports: setup ## Check who may import whom.
+	$(RUN) lint-imports
+
+.PHONY: unit
+unit: setup ## Run the quick tests alone.
+	$(RUN) python -m pytest tests/unit -m 'not benchmark' -n auto
+
+.PHONY: test
+test: setup lint types imports ## Run lint, types, import rules and all tests.
+	$(RUN) python -m pytest -m 'not benchmark' -n auto --dist loadgroup
+
+.PHONY: format
+format: setup ## Format the code and fix what can be fixed.
+	$(RUN) ruff format
+	$(RUN) ruff check --fix
+
+.PHONY: generate
+generate: setup ## Render the CRDs and the field tables from the API models.
+	$(RUN) python -m scaling_operator.api.generate
+
+.PHONY: benchmark
+benchmark: setup ## Measure the local run against a bare loop on the same work.
+	$(RUN) python tests/benchmarks/bench_local.py
+
+.PHONY: clean
+clean: ## Remove what was built; runs/ stays.
+	rm -rf .venv .uv .pytest_cache .ruff_cache .hypothesis .import_linter_cache dist build

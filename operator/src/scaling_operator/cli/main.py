@@ -1,0 +1,105 @@
+"""`scaling`: reads the command line, calls what does the work, and says errors in plain words.
+
+Exit codes: 0 done; 1 the experiment failed; 2 wrong input; 130 stopped by the user.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from scaling_operator.api.load import load_experiment
+from scaling_operator.api.problems import InvalidSpec
+
+EXIT_FAILED = 1
+EXIT_WRONG_INPUT = 2
+EXIT_INTERRUPTED = 130
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="How does performance depend on size, and which size should I train?",
+)
+errors = Console(stderr=True, highlight=False, soft_wrap=True)
+
+ExperimentFile = Annotated[
+    Path, typer.Argument(metavar="FILE", help="A ScalingExperiment, as YAML or JSON.")
+]
+ResultFolder = Annotated[Path, typer.Argument(metavar="DIR", help="The result folder of a run.")]
+
+
+@app.command()
+def run(
+    file: ExperimentFile,
+    out: Annotated[
+        Path, typer.Option("--out", help="Folder for the results; the same one goes on.")
+    ],
+    parallel: Annotated[
+        int | None,
+        typer.Option(min=1, max=1000, help="Trials at once, instead of trials.parallel."),
+    ] = None,
+) -> None:
+    """Run an experiment on this machine, or go on with it."""
+    from scaling_operator.cli.run import run_experiment  # noqa: PLC0415 - Optuna and plots load slowly
+
+    raise typer.Exit(run_experiment(load_experiment(file), file, out, parallel))
+
+
+@app.command()
+def validate(file: ExperimentFile) -> None:
+    """Check an experiment file: every error at once, each with its path."""
+    from scaling_operator.api.checks import warnings_of  # noqa: PLC0415
+
+    experiment = load_experiment(file)
+    for warning in warnings_of(experiment):
+        errors.print(f"warning: {escape(warning)}")
+    sys.stdout.write(f"{file}: {experiment.metadata.name} is valid\n")
+
+
+@app.command()
+def report(folder: ResultFolder) -> None:
+    """Draw DIR/report.html again from what the folder holds."""
+    from scaling_operator.local.finish import write_report  # noqa: PLC0415
+    from scaling_operator.local.store import Store  # noqa: PLC0415
+
+    store = Store(folder)
+    sys.stdout.write(f"{write_report(store, store.trials())}\n")
+
+
+@app.command()
+def predict(
+    folder: Annotated[Path, typer.Argument(metavar="DIR/best", help="The winner's folder.")],
+    table: Annotated[
+        Path, typer.Argument(metavar="INPUT.csv", help="Rows to predict, with a header.")
+    ],
+    out: Annotated[Path | None, typer.Option("--out", help="File for the predictions.")] = None,
+) -> None:
+    """Predict with the best model: writes a CSV table to standard output, or to --out."""
+    import subprocess  # noqa: PLC0415
+
+    words = [sys.executable, "-m", "scaling_trainer", "predict", str(folder), str(table)]
+    words += [] if out is None else ["--out", str(out)]
+    raise typer.Exit(subprocess.run(words, check=False).returncode)  # noqa: S603 - our own module
+
+
+def main() -> None:
+    """Run the command line."""
+    from scaling_operator.local.store import StoreError  # noqa: PLC0415
+
+    try:
+        app(standalone_mode=True)
+    except InvalidSpec as invalid:
+        for problem in invalid.problems:
+            errors.print(f"[bold]{escape(problem.path)}[/bold]: {escape(problem.message)}")
+        count = len(invalid.problems)
+        errors.print(f"{count} error{'s' if count > 1 else ''}")
+        sys.exit(EXIT_WRONG_INPUT)
+    except StoreError as error:
+        errors.print(escape(str(error)))
+        sys.exit(EXIT_WRONG_INPUT)

@@ -1,0 +1,140 @@
+"""What a person sees while a run goes on: bars in a terminal, one line per trial elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from scaling_operator.api.experiment import ExperimentSpec, ScalingExperiment
+from scaling_operator.api.names import TrialState
+from scaling_operator.api.status import BestTrial, Counts, ExperimentStatus
+from scaling_operator.api.trial import ScalingTrial
+from scaling_operator.ingest import AttemptKey, Report
+from scaling_operator.local.runner import Watcher
+
+
+@dataclass(slots=True)
+class Display:
+    """Shows a run on a console. `progress` is None where there is no terminal."""
+
+    console: Console
+    spec: ExperimentSpec
+    progress: Progress | None = None
+    task: TaskID | None = None
+    live: dict[tuple[int, int], TaskID] = field(default_factory=dict[tuple[int, int], TaskID])
+
+    def watcher(self) -> Watcher:
+        """Make what the runner calls."""
+        return Watcher(status=self.on_status, ended=self.on_end, reported=self.on_report)
+
+    def on_status(self, status: ExperimentStatus) -> None:
+        """Move the bar and show the best so far."""
+        if self.progress is None or self.task is None:
+            return
+        self.progress.update(
+            self.task,
+            total=status.counts.max,
+            completed=ended(status.counts),
+            best=best_text(status, self.spec),
+        )
+
+    def on_report(self, key: AttemptKey, report: Report) -> None:
+        """Show how far a running trial is."""
+        if self.progress is None:
+            return
+        slot = (key.scale, key.number)
+        if slot not in self.live:
+            self.live[slot] = self.progress.add_task("", total=None, best="")
+        metric = self.spec.all_objectives[0].metric
+        value = report.metrics.get(metric)
+        shown = "" if value is None else f"{metric} {value:.4g}"
+        self.progress.update(
+            self.live[slot],
+            description=f"  [dim]trial {key.scale}-{key.number}[/dim]",
+            best=f"[dim]step {report.step}  {shown}[/dim]",
+        )
+
+    def on_end(self, trial: ScalingTrial) -> None:
+        """Drop a trial's line; without a terminal, log the trial."""
+        spec, status = trial.spec, trial.status
+        task = self.live.pop((spec.scale, spec.number), None)
+        if self.progress is not None and task is not None:
+            self.progress.remove_task(task)
+        if self.progress is None or status.state is TrialState.FAILED:
+            self.console.print(trial_line(trial, self.spec))
+
+
+@contextmanager
+def open_display(console: Console, experiment: ScalingExperiment) -> Generator[Display]:
+    """Show a run for as long as the block lasts."""
+    display = Display(console, experiment.spec)
+    if not console.is_terminal:
+        yield display
+        return
+    progress = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=30),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[best]}"),
+        console=console,
+        transient=True,
+    )
+    with progress:
+        display.progress = progress
+        display.task = progress.add_task(
+            f"[bold]{escape(experiment.metadata.name)}[/bold]", total=None, best=""
+        )
+        yield display
+
+
+def ended(counts: Counts) -> int:
+    """How many trials are over."""
+    return counts.succeeded + counts.pruned + counts.failed + counts.stopped
+
+
+def best_text(status: ExperimentStatus, spec: ExperimentSpec) -> str:
+    """Say the best so far in a few words."""
+    if status.front:
+        return f"{len(status.front)} on the front"
+    if status.best is None:
+        return ""
+    return f"best {spec.all_objectives[0].metric} {status.best.values[0]:.4g}"
+
+
+def trial_line(trial: ScalingTrial, spec: ExperimentSpec) -> str:
+    """One trial in one line."""
+    status = trial.status
+    words = [f"trial {trial.spec.scale}-{trial.spec.number}", status.state.value]
+    if status.reason is not None:
+        words.append(status.reason.value)
+    for objective, value in zip(spec.all_objectives, status.values, strict=False):
+        words.append(f"{objective.metric}={value:.4g}")
+    if status.message and status.state is TrialState.FAILED:
+        words.append(escape(status.message))
+    words += [f"{name}={shown(value)}" for name, value in trial.spec.parameters.items()]
+    return "  ".join(words)
+
+
+def shown(value: object) -> str:
+    """Write a parameter's value, short."""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def describe(best: BestTrial) -> str:
+    """Write the parameters of a trial, short."""
+    return ", ".join(f"{name} = {shown(value)}" for name, value in best.parameters.items())

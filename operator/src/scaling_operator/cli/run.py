@@ -1,0 +1,56 @@
+"""`scaling run`: signals, the progress display and the summary at the end."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from pathlib import Path
+
+from rich.console import Console
+
+from scaling_operator.api.experiment import ExperimentSpec, ScalingExperiment
+from scaling_operator.api.names import Phase
+from scaling_operator.api.status import ExperimentStatus
+from scaling_operator.cli.progress import Display, open_display
+from scaling_operator.cli.summary import print_summary
+from scaling_operator.local.session import Order, run_session
+
+
+def run_experiment(
+    experiment: ScalingExperiment, file: Path, out: Path, parallel: int | None
+) -> int:
+    """Run to the end or to Ctrl-C; return the exit code."""
+    console = Console(highlight=False)
+    for note in ignored_locally(experiment.spec):
+        console.print(f"note: {note}", style="dim")
+    order = Order(experiment, file.absolute().parent, out, parallel)
+    with open_display(console, experiment) as display:
+        status, interrupted = asyncio.run(_run(order, display))
+    print_summary(console, experiment, status, out, interrupted=interrupted)
+    if interrupted:
+        return 130
+    return 1 if status.phase is Phase.FAILED else 0
+
+
+async def _run(order: Order, display: Display) -> tuple[ExperimentStatus, bool]:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(name, stop.set)
+    status = await run_session(order, display.watcher(), stop)
+    return status, stop.is_set()
+
+
+def ignored_locally(spec: ExperimentSpec) -> tuple[str, ...]:
+    """Name what the file asks for and a run without a cluster does not do."""
+    notes: list[str] = []
+    container = spec.trainer.container
+    if container is not None and container.image is not None:
+        notes.append("spec.trainer.container.image is not used: the command runs on this machine")
+    if "resources" in spec.model_fields_set:
+        notes.append("spec.resources is not used: trials share this machine")
+    if spec.budget.gpu_hours is not None or spec.budget.cost is not None:
+        notes.append("spec.budget.gpuHours and cost are not counted in a local run")
+    if spec.artifacts.persistent_volume_claim is not None:
+        notes.append("spec.artifacts is not used: data lie beside the file, results under --out")
+    return tuple(notes)

@@ -1,0 +1,108 @@
+"""What `scaling run` says at its end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from scaling_operator.api.experiment import ExperimentSpec, ScalingExperiment
+from scaling_operator.api.names import Phase
+from scaling_operator.api.status import BestTrial, ExperimentStatus
+from scaling_operator.cli.progress import describe, ended
+
+
+def print_summary(
+    console: Console,
+    experiment: ScalingExperiment,
+    status: ExperimentStatus,
+    out: Path,
+    *,
+    interrupted: bool,
+) -> None:
+    """Print the outcome, the best, the ladder, and where the files are."""
+    counts = status.counts
+    console.print(
+        f"[bold]{experiment.metadata.name}[/bold] {status.phase.value}:"
+        f" {ended(counts)} of {counts.max} trials,"
+        f" {counts.succeeded} succeeded, {counts.pruned} pruned, {counts.failed} failed,"
+        f" {counts.stopped} stopped"
+    )
+    _print_reasons(console, status)
+    _print_best(console, experiment.spec, status)
+    if len(status.scales) > 1:
+        console.print(_ladder(experiment.spec, status))
+    if interrupted:
+        console.print(f"Stopped. The same command goes on from here; results so far: {out}")
+        return
+    if status.phase is Phase.SUSPENDED:
+        console.print("Suspended: set spec.suspend to false, or raise the budget, and run again")
+        return
+    console.print(f"Report: {out / 'report.html'}")
+
+
+def _print_reasons(console: Console, status: ExperimentStatus) -> None:
+    for condition in status.conditions:
+        if condition.type in ("Complete", "Failed") and condition.status == "True":
+            text = condition.reason + (f": {condition.message}" if condition.message else "")
+            console.print(escape(text))
+
+
+def _print_best(console: Console, spec: ExperimentSpec, status: ExperimentStatus) -> None:
+    if status.front:
+        console.print(_front(spec, status.front))
+    if status.best is None:
+        return
+    best = status.best
+    console.print(
+        f"Best: trial {best.trial}, {spec.all_objectives[0].metric} {best.values[0]:.6g}"
+        f" with {escape(describe(best))}"
+    )
+    if best.test_metrics:
+        whole = {name: value for name, value in best.test_metrics.items() if name.count("_") == 1}
+        console.print("Test: " + ", ".join(f"{name} {value:.4g}" for name, value in whole.items()))
+
+
+def _ladder(spec: ExperimentSpec, status: ExperimentStatus) -> Table:
+    metric = spec.all_objectives[0].metric
+    table = Table(box=None, pad_edge=False)
+    for heading in ("scale", "size", "trials", "N", f"best {metric}", "with"):
+        table.add_column(
+            heading, justify="right" if heading in ("scale", "trials", "N") else "left"
+        )
+    for scale in status.scales:
+        best = scale.best
+        size = ", ".join(f"{name}={value}" for name, value in scale.parameters.items())
+        searched = (
+            {}
+            if best is None
+            else {
+                name: value
+                for name, value in best.parameters.items()
+                if name not in scale.parameters
+            }
+        )
+        table.add_row(
+            str(scale.index),
+            size,
+            str(ended(scale.counts)),
+            ""
+            if best is None or best.model_parameters is None
+            else f"{best.model_parameters:,.0f}",
+            "" if best is None else f"{best.values[0]:.5g}",
+            "" if best is None else describe(best.model_copy(update={"parameters": searched})),
+        )
+    return table
+
+
+def _front(spec: ExperimentSpec, front: tuple[BestTrial, ...]) -> Table:
+    table = Table(title="Pareto front", box=None, pad_edge=False, title_justify="left")
+    table.add_column("trial")
+    for objective in spec.all_objectives:
+        table.add_column(objective.metric, justify="right")
+    table.add_column("with")
+    for trial in front:
+        table.add_row(trial.trial, *(f"{value:.5g}" for value in trial.values), describe(trial))
+    return table

@@ -1,0 +1,96 @@
+"""What a plan may ask a shell to do. Each action is safe to repeat after a crash."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from scaling_operator.api.fields import Scalar
+from scaling_operator.api.names import Reason, StopReason, TrialState
+from scaling_operator.api.status import ExperimentStatus, Range
+from scaling_trainer.contract import Result
+
+
+@dataclass(frozen=True, slots=True)
+class OpenScale:
+    """Write a scale's ranges and first points into the status, before its first trial."""
+
+    scale: int
+    ranges: Mapping[str, Range]
+    points: tuple[Mapping[str, Scalar], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Sample the slot and create its ScalingTrial: the commit of what Optuna proposed."""
+
+    scale: int
+    number: int
+    point: Mapping[str, Scalar] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """Create the attempt's workload."""
+
+    scale: int
+    number: int
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class SetState:
+    """Write that a live trial is queued, or runs again."""
+
+    scale: int
+    number: int
+    state: TrialState
+    reason: Reason | None
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class EndAttempt:
+    """Record that an attempt is over without a result; the next one gets the next number."""
+
+    scale: int
+    number: int
+    attempt: int
+    reason: Reason
+    message: str
+    exit_code: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """Commit the trial's end in its status, then tell the study."""
+
+    scale: int
+    number: int
+    state: TrialState
+    reason: Reason | StopReason | None = None
+    message: str = ""
+    result: Result | None = None
+    values: tuple[float, ...] = ()
+    exit_code: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Discard:
+    """Delete a workload that nobody waits for."""
+
+    scale: int
+    number: int
+    attempt: int
+
+
+Action = OpenScale | Ask | Launch | SetState | EndAttempt | Finish | Discard
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Actions in the order they must happen, the status, and when time alone changes the plan."""
+
+    actions: tuple[Action, ...]
+    status: ExperimentStatus
+    wake_at_seconds: float | None = None

@@ -1,0 +1,125 @@
+"""What a plan is made from: everything that was observed, as plain values.
+
+`Observed` holds the live trials and running totals, never the history: a plan costs what is active.
+Times are seconds since the epoch, on the shell's clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from scaling_operator.api.experiment import ExperimentSpec
+from scaling_operator.api.fields import Scalar
+from scaling_operator.api.names import Reason, TrialState
+from scaling_operator.api.status import ExperimentStatus, Range
+from scaling_operator.core.ladder import Scale
+from scaling_operator.core.tally import Tally
+from scaling_trainer.contract import Result
+
+Point = Mapping[str, Scalar]
+
+
+class AttemptPhase(StrEnum):
+    """Where the workload of an attempt stands, as far as it can be seen."""
+
+    ABSENT = "Absent"
+    """There is none, and none was seen."""
+    WAITING = "Waiting"
+    """It exists and does not run yet; `reason` says why where that is known."""
+    RUNNING = "Running"
+    EXITED = "Exited"
+    """It ended by itself, with an exit code."""
+    LOST = "Lost"
+    """It ended through no fault of its own, or vanished; `reason` says how."""
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptView:
+    """One workload, whatever its kind: a pod, a job, a local process."""
+
+    phase: AttemptPhase
+    reason: Reason | None = None
+    message: str = ""
+    exit_code: int | None = None
+    result: Result | None = None
+    result_problem: str | None = None
+    since_seconds: float = 0.0
+
+
+ABSENT = AttemptView(AttemptPhase.ABSENT)
+
+
+@dataclass(frozen=True, slots=True)
+class LiveTrial:
+    """A trial that has not ended, and its current attempt.
+
+    `ended_attempts` are the reasons of the attempts before, oldest first; the current attempt's
+    number is how many they are.
+    """
+
+    scale: int
+    number: int
+    state: TrialState = TrialState.RUNNING
+    ended_attempts: tuple[Reason, ...] = ()
+    view: AttemptView = ABSENT
+
+    @property
+    def attempt(self) -> int:
+        """Number of the current attempt."""
+        return len(self.ended_attempts)
+
+
+@dataclass(frozen=True, slots=True)
+class Leftover:
+    """A workload that nobody waits for: its trial has ended, or it is an older attempt.
+
+    One that was told to stop (pruned) gets a moment to end by itself.
+    """
+
+    scale: int
+    number: int
+    attempt: int
+    view: AttemptView
+    told_to_stop: bool = False
+    told_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ScaleView:
+    """One scale: what it is, whether it is open, and how far it has come."""
+
+    scale: Scale
+    tally: Tally
+    open: bool = False
+    created: int = 0
+    ranges: Mapping[str, Range] = field(default_factory=dict[str, Range])
+    points: tuple[Point, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Limits of the core itself, beside those of the spec."""
+
+    max_trials: int
+    """Trials of a scale: `trials.max`, or the points of a grid."""
+    max_escalations: int = 0
+    no_result_grace_seconds: float = 0.0
+    leftover_grace_seconds: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """Everything a plan needs. `scales` stand in running order, cheapest first."""
+
+    now_seconds: float
+    spec: ExperimentSpec
+    rules: Rules
+    scales: tuple[ScaleView, ...]
+    live: tuple[LiveTrial, ...] = ()
+    leftovers: tuple[Leftover, ...] = ()
+    started_seconds: float | None = None
+    warm_points: tuple[Point, ...] = ()
+    status: ExperimentStatus = field(default_factory=ExperimentStatus)
+    generation: int | None = None

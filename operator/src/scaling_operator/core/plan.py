@@ -1,0 +1,182 @@
+"""The decision: what to do next about an experiment.
+
+One call plans one kind of step. The shell applies it and plans again until nothing is left to do,
+so no rule has to foresee what another one changes: a trial's end is counted before the next is
+asked for. Planning twice without a change plans the same; once all is applied, nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from scaling_operator.api.names import Reason, StopReason, TrialState
+from scaling_operator.core.actions import (
+    Action,
+    Ask,
+    Discard,
+    EndAttempt,
+    Finish,
+    Launch,
+    OpenScale,
+    Plan,
+)
+from scaling_operator.core.observed import AttemptPhase, Leftover, LiveTrial, Observed, ScaleView
+from scaling_operator.core.status import (
+    budget_deadline,
+    counted_failures,
+    is_complete,
+    scale_has_ended,
+    summarise,
+)
+from scaling_operator.core.transfer import fits, narrowed_ranges, top_points
+from scaling_operator.core.transitions import deadline, settle
+
+
+def plan(observed: Observed) -> Plan:
+    """Decide the next step. The first rule that has something to do wins."""
+    actions = (
+        _discard_leftovers(observed)
+        or _settle_what_ended(observed)
+        or _stop_what_may_not_go_on(observed)
+        or _release_while_suspended(observed)
+        or _open_scales(observed)
+        or _start(observed)
+    )
+    return Plan(actions, summarise(observed), _wake_at(observed))
+
+
+def _discard_leftovers(observed: Observed) -> tuple[Action, ...]:
+    """Delete workloads of ended trials; one that was told to stop gets a moment to do so."""
+    return tuple(
+        Discard(left.scale, left.number, left.attempt)
+        for left in observed.leftovers
+        if not left.told_to_stop
+        or left.view.phase is not AttemptPhase.RUNNING
+        or observed.now_seconds >= _grace_ends(observed, left)
+    )
+
+
+def _grace_ends(observed: Observed, left: Leftover) -> float:
+    return left.told_seconds + observed.rules.leftover_grace_seconds
+
+
+def _settle_what_ended(observed: Observed) -> tuple[Action, ...]:
+    actions = (
+        settle(trial, spec=observed.spec, rules=observed.rules, now_seconds=observed.now_seconds)
+        for trial in observed.live
+    )
+    return tuple(action for action in actions if action is not None)
+
+
+def _stop_what_may_not_go_on(observed: Observed) -> tuple[Action, ...]:
+    """Stop all after too many failures or at the budget's end; a scale's trials at its goal."""
+    if counted_failures(observed) > observed.spec.trials.max_failed:
+        return _stop(observed.live, StopReason.TOO_MANY_FAILURES)
+    if _budget_is_spent(observed) and observed.spec.budget.on_exceeded == "stop":
+        return _stop(observed.live, StopReason.BUDGET_EXHAUSTED)
+    reached = {view.scale.index for view in observed.scales if view.tally.goal_reached}
+    return _stop(
+        tuple(trial for trial in observed.live if trial.scale in reached), StopReason.GOAL_REACHED
+    )
+
+
+def _stop(trials: tuple[LiveTrial, ...], reason: StopReason) -> tuple[Action, ...]:
+    return tuple(Finish(trial.scale, trial.number, TrialState.STOPPED, reason) for trial in trials)
+
+
+def _release_while_suspended(observed: Observed) -> tuple[Action, ...]:
+    """Give machines back while suspended: the attempt ends, the trial stays and goes on later."""
+    if not _is_suspended(observed):
+        return ()
+    return tuple(
+        EndAttempt(trial.scale, trial.number, trial.attempt, Reason.SUSPENDED, "suspended")
+        for trial in observed.live
+        if trial.view.phase is not AttemptPhase.ABSENT
+    )
+
+
+def _open_scales(observed: Observed) -> tuple[Action, ...]:
+    """Open what may start: with transfer the next scale alone, once the one before has ended."""
+    if _may_start_nothing(observed):
+        return ()
+    transfer = observed.spec.scaling.transfer if observed.spec.scaling is not None else None
+    if transfer is None:
+        return tuple(
+            OpenScale(view.scale.index, {}, observed.warm_points)
+            for view in observed.scales
+            if not view.open
+        )
+    before: ScaleView | None = None
+    for view in observed.scales:
+        if not view.open:
+            return (_open_after(observed, view, before),)
+        if not scale_has_ended(observed, view):
+            return ()
+        before = view
+    return ()
+
+
+def _open_after(observed: Observed, view: ScaleView, before: ScaleView | None) -> Action:
+    scaling, search = observed.spec.scaling, observed.spec.search
+    if before is None or scaling is None or scaling.transfer is None:
+        return OpenScale(view.scale.index, {}, observed.warm_points)
+    best = before.tally.best
+    ranges = narrowed_ranges(search, before.ranges, best[0] if best else None, scaling.transfer)
+    handed = top_points(best, search, scaling.transfer.top_k)
+    points = [point for point in (*observed.warm_points, *handed) if fits(point, ranges)]
+    return OpenScale(view.scale.index, ranges, tuple(points))
+
+
+def _start(observed: Observed) -> tuple[Action, ...]:
+    """Launch what has no workload, then ask for as many new trials as slots are free."""
+    if _may_start_nothing(observed):
+        return ()
+    launches = tuple(
+        Launch(trial.scale, trial.number, trial.attempt)
+        for trial in observed.live
+        if trial.view.phase is AttemptPhase.ABSENT
+    )
+    if launches:
+        return launches
+    return tuple(_asks(observed, observed.spec.trials.parallel - len(observed.live)))
+
+
+def _asks(observed: Observed, free: int) -> Iterator[Action]:
+    for view in observed.scales:
+        if not view.open or view.tally.goal_reached:
+            continue
+        for number in range(view.created, observed.rules.max_trials):
+            if free <= 0:
+                return
+            free -= 1
+            point = view.points[number] if number < len(view.points) else None
+            yield Ask(view.scale.index, number, point)
+            yield Launch(view.scale.index, number, 0)
+
+
+def _may_start_nothing(observed: Observed) -> bool:
+    return (
+        _is_suspended(observed)
+        or counted_failures(observed) > observed.spec.trials.max_failed
+        or _budget_is_spent(observed)
+        or is_complete(observed)
+    )
+
+
+def _is_suspended(observed: Observed) -> bool:
+    spent = _budget_is_spent(observed) and observed.spec.budget.on_exceeded == "suspend"
+    return observed.spec.suspend or spent
+
+
+def _budget_is_spent(observed: Observed) -> bool:
+    end = budget_deadline(observed)
+    return end is not None and observed.now_seconds >= end
+
+
+def _wake_at(observed: Observed) -> float | None:
+    """When time alone changes the plan."""
+    moments = [deadline(trial, spec=observed.spec, rules=observed.rules) for trial in observed.live]
+    moments += [_grace_ends(observed, left) for left in observed.leftovers if left.told_to_stop]
+    if not is_complete(observed):
+        moments.append(budget_deadline(observed))
+    return min((moment for moment in moments if moment is not None), default=None)

@@ -1,0 +1,231 @@
+"""The experiment's status, derived whole from what is observed. Nothing here is remembered.
+
+Conditions keep their last transition time from the status before; all else is computed anew.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from scaling_operator.api.experiment import Objective
+from scaling_operator.api.names import (
+    ConditionReason,
+    ConditionType,
+    Phase,
+    TrialState,
+)
+from scaling_operator.api.status import (
+    BestTrial,
+    Condition,
+    Counts,
+    ExperimentStatus,
+    ScaleStatus,
+)
+from scaling_operator.core.observed import Observed, ScaleView
+from scaling_operator.core.tally import loss_of
+
+
+def counted_failures(observed: Observed) -> int:
+    """Failed trials that count against `maxFailed`, in all scales."""
+    return sum(view.tally.counted_failures for view in observed.scales)
+
+
+def scale_has_ended(observed: Observed, view: ScaleView) -> bool:
+    """Whether no trial of the scale is live and none will follow."""
+    if any(trial.scale == view.scale.index for trial in observed.live):
+        return False
+    return view.tally.goal_reached or view.created >= observed.rules.max_trials
+
+
+def budget_deadline(observed: Observed) -> float | None:
+    """When the budget of time is spent, in seconds since the epoch; None without one or a start."""
+    duration = observed.spec.budget.duration
+    if duration is None or observed.started_seconds is None:
+        return None
+    return observed.started_seconds + duration.total_seconds()
+
+
+def is_complete(observed: Observed) -> bool:
+    """Whether every scale has ended, or the budget has stopped the rest."""
+    return not observed.live and (
+        all(scale_has_ended(observed, view) for view in observed.scales)
+        or _stopped_by_budget(observed)
+    )
+
+
+def has_failed(observed: Observed) -> bool:
+    """Whether more trials failed than `maxFailed` allows."""
+    return counted_failures(observed) > observed.spec.trials.max_failed
+
+
+def summarise(observed: Observed) -> ExperimentStatus:
+    """Derive the whole status. Its size depends on the number of scales, never of trials."""
+    conditions = _conditions(observed)
+    scales = tuple(
+        _scale_status(observed, view)
+        for view in sorted(observed.scales, key=lambda view: view.scale.index)
+    )
+    over = is_complete(observed) or (has_failed(observed) and not observed.live)
+    return ExperimentStatus(
+        observed_generation=observed.generation,
+        phase=_phase(observed),
+        conditions=conditions,
+        start_time=_moment(observed.started_seconds),
+        completion_time=(observed.status.completion_time or _moment(observed.now_seconds))
+        if over
+        else None,
+        counts=_total(observed, scales),
+        best=_best(observed, scales),
+        front=_front(observed),
+        scales=scales,
+    )
+
+
+def _phase(observed: Observed) -> Phase:
+    if has_failed(observed):
+        return Phase.FAILED
+    if is_complete(observed):
+        return Phase.SUCCEEDED
+    if _suspended_reason(observed) is not None:
+        return Phase.SUSPENDED
+    return Phase.RUNNING if observed.live or observed.started_seconds else Phase.PENDING
+
+
+def _conditions(observed: Observed) -> tuple[Condition, ...]:
+    suspended = _suspended_reason(observed)
+    complete = _complete_reason(observed)
+    failed = counted_failures(observed)
+    limit = observed.spec.trials.max_failed
+    return (
+        _condition(observed, ConditionType.ACCEPTED, ConditionReason.VALID_SPEC, is_true=True),
+        _condition(
+            observed,
+            ConditionType.SUSPENDED,
+            suspended or ConditionReason.RESUMED,
+            is_true=suspended is not None,
+        ),
+        _condition(
+            observed,
+            ConditionType.COMPLETE,
+            complete or ConditionReason.TRIALS_REMAIN,
+            is_true=complete is not None,
+        ),
+        _condition(
+            observed,
+            ConditionType.FAILED,
+            ConditionReason.TOO_MANY_FAILURES
+            if has_failed(observed)
+            else ConditionReason.WITHIN_LIMITS,
+            is_true=has_failed(observed),
+            message=f"{failed} trials failed; trials.maxFailed allows {limit}" if failed else "",
+        ),
+    )
+
+
+def _condition(
+    observed: Observed,
+    kind: ConditionType,
+    reason: ConditionReason,
+    *,
+    is_true: bool,
+    message: str = "",
+) -> Condition:
+    status = "True" if is_true else "False"
+    before = next((old for old in observed.status.conditions if old.type == kind), None)
+    same = before is not None and before.status == status
+    return Condition(
+        type=kind,
+        status=status,
+        reason=reason,
+        message=message,
+        last_transition_time=before.last_transition_time
+        if same and before is not None
+        else _moment(observed.now_seconds),
+        observed_generation=observed.generation,
+    )
+
+
+def _suspended_reason(observed: Observed) -> ConditionReason | None:
+    if observed.spec.suspend:
+        return ConditionReason.SUSPENDED
+    end = budget_deadline(observed)
+    if observed.spec.budget.on_exceeded == "suspend" and end is not None:
+        return ConditionReason.BUDGET_EXHAUSTED if observed.now_seconds >= end else None
+    return None
+
+
+def _complete_reason(observed: Observed) -> ConditionReason | None:
+    if has_failed(observed) or not is_complete(observed):
+        return None
+    ended = all(scale_has_ended(observed, view) for view in observed.scales)
+    if not ended:
+        return ConditionReason.BUDGET_EXHAUSTED
+    if len(observed.scales) == 1 and observed.scales[0].tally.goal_reached:
+        return ConditionReason.GOAL_REACHED
+    return ConditionReason.ALL_TRIALS_DONE
+
+
+def _stopped_by_budget(observed: Observed) -> bool:
+    end = budget_deadline(observed)
+    return (
+        end is not None
+        and observed.now_seconds >= end
+        and observed.spec.budget.on_exceeded == "stop"
+    )
+
+
+def _scale_status(observed: Observed, view: ScaleView) -> ScaleStatus:
+    live = [trial for trial in observed.live if trial.scale == view.scale.index]
+    queued = sum(trial.state is TrialState.QUEUED for trial in live)
+    counts = view.tally.counts.model_copy(
+        update={
+            "running": len(live) - queued,
+            "queued": queued,
+            "max": observed.rules.max_trials,
+        }
+    )
+    return ScaleStatus(
+        index=view.scale.index,
+        parameters=dict(view.scale.parameters),
+        samples=view.scale.samples,
+        budget_flops=view.scale.budget_flops,
+        open=view.open,
+        ranges=dict(view.ranges),
+        points=tuple(dict(point) for point in view.points),
+        counts=counts,
+        best=view.tally.best[0] if view.tally.best else None,
+    )
+
+
+def _total(observed: Observed, scales: tuple[ScaleStatus, ...]) -> Counts:
+    fields = ("running", "queued", "succeeded", "pruned", "failed", "stopped")
+    sums = {field: sum(int(getattr(scale.counts, field)) for scale in scales) for field in fields}
+    return Counts(**sums, max=observed.rules.max_trials * len(scales))
+
+
+def _best(observed: Observed, scales: tuple[ScaleStatus, ...]) -> BestTrial | None:
+    """Of all scales the best value; the smaller scale where two are equal."""
+    objectives = observed.spec.all_objectives
+    candidates = [scale.best for scale in scales if scale.best is not None]
+    if len(objectives) > 1 or not candidates:
+        return None
+    best = min(candidates, key=lambda trial: (*_losses(trial, objectives), trial.scale))
+    before = observed.status.best
+    if before is not None and before.trial == best.trial and before.test_metrics is not None:
+        return best.model_copy(update={"test_metrics": before.test_metrics})
+    return best
+
+
+def _losses(trial: BestTrial, objectives: tuple[Objective, ...]) -> tuple[float, ...]:
+    return tuple(
+        loss_of(value, objective) for value, objective in zip(trial.values, objectives, strict=True)
+    )
+
+
+def _front(observed: Observed) -> tuple[BestTrial, ...]:
+    fronts = [view.tally.front for view in observed.scales]
+    return tuple(trial for front in fronts for trial in front)[:50]
+
+
+def _moment(seconds: float | None) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, tz=UTC)

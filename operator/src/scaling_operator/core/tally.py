@@ -1,0 +1,119 @@
+"""Running totals of a scale: constant size however many trials, folded one ended trial at a time.
+
+Adding costs at most the length of `best` and `front`, never the history.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from scaling_operator.api.experiment import Objective
+from scaling_operator.api.names import Reason, TrialState
+from scaling_operator.api.status import BestTrial, Counts
+from scaling_operator.api.trial import ScalingTrial
+
+KEPT_BEST = 50
+KEPT_FRONT = 50
+
+# Reasons that end a trial without counting against `maxFailed`: not the user's fault, or a finding.
+UNCOUNTED = frozenset(
+    {Reason.DIVERGED, Reason.EVICTED, Reason.PREEMPTED, Reason.NODE_LOST, Reason.POD_DELETED}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """How the trials of a scale ended.
+
+    `best`: the best single-objective trials, best first; `front`: those that no other one beats in
+    every objective.
+    """
+
+    counts: Counts = field(default_factory=Counts)
+    counted_failures: int = 0
+    best: tuple[BestTrial, ...] = ()
+    front: tuple[BestTrial, ...] = ()
+    goal_reached: bool = False
+
+    @property
+    def ended(self) -> int:
+        """Trials that are over."""
+        counts = self.counts
+        return counts.succeeded + counts.pruned + counts.failed + counts.stopped
+
+
+def add(tally: Tally, trial: ScalingTrial, objectives: tuple[Objective, ...]) -> Tally:
+    """Count a trial that has ended. Raises ValueError for one that has not."""
+    status = trial.status
+    if not status.state.ended:
+        message = f"trial {trial.spec.scale}-{trial.spec.number} has not ended: {status.state}"
+        raise ValueError(message)
+    key = status.state.value.lower()
+    counts = tally.counts.model_copy(update={key: getattr(tally.counts, key) + 1})
+    counted = status.state is TrialState.FAILED and status.reason not in UNCOUNTED
+    tally = replace(tally, counts=counts, counted_failures=tally.counted_failures + counted)
+    if status.state is not TrialState.SUCCEEDED:
+        return tally
+    entry = best_trial(trial)
+    if len(objectives) == 1:
+        tally = replace(tally, best=_insert(tally.best, entry, objectives[0]))
+    else:
+        tally = replace(tally, front=_merge_front(tally.front, entry, objectives))
+    return replace(tally, goal_reached=tally.goal_reached or meets_goals(entry, objectives))
+
+
+def best_trial(trial: ScalingTrial) -> BestTrial:
+    """Reduce a trial to what a status says of it."""
+    spec, status = trial.spec, trial.status
+    return BestTrial(
+        trial=f"{spec.scale}-{spec.number}",
+        scale=spec.scale,
+        number=spec.number,
+        parameters=spec.parameters,
+        values=status.values,
+        metrics=status.metrics,
+        model_parameters=status.model_parameters,
+        samples=status.samples,
+        flops=status.flops,
+    )
+
+
+def loss_of(value: float, objective: Objective) -> float:
+    """Turn a value so that smaller is better."""
+    return value if objective.direction == "minimize" else -value
+
+
+def meets_goals(trial: BestTrial, objectives: tuple[Objective, ...]) -> bool:
+    """Whether a trial reaches every goal that is set; False where none is."""
+    goals = [
+        loss_of(value, objective) <= loss_of(objective.goal, objective)
+        for value, objective in zip(trial.values, objectives, strict=True)
+        if objective.goal is not None
+    ]
+    return bool(goals) and all(goals)
+
+
+def _insert(
+    best: tuple[BestTrial, ...], entry: BestTrial, objective: Objective
+) -> tuple[BestTrial, ...]:
+    ranked = sorted(
+        (*best, entry), key=lambda trial: (loss_of(trial.values[0], objective), trial.number)
+    )
+    return tuple(ranked[:KEPT_BEST])
+
+
+def _merge_front(
+    front: tuple[BestTrial, ...], entry: BestTrial, objectives: tuple[Objective, ...]
+) -> tuple[BestTrial, ...]:
+    if any(_dominates(other, entry, objectives) for other in front):
+        return front
+    kept = tuple(other for other in front if not _dominates(entry, other, objectives))
+    return (*kept, entry)[:KEPT_FRONT]
+
+
+def _dominates(one: BestTrial, other: BestTrial, objectives: tuple[Objective, ...]) -> bool:
+    pairs = [
+        (loss_of(a, objective), loss_of(b, objective))
+        for a, b, objective in zip(one.values, other.values, objectives, strict=True)
+    ]
+    return all(a <= b for a, b in pairs) and any(a < b for a, b in pairs)

@@ -1,0 +1,168 @@
+"""What follows for a live trial from the state of its attempt: a total function, and nothing else.
+
+The table of reasons in the operating guide is this module in prose. Tested over its whole product.
+"""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from scaling_operator.api.experiment import ExperimentSpec
+from scaling_operator.api.names import MAX_ATTEMPTS, Reason, TrialState
+from scaling_operator.core.actions import Action, EndAttempt, Finish, SetState
+from scaling_operator.core.observed import AttemptPhase, AttemptView, LiveTrial, Rules
+from scaling_operator.core.values import values_of
+from scaling_trainer.contract import EXIT_ACCELERATOR_OOM, EXIT_DIVERGED
+
+INTERRUPTIONS = frozenset({Reason.EVICTED, Reason.PREEMPTED, Reason.NODE_LOST, Reason.POD_DELETED})
+ESCALATIONS = frozenset({Reason.OOM_KILLED, Reason.ACCELERATOR_OOM})
+QUEUEING = frozenset({Reason.UNSCHEDULABLE, Reason.QUOTA_EXCEEDED})
+
+
+def settle(
+    trial: LiveTrial, *, spec: ExperimentSpec, rules: Rules, now_seconds: float
+) -> Action | None:
+    """Decide what an attempt's state means for its trial; None: nothing yet.
+
+    An absent workload is no news here: launching is the plan's affair, since it needs a slot.
+    """
+    view = trial.view
+    age_seconds = now_seconds - view.since_seconds
+    match view.phase:
+        case AttemptPhase.ABSENT:
+            return None
+        case AttemptPhase.WAITING:
+            return _waiting(trial, spec, age_seconds)
+        case AttemptPhase.RUNNING:
+            if age_seconds >= spec.trials.timeout.total_seconds():
+                return _fail(trial, Reason.TIMED_OUT, f"ran longer than {spec.trials.timeout}")
+            return _running(trial)
+        case AttemptPhase.EXITED:
+            return _exited(trial, spec, rules, age_seconds)
+        case AttemptPhase.LOST:
+            return _lost(trial, spec.trials.max_interruptions)
+        case _:
+            assert_never(view.phase)
+
+
+def deadline(trial: LiveTrial, *, spec: ExperimentSpec, rules: Rules) -> float | None:
+    """When time alone changes what `settle` says, in seconds since the epoch."""
+    view = trial.view
+    match view.phase:
+        case AttemptPhase.RUNNING:
+            return view.since_seconds + spec.trials.timeout.total_seconds()
+        case AttemptPhase.WAITING:
+            return view.since_seconds + spec.trials.pending_timeout.total_seconds()
+        case AttemptPhase.EXITED:
+            return view.since_seconds + rules.no_result_grace_seconds
+        case AttemptPhase.ABSENT | AttemptPhase.LOST:
+            return None
+        case _:
+            assert_never(view.phase)
+
+
+def _waiting(trial: LiveTrial, spec: ExperimentSpec, age_seconds: float) -> Action | None:
+    reason = trial.view.reason
+    if reason is Reason.IMAGE_PULL_FAILED or reason is Reason.CONFIG_ERROR:
+        return _fail(trial, reason, trial.view.message)
+    if age_seconds >= spec.trials.pending_timeout.total_seconds():
+        waited = f"waited longer than {spec.trials.pending_timeout}"
+        message = f"{waited}: {trial.view.message}" if trial.view.message else waited
+        return _fail(trial, reason or Reason.UNSCHEDULABLE, message)
+    return _queued(trial) if reason in QUEUEING else None
+
+
+def _queued(trial: LiveTrial) -> Action | None:
+    if trial.state is TrialState.QUEUED:
+        return None
+    view = trial.view
+    return SetState(trial.scale, trial.number, TrialState.QUEUED, view.reason, view.message)
+
+
+def _running(trial: LiveTrial) -> Action | None:
+    if trial.state is TrialState.RUNNING:
+        return None
+    return SetState(trial.scale, trial.number, TrialState.RUNNING, None, "")
+
+
+def _exited(
+    trial: LiveTrial, spec: ExperimentSpec, rules: Rules, age_seconds: float
+) -> Action | None:
+    view = trial.view
+    if view.exit_code != 0:
+        return _exited_badly(trial, rules)
+    if view.result_problem is not None:
+        return _fail(trial, Reason.INVALID_RESULT, view.result_problem)
+    if view.result is None:
+        if age_seconds < rules.no_result_grace_seconds:
+            return None
+        return _fail(trial, Reason.NO_RESULT, "exit 0, and nothing in $SCALING_RESULT_FILE")
+    values = values_of(view.result, spec.all_objectives)
+    if isinstance(values, str):
+        return _fail(trial, Reason.INVALID_RESULT, values)
+    return Finish(
+        trial.scale,
+        trial.number,
+        TrialState.SUCCEEDED,
+        result=view.result,
+        values=values,
+        exit_code=0,
+    )
+
+
+def _exited_badly(trial: LiveTrial, rules: Rules) -> Action:
+    view = trial.view
+    reason = _reason_of_exit(view)
+    if reason in ESCALATIONS:
+        escalations = sum(ended in ESCALATIONS for ended in trial.ended_attempts)
+        if escalations < rules.max_escalations and trial.attempt + 1 < MAX_ATTEMPTS:
+            return _repeat(trial, reason)
+    message = view.message or f"the trainer ended with exit code {view.exit_code}"
+    return _fail(trial, reason, message)
+
+
+def _reason_of_exit(view: AttemptView) -> Reason:
+    if view.reason is not None:
+        return view.reason
+    if view.exit_code == EXIT_DIVERGED:
+        return Reason.DIVERGED
+    reported = view.result.reason if view.result is not None else None
+    if view.exit_code == EXIT_ACCELERATOR_OOM or reported == Reason.ACCELERATOR_OOM:
+        return Reason.ACCELERATOR_OOM
+    return Reason.TRAINER_FAILED
+
+
+def _lost(trial: LiveTrial, max_interruptions: int) -> Action:
+    reason = trial.view.reason or Reason.POD_DELETED
+    if interruptions_in_a_row(trial) >= max_interruptions or trial.attempt + 1 >= MAX_ATTEMPTS:
+        return _fail(trial, reason, f"interrupted {trial.attempt + 1} times, the last: {reason}")
+    return _repeat(trial, reason)
+
+
+def interruptions_in_a_row(trial: LiveTrial) -> int:
+    """How many attempts before this one were interrupted, without another end in between."""
+    count = 0
+    for reason in reversed(trial.ended_attempts):
+        if reason not in INTERRUPTIONS:
+            break
+        count += 1
+    return count
+
+
+def _repeat(trial: LiveTrial, reason: Reason) -> Action:
+    return EndAttempt(
+        trial.scale, trial.number, trial.attempt, reason, trial.view.message, trial.view.exit_code
+    )
+
+
+def _fail(trial: LiveTrial, reason: Reason, message: str) -> Action:
+    view = trial.view
+    return Finish(
+        trial.scale,
+        trial.number,
+        TrialState.FAILED,
+        reason,
+        message,
+        view.result,
+        exit_code=view.exit_code,
+    )

@@ -1,0 +1,190 @@
+"""Local processes that run attempts: warm workers, or a process for each command.
+
+A warm worker is a Python that has imported PyTorch once and takes one trial after the other over
+its standard input; what a trial prints goes to the attempt's log.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from scaling_operator.api.experiment import Container
+from scaling_trainer.contract import expand
+
+STOP_GRACE_SECONDS = 5.0
+LINE_LIMIT_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a process ended an attempt."""
+
+    exit_code: int
+    message: str = ""
+
+
+class Runner(Protocol):
+    """Something that runs one attempt at a time."""
+
+    async def run(self, environment: Mapping[str, str], log: Path) -> Ending:
+        """Run an attempt to its end. Cancelling it kills the process and what it started."""
+        ...
+
+    async def start(self) -> None:
+        """Get ready ahead of the first attempt."""
+        ...
+
+    async def close(self) -> None:
+        """End the process."""
+        ...
+
+
+@dataclass(slots=True)
+class WarmWorker:
+    """One process of the built-in trainer; started before its first trial, again after a death."""
+
+    _process: asyncio.subprocess.Process | None = field(default=None)
+    _ready: bool = False
+
+    async def start(self) -> None:
+        """Start the process; its imports go on while something else is done."""
+        self._ready = False
+        self._process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "scaling_trainer", "worker"),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            limit=LINE_LIMIT_BYTES,
+            start_new_session=True,
+        )
+
+    async def run(self, environment: Mapping[str, str], log: Path) -> Ending:
+        """Hand the trial to the process and wait for its answer."""
+        return await self._do({"environment": dict(environment), "log": str(log)})
+
+    async def export(self, source: Path, target: Path, data_folder: Path, log: Path) -> Ending:
+        """Let the process evaluate saved weights."""
+        folders = {"checkpoint": str(source), "out": str(target), "dataDir": str(data_folder)}
+        return await self._do({"export": folders, "log": str(log)})
+
+    async def _do(self, task: Mapping[str, object]) -> Ending:
+        if self._process is None or self._process.returncode is not None:
+            await self.start()
+        process = self._process
+        if process is None or process.stdin is None:
+            message = "the worker has no standard input"
+            raise RuntimeError(message)
+        try:
+            if not self._ready and await self._answer(process) is None:
+                return await self._died(process)
+            self._ready = True
+            process.stdin.write(json.dumps(task).encode() + b"\n")
+            await process.stdin.drain()
+            answer = await self._answer(process)
+        except asyncio.CancelledError:
+            await self.close()
+            raise
+        except (BrokenPipeError, ConnectionResetError):
+            return await self._died(process)
+        if answer is None:
+            return await self._died(process)
+        return Ending(answer["exitCode"], answer.get("error") or "")
+
+    async def close(self) -> None:
+        """End the process; it gets a moment to do so by itself."""
+        process, self._process = self._process, None
+        if process is not None:
+            await _end(process)
+
+    async def _answer(self, process: asyncio.subprocess.Process) -> dict[str, Any] | None:
+        if process.stdout is None:
+            return None
+        line = await process.stdout.readline()
+        return json.loads(line) if line.endswith(b"\n") else None
+
+    async def _died(self, process: asyncio.subprocess.Process) -> Ending:
+        said = await process.stderr.read() if process.stderr is not None else b""
+        code = await process.wait()
+        self._process = None
+        last = said.decode(errors="replace").strip().rsplit("\n", 1)[-1]
+        return Ending(_shell_code(code), last or _described(code))
+
+
+@dataclass(slots=True)
+class CommandRunner:
+    """Runs a container's command as a process; image and volumes do not exist here."""
+
+    container: Container
+    folder: Path
+    _process: asyncio.subprocess.Process | None = field(default=None)
+
+    async def start(self) -> None:
+        """Do nothing: a command has nothing to warm up."""
+
+    async def run(self, environment: Mapping[str, str], log: Path) -> Ending:
+        """Start the command with the attempt's variables; `$(NAME)` expands as in a pod."""
+        own = {variable.name: variable.value for variable in self.container.env}
+        variables = dict(environment)
+        for name, value in own.items():
+            variables[name] = expand(value, variables)
+        words = [
+            expand(word, variables) for word in (*self.container.command, *self.container.args)
+        ]
+        with log.open("wb") as output:
+            try:
+                process = await asyncio.create_subprocess_exec(
+                    *words,
+                    stdin=asyncio.subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=asyncio.subprocess.STDOUT,
+                    cwd=self.container.working_dir or self.folder,
+                    env=os.environ | variables,
+                    start_new_session=True,
+                )
+            except OSError as error:
+                return Ending(127, f"{words[0]} cannot be started: {error.strerror}")
+        self._process = process
+        try:
+            code = await process.wait()
+        except asyncio.CancelledError:
+            await self.close()
+            raise
+        self._process = None
+        return Ending(_shell_code(code), "" if code == 0 else _described(code))
+
+    async def close(self) -> None:
+        """End the process and what it started."""
+        process, self._process = self._process, None
+        if process is not None:
+            await _end(process)
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """Ask the whole process group to end, then make it."""
+    for request in (signal.SIGTERM, signal.SIGKILL):
+        if process.returncode is not None:
+            return
+        with contextlib.suppress(ProcessLookupError):  # it ended between the look and the signal
+            os.killpg(process.pid, request)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(process.wait(), STOP_GRACE_SECONDS)
+
+
+def _shell_code(code: int) -> int:
+    """Exit code as a shell gives it: 128 + signal for a process that was killed."""
+    return 128 - code if code < 0 else code
+
+
+def _described(code: int) -> str:
+    if code < 0:
+        return f"killed by {signal.Signals(-code).name}"
+    return f"the command ended with exit code {code}"

@@ -1,0 +1,413 @@
+"""The plan, driven through a small world: real studies, real records, trainers that are a formula.
+
+The world is a shell of a few lines. It can be killed before and after every write and rebuilt from
+its records, which is what a crash leaves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scaling_operator.api.experiment import ExperimentSpec
+from scaling_operator.api.names import Phase, Reason, StopReason, TrialState
+from scaling_operator.api.status import ExperimentStatus, TrialStatus
+from scaling_operator.api.trial import ExperimentReference, ScalingTrial, TrialSpec
+from scaling_operator.core.actions import (
+    Action,
+    Ask,
+    Discard,
+    EndAttempt,
+    Finish,
+    Launch,
+    OpenScale,
+    SetState,
+)
+from scaling_operator.core.ladder import running_order, scales_of
+from scaling_operator.core.observed import (
+    ABSENT,
+    AttemptPhase,
+    AttemptView,
+    Leftover,
+    LiveTrial,
+    Observed,
+    Rules,
+    ScaleView,
+)
+from scaling_operator.core.outcome import attempt_ended, finished, state_set
+from scaling_operator.core.plan import plan
+from scaling_operator.core.tally import Tally, add
+from scaling_operator.search.lanes import record_of
+from scaling_operator.search.seed import slot_seed
+from scaling_operator.search.study import Study, StudySettings
+from scaling_trainer.contract import Result
+
+Slot = tuple[int, int]
+Trainer = Callable[[ScalingTrial], AttemptView]
+
+
+class Crashed(Exception):
+    """The process died."""
+
+
+def spec_of(**sections: Any) -> ExperimentSpec:
+    document: dict[str, Any] = {
+        "objective": {"metric": "loss", "direction": "minimize"},
+        "search": {
+            "parameters": {"x": {"type": "float", "low": -1, "high": 1}},
+            "algorithm": {"name": "tpe", "seed": 7, "startupTrials": 3},
+        },
+        "trials": {"max": 8, "parallel": 3},
+        "trainer": {"container": {"command": ["true"]}},
+    }
+    return ExperimentSpec.model_validate(document | sections)
+
+
+def parabola(trial: ScalingTrial) -> AttemptView:
+    x, size = float(trial.spec.parameters["x"]), float(trial.spec.parameters.get("size", 1))
+    return exited(0, (x - 0.3) ** 2 + 1 / size)
+
+
+def exited(code: int, loss: float | None = None) -> AttemptView:
+    result = None if loss is None else Result(metrics={"loss": loss})
+    return AttemptView(AttemptPhase.EXITED, exit_code=code, result=result)
+
+
+@dataclass
+class Disk:
+    """What survives a crash."""
+
+    trials: dict[Slot, ScalingTrial] = field(default_factory=dict[Slot, ScalingTrial])
+    status: ExperimentStatus = field(default_factory=ExperimentStatus)
+    workloads: dict[tuple[int, int, int], AttemptView] = field(
+        default_factory=dict[tuple[int, int, int], AttemptView]
+    )
+    writes: int = 0
+    dies_at: int | None = None
+
+    def write(self, change: Callable[[], None]) -> None:
+        """Do one durable write; die before it at an even `dies_at`, after it at an odd one."""
+        if self.dies_at == 2 * self.writes:
+            raise Crashed
+        change()
+        if self.dies_at == 2 * self.writes + 1:
+            raise Crashed
+        self.writes += 1
+
+
+class World:
+    """A shell over a Disk. Time does not pass unless a test says so."""
+
+    def __init__(self, spec: ExperimentSpec, disk: Disk, trainer: Trainer = parabola) -> None:
+        self.spec, self.disk, self.trainer = spec, disk, trainer
+        self.now = 100.0
+        self.most_live = 0
+        self.rules = Rules(max_trials=spec.trials.max or 40)
+        self.studies: dict[int, Study] = {}
+        before = {scale.index: scale for scale in disk.status.scales}
+        self.scales = {scale.index: ScaleView(scale, Tally()) for scale in scales_of(spec)}
+        for index, known in before.items():
+            self.scales[index] = replace(
+                self.scales[index], open=known.open, ranges=known.ranges, points=known.points
+            )
+        for (index, number), trial in sorted(disk.trials.items()):
+            view = self.scales[index]
+            if trial.status.state.ended:
+                view = replace(view, tally=add(view.tally, trial, spec.all_objectives))
+            self.scales[index] = replace(view, created=max(view.created, number + 1))
+
+    def observe(self) -> Observed:
+        live: list[LiveTrial] = []
+        leftovers: list[Leftover] = []
+        attempts = {slot: len(trial.status.attempts) for slot, trial in self.disk.trials.items()}
+        for slot, trial in sorted(self.disk.trials.items()):
+            if trial.status.state.ended:
+                continue
+            ended = tuple(a.reason for a in trial.status.attempts if a.reason is not None)
+            view = self.disk.workloads.get((*slot, len(ended)), ABSENT)
+            live.append(LiveTrial(*slot, trial.status.state, ended, view))
+        for (scale, number, attempt), view in self.disk.workloads.items():
+            trial = self.disk.trials[(scale, number)]
+            if trial.status.state.ended or attempts[(scale, number)] != attempt:
+                leftovers.append(Leftover(scale, number, attempt, view))
+        order = running_order(tuple(view.scale for view in self.scales.values()))
+        self.most_live = max(self.most_live, len(live))
+        return Observed(
+            now_seconds=self.now,
+            spec=self.spec,
+            rules=self.rules,
+            scales=tuple(self.scales[scale.index] for scale in order),
+            live=tuple(live),
+            leftovers=tuple(leftovers),
+            started_seconds=0.0 if self.disk.trials else None,
+            status=self.disk.status,
+        )
+
+    def settle(self) -> ExperimentStatus:
+        """Plan and apply until nothing is left to do."""
+        while True:
+            decided = plan(self.observe())
+            assert decided == plan(self.observe()), "planning is a function of what is observed"
+            for action in decided.actions:
+                self.apply(action)
+            if not decided.actions:
+                self.disk.status = decided.status
+                return decided.status
+
+    def run(self) -> ExperimentStatus:
+        """Let trainers end one at a time, the lowest slot first, until all is over."""
+        while True:
+            status = self.settle()
+            running = [
+                key
+                for key, view in sorted(self.disk.workloads.items())
+                if view.phase is AttemptPhase.RUNNING
+            ]
+            if not running:
+                return status
+            key = running[0]
+            self.disk.workloads[key] = self.trainer(self.disk.trials[key[:2]])
+
+    def apply(self, action: Action) -> None:
+        match action:
+            case OpenScale():
+                self.scales[action.scale] = replace(
+                    self.scales[action.scale],
+                    open=True,
+                    ranges=action.ranges,
+                    points=action.points,
+                )
+                self.disk.write(lambda: setattr(self.disk, "status", plan(self.observe()).status))
+            case Ask():
+                self.ask(action)
+            case Launch():
+                key = (action.scale, action.number, action.attempt)
+                assert key not in self.disk.workloads, "no attempt is ever started twice"
+                running = AttemptView(AttemptPhase.RUNNING, since_seconds=self.now)
+                self.disk.write(lambda: self.disk.workloads.update({key: running}))
+            case SetState():
+                self.change(action, lambda trial: state_set(trial.status, action))
+            case EndAttempt():
+                self.change(action, lambda trial: attempt_ended(trial.status, action, self.now))
+            case Finish():
+                self.change(action, lambda trial: finished(trial.status, action, (), self.now))
+                self.tell(action)
+            case Discard():
+                key = (action.scale, action.number, action.attempt)
+                self.disk.write(lambda: self.disk.workloads.pop(key) and None)
+
+    def tell(self, action: Finish) -> None:
+        trial = self.disk.trials[(action.scale, action.number)]
+        view = self.scales[action.scale]
+        tally = add(view.tally, trial, self.spec.all_objectives)
+        self.scales[action.scale] = replace(view, tally=tally)
+        if action.scale in self.studies:
+            self.studies[action.scale].tell(record_of(trial, self.spec.search))
+
+    def change(
+        self, action: Finish | EndAttempt | SetState, status: Callable[[ScalingTrial], TrialStatus]
+    ) -> None:
+        slot = (action.scale, action.number)
+        trial = self.disk.trials[slot]
+        changed = trial.model_copy(update={"status": status(trial)})
+        self.disk.write(lambda: self.disk.trials.update({slot: changed}))
+
+    def ask(self, action: Ask) -> None:
+        proposal = self.study(action.scale).ask(action.number, action.point)
+        trial = ScalingTrial(
+            spec=TrialSpec(
+                experiment=ExperimentReference(name="test", uid="uid"),
+                scale=action.scale,
+                number=action.number,
+                parameters={**self.scales[action.scale].scale.parameters, **proposal.parameters},
+                searched=tuple(proposal.parameters),
+                sampler_attributes=dict(proposal.attributes),
+                seed=slot_seed(7, action.scale, action.number),
+            )
+        )
+        slot = (action.scale, action.number)
+        assert slot not in self.disk.trials, "no slot is ever asked for twice"
+        self.disk.write(lambda: self.disk.trials.update({slot: trial}))
+        view = self.scales[action.scale]
+        self.scales[action.scale] = replace(view, created=action.number + 1)
+
+    def study(self, scale: int) -> Study:
+        if scale not in self.studies:
+            self.studies[scale] = Study(
+                StudySettings(
+                    name=f"test-{scale}",
+                    search=self.spec.search,
+                    directions=("minimize",),
+                    base_seed=7,
+                    scale=scale,
+                    ranges=self.scales[scale].ranges,
+                )
+            )
+            for slot, trial in sorted(self.disk.trials.items()):
+                if slot[0] == scale:
+                    self.studies[scale].add(record_of(trial, self.spec.search))
+        return self.studies[scale]
+
+
+LADDER = {"parameter": "size", "sizes": [1, 2, 4]}
+
+
+def proposals(disk: Disk) -> Mapping[Slot, Any]:
+    return {slot: trial.spec.parameters for slot, trial in sorted(disk.trials.items())}
+
+
+def results(disk: Disk) -> Mapping[Slot, Any]:
+    return {slot: (trial.status.state, trial.status.values) for slot, trial in disk.trials.items()}
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    most=st.integers(1, 9),
+    parallel=st.integers(1, 12),
+    ladder=st.booleans(),
+    transfer=st.booleans(),
+)
+def test_never_more_than_parallel_live_and_never_more_than_max_per_scale(
+    most: int, parallel: int, *, ladder: bool, transfer: bool
+) -> None:
+    scaling = {**LADDER, **({"transfer": {"topK": 1, "shrink": 0.5}} if transfer else {})}
+    sections = {"scaling": scaling} if ladder else {}
+    world = World(spec_of(trials={"max": most, "parallel": parallel}, **sections), Disk())
+    status = world.run()
+    assert world.most_live <= parallel
+    assert status.phase is Phase.SUCCEEDED
+    assert [scale.counts.succeeded for scale in status.scales] == [most] * (3 if ladder else 1)
+    assert not world.disk.workloads, "nothing is left behind"
+
+
+@pytest.mark.parametrize("parallel", [1, 3])
+@pytest.mark.parametrize(
+    "scaling", [None, LADDER, {**LADDER, "transfer": {"topK": 2, "shrink": 0.5}}]
+)
+def test_a_run_that_crashed_at_any_write_ends_as_the_undisturbed_one(
+    parallel: int, scaling: dict[str, Any] | None
+) -> None:
+    sections = {} if scaling is None else {"scaling": scaling}
+    spec = spec_of(trials={"max": 4, "parallel": parallel}, **sections)
+    undisturbed = Disk()
+    World(spec, undisturbed).run()
+    for moment in range(2 * undisturbed.writes):
+        disk = Disk(dies_at=moment)
+        with pytest.raises(Crashed):
+            World(spec, disk).run()
+        disk.dies_at = None
+        World(spec, disk).run()
+        assert proposals(disk) == proposals(undisturbed), f"crash point {moment}"
+        assert results(disk) == results(undisturbed), f"crash point {moment}"
+
+
+def test_transfer_opens_a_scale_when_the_one_before_has_ended_with_a_narrower_range() -> None:
+    spec = spec_of(scaling={**LADDER, "transfer": {"topK": 2, "shrink": 0.5}})
+    world = World(spec, Disk())
+    world.settle()
+    assert [scale.open for scale in world.disk.status.scales] == [True, False, False]
+    status = world.run()
+    widths = [scale.ranges["x"].high - scale.ranges["x"].low for scale in status.scales[1:]]
+    assert widths == pytest.approx([1.0, 0.5])
+    assert len(status.scales[1].points) == 2
+    first = world.disk.trials[(1, 0)].spec.parameters["x"]
+    assert first == status.scales[0].best.parameters["x"]  # pyright: ignore[reportOptionalMemberAccess] - it has one
+
+
+def test_too_many_failures_stop_everything_with_the_reason() -> None:
+    spec = spec_of(trials={"max": 8, "parallel": 3, "maxFailed": 1})
+    world = World(spec, Disk(), trainer=lambda _: exited(1))
+    status = world.run()
+    assert status.phase is Phase.FAILED
+    assert status.counts.failed == 2
+    stopped = [t for t in world.disk.trials.values() if t.status.state is TrialState.STOPPED]
+    assert {trial.status.reason for trial in stopped} == {StopReason.TOO_MANY_FAILURES}
+    failed = next(c for c in status.conditions if c.type == "Failed")
+    assert "maxFailed" in failed.message
+
+
+def test_divergence_never_counts_against_max_failed() -> None:
+    spec = spec_of(trials={"max": 6, "parallel": 2, "maxFailed": 0})
+    status = World(spec, Disk(), trainer=lambda _: exited(87)).run()
+    assert status.phase is Phase.SUCCEEDED
+    assert status.counts.failed == 6
+
+
+def test_the_goal_ends_the_search_of_its_scale_and_stops_what_runs_there() -> None:
+    goal = {"metric": "loss", "direction": "minimize", "goal": 1e9}
+    world = World(spec_of(objective=goal), Disk())
+    status = world.run()
+    assert status.phase is Phase.SUCCEEDED
+    assert status.counts.succeeded == 1
+    assert {t.status.reason for t in world.disk.trials.values()} == {None, StopReason.GOAL_REACHED}
+    complete = next(c for c in status.conditions if c.type == "Complete")
+    assert complete.reason == "GoalReached"
+
+
+def test_the_budget_of_time_stops_the_rest() -> None:
+    world = World(spec_of(budget={"duration": "200s"}), Disk())
+    world.settle()
+    world.now = 200.0
+    status = world.run()
+    assert status.phase is Phase.SUCCEEDED
+    assert status.counts.stopped == 3
+    complete = next(c for c in status.conditions if c.type == "Complete")
+    assert complete.reason == "BudgetExhausted"
+
+
+@pytest.mark.parametrize(
+    "pause",
+    [
+        pytest.param({"suspend": True}, id="by the user"),
+        pytest.param({"budget": {"duration": "50s", "onExceeded": "suspend"}}, id="by the budget"),
+    ],
+)
+def test_suspending_gives_the_machines_back_and_loses_no_trial(pause: dict[str, Any]) -> None:
+    disk = Disk()
+    world = World(spec_of(budget={"duration": "500s"}), disk)
+    world.settle()
+    world.spec = spec_of(**pause)
+    status = world.settle()
+    assert status.phase is Phase.SUSPENDED
+    assert not disk.workloads
+    assert status.counts.running == 3
+    world.spec = spec_of()
+    assert world.run().counts.succeeded == 8
+    assert {a.reason for t in disk.trials.values() for a in t.status.attempts} == {Reason.SUSPENDED}
+
+
+def test_parallel_and_max_may_change_while_it_runs() -> None:
+    world = World(spec_of(trials={"max": 8, "parallel": 4}), Disk())
+    world.settle()
+    world.spec = spec_of(trials={"max": 8, "parallel": 1})
+    world.rules = Rules(max_trials=5)
+    status = world.run()
+    assert status.counts.succeeded == 5
+
+
+def test_the_status_has_the_same_size_however_many_trials() -> None:
+    def size(most: int) -> int:
+        spec = spec_of(search={"algorithm": {"name": "random", "seed": 1}}, trials={"max": most})
+        world = World(spec, Disk(), trainer=lambda _: exited(0, 0.5))
+        return len(world.run().model_dump_json())
+
+    assert size(200) - size(20) < 20
+
+
+def test_design_grid_crosses_sizes_and_data_cheapest_first() -> None:
+    spec = spec_of(
+        scaling={"parameter": "size", "sizes": [1, 10], "design": "grid", "data": [5, 20]}
+    )
+    scales = scales_of(spec)
+    assert [(s.parameters["size"], s.samples) for s in scales] == [
+        (1, 5),
+        (1, 20),
+        (10, 5),
+        (10, 20),
+    ]
+    assert [scale.index for scale in running_order(scales)] == [0, 1, 2, 3]
