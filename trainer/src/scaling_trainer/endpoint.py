@@ -1,0 +1,138 @@
+"""The way to the operator's endpoint: one kept connection, and patience while it is away.
+
+The standard library alone. Trouble on the network is a value here, never an exception: training
+goes on without the operator.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import logging
+import ssl
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+# Long enough for a handshake on a busy machine, short beside a training step that matters.
+TIMEOUT_SECONDS = 5.0
+FIRST_PAUSE_SECONDS = 0.5
+LONGEST_PAUSE_SECONDS = 30.0
+
+# Sending the same body again would be refused again.
+_REFUSED = (HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The endpoint will never take this body."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Away:
+    """The endpoint cannot be reached, or not now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """A connection that was kept has ended; the next document opens a new one."""
+
+
+Answer = Mapping[str, Any] | Refused | Away | Lost
+
+
+@dataclass(slots=True)
+class Endpoint:
+    """Where reports go: `url`, a file with the bearer token, and the certificate as PEM text."""
+
+    url: str
+    token_file: Path | None = None
+    ca: str | None = None
+    _connection: http.client.HTTPConnection | None = None
+    _pause_seconds: float = 0.0
+    _next_try: float = 0.0
+    _complained: bool = False
+    _context: ssl.SSLContext | None = field(default=None, repr=False)
+
+    def post(self, path: str, document: Mapping[str, Any], *, insist: bool = False) -> Answer:
+        """Send one document.
+
+        After a failure it pauses, longer each time, and answers Away at once until the pause is
+        over; with `insist` it tries all the same.
+        """
+        if not insist and time.monotonic() < self._next_try:
+            return Away()
+        body = json.dumps(document, separators=(",", ":")).encode()
+        reused = self._connection is not None
+        try:
+            return self._send(path, body)
+        except (OSError, http.client.HTTPException) as error:
+            self.close()
+            return Lost() if reused else self._away(error)
+
+    def close(self) -> None:
+        """Give the connection up; the next document opens a new one."""
+        if self._connection is not None:
+            self._connection.close()
+        self._connection = None
+
+    def _send(self, path: str, body: bytes) -> Answer:
+        if self._connection is None:
+            self._connection = self._connect()
+        headers = {"Content-Type": "application/json"}
+        if self.token_file is not None:
+            # Kubernetes renews the token in its file.
+            headers["Authorization"] = f"Bearer {self.token_file.read_text().strip()}"
+        prefix = urlsplit(self.url).path.rstrip("/")
+        self._connection.request("POST", prefix + path, body, headers)
+        response = self._connection.getresponse()
+        text = response.read()
+        if response.status in _REFUSED:
+            return Refused(text.decode(errors="replace")[:200])
+        if response.status != HTTPStatus.OK:
+            message = f"HTTP {response.status} {text.decode(errors='replace')[:200]}"
+            raise http.client.HTTPException(message)
+        answer = _object(text)
+        self._pause_seconds, self._next_try = 0.0, 0.0
+        return answer
+
+    def _connect(self) -> http.client.HTTPConnection:
+        parts = urlsplit(self.url)
+        host = parts.hostname or ""
+        # http.client sets TCP_NODELAY itself.
+        if parts.scheme != "https":
+            return http.client.HTTPConnection(host, parts.port, timeout=TIMEOUT_SECONDS)
+        if self._context is None:
+            self._context = ssl.create_default_context(cadata=self.ca)
+        return http.client.HTTPSConnection(
+            host, parts.port, timeout=TIMEOUT_SECONDS, context=self._context
+        )
+
+    def _away(self, error: Exception) -> Away:
+        longer = max(FIRST_PAUSE_SECONDS, 2 * self._pause_seconds)
+        self._pause_seconds = min(longer, LONGEST_PAUSE_SECONDS)
+        self._next_try = time.monotonic() + self._pause_seconds
+        if not self._complained:
+            _log.warning("reports wait: %s does not take them: %s", self.url, error)
+            self._complained = True
+        return Away()
+
+
+def _object(text: bytes) -> Mapping[str, Any]:
+    try:
+        document = json.loads(text)
+    except ValueError as error:
+        message = f"the answer is not JSON: {error}"
+        raise http.client.HTTPException(message) from error
+    if not isinstance(document, dict):
+        message = "the answer is not a JSON object"
+        raise http.client.HTTPException(message)
+    return cast("dict[str, Any]", document)

@@ -1,0 +1,222 @@
+"""`report` and `result`: how a training script tells the operator what it finds.
+
+The standard library alone, so that any image can use it:
+
+    from scaling_trainer import report, result
+
+    for epoch in range(epochs):
+        ...
+        if report(val_loss=loss):
+            break
+    result(val_loss=loss)
+
+* Nothing on the network ever breaks the training: what cannot be sent waits and is sent later.
+* The result file is rewritten at each report, so the last one counts where nobody calls `result`.
+* A value that is not finite is left out, of what is sent and of the file, and logged once: a trial
+  whose objective is missing in the end has failed.
+* Without the contract's variables, as in a run by hand, both do nothing.
+
+A process of several threads or ranks reports from one of them.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import os
+import re
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from scaling_trainer.contract import Result, encode_result
+from scaling_trainer.endpoint import Away, Endpoint, Lost, Refused
+
+# What may wait for an endpoint that is away; beyond it the oldest are dropped.
+MAX_WAITING = 1000
+
+_STOPPING = ("prune", "stop")
+_METRIC_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    seq: int
+    step: int
+    metrics: Mapping[str, float]
+
+
+@dataclass(slots=True)
+class Reporter:
+    """Reports of one trial, in order, to a result file and an endpoint; either may be missing."""
+
+    result_file: Path | None = None
+    endpoint: Endpoint | None = None
+    _step: int = 0
+    _seq: int = 0
+    _sent: int = 0
+    _durable: int = 0
+    _last: Mapping[str, float] = field(default_factory=dict[str, float])
+    _waiting: deque[_Waiting] = field(default_factory=lambda: deque[_Waiting](maxlen=MAX_WAITING))
+    _stop: bool = False
+    _in_place: bool = False
+    _left_out: set[str] = field(default_factory=set[str])
+
+    @staticmethod
+    def from_environment(environment: Mapping[str, str]) -> Reporter:
+        """Make the reporter that the contract's variables describe."""
+        result_file = environment.get("SCALING_RESULT_FILE")
+        url = environment.get("SCALING_REPORT_URL")
+        token_file = environment.get("SCALING_REPORT_TOKEN_FILE")
+        endpoint = None
+        if url:
+            token = Path(token_file) if token_file else None
+            endpoint = Endpoint(url, token, environment.get("SCALING_REPORT_CA"))
+        return Reporter(Path(result_file) if result_file else None, endpoint)
+
+    def report(self, step: int | None, metrics: Mapping[str, float]) -> bool:
+        """Report metrics after a step; True means that the training is to stop.
+
+        Steps count evaluations from 1 and rise, also over attempts; None is the one after the last.
+        Raises ValueError for a name or a value that no metric can have, for a step that does not
+        rise, and (ResultError) for more metrics than a result can hold.
+        """
+        self._last = self._finite(metrics)
+        self._step = self._next_step(step)
+        self._write(Result(metrics=self._last, steps=self._step))
+        if self.endpoint is not None:
+            self._seq += 1
+            self._waiting.append(_Waiting(self._seq, self._step, self._last))
+            self._send(self.endpoint, insist=False)
+        return self._stop
+
+    def result(self, result: Result) -> None:
+        """End the trial: write the result file, send what waits, and then the result itself.
+
+        A result without metrics has those of the last report. Raises as `report` does.
+        """
+        metrics = self._finite(result.metrics) or self._last
+        steps = result.steps if result.steps is not None else (self._step or None)
+        final = replace(result, metrics=metrics, steps=steps)
+        self._write(final)
+        if self.endpoint is not None:
+            self._send(self.endpoint, insist=True)
+            # The file counts; the pushed one only tells a watcher earlier. One try is enough.
+            self.endpoint.post("/v1/result", json.loads(encode_result(final)))
+            self.endpoint.close()
+
+    def _next_step(self, step: int | None) -> int:
+        if step is None:
+            return self._step + 1
+        if step <= self._step:
+            message = f"step is {step}; it must be a whole number above the last one, {self._step}"
+            raise ValueError(message)
+        return step
+
+    def _finite(self, metrics: Mapping[str, float]) -> dict[str, float]:
+        finite: dict[str, float] = {}
+        for name, value in metrics.items():
+            number = _number(name, value)
+            if math.isfinite(number):
+                finite[name] = number
+            elif name not in self._left_out:
+                self._left_out.add(name)
+                _log.warning("%s is %s: it is left out where it is not finite", name, number)
+        return finite
+
+    def _write(self, result: Result) -> None:
+        text = encode_result(result)
+        if self.result_file is None:
+            return
+        if not self._in_place:
+            try:
+                replace_file(self.result_file, text)
+            except OSError:
+                # A pod's termination log is mounted by itself: nothing can take its place.
+                self._in_place = True
+        if self._in_place:
+            self.result_file.write_bytes(text)
+
+    def _send(self, endpoint: Endpoint, *, insist: bool) -> None:
+        # After a lost connection what was not durable is sent again, to whoever is there now.
+        for _ in range(2):
+            if self._send_waiting(endpoint, insist=insist):
+                return
+            self._sent = self._durable
+
+    def _send_waiting(self, endpoint: Endpoint, *, insist: bool) -> bool:
+        """Send what was not sent yet. False where a connection was lost on the way."""
+        for entry in [entry for entry in self._waiting if entry.seq > self._sent]:
+            body = {"seq": entry.seq, "step": entry.step, "metrics": dict(entry.metrics)}
+            match endpoint.post("/v1/report", body, insist=insist):
+                case Lost():
+                    return False
+                case Away():
+                    self._sent = self._durable
+                    return True
+                case Refused(message=message):
+                    _log.warning("the report of step %d was refused: %s", entry.step, message)
+                    self._waiting.remove(entry)
+                case answer:
+                    self._sent = entry.seq
+                    self._heed(answer)
+        return True
+
+    def _heed(self, answer: Mapping[str, Any]) -> None:
+        durable = answer.get("durable")
+        if isinstance(durable, int):
+            self._durable = max(self._durable, min(durable, self._sent))
+        while self._waiting and self._waiting[0].seq <= self._durable:
+            self._waiting.popleft()
+        if answer.get("action") in _STOPPING:
+            self._stop = True
+
+
+def _number(name: str, value: object) -> float:
+    """Read a metric's value: a number, or what turns into one, as a tensor of one element does."""
+    if not _METRIC_NAME.fullmatch(name):
+        message = f"{name!r} is no metric's name: it has letters, digits and _ alone"
+        raise ValueError(message)
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(value, str | bytes | bool) or not hasattr(value, "__float__"):
+        message = f"metric {name} is {value!r}, not a number"
+        raise ValueError(message)
+    return float(value)  # pyright: ignore[reportArgumentType] # hasattr does not narrow
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Write a file so that a reader finds the old or the new content, never a part."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        beside.write_bytes(content)
+        beside.replace(path)
+    except OSError:
+        beside.unlink(missing_ok=True)
+        raise
+
+
+@cache
+def _reporter() -> Reporter:
+    """Make the process's own reporter when it is first used."""
+    return Reporter.from_environment(os.environ)
+
+
+def report(*, step: int | None = None, **metrics: float) -> bool:
+    """Report metrics, by keyword; True means that the training is to stop.
+
+    `step` counts evaluations from 1 and rises, over all attempts of the trial; without it, it is
+    the one after the last. Raises ValueError for a bad name, value or step.
+    """
+    return _reporter().report(step, metrics)
+
+
+def result(**metrics: float) -> None:
+    """End the trial with these metrics; with none, those of the last report count."""
+    _reporter().result(Result(metrics=metrics))
