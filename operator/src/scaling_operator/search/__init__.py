@@ -1,0 +1,4 @@
+"""Optuna as this project uses it: studies, the grid, points and importances.
+
+Nobody else imports optuna.
+"""

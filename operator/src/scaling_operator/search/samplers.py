@@ -1,0 +1,95 @@
+"""From `search.algorithm` to Optuna's samplers: every argument spelled out.
+
+Optuna changes defaults between versions, and a changed default is another proposal for one seed.
+A sampler is made anew for each slot, with the slot's seed: it must not remember anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, assert_never, cast
+
+from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, RandomSampler, TPESampler
+from optuna.samplers.nsgaii import UniformCrossover
+
+from scaling_operator.api.search import (
+    Algorithm,
+    GeneticAlgorithm,
+    GpAlgorithm,
+    GridAlgorithm,
+    RandomAlgorithm,
+    TpeAlgorithm,
+)
+from scaling_operator.search.quiet import ignoring
+
+GENERATION = "NSGAIISampler:generation"
+"""Attribute of a trial: the generation it was born into."""
+PARENTS = "NSGAIISampler:parent:"
+"""Attribute of a study, followed by a generation: the numbers of the trials it descends from."""
+RELATIVE = ("tpe:relative_params:", "gp:relative_params:")
+"""Attributes of a running trial that repeat its parameters, inactive ones included."""
+
+
+def make_sampler(algorithm: Algorithm, seed: int, *, conditional: bool) -> BaseSampler:
+    """Make the sampler of one slot.
+
+    GP and NSGA-II model the parameters that every trial has; conditional ones they draw at random.
+    TPE models each group of parameters that are active together.
+    """
+    match algorithm:
+        case RandomAlgorithm() | GridAlgorithm():  # The grid's points are set, nothing is drawn.
+            return RandomSampler(seed=seed)
+        case TpeAlgorithm():
+            with ignoring():  # `group` counts as experimental.
+                return TPESampler(
+                    n_startup_trials=algorithm.startup_trials,
+                    n_ei_candidates=24,
+                    seed=seed,
+                    multivariate=True,
+                    group=conditional,
+                    constant_liar=True,
+                )
+        case GpAlgorithm():
+            return GPSampler(
+                seed=seed,
+                independent_sampler=RandomSampler(seed=seed),
+                n_startup_trials=algorithm.startup_trials,
+                deterministic_objective=False,
+                warn_independent_sampling=False,
+            )
+        case GeneticAlgorithm():
+            return NSGAIISampler(
+                population_size=algorithm.population_size,
+                mutation=None,
+                mutation_prob=None,
+                crossover=UniformCrossover(swapping_prob=0.5),
+                crossover_prob=0.9,
+                swapping_prob=0.5,
+                seed=seed,
+            )
+    assert_never(algorithm)
+
+
+def trial_attributes(attributes: Mapping[str, Any]) -> dict[str, int]:
+    """Pick what belongs to the trial. Raises ValueError where it is not a generation."""
+    if GENERATION not in attributes:
+        return {}
+    generation = attributes[GENERATION]
+    if not _is_natural(generation):
+        message = f"samplerAttributes.{GENERATION}: {generation!r} is not a generation"
+        raise ValueError(message)
+    return {GENERATION: int(generation)}
+
+
+def study_attributes(attributes: Mapping[str, Any]) -> dict[str, list[int]]:
+    """Pick what belongs to the study. Raises ValueError where it is not a list of trials."""
+    found = {name: value for name, value in attributes.items() if name.startswith(PARENTS)}
+    for name, value in found.items():
+        if not isinstance(value, list) or not all(map(_is_natural, cast("list[Any]", value))):
+            message = f"samplerAttributes.{name}: {value!r} is not a list of trial numbers"
+            raise ValueError(message)
+    return found
+
+
+def _is_natural(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0

@@ -1,0 +1,167 @@
+"""The search space of a study: ranges as narrowed, and which parameter hangs on which.
+
+A parameter with `when` is active only while each parameter named there is active itself and has one
+of the values. Parameters are therefore settled in an order in which the controlling come first.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+
+from scaling_operator.api.fields import Scalar
+from scaling_operator.api.search import (
+    CategoricalParameter,
+    FloatParameter,
+    IntParameter,
+    Parameter,
+    Search,
+)
+from scaling_operator.api.status import Range
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """Parameters in the file's order, and `order`: the same names, controlling ones first."""
+
+    parameters: Mapping[str, Parameter]
+    order: tuple[str, ...]
+
+    @property
+    def conditional(self) -> bool:
+        """Whether any parameter is active only at times."""
+        return any(parameter.when for parameter in self.parameters.values())
+
+    def is_active(self, name: str, values: Mapping[str, Scalar]) -> bool:
+        """Whether a parameter is searched, given the values of the active ones before it."""
+        return all(
+            controller in values and any(same(values[controller], wanted) for wanted in allowed)
+            for controller, allowed in self.parameters[name].when.items()
+        )
+
+    def active_names(self, values: Mapping[str, Scalar]) -> Iterator[str]:
+        """Give each active name in turn; the caller enters its value before it takes the next."""
+        return (name for name in self.order if self.is_active(name, values))
+
+    def declared(self, values: Mapping[str, Scalar]) -> dict[str, Scalar]:
+        """Put values into the file's order."""
+        return {name: values[name] for name in self.parameters if name in values}
+
+
+def same(one: Scalar, other: Scalar) -> bool:
+    """Whether two values mean the same: 1 is 1.0, but not true."""
+    return one == other and isinstance(one, bool) == isinstance(other, bool)
+
+
+def make_space(search: Search, ranges: Mapping[str, Range] | None = None) -> Space:
+    """Make the space of a scale, numeric ranges narrowed where `ranges` names them.
+
+    Raises ValueError for a range of something that has none or that lies outside, and for a `when`
+    that names an unknown parameter or goes in a circle.
+    """
+    narrowed = dict(ranges or {})
+    parameters: dict[str, Parameter] = {}
+    for name, parameter in search.parameters.items():
+        if isinstance(parameter, FloatParameter | IntParameter):
+            whole = Range(low=parameter.low, high=parameter.high)
+            parameters[name] = _within(name, parameter, narrowed.pop(name, whole))
+        else:
+            parameters[name] = parameter
+    if narrowed:
+        message = f"range of {', '.join(narrowed)}: only a float or int parameter has a range"
+        raise ValueError(message)
+    return Space(parameters, _order(parameters))
+
+
+def _within(
+    name: str, parameter: FloatParameter | IntParameter, bounds: Range
+) -> FloatParameter | IntParameter:
+    """Narrow a parameter to bounds, both its ends on its steps."""
+    low, high = max(bounds.low, parameter.low), min(bounds.high, parameter.high)
+    if low > high:
+        message = (
+            f"range of {name}: {bounds.low:g} to {bounds.high:g} lies outside "
+            f"{parameter.low:g} to {parameter.high:g}"
+        )
+        raise ValueError(message)
+    if isinstance(parameter, FloatParameter) and parameter.step is None:
+        return parameter.model_copy(update={"low": float(low), "high": float(high)})
+    first, last = lattice_index(parameter, low), lattice_index(parameter, high)
+    lowest, highest = math.ceil(first - _SLACK), math.floor(last + _SLACK)
+    if lowest > highest:
+        # No value lies within: the nearest one is all that is left.
+        lowest = highest = min(round((first + last) / 2), lattice_size(parameter) - 1)
+    # model_copy does not validate: rounding may leave a width that is a hair below the step.
+    return parameter.model_copy(
+        update={
+            "low": lattice_value(parameter, lowest),
+            "high": lattice_value(parameter, highest),
+        }
+    )
+
+
+_SLACK = Decimal("1e-8")  # Optuna's own tolerance for a float on its steps.
+
+
+def lattice_index(parameter: FloatParameter | IntParameter, value: float) -> Decimal:
+    """How many steps a value lies above `low`; whole where the value is one of the lattice."""
+    distance = Decimal(str(value)) - Decimal(str(parameter.low))
+    return distance / Decimal(str(parameter.step or 1))
+
+
+def lattice_value(parameter: FloatParameter | IntParameter, index: int) -> int | float:
+    """Give the value `index` steps above `low`: in decimals, so that 0.1 x 3 is 0.3."""
+    if isinstance(parameter, IntParameter):
+        return parameter.low + index * (parameter.step or 1)
+    return float(Decimal(str(parameter.low)) + index * Decimal(str(parameter.step or 0)))
+
+
+def lattice_size(parameter: FloatParameter | IntParameter) -> int:
+    """How many values a stepped range has."""
+    return math.floor(lattice_index(parameter, parameter.high) + _SLACK) + 1
+
+
+def on_lattice(parameter: Parameter, value: Scalar) -> bool:
+    """Whether a value of the right type and range is one that the steps reach."""
+    if isinstance(parameter, CategoricalParameter) or isinstance(value, str):
+        return True
+    if isinstance(parameter, FloatParameter) and parameter.step is None:
+        return True
+    index = lattice_index(parameter, value)
+    return abs(index - round(index)) < _SLACK
+
+
+def _order(parameters: Mapping[str, Parameter]) -> tuple[str, ...]:
+    """Order names so that each follows what controls it, as early as possible.
+
+    A controlled parameter stands right behind its last controller: that keeps counting a grid
+    cheap, since few conditions are open at a time.
+    """
+    for name, parameter in parameters.items():
+        unknown = sorted(parameter.when.keys() - parameters.keys())
+        if unknown:
+            message = f"parameters.{name}.when names {unknown[0]}, which is not searched"
+            raise ValueError(message)
+    placed: dict[str, None] = {}
+
+    def place(name: str) -> None:
+        if name in placed or any(above not in placed for above in parameters[name].when):
+            return
+        placed[name] = None
+        for below in controlled_by(parameters, name):
+            place(below)
+
+    for name in parameters:
+        place(name)
+    if len(placed) < len(parameters):
+        circle = ", ".join(name for name in parameters if name not in placed)
+        message = f"parameters.{circle}: their `when` go in a circle; none could ever be active"
+        raise ValueError(message)
+    return tuple(placed)
+
+
+def controlled_by(parameters: Mapping[str, Parameter], name: str) -> tuple[str, ...]:
+    """Names of the parameters whose `when` names this one, in the file's order."""
+    return tuple(below for below, parameter in parameters.items() if name in parameter.when)
