@@ -15,6 +15,7 @@ from scaling_operator.api.names import (
 from scaling_operator.api.scaling import Scaling
 from scaling_operator.api.search import Search
 from scaling_operator.api.status import ExperimentStatus
+from scaling_trainer.config.base import SectionError
 from scaling_trainer.config.builtin import BuiltIn
 
 
@@ -128,8 +129,7 @@ class Trainer(ApiSection):
     @model_validator(mode="after")
     def _exactly_one(self) -> Trainer:
         if (self.built_in is None) == (self.container is None):
-            message = "set exactly one of builtIn, container"
-            raise ValueError(message)
+            raise SectionError(("", "set exactly one of builtIn, container"))
         return self
 
 
@@ -154,8 +154,7 @@ class Artifacts(ApiSection):
     @model_validator(mode="after")
     def _at_most_one(self) -> Artifacts:
         if self.persistent_volume_claim is not None and self.empty_dir is not None:
-            message = "set at most one of persistentVolumeClaim, emptyDir"
-            raise ValueError(message)
+            raise SectionError(("", "set at most one of persistentVolumeClaim, emptyDir"))
         return self
 
 
@@ -186,11 +185,10 @@ class ExperimentSpec(ApiSection):
     @model_validator(mode="after")
     def _exactly_one_kind_of_objective(self) -> ExperimentSpec:
         if (self.objective is None) == (not self.objectives):
-            message = "set exactly one of objective, objectives"
-            raise ValueError(message)
+            raise SectionError(("", "set exactly one of objective, objectives"))
         if len(self.objectives) == 1:
-            message = "objectives needs two or more; for one metric use objective"
-            raise ValueError(message)
+            sentence = "needs two or more; for one metric use objective"
+            raise SectionError(("objectives", sentence))
         return self
 
     @property

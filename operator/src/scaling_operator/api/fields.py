@@ -35,38 +35,51 @@ DURATION_PATTERN = r"^([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h))+$"
 _UNIT_SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
+SHORTEST_DURATION = timedelta(milliseconds=1)
+LONGEST_DURATION = timedelta(hours=100_000)
+DURATION_LENGTH = 32
+
+
 def parse_duration(value: Any) -> timedelta:
-    """Read a duration as Go writes it: `90s`, `1h30m`, `1.5h`. Raises ValueError."""
+    """Read a duration as Go writes it: `90s`, `1h30m`, `1.5h`.
+
+    Raises ValueError where it is none, or lies outside 1 ms to 100,000 h.
+    """
     if isinstance(value, timedelta):
         return value
-    if not isinstance(value, str) or not re.fullmatch(DURATION_PATTERN, value):
+    fits = isinstance(value, str) and len(value) <= DURATION_LENGTH
+    if not fits or not re.fullmatch(DURATION_PATTERN, value):
         message = f"{value!r} is not a duration: write for example 90s, 10m or 1h30m"
         raise ValueError(message)
     parts = re.findall(r"([0-9.]+)(ns|us|µs|ms|s|m|h)", value)
-    return timedelta(
-        seconds=math.fsum(float(number) * _UNIT_SECONDS[unit] for number, unit in parts)
-    )
+    seconds = math.fsum(float(number) * _UNIT_SECONDS[unit] for number, unit in parts)
+    if not SHORTEST_DURATION.total_seconds() <= seconds <= LONGEST_DURATION.total_seconds():
+        message = f"{value!r} lies outside 1ms to 100000h"
+        raise ValueError(message)
+    return timedelta(seconds=seconds)
 
 
 def format_duration(value: timedelta) -> str:
     """Write a duration as Go does: the largest whole units first."""
-    seconds = value.total_seconds()
-    hours, rest = divmod(seconds, 3600)
-    minutes, rest = divmod(rest, 60)
-    text = (f"{hours:.0f}h" if hours else "") + (f"{minutes:.0f}m" if minutes else "")
-    return text + (f"{rest:g}s" if rest or not text else "")
+    whole, micros = divmod(value // timedelta(microseconds=1), 1_000_000)
+    hours, rest = divmod(whole, 3600)
+    minutes, seconds = divmod(rest, 60)
+    text = (f"{hours}h" if hours else "") + (f"{minutes}m" if minutes else "")
+    if seconds or micros or not text:
+        text += f"{seconds}.{micros:06}".rstrip("0").rstrip(".") + "s"
+    return text
 
 
 Duration = Annotated[
     timedelta,
     BeforeValidator(parse_duration),
     PlainSerializer(format_duration, return_type=str),
-    WithJsonSchema({"type": "string", "pattern": DURATION_PATTERN, "maxLength": 32}),
+    WithJsonSchema({"type": "string", "pattern": DURATION_PATTERN, "maxLength": DURATION_LENGTH}),
 ]
 Quantity = Annotated[
     str,
-    # A YAML number such as `cpu: 2` means the same as the text "2".
-    BeforeValidator(lambda value: str(value) if type(value) in (int, float) else value),
+    # `cpu: 2` means the same as "2". A CRD takes whole numbers or text, so 0.5 needs quotes.
+    BeforeValidator(lambda value: str(value) if type(value) is int else value),
     Field(pattern=r"^[0-9]+(\.[0-9]+)?(m|k|K|M|G|T|P|Ki|Mi|Gi|Ti|Pi|e[0-9]+)?$", max_length=32),
 ]
 ParameterName = Annotated[str, Field(pattern=PARAMETER_NAME_PATTERN, max_length=63)]

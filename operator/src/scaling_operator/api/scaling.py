@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 from scaling_operator.api.fields import ApiSection, ParameterName
 from scaling_operator.api.names import MAX_SCALES
 from scaling_operator.api.search import BoundedScalar
+from scaling_trainer.config.base import SectionError
 
 Size = Annotated[int | float, Field(gt=0)]
 Rung = Annotated[dict[ParameterName, BoundedScalar], Field(min_length=1, max_length=20)]
@@ -26,7 +27,7 @@ class Transfer(ApiSection):
         default=1.0,
         gt=0,
         le=1,
-        description="The range about the best point, relative to the whole.",
+        description="The range about the best point, relative to the scale before.",
     )
 
 
@@ -69,8 +70,7 @@ class Target(ApiSection):
     @model_validator(mode="after")
     def _exactly_one(self) -> Target:
         if len(self.model_fields_set) != 1:
-            message = "set exactly one of flops, parameters, loss, cost"
-            raise ValueError(message)
+            raise SectionError(("", "set exactly one of flops, parameters, loss, cost"))
         return self
 
 
@@ -113,47 +113,59 @@ class Scaling(ApiSection):
     def _ladder_is_sound(self) -> Scaling:
         problems = [*_sizes_problems(self), *_design_problems(self)]
         if problems:
-            raise ValueError("; ".join(problems))
+            raise SectionError(*problems)
         return self
 
 
-def _sizes_problems(scaling: Scaling) -> list[str]:
-    problems: list[str] = []
+def _sizes_problems(scaling: Scaling) -> list[tuple[str, str]]:
     if scaling.rungs:
-        if scaling.parameter is not None or scaling.sizes:
-            problems.append("rungs stand instead of parameter and sizes; leave one of them out")
-        if any(rung.keys() != scaling.rungs[0].keys() for rung in scaling.rungs):
-            problems.append("every rung must set the same parameters")
-        if any(rung in scaling.rungs[:index] for index, rung in enumerate(scaling.rungs)):
-            problems.append("rungs repeat; each may stand once")
-    else:
-        if scaling.parameter is None:
-            problems.append("parameter is missing: name the parameter that sets the size")
-        if not scaling.sizes:
-            problems.append("sizes is empty; give at least one, or rungs")
-        problems += _ascending("sizes", scaling.sizes)
-    return problems
+        return _rungs_problems(scaling)
+    found: list[tuple[str, str]] = []
+    if scaling.parameter is None:
+        found.append(("parameter", "is missing: name the parameter that sets the size, or rungs"))
+    if not scaling.sizes:
+        found.append(("sizes", "is empty: give at least one size, or rungs"))
+    return found + _ascending("sizes", scaling.sizes)
 
 
-def _design_problems(scaling: Scaling) -> list[str]:
-    problems: list[str] = []
-    if (scaling.design == "grid") != bool(scaling.data):
-        problems.append("design grid and data go together")
-    if (scaling.design == "isoflop") != bool(scaling.budgets):
-        problems.append("design isoflop and budgets go together")
-    problems += _ascending("data", scaling.data) + _ascending("budgets", scaling.budgets)
-    scales = max(len(scaling.sizes), len(scaling.rungs)) * max(
-        len(scaling.data), len(scaling.budgets), 1
-    )
+def _rungs_problems(scaling: Scaling) -> list[tuple[str, str]]:
+    found: list[tuple[str, str]] = []
+    if scaling.parameter is not None or scaling.sizes:
+        sentence = "rungs stand instead of parameter and sizes; leave one of them out"
+        found.append(("rungs", sentence))
+    if any(rung.keys() != scaling.rungs[0].keys() for rung in scaling.rungs):
+        found.append(("rungs", "every rung must set the same parameters"))
+    for index, rung in enumerate(scaling.rungs):
+        if rung in scaling.rungs[:index]:
+            found.append((f"rungs[{index}]", "repeats an earlier rung; each may stand once"))
+    if scaling.refine.max_sizes:
+        sentence = "sizes can only be added to parameter and sizes, not to rungs; set it to 0"
+        found.append(("refine.maxSizes", sentence))
+    return found
+
+
+def _design_problems(scaling: Scaling) -> list[tuple[str, str]]:
+    found: list[tuple[str, str]] = []
+    for design, field in (("grid", "data"), ("isoflop", "budgets")):
+        given = bool(scaling.data if field == "data" else scaling.budgets)
+        if scaling.design == design and not given:
+            found.append((field, f"is empty: design {design} needs at least one"))
+        if scaling.design != design and given:
+            found.append((field, f"goes with design {design} only, not with {scaling.design}"))
+    found += _ascending("data", scaling.data) + _ascending("budgets", scaling.budgets)
+    sizes = max(len(scaling.sizes), len(scaling.rungs)) + scaling.refine.max_sizes
+    scales = sizes * max(len(scaling.data), len(scaling.budgets), 1)
     if scales > MAX_SCALES:
-        problems.append(f"{scales} scales in all; at most {MAX_SCALES} are allowed")
-    return problems
+        sentence = f"{scales} scales in all, refined ones included; at most {MAX_SCALES} may be"
+        found.append(("rungs" if scaling.rungs else "sizes", sentence))
+    return found
 
 
-def _ascending(name: str, values: tuple[float, ...]) -> list[str]:
-    for before, after in pairwise(values):
+def _ascending(name: str, values: tuple[float, ...]) -> list[tuple[str, str]]:
+    found: list[tuple[str, str]] = []
+    for index, (before, after) in enumerate(pairwise(values), start=1):
         if after == before:
-            return [f"{name} has {after:g} twice; each may stand once"]
-        if after < before:
-            return [f"{name} must ascend: {after:g} follows {before:g}"]
-    return []
+            found.append((f"{name}[{index}]", f"{after:g} stands twice; each may stand once"))
+        elif after < before:
+            found.append((f"{name}[{index}]", f"{after:g} follows {before:g}; they must ascend"))
+    return found

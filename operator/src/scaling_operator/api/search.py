@@ -11,6 +11,8 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from scaling_operator.api.fields import ApiSection, ParameterName, Scalar
+from scaling_operator.api.problems import listing
+from scaling_trainer.config.base import SectionError
 
 BoundedScalar = Annotated[str, Field(max_length=256)] | bool | int | float
 When = Annotated[
@@ -78,8 +80,7 @@ class CategoricalParameter(Conditional):
     @model_validator(mode="after")
     def _choices_differ(self) -> CategoricalParameter:
         if len({(isinstance(choice, bool), choice) for choice in self.choices}) < len(self.choices):
-            message = "choices repeat a value; each may stand once"
-            raise ValueError(message)
+            raise SectionError(("choices", "choices repeat a value; each may stand once"))
         return self
 
 
@@ -89,18 +90,17 @@ Parameter = Annotated[
 
 
 def _check_range(low: float, high: float, *, log: bool, step: float | None) -> None:
+    found: list[tuple[str, str]] = []
     if low > high:
-        message = f"low {low:g} is above high {high:g}; low must be at most high"
-        raise ValueError(message)
+        found.append(("low", f"low {low:g} is above high {high:g}; low must be at most high"))
     if log and low <= 0:
-        message = f"log needs low above 0, not {low:g}"
-        raise ValueError(message)
+        found.append(("low", f"log needs low above 0, not {low:g}"))
     if log and step is not None:
-        message = "step does not go with log; leave one of them out"
-        raise ValueError(message)
-    if step is not None and step > high - low and high > low:
-        message = f"step {step:g} exceeds the range of {high - low:g}"
-        raise ValueError(message)
+        found.append(("step", "step does not go with log; leave one of them out"))
+    if step is not None and low < high and step > (high - low) * (1 + 1e-9):  # 0.3 - 0.2 < 0.1
+        found.append(("step", f"step {step:g} exceeds the range of {high - low:g}"))
+    if found:
+        raise SectionError(*found)
 
 
 class Seeded(ApiSection):
@@ -223,9 +223,11 @@ class HyperbandPruner(ApiSection):
     @model_validator(mode="after")
     def _rungs_exist(self) -> HyperbandPruner:
         if self.max_steps < self.min_steps * self.reduction_factor:
-            message = f"maxSteps {self.max_steps} leaves no rung; it must be at least minSteps "
-            "x reductionFactor"
-            raise ValueError(message)
+            sentence = (
+                f"maxSteps {self.max_steps} leaves no rung; it must be at least minSteps "
+                f"x reductionFactor, {self.min_steps * self.reduction_factor}"
+            )
+            raise SectionError(("maxSteps", sentence))
         return self
 
 
@@ -294,5 +296,5 @@ def _cast_choice(parameter: CategoricalParameter, value: Scalar) -> Scalar:
     for choice in parameter.choices:
         if choice == value and isinstance(choice, bool) == isinstance(value, bool):
             return choice
-    message = f"{value!r} is none of the choices {list(parameter.choices)}"
+    message = f"{value!r} is none of the choices {listing(parameter.choices)}"
     raise ValueError(message)

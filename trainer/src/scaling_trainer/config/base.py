@@ -15,6 +15,18 @@ Task = Literal["classification", "regression", "language-modelling", "recommenda
 Loss = Literal["cross-entropy", "mse"]
 
 
+class SectionError(ValueError):
+    """What a section's own rules object to: pairs of a field and a sentence.
+
+    The field is a name within the section, as files spell it, or "" for the section as a whole.
+    Messages about a file can so point at the field.
+    """
+
+    def __init__(self, *found: tuple[str, str]) -> None:
+        self.found = found
+        super().__init__("; ".join(sentence for _, sentence in found))
+
+
 class Section(BaseModel):
     """Base of every section.
 

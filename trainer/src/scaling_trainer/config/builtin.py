@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from scaling_trainer.config.base import Loss, Scalar, Section, Task
+from scaling_trainer.config.base import Loss, Scalar, Section, SectionError, Task
 from scaling_trainer.config.data import Dataset, SyntheticClassification
 from scaling_trainer.config.models import Model
 from scaling_trainer.config.preprocessing import Preprocessing
@@ -58,7 +58,7 @@ class BuiltIn(Section):
     def _parts_fit(self) -> BuiltIn:
         problems = misfits(self)
         if problems:
-            raise ValueError("; ".join(problems))
+            raise SectionError(*problems)
         return self
 
     @property
@@ -74,6 +74,11 @@ def with_parameters(config: BuiltIn, parameters: Mapping[str, Scalar]) -> BuiltI
 
     Raises pydantic's ValidationError where a path does not exist or a value is not allowed there.
     """
+    return BuiltIn.model_validate(overlay(config, parameters))
+
+
+def overlay(config: BuiltIn, parameters: Mapping[str, Scalar]) -> dict[str, Any]:
+    """Lay parameters over what the configuration sets, not validated yet."""
     # What was not set is left to the defaults again: another `optimizer.name` brings its own.
     document: dict[str, Any] = config.model_dump(mode="json", exclude_unset=True)
     for path, value in parameters.items():
@@ -87,7 +92,7 @@ def with_parameters(config: BuiltIn, parameters: Mapping[str, Scalar]) -> BuiltI
                 section[name] = {}
             section = section[name]
         section[field] = value
-    return BuiltIn.model_validate(document)
+    return document
 
 
 def _set_fields(section: object) -> dict[str, Any]:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from scaling_trainer.config.base import Column, Path, Section
+from scaling_trainer.config.base import Column, Path, Section, SectionError
+
+# Two, so that no straight line parts the classes.
+CLUSTERS_PER_CLASS = 2
 
 
 class Split(Section):
@@ -25,8 +29,8 @@ class Split(Section):
     @model_validator(mode="after")
     def _leaves_something_to_train_on(self) -> Split:
         if self.validation + self.test >= 1:
-            message = "validation and test take everything: their sum must be below 1"
-            raise ValueError(message)
+            sentence = "validation and test take everything: their sum must be below 1"
+            raise SectionError(("validation", sentence))
         return self
 
 
@@ -41,7 +45,7 @@ class SyntheticRegression(Split):
 
 
 class SyntheticClassification(Split):
-    """Gaussian clusters at the corners of a hypercube, turned and mixed.
+    """Gaussian clusters at the corners of a hypercube, two for each class.
 
     Scikit-learn's make_classification.
     """
@@ -58,6 +62,22 @@ class SyntheticClassification(Split):
     label_noise: float = Field(
         default=0.0, ge=0, le=0.5, description="Share of labels that are drawn anew."
     )
+
+    @property
+    def informative(self) -> int:
+        """Features that carry information: half, or as many as give every cluster a corner."""
+        corners = math.ceil(math.log2(CLUSTERS_PER_CLASS * self.classes))
+        return max(self.features // 2, corners)
+
+    @model_validator(mode="after")
+    def _corners_suffice(self) -> SyntheticClassification:
+        if self.informative > self.features:
+            sentence = (
+                f"{self.classes} classes do not fit {self.features} features: "
+                f"at least {self.informative} are needed"
+            )
+            raise SectionError(("features", sentence))
+        return self
 
 
 class SyntheticText(Split):
@@ -89,8 +109,11 @@ class SyntheticRatings(Split):
     @model_validator(mode="after")
     def _pairs_suffice(self) -> SyntheticRatings:
         if self.ratings > self.users * self.items:
-            message = f"{self.ratings} ratings do not fit {self.users} users x {self.items} items"
-            raise ValueError(message)
+            sentence = (
+                f"{self.ratings} ratings do not fit {self.users} users x {self.items} items: "
+                f"at most {self.users * self.items} are possible"
+            )
+            raise SectionError(("ratings", sentence))
         return self
 
 
@@ -109,6 +132,15 @@ class Table(Split):
     features: tuple[Column, ...] = Field(
         default=(), max_length=1000, description="Columns to learn from; empty: all but the target."
     )
+
+    @model_validator(mode="after")
+    def _features_are_others(self) -> Table:
+        if self.target in self.features:
+            sentence = f"{self.target!r} is the target: name the columns to learn it from"
+            raise SectionError(("features", sentence))
+        if len(set(self.features)) < len(self.features):
+            raise SectionError(("features", "a column is named twice: name each once"))
+        return self
 
 
 class Arrays(Split):

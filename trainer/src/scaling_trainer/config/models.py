@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from scaling_trainer.config.base import Section
+from scaling_trainer.config.base import Section, SectionError
 
 
 class Linear(Section):
@@ -71,8 +71,8 @@ class Transformer(Section):
     @model_validator(mode="after")
     def _heads_divide_width(self) -> Transformer:
         if self.width % self.heads:
-            message = f"width {self.width} is not a multiple of heads {self.heads}"
-            raise ValueError(message)
+            sentence = f"width {self.width} is not a multiple of heads {self.heads}"
+            raise SectionError(("heads", sentence))
         return self
 
 

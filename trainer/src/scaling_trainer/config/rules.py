@@ -47,29 +47,31 @@ CLASS_NAMES: Mapping[str, tuple[str, ...]] = {
 }
 
 
-def misfits(config: BuiltIn) -> list[str]:
-    """Say what does not go together, one sentence each."""
-    problems: list[str] = []
+def misfits(config: BuiltIn) -> list[tuple[str, str]]:
+    """Say what does not go together: the field that has to change, and a sentence, for each."""
+    found: list[tuple[str, str]] = []
     datasets = DATASETS_BY_TASK[config.task]
     if config.dataset.name not in datasets:
-        problems.append(
+        sentence = (
             f"dataset {config.dataset.name} does not suit {config.task}: "
             f"use one of {', '.join(datasets)}"
         )
+        found.append(("dataset.name", sentence))
     models = MODELS_BY_TASK[config.task]
     if config.model.name not in models:
-        problems.append(
+        sentence = (
             f"model {config.model.name} does not suit {config.task}: use one of {', '.join(models)}"
         )
+        found.append(("model.name", sentence))
     images = config.dataset.name in IMAGE_DATASETS
     if config.model.name == "cnn" and not images:
-        problems.append(
-            f"model cnn needs images: use one of the datasets {', '.join(IMAGE_DATASETS)}"
-        )
+        sentence = f"model cnn needs images: use one of the datasets {', '.join(IMAGE_DATASETS)}"
+        found.append(("model.name", sentence))
     if config.preprocessing.augmentation is not None and not images:
-        problems.append("preprocessing.augmentation needs images")
+        sentence = f"augmentation needs images: use one of the datasets {', '.join(IMAGE_DATASETS)}"
+        found.append(("preprocessing.augmentation", sentence))
     if config.loss == "cross-entropy" and config.task in ("regression", "recommendation"):
-        problems.append(f"loss cross-entropy does not suit {config.task}: use mse")
+        found.append(("loss", f"loss cross-entropy does not suit {config.task}: use mse"))
     if config.loss == "mse" and config.task == "language-modelling":
-        problems.append("loss mse does not suit language-modelling: use cross-entropy")
-    return problems
+        found.append(("loss", "loss mse does not suit language-modelling: use cross-entropy"))
+    return found

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from scaling_trainer.config.base import Fraction, Section
+from scaling_trainer.config.base import Fraction, Section, SectionError
 
 
 class Constant(Section):
@@ -32,8 +32,8 @@ class WarmupStableDecay(Section):
     @model_validator(mode="after")
     def _phases_fit(self) -> WarmupStableDecay:
         if self.warmup + self.decay > 1:
-            message = "warmup and decay must not exceed 1 together"
-            raise ValueError(message)
+            sentence = "warmup and decay must not exceed 1 together"
+            raise SectionError(("decay", sentence))
         return self
 
 

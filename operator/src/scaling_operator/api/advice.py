@@ -1,0 +1,62 @@
+"""What an experiment is allowed to say, but probably does not mean."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from scaling_operator.api.checks_grid import grid_points
+from scaling_operator.api.experiment import ScalingExperiment
+from scaling_operator.api.search import (
+    GeneticAlgorithm,
+    GpAlgorithm,
+    GridAlgorithm,
+    TpeAlgorithm,
+)
+
+DEFAULT_TRIALS = 40
+_SMALL_IS_GOOD = ("val_loss", "val_mse", "val_mae", "val_perplexity")
+_LARGE_IS_GOOD = ("val_accuracy", "val_precision", "val_recall", "val_f1", "val_r2")
+
+
+def warnings_of(experiment: ScalingExperiment) -> tuple[str, ...]:
+    """Say what looks like a slip, each as `path: what, and what to do`."""
+    return (*_startup(experiment), *_grid(experiment), *_directions(experiment))
+
+
+def _startup(experiment: ScalingExperiment) -> Iterator[str]:
+    most = experiment.spec.trials.max or DEFAULT_TRIALS
+    match experiment.spec.search.algorithm:
+        case TpeAlgorithm(startup_trials=random) | GpAlgorithm(startup_trials=random):
+            field = "startupTrials"
+        case GeneticAlgorithm(population_size=random):
+            field = "populationSize"
+        case _:
+            return
+    if random * 2 > most and experiment.spec.search.parameters:
+        yield (
+            f"spec.search.algorithm.{field}: {random} of the {most} trials of a scale are random, "
+            "more than half; lower it or raise trials.max"
+        )
+
+
+def _grid(experiment: ScalingExperiment) -> Iterator[str]:
+    search, most = experiment.spec.search, experiment.spec.trials.max
+    if isinstance(search.algorithm, GridAlgorithm) and most is not None:
+        points = grid_points(search.parameters)
+        if points > most:
+            yield (
+                f"spec.trials.max: the grid has {points:,} points, of which only {most:,} are "
+                "tried; leave max out to try all"
+            )
+
+
+def _directions(experiment: ScalingExperiment) -> Iterator[str]:
+    if experiment.spec.trainer.built_in is None:
+        return
+    for objective in experiment.spec.all_objectives:
+        wrong = {"maximize": _SMALL_IS_GOOD, "minimize": _LARGE_IS_GOOD}[objective.direction]
+        if objective.metric.startswith(wrong):
+            yield (
+                f"spec.objective.direction: {objective.metric} is better the other way; "
+                f"did you mean {'minimize' if objective.direction == 'maximize' else 'maximize'}?"
+            )

@@ -1,0 +1,85 @@
+"""Everything that is wrong with a document: its fields first, then what must fit together.
+
+The operator refuses an experiment with it (`Accepted=False`), the command line a file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, cast
+
+from scaling_operator.api import checks_builtin, checks_grid, checks_scaling, checks_search
+from scaling_operator.api.draft import Draft, draft_of
+from scaling_operator.api.experiment import ScalingExperiment
+from scaling_operator.api.names import API_VERSION, EXPERIMENT_KIND
+from scaling_operator.api.normal import normal_form
+from scaling_operator.api.problems import Problem, below
+from scaling_operator.api.sections import examine
+
+Check = Callable[[Draft], Iterable[Problem]]
+
+# In the order in which a file is read; each looks at one rule.
+CHECKS: tuple[Check, ...] = (
+    checks_search.one_kind_of_objective,
+    checks_search.objectives_differ,
+    checks_builtin.metrics_exist,
+    checks_builtin.paths_exist,
+    checks_builtin.values_are_allowed,
+    checks_builtin.values_fit_the_rest,
+    checks_search.conditions_name_parameters,
+    checks_search.conditions_end,
+    checks_search.variables_differ,
+    checks_grid.grid_is_finite,
+    checks_search.pruner_has_one_objective,
+    checks_search.points_are_possible,
+    checks_scaling.ladder_has_one_objective,
+    checks_scaling.scale_is_not_searched,
+    checks_scaling.flops_are_known,
+    checks_scaling.container_can_start,
+    checks_scaling.variables_are_free,
+)
+
+
+def check_document(document: Mapping[str, Any]) -> tuple[Problem, ...]:
+    """Find everything that is wrong with a ScalingExperiment; its status is not looked at."""
+    normal, unreadable = normal_form({key: document[key] for key in document if key != "status"})
+    if normal is None:
+        return unreadable
+    written = cast("dict[str, Any]", normal)
+    sound, faults = examine(ScalingExperiment, written, frozenset({(), ("spec",)}))
+    draft = draft_of(sound, written)
+    misfits = () if draft is None else (problem for check in CHECKS for problem in check(draft))
+    known = {problem.path for problem in unreadable}
+    later = (each for each in (*_headers(written), *faults, *misfits) if each.path not in known)
+    return _in_order((*unreadable, *later), written)
+
+
+def _in_order(problems: Iterable[Problem], document: Any) -> tuple[Problem, ...]:
+    """Sort problems as the file is read, each once."""
+    places = {path: at for at, path in enumerate(_walk(document, ""))}
+
+    def place(problem: Problem) -> int:
+        path = problem.path
+        while path and path not in places:  # a missing field stands where its section stands
+            path = path[: max(path.rfind("."), path.rfind("["), 0)]
+        return places.get(path, 0)
+
+    return tuple(sorted(dict.fromkeys(problems), key=place))
+
+
+def _walk(value: Any, path: str) -> Iterator[str]:
+    """Paths of a document in its own order."""
+    yield path
+    if isinstance(value, dict):
+        for key, child in cast("dict[str, Any]", value).items():
+            yield from _walk(child, below(path, key))
+    elif isinstance(value, list):
+        for at, child in enumerate(cast("list[Any]", value)):
+            yield from _walk(child, below(path, at))
+
+
+def _headers(document: Mapping[str, Any]) -> Iterable[Problem]:
+    """Report what kubectl needs and the models supply by default."""
+    for field, value in (("apiVersion", API_VERSION), ("kind", EXPERIMENT_KIND)):
+        if field not in document:
+            yield Problem(field, f"is required; write {field}: {value}")

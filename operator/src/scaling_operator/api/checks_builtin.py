@@ -1,0 +1,236 @@
+"""What search and scaling ask of the built-in trainer: paths, values and metrics that it has."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice, product
+from typing import cast
+
+from scaling_operator.api import paths
+from scaling_operator.api.checks_grid import is_active
+from scaling_operator.api.draft import Draft, mapping_at
+from scaling_operator.api.fields import Scalar
+from scaling_operator.api.names import METRIC_NAME_PATTERN, PARAMETER_NAME_PATTERN
+from scaling_operator.api.problems import Problem, below, listing, nearest, shown
+from scaling_operator.api.search import CategoricalParameter, FloatParameter, Parameter
+from scaling_operator.api.sections import examine
+from scaling_trainer.config.builtin import BuiltIn, class_names, objective_metrics, overlay
+from scaling_trainer.config.rules import METRICS_BY_TASK, PER_CLASS_METRICS
+
+PARAMETERS = "spec.search.parameters"
+_METRIC = re.compile(METRIC_NAME_PATTERN)
+_NAME = re.compile(PARAMETER_NAME_PATTERN)
+_PER_CLASS = re.compile(rf"val_({'|'.join(PER_CLASS_METRICS)})_[A-Za-z0-9_]+")
+_MOST_TRIES = 500  # combinations laid over the configuration for one value
+_MOST_OBJECTIONS = 20  # about the values of one parameter
+
+# A value that a file gives a parameter, with the path where it stands.
+Given = tuple[str, Scalar]
+
+
+def metrics_exist(draft: Draft) -> Iterable[Problem]:
+    """Ask for objectives that the task gives."""
+    tasks: Mapping[str, tuple[str, ...]] = {**METRICS_BY_TASK}
+    task = mapping_at(draft.written, "trainer", "builtIn").get("task")
+    if not isinstance(task, str) or task not in tasks:
+        return
+    built_in, by_task = draft.built_in, tuple(f"val_{each}" for each in tasks[task])
+    known = by_task if built_in is None else objective_metrics(built_in)
+    classes = None if built_in is None else class_names(built_in)
+    if any(name.startswith("dataset.") for name in draft.declared):
+        classes = None
+    for path, name in _metrics(draft):
+        if name in known or (classes is None and _PER_CLASS.fullmatch(name)):
+            continue
+        near = nearest(name, known)
+        meant = f"did you mean {near}? " if near is not None else ""
+        more = "" if classes == () else " and, per class, such as val_recall_<class>"
+        message = f"task {task} gives no {name}; {meant}allowed: {listing(by_task)}{more}"
+        yield Problem(path, message)
+
+
+def _metrics(draft: Draft) -> Iterator[tuple[str, str]]:
+    """Names of the metrics as written: an objective with other faults names one too."""
+    one, several = draft.written.get("objective"), draft.written.get("objectives")
+    written = [("spec.objective", one)]
+    if isinstance(several, list):
+        items = enumerate(cast("list[object]", several))
+        written += [(f"spec.objectives[{at}]", each) for at, each in items]
+    for path, objective in written:
+        if isinstance(objective, dict):
+            name = cast("dict[str, object]", objective).get("metric")
+            if isinstance(name, str) and _METRIC.fullmatch(name):
+                yield f"{path}.metric", name
+
+
+def paths_exist(draft: Draft) -> Iterable[Problem]:
+    """Ask every name that is searched or scaled for a field of the built-in trainer."""
+    if not _is_built_in(draft):
+        return
+    variants = _variants(draft)
+    for path, name in _names(draft):
+        place = paths.find(name, variants)
+        if isinstance(place, str):
+            yield Problem(path, place)
+
+
+def values_are_allowed(draft: Draft) -> Iterable[Problem]:
+    """Ask each end of a range, choice and size for a value that its field takes."""
+    if not _is_built_in(draft):
+        return
+    variants = _variants(draft)
+    for name, values in _given(draft):
+        place = paths.find(name, variants)
+        if isinstance(place, str):
+            continue
+        found = (
+            Problem(path, f"{name} {objection}")
+            for path, value in values
+            if (objection := paths.objection(place, value)) is not None
+        )
+        some = tuple(islice(found, _MOST_OBJECTIONS))
+        yield from some or _type_fits(draft, name, place)
+
+
+def _type_fits(draft: Draft, name: str, place: paths.Place) -> Iterator[Problem]:
+    """Look between a float's ends: a whole number's field does not take what lies there."""
+    for value in _between(draft.parameters.get(name)):
+        objection = paths.objection(place, value)
+        if objection is not None:
+            path = below(below(PARAMETERS, name), "type")
+            yield Problem(path, f"{name} {objection}; use type int, or categorical")
+
+
+def values_fit_the_rest(draft: Draft) -> Iterable[Problem]:
+    """Refuse values that the configuration never takes, whatever the other parameters are."""
+    built_in = draft.built_in
+    if built_in is None or any(values_are_allowed(draft)) or any(paths_exist(draft)):
+        return
+    for name, parameter in draft.parameters.items():
+        found = (
+            Problem(path, f"{shown(value)} does not fit: {objection}")
+            for path, value in _ends(name, parameter)
+            if (objection := _never_fits(draft, built_in, {name: value})) is not None
+        )
+        yield from islice(found, _MOST_OBJECTIONS)
+    for path, rung in draft.scales:
+        objection = _never_fits(draft, built_in, rung)
+        if objection is not None:
+            yield Problem(path, f"does not fit: {objection}")
+
+
+def _is_built_in(draft: Draft) -> bool:
+    return "builtIn" in mapping_at(draft.written, "trainer")
+
+
+def _variants(draft: Draft) -> paths.Variants:
+    """Variants that some trial may have: those written, and those that are searched."""
+    variants = paths.variants_written(mapping_at(draft.written, "trainer", "builtIn"))
+    searched: list[tuple[str, tuple[Scalar, ...]]] = [
+        (name, each.choices)
+        for name, each in draft.parameters.items()
+        if isinstance(each, CategoricalParameter)
+    ]
+    searched += [(name, (value,)) for _, rung in draft.scales for name, value in rung.items()]
+    for name, values in searched:
+        section, _, field = name.rpartition(".")
+        if field == "name":
+            variants[section] = variants.get(section, frozenset()) | frozenset(values)
+    return variants
+
+
+def _names(draft: Draft) -> Iterator[tuple[str, str]]:
+    for name in draft.declared:
+        if _NAME.fullmatch(name):  # other names are reported as such
+            yield below(PARAMETERS, name), name
+    scaling = draft.spec.scaling
+    if scaling is not None and scaling.parameter is not None:
+        yield "spec.scaling.parameter", scaling.parameter
+    elif scaling is not None and scaling.rungs:
+        for name in scaling.rungs[0]:
+            yield f"spec.scaling.rungs[0].{name}", name
+
+
+def _given(draft: Draft) -> Iterator[tuple[str, tuple[Given, ...]]]:
+    for name, parameter in draft.parameters.items():
+        yield name, _ends(name, parameter)
+    for path, rung in draft.scales:
+        for name, value in rung.items():
+            at = path if "sizes" in path else below(path, name)
+            yield name, ((at, value),)
+
+
+def _ends(name: str, parameter: Parameter) -> tuple[Given, ...]:
+    path = below(PARAMETERS, name)
+    if isinstance(parameter, CategoricalParameter):
+        return tuple((f"{path}.choices[{at}]", each) for at, each in enumerate(parameter.choices))
+    ends = {"low": parameter.low, "high": parameter.high}
+    # As JSON has them: a field for whole numbers takes 8.0, as 8.
+    return tuple(
+        (f"{path}.{end}", int(each) if float(each).is_integer() else each)
+        for end, each in ends.items()
+    )
+
+
+def _between(parameter: Parameter | None) -> tuple[Scalar, ...]:
+    """Give a value between a float's ends that is no whole number, if there is one."""
+    if not isinstance(parameter, FloatParameter) or parameter.low == parameter.high:
+        return ()
+    whole = (parameter.low, parameter.step or 0.5)
+    if all(float(each).is_integer() for each in whole):
+        return ()
+    # 0.382, the golden section, makes no round number of round ends.
+    return (parameter.low + (parameter.step or 0.382 * (parameter.high - parameter.low)),)
+
+
+def _never_fits(draft: Draft, built_in: BuiltIn, fixed: Mapping[str, Scalar]) -> str | None:
+    """Say why no combination with these values is a configuration; None where one may be."""
+    first: str | None = None
+    tries = 0
+    for values in islice(_combinations(draft, fixed), _MOST_TRIES):
+        active = {
+            name: value
+            for name, value in values.items()
+            if name not in draft.parameters or is_active(draft.parameters[name], values)
+        }
+        if not fixed.keys() <= active.keys():
+            continue  # conditions switch it off here
+        tries += 1
+        _, found = examine(BuiltIn, overlay(built_in, active))
+        if not found:
+            return None
+        first = first or str(found[0])
+    return first if tries < _MOST_TRIES else None
+
+
+def _combinations(draft: Draft, fixed: Mapping[str, Scalar]) -> Iterator[Mapping[str, Scalar]]:
+    """Values of the parameters that may have a say in whether the fixed ones fit."""
+    others = _with_a_say(draft, fixed)
+    axes: list[list[Mapping[str, Scalar]]] = [
+        [{name: value} for _, value in _ends(name, draft.parameters[name])] for name in others
+    ]
+    if draft.scales and not fixed.keys() & set(draft.scaled):
+        axes.append([rung for _, rung in draft.scales])
+    for values in product(*axes):
+        together: dict[str, Scalar] = {}
+        for each in values:
+            together |= each
+        yield together | dict(fixed)
+
+
+def _with_a_say(draft: Draft, fixed: Mapping[str, Scalar]) -> tuple[str, ...]:
+    """Parameters of the same section, variants' names, and the conditions of all of these."""
+    sections = {name.split(".")[0] for name in fixed}
+    chosen = {
+        name
+        for name in draft.parameters
+        if name.split(".")[0] in sections or name.endswith(".name") or "." not in name
+    } | (fixed.keys() & draft.parameters.keys())
+    waiting = list(chosen)
+    while waiting:
+        for controller in draft.parameters[waiting.pop()].when:
+            if controller in draft.parameters and controller not in chosen:
+                chosen.add(controller)
+                waiting.append(controller)
+    return tuple(name for name in draft.parameters if name in chosen and name not in fixed)

@@ -1,0 +1,94 @@
+"""A document as an API server would hand it on: plain JSON values of bounded size.
+
+Numbers take the form that JSON through Kubernetes gives them (1.0 becomes 1, a whole number beyond
+64 bits a float), so that a file means the same on a laptop and on a cluster. What JSON cannot hold
+is reported: NaN and infinities, keys that are not text, and aliases that grow without end.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, cast
+
+from scaling_operator.api.problems import Problem, below, shown
+
+MAX_VALUES = 100_000
+MAX_DEPTH = 60
+LARGEST_WHOLE_FLOAT = 2.0**53
+
+
+def normal_form(document: object) -> tuple[Any, tuple[Problem, ...]]:
+    """Copy a document into plain JSON values; what cannot be copied is left out and reported."""
+    if not _is_bounded(document):
+        message = (
+            f"too large or too deep: at most {MAX_VALUES:,} values, aliases counted each time they "
+            f"are used, and {MAX_DEPTH} levels are read"
+        )
+        return None, (Problem("", message),)
+    problems: list[Problem] = []
+    return _copy(document, "", problems), tuple(problems)
+
+
+def _is_bounded(document: object) -> bool:
+    waiting: list[tuple[object, int]] = [(document, 1)]
+    seen = 0
+    while waiting:
+        value, depth = waiting.pop()
+        seen += 1
+        if seen > MAX_VALUES or depth > MAX_DEPTH:
+            return False
+        if isinstance(value, dict):
+            children = list(cast("dict[object, object]", value).values())
+        elif isinstance(value, list | tuple | set):
+            children = list(cast("list[object]", value))
+        else:
+            continue
+        if len(children) > MAX_VALUES:
+            return False
+        waiting.extend((child, depth + 1) for child in children)
+    return True
+
+
+def _copy(value: object, path: str, problems: list[Problem]) -> Any:
+    match value:
+        case dict():
+            return _copy_mapping(cast("dict[object, object]", value), path, problems)
+        case list() | tuple():
+            items = cast("list[object]", value)
+            return [_copy(item, below(path, at), problems) for at, item in enumerate(items)]
+        case bool() | str() | None:
+            return value
+        case int():
+            return value if -(2**63) <= value < 2**63 else _copy_float(value, path, problems)
+        case float():
+            return _copy_float(value, path, problems)
+        case _:
+            message = f"a YAML value of kind {type(value).__name__} is not allowed: write text"
+            problems.append(Problem(path, message))
+            return None
+
+
+def _copy_mapping(
+    mapping: dict[object, object], path: str, problems: list[Problem]
+) -> dict[str, Any]:
+    copy: dict[str, Any] = {}
+    for key, value in mapping.items():
+        if isinstance(key, str):
+            copy[key] = _copy(value, below(path, key), problems)
+        else:
+            message = f"the key {shown(key)} is not text: write it in quotes"
+            problems.append(Problem(path, message))
+    return copy
+
+
+def _copy_float(value: float, path: str, problems: list[Problem]) -> float | None:
+    try:
+        number = float(value)
+    except OverflowError:  # a whole number that no float can hold
+        number = math.inf
+    if not math.isfinite(number):
+        problems.append(Problem(path, f"{number} is not allowed: numbers must be finite"))
+        return None
+    if number.is_integer() and abs(number) <= LARGEST_WHOLE_FLOAT:
+        return int(number)
+    return number

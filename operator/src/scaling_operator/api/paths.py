@@ -1,0 +1,150 @@
+"""Paths below `trainer.builtIn`: which there are, and what the field at each one takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+from pydantic import BaseModel, ValidationError
+
+from scaling_operator.api import shape, wording
+from scaling_operator.api.fields import Scalar
+from scaling_operator.api.problems import listing, nearest
+from scaling_operator.api.sections import read
+from scaling_trainer.config.builtin import BuiltIn
+
+# Names of the variants that a section may have in some trial, by path: {"model": {"mlp", "cnn"}}.
+Variants = Mapping[str, frozenset[Scalar]]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The sections in which a path ends, of every variant that may be, and the field's name."""
+
+    sections: tuple[type[BaseModel], ...]
+    field: str
+
+
+def find(path: str, variants: Variants) -> Place | str:
+    """Find the place of a path, or say in a sentence why there is none."""
+    sections: tuple[type[BaseModel], ...] = (BuiltIn,)
+    steps = path.split(".")
+    for at, step in enumerate(steps):
+        within = ".".join(steps[:at])
+        everywhere = sections
+        if not (at == len(steps) - 1 and step == shape.discriminator(sections)):
+            sections = _possible(sections, within, variants)
+        holders = tuple(each for each in sections if step in shape.fields_of(each))
+        if not holders:
+            return _no_such(path, within, (everywhere, sections), variants)
+        if at == len(steps) - 1:
+            return _leaf(path, holders, variants)
+        sections = tuple(
+            inner
+            for each in holders
+            for inner in shape.sections_of(shape.fields_of(each)[step].annotation)
+        )
+        if not sections:
+            return f"{within and within + '.'}{step} is a value, not a section; it has no fields"
+    return "is empty"
+
+
+def objection(place: Place, value: Scalar) -> str | None:
+    """Say why the field at a place never takes a value; None where it may."""
+    if place.field == shape.discriminator(place.sections):
+        tags = tuple(tag for each in place.sections for tag in shape.tags_of(each, place.field))
+        return None if value in tags else wording.choice(value, tags)
+    found = [_field_objection(each, place.field, value) for each in place.sections]
+    return None if None in found else found[0]
+
+
+def _field_objection(section: type[BaseModel], field: str, value: Scalar) -> str | None:
+    try:
+        read(section, {field: value})
+    except ValidationError as error:
+        for each in error.errors(include_url=False):
+            if each["loc"][:1] == (field,):
+                return wording.sentence(each["type"], value, each.get("ctx", {}), each["msg"])
+    return None
+
+
+def _leaf(path: str, holders: tuple[type[BaseModel], ...], variants: Variants) -> Place | str:
+    field = path.rpartition(".")[2]
+    if any(shape.sections_of(shape.fields_of(each)[field].annotation) for each in holders):
+        inside = [each for each in known_paths(variants) if each.startswith(f"{path}.")]
+        return f"is a section, not a value; name one of its fields: {listing(inside)}"
+    return Place(holders, field)
+
+
+def _no_such(
+    path: str,
+    within: str,
+    sections: tuple[tuple[type[BaseModel], ...], tuple[type[BaseModel], ...]],
+    variants: Variants,
+) -> str:
+    everywhere, possible = sections
+    field = shape.discriminator(everywhere)
+    step = path[len(within) + 1 if within else 0 :].partition(".")[0]
+    owners = [each for each in everywhere if step in shape.fields_of(each)]
+    if field is not None and owners:
+        tags = listing(tag for each in owners for tag in shape.tags_of(each, field))
+        now = listing(sorted(str(tag) for tag in variants.get(within, ())))
+        return f"{step} goes with {within}.{field} {tags}, not with {now}"
+    near = nearest(path, known_paths(variants))
+    if near is not None:
+        return f"the built-in trainer has no such field; did you mean {near}?"
+    names = listing(dict.fromkeys(name for each in possible for name in shape.fields_of(each)))
+    where = f"{within} has" if within else "it has"
+    return f"the built-in trainer has no such field; {where} {names}"
+
+
+def known_paths(variants: Variants) -> tuple[str, ...]:
+    """Every path that a trial may set."""
+    return tuple(dict.fromkeys(_paths((BuiltIn,), "", variants)))
+
+
+def _paths(sections: Sequence[type[BaseModel]], within: str, variants: Variants) -> Iterator[str]:
+    for section in _possible(sections, within, variants):
+        for name, info in shape.fields_of(section).items():
+            path = f"{within}.{name}" if within else name
+            inner = shape.sections_of(info.annotation)
+            if inner:
+                yield from _paths(inner, path, variants)
+            elif not shape.items_of(info.annotation):  # a list is no value of a parameter
+                yield path
+
+
+def _possible(
+    sections: Sequence[type[BaseModel]], within: str, variants: Variants
+) -> tuple[type[BaseModel], ...]:
+    field = shape.discriminator(sections)
+    tags = variants.get(within)
+    if field is None or not tags:
+        return tuple(sections)
+    found = tuple(each for each in sections if tags & set(shape.tags_of(each, field)))
+    return found or tuple(sections)
+
+
+def variants_written(built_in: Mapping[str, Any]) -> dict[str, frozenset[Scalar]]:
+    """Variants that a configuration names, or has by default, by the section's path."""
+    return dict(_written((BuiltIn,), built_in, ""))
+
+
+def _written(
+    sections: Sequence[type[BaseModel]], section: Mapping[str, Any], within: str
+) -> Iterator[tuple[str, frozenset[Scalar]]]:
+    for each in shape.chosen(sections, section):
+        for name, info in shape.fields_of(each).items():
+            inner = shape.sections_of(info.annotation)
+            value = section.get(name)
+            if value is None and isinstance(info.default, BaseModel):
+                value = info.default.model_dump(mode="json")
+            if not inner or not isinstance(value, Mapping):
+                continue
+            path = f"{within}.{name}" if within else name
+            mapping = cast("Mapping[str, Any]", value)
+            tag = mapping.get(shape.discriminator(inner) or "")
+            if isinstance(tag, str):
+                yield path, frozenset({tag})
+            yield from _written(inner, mapping, path)

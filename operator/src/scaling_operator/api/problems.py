@@ -1,0 +1,88 @@
+"""What is wrong with a document, said so that a person can mend it.
+
+Every part of the reading ends in the same values: a path in the file's own spelling and a sentence
+that says what is wrong and what is allowed.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from scaling_operator.api.fields import Scalar
+
+LONGEST_SHOWN = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong: where (`spec.objectives[0].goal`), and what is allowed there."""
+
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        """Render as `path: message`; a problem of the whole document has no path."""
+        return f"{self.path}: {self.message}" if self.path else self.message
+
+
+class InvalidSpec(ValueError):
+    """A document that cannot be used, with all that is wrong with it."""
+
+    def __init__(self, problems: tuple[Problem, ...]) -> None:
+        self.problems = problems
+        super().__init__("\n".join(str(problem) for problem in problems))
+
+
+def below(path: str, step: str | int) -> str:
+    """Path of a field or list item below another path."""
+    if isinstance(step, int):
+        return f"{path}[{step}]"
+    return f"{path}.{step}" if path and step else path + step
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """Find the known name that a mistyped one most likely means, regardless of case."""
+    by_lower = {candidate.lower(): candidate for candidate in known}
+    found = difflib.get_close_matches(name[:200].lower(), by_lower, n=1, cutoff=0.6)
+    return by_lower[found[0]] if found else None
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """Say what was probably meant or, where nothing is near, what there is."""
+    names = tuple(known)
+    near = nearest(name, names)
+    if near is not None:
+        return f"did you mean {near}?"
+    return f"allowed: {listing(names)}" if names else "nothing is allowed here"
+
+
+def listing(names: Iterable[object]) -> str:
+    """Join names by commas; of many, the first twenty."""
+    words = [str(name) for name in names]
+    more = f" and {len(words) - 20} more" if len(words) > 20 else ""  # noqa: PLR2004 - said above
+    return ", ".join(words[:20]) + more
+
+
+def shown(value: object) -> str:
+    """Show a value from a file in a message: short, text in quotes."""
+    match value:
+        case None:
+            text = "nothing"
+        case bool():
+            text = "true" if value else "false"
+        case dict():
+            text = "a mapping"
+        case list() | tuple():
+            text = "a list"
+        case float():
+            text = f"{value:.6g}"
+        case _:
+            text = repr(value)
+    return text if len(text) <= LONGEST_SHOWN else text[: LONGEST_SHOWN - 1] + "…"
+
+
+def same(one: Scalar, other: Scalar) -> bool:
+    """Whether two values of a file are the same: 1 and 1.0 are, 1 and true are not."""
+    return one == other and isinstance(one, bool) == isinstance(other, bool)

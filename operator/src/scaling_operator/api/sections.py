@@ -1,0 +1,227 @@
+"""Every error of a document at once, although pydantic stops at the first level that fails.
+
+A section's own rules (`low` at most `high`) run only when its fields are sound. So what is wrong is
+taken out and the rest is read again, until nothing new is found; the sound rest goes on to the
+checks that look at several sections.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar, cast
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from scaling_operator.api import shape, wording
+from scaling_operator.api.problems import Problem, below, listing, nearest, shown
+from scaling_trainer.config.base import SectionError
+
+Path = tuple[str | int, ...]
+M = TypeVar("M", bound=BaseModel)
+
+# Errors that may only be due to what was taken out below them.
+_CONSEQUENCES = ("value_error", "too_short")
+
+
+def read(section: type[M], document: Any) -> M:
+    """Read plain JSON values as files are read: no conversions, camelCase names only.
+
+    Raises pydantic's ValidationError.
+    """
+    # As JSON, because there strict still takes lists for tuples and texts for enums and times.
+    text = json.dumps(document)
+    return section.model_validate_json(text, strict=True, by_alias=True, by_name=False)
+
+
+def examine(
+    section: type[BaseModel], document: Any, kept: frozenset[Path] = frozenset({()})
+) -> tuple[Any, tuple[Problem, ...]]:
+    """Find every problem of a document, and what is left of it without the faulty parts.
+
+    The parts in `kept` stay even when something in them is missing.
+    """
+    removed: frozenset[Path] = frozenset()
+    problems: dict[Problem, None] = {}  # a set that keeps the order
+    while True:
+        sound = _without(document, removed)
+        errors = _errors(section, sound)
+        # Unknown fields first: one of them may be spelled like a variant's name in pydantic's path.
+        errors = [each for each in errors if each["type"] == "extra_forbidden"] or errors
+        faulty: set[Path] = set()
+        for error in errors:
+            path = _resolve(document, removed, error)
+            found = _problems(section, document, (path, error), removed)
+            problems.update(dict.fromkeys(found))
+            faulty.add(path[:-1] if error["type"] == "missing" else path)
+        new = faulty - removed - kept
+        if not new:
+            return sound, tuple(_one_a_path(problems))
+        removed |= new
+
+
+def _errors(section: type[BaseModel], document: Any) -> list[ErrorDetails]:
+    try:
+        read(section, document)
+    except ValidationError as error:
+        return error.errors(include_url=False)
+    return []
+
+
+def _without(value: Any, removed: frozenset[Path], path: Path = ()) -> Any:
+    if isinstance(value, dict):
+        entries = cast("dict[str, Any]", value).items()
+        return {
+            key: _without(child, removed, (*path, key))
+            for key, child in entries
+            if (*path, key) not in removed
+        }
+    if isinstance(value, list):
+        items = enumerate(cast("list[Any]", value))
+        return [
+            _without(child, removed, (*path, at))
+            for at, child in items
+            if (*path, at) not in removed
+        ]
+    return value
+
+
+def _resolve(document: Any, removed: frozenset[Path], error: ErrorDetails) -> Path:
+    """Path in the document that an error means: without variants' names, indexes as written."""
+    path: Path = ()
+    at = document
+    for step in error["loc"]:
+        if isinstance(at, dict):
+            mapping = cast("dict[str | int, Any]", at)
+            if step in mapping and (*path, step) not in removed:
+                path, at = (*path, step), mapping[step]
+        elif isinstance(at, list) and isinstance(step, int):
+            items = cast("list[Any]", at)
+            left = [index for index in range(len(items)) if (*path, index) not in removed]
+            if step < len(left):
+                path, at = (*path, left[step]), items[left[step]]
+    return (*path, error["loc"][-1]) if error["type"] == "missing" else path
+
+
+def _problems(
+    section: type[BaseModel],
+    document: Any,
+    found: tuple[Path, ErrorDetails],
+    removed: frozenset[Path],
+) -> Iterable[Problem]:
+    path, error = found
+    where = _spelled(path)
+    context: Mapping[str, Any] = error.get("ctx", {})
+    raised = context.get("error")
+    if isinstance(raised, SectionError):
+        for field, message in raised.found:
+            if not _may_follow(path, field, removed):
+                yield Problem(below(where, _as_written(path, field, removed)), message)
+    elif error["type"] == "missing":
+        if path not in removed:
+            yield Problem(where, _missing(section, document, path))
+    elif error["type"] not in _CONSEQUENCES or not _may_follow(path, "", removed):
+        yield _problem(section, document, (path, error))
+
+
+def _may_follow(path: Path, field: str, removed: frozenset[Path]) -> bool:
+    """Whether a rule may object only because a part of the section was taken out before."""
+    if not field:
+        return any(each[:-1] == path for each in removed if each)
+    name, index = _field_and_index(field)
+    if index is not None:
+        return False
+    return any(each[: len(path) + 1] == (*path, name) for each in removed)
+
+
+def _field_and_index(field: str) -> tuple[str, int | None]:
+    """Split `sizes[3]`; of `dataset.name` take the first."""
+    name, _, rest = field.partition("[")
+    return (name, int(rest.rstrip("]"))) if rest else (name.split(".")[0], None)
+
+
+def _as_written(path: Path, field: str, removed: frozenset[Path]) -> str:
+    """Count an index as the file does, where items before it were taken out."""
+    name, index = _field_and_index(field)
+    if index is None:
+        return field
+    for gone in sorted(cast("int", each[-1]) for each in removed if each[:-1] == (*path, name)):
+        index += gone <= index
+    return f"{name}[{index}]"
+
+
+def _problem(section: type[BaseModel], document: Any, found: tuple[Path, ErrorDetails]) -> Problem:
+    path, error = found
+    where = _spelled(path)
+    context: Mapping[str, Any] = error.get("ctx", {})
+    if error["type"] == "extra_forbidden":
+        return Problem(where, _unknown(section, document, path))
+    if error["type"].startswith("union_tag"):
+        sections = shape.sections_at(section, document, path)
+        field = shape.discriminator(sections) or ""
+        tags = tuple(tag for each in sections for tag in shape.tags_of(each, field))
+        if error["type"] == "union_tag_not_found":
+            return Problem(below(where, field), f"is required; allowed: {listing(tags)}")
+        return Problem(below(where, field), wording.choice(context.get("tag"), tags))
+    if error["loc"] and error["loc"][-1] == "[key]":
+        text = wording.sentence(error["type"], path[-1] if path else "", context, error["msg"])
+        return Problem(where, f"the name {text}")
+    if _is_scalar_arm(error):
+        return Problem(where, _scalar(error))
+    return Problem(where, wording.sentence(error["type"], error["input"], context, error["msg"]))
+
+
+_SCALAR_ARMS = ("constrained-str", "str", "bool", "int", "float")
+
+
+def _is_scalar_arm(error: ErrorDetails) -> bool:
+    arm = str(error["loc"][-1]) if error["loc"] else ""
+    return arm in _SCALAR_ARMS or arm.startswith("constrained-")
+
+
+def _scalar(error: ErrorDetails) -> str:
+    """Word an error of one arm of a union of plain values."""
+    value = error["input"]
+    if error["type"] in ("string_too_long", "greater_than"):
+        return wording.sentence(error["type"], value, error.get("ctx", {}), "")
+    return f"must be a number, text, true or false, not {shown(value)}"
+
+
+def _one_a_path(problems: Iterable[Problem]) -> Iterable[Problem]:
+    """Of a union's arms one problem is enough; a section's own rules may give several."""
+    seen: set[str] = set()
+    for problem in problems:
+        if problem.path not in seen or "must be" not in problem.message:
+            yield problem
+        seen.add(problem.path)
+
+
+def _missing(section: type[BaseModel], document: Any, path: Path) -> str:
+    for each in shape.sections_at(section, document, path[:-1]):
+        info = shape.fields_of(each).get(str(path[-1]))
+        if info is not None and info.description:
+            return f"is required ({info.description.rstrip('.')})"
+    return "is required"
+
+
+def _unknown(section: type[BaseModel], document: Any, path: Path) -> str:
+    name = str(path[-1])
+    variants, value = shape.variants_at(section, document, path[:-1])
+    field = shape.discriminator(variants)
+    elsewhere = [each for each in variants if name in shape.fields_of(each)]
+    if field is not None and elsewhere:
+        owners = listing(tag for each in elsewhere for tag in shape.tags_of(each, field))
+        return f"unknown field with {field} {value[field]}; it goes with {owners}"
+    known = [each for one in shape.chosen(variants, value) for each in shape.fields_of(one)]
+    near = nearest(name, known)
+    if near is not None:
+        return f"unknown field; did you mean {near}?"
+    return f"unknown field; allowed here: {listing(dict.fromkeys(known)) or 'none'}"
+
+
+def _spelled(path: Path) -> str:
+    text = ""
+    for step in path:
+        text = below(text, step)
+    return text
