@@ -63,14 +63,16 @@ class Preprocessing(Section):
     augmentation: Augmentation | None = Field(default=None, description="Of images.")
 
 
-Shape = Literal["table", "images", "ratings", "text"]
+_NOTHING = Preprocessing()
+
+Shape = Literal["tables", "images", "ratings", "text"]
 
 _SHAPES_OF: Mapping[str, tuple[Shape, ...]] = {
-    "missing": ("table", "images", "ratings"),
-    "duplicates": ("table", "images", "ratings"),
-    "outliers": ("table",),
-    "label_noise_report": ("table", "images"),
-    "scaling": ("table", "images", "ratings"),
+    "missing": ("tables", "images", "ratings"),
+    "duplicates": ("tables", "images", "ratings"),
+    "outliers": ("tables",),
+    "label_noise_report": ("tables", "images"),
+    "scaling": ("tables", "images", "ratings"),
     "augmentation": ("images",),
 }
 
@@ -82,11 +84,8 @@ def unsuitable(preprocessing: Preprocessing, shape: Shape, task: Task) -> list[t
         for field, shapes in _SHAPES_OF.items()
         if shape not in shapes and getattr(preprocessing, field) != getattr(_NOTHING, field)
     ]
-    if (
-        preprocessing.label_noise_report
-        and task != "classification"
-        and shape not in ("ratings", "text")
-    ):
+    labelled = shape not in _SHAPES_OF["label_noise_report"] or task == "classification"
+    if preprocessing.label_noise_report and not labelled:
         found.append(("label_noise_report", f"{task} has no labels: it is for classification"))
     if preprocessing.missing in ("mean", "median") and shape in ("images", "ratings"):
         sentence = (
@@ -94,6 +93,3 @@ def unsuitable(preprocessing: Preprocessing, shape: Shape, task: Task) -> list[t
         )
         found.append(("missing", sentence))
     return found
-
-
-_NOTHING = Preprocessing()

@@ -59,7 +59,7 @@ def _take(features: Features, which: Places | Flags) -> Features:
 
 def prepare_rows(source: RowSource, recipe: Recipe) -> Prepared:
     """Clean, split and scale a table or images. Raises DataError for what cannot be used."""
-    refuse_unsuitable(recipe, "table" if isinstance(source.features, pd.DataFrame) else "images")
+    refuse_unsuitable(recipe, "tables" if isinstance(source.features, pd.DataFrame) else "images")
     preprocessing = recipe.preprocessing
     known, unlabelled = _labelled(source, preprocessing)
     target = _read_target(known, recipe)

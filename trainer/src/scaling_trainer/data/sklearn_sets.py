@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -11,7 +10,7 @@ import pandas as pd
 import sklearn.datasets as sets  # pyright: ignore[reportMissingTypeStubs] # it ships none
 from numpy.typing import NDArray
 
-from scaling_trainer.config.data import Bundled, SyntheticClassification
+from scaling_trainer.config.data import CLUSTERS_PER_CLASS, Bundled, SyntheticClassification
 from scaling_trainer.data.source import RowSource
 
 _LOADERS: dict[str, Callable[..., Any]] = {
@@ -23,7 +22,6 @@ _LOADERS: dict[str, Callable[..., Any]] = {
 }
 # A pixel of `digits` counts the dark points of a 4x4 square.
 _DIGITS_MAXIMUM = 16.0
-_CLUSTERS_PER_CLASS = 2
 
 
 def bundled(dataset: Bundled) -> RowSource:
@@ -45,17 +43,16 @@ def make_clusters(
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Make Gaussian clusters at corners of a hypercube: inputs (rows, features), class indices.
 
-    Half of the features carry information, more where the corners would not suffice.
+    The features that carry information are mixed among those that are noise.
     """
-    corners = math.ceil(math.log2(_CLUSTERS_PER_CLASS * dataset.classes))
     make = cast("Any", sets).make_classification
     inputs, classes = make(
         n_samples=dataset.samples,
         n_features=dataset.features,
-        n_informative=max(dataset.features // 2, corners),
+        n_informative=dataset.informative,
         n_redundant=0,
         n_classes=dataset.classes,
-        n_clusters_per_class=_CLUSTERS_PER_CLASS,
+        n_clusters_per_class=CLUSTERS_PER_CLASS,
         class_sep=dataset.separation,
         flip_y=dataset.label_noise,
         random_state=dataset.seed,

@@ -66,7 +66,8 @@ def as_numbers(series: pd.Series, name: str) -> Floats:
 def _refuse(series: pd.Series, name: str, bad: Flags, reason: str) -> None:
     if bad.any():
         row = int(np.argmax(bad))
-        message = f"{series.iloc[row]!r} in row {row + 1} {reason}"
+        (value,) = series.iloc[row : row + 1].tolist()  # as Python's own type
+        message = f"{value!r} in row {row + 1} {reason}"
         raise DataError(name, message)
 
 
