@@ -54,7 +54,7 @@ def run(
 @app.command()
 def validate(file: ExperimentFile) -> None:
     """Check an experiment file: every error at once, each with its path."""
-    from scaling_operator.api.checks import warnings_of  # noqa: PLC0415
+    from scaling_operator.api.advice import warnings_of  # noqa: PLC0415
 
     experiment = load_experiment(file)
     for warning in warnings_of(experiment):

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sys
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 
+from scaling_operator.api.advice import warnings_of
 from scaling_operator.api.experiment import ExperimentSpec, ScalingExperiment
 from scaling_operator.api.names import Phase
 from scaling_operator.api.status import ExperimentStatus
@@ -20,9 +23,9 @@ def run_experiment(
     experiment: ScalingExperiment, file: Path, out: Path, parallel: int | None
 ) -> int:
     """Run to the end or to Ctrl-C; return the exit code."""
-    console = Console(highlight=False)
-    for note in ignored_locally(experiment.spec):
-        console.print(f"note: {note}", style="dim")
+    console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+    for note in (*warnings_of(experiment), *ignored_locally(experiment.spec)):
+        console.print(f"note: {escape(note)}", style="dim")
     order = Order(experiment, file.absolute().parent, out, parallel)
     with open_display(console, experiment) as display:
         status, interrupted = asyncio.run(_run(order, display))

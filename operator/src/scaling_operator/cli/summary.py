@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from scaling_operator.api.experiment import ExperimentSpec, ScalingExperiment
-from scaling_operator.api.names import Phase
+from scaling_operator.api.names import ConditionReason, Phase
 from scaling_operator.api.status import BestTrial, ExperimentStatus
 from scaling_operator.cli.progress import describe, ended
 
@@ -45,7 +45,8 @@ def print_summary(
 
 def _print_reasons(console: Console, status: ExperimentStatus) -> None:
     for condition in status.conditions:
-        if condition.type in ("Complete", "Failed") and condition.status == "True":
+        said = condition.status == "True" and condition.type in ("Complete", "Failed")
+        if said and condition.reason != ConditionReason.ALL_TRIALS_DONE:
             text = condition.reason + (f": {condition.message}" if condition.message else "")
             console.print(escape(text))
 

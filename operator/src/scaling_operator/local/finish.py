@@ -16,7 +16,7 @@ from scaling_operator.api.trial import ScalingTrial
 from scaling_operator.local.runner import Runner
 from scaling_operator.local.store import Identity, Store, StoreError
 from scaling_operator.local.workers import WarmWorker
-from scaling_operator.report.page import Confusion, ReportInput, render
+from scaling_operator.report.data import Confusion, ReportInput
 from scaling_operator.search.lanes import record_of
 from scaling_operator.search.study import Study, StudySettings
 
@@ -61,6 +61,9 @@ async def _export(runner: Runner, best: BestTrial) -> BestTrial:
 
 def write_report(store: Store, trials: list[ScalingTrial]) -> Path:
     """Draw report.html from what the folder holds."""
+    # The plots load slowly, and only the end of a run needs them.
+    from scaling_operator.report.page import render  # noqa: PLC0415
+
     identity = store.identity()
     confusion, removed = _evaluation(store)
     page = render(
@@ -88,12 +91,11 @@ def importances(
     for trial in trials:
         scale = trial.spec.scale
         if scale not in by_scale:
-            directions = tuple(goal.direction for goal in spec.all_objectives)
             by_scale[scale] = Study(
                 StudySettings(
                     name=f"{identity.name}-{scale}",
                     search=spec.search,
-                    directions=directions,
+                    directions=tuple(goal.direction for goal in spec.all_objectives),
                     base_seed=identity.uid,
                     scale=scale,
                     ranges={},

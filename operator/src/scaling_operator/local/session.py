@@ -94,7 +94,9 @@ def _read(order: Order, store: Store) -> World:
 
 
 @asynccontextmanager
-async def _open_runner(order: Order, identity: Identity, world: World, watcher: Watcher) -> AsyncGenerator[Runner]:
+async def _open_runner(
+    order: Order, identity: Identity, world: World, watcher: Watcher
+) -> AsyncGenerator[Runner]:
     """Start the report endpoint and the processes; end both, whatever happens."""
     parallel = world.spec.trials.parallel
     woken = asyncio.Event()

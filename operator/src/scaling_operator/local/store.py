@@ -140,9 +140,6 @@ class Store:
             shutil.rmtree(folder)
 
 
-
-
-
 def _read(path: Path, model: type[Model]) -> Model | None:
     """Read a file; None where there is none. Raises StoreError where it is damaged."""
     try:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import optuna
-from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.trial import TrialState
 
 from scaling_operator.search.quiet import ignoring
@@ -21,6 +20,12 @@ def importances(study: optuna.Study) -> Mapping[str, float]:
     Empty without a completed trial; equal shares where nothing can be told apart. Over the
     completed trials; with several objectives, how much it matters for reaching the Pareto front.
     """
+    # It imports scikit-learn where that is installed: two seconds that only a report needs.
+    from optuna.importance import (  # noqa: PLC0415
+        PedAnovaImportanceEvaluator,
+        get_param_importances,
+    )
+
     done = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     if not any(trial.params for trial in done):
         return {}
