@@ -1,0 +1,231 @@
+"""What may be said: conditions and refusals as values, never a number from points that hold none.
+
+The words are Kubernetes': a condition has a type, a status, a CamelCase reason and a message that
+says what is missing. `FitReady` is always there; the others appear where they hold. Thresholds are
+judgements (section 4 of the reference), gathered here so that they can be seen together.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+
+from scaling_operator.laws.bootstrap import Draws, Intervals
+from scaling_operator.laws.forms import Form, coefficient_count
+from scaling_operator.laws.isoflop import MIN_BUDGETS, MIN_SIZES, Minimum, curves_of
+from scaling_operator.laws.optimum import on_one_line
+from scaling_operator.laws.points import Array, Points, keys
+
+DISTINCT_SIZES = 5
+POINTS_FOR_TWO_EXPONENTS = 12
+SAME_BUDGET = 0.02
+"""Runs whose ln C lie within this of the smallest have one budget."""
+FARTHEST = 100.0
+"""Times the largest measured C."""
+FARTHEST_SIZE = 10.0
+"""Times the largest measured N, where C is unknown: compute grows about as N^2."""
+EXPONENTS_APART = 0.05
+SIZES_APART = 1.5
+WIDEST_SIZE = 3.0
+"""High end over low end of the 80 % interval of N*."""
+WIDEST_LOSS = 1.2
+"""High end over low end of the 80 % interval of a predicted loss."""
+MOST_FAILED = 0.1
+"""Share of resamples without a sound law."""
+FEWEST_FLOPS = 0.01
+"""Of C / (N D): less cannot be, unless a count overflowed."""
+WRAP = 2**64
+
+
+class ConditionType(StrEnum):
+    """What a condition speaks of."""
+
+    FIT_READY = "FitReady"
+    INVALID_POINTS = "InvalidPoints"
+    NOT_ENOUGH_POINTS = "NotEnoughPoints"
+    EDGE_OPTIMUM = "EdgeOptimum"
+    FAR_EXTRAPOLATION = "FarExtrapolation"
+    METHODS_DISAGREE = "MethodsDisagree"
+    NOISE_TOO_HIGH = "NoiseTooHigh"
+    TARGET_UNANSWERED = "TargetUnanswered"
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One statement about a fit."""
+
+    type: ConditionType
+    reason: str
+    message: str
+    status: bool = True
+
+
+def invalid_points(points: Points) -> tuple[Condition, ...]:
+    """Refuse values that no law can have: not finite, not positive, repeated, overflowed."""
+    columns = _columns(points)
+    found = [
+        *(_bad(points, name, ~np.isfinite(column)) for name, column in columns.items()),
+        *(_bad(points, name, column <= 0, "NotPositive") for name, column in columns.items()),
+    ]
+    named = tuple(condition for condition in found if condition is not None)
+    return named or (*_overflowed(points), *_duplicates(points))
+
+
+def missing_points(points: Points, form: Form) -> tuple[Condition, ...]:
+    """Refuse designs that cannot determine the form; the messages say what to add."""
+    least = coefficient_count(form) + 1
+    sizes = len(np.unique(points.N))
+    reasons: list[tuple[str, str]] = []
+    if sizes < DISTINCT_SIZES:
+        missing = DISTINCT_SIZES - sizes
+        reasons.append(("TooFewSizes", f"{sizes} distinct sizes; add {missing} to make 5"))
+    if len(points) < least:
+        reasons.append(("TooFewPoints", f"{len(points)} points; {form} needs {least} or more"))
+    budgets = _budgets(points)
+    if budgets == 1 and sizes > 1:
+        reasons.append(("OneBudget", "every run has the same compute; add 2 budgets or more"))
+    elif form != "power" and on_one_line(points):
+        message = "the runs lie on one line of the (N, D) plane; vary D at fixed N, or use power"
+        reasons.append(("OneLine", message))
+    elif form != "power" and budgets is not None and budgets < MIN_BUDGETS:
+        reasons.append(("TooFewBudgets", f"{budgets} distinct budgets; add 1 to make 3"))
+    curves = len(curves_of(points))
+    if points.group is not None and curves < MIN_BUDGETS:
+        message = f"{curves} budgets have {MIN_SIZES} sizes or more; {MIN_BUDGETS} must"
+        reasons.append(("TooFewCurves", message))
+    return tuple(Condition(ConditionType.NOT_ENOUGH_POINTS, *reason) for reason in reasons)
+
+
+def chosen_form(points: Points) -> Form:
+    """Choose: one variable on one line, tied exponents below 12 points, else the whole law."""
+    if on_one_line(points):
+        return "power"
+    return "tied" if len(points) < POINTS_FOR_TWO_EXPONENTS else "chinchilla"
+
+
+def fit_ready(refusals: tuple[Condition, ...]) -> Condition:
+    """Say whether there is a fit, with the first refusal's reason."""
+    if not refusals:
+        return Condition(ConditionType.FIT_READY, "Fitted", "the law is fitted")
+    message = "; ".join(refusal.message for refusal in refusals)
+    return Condition(ConditionType.FIT_READY, refusals[0].reason, message, status=False)
+
+
+def edge_optima(minima: tuple[Minimum, ...]) -> tuple[Condition, ...]:
+    """Name the budgets whose best size is an end of the grid, and the size to add."""
+    at_edge = [minimum for minimum in minima if minimum.edge is not None]
+    if not at_edge:
+        return ()
+    parts = [
+        f"at {m.budget_flops:.3g} FLOPs the {m.edge} size is best: add one near "
+        f"{m.proposed_size:.3g} parameters"
+        for m in at_edge
+    ]
+    return (Condition(ConditionType.EDGE_OPTIMUM, "MinimumOnEdge", "; ".join(parts)),)
+
+
+def far_extrapolation(points: Points, flops: float | None, size: float) -> Condition | None:
+    """Say that a question lies more than 100 times beyond the largest measured compute."""
+    if points.C is not None and flops is not None and np.isfinite(flops):
+        ratio, limit, what = flops / float(points.C.max()), FARTHEST, "the largest measured compute"
+    else:
+        ratio, limit, what = size / float(points.N.max()), FARTHEST_SIZE, "the largest size"
+    if not ratio > limit:
+        return None
+    message = f"{ratio:.3g} times {what} is asked for; beyond {limit:g} times it is a guess"
+    return Condition(ConditionType.FAR_EXTRAPOLATION, "BeyondThePoints", message)
+
+
+def methods_disagree(
+    exponents: tuple[float, float], sizes: tuple[tuple[float, float], ...], spread: Intervals
+) -> tuple[Condition, ...]:
+    """Compare (parametric, IsoFLOP): exponents, and N* at each target; `spread` is IsoFLOP's a."""
+    parametric, iso = exponents
+    worst = max((max(p / i, i / p) for p, i in sizes), default=1.0)
+    if abs(parametric - iso) <= EXPONENTS_APART and worst <= SIZES_APART:
+        return ()
+    low, high = spread.get(95, (float("nan"), float("nan")))
+    message = (
+        f"a is {parametric:.3f} by the parametric fit and {iso:.3f} by IsoFLOP (95 % of resamples: "
+        f"{low:.3f} to {high:.3f}); N* at the targets differs by up to {worst:.3g} times"
+    )
+    return (Condition(ConditionType.METHODS_DISAGREE, "ExponentsOrSizesApart", message),)
+
+
+def noise_too_high(
+    draws: Draws, sizes: tuple[Intervals, ...], losses: tuple[Intervals, ...]
+) -> tuple[Condition, ...]:
+    """Say that intervals are too wide to act on: N* by 3 times, a loss by 1.2, at 80 %."""
+    parts: list[str] = []
+    for what, asked, limit in (("N*", sizes, WIDEST_SIZE), ("the loss", losses, WIDEST_LOSS)):
+        widest = max((_width(interval) for interval in asked), default=1.0)
+        if widest > limit:
+            parts.append(f"the 80 % interval of {what} spans {widest:.3g} times, over {limit:g}")
+    if draws.failed > MOST_FAILED * draws.count:
+        parts.append(f"{draws.failed} of {draws.count} resamples have no sound law")
+    if not parts:
+        return ()
+    message = "; ".join([*parts, "tune further, add seeds, or evaluate on more data"])
+    return (Condition(ConditionType.NOISE_TOO_HIGH, "IntervalTooWide", message),)
+
+
+def _width(interval: Intervals) -> float:
+    low, high = interval.get(80, (1.0, 1.0))
+    return high / low if low > 0 else float("inf")
+
+
+def _columns(points: Points) -> dict[str, Array]:
+    optional = {"D": points.D, "C": points.C, "group": points.group}
+    given = {name: column for name, column in optional.items() if column is not None}
+    return {"N": points.N, "L": points.L, **given}
+
+
+def _bad(points: Points, name: str, bad: np.ndarray, reason: str = "NotFinite") -> Condition | None:
+    if not bad.any():
+        return None
+    rows = ", ".join(str(row) for row in points.row[bad][:10])
+    what = "not a finite number" if reason == "NotFinite" else "not above 0"
+    name = "1 - score" if name == "L" and points.quantity == "error" else name
+    message = f"{name} is {what} in {int(bad.sum())} points (rows {rows})"
+    return Condition(ConditionType.INVALID_POINTS, reason, message)
+
+
+def _duplicates(points: Points) -> tuple[Condition, ...]:
+    seen: dict[tuple[float, ...], int] = {}
+    repeated = [
+        f"{row} repeats {seen[key]}"
+        for key, row in zip(keys(points), points.row.tolist(), strict=True)
+        if seen.setdefault(key, row) != row
+    ]
+    if not repeated:
+        return ()
+    message = f"one point per (N, D), the best-tuned run: row {', row '.join(repeated[:10])}"
+    return (Condition(ConditionType.INVALID_POINTS, "DuplicatePoints", message),)
+
+
+def _overflowed(points: Points) -> tuple[Condition, ...]:
+    if points.C is None or points.D is None:
+        return ()
+    bad = points.C / (points.N * points.D) < FEWEST_FLOPS
+    for index in np.flatnonzero(6.0 * points.N * points.D >= WRAP / 2):
+        exact = 6 * int(points.N[index]) * int(points.D[index])
+        wrapped = (exact + WRAP // 2) % WRAP - WRAP // 2
+        bad[index] |= bool(np.isclose(points.C[index], wrapped, rtol=1e-9, atol=0.0))
+    if not bad.any():
+        return ()
+    rows = ", ".join(str(row) for row in points.row[bad][:10])
+    message = f"C is far below 6 N D (rows {rows}), as after an int64 overflow: compute it in float"
+    return (Condition(ConditionType.INVALID_POINTS, "FlopsOverflow", message),)
+
+
+def _budgets(points: Points) -> int | None:
+    """Return how many distinct C there are, counted up to 3; None where C is unknown."""
+    if points.C is None:
+        return None
+    rest, count = np.log(points.C), 0
+    while len(rest) and count < MIN_BUDGETS:
+        rest = rest[rest > rest.min() + SAME_BUDGET]
+        count += 1
+    return count

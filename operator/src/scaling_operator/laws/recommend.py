@@ -1,0 +1,143 @@
+"""Answers drawn from a fit: sizes for targets and losses for sizes, each with its intervals."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from scaling_operator.laws.bootstrap import Draws, Intervals, intervals
+from scaling_operator.laws.chinchilla import Fitted
+from scaling_operator.laws.isoflop import IsoFlop, optimal_size
+from scaling_operator.laws.law import Law, loss
+from scaling_operator.laws.optimum import Allocation, Path, Target, allocate, flat_range
+from scaling_operator.laws.points import Array
+from scaling_operator.laws.repeated import allocate_repeated, effective_tokens
+from scaling_operator.laws.report import FitOptions, Prediction, Recommendation
+
+
+@dataclass(frozen=True, slots=True)
+class Basis:
+    """What answers are drawn from: a fit and its resamples, or the IsoFLOP minima, or both."""
+
+    options: FitOptions
+    path: Path
+    fitted: Fitted | None
+    draws: Draws | None
+    isoflop: IsoFlop | None
+
+
+def recommend(basis: Basis, target: Target) -> Recommendation | None:
+    """Answer a target; None where the fit holds no answer (a loss below E, no known compute)."""
+    if basis.fitted is None:
+        return _by_isoflop(basis, target)
+    best = _allocate(basis, basis.fitted.law, target)
+    size, tokens, flops = (float(x[0]) for x in (best.parameters, best.tokens, best.flops))
+    if not np.isfinite(size):
+        return None
+    spread = {} if basis.draws is None else _spread(_allocate(basis, basis.draws.law, target))
+    constrained = basis.options.unique_tokens is not None
+    known = np.isfinite(flops) and not constrained
+    if target.kind == "flops":
+        flops = target.value
+    return Recommendation(
+        target=target,
+        method="parametric",
+        flops=flops if np.isfinite(flops) else None,
+        parameters=size,
+        tokens=tokens if np.isfinite(tokens) else None,
+        tokens_per_parameter=tokens / size if np.isfinite(tokens) else None,
+        loss=float(best.loss[0]),
+        intervals=spread,
+        flat_range=flat_range(
+            basis.fitted.law, flops, basis.path.flops_factor, basis.options.flat_percent
+        )
+        if known
+        else None,
+        isoflop_parameters=_iso_size(basis, flops),
+    )
+
+
+def predict(basis: Basis, parameters: float, tokens: float | None) -> Prediction | None:
+    """Predict the loss of one run; None without a parametric fit, or without the D it needs."""
+    fitted = basis.fitted
+    if fitted is None or (tokens is None and not fitted.law.one_variable):
+        return None
+    size, data = np.array([parameters]), None if tokens is None else np.array([tokens])
+    if data is not None and basis.options.unique_tokens is not None:
+        data = effective_tokens(data, basis.options.unique_tokens)
+    expected = float(loss(fitted.law, size, data)[0, 0])
+    if basis.draws is None:
+        return Prediction(parameters, tokens, expected, {})
+    drawn = loss(basis.draws.law, size, data)[:, 0]
+    rng = np.random.default_rng((basis.options.seed, 1))
+    # m - ln L is the residual, so that a run scatters by its negative about the prediction.
+    scatter = rng.choice(-fitted.residuals, size=len(drawn))
+    return Prediction(parameters, tokens, expected, intervals(drawn * np.exp(scatter)))
+
+
+def with_range(recommendation: Recommendation, isoflop: IsoFlop) -> Recommendation:
+    """Downgrade to the range of sizes that either method allows at 95 %."""
+    sizes = [recommendation.parameters, *recommendation.intervals.get("parameters", {}).get(95, ())]
+    if recommendation.isoflop_parameters is not None and recommendation.flops is not None:
+        sizes.append(recommendation.isoflop_parameters)
+        if isoflop.draws is not None:
+            drawn = intervals(optimal_size(isoflop.draws, recommendation.flops))
+            sizes += drawn.get(95, ())
+    return replace(recommendation, range=(min(sizes), max(sizes)))
+
+
+def _allocate(basis: Basis, law: Law, target: Target) -> Allocation:
+    unique = basis.options.unique_tokens
+    if unique is None:
+        return allocate(law, target, basis.path)
+    return allocate_repeated(law, target, basis.path, unique)
+
+
+def _spread(drawn: Allocation) -> dict[str, Intervals]:
+    with np.errstate(invalid="ignore"):
+        ratio = drawn.tokens / drawn.parameters
+    columns: dict[str, Array] = {
+        "parameters": drawn.parameters,
+        "tokens": drawn.tokens,
+        "tokensPerParameter": ratio,
+        "loss": drawn.loss,
+        "flops": drawn.flops,
+    }
+    return {name: intervals(column) for name, column in columns.items()}
+
+
+def _iso_size(basis: Basis, flops: float) -> float | None:
+    if basis.isoflop is None or basis.isoflop.power is None or not np.isfinite(flops):
+        return None
+    return float(optimal_size(basis.isoflop.power, flops)[0])
+
+
+def _by_isoflop(basis: Basis, target: Target) -> Recommendation | None:
+    """Answer by the power law through the minima; it knows no loss, and no budget for a loss."""
+    isoflop = basis.isoflop
+    if isoflop is None or isoflop.power is None or target.kind == "loss":
+        return None
+    power = isoflop.power
+    flops = target.value
+    if target.kind == "parameters":
+        flops = float(np.exp((np.log(target.value) - power.log_k[0]) / power.a[0]))
+    size = float(optimal_size(power, flops)[0])
+    work = flops / basis.path.flops_factor
+    spread: dict[str, Intervals] = {}
+    if isoflop.draws is not None and target.kind == "flops":
+        drawn = optimal_size(isoflop.draws, flops)
+        columns = {"parameters": drawn, "tokens": work / drawn}
+        columns["tokensPerParameter"] = work / drawn**2
+        spread = {name: intervals(column) for name, column in columns.items()}
+    return Recommendation(
+        target=target,
+        method="isoflop",
+        flops=flops,
+        parameters=size,
+        tokens=work / size,
+        tokens_per_parameter=work / size**2,
+        loss=None,
+        intervals=spread,
+        isoflop_parameters=size,
+    )
