@@ -21,6 +21,8 @@ from scaling_operator.report.plots import Axis
 
 # Nine values in ten span this ratio or more: a linear axis would hide the good end.
 _LOG_SPAN = 5.0
+# Smaller values, and larger than the inverse, would overflow on the way to a range.
+_LEAST = 1e-100
 # How far beyond the third quartile the axis goes, in distances from the best to that quartile.
 _REACH = 1.5
 _PAD = 0.05
@@ -52,7 +54,8 @@ def value_axis(
     if not everything:
         return ValueAxis(Axis(title), 0)
     low, high = quantiles(everything, (0.0, 0.9))
-    logarithmic = low > 0 and (log or high / low >= _LOG_SPAN)
+    inside = low >= _LEAST and max(everything) <= 1 / _LEAST
+    logarithmic = inside and (log or high / low >= _LOG_SPAN)
     if logarithmic and sign(objective) < 0:
         logarithmic = log
 
@@ -141,7 +144,8 @@ def at_edge(parameter: Parameter, value: Scalar) -> bool:
 def padded(low: float, high: float, *, log: bool) -> tuple[float, float]:
     """Widen a range a little, so that markers at its ends are whole."""
     if log:
-        ratio = (high / low) ** _PAD if high > low else 1.5
-        return low / ratio, high * ratio
+        bottom, top = math.log10(low), math.log10(high)
+        pad = min(_PAD * (top - bottom), 0.5) or 0.2
+        return 10 ** (bottom - pad), 10 ** (top + pad)
     pad = _PAD * (high - low) or 0.1 * abs(high) or 0.5
     return low - pad, high + pad

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 from scaling_operator.api.names import TrialState
 from scaling_operator.api.search import CategoricalParameter, Parameter
@@ -12,7 +12,9 @@ from scaling_operator.report import theme
 from scaling_operator.report.axes import at_edge, parameter_axis, place, value_axis
 from scaling_operator.report.blocks import Plot, PlotGrid, Section
 from scaling_operator.report.data import (
+    POINT_LIMIT,
     ReportInput,
+    evenly,
     kept_values,
     ranked,
     scale_indices,
@@ -41,6 +43,10 @@ def effects(report: ReportInput) -> Section | None:
     lead = "Each small plot shows one parameter against the objective; the star is the best."
     if len(scale_indices(report)) > 1:
         lead += " Colours go from the smallest scale (blue) to the largest (yellow)."
+    if with_value(report, TrialState.PRUNED):
+        lead += " Triangles were pruned."
+    if len(report.trials) > _EFFECT_POINTS:
+        lead += f" Drawn is an even sample of at most {_EFFECT_POINTS:,} trials of each kind."
     if len(pairs) > _MAX_EFFECTS:
         lead += f" The {_MAX_EFFECTS} most important of {len(pairs)} are shown."
     return Section("effects", "What each parameter does", lead, (PlotGrid(plots, columns),))
@@ -73,7 +79,9 @@ def _effect_plot(report: ReportInput, index: int, name: str) -> Plot:
         )
         for position, scale in enumerate(scales)
     ]
-    faint = _effect_points(pruned, (index, name, parameter), PRUNED)
+    # Amber is the colour of a large scale.
+    cut = replace(PRUNED, colour=theme.GREY) if len(scales) > 1 else PRUNED
+    faint = _effect_points(pruned, (index, name, parameter), cut)
     found = [best for best in winners(report) if name in best.parameters]
     spots = [(place(parameter, b.parameters[name]), b.values[index]) for b in found]
     best = Series("best", [x for x, _ in spots], [y for _, y in spots], star(found))
@@ -98,8 +106,7 @@ def _effect_points(
     index, name, parameter = what
     x: list[float | None] = []
     hover: list[str] = []
-    step = max(1, math.ceil(len(trials) / _EFFECT_POINTS))
-    shown = trials[::step]
+    shown = evenly(trials, _EFFECT_POINTS)
     for trial in shown:
         position = place(parameter, trial.spec.parameters[name])
         if position is not None and isinstance(parameter, CategoricalParameter):
@@ -126,10 +133,10 @@ def pair(report: ReportInput) -> Section | None:
         trial
         for trial in ranked(with_value(report, TrialState.SUCCEEDED), report.spec.all_objectives[0])
         if trial.spec.scale == best.scale and all(name in trial.spec.parameters for name in numeric)
-    ][:1500]
+    ]
     if len(order) < few:
         return None
-    return _pair_section(report, order, (numeric[0], numeric[1]))
+    return _pair_section(report, evenly(order, POINT_LIMIT), (numeric[0], numeric[1]))
 
 
 def _pair_section(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
 
@@ -14,8 +13,10 @@ from scaling_operator.report import theme
 from scaling_operator.report.axes import value_axis, with_footer
 from scaling_operator.report.blocks import Plot, Section
 from scaling_operator.report.data import (
+    POINT_LIMIT,
     ReportInput,
     drawn,
+    evenly,
     kept_values,
     scale_indices,
     scale_label,
@@ -134,17 +135,11 @@ def _lost(report: ReportInput, places: Mapping[str, int], axis: Axis) -> tuple[l
     lost: list[Series] = []
     for state, style in _LOST.items():
         trials = [t for t in report.trials if t.status.state is state and not t.status.values]
-        shown = drawn_evenly(trials)
+        shown = evenly(trials, POINT_LIMIT)
         x = [places[trial_id(trial)] for trial in shown]
         hover = [describe(report, trial) for trial in shown]
         lost.append(Series(f"{state.lower()}, no value", x, [bottom] * len(x), style, hover))
     return (lost, wider) if any(series.x for series in lost) else (lost, axis)
-
-
-def drawn_evenly(trials: Sequence[ScalingTrial]) -> Sequence[ScalingTrial]:
-    """Thin trials without a value to what a plot holds."""
-    most = 500
-    return trials[:: max(1, math.ceil(len(trials) / most))]
 
 
 def _stars(report: ReportInput, index: int, places: Mapping[str, int]) -> list[Series]:
