@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 import zipfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -38,9 +39,17 @@ def locate(data_dir: Path, path: str) -> Path:
     return found
 
 
+def _locate_file(data_dir: Path, path: str) -> Path:
+    found = locate(data_dir, path)
+    if not found.is_file():
+        message = f"{path!r} is not a file"
+        raise DataError(_PATH, message)
+    return found
+
+
 def table(dataset: Table, data_dir: Path) -> RowSource:
     """Read a CSV or Parquet table. Raises DataError that names a missing column."""
-    frame = _read_frame(locate(data_dir, dataset.path), dataset.name)
+    frame = _read_frame(_locate_file(data_dir, dataset.path), dataset.name)
     target = column(frame, dataset.target)
     names = dataset.features or tuple(name for name in frame.columns if name != dataset.target)
     if not names:
@@ -52,7 +61,7 @@ def table(dataset: Table, data_dir: Path) -> RowSource:
 
 def ratings(dataset: Ratings, data_dir: Path) -> RatingSource:
     """Read a CSV table of ratings. Raises DataError that names a missing column."""
-    frame = _read_frame(locate(data_dir, dataset.path), "csv")
+    frame = _read_frame(_locate_file(data_dir, dataset.path), "csv")
     names = (dataset.user, dataset.item, dataset.rating)
     return RatingSource(pd.DataFrame({name: column(frame, name) for name in names}), *names)
 
@@ -63,13 +72,21 @@ def _read_frame(path: Path, form: str) -> pd.DataFrame:
         frame = read(path)
     # The parsers' own errors are all ValueErrors (Arrow's too), the files' are OSErrors.
     except (OSError, ValueError) as error:
-        message = f"{path.name} cannot be read as {form}: {error}"
+        message = f"{path.name} cannot be read as {form}: {str(error).strip()}"
         raise DataError(_PATH, message) from error
+    # pandas takes what stands before the header's first column for names of rows.
+    if form == "csv" and not isinstance(frame.index, pd.RangeIndex):
+        message = f"{path.name} has rows with more values than the header has columns"
+        raise DataError(_PATH, message)
     frame.columns = pd.Index([str(name) for name in frame.columns])
     return frame
 
 
-_READERS: dict[str, Callable[..., Any]] = {"csv": pd.read_csv, "parquet": pd.read_parquet}
+# Read whole, else a long column may get another type in each of its pieces.
+_READERS: dict[str, Callable[..., Any]] = {
+    "csv": partial(pd.read_csv, low_memory=False),
+    "parquet": pd.read_parquet,
+}
 
 
 def arrays(dataset: Arrays, data_dir: Path) -> RowSource:
@@ -77,7 +94,7 @@ def arrays(dataset: Arrays, data_dir: Path) -> RowSource:
 
     Raises DataError for any other shape, and for pickled arrays, which could run code.
     """
-    path = locate(data_dir, dataset.path)
+    path = _locate_file(data_dir, dataset.path)
     inputs = _read_array(path, dataset.inputs, "dataset.inputs")
     target = pd.Series(_read_array(path, dataset.target, "dataset.target").reshape(-1))
     if len(inputs) != len(target):
@@ -144,7 +161,7 @@ def image_files(root: Path) -> list[Path]:
 
 def text(dataset: Text, data_dir: Path) -> TextSource:
     """Read a UTF-8 text. Raises DataError where it is something else."""
-    path = locate(data_dir, dataset.path)
+    path = _locate_file(data_dir, dataset.path)
     try:
         content = path.read_bytes()
     except OSError as error:

@@ -24,9 +24,10 @@ from scaling_trainer.config.data import (
     Table,
     Text,
 )
-from scaling_trainer.config.models import Transformer
+from scaling_trainer.config.models import Cnn, Transformer
 from scaling_trainer.data import files, grammar, sklearn_sets, synthetic
-from scaling_trainer.data.prepared import Prepared
+from scaling_trainer.data.errors import DataError
+from scaling_trainer.data.prepared import Kind, Prepared
 from scaling_trainer.data.ratings import prepare_ratings
 from scaling_trainer.data.recipe import Recipe
 from scaling_trainer.data.rows import prepare_rows
@@ -48,8 +49,14 @@ def prepare(config: BuiltIn, data_dir: Path) -> Prepared:
     """
     recipe = Recipe(config.task, config.dataset, config.preprocessing)
     prepared = _prepare(recipe, data_dir, _stamps(recipe.dataset, data_dir))
-    if isinstance(config.model, Transformer):
-        refuse_short_parts(prepared, config.model)
+    match config.model:
+        case Transformer() as model:
+            refuse_short_parts(prepared, model)
+        case Cnn() if prepared.kind is not Kind.IMAGES:
+            message = "cnn needs images, and the data set is a table: use linear or mlp"
+            raise DataError(path="model.name", message=message)
+        case _:
+            pass
     return prepared
 
 

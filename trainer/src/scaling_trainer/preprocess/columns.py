@@ -19,7 +19,7 @@ LARGEST = 1e30
 _SHOWN = 10
 
 _NUMERIC = ("integer", "floating", "mixed-integer-float", "decimal", "boolean")
-_TEXT = ("string", "mixed-integer", "mixed", "categorical")
+_TEXT = ("string", "mixed-integer", "categorical")
 
 
 def column(frame: pd.DataFrame, name: str) -> pd.Series:
