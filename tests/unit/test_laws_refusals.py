@@ -133,6 +133,9 @@ EDGE = ConditionType.EDGE_OPTIMUM
             id="IsoFLOP without budgets",
         ),
         pytest.param(
+            GOOD, FitOptions(drop_worst=40), FEW, "TooFewSizes", id="the rule drops everything"
+        ),
+        pytest.param(
             GOOD, FitOptions(drop_worst=34), FEW, "TooFewSizes", id="the rule drops all but one"
         ),
     ],

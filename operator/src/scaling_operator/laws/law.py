@@ -27,17 +27,17 @@ class Law:
     @property
     def E(self) -> Array:  # noqa: N802
         """Irreducible loss."""
-        return np.exp(self.ln_e)
+        return _exp(self.ln_e)
 
     @property
     def A(self) -> Array:  # noqa: N802
         """Coefficient of the term in N."""
-        return np.exp(self.ln_a)
+        return _exp(self.ln_a)
 
     @property
     def B(self) -> Array:  # noqa: N802
         """Coefficient of the term in D."""
-        return np.exp(self.ln_b)
+        return _exp(self.ln_b)
 
     @property
     def a(self) -> Array:
@@ -79,7 +79,13 @@ def pick(law: Law, index: int) -> Law:
 
 def loss(law: Law, parameters: Array, tokens: Array | None) -> Array:
     """Return L, shape (k, n), at sizes N and tokens D of shape (n,) or (k, n)."""
-    total = law.E[:, None] + np.exp(law.ln_a[:, None] - law.alpha[:, None] * np.log(parameters))
+    total = law.E[:, None] + _exp(law.ln_a[:, None] - law.alpha[:, None] * np.log(parameters))
     if law.one_variable or tokens is None:
         return total
-    return total + np.exp(law.ln_b[:, None] - law.beta[:, None] * np.log(tokens))
+    return total + _exp(law.ln_b[:, None] - law.beta[:, None] * np.log(tokens))
+
+
+def _exp(exponent: Array) -> Array:
+    """Return exp, infinite where a wild resample has a coefficient beyond the floats."""
+    with np.errstate(over="ignore"):
+        return np.exp(exponent)

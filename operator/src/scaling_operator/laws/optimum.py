@@ -71,7 +71,7 @@ def path_of(points: Points) -> Path:
 
 def on_one_line(points: Points) -> bool:
     """Whether D is unknown, constant, or a power of N, as along a plain ladder."""
-    if points.D is None:
+    if points.D is None or not len(points):
         return True
     log_size, log_data = np.log(points.N), np.log(points.D)
     intercept, slope = _line(log_size, log_data)
