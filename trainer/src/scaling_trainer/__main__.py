@@ -1,0 +1,102 @@
+"""The command `scaling-trainer`: one trial, a warm worker, and what comes after training."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+EXIT_USAGE = 2
+EXIT_TERMINATED = 128 + signal.SIGTERM
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command and exit with its code."""
+    given = _parser().parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
+    # As the first process of a container it would otherwise not hear that it is to end.
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        sys.exit(given.run(given))
+    except BrokenPipeError:
+        sys.exit(EXIT_TERMINATED)
+
+
+def _terminate(_signal: int, _frame: object) -> NoReturn:
+    sys.exit(EXIT_TERMINATED)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="scaling-trainer", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    run = commands.add_parser("run", help="run the trial that the SCALING_* variables describe")
+    run.set_defaults(run=_run)
+    worker = commands.add_parser("worker", help="run trials that come in over standard input")
+    worker.set_defaults(run=_worker)
+    export = commands.add_parser("export", help="score a trial's weights on the test part")
+    export.add_argument("trial", type=Path, help="the trial's checkpoint folder")
+    export.add_argument("out", type=Path, help="folder for weights, configuration and metrics")
+    export.add_argument("--data-dir", type=Path, default=Path(), help="where paths of data begin")
+    export.set_defaults(run=_export)
+    predict = commands.add_parser("predict", help="predict the rows of a CSV file")
+    predict.add_argument("best", type=Path, help="folder that `export` wrote")
+    predict.add_argument("input", type=Path, help="CSV file with the columns of training")
+    predict.add_argument("--out", type=Path, help="CSV file for the predictions; else printed")
+    predict.set_defaults(run=_predict)
+    return parser
+
+
+# What a command needs is imported when it is known which one it is: PyTorch takes seconds, and a
+# bad argument is to be answered at once.
+
+
+def _run(_given: argparse.Namespace) -> int:
+    from scaling_trainer.attempt import run_attempt  # noqa: PLC0415 # slow
+
+    return run_attempt(os.environ).exit_code
+
+
+def _worker(_given: argparse.Namespace) -> int:
+    from scaling_trainer.worker import serve  # noqa: PLC0415 # slow
+
+    serve()
+    return 0
+
+
+def _export(given: argparse.Namespace) -> int:
+    from scaling_trainer.data.errors import DataError  # noqa: PLC0415 # slow
+    from scaling_trainer.export import export  # noqa: PLC0415 # slow
+
+    try:
+        metrics = export(given.trial, given.out, given.data_dir)
+    except DataError as error:
+        return _refuse(error)
+    for name, value in metrics.items():
+        sys.stdout.write(f"{name} {value:g}\n")
+    return 0
+
+
+def _predict(given: argparse.Namespace) -> int:
+    from scaling_trainer.data.errors import DataError  # noqa: PLC0415 # slow
+    from scaling_trainer.predict import predict  # noqa: PLC0415 # slow
+
+    try:
+        predictions = predict(given.best, given.input)
+        predictions.to_csv(given.out or sys.stdout, index=False)
+    except (DataError, OSError) as error:
+        return _refuse(error)
+    return 0
+
+
+def _refuse(error: Exception) -> int:
+    sys.stderr.write(f"error: {error}\n")
+    return EXIT_USAGE
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,65 @@
+"""One attempt of a trial: variables in; a result file, an exit code and a message out."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from pydantic import ValidationError
+
+from scaling_trainer.contract import (
+    EXIT_ACCELERATOR_OOM,
+    EXIT_DIVERGED,
+    ContractError,
+    Result,
+    read_assignment,
+)
+from scaling_trainer.data.errors import DataError
+from scaling_trainer.report import Reporter
+from scaling_trainer.train import Diverged
+from scaling_trainer.trial import run_trial
+
+EXIT_ERROR = 1
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How an attempt ended, for a process to pass on; `error` is empty where all went well."""
+
+    exit_code: int
+    error: str = ""
+
+
+def run_attempt(environment: Mapping[str, str]) -> Ending:
+    """Run a trial as the contract's variables say. What is a bug is raised."""
+    reporter = Reporter.from_environment(environment)
+    try:
+        reporter.result(run_trial(read_assignment(environment), reporter))
+    except Diverged as error:
+        reporter.result(Result(reason="Diverged"))
+        return _ended(EXIT_DIVERGED, str(error))
+    except torch.OutOfMemoryError as error:
+        reporter.result(Result(reason="AcceleratorOOM"))
+        return _ended(EXIT_ACCELERATOR_OOM, str(error))
+    except ValidationError as error:
+        return _ended(EXIT_ERROR, described(error))
+    except (ContractError, DataError) as error:
+        return _ended(EXIT_ERROR, str(error))
+    return Ending(0)
+
+
+def described(error: ValidationError) -> str:
+    """Say in one line what is wrong with a configuration, field by field."""
+    return "; ".join(
+        f"{'.'.join(str(part) for part in found['loc']) or 'builtIn'}: {found['msg']}"
+        for found in error.errors(include_url=False, include_context=False)
+    )
+
+
+def _ended(exit_code: int, message: str) -> Ending:
+    _log.error("%s", message)
+    return Ending(exit_code, message)

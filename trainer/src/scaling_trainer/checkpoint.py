@@ -1,0 +1,104 @@
+"""What a trial leaves on disk: checkpoints to go on from, and in the end its weights.
+
+No pickle: tensors are safetensors, everything else is JSON in their header, so that one file, put
+in place at once, holds a whole checkpoint.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file  # pyright: ignore[reportUnknownVariableType] # any path
+from torch import nn
+
+CHECKPOINT = "checkpoint.safetensors"
+WEIGHTS = "weights.safetensors"
+
+_log = logging.getLogger(__name__)
+
+Tensors = dict[str, torch.Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """Tensors by name, and a JSON document."""
+
+    tensors: Mapping[str, torch.Tensor]
+    document: Mapping[str, Any]
+
+
+def write(path: Path, checkpoint: Checkpoint) -> None:
+    """Write a file that is there whole or not at all, also after the power failed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    tensors = {name: tensor.contiguous() for name, tensor in checkpoint.tensors.items()}
+    save_file(tensors, beside, metadata={"document": json.dumps(checkpoint.document)})
+    with beside.open("rb") as written:
+        os.fsync(written.fileno())
+    beside.replace(path)
+
+
+def read(path: Path) -> Checkpoint | None:
+    """Read what `write` wrote; None where there is nothing, or nothing that can be read."""
+    try:
+        opened: Any = safe_open(path, framework="pt")
+        with opened as file:
+            document = json.loads(str(file.metadata()["document"]))
+            tensors: Tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 # no dict
+    except FileNotFoundError:
+        return None
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        # From a disk at fault: training again is slower than an error, and right.
+        _log.warning("%s cannot be read and is not used: %s", path, error)
+        return None
+    return Checkpoint(tensors, document)
+
+
+def under(prefix: str, tensors: Mapping[str, torch.Tensor]) -> Tensors:
+    """Put tensors under a prefix, beside those of others."""
+    return {f"{prefix}.{name}": tensor for name, tensor in tensors.items()}
+
+
+def without(prefix: str, tensors: Mapping[str, torch.Tensor]) -> Tensors:
+    """Give the tensors that were put under a prefix, without it."""
+    start = f"{prefix}."
+    return {
+        name.removeprefix(start): tensor
+        for name, tensor in tensors.items()
+        if name.startswith(start)
+    }
+
+
+def weights_of(model: nn.Module) -> Tensors:
+    """Copy a model's weights: what training does next leaves them as they are."""
+    return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer) -> Tensors:
+    """Give all that the optimizers in use remember: tensors, by the number of the parameter."""
+    state: Mapping[int, Mapping[str, torch.Tensor | None]] = optimizer.state_dict()["state"]
+    return {
+        f"{parameter}.{name}": tensor
+        for parameter, remembered in state.items()
+        for name, tensor in remembered.items()
+        if tensor is not None
+    }
+
+
+def restore_optimizer(
+    optimizer: torch.optim.Optimizer, tensors: Mapping[str, torch.Tensor]
+) -> None:
+    """Give back what `optimizer_tensors` gave."""
+    state: dict[int, dict[str, torch.Tensor]] = {}
+    for path, tensor in tensors.items():
+        parameter, name = path.split(".", 1)
+        state.setdefault(int(parameter), {})[name] = tensor
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": state})

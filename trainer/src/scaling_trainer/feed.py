@@ -1,0 +1,99 @@
+"""In which order the rows reach the model.
+
+Each epoch visits every row once, shuffled by (seed, epoch). Of a text a row is a window of
+`context` tokens; where the first begins is drawn anew each epoch. What a step sees depends on its
+number alone, so training can begin at any step.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+
+from scaling_trainer.data.prepared import Augment, Part
+from scaling_trainer.seeding import generator
+from scaling_trainer.tensors import pieces
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """A part of the data, row by row. `context` is the length of a text's windows, else 0."""
+
+    part: Part
+    context: int = 0
+
+    def __len__(self) -> int:
+        """Count rows: for text, windows, such that they fit wherever the first begins."""
+        held = len(self.part.inputs)
+        return max(1, (held - self.context) // self.context) if self.context else held
+
+    @property
+    def samples_per_row(self) -> int:
+        """Tokens of a window; 1 otherwise."""
+        return self.context or 1
+
+    def take(self, rows: torch.Tensor, offset: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+        """Give inputs and targets of some rows; for text, of windows that begin at `offset`."""
+        if not self.context:
+            return self.part.inputs[rows], self.part.targets[rows]
+        # One token more than the context: each is the target of the one before it.
+        reach = torch.arange(self.context + 1, device=rows.device)
+        windows = self.part.inputs[offset + rows[:, None] * self.context + reach]
+        return windows[:, :-1], windows[:, 1:]
+
+    def largest_offset(self) -> int:
+        """Give the last place where the first window of a text may begin."""
+        if not self.context:
+            return 0
+        spare = len(self.part.inputs) - 1 - len(self) * self.context
+        return min(spare, self.context - 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """Batches of rows, from any step on. The last batch of an epoch may be smaller."""
+
+    rows: Rows
+    batch_size: int
+    seed: int
+    augment: Augment | None = None
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Steps that visit every row once."""
+        return math.ceil(len(self.rows) / self.batch_size)
+
+    def steps_for(self, samples: float) -> int:
+        """Count the steps until so many samples (tokens of a text) were seen."""
+        epochs, rest = divmod(samples, len(self.rows) * self.rows.samples_per_row)
+        more = math.ceil(rest / (self.batch_size * self.rows.samples_per_row))
+        return max(1, int(epochs) * self.steps_per_epoch + more)
+
+    def samples_after(self, steps: int) -> int:
+        """Count the samples (tokens of a text) seen in so many steps."""
+        epochs, more = divmod(steps, self.steps_per_epoch)
+        return (epochs * len(self.rows) + more * self.batch_size) * self.rows.samples_per_row
+
+    def batches(self, first_step: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Give inputs and targets of one step after the other, without end."""
+        epoch, skip = divmod(first_step, self.steps_per_epoch)
+        step = first_step
+        while True:
+            order, offset = self._shuffled(epoch)
+            for rows in order[skip:]:
+                inputs, targets = self.rows.take(rows, offset)
+                if self.augment is not None:
+                    inputs = self.augment(inputs, generator(self.seed, "augment", step))
+                yield inputs, targets
+                step += 1
+            epoch, skip = epoch + 1, 0
+
+    def _shuffled(self, epoch: int) -> tuple[tuple[torch.Tensor, ...], int]:
+        draws = generator(self.seed, "order", epoch)
+        places = torch.randperm(len(self.rows), generator=draws)
+        last = self.rows.largest_offset()
+        offset = int(torch.randint(last + 1, (), generator=draws)) if last else 0
+        return pieces(places.to(self.rows.part.inputs.device), self.batch_size), offset

@@ -1,0 +1,99 @@
+"""Predictions of an exported model for the rows of a CSV file.
+
+Tables and images: a class and the probability of each, or a number in the unit of the data.
+Ratings: a number for each user and item. Text: how surprised the model is by the column `text`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import cast
+
+import pandas as pd
+import torch
+from torch import nn
+from torch.nn import functional
+
+from scaling_trainer import checkpoint
+from scaling_trainer.config.models import Transformer
+from scaling_trainer.data.errors import DataError
+from scaling_trainer.export import CONFIG, PREPROCESSING
+from scaling_trainer.preprocess import Preprocessor
+from scaling_trainer.tensors import pieces
+from scaling_trainer.trained import Trained, load_model, read_record
+
+_ROWS_AT_ONCE = 4096
+_TEXT = "text"
+
+
+def predict(best: Path, table: Path) -> pd.DataFrame:
+    """Give one row of predictions for each row of a CSV file.
+
+    Raises DataError that names the file or column which cannot be used.
+    """
+    trained = read_record(best / CONFIG)
+    preprocessor = _read_preprocessor(best / PREPROCESSING)
+    frame = _read_table(table)
+    torch.set_num_threads(trained.config.threads)
+    model = load_model(trained, best / checkpoint.WEIGHTS)
+    with torch.inference_mode():
+        if isinstance(trained.config.model, Transformer):
+            return _surprise(model, frame, trained.config.model.context)
+        inputs = preprocessor.transform(frame, folder=table.parent)
+        outputs = torch.cat([model(some) for some in pieces(inputs, _ROWS_AT_ONCE)])
+    return _readable(outputs, trained, preprocessor)
+
+
+def _read_preprocessor(path: Path) -> Preprocessor:
+    try:
+        return Preprocessor.from_json(json.loads(path.read_bytes()))
+    except OSError as error:
+        raise DataError(str(path), f"cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise DataError(str(path), f"is no preprocessor: {error}") from error
+
+
+def _read_table(path: Path) -> pd.DataFrame:
+    try:
+        frame = pd.read_csv(path)
+    except OSError as error:
+        raise DataError(str(path), f"cannot be read: {error.strerror or error}") from error
+    except (ValueError, pd.errors.ParserError) as error:
+        raise DataError(str(path), f"is no CSV table: {error}") from error
+    if frame.empty:
+        raise DataError(str(path), "has no rows")
+    return frame
+
+
+def _readable(outputs: torch.Tensor, trained: Trained, preprocessor: Preprocessor) -> pd.DataFrame:
+    if not trained.classes:
+        numbers = preprocessor.restore_target(outputs).flatten()
+        return pd.DataFrame({"prediction": numbers.double().numpy()})
+    shares = outputs.softmax(-1)
+    columns: dict[str, object] = {"prediction": preprocessor.labels(shares.argmax(-1))}
+    for name, share in zip(trained.classes, shares.T, strict=True):
+        columns[f"probability_{name}"] = share.double().numpy()
+    return pd.DataFrame(columns)
+
+
+def _surprise(model: nn.Module, frame: pd.DataFrame, context: int) -> pd.DataFrame:
+    if _TEXT not in frame.columns:
+        there = ", ".join(str(name) for name in frame.columns)
+        raise DataError(_TEXT, f"the column is missing; there are: {there}")
+    losses = [_mean_loss(model, str(text), context) for text in frame[_TEXT]]
+    return pd.DataFrame({"loss": losses, "perplexity": [math.exp(loss) for loss in losses]})
+
+
+def _mean_loss(model: nn.Module, text: str, context: int) -> float:
+    """Mean loss of each byte after the first, given those before it in its window."""
+    tokens = torch.tensor(list(text.encode()))
+    if len(tokens) < 2:  # noqa: PLR2004 # one to look at, one to predict
+        raise DataError(_TEXT, f"{text!r} is too short: at least 2 bytes are needed")
+    total = 0.0
+    for first in range(0, len(tokens) - 1, context):
+        window = tokens[first : first + context + 1]
+        logits = cast("torch.Tensor", model(window[None, :-1]))[0]
+        total += float(functional.cross_entropy(logits, window[1:], reduction="sum"))
+    return total / (len(tokens) - 1)

@@ -1,0 +1,228 @@
+"""Training itself: steps, evaluations, checkpoints. `trial.py` sets the scene and clears it away.
+
+Notable features:
+* the same numbers bit for bit however often a trial is interrupted: rows, augmentation and dropout
+  of a step are drawn from the trial's seed and the step's number, and a checkpoint holds the rest
+* the global batch is always the configuration's; micro-batches only bound memory
+* the loss is looked at where it is needed anyway, so that no step waits for its value
+* early stopping gives back the weights, and the metrics, of the best evaluation
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from scaling_trainer import checkpoint
+from scaling_trainer.checkpoint import Checkpoint, Tensors, under, without
+from scaling_trainer.config.builtin import BuiltIn
+from scaling_trainer.contract import Execution
+from scaling_trainer.evaluate import Evaluator, rounded
+from scaling_trainer.feed import Feed, Rows
+from scaling_trainer.report import Reporter
+from scaling_trainer.schedule import factor
+from scaling_trainer.seeding import derived_seed
+from scaling_trainer.tensors import backward, pieces, seed_draws
+
+# Between two looks at the loss where evaluations are far apart; a look makes a GPU wait.
+_STEPS_BETWEEN_LOOKS = 200
+_SECONDS_BETWEEN_CHECKPOINTS = 60.0
+
+_log = logging.getLogger(__name__)
+
+
+class Diverged(Exception):
+    """The loss, or a metric, is no longer a finite number."""
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far a trial has come: with the tensors, all that a checkpoint has to keep."""
+
+    step: int = 0
+    evaluations: int = 0
+    ended: bool = False
+    stepping_seconds: float = 0.0
+    evaluating_seconds: float = 0.0
+    metrics: dict[str, float] = field(default_factory=dict[str, float])
+    best_metrics: dict[str, float] = field(default_factory=dict[str, float])
+    without_improvement: int = 0
+
+
+@dataclass(slots=True)
+class Run:
+    """A trial while it runs."""
+
+    config: BuiltIn
+    execution: Execution
+    seed: int
+    reporter: Reporter
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    evaluator: Evaluator
+    feed: Feed
+    validation: Rows
+    total_steps: int
+    losses: torch.Tensor
+    checkpoint_file: Path
+    identity: str
+    progress: Progress = field(default_factory=Progress)
+    best_weights: Tensors = field(default_factory=dict[str, torch.Tensor])
+    saved_at: float = field(default_factory=time.monotonic)
+
+
+# --- Training -------------------------------------------------------------------------------------
+
+
+def train(run: Run) -> None:
+    """Take the steps that are left; evaluate, report and save on the way.
+
+    Raises Diverged.
+    """
+    progress = run.progress
+    if progress.ended or progress.step >= run.total_steps:
+        return
+    run.model.train()
+    began = time.perf_counter()
+    for inputs, targets in run.feed.batches(progress.step):
+        _step(run, inputs, targets)
+        progress.step += 1
+        evaluates = _evaluation_due(run)
+        if evaluates or progress.step % _STEPS_BETWEEN_LOOKS == 0:
+            _refuse_divergence(run)
+        if evaluates or _every(run.config.checkpoint_every, progress.step):
+            progress.stepping_seconds += time.perf_counter() - began
+            if evaluates:
+                _evaluate(run)
+            if _checkpoint_due(run):
+                save(run)
+            began = time.perf_counter()
+        if progress.ended or progress.step >= run.total_steps:
+            return
+
+
+def _step(run: Run, inputs: torch.Tensor, targets: torch.Tensor) -> None:
+    """Move the weights once, by the mean gradient of a whole batch."""
+    config, step, device = run.config, run.progress.step, run.losses.device
+    if getattr(config.model, "dropout", 0.0) > 0:
+        seed_draws(derived_seed(run.seed, "dropout", step))
+    if config.optimizer.schedule.name != "constant":
+        share = factor(config.optimizer.schedule, step, run.total_steps)
+        for group in run.optimizer.param_groups:
+            group["lr"] = config.optimizer.learning_rate * share
+    run.optimizer.zero_grad()
+    size = run.execution.micro_batch or math.ceil(config.batch_size / run.execution.accumulation)
+    if len(inputs) <= size:
+        loss = run.evaluator.loss(run.model(inputs.to(device)), targets.to(device))
+        backward(loss)
+        run.losses += loss.detach()
+    else:
+        for some, wanted in zip(pieces(inputs, size), pieces(targets, size), strict=True):
+            loss = run.evaluator.loss(run.model(some.to(device)), wanted.to(device))
+            weighted = loss * (len(some) / len(inputs))
+            backward(weighted)
+            run.losses += weighted.detach()
+    if config.optimizer.gradient_clip > 0:
+        nn.utils.clip_grad_norm_(run.model.parameters(), config.optimizer.gradient_clip)
+    run.optimizer.step()
+
+
+def _refuse_divergence(run: Run) -> None:
+    # The sum of all losses so far: a single one that is not finite stays visible in it.
+    if not math.isfinite(float(run.losses)):
+        message = f"the loss was not finite in or before step {run.progress.step}"
+        raise Diverged(message)
+
+
+# --- Evaluation -----------------------------------------------------------------------------------
+
+
+def _every(steps: int, step: int) -> bool:
+    return steps > 0 and step % steps == 0
+
+
+def _evaluation_due(run: Run) -> bool:
+    every = run.config.evaluate_every or run.feed.steps_per_epoch
+    return _every(every, run.progress.step) or run.progress.step == run.total_steps
+
+
+def _evaluate(run: Run) -> None:
+    """Score the model, report, and decide whether training ends."""
+    progress, began = run.progress, time.perf_counter()
+    progress.metrics = _metrics(run)
+    progress.evaluations += 1
+    stopping = run.config.early_stopping
+    if stopping is not None:
+        _watch_for_improvement(run, stopping.min_delta)
+        progress.ended = progress.without_improvement >= stopping.patience
+    progress.evaluating_seconds += time.perf_counter() - began
+    if run.reporter.report(progress.evaluations, progress.metrics):
+        progress.ended = True
+
+
+def _metrics(run: Run) -> dict[str, float]:
+    """Score the validation part, and as many rows of the training part with the same weights."""
+    metrics = run.evaluator.metrics("val", run.evaluator.score(run.model, run.validation))
+    seen = run.evaluator.score(run.model, run.feed.rows, at_most=len(run.validation))
+    metrics["train_loss"] = rounded(seen.loss)
+    metrics["overfitting"] = rounded(metrics["val_loss"] - metrics["train_loss"])
+    for name, value in metrics.items():
+        if not math.isfinite(value):
+            message = f"{name} is {value} after step {run.progress.step}"
+            raise Diverged(message)
+    return metrics
+
+
+def _watch_for_improvement(run: Run, min_delta: float) -> None:
+    progress = run.progress
+    best = progress.best_metrics.get("val_loss", math.inf)
+    if progress.metrics["val_loss"] < best - min_delta:
+        progress.best_metrics = progress.metrics
+        progress.without_improvement = 0
+        run.best_weights = checkpoint.weights_of(run.model)
+    else:
+        progress.without_improvement += 1
+
+
+# --- Checkpoints ----------------------------------------------------------------------------------
+
+
+def _checkpoint_due(run: Run) -> bool:
+    if run.config.checkpoint_every:
+        return _every(run.config.checkpoint_every, run.progress.step)
+    return time.monotonic() - run.saved_at >= _SECONDS_BETWEEN_CHECKPOINTS
+
+
+def save(run: Run) -> None:
+    """Write all that the next attempt needs to go on as if nothing had happened."""
+    tensors = (
+        under("model", run.model.state_dict())
+        | under("best", run.best_weights)
+        | under("optimizer", checkpoint.optimizer_tensors(run.optimizer))
+    )
+    document = {"identity": run.identity, "progress": asdict(run.progress)}
+    checkpoint.write(run.checkpoint_file, Checkpoint(tensors, document))
+    run.saved_at = time.monotonic()
+
+
+def resume(run: Run) -> None:
+    """Go on from the last checkpoint of this very training, if there is one."""
+    saved = checkpoint.read(run.checkpoint_file)
+    if saved is None:
+        return
+    if saved.document["identity"] != run.identity:
+        _log.warning("%s is of another training and is not used", run.checkpoint_file)
+        return
+    run.progress = Progress(**saved.document["progress"])
+    run.model.load_state_dict(without("model", saved.tensors))
+    checkpoint.restore_optimizer(run.optimizer, without("optimizer", saved.tensors))
+    device = run.losses.device
+    best = without("best", saved.tensors)
+    run.best_weights = {name: tensor.to(device) for name, tensor in best.items()}
+    _log.info("going on after step %d", run.progress.step)

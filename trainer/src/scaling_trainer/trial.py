@@ -1,0 +1,178 @@
+"""One trial, from what it is told to the weights it leaves; read it from top to bottom."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import resource
+from pathlib import Path
+
+import torch
+
+from scaling_trainer import checkpoint, models
+from scaling_trainer.checkpoint import Checkpoint
+from scaling_trainer.config.builtin import BuiltIn, with_parameters
+from scaling_trainer.config.models import Transformer
+from scaling_trainer.contract import (
+    Assignment,
+    ContractError,
+    Result,
+    encode_result,
+    parse_result,
+)
+from scaling_trainer.counting import count
+from scaling_trainer.data.load import prepare
+from scaling_trainer.data.prepared import Part, Prepared
+from scaling_trainer.evaluate import Evaluator, rounded
+from scaling_trainer.feed import Feed, Rows
+from scaling_trainer.losses import loss_function
+from scaling_trainer.optimizers import make_optimizer
+from scaling_trainer.report import Reporter
+from scaling_trainer.seeding import seed_all
+from scaling_trainer.tensors import aligned, checksum
+from scaling_trainer.train import Run, resume, train
+from scaling_trainer.trained import (
+    Trained,
+    dimensions_in,
+    pick_device,
+    read_record,
+    write_record,
+)
+
+RECORD = "trial.json"
+
+# Beyond it the data stay in host memory, and batches move to the accelerator one by one.
+_RESIDENT_BYTES = 2 * 2**30
+
+
+def run_trial(assignment: Assignment, reporter: Reporter) -> Result:
+    """Train one trial and leave its weights and record in its checkpoint folder.
+
+    A trial that has ended already gives its result again. Raises ContractError, pydantic's
+    ValidationError or DataError for what somebody has to change, Diverged where the loss is no
+    longer finite.
+    """
+    config = read_config(assignment)
+    torch.set_num_threads(config.threads)
+    seed_all(assignment.seed)
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+    prepared = prepare(config, assignment.data_dir)
+    identity = identity_of(config, assignment, prepared)
+    record = assignment.checkpoint_dir / RECORD
+    if record.exists() and (done := read_record(record)).identity == identity:
+        return parse_result(done.result)
+    run = start(assignment, config, prepared, reporter, identity)
+    resume(run)
+    train(run)
+    result = _result(run, prepared)
+    _keep(run, prepared, record, result)
+    return result
+
+
+def read_config(assignment: Assignment) -> BuiltIn:
+    """Lay the trial's parameters over the configuration and refuse what this trainer cannot do."""
+    if assignment.config is None:
+        message = "SCALING_CONFIG is not set: the built-in trainer needs it"
+        raise ContractError(message)
+    execution = assignment.execution
+    if execution.devices > 1 or execution.sharding != "none":
+        message = (
+            f"SCALING_EXECUTION asks for {execution.devices} devices with sharding "
+            f"{execution.sharding}: the built-in trainer uses 1 with none"
+        )
+        raise ContractError(message)
+    return with_parameters(BuiltIn.model_validate(assignment.config), assignment.parameters)
+
+
+def identity_of(config: BuiltIn, assignment: Assignment, prepared: Prepared) -> str:
+    """Tell one training from another: what it does, and on which data.
+
+    How it runs on its machine is no part of it: the next attempt may have to use less memory.
+    """
+    settings = [config.model_dump(mode="json"), assignment.seed, assignment.samples]
+    data = [
+        checksum(tensor)
+        for part in (prepared.train, prepared.validation)
+        for tensor in (part.inputs, part.targets)
+    ]
+    return hashlib.sha256(json.dumps([settings, data]).encode()).hexdigest()
+
+
+def start(
+    assignment: Assignment, config: BuiltIn, prepared: Prepared, reporter: Reporter, identity: str
+) -> Run:
+    """Build the model and everything around it; PyTorch must have been seeded."""
+    device = pick_device()
+    dimensions = dimensions_in(prepared)
+    recompute = assignment.execution.recompute
+    model = models.build(config.model, dimensions, recompute=recompute).to(device)
+    context = config.model.context if isinstance(config.model, Transformer) else 0
+    store = device if _bytes(prepared.train) <= _RESIDENT_BYTES else torch.device("cpu")
+    rows = Rows(_move(prepared.train, store), context)
+    feed = Feed(rows, config.batch_size, assignment.seed, prepared.augment)
+    loss = loss_function(config)
+    samples = assignment.samples
+    epochs_steps = config.epochs * feed.steps_per_epoch
+    return Run(
+        config=config,
+        execution=assignment.execution,
+        seed=assignment.seed,
+        reporter=reporter,
+        model=model,
+        optimizer=make_optimizer(config.optimizer, model.parameters()),
+        evaluator=Evaluator(config.task, loss, prepared.classes, dimensions.outputs),
+        feed=feed,
+        validation=Rows(_move(prepared.validation, store), context),
+        total_steps=epochs_steps if samples is None else feed.steps_for(samples),
+        losses=torch.zeros((), device=device),
+        checkpoint_file=assignment.checkpoint_dir / checkpoint.CHECKPOINT,
+        identity=identity,
+    )
+
+
+def _bytes(part: Part) -> int:
+    return part.inputs.nbytes + part.targets.nbytes
+
+
+def _move(part: Part, device: torch.device) -> Part:
+    return Part(aligned(part.inputs, device), aligned(part.targets, device))
+
+
+def _result(run: Run, prepared: Prepared) -> Result:
+    """Say what was found, for the weights that are kept."""
+    progress = run.progress
+    samples = run.feed.samples_after(progress.step)
+    counted = count(run.config.model.model_dump(), dimensions_in(prepared))
+    metrics = progress.best_metrics or progress.metrics
+    removed = {f"removed_{cause}": float(rows) for cause, rows in prepared.removed.items()}
+    on_gpu = torch.cuda.is_available()
+    return Result(
+        metrics=metrics | removed,
+        model_parameters=counted.parameters,
+        samples=samples,
+        flops=float(counted.flops_per_sample) * samples,
+        steps=progress.evaluations,
+        seconds=rounded(progress.stepping_seconds + progress.evaluating_seconds),
+        step_seconds=rounded(progress.stepping_seconds / progress.step),
+        peak_host_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        peak_device_bytes=torch.cuda.max_memory_reserved() if on_gpu else None,
+    )
+
+
+def _keep(run: Run, prepared: Prepared, record: Path, result: Result) -> None:
+    """Leave the weights and their record, which says last that all is there; then tidy up."""
+    weights = run.best_weights or run.model.state_dict()
+    checkpoint.write(record.with_name(checkpoint.WEIGHTS), Checkpoint(weights, {}))
+    dimensions = dimensions_in(prepared)
+    trained = Trained(
+        config=run.config,
+        dimensions=dimensions,
+        classes=prepared.classes,
+        parameters=count(run.config.model.model_dump(), dimensions).parameters,
+        metrics=result.metrics,
+        identity=run.identity,
+        result=encode_result(result).decode(),
+    )
+    write_record(record, trained)
+    run.checkpoint_file.unlink(missing_ok=True)

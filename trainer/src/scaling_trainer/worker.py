@@ -1,0 +1,72 @@
+"""A warm worker: a process that has imported PyTorch once and runs one trial after the other.
+
+Over standard input comes a line per trial, `{"environment": {"SCALING_...": ...}, "log": path}`;
+back goes one line, `{"exitCode": 0, "error": ""}`, after a first `{"ready": true}`. What a trial
+prints goes to its log, also where it is C code that prints. The end of the input ends the worker.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TextIO
+
+import torch
+
+from scaling_trainer.attempt import EXIT_ERROR, Ending, run_attempt
+
+_STDOUT, _STDERR = 1, 2
+
+
+def serve() -> None:
+    """Run trials until the input ends."""
+    answers = os.fdopen(os.dup(_STDOUT), "w", buffering=1)
+    # A stray line must never get between the answers.
+    os.dup2(_STDERR, _STDOUT)
+    _warm_up()
+    _answer(answers, {"ready": True})
+    for line in sys.stdin:
+        ending = _run(json.loads(line))
+        _answer(answers, {"exitCode": ending.exit_code, "error": ending.error})
+
+
+def _warm_up() -> None:
+    """Make PyTorch load what it loads with its first optimizer; it takes as long as itself."""
+    weight = torch.zeros(1, requires_grad=True)
+    torch.optim.SGD([weight], lr=0.0)
+
+
+def _run(task: dict[str, Any]) -> Ending:
+    with _output_to(Path(task["log"])):
+        try:
+            return run_attempt(task["environment"])
+        except Exception as error:  # noqa: BLE001 # a bug in one trial must not end the next ones
+            traceback.print_exc()
+            return Ending(EXIT_ERROR, f"{type(error).__name__}: {error}")
+
+
+@contextmanager
+def _output_to(log: Path) -> Generator[None]:
+    """Send everything that is printed meanwhile, by whatever code, to a file."""
+    before = os.dup(_STDERR)
+    with log.open("ab") as file:
+        os.dup2(file.fileno(), _STDOUT)
+        os.dup2(file.fileno(), _STDERR)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os.dup2(before, _STDOUT)
+        os.dup2(before, _STDERR)
+        os.close(before)
+
+
+def _answer(answers: TextIO, document: dict[str, Any]) -> None:
+    answers.write(json.dumps(document) + "\n")
+    answers.flush()
