@@ -74,13 +74,37 @@ Duration = Annotated[
     timedelta,
     BeforeValidator(parse_duration),
     PlainSerializer(format_duration, return_type=str),
-    WithJsonSchema({"type": "string", "pattern": DURATION_PATTERN, "maxLength": DURATION_LENGTH}),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "pattern": DURATION_PATTERN,
+            "maxLength": DURATION_LENGTH,
+            "x-kubernetes-validations": [
+                {
+                    "rule": "duration(self) >= duration('1ms') "
+                    "&& duration(self) <= duration('100000h')",
+                    "message": "must lie between 1ms and 100000h",
+                }
+            ],
+        }
+    ),
 ]
+QUANTITY_PATTERN = r"^[0-9]+(\.[0-9]+)?(m|k|K|M|G|T|P|Ki|Mi|Gi|Ti|Pi|e[0-9]+)?$"
+QUANTITY_LENGTH = 32
 Quantity = Annotated[
     str,
     # `cpu: 2` means the same as "2". A CRD takes whole numbers or text, so 0.5 needs quotes.
     BeforeValidator(lambda value: str(value) if type(value) is int else value),
-    Field(pattern=r"^[0-9]+(\.[0-9]+)?(m|k|K|M|G|T|P|Ki|Mi|Gi|Ti|Pi|e[0-9]+)?$", max_length=32),
+    Field(pattern=QUANTITY_PATTERN, max_length=QUANTITY_LENGTH),
+    WithJsonSchema(
+        {
+            "x-kubernetes-int-or-string": True,
+            "anyOf": [{"type": "integer"}, {"type": "string"}],
+            "pattern": QUANTITY_PATTERN,
+            "maxLength": QUANTITY_LENGTH,
+            "minimum": 0,
+        }
+    ),
 ]
 ParameterName = Annotated[str, Field(pattern=PARAMETER_NAME_PATTERN, max_length=63)]
 MetricName = Annotated[str, Field(pattern=METRIC_NAME_PATTERN, max_length=63)]

@@ -8,14 +8,16 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, WithJsonSchema, model_validator
 
 from scaling_operator.api.fields import ApiSection, ParameterName
 from scaling_operator.api.names import MAX_SCALES
 from scaling_operator.api.search import BoundedScalar
 from scaling_trainer.config.base import SectionError
 
-Size = Annotated[int | float, Field(gt=0)]
+Size = Annotated[
+    int | float, Field(gt=0), WithJsonSchema({"type": "number", "exclusiveMinimum": 0})
+]
 Rung = Annotated[dict[ParameterName, BoundedScalar], Field(min_length=1, max_length=20)]
 
 

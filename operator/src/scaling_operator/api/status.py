@@ -32,23 +32,29 @@ MAX_CURVE_POINTS = 64
 class Condition(ApiSection):
     """A Kubernetes condition."""
 
-    type: Annotated[str, Field(max_length=63)]
-    status: Annotated[str, Field(pattern="^(True|False|Unknown)$")]
-    reason: Annotated[str, Field(max_length=63)]
-    message: Message = ""
-    last_transition_time: datetime | None = None
-    observed_generation: int | None = None
+    type: Annotated[str, Field(max_length=63)] = Field(description="What it speaks of.")
+    status: Annotated[str, Field(pattern="^(True|False|Unknown)$", max_length=7)] = Field(
+        description="True, False or Unknown."
+    )
+    reason: Annotated[str, Field(max_length=63)] = Field(description="Why, in one word.")
+    message: Message = Field(default="", description="Why, in a sentence.")
+    last_transition_time: datetime | None = Field(
+        default=None, description="When its status last changed."
+    )
+    observed_generation: int | None = Field(
+        default=None, description="Generation of the spec that it speaks of."
+    )
 
 
 class Counts(ApiSection):
     """Trials by state."""
 
-    running: int = 0
-    queued: int = 0
-    succeeded: int = 0
-    pruned: int = 0
-    failed: int = 0
-    stopped: int = 0
+    running: int = Field(default=0, description="An attempt is under way.")
+    queued: int = Field(default=0, description="Waiting for a machine.")
+    succeeded: int = Field(default=0, description="Ended with a value.")
+    pruned: int = Field(default=0, description="Stopped early: not promising.")
+    failed: int = Field(default=0, description="Ended without a value.")
+    stopped: int = Field(default=0, description="Stopped because the experiment ended.")
     max: int = Field(default=0, description="How many there will be at most, all scales together.")
 
 
@@ -56,32 +62,32 @@ class BestTrial(ApiSection):
     """A trial that nothing beats (so far)."""
 
     trial: Annotated[str, Field(max_length=63)] = Field(description="<scale>-<number>")
-    scale: int
-    number: int
-    parameters: Parameters = Field(default={})
+    scale: int = Field(description="Index of its scale.")
+    number: int = Field(description="Its number within the scale.")
+    parameters: Parameters = Field(default={}, description="Its parameters, those of the rung too.")
     values: Annotated[tuple[float, ...], Field(max_length=8)] = Field(
         description="In the objectives' order."
     )
-    metrics: Metrics = Field(default={})
+    metrics: Metrics = Field(default={}, description="What it reported.")
     test_metrics: Metrics | None = Field(
         default=None, description="Computed once, for the best trial alone."
     )
-    model_parameters: float | None = Field(default=None, description="N")
-    samples: float | None = Field(default=None, description="D")
-    flops: float | None = Field(default=None, description="C")
+    model_parameters: float | None = Field(default=None, description="N, parameters of the model.")
+    samples: float | None = Field(default=None, description="D, samples or tokens seen.")
+    flops: float | None = Field(default=None, description="C, training FLOPs spent.")
 
 
 class Range(ApiSection):
     """The range of a parameter at one scale."""
 
-    low: float
-    high: float
+    low: float = Field(description="Smallest value.")
+    high: float = Field(description="Largest value.")
 
 
 class ScaleStatus(ApiSection):
     """One rung: what it is, how far it is, what it found."""
 
-    index: int
+    index: int = Field(description="Its place in the ladder, from 0.")
     parameters: Parameters = Field(default={}, description="What the rung sets.")
     samples: float | None = Field(default=None, description="D, where the design sets it.")
     budget_flops: float | None = Field(default=None, description="C, where the design sets it.")
@@ -92,64 +98,86 @@ class ScaleStatus(ApiSection):
     points: Annotated[tuple[Point, ...], Field(max_length=700)] = Field(
         default=(), description="Points to try first."
     )
-    counts: Counts = Counts()
-    best: BestTrial | None = None
+    counts: Counts = Field(default=Counts(), description="Its trials by state.")
+    best: BestTrial | None = Field(default=None, description="Its best trial so far.")
 
 
 class ExperimentStatus(ApiSection):
     """Where an experiment stands."""
 
-    observed_generation: int | None = None
-    phase: Phase = Phase.PENDING
-    conditions: Annotated[tuple[Condition, ...], Field(max_length=30)] = ()
-    start_time: datetime | None = None
-    completion_time: datetime | None = None
-    counts: Counts = Counts()
+    observed_generation: int | None = Field(
+        default=None, description="Generation of the spec that this status follows."
+    )
+    phase: Phase = Field(
+        default=Phase.PENDING, description="The conditions at a glance, for people."
+    )
+    conditions: Annotated[tuple[Condition, ...], Field(max_length=30)] = Field(
+        default=(), description="What is so, and why, for programs."
+    )
+    start_time: datetime | None = Field(default=None, description="When the first trial began.")
+    completion_time: datetime | None = Field(default=None, description="When the last one ended.")
+    counts: Counts = Field(default=Counts(), description="All trials by state.")
     best: BestTrial | None = Field(
         default=None, description="Of the only scale, or of the one with the best value."
     )
     front: Annotated[tuple[BestTrial, ...], Field(max_length=50)] = Field(
         default=(), description="The Pareto front of several objectives."
     )
-    scales: Annotated[tuple[ScaleStatus, ...], Field(max_length=MAX_SCALES + 10)] = ()
+    scales: Annotated[tuple[ScaleStatus, ...], Field(max_length=MAX_SCALES + 10)] = Field(
+        default=(), description="The rungs of the ladder, one where there is none."
+    )
 
 
 class CurvePoint(ApiSection):
     """The objective after a step."""
 
-    step: int = Field(ge=1)
-    value: float
+    step: int = Field(ge=1, description="Evaluations so far.")
+    value: float = Field(description="The objective.")
 
 
 class Attempt(ApiSection):
     """One run of a trial."""
 
-    number: int = Field(ge=0, lt=MAX_ATTEMPTS)
+    number: int = Field(ge=0, lt=MAX_ATTEMPTS, description="Counts from 0.")
     reason: Reason | None = Field(default=None, description="Why it ended without a value.")
-    message: Message = ""
-    exit_code: int | None = None
-    start_time: datetime | None = None
-    completion_time: datetime | None = None
+    message: Message = Field(default="", description="The reason in a sentence.")
+    exit_code: int | None = Field(default=None, description="Of the trainer's process.")
+    start_time: datetime | None = Field(default=None, description="When it began.")
+    completion_time: datetime | None = Field(default=None, description="When it ended.")
 
 
 class TrialStatus(ApiSection):
     """Where a trial stands. The first end that is written stays."""
 
-    state: TrialState = TrialState.RUNNING
-    reason: Reason | StopReason | None = None
-    message: Message = ""
-    attempts: Annotated[tuple[Attempt, ...], Field(max_length=MAX_ATTEMPTS)] = ()
-    completion_time: datetime | None = None
+    state: TrialState = Field(
+        default=TrialState.RUNNING, description="Running, Queued, or how it ended."
+    )
+    reason: Reason | StopReason | None = Field(
+        default=None, description="Why it waits, or ended without a value."
+    )
+    message: Message = Field(default="", description="The reason in a sentence.")
+    attempts: Annotated[tuple[Attempt, ...], Field(max_length=MAX_ATTEMPTS)] = Field(
+        default=(), description="Its runs; the last one is the current one."
+    )
+    completion_time: datetime | None = Field(default=None, description="When it ended.")
     values: Annotated[tuple[float, ...], Field(max_length=8)] = Field(
         default=(), description="In the objectives' order."
     )
-    metrics: Metrics = Field(default={})
-    model_parameters: float | None = Field(default=None, ge=0, description="N")
-    samples: float | None = Field(default=None, ge=0, description="D")
-    flops: float | None = Field(default=None, ge=0, description="C")
-    steps: int | None = Field(default=None, ge=0)
+    metrics: Metrics = Field(default={}, description="What the trainer reported last.")
+    model_parameters: float | None = Field(
+        default=None, ge=0, description="N, parameters of the model."
+    )
+    samples: float | None = Field(default=None, ge=0, description="D, samples or tokens seen.")
+    flops: float | None = Field(default=None, ge=0, description="C, training FLOPs spent.")
+    steps: int | None = Field(default=None, ge=0, description="Optimizer steps.")
     seconds: float | None = Field(default=None, ge=0, description="Training time.")
-    step_seconds: float | None = Field(default=None, ge=0)
-    peak_host_bytes: float | None = Field(default=None, ge=0)
-    peak_device_bytes: float | None = Field(default=None, ge=0)
-    curve: Annotated[tuple[CurvePoint, ...], Field(max_length=MAX_CURVE_POINTS)] = ()
+    step_seconds: float | None = Field(default=None, ge=0, description="Time of one step.")
+    peak_host_bytes: float | None = Field(
+        default=None, ge=0, description="Most host memory in use at once."
+    )
+    peak_device_bytes: float | None = Field(
+        default=None, ge=0, description="Most accelerator memory in use at once."
+    )
+    curve: Annotated[tuple[CurvePoint, ...], Field(max_length=MAX_CURVE_POINTS)] = Field(
+        default=(), description="The objective over the steps, thinned out."
+    )

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from scaling_operator.api.fields import ApiSection
+from scaling_operator.api.fields import ApiSection, ParameterName
 from scaling_operator.api.names import MAX_TRIALS_PER_SCALE
 from scaling_operator.api.status import Parameters, TrialStatus
 
@@ -14,14 +14,14 @@ from scaling_operator.api.status import Parameters, TrialStatus
 class ExperimentReference(ApiSection):
     """The experiment a trial belongs to; the uid tells a re-created one apart."""
 
-    name: Annotated[str, Field(max_length=63)]
-    uid: Annotated[str, Field(max_length=63)]
+    name: Annotated[str, Field(max_length=63)] = Field(description="Its name.")
+    uid: Annotated[str, Field(max_length=63)] = Field(description="Its uid.")
 
 
 class TrialSpec(ApiSection):
     """What Optuna proposed, immutable."""
 
-    experiment: ExperimentReference
+    experiment: ExperimentReference = Field(description="Whose trial it is.")
     scale: int = Field(ge=0, description="Index of the rung.")
     number: int = Field(
         ge=0, lt=MAX_TRIALS_PER_SCALE, description="Counts from 0 within the scale."
@@ -30,7 +30,7 @@ class TrialSpec(ApiSection):
         default={},
         description="Searched parameters and those of the rung; inactive ones are absent.",
     )
-    searched: Annotated[tuple[str, ...], Field(max_length=100)] = Field(
+    searched: Annotated[tuple[ParameterName, ...], Field(max_length=100)] = Field(
         default=(), description="Which of them the sampler proposed."
     )
     sampler_attributes: Annotated[dict[str, Any], Field(max_length=20)] = Field(

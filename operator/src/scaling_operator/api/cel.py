@@ -1,0 +1,52 @@
+"""A rule in CEL, as a CustomResourceDefinition holds it, and words to write one with."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A condition that holds, what to say where it does not, and the field that is meant."""
+
+    rule: str
+    message: str
+    field_path: str = ""
+    reason: str = ""
+
+    def rendered(self) -> dict[str, str]:
+        """Render as an entry of x-kubernetes-validations."""
+        entry = {"rule": self.rule, "message": self.message}
+        if self.field_path:
+            entry["fieldPath"] = self.field_path
+        if self.reason:
+            entry["reason"] = self.reason
+        return entry
+
+
+def literal(value: str | Sequence[str]) -> str:
+    """Write a text or a list of texts as CEL does."""
+    return json.dumps(value if isinstance(value, str) else list(value)).replace('"', "'")
+
+
+def key_rule(pattern: str, longest: int | None) -> Rule:
+    """Bound the keys of a map, which a structural schema cannot."""
+    length = "" if longest is None else f"size(key) <= {longest} && "
+    escaped = pattern.replace("\\", "\\\\")
+    return Rule(
+        f"self.all(key, {length}key.matches('{escaped}'))",
+        "a name is one or more words joined by dots, each of letters, digits and _, not beginning "
+        f"with a digit; at most {longest} characters",
+    )
+
+
+def given(field: str) -> str:
+    """Write that a list is there and not empty."""
+    return f"(has(self.{field}) && size(self.{field}) > 0)"
+
+
+def count(field: str) -> str:
+    """Write the length of a list, 0 where it is absent."""
+    return f"(has(self.{field}) ? size(self.{field}) : 0)"

@@ -1,0 +1,199 @@
+"""A union with a discriminator as one object: all fields, and rules that say which go together.
+
+A structural schema knows no `oneOf` with types. The object has the fields of every variant with the
+widest bounds; CEL rules narrow them again by the discriminator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from scaling_operator.api.cel import Rule, literal
+
+Schema = dict[str, Any]
+Variants = Mapping[str, Schema]
+
+
+def merge(field: str, variants: Variants) -> Schema:
+    """Merge the variants (by the name of their model) that `field` tells apart."""
+    names = dict.fromkeys(name for each in variants.values() for name in each["properties"])
+    properties = {name: _merged_field(name, variants) for name in names if name != field}
+    tags = [tag for each in variants.values() for tag in _tags(each, field)]
+    chooser = {"type": "string", "enum": tags, "description": _chooser(field, variants)}
+    required = [
+        name
+        for name in names
+        if all(name in each.get("required", ()) for each in variants.values())
+    ]
+    rules = [
+        rule.rendered()
+        for rule in (
+            *_applies(field, variants, properties),
+            *_required(field, variants, required, properties),
+            *_narrowed(field, variants, properties),
+            *_own(field, variants),
+        )
+    ]
+    hidden = [name for name in properties if not visible(properties[name])]
+    return {
+        "type": "object",
+        "required": [field, *(name for name in required if name != field)],
+        "properties": {field: chooser, **properties},
+        **({"x-kubernetes-validations": rules} if rules else {}),
+        **_hidden(field, variants, hidden),
+    }
+
+
+def visible(node: Mapping[str, Any]) -> bool:
+    """Whether CEL sees a field: values without a type, and lists of them, it does not."""
+    if node.get("type") == "array":
+        return visible(node["items"])
+    return "type" in node or "x-kubernetes-int-or-string" in node
+
+
+def _tags(variant: Schema, field: str) -> list[str]:
+    return list(variant["properties"][field]["enum"])
+
+
+def _chooser(field: str, variants: Variants) -> str:
+    lines = [
+        f"{', '.join(_tags(each, field))}: {str(each.get('description', '')).rstrip('.')}"
+        for each in variants.values()
+    ]
+    return f"{'; '.join(lines)}."
+
+
+def _holders(name: str, variants: Variants) -> list[Schema]:
+    return [each for each in variants.values() if name in each["properties"]]
+
+
+def _merged_field(name: str, variants: Variants) -> Schema:
+    fields = [each["properties"][name] for each in _holders(name, variants)]
+    merged = dict(fields[0])
+    if any(each.get("type") != merged.get("type") for each in fields):
+        merged |= {"type": "number", "format": "double"}  # integer in one, number in another
+    for bound, widest in (("minimum", min), ("maximum", max)):
+        _widen(merged, fields, bound, widest)
+    if "enum" in merged:
+        merged["enum"] = list(dict.fromkeys(value for each in fields for value in each["enum"]))
+    texts = dict.fromkeys(str(each.get("description", "")) for each in fields)
+    merged["description"] = " / ".join(texts)
+    return merged
+
+
+def _widen(merged: Schema, fields: Sequence[Schema], bound: str, widest: Any) -> None:
+    exclusive = f"exclusive{bound.capitalize()}"
+    merged.pop(exclusive, None)
+    if any(bound not in each for each in fields):
+        merged.pop(bound, None)
+        return
+    if bound in merged:
+        merged[bound] = widest(each[bound] for each in fields)
+        at_bound = [each for each in fields if each[bound] == merged[bound]]
+        if all(exclusive in each for each in at_bound):
+            merged[exclusive] = True
+
+
+def _is_one_of(field: str, tags: Iterable[str]) -> str:
+    names = list(tags)
+    if len(names) == 1:
+        return f"self.{field} == {literal(names[0])}"
+    return f"self.{field} in {literal(names)}"
+
+
+def _is_none_of(field: str, tags: Iterable[str]) -> str:
+    names = list(tags)
+    if len(names) == 1:
+        return f"self.{field} != {literal(names[0])}"
+    return f"!(self.{field} in {literal(names)})"
+
+
+def _applies(field: str, variants: Variants, properties: Schema) -> Iterator[Rule]:
+    """Fields that go with some variants only."""
+    for name, node in properties.items():
+        holders = _holders(name, variants)
+        if len(holders) == len(variants) or not visible(node):
+            continue
+        tags = [tag for each in holders for tag in _tags(each, field)]
+        rule = f"!has(self.{name}) || {_is_one_of(field, tags)}"
+        message = f"{name} goes with {field} {', '.join(tags)} only"
+        yield Rule(rule, message, f".{name}", "FieldValueForbidden")
+
+
+def _required(
+    field: str, variants: Variants, everywhere: Sequence[str], properties: Schema
+) -> Iterator[Rule]:
+    """Fields that some variants require."""
+    for name in properties:
+        holders = [each for each in variants.values() if name in each.get("required", ())]
+        if not holders or name in everywhere or not visible(properties[name]):
+            continue
+        tags = [tag for each in holders for tag in _tags(each, field)]
+        rule = f"has(self.{name}) || {_is_none_of(field, tags)}"
+        message = f"{name} is required with {field} {', '.join(tags)}"
+        yield Rule(rule, message, f".{name}", "FieldValueRequired")
+
+
+def _narrowed(field: str, variants: Variants, properties: Schema) -> Iterator[Rule]:
+    """Bounds that are narrower in some variants than in the merged field."""
+    for each in variants.values():
+        for name, node in each["properties"].items():
+            if name == field or not visible(node):
+                continue
+            for condition, words in _bounds(name, node, properties[name]):
+                tags = _tags(each, field)
+                rule = f"!has(self.{name}) || {_is_none_of(field, tags)} || {condition}"
+                message = f"{name} {words} with {field} {', '.join(tags)}"
+                yield Rule(rule, message, f".{name}")
+
+
+def _bounds(name: str, own: Schema, merged: Schema) -> Iterator[tuple[str, str]]:
+    if own.get("type") == "integer" and merged.get("type") == "number":
+        yield f"self.{name} == double(int(self.{name}))", "must be a whole number"
+    for bound, signs, words in (
+        ("minimum", (">", ">="), ("above", "at least")),
+        ("maximum", ("<", "<="), ("below", "at most")),
+    ):
+        exclusive = f"exclusive{bound.capitalize()}"
+        if bound in own and (own[bound], own.get(exclusive)) != (
+            merged.get(bound),
+            merged.get(exclusive),
+        ):
+            at = 0 if own.get(exclusive) else 1
+            number = float(own[bound]) if merged.get("type") == "number" else own[bound]
+            yield f"self.{name} {signs[at]} {number!r}", f"must be {words[at]} {own[bound]}"
+    if "enum" in own and own["enum"] != merged["enum"]:
+        yield f"self.{name} in {literal(own['enum'])}", f"must be one of {own['enum']}"
+
+
+def _own(field: str, variants: Variants) -> Iterator[Rule]:
+    """Rules of the variants themselves; one that all share stands once and unguarded."""
+    seen: dict[str, list[str]] = {}
+    rules: dict[str, Mapping[str, str]] = {}
+    for each in variants.values():
+        for rule in each.get("x-kubernetes-validations", ()):
+            rules[rule["rule"]] = rule
+            seen.setdefault(rule["rule"], []).extend(_tags(each, field))
+    every = sum(len(_tags(each, field)) for each in variants.values())
+    for text, tags in seen.items():
+        rule = rules[text]
+        guarded = text if len(tags) == every else f"{_is_none_of(field, tags)} || ({text})"
+        path = rule.get("fieldPath", "")
+        yield Rule(guarded, rule["message"], path, rule.get("reason", ""))
+
+
+def _hidden(field: str, variants: Variants, names: Sequence[str]) -> Schema:
+    """Say by value validations which variants require a field that CEL does not see."""
+    choices: list[Schema] = []
+    for name in names:
+        holders = [each for each in variants.values() if name in each.get("required", ())]
+        others = [each for each in variants.values() if name not in each["properties"]]
+        inside = [tag for each in holders for tag in _tags(each, field)]
+        outside = [tag for each in others for tag in _tags(each, field)]
+        if inside and outside:
+            choices += [
+                {"properties": {field: {"enum": inside}}, "required": [name]},
+                {"properties": {field: {"enum": outside}}, "not": {"required": [name]}},
+            ]
+    return {"anyOf": choices} if choices else {}

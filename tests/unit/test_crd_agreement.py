@@ -1,0 +1,218 @@
+"""A CRD and the models say the same of required fields, choices and bounds.
+
+Rules between fields are CEL, which runs in an API server only: tests of that ring look at them.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, cast
+
+import pytest
+
+from scaling_operator.api.crd import KINDS, Kind, definition
+from scaling_operator.api.sections import examine
+
+jsonschema: Any = pytest.importorskip("jsonschema", reason="jsonschema is not installed")
+
+EXPERIMENT: dict[str, Any] = {
+    "apiVersion": "scaling-operator.dev/v1alpha1",
+    "kind": "ScalingExperiment",
+    "metadata": {"name": "case-study"},
+    "spec": {
+        "objective": {"metric": "val_loss", "direction": "minimize", "goal": 0.1},
+        "search": {
+            "parameters": {
+                "lr": {"type": "float", "low": 0.1, "high": 1, "log": True},
+                "act": {"type": "categorical", "choices": ["relu", 1, 0.5, True]},
+                "n": {"type": "int", "low": 1, "high": 4, "when": {"act": ["relu"]}},
+            },
+            "algorithm": {"name": "tpe", "seed": 3, "startupTrials": 5},
+            "pruner": {"name": "hyperband", "minSteps": 2, "maxSteps": 20},
+            "warmStart": {"from": ["other"], "topK": 3, "points": [{"lr": 0.5}]},
+        },
+        "scaling": {
+            "parameter": "model.width",
+            "sizes": [16, 32.5],
+            "transfer": {"topK": 2, "shrink": 0.5},
+            "fit": {"form": "auto", "bootstrap": 500},
+            "targets": [{"flops": 1e15}],
+        },
+        "trials": {"max": 40, "parallel": 4, "timeout": "1h30m"},
+        "budget": {"gpuHours": 1.5, "onExceeded": "suspend"},
+        "resources": {"policy": "default", "fixed": {"gpus": 1, "cpu": 2, "memory": "4Gi"}},
+        "trainer": {
+            "builtIn": {
+                "task": "regression",
+                "dataset": {"name": "csv", "path": "a.csv", "target": "y"},
+                "model": {"name": "mlp", "width": 8},
+                "optimizer": {"name": "sgd", "learning_rate": 0.1, "schedule": {"name": "cosine"}},
+                "preprocessing": {"outliers": {"method": "iqr"}},
+                "early_stopping": {"patience": 3},
+            }
+        },
+        "artifacts": {"persistentVolumeClaim": {"claimName": "data"}},
+        "suspend": False,
+    },
+}
+TRIAL: dict[str, Any] = {
+    "apiVersion": "scaling-operator.dev/v1alpha1",
+    "kind": "ScalingTrial",
+    "metadata": {"name": "case-study-0-1"},
+    "spec": {
+        "experiment": {"name": "case-study", "uid": "u"},
+        "scale": 0,
+        "number": 1,
+        "parameters": {"lr": 0.1, "act": "relu", "flag": True},
+        "searched": ["lr"],
+        "samplerAttributes": {"any": [1, {"thing": None}]},
+        "seed": 7,
+    },
+    "status": {
+        "state": "Failed",
+        "reason": "OOMKilled",
+        "attempts": [{"number": 0, "reason": "OOMKilled", "exitCode": 137}],
+        "values": [0.5],
+        "curve": [{"step": 1, "value": 0.5}],
+        "completionTime": "2026-01-31T12:00:00Z",
+    },
+}
+POLICY: dict[str, Any] = {
+    "apiVersion": "scaling-operator.dev/v1alpha1",
+    "kind": "ResourcePolicy",
+    "metadata": {"name": "default"},
+    "spec": {
+        "shapes": [
+            {
+                "name": "a100",
+                "resource": "nvidia.com/gpu",
+                "memory": "80Gi",
+                "nodeSelector": {"gpu": "a100"},
+                "tolerations": [{"key": "gpu", "operator": "Exists"}],
+            }
+        ],
+        "limits": {"trial": {"gpus": 8}},
+    },
+}
+VALID = {"ScalingExperiment": EXPERIMENT, "ScalingTrial": TRIAL, "ResourcePolicy": POLICY}
+KIND_OF = {kind.kind: kind for kind in KINDS}
+DELETE = object()
+
+
+def plain(node: Any) -> Any:
+    """Turn a structural schema into a JSON schema: bounds are numbers there."""
+    if isinstance(node, list):
+        return [plain(each) for each in cast("list[Any]", node)]
+    if not isinstance(node, dict):
+        return node
+    copied = {key: plain(each) for key, each in cast("dict[str, Any]", node).items()}
+    for end in ("Minimum", "Maximum"):
+        if copied.get(f"exclusive{end}") is True:
+            copied[f"exclusive{end}"] = copied.pop(end.lower())
+    return copied
+
+
+@cache
+def validator(kind: Kind) -> Any:
+    schema = definition(kind)["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    return jsonschema.Draft202012Validator(plain(schema))
+
+
+def crd_accepts(kind: Kind, document: Mapping[str, Any]) -> bool:
+    return validator(kind).is_valid(document)
+
+
+def models_accept(kind: Kind, document: Mapping[str, Any]) -> bool:
+    return not examine(kind.model, document)[1]
+
+
+@pytest.mark.parametrize("name", VALID)
+def test_both_accept_a_valid_document(name: str) -> None:
+    assert models_accept(KIND_OF[name], VALID[name])
+    assert crd_accepts(KIND_OF[name], VALID[name])
+
+
+def leaves(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    if isinstance(value, dict):
+        entries = list(cast("dict[str, Any]", value).items())
+    elif isinstance(value, list):
+        entries = list(enumerate(cast("list[Any]", value)))
+    else:
+        return [path]
+    return [path, *(leaf for step, each in entries for leaf in leaves(each, (*path, step)))]
+
+
+def changed(document: Any, path: tuple[Any, ...], value: Any) -> Any:
+    document = copy.deepcopy(document)
+    *steps, last = path
+    at = document
+    for step in steps:
+        at = at[step]
+    if value is DELETE:
+        del at[last]
+    else:
+        at[last] = value
+    return document
+
+
+CASES = [
+    (name, path)
+    for name, document in VALID.items()
+    for path in leaves(document)
+    if path[:1] in (("spec",), ("status",))
+]
+# Where CEL or the operator has to look, since a structural schema cannot say it.
+UNTYPED = ("choices", "when", "points", "parameters", "samplerAttributes")
+
+
+def is_untyped(path: tuple[Any, ...]) -> bool:
+    inside = path[:-1]
+    return any(
+        step in UNTYPED and not (step == "parameters" and path[1] == "search") for step in inside
+    )
+
+
+@pytest.mark.parametrize("wrong", ["?", -7, True, [], {}, 10**12], ids=repr)
+def test_a_value_that_the_crd_refuses_is_refused_by_the_models(wrong: Any) -> None:
+    for name, path in CASES:
+        document = changed(VALID[name], path, wrong)
+
+        if not crd_accepts(KIND_OF[name], document):
+            assert not models_accept(KIND_OF[name], document), (path, wrong)
+
+
+# The rest is said by CEL, by a format or by the operator: rules of variants and several fields.
+SAID_ELSEWHERE = {"completionTime", "log", "low", "high", "sizes", "targets", "choices", "shapes"}
+
+
+@pytest.mark.parametrize("wrong", ["?", -7, True, 10**12], ids=repr)
+def test_a_plain_value_that_the_models_refuse_is_refused_by_the_crd(wrong: Any) -> None:
+    for name, path in CASES:
+        if is_untyped(path) or path[-1] in SAID_ELSEWHERE or isinstance(path[-1], int):
+            continue
+        document = changed(VALID[name], path, wrong)
+
+        if not models_accept(KIND_OF[name], document):
+            assert not crd_accepts(KIND_OF[name], document), (path, wrong)
+
+
+def test_a_required_field_is_required_by_both() -> None:
+    for name, path in CASES:
+        if is_untyped(path) or path == ("status",):
+            continue
+        document = changed(VALID[name], path, DELETE)
+
+        if crd_accepts(KIND_OF[name], document) and not models_accept(KIND_OF[name], document):
+            assert _is_required_by_rule(path), path
+        elif not crd_accepts(KIND_OF[name], document):
+            assert not models_accept(KIND_OF[name], document), path
+
+
+def _is_required_by_rule(path: tuple[Any, ...]) -> bool:
+    """Fields that CEL requires: those of some variants, and one of two."""
+    return path[-1] in {
+        "low", "high", "maxSteps", "path", "target", "objective", "parameter", "sizes", "flops",
+        "builtIn", 0,
+    }  # fmt: skip
