@@ -391,6 +391,12 @@ FIELDS: tuple[Row, ...] = (
 )
 CROSS: tuple[Row, ...] = (
     (
+        "preprocessing that has no meaning for the data",
+        (("spec/trainer/builtIn/preprocessing", {"outliers": {"method": "iqr"}}),),
+        "spec.trainer.builtIn.preprocessing.outliers",
+        "outliers does not suit images: it is for tables",
+    ),
+    (
         "no objective",
         (("spec/objective", DELETE),),
         "spec",
@@ -696,6 +702,12 @@ CROSS: tuple[Row, ...] = (
         "4 is not low 1 plus steps of 2",
     ),
     (
+        "a point inside a condition that it does not set",
+        (("spec/search/warmStart", {"points": [{"model.dropout": 0.1}]}),),
+        "spec.search.warmStart.points[0].model.dropout",
+        "is active under a condition: set model.activation in the point too",
+    ),
+    (
         "a point that sets the scale",
         (("spec/search/warmStart", {"points": [{"model.width": 16}]}),),
         "spec.search.warmStart.points[0].model.width",
@@ -726,7 +738,7 @@ CROSS: tuple[Row, ...] = (
             ("spec/scaling/budgets", [1e9]),
         ),
         "spec.scaling.design",
-        "which dataset csv tells only when it is read: use one of synthetic-regression",
+        "which dataset csv tells only when it is read: use a synthetic or bundled",
     ),
     (
         "a container of nothing",

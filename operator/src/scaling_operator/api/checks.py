@@ -23,6 +23,7 @@ CHECKS: tuple[Check, ...] = (
     checks_search.one_kind_of_objective,
     checks_search.objectives_differ,
     checks_builtin.metrics_exist,
+    checks_builtin.preprocessing_suits,
     checks_builtin.paths_exist,
     checks_builtin.values_are_allowed,
     checks_builtin.values_fit_the_rest,

@@ -8,7 +8,7 @@ from itertools import islice, product
 from typing import cast
 
 from scaling_operator.api import paths
-from scaling_operator.api.checks_grid import is_active
+from scaling_operator.api.checks_grid import active_only
 from scaling_operator.api.draft import Draft, mapping_at
 from scaling_operator.api.fields import Scalar
 from scaling_operator.api.names import METRIC_NAME_PATTERN, PARAMETER_NAME_PATTERN
@@ -16,7 +16,8 @@ from scaling_operator.api.problems import Problem, below, listing, nearest, show
 from scaling_operator.api.search import CategoricalParameter, FloatParameter, Parameter
 from scaling_operator.api.sections import examine
 from scaling_trainer.config.builtin import BuiltIn, class_names, objective_metrics, overlay
-from scaling_trainer.config.rules import METRICS_BY_TASK, PER_CLASS_METRICS
+from scaling_trainer.config.preprocessing import unsuitable
+from scaling_trainer.config.rules import METRICS_BY_TASK, PER_CLASS_METRICS, SHAPES
 
 PARAMETERS = "spec.search.parameters"
 _METRIC = re.compile(METRIC_NAME_PATTERN)
@@ -48,6 +49,15 @@ def metrics_exist(draft: Draft) -> Iterable[Problem]:
         more = "" if classes == () else " and, per class, such as val_recall_<class>"
         message = f"task {task} gives no {name}; {meant}allowed: {listing(by_task)}{more}"
         yield Problem(path, message)
+
+
+def preprocessing_suits(draft: Draft) -> Iterable[Problem]:
+    """Refuse preprocessing that has no meaning for data whose shape is known before reading."""
+    built_in = draft.built_in
+    shape = None if built_in is None else SHAPES.get(built_in.dataset.name)
+    if built_in is not None and shape is not None:
+        for field, sentence in unsuitable(built_in.preprocessing, shape, built_in.task):
+            yield Problem(f"spec.trainer.builtIn.preprocessing.{field}", sentence)
 
 
 def _metrics(draft: Draft) -> Iterator[tuple[str, str]]:
@@ -189,11 +199,7 @@ def _never_fits(draft: Draft, built_in: BuiltIn, fixed: Mapping[str, Scalar]) ->
     first: str | None = None
     tries = 0
     for values in islice(_combinations(draft, fixed), _MOST_TRIES):
-        active = {
-            name: value
-            for name, value in values.items()
-            if name not in draft.parameters or is_active(draft.parameters[name], values)
-        }
+        active = active_only(draft.parameters, values)
         if not fixed.keys() <= active.keys():
             continue  # conditions switch it off here
         tries += 1

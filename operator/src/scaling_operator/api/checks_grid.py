@@ -96,6 +96,19 @@ def _grid_of(parameter: Parameter) -> tuple[Scalar, ...]:
             return (parameter.low,)
 
 
+def active_only(
+    parameters: Mapping[str, Parameter], values: Mapping[str, Scalar]
+) -> dict[str, Scalar]:
+    """Leave out the values of parameters whose conditions do not hold; others stay."""
+    active = {
+        name: value
+        for name, value in values.items()
+        if name not in parameters or is_active(parameters[name], values)
+    }
+    # What was switched off may have been the condition of another one.
+    return active if len(active) == len(values) else active_only(parameters, active)
+
+
 def is_active(parameter: Parameter, values: Mapping[str, Scalar]) -> bool:
     """Whether a parameter's conditions hold for the values of the others."""
     return all(

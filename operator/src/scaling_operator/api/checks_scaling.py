@@ -5,21 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from scaling_operator.api.draft import Draft
-from scaling_operator.api.problems import Problem, listing
-
-# Shapes of rows and number of classes are known before anything is read.
-DATASETS_OF_KNOWN_SHAPE = (
-    "synthetic-regression",
-    "synthetic-classification",
-    "synthetic-text",
-    "synthetic-ratings",
-    "digits",
-    "breast-cancer",
-    "wine",
-    "iris",
-    "diabetes",
-    "text",
-)
+from scaling_operator.api.problems import Problem
+from scaling_trainer.counting import dimensions_of
 
 
 def ladder_has_one_objective(draft: Draft) -> Iterable[Problem]:
@@ -51,11 +38,10 @@ def flops_are_known(draft: Draft) -> Iterable[Problem]:
         )
         yield Problem("spec.scaling.design", message)
     built_in = draft.built_in
-    if built_in is not None and built_in.dataset.name not in DATASETS_OF_KNOWN_SHAPE:
+    if built_in is not None and dimensions_of(built_in.dataset.model_dump()) is None:
         message = (
             f"isoflop needs the FLOPs per sample, which dataset {built_in.dataset.name} tells only "
-            f"when it is read: use one of {listing(DATASETS_OF_KNOWN_SHAPE)}, "
-            "or design grid with data"
+            "when it is read: use a synthetic or bundled data set or text, or design grid with data"
         )
         yield Problem("spec.scaling.design", message)
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from scaling_trainer.config.base import Task
+from scaling_trainer.config.preprocessing import Shape
 
 if TYPE_CHECKING:
     from scaling_trainer.config.builtin import BuiltIn
@@ -32,6 +33,16 @@ MODELS_BY_TASK: Mapping[Task, tuple[str, ...]] = {
     "recommendation": ("matrix-factorisation",),
 }
 IMAGE_DATASETS = ("digits", "image-folder", "npz")
+# Of npz only reading tells.
+SHAPES: Mapping[str, Shape] = {
+    **dict.fromkeys(
+        ("synthetic-regression", "synthetic-classification", "csv", "parquet"), "tables"
+    ),
+    **dict.fromkeys(("breast-cancer", "wine", "iris", "diabetes"), "tables"),
+    **dict.fromkeys(("digits", "image-folder"), "images"),
+    **dict.fromkeys(("synthetic-text", "text"), "text"),
+    **dict.fromkeys(("synthetic-ratings", "ratings"), "ratings"),
+}
 METRICS_BY_TASK: Mapping[Task, tuple[str, ...]] = {
     "classification": ("loss", "accuracy", "precision", "recall", "f1"),
     "regression": ("loss", "mse", "mae", "r2"),
