@@ -1,0 +1,399 @@
+"""Training: the same numbers however often it is interrupted, and however memory is bounded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from scaling_trainer import checkpoint, train
+from scaling_trainer.contract import Assignment, ContractError, Execution, Result
+from scaling_trainer.data.errors import DataError
+from scaling_trainer.report import Reporter
+from scaling_trainer.train import Diverged
+from scaling_trainer.trial import RECORD, run_trial
+
+Config = dict[str, Any]
+
+TABLE: Config = {
+    "task": "classification",
+    "dataset": {"name": "synthetic-classification", "samples": 200},
+    "preprocessing": {"scaling": "standard"},
+    "model": {"name": "mlp", "width": 8},
+    "optimizer": {"name": "sgd", "learning_rate": 0.1},
+    "epochs": 6,
+}
+NUMBERS: Config = TABLE | {
+    "task": "regression",
+    "dataset": {"name": "synthetic-regression", "samples": 100},
+    "optimizer": {"name": "adam", "learning_rate": 0.01},
+}
+IMAGES: Config = TABLE | {
+    "dataset": {"name": "digits", "validation": 0.1, "test": 0.8},
+    "model": {"name": "cnn", "width": 4, "dropout": 0.2},
+    "preprocessing": {"augmentation": {"rotation_degrees": 10, "crop_pixels": 1}},
+    "optimizer": {"name": "momentum", "learning_rate": 0.05, "schedule": {"name": "cosine"}},
+    "epochs": 3,
+}
+TEXT: Config = {
+    "task": "language-modelling",
+    "dataset": {"name": "synthetic-text", "characters": 4000},
+    "model": {"name": "transformer", "width": 16, "context": 16, "dropout": 0.1},
+    "optimizer": {"name": "adamw", "learning_rate": 0.01, "schedule": {"name": "wsd"}},
+    "epochs": 3,
+    "batch_size": 16,
+}
+RATINGS: Config = {
+    "task": "recommendation",
+    "dataset": {"name": "synthetic-ratings", "users": 40, "items": 30, "ratings": 600},
+    "preprocessing": {"scaling": "standard"},
+    "model": {"name": "matrix-factorisation", "width": 3},
+    "optimizer": {"name": "adam", "learning_rate": 0.03},
+    "epochs": 4,
+}
+
+
+class Killed(Exception):
+    """Stands for the end of the process."""
+
+
+@dataclass(slots=True)
+class Listener(Reporter):
+    """A reporter that keeps what it hears, and may end the process or the training."""
+
+    heard: list[tuple[int | None, Mapping[str, float]]] = field(
+        default_factory=list[tuple[int | None, Mapping[str, float]]]
+    )
+    kill_at: int = 0
+    stop_at: int = 0
+
+    def report(self, step: int | None, metrics: Mapping[str, float]) -> bool:
+        if step == self.kill_at:
+            raise Killed
+        self.heard.append((step, metrics))
+        return step == self.stop_at
+
+
+def assignment(folder: Path, config: Config, **parameters: Any) -> Assignment:
+    return Assignment(
+        experiment="e",
+        scale=0,
+        trial=0,
+        attempt=0,
+        seed=7,
+        parameters={name.replace("__", "."): value for name, value in parameters.items()},
+        result_file=folder / "result.json",
+        checkpoint_dir=folder,
+        data_dir=folder,
+        config=config,
+    )
+
+
+def weights(folder: Path) -> Mapping[str, torch.Tensor]:
+    saved = checkpoint.read(folder / "weights.safetensors")
+    assert saved is not None
+    return saved.tensors
+
+
+def equal(one: Mapping[str, torch.Tensor], other: Mapping[str, torch.Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def told(result: Result) -> Result:
+    """Leave out what depends on the machine."""
+    return replace(result, seconds=None, step_seconds=None, peak_host_bytes=None)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        pytest.param(TABLE, id="a table"),
+        pytest.param(IMAGES, id="images, augmented, with dropout and momentum"),
+        pytest.param(TEXT, id="text, with dropout and adamw"),
+        pytest.param(RATINGS, id="ratings"),
+    ],
+)
+def test_a_trial_repeats_bit_for_bit(tmp_path: Path, config: Config) -> None:
+    first = run_trial(assignment(tmp_path / "a", config), Listener())
+    torch.rand(3)  # whatever else draws from the global generator
+    second = run_trial(assignment(tmp_path / "b", config), Listener())
+    assert told(first) == told(second)
+    assert equal(weights(tmp_path / "a"), weights(tmp_path / "b"))
+
+
+@pytest.mark.parametrize(
+    ("config", "kill_at", "every"),
+    [
+        pytest.param(TABLE, 4, 5, id="sgd, in the middle of an epoch"),
+        pytest.param(NUMBERS, 5, 3, id="adam"),
+        pytest.param(IMAGES, 3, 7, id="augmentation, dropout, momentum, cosine"),
+        pytest.param(TEXT, 3, 4, id="windows of a text, dropout, adamw, wsd"),
+        pytest.param(RATINGS, 2, 11, id="embeddings"),
+        pytest.param(
+            NUMBERS | {"epochs": 40, "early_stopping": {"patience": 3, "min_delta": 0.005}}, 12, 4,
+            id="early stopping remembers its best weights",
+        ),
+        pytest.param(TABLE | {"evaluate_every": 3}, 6, 2, id="evaluations within an epoch"),
+        pytest.param(TABLE, 1, 1, id="killed in its first evaluation"),
+    ],
+)  # fmt: skip
+def test_a_resumed_trial_ends_as_an_uninterrupted_one(
+    tmp_path: Path, config: Config, kill_at: int, every: int
+) -> None:
+    config = config | {"checkpoint_every": every}
+    whole = Listener()
+    expected = run_trial(assignment(tmp_path / "whole", config), whole)
+    with pytest.raises(Killed):
+        run_trial(assignment(tmp_path / "cut", config), Listener(kill_at=kill_at))
+    assert (tmp_path / "cut" / "checkpoint.safetensors").exists()
+    resumed = Listener()
+    found = run_trial(assignment(tmp_path / "cut", config), resumed)
+    assert told(found) == told(expected)
+    assert equal(weights(tmp_path / "cut"), weights(tmp_path / "whole"))
+    assert resumed.heard == whole.heard[-len(resumed.heard) :]
+    assert not (tmp_path / "cut" / "checkpoint.safetensors").exists()
+
+
+def test_a_trial_that_is_killed_again_and_again_still_ends_the_same(tmp_path: Path) -> None:
+    config = TABLE | {"checkpoint_every": 1}
+    expected = run_trial(assignment(tmp_path / "whole", config), Listener())
+    for kill_at in range(1, 7):
+        with pytest.raises(Killed):
+            run_trial(assignment(tmp_path / "cut", config), Listener(kill_at=kill_at))
+    assert told(run_trial(assignment(tmp_path / "cut", config), Listener())) == told(expected)
+
+
+def test_a_checkpoint_of_another_training_is_not_used(tmp_path: Path) -> None:
+    config = TABLE | {"checkpoint_every": 1}
+    with pytest.raises(Killed):
+        run_trial(assignment(tmp_path, config), Listener(kill_at=4))
+    other = assignment(tmp_path, config, optimizer__learning_rate=0.5)
+    heard = Listener()
+    run_trial(other, heard)
+    assert [step for step, _ in heard.heard] == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_spoilt_checkpoint_means_training_again(tmp_path: Path) -> None:
+    (tmp_path / "checkpoint.safetensors").write_bytes(b"\x00" * 40)
+    heard = Listener()
+    run_trial(assignment(tmp_path, TABLE), heard)
+    assert len(heard.heard) == 6
+
+
+def test_a_trial_that_has_ended_gives_its_result_again(tmp_path: Path) -> None:
+    first = run_trial(assignment(tmp_path, TABLE), Listener())
+    heard = Listener()
+    assert run_trial(assignment(tmp_path, TABLE), heard) == first
+    assert heard.heard == []
+
+
+def test_checkpoints_come_at_most_once_a_minute_unless_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved: list[int] = []
+    save = train.save
+
+    def spy(run: train.Run) -> None:
+        saved.append(run.progress.step)
+        save(run)
+
+    monkeypatch.setattr(train, "save", spy)
+    run_trial(assignment(tmp_path / "a", TABLE), Listener())
+    assert saved == []
+    monkeypatch.setattr(train, "_SECONDS_BETWEEN_CHECKPOINTS", 0.0)
+    run_trial(assignment(tmp_path / "b", TABLE), Listener())
+    assert saved == [4, 8, 12, 16, 20, 24]
+
+
+def losses_of(config: Config, folder: Path, execution: Execution) -> list[float]:
+    heard = Listener()
+    run_trial(replace(assignment(folder, config), execution=execution), heard)
+    return [metrics["val_loss"] for _, metrics in heard.heard]
+
+
+@pytest.mark.parametrize(
+    "execution",
+    [
+        pytest.param(Execution(micro_batch=1), id="row by row"),
+        pytest.param(Execution(micro_batch=5), id="pieces that do not divide the batch"),
+        pytest.param(Execution(accumulation=4), id="a quarter of the batch at once"),
+        pytest.param(Execution(micro_batch=8, accumulation=4), id="both, as a policy sets them"),
+        pytest.param(Execution(recompute="full"), id="recomputed activations"),
+    ],
+)
+@pytest.mark.parametrize(
+    "config",
+    [
+        pytest.param(TABLE, id="table"),
+        pytest.param(IMAGES | {"model": {"name": "cnn", "width": 4}}, id="images"),
+        pytest.param(TEXT | {"model": {"name": "transformer", "width": 16}}, id="text"),
+    ],
+)
+def test_bounding_memory_changes_no_loss_beyond_rounding(
+    tmp_path: Path, config: Config, execution: Execution
+) -> None:
+    config = config | {"epochs": 2}
+    plain = losses_of(config, tmp_path / "plain", Execution())
+    # float32 sums in another order: 1e-7 per step, grown over some tens of steps.
+    assert losses_of(config, tmp_path / "bounded", execution) == pytest.approx(plain, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    "execution",
+    [
+        pytest.param(Execution(devices=2), id="two devices"),
+        pytest.param(Execution(sharding="zero3"), id="sharding"),
+    ],
+)
+def test_what_this_trainer_cannot_do_is_refused(tmp_path: Path, execution: Execution) -> None:
+    with pytest.raises(ContractError, match="SCALING_EXECUTION asks for"):
+        run_trial(replace(assignment(tmp_path, TABLE), execution=execution), Listener())
+
+
+def test_parameters_are_laid_over_the_configuration(tmp_path: Path) -> None:
+    result = run_trial(assignment(tmp_path, TABLE, model__width=3), Listener())
+    assert result.model_parameters == 3 * 11 + 2 * 4
+
+
+def test_early_stopping_keeps_the_best_evaluation(tmp_path: Path) -> None:
+    stopping = {"patience": 4}
+    config = TABLE | {"epochs": 200, "early_stopping": stopping}
+    config["optimizer"] = {"name": "adam", "learning_rate": 0.1}
+    heard = Listener()
+    result = run_trial(assignment(tmp_path, config), heard)
+    losses = [metrics["val_loss"] for _, metrics in heard.heard]
+    assert len(losses) < 200
+    assert result.metrics["val_loss"] == min(losses) < losses[-1]
+    assert losses.index(min(losses)) == len(losses) - 1 - 4
+    # The weights are those that were scored so.
+    config = config | {"epochs": losses.index(min(losses)) + 1, "early_stopping": None}
+    again = run_trial(assignment(tmp_path / "again", config), Listener())
+    assert again.metrics == result.metrics
+    assert equal(weights(tmp_path), weights(tmp_path / "again"))
+
+
+def test_training_ends_when_the_report_says_so(tmp_path: Path) -> None:
+    heard = Listener(stop_at=2)
+    result = run_trial(assignment(tmp_path, TABLE), heard)
+    assert len(heard.heard) == 2
+    assert result.steps == 2
+    assert result.samples == 2 * 120
+    assert result.metrics == heard.heard[-1][1]
+
+
+@pytest.mark.parametrize(
+    ("config", "samples", "seen", "evaluations"),
+    [
+        pytest.param(TABLE, 300.0, 240 + 64, 3, id="rows: the last epoch is cut short"),
+        pytest.param(TABLE, 1.0, 32, 1, id="never less than a step"),
+        pytest.param(TEXT, 3000.0, 2384 + 3 * 256, 2, id="tokens of a text"),
+    ],
+)
+def test_training_for_so_many_samples_replaces_epochs(
+    tmp_path: Path, config: Config, samples: float, seen: int, evaluations: int
+) -> None:
+    given = replace(assignment(tmp_path, config), samples=samples)
+    result = run_trial(given, Listener())
+    assert (result.samples, result.steps) == (seen, evaluations)
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        pytest.param({"name": "sgd", "learning_rate": 900.0}, id="the loss itself"),
+        pytest.param({"name": "momentum", "learning_rate": 900.0}, id="with momentum"),
+    ],
+)
+def test_a_loss_that_is_not_finite_ends_training(tmp_path: Path, optimizer: Config) -> None:
+    config = NUMBERS | {"optimizer": optimizer, "epochs": 50}
+    with pytest.raises(Diverged, match="step"):
+        run_trial(assignment(tmp_path, config), Listener())
+    assert not (tmp_path / RECORD).exists()
+
+
+def test_clipped_gradients_move_the_weights_less(tmp_path: Path) -> None:
+    free = losses_of(TABLE, tmp_path / "free", Execution())
+    clipped = TABLE | {"optimizer": TABLE["optimizer"] | {"gradient_clip": 0.01}}
+    held = losses_of(clipped, tmp_path / "clipped", Execution())
+    assert held[-1] > free[-1]
+
+
+def test_the_gap_is_that_between_the_two_losses(tmp_path: Path) -> None:
+    metrics = run_trial(assignment(tmp_path, TABLE), Listener()).metrics
+    gap = metrics["val_loss"] - metrics["train_loss"]
+    assert metrics["overfitting"] == pytest.approx(gap, rel=1e-5)
+
+
+def test_the_result_counts_what_was_removed(tmp_path: Path) -> None:
+    config = TABLE | {"preprocessing": {"outliers": {"method": "iqr", "threshold": 1.0}}}
+    result = run_trial(assignment(tmp_path, config), Listener())
+    assert result.metrics["removed_outliers"] > 0
+
+
+def test_data_that_cannot_be_used_are_named(tmp_path: Path) -> None:
+    config = TABLE | {"dataset": {"name": "csv", "path": "none.csv", "target": "y"}}
+    with pytest.raises(DataError, match=r"none\.csv"):
+        run_trial(assignment(tmp_path, config), Listener())
+
+
+def reaches(metric: str, bound: float) -> Callable[[Result], bool]:
+    return lambda result: result.metrics[metric] >= bound
+
+
+def falls_below(metric: str, bound: float) -> Callable[[Result], bool]:
+    return lambda result: result.metrics[metric] < bound
+
+
+@pytest.mark.parametrize(
+    ("config", "good"),
+    [
+        pytest.param(
+            NUMBERS | {
+                "dataset": {"name": "synthetic-regression", "samples": 1000},
+                "model": {"name": "mlp", "width": 16, "activation": "gelu"},
+                "epochs": 100,
+            },
+            falls_below("val_mse", 1e-4),
+            id="regression comes to 1e-4 of the variance",
+        ),
+        pytest.param(
+            IMAGES | {
+                "dataset": {"name": "digits"},
+                "preprocessing": {"scaling": "standard"},
+                "model": {"name": "cnn", "width": 16, "depth": 3},
+                "optimizer": {
+                    "name": "adam", "learning_rate": 0.01, "schedule": {"name": "cosine"},
+                },
+                "epochs": 10,
+            },
+            reaches("val_accuracy", 0.97),
+            id="digits are read",
+        ),
+        pytest.param(
+            TEXT | {"dataset": {"name": "synthetic-text", "characters": 20_000}},
+            falls_below("val_loss", 2.9),
+            id="text: far below the 5.55 of knowing nothing",
+        ),
+        pytest.param(
+            RATINGS | {"dataset": {"name": "synthetic-ratings"}, "epochs": 6},
+            reaches("val_r2", 0.7),
+            id="ratings: far above the mean, whose r2 is 0",
+        ),
+        pytest.param(
+            TABLE | {
+                "dataset": {"name": "breast-cancer"},
+                "epochs": 30,
+                "early_stopping": {"patience": 5},
+            },
+            reaches("val_recall_malignant", 0.9),
+            id="the medical case",
+        ),
+    ],
+)  # fmt: skip
+def test_models_learn(tmp_path: Path, config: Config, good: Callable[[Result], bool]) -> None:
+    result = run_trial(assignment(tmp_path, config), Listener())
+    assert good(result), result.metrics
