@@ -212,9 +212,13 @@ def test_a_trial_runs_unless_its_status_says_otherwise() -> None:
 
 
 def test_the_files_are_in_step_with_the_models(tmp_path: Path) -> None:
-    write(tmp_path)
+    page = tmp_path / "page.md"
+    page.write_text("A page without tables stays as it is.")
 
-    written = {file.name: file.read_text() for file in tmp_path.iterdir()}
+    write(tmp_path / "crds", page)
+
+    assert page.read_text() == "A page without tables stays as it is."
+    written = {file.name: file.read_text() for file in (tmp_path / "crds").iterdir()}
     assert written == crd_files()
     assert {file.name: file.read_text() for file in FOLDER.glob("*.yaml")} == written
 
