@@ -541,6 +541,23 @@ CROSS: tuple[Row, ...] = (
         "3 does not fit: model.heads: width 64 is not a multiple of heads 3",
     ),
     (
+        "heads that never divide the width, among a thousand other choices",
+        (
+            trainer(**TEXT),
+            ("spec/scaling", DELETE),
+            (
+                "spec/search/parameters",
+                {
+                    "model.context": {"type": "categorical", "choices": list(range(2, 1002))},
+                    "batch_size": {"type": "categorical", "choices": list(range(1, 1001))},
+                    "model.heads": {"type": "categorical", "choices": [2, 3]},
+                },
+            ),
+        ),
+        f"{SEARCH}.model.heads.choices[1]",
+        "3 does not fit: model.heads: width 64 is not a multiple of heads 3",
+    ),
+    (
         "a size that the heads never divide",
         (
             trainer(**TEXT),
@@ -836,6 +853,27 @@ ALLOWED: tuple[tuple[str, tuple[Change, ...]], ...] = (
                 {
                     "model.heads": {"type": "categorical", "choices": [2, 3]},
                     "model.width": {"type": "categorical", "choices": [64, 96]},
+                },
+            ),
+        ),
+    ),
+    (
+        "heads that divide a width which one value among many conditions makes active",
+        (
+            ("spec/scaling", DELETE),
+            trainer(**{**TEXT, "model": {"name": "transformer"}}),
+            (
+                "spec/search/parameters",
+                {
+                    "model.layers": {"type": "categorical", "choices": list(range(1, 101))},
+                    "model.context": {"type": "categorical", "choices": list(range(2, 102))},
+                    "model.width": {
+                        "type": "int",
+                        "low": 96,
+                        "high": 128,
+                        "when": {"model.layers": [7]},
+                    },
+                    "model.heads": {"type": "categorical", "choices": [2, 3]},
                 },
             ),
         ),

@@ -8,7 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, cast
 
-from scaling_operator.api import checks_builtin, checks_grid, checks_scaling, checks_search
+from scaling_operator.api import (
+    checks_builtin,
+    checks_fit,
+    checks_grid,
+    checks_scaling,
+    checks_search,
+)
 from scaling_operator.api.draft import Draft, draft_of
 from scaling_operator.api.experiment import ScalingExperiment
 from scaling_operator.api.names import API_VERSION, EXPERIMENT_KIND
@@ -26,7 +32,7 @@ CHECKS: tuple[Check, ...] = (
     checks_builtin.preprocessing_suits,
     checks_builtin.paths_exist,
     checks_builtin.values_are_allowed,
-    checks_builtin.values_fit_the_rest,
+    checks_fit.values_fit_the_rest,
     checks_search.conditions_name_parameters,
     checks_search.conditions_end,
     checks_search.variables_differ,

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import islice, product
+from itertools import islice
 from typing import cast
 
 from scaling_operator.api import paths
-from scaling_operator.api.checks_grid import active_only
 from scaling_operator.api.draft import Draft, mapping_at
 from scaling_operator.api.fields import Scalar
 from scaling_operator.api.names import METRIC_NAME_PATTERN, PARAMETER_NAME_PATTERN
-from scaling_operator.api.problems import Problem, below, listing, nearest, shown
+from scaling_operator.api.problems import Problem, below, listing, nearest
 from scaling_operator.api.search import CategoricalParameter, FloatParameter, Parameter
-from scaling_operator.api.sections import examine
-from scaling_trainer.config.builtin import BuiltIn, class_names, objective_metrics, overlay
+from scaling_trainer.config.builtin import class_names, objective_metrics
 from scaling_trainer.config.preprocessing import unsuitable
 from scaling_trainer.config.rules import METRICS_BY_TASK, PER_CLASS_METRICS, SHAPES
 
@@ -23,8 +21,7 @@ PARAMETERS = "spec.search.parameters"
 _METRIC = re.compile(METRIC_NAME_PATTERN)
 _NAME = re.compile(PARAMETER_NAME_PATTERN)
 _PER_CLASS = re.compile(rf"val_({'|'.join(PER_CLASS_METRICS)})_[A-Za-z0-9_]+")
-_MOST_TRIES = 500  # combinations laid over the configuration for one value
-_MOST_OBJECTIONS = 20  # about the values of one parameter
+MOST_OBJECTIONS = 20  # about the values of one parameter
 
 # A value that a file gives a parameter, with the path where it stands.
 Given = tuple[str, Scalar]
@@ -99,7 +96,7 @@ def values_are_allowed(draft: Draft) -> Iterable[Problem]:
             for path, value in values
             if (objection := paths.objection(place, value)) is not None
         )
-        some = tuple(islice(found, _MOST_OBJECTIONS))
+        some = tuple(islice(found, MOST_OBJECTIONS))
         yield from some or _type_fits(draft, name, place)
 
 
@@ -110,24 +107,6 @@ def _type_fits(draft: Draft, name: str, place: paths.Place) -> Iterator[Problem]
         if objection is not None:
             path = below(below(PARAMETERS, name), "type")
             yield Problem(path, f"{name} {objection}; use type int, or categorical")
-
-
-def values_fit_the_rest(draft: Draft) -> Iterable[Problem]:
-    """Refuse values that the configuration never takes, whatever the other parameters are."""
-    built_in = draft.built_in
-    if built_in is None or any(values_are_allowed(draft)) or any(paths_exist(draft)):
-        return
-    for name, parameter in draft.parameters.items():
-        found = (
-            Problem(path, f"{shown(value)} does not fit: {objection}")
-            for path, value in _ends(name, parameter)
-            if (objection := _never_fits(draft, built_in, {name: value})) is not None
-        )
-        yield from islice(found, _MOST_OBJECTIONS)
-    for path, rung in draft.scales:
-        objection = _never_fits(draft, built_in, rung)
-        if objection is not None:
-            yield Problem(path, f"does not fit: {objection}")
 
 
 def _is_built_in(draft: Draft) -> bool:
@@ -164,22 +143,23 @@ def _names(draft: Draft) -> Iterator[tuple[str, str]]:
 
 def _given(draft: Draft) -> Iterator[tuple[str, tuple[Given, ...]]]:
     for name, parameter in draft.parameters.items():
-        yield name, _ends(name, parameter)
+        yield name, ends(name, parameter)
     for path, rung in draft.scales:
         for name, value in rung.items():
             at = path if "sizes" in path else below(path, name)
             yield name, ((at, value),)
 
 
-def _ends(name: str, parameter: Parameter) -> tuple[Given, ...]:
+def ends(name: str, parameter: Parameter) -> tuple[Given, ...]:
+    """Values that a file gives a parameter: its choices, or the ends of its range."""
     path = below(PARAMETERS, name)
     if isinstance(parameter, CategoricalParameter):
         return tuple((f"{path}.choices[{at}]", each) for at, each in enumerate(parameter.choices))
-    ends = {"low": parameter.low, "high": parameter.high}
+    both = {"low": parameter.low, "high": parameter.high}
     # As JSON has them: a field for whole numbers takes 8.0, as 8.
     return tuple(
         (f"{path}.{end}", int(each) if float(each).is_integer() else each)
-        for end, each in ends.items()
+        for end, each in both.items()
     )
 
 
@@ -192,51 +172,3 @@ def _between(parameter: Parameter | None) -> tuple[Scalar, ...]:
         return ()
     # 0.382, the golden section, makes no round number of round ends.
     return (parameter.low + (parameter.step or 0.382 * (parameter.high - parameter.low)),)
-
-
-def _never_fits(draft: Draft, built_in: BuiltIn, fixed: Mapping[str, Scalar]) -> str | None:
-    """Say why no combination with these values is a configuration; None where one may be."""
-    first: str | None = None
-    tries = 0
-    for values in islice(_combinations(draft, fixed), _MOST_TRIES):
-        active = active_only(draft.parameters, values)
-        if not fixed.keys() <= active.keys():
-            continue  # conditions switch it off here
-        tries += 1
-        _, found = examine(BuiltIn, overlay(built_in, active))
-        if not found:
-            return None
-        first = first or str(found[0])
-    return first if tries < _MOST_TRIES else None
-
-
-def _combinations(draft: Draft, fixed: Mapping[str, Scalar]) -> Iterator[Mapping[str, Scalar]]:
-    """Values of the parameters that may have a say in whether the fixed ones fit."""
-    others = _with_a_say(draft, fixed)
-    axes: list[list[Mapping[str, Scalar]]] = [
-        [{name: value} for _, value in _ends(name, draft.parameters[name])] for name in others
-    ]
-    if draft.scales and not fixed.keys() & set(draft.scaled):
-        axes.append([rung for _, rung in draft.scales])
-    for values in product(*axes):
-        together: dict[str, Scalar] = {}
-        for each in values:
-            together |= each
-        yield together | dict(fixed)
-
-
-def _with_a_say(draft: Draft, fixed: Mapping[str, Scalar]) -> tuple[str, ...]:
-    """Parameters of the same section, variants' names, and the conditions of all of these."""
-    sections = {name.split(".")[0] for name in fixed}
-    chosen = {
-        name
-        for name in draft.parameters
-        if name.split(".")[0] in sections or name.endswith(".name") or "." not in name
-    } | (fixed.keys() & draft.parameters.keys())
-    waiting = list(chosen)
-    while waiting:
-        for controller in draft.parameters[waiting.pop()].when:
-            if controller in draft.parameters and controller not in chosen:
-                chosen.add(controller)
-                waiting.append(controller)
-    return tuple(name for name in draft.parameters if name in chosen and name not in fixed)
