@@ -64,7 +64,7 @@ def _why_never(draft: Draft, built_in: BuiltIn, fixed: Values) -> str | None:
         return None
     active = (values for values in combinations if _is_active(draft, values, fixed))
     objections = [_objection(draft, built_in, values) for values in active]
-    return None if None in objections else objections[0]
+    return objections[0] if objections and None not in objections else None
 
 
 def _objection(draft: Draft, built_in: BuiltIn, values: Values) -> str | None:
