@@ -47,7 +47,8 @@ def test_transformer_takes_less_than_a_whole_context() -> None:
 
 def test_a_fresh_transformer_knows_nothing() -> None:
     logits = build(SMALL, BYTES).eval()(torch.randint(256, (4, 8)))
-    assert float(logits.detach().std()) < 0.2
+    # Logits of deviation d cost about d²/2 beyond the ln 256 of knowing nothing.
+    assert float(logits.detach().std()) < 0.7
 
 
 def test_recomputing_changes_no_gradient_even_with_dropout() -> None:

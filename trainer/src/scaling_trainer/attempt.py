@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from pydantic import ValidationError
@@ -48,6 +49,20 @@ def run_attempt(environment: Mapping[str, str]) -> Ending:
     except ValidationError as error:
         return _ended(EXIT_ERROR, described(error))
     except (ContractError, DataError) as error:
+        return _ended(EXIT_ERROR, str(error))
+    finally:
+        reporter.close()
+    return Ending(0)
+
+
+def run_export(checkpoint: str, out: str, dataDir: str) -> Ending:  # noqa: N803 # keys of the line
+    """Score saved weights on the test part and write the model's folder."""
+    # Pulls in what only this needs.
+    from scaling_trainer.export import export  # noqa: PLC0415
+
+    try:
+        export(Path(checkpoint), Path(out), Path(dataDir))
+    except DataError as error:
         return _ended(EXIT_ERROR, str(error))
     return Ending(0)
 

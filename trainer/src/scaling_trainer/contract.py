@@ -26,6 +26,8 @@ EXIT_DIVERGED = 87
 MAX_RESULT_BYTES = 4096
 RESULT_VERSION = 1
 
+_LARGEST_WHOLE = 10**300
+
 _REFERENCE = re.compile(r"\$\$|\$\(([A-Za-z_][A-Za-z0-9_.-]*)\)")
 
 
@@ -49,6 +51,15 @@ class Execution:
     recompute: str = "none"
     devices: int = 1
     sharding: str = "none"
+
+
+_EXECUTION: Mapping[str, tuple[type, ...]] = {
+    "micro_batch": (int, type(None)),
+    "accumulation": (int,),
+    "recompute": (str,),
+    "devices": (int,),
+    "sharding": (str,),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,39 +129,26 @@ def environment_of(assignment: Assignment) -> dict[str, str]:
 
 def read_assignment(environment: Mapping[str, str]) -> Assignment:
     """Read the variables of an attempt. Raises ContractError that names the variable."""
-    config = (
-        _json_object(environment, "SCALING_CONFIG") if "SCALING_CONFIG" in environment else None
-    )
-    execution = (
-        _json_object(environment, "SCALING_EXECUTION") if "SCALING_EXECUTION" in environment else {}
-    )
-    samples = environment.get("SCALING_SAMPLES")
     token_file = environment.get("SCALING_REPORT_TOKEN_FILE")
-    try:
-        return Assignment(
-            experiment=_required(environment, "SCALING_EXPERIMENT"),
-            scale=int(_required(environment, "SCALING_SCALE")),
-            trial=int(_required(environment, "SCALING_TRIAL")),
-            attempt=int(_required(environment, "SCALING_ATTEMPT")),
-            seed=int(_required(environment, "SCALING_SEED")),
-            parameters=cast(
-                "Mapping[str, Scalar]", _json_object(environment, "SCALING_PARAMETERS")
-            ),
-            result_file=Path(_required(environment, "SCALING_RESULT_FILE")),
-            checkpoint_dir=Path(_required(environment, "SCALING_CHECKPOINT_DIR")),
-            data_dir=Path(_required(environment, "SCALING_DATA_DIR")),
-            config=config,
-            samples=None if samples is None else float(samples),
-            execution=Execution(**execution),
-            report_url=environment.get("SCALING_REPORT_URL"),
-            report_token_file=None if token_file is None else Path(token_file),
-            report_ca=environment.get("SCALING_REPORT_CA"),
-        )
-    except (TypeError, ValueError) as error:
-        if isinstance(error, ContractError):
-            raise
-        message = f"SCALING_* variables are unreadable: {error}"
-        raise ContractError(message) from error
+    return Assignment(
+        experiment=_required(environment, "SCALING_EXPERIMENT"),
+        scale=_whole(environment, "SCALING_SCALE"),
+        trial=_whole(environment, "SCALING_TRIAL"),
+        attempt=_whole(environment, "SCALING_ATTEMPT"),
+        seed=_whole(environment, "SCALING_SEED"),
+        parameters=cast("Mapping[str, Scalar]", _json_object(environment, "SCALING_PARAMETERS")),
+        result_file=Path(_required(environment, "SCALING_RESULT_FILE")),
+        checkpoint_dir=Path(_required(environment, "SCALING_CHECKPOINT_DIR")),
+        data_dir=Path(_required(environment, "SCALING_DATA_DIR")),
+        config=_json_object(environment, "SCALING_CONFIG")
+        if "SCALING_CONFIG" in environment
+        else None,
+        samples=_samples(environment),
+        execution=_execution(environment),
+        report_url=environment.get("SCALING_REPORT_URL"),
+        report_token_file=None if token_file is None else Path(token_file),
+        report_ca=environment.get("SCALING_REPORT_CA"),
+    )
 
 
 def expand(text: str, environment: Mapping[str, str]) -> str:
@@ -207,7 +205,7 @@ def encode_result(result: Result) -> bytes:
     """
     document: dict[str, Any] = {"v": RESULT_VERSION}
     if result.values is not None:
-        document["values"] = list(result.values)
+        document["values"] = [_finite(value, "value") for value in result.values]
     if result.metrics:
         document["metrics"] = {
             name: _finite(value, f"metrics.{name}") for name, value in result.metrics.items()
@@ -220,8 +218,10 @@ def encode_result(result: Result) -> bytes:
         document["reason"] = result.reason
     text = json.dumps(document, separators=(",", ":")).encode()
     if len(text) > MAX_RESULT_BYTES:
-        message = f"the result has {len(text)} bytes; at most {MAX_RESULT_BYTES} are kept: "
-        "report fewer metrics"
+        message = (
+            f"the result has {len(text)} bytes; at most {MAX_RESULT_BYTES} are kept: "
+            "report fewer metrics"
+        )
         raise ResultError(message)
     return text
 
@@ -265,6 +265,9 @@ def _result_of(document: dict[str, Any]) -> Result:
         if document.get(key) is not None
     }
     steps = numbers.pop("steps", None)
+    if steps is not None and steps != int(steps):
+        message = f"steps is {steps!r}, not a whole number"
+        raise ResultError(message)
     return Result(
         metrics={
             str(name): _finite(value, f"metrics.{name}")
@@ -280,10 +283,15 @@ def _result_of(document: dict[str, Any]) -> Result:
 
 
 def _finite(value: Any, name: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        message = f"{name} is {value!r}, not a finite number"
-        raise ResultError(message)
-    return value
+    if not isinstance(value, bool) and isinstance(value, int | float):
+        # JSON has whole numbers of any length; a float ends at 1e308.
+        if isinstance(value, int) and abs(value) > _LARGEST_WHOLE:
+            message = f"{name} is a number of {value.bit_length()} bits, too large"
+            raise ResultError(message)
+        if math.isfinite(value):
+            return value
+    message = f"{name} is {value!r}, not a finite number"
+    raise ResultError(message)
 
 
 def _required(environment: Mapping[str, str], name: str) -> str:
@@ -292,6 +300,43 @@ def _required(environment: Mapping[str, str], name: str) -> str:
     except KeyError:
         message = f"{name} is not set"
         raise ContractError(message) from None
+
+
+def _whole(environment: Mapping[str, str], name: str) -> int:
+    text = _required(environment, name)
+    # isdecimal leaves out what int() would also take: signs, blanks, underscores.
+    if not (text.isascii() and text.isdecimal()):
+        message = f"{name} is {text!r}, not a whole number"
+        raise ContractError(message)
+    return int(text)
+
+
+def _samples(environment: Mapping[str, str]) -> float | None:
+    text = environment.get("SCALING_SAMPLES")
+    if text is None:
+        return None
+    try:
+        samples = float(text)
+    except ValueError:
+        samples = math.nan
+    if not (math.isfinite(samples) and samples > 0):
+        message = f"SCALING_SAMPLES is {text!r}, not a number above 0"
+        raise ContractError(message)
+    return samples
+
+
+def _execution(environment: Mapping[str, str]) -> Execution:
+    if "SCALING_EXECUTION" not in environment:
+        return Execution()
+    document = _json_object(environment, "SCALING_EXECUTION")
+    for name, value in document.items():
+        if type(value) not in _EXECUTION.get(name, ()) or (isinstance(value, int) and value < 1):
+            message = (
+                f"SCALING_EXECUTION: {name} is {value!r}; "
+                f"known are {', '.join(_EXECUTION)}, and their numbers are whole and from 1"
+            )
+            raise ContractError(message)
+    return Execution(**document)
 
 
 def _json_object(environment: Mapping[str, str], name: str) -> dict[str, Any]:

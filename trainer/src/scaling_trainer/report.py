@@ -109,6 +109,11 @@ class Reporter:
             self._send(self.endpoint, insist=True)
             # The file counts; the pushed one only tells a watcher earlier. One try is enough.
             self.endpoint.post("/v1/result", json.loads(encode_result(final)))
+        self.close()
+
+    def close(self) -> None:
+        """Give the connection up; the next report would open another."""
+        if self.endpoint is not None:
             self.endpoint.close()
 
     def _next_step(self, step: int | None) -> int:

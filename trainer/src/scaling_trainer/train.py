@@ -174,7 +174,7 @@ def _metrics(run: Run) -> dict[str, float]:
     metrics["overfitting"] = rounded(metrics["val_loss"] - metrics["train_loss"])
     for name, value in metrics.items():
         if not math.isfinite(value):
-            message = f"{name} is {value} after step {run.progress.step}"
+            message = f"{name} is {value}, not finite, after step {run.progress.step}"
             raise Diverged(message)
     return metrics
 

@@ -1,6 +1,7 @@
 """A warm worker: a process that has imported PyTorch once and runs one trial after the other.
 
 Over standard input comes a line per trial, `{"environment": {"SCALING_...": ...}, "log": path}`;
+`{"export": {"checkpoint": path, "out": path, "dataDir": path}, "log": path}` scores saved weights;
 back goes one line, `{"exitCode": 0, "error": ""}`, after a first `{"ready": true}`. What a trial
 prints goes to its log, also where it is C code that prints. The end of the input ends the worker.
 """
@@ -18,7 +19,7 @@ from typing import Any, TextIO
 
 import torch
 
-from scaling_trainer.attempt import EXIT_ERROR, Ending, run_attempt
+from scaling_trainer.attempt import EXIT_ERROR, Ending, run_attempt, run_export
 
 _STDOUT, _STDERR = 1, 2
 
@@ -44,6 +45,8 @@ def _warm_up() -> None:
 def _run(task: dict[str, Any]) -> Ending:
     with _output_to(Path(task["log"])):
         try:
+            if "export" in task:
+                return run_export(**task["export"])
             return run_attempt(task["environment"])
         except Exception as error:  # noqa: BLE001 # a bug in one trial must not end the next ones
             traceback.print_exc()

@@ -1,0 +1,437 @@
+"""The report client against a real HTTP server on this machine."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import os
+import shutil
+import ssl
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import scaling_trainer
+from scaling_trainer import endpoint
+from scaling_trainer.contract import Result, ResultError, parse_result
+from scaling_trainer.endpoint import Endpoint
+from scaling_trainer.report import Reporter
+
+
+@dataclass(slots=True)
+class Operator:
+    """What an operator's endpoint heard, and how it is to answer."""
+
+    heard: list[tuple[str, dict[str, Any]]] = field(
+        default_factory=list[tuple[str, dict[str, Any]]]
+    )
+    tokens: list[str | None] = field(default_factory=list[str | None])
+    connections: set[int] = field(default_factory=set[int])
+    action: str = "continue"
+    durable: bool = True
+    status: int = 200
+    text: bytes | None = None
+
+    def steps(self) -> list[int]:
+        return [body["step"] for path, body in self.heard if path == "/v1/report"]
+
+
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self, operator: Operator, port: int = 0) -> None:
+        super().__init__(("127.0.0.1", port), Handler)
+        self.operator = operator
+        threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+    def ignore_error(self, request: object, client_address: object) -> None:
+        """Say nothing about a client that does not trust the certificate."""
+
+    def stop(self) -> None:
+        self.shutdown()
+        self.server_close()
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+
+    def do_POST(self) -> None:
+        assert isinstance(self.server, Server)
+        operator = self.server.operator
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        operator.tokens.append(self.headers["Authorization"])
+        operator.connections.add(self.client_address[1])
+        if operator.status == 200:
+            operator.heard.append((self.path, body))
+        answer: dict[str, Any] = {"action": operator.action}
+        if self.path == "/v1/report":
+            answer |= {"seq": body["seq"], "durable": body["seq"] if operator.durable else 0}
+        text = operator.text if operator.text is not None else json.dumps(answer).encode()
+        self.send_response(operator.status)
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+        # An operator that is away answers nobody on a kept connection either.
+        self.close_connection = operator.status == 503
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 # the base class says so
+        del format, args
+
+
+@pytest.fixture
+def operator() -> Operator:
+    return Operator()
+
+
+@pytest.fixture
+def server(operator: Operator) -> Generator[Server]:
+    server = Server(operator)
+    yield server
+    server.stop()
+
+
+Connect = Callable[..., Reporter]
+
+
+@pytest.fixture
+def connect() -> Generator[Connect]:
+    """Make reporters whose connections end with the test."""
+    made: list[Reporter] = []
+
+    def reporter(server: Server, folder: Path | None = None, **more: Any) -> Reporter:
+        endpoint = Endpoint(more.pop("url", server.url), **more)
+        made.append(Reporter(folder and folder / "result.json", endpoint))
+        return made[-1]
+
+    yield reporter
+    for reporter_made in made:
+        reporter_made.close()
+
+
+def test_a_report_reaches_the_endpoint_and_the_file(
+    connect: Connect, server: Server, tmp_path: Path
+) -> None:
+    client = connect(server, tmp_path)
+    assert client.report(None, {"val_loss": 0.5, "val_accuracy": 1}) is False
+    body = {"seq": 1, "step": 1, "metrics": {"val_loss": 0.5, "val_accuracy": 1}}
+    assert server.operator.heard == [("/v1/report", body)]
+    written = parse_result((tmp_path / "result.json").read_bytes())
+    assert written == Result(metrics={"val_loss": 0.5, "val_accuracy": 1}, steps=1)
+
+
+def test_all_reports_go_over_one_connection(connect: Connect, server: Server) -> None:
+    client = connect(server)
+    for _ in range(5):
+        client.report(None, {"val_loss": 1.0})
+    assert server.operator.steps() == [1, 2, 3, 4, 5]
+    assert len(server.operator.connections) == 1
+
+
+@pytest.mark.parametrize("action", ["prune", "stop"])
+def test_the_training_is_told_to_end_and_stays_told(
+    connect: Connect, server: Server, action: str
+) -> None:
+    client = connect(server)
+    assert client.report(None, {"val_loss": 1.0}) is False
+    server.operator.action = action
+    assert client.report(None, {"val_loss": 1.0}) is True
+    server.operator.action = "continue"
+    assert client.report(None, {"val_loss": 1.0}) is True
+
+
+def test_steps_go_on_from_the_one_given(connect: Connect, server: Server) -> None:
+    client = connect(server)
+    for step in (7, None, 12, None):
+        client.report(step, {"val_loss": 1.0})
+    assert server.operator.steps() == [7, 8, 12, 13]
+
+
+def test_what_cannot_be_sent_waits_and_is_sent_in_order(
+    connect: Connect,
+    operator: Operator,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(endpoint, "FIRST_PAUSE_SECONDS", 0.0)
+    server = Server(operator)
+    client = connect(server)
+    client.report(None, {"val_loss": 1.0})
+    server.stop()
+    client.close()
+    for _ in range(3):
+        assert client.report(None, {"val_loss": 1.0}) is False
+    again = Server(operator, server.server_port)
+    client.report(None, {"val_loss": 1.0})
+    again.stop()
+    assert operator.steps() == [1, 2, 3, 4, 5]
+    assert [record.levelno for record in caplog.records] == [logging.WARNING]
+
+
+def test_after_a_failure_the_training_is_not_held_up_again(
+    connect: Connect, server: Server
+) -> None:
+    client = connect(server)
+    server.operator.status = 500
+    for _ in range(10):
+        client.report(None, {"val_loss": 1.0})
+    assert len(server.operator.tokens) == 1
+    server.operator.status = 200
+    client.result(Result(metrics={"val_loss": 2.0}))
+    assert server.operator.steps() == list(range(1, 11))
+    assert server.operator.heard[-1] == (
+        "/v1/result",
+        {"v": 1, "metrics": {"val_loss": 2.0}, "steps": 10},
+    )
+
+
+def test_what_was_taken_but_not_durable_is_sent_again_to_the_next_operator(
+    connect: Connect,
+    operator: Operator,
+) -> None:
+    operator.durable = False
+    first = Server(operator)
+    client = connect(first)
+    client.report(None, {"val_loss": 1.0})
+    client.report(None, {"val_loss": 1.0})
+    assert operator.steps() == [1, 2]
+    # A standby answers 503 and closes; the one behind the same address then takes over.
+    operator.status = 503
+    client.report(None, {"val_loss": 1.0})
+    operator.status, operator.durable = 200, True
+    client.result(Result(metrics={"val_loss": 1.0}))
+    first.stop()
+    assert operator.steps() == [1, 2, 1, 2, 3]
+
+
+def test_a_connection_that_was_closed_meanwhile_costs_no_report(
+    connect: Connect, operator: Operator
+) -> None:
+    server = Server(operator)
+    client = connect(server)
+    client.report(None, {"val_loss": 1.0})
+    operator.status = 503
+    client.report(None, {"val_loss": 1.0})
+    operator.status = 200
+    client.close()
+    client.endpoint = Endpoint(server.url)
+    client.report(None, {"val_loss": 1.0})
+    client.close()
+    server.stop()
+    assert operator.steps() == [1, 2, 3]
+
+
+@pytest.mark.parametrize("status", [400, 413])
+def test_a_refused_report_does_not_hold_up_the_next_ones(
+    connect: Connect, server: Server, status: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = connect(server)
+    server.operator.status = status
+    client.report(None, {"val_loss": 1.0})
+    server.operator.status = 200
+    client.report(None, {"val_loss": 1.0})
+    assert server.operator.steps() == [2]
+    assert "the report of step 1 was refused" in caplog.text
+
+
+@pytest.mark.parametrize("text", [b"", b"nonsense", b"[]"])
+def test_an_endpoint_that_is_something_else_does_no_harm(
+    connect: Connect, server: Server, text: bytes
+) -> None:
+    server.operator.text = text
+    assert connect(server).report(None, {"val_loss": 1.0}) is False
+
+
+@pytest.mark.parametrize("durable", [None, "x", -1, 10**9])
+def test_an_odd_answer_does_no_harm(connect: Connect, server: Server, durable: object) -> None:
+    client = connect(server)
+    server.operator.text = json.dumps({"durable": durable, "action": ["?"]}).encode()
+    assert client.report(None, {"val_loss": 1.0}) is False
+    server.operator.text = None
+    client.report(None, {"val_loss": 1.0})
+    assert server.operator.steps() == [1, 2]
+
+
+def test_the_token_is_read_anew_for_each_request(
+    connect: Connect, server: Server, tmp_path: Path
+) -> None:
+    token = tmp_path / "token"
+    client = connect(server, token_file=token)
+    for word in ("one", "two\n"):
+        token.write_text(word)
+        client.report(None, {"val_loss": 1.0})
+    assert server.operator.tokens == ["Bearer one", "Bearer two"]
+
+
+def test_a_missing_token_is_trouble_for_the_log_alone(
+    connect: Connect, server: Server, tmp_path: Path
+) -> None:
+    client = connect(server, token_file=tmp_path / "none")
+    assert client.report(None, {"val_loss": 1.0}) is False
+
+
+def test_values_that_are_not_finite_are_left_out_and_named_once(
+    connect: Connect, server: Server, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = connect(server, tmp_path)
+    for _ in range(2):
+        client.report(None, {"val_loss": math.nan, "val_mae": math.inf, "val_mse": 1.0})
+    assert [body["metrics"] for _, body in server.operator.heard] == [{"val_mse": 1.0}] * 2
+    assert parse_result((tmp_path / "result.json").read_bytes()).metrics == {"val_mse": 1.0}
+    assert [record.getMessage().split()[0] for record in caplog.records] == ["val_loss", "val_mae"]
+
+
+class Scalar:
+    """A number of another library, as a tensor of one element."""
+
+    def __float__(self) -> float:
+        return 0.25
+
+
+def test_numbers_of_other_libraries_are_taken(connect: Connect, server: Server) -> None:
+    metrics: dict[str, Any] = {"val_loss": Scalar()}
+    connect(server).report(None, metrics)
+    assert server.operator.heard[0][1]["metrics"] == {"val_loss": 0.25}
+
+
+@pytest.mark.parametrize(
+    ("step", "metrics", "complaint"),
+    [
+        pytest.param(None, {"val/loss": 1.0}, "'val/loss' is no metric's name", id="a slash"),
+        pytest.param(None, {"3d": 1.0}, "'3d' is no metric's name", id="a digit in front"),
+        pytest.param(None, {"": 1.0}, "'' is no metric's name", id="no name"),
+        pytest.param(None, {"loss": "1.0"}, "metric loss is '1.0', not a number", id="text"),
+        pytest.param(None, {"loss": None}, "metric loss is None", id="nothing"),
+        pytest.param(None, {"loss": True}, "metric loss is True", id="a truth value"),
+        pytest.param(0, {"loss": 1.0}, "step is 0", id="steps count from 1"),
+        pytest.param(4, {"loss": 1.0}, "above the last one, 4", id="a step that does not rise"),
+    ],
+)
+def test_mistakes_of_the_programmer_are_raised(
+    connect: Connect, server: Server, step: int | None, metrics: dict[str, Any], complaint: str
+) -> None:
+    client = connect(server)
+    if step == 4:
+        client.report(4, {"loss": 1.0})
+    with pytest.raises(ValueError, match=complaint):
+        client.report(step, metrics)
+
+
+def test_more_metrics_than_a_result_holds_are_refused(
+    connect: Connect, server: Server, tmp_path: Path
+) -> None:
+    with pytest.raises(ResultError, match="report fewer metrics"):
+        connect(server, tmp_path).report(None, {f"metric_{n}": 0.1 for n in range(400)})
+
+
+def test_a_result_without_metrics_has_those_of_the_last_report(
+    connect: Connect, server: Server, tmp_path: Path
+) -> None:
+    client = connect(server, tmp_path)
+    client.report(3, {"val_loss": 0.5})
+    client.result(Result(reason="Diverged"))
+    expected = Result(metrics={"val_loss": 0.5}, steps=3, reason="Diverged")
+    assert parse_result((tmp_path / "result.json").read_bytes()) == expected
+
+
+def test_the_file_is_replaced_at_once_and_nothing_is_left_beside_it(tmp_path: Path) -> None:
+    file = tmp_path / "result.json"
+    client = Reporter(file)
+    client.report(None, {"val_loss": 1.0})
+    before = file.stat().st_ino
+    client.report(None, {"val_loss": 2.0})
+    assert file.stat().st_ino != before
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_file_that_nothing_can_take_the_place_of_is_written_where_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A pod's termination log is a mount of its own; renaming onto it is refused.
+    def busy(self: Path, target: Path) -> Path:
+        raise OSError(16, f"{self} is busy", str(target))
+
+    monkeypatch.setattr(Path, "replace", busy)
+    file = tmp_path / "result.json"
+    file.write_text("something longer than what comes " * 10)
+    client = Reporter(file)
+    client.report(None, {"val_loss": 1.0})
+    client.report(None, {"val_loss": 2.0})
+    assert parse_result(file.read_bytes()).metrics == {"val_loss": 2.0}
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_without_the_variables_a_report_does_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    client = Reporter.from_environment({})
+    assert client.report(None, {"val_loss": 1.0}) is False
+    client.result(Result(metrics={"val_loss": 1.0}))
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_script_reports_by_keyword(server: Server, tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.write_text("secret")
+    script = (
+        "from scaling_trainer import report, result\n"
+        "assert report(val_loss=0.5) is False\n"
+        "assert report(step=5, val_loss=0.25) is False\n"
+        "result(val_loss=0.125)\n"
+        "import sys\n"
+        "known = {name.split('.')[0] for name in sys.modules}\n"
+        "assert not known & {'torch', 'numpy', 'pydantic', 'pandas'}, known\n"
+    )
+    environment = os.environ | {
+        "SCALING_REPORT_URL": server.url,
+        "SCALING_REPORT_TOKEN_FILE": str(token),
+        "SCALING_RESULT_FILE": str(tmp_path / "result.json"),
+    }
+    subprocess.run([sys.executable, "-c", script], env=environment, check=True)
+    assert server.operator.steps() == [1, 5]
+    assert parse_result((tmp_path / "result.json").read_bytes()).metrics == {"val_loss": 0.125}
+
+
+def test_the_package_offers_functions_under_the_names_of_their_module() -> None:
+    assert callable(scaling_trainer.report)
+    assert callable(scaling_trainer.result)
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl to make a certificate")
+def test_only_the_given_certificate_is_trusted(
+    connect: Connect, operator: Operator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    subprocess.run(
+        [
+            *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"),
+            *("-nodes", "-days", "1", "-subj", "/CN=operator"),
+            *("-addext", "subjectAltName=IP:127.0.0.1"),
+            *("-keyout", str(key), "-out", str(certificate)),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    server = Server(operator)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    url = server.url.replace("http", "https")
+    monkeypatch.setattr(Server, "handle_error", Server.ignore_error)
+    connect(server, url=url).report(None, {"val_loss": 1.0})
+    assert operator.heard == []
+    trusting = connect(server, url=url, ca=certificate.read_text())
+    trusting.report(None, {"val_loss": 1.0})
+    trusting.close()
+    server.stop()
+    assert operator.steps() == [1]
