@@ -210,6 +210,19 @@ def test_an_input_that_is_not_there_is_named(tmp_path: Path) -> None:
         predict(best, tmp_path / "none.csv")
 
 
+def test_other_data_than_those_of_training_are_refused(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"x": [value / 20 for value in range(100)]})
+    table(tmp_path / "line.csv", frame.assign(y=frame["x"] * 2))
+    config = IRIS | {
+        "task": "regression",
+        "dataset": {"name": "csv", "path": "line.csv", "target": "y"},
+    }
+    trial = trained(tmp_path, config)
+    table(tmp_path / "line.csv", frame.assign(y=frame["x"] * 2, z=1.0))
+    with pytest.raises(DataError, match="holds other data"):
+        export(trial, tmp_path / "best", tmp_path)
+
+
 def test_a_trial_that_never_ended_cannot_be_exported(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"trial\.json: cannot be read"):
         export(tmp_path, tmp_path / "best", tmp_path)

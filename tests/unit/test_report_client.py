@@ -356,6 +356,15 @@ def test_the_file_is_replaced_at_once_and_nothing_is_left_beside_it(tmp_path: Pa
     assert list(tmp_path.iterdir()) == [file]
 
 
+def test_a_trainer_that_always_ends_by_a_result_writes_the_file_once(tmp_path: Path) -> None:
+    file = tmp_path / "result.json"
+    client = Reporter(file, keeps_file=False)
+    client.report(None, {"val_loss": 1.0})
+    assert not file.exists()
+    client.result(Result(metrics={"val_loss": 2.0}))
+    assert parse_result(file.read_bytes()).metrics == {"val_loss": 2.0}
+
+
 def test_a_file_that_nothing_can_take_the_place_of_is_written_where_it_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -37,7 +37,7 @@ class Ending:
 
 def run_attempt(environment: Mapping[str, str]) -> Ending:
     """Run a trial as the contract's variables say. What is a bug is raised."""
-    reporter = Reporter.from_environment(environment)
+    reporter = Reporter.from_environment(environment, keeps_file=False)
     try:
         reporter.result(run_trial(read_assignment(environment), reporter))
     except Diverged as error:

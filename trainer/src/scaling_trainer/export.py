@@ -14,6 +14,7 @@ import torch
 
 from scaling_trainer import checkpoint
 from scaling_trainer.config.models import Transformer
+from scaling_trainer.data.errors import DataError
 from scaling_trainer.data.load import prepare
 from scaling_trainer.data.prepared import Kind, Part
 from scaling_trainer.evaluate import Evaluator, Scored, confusion
@@ -22,7 +23,13 @@ from scaling_trainer.losses import loss_function
 from scaling_trainer.report import replace_file
 from scaling_trainer.seeding import seed_all
 from scaling_trainer.tensors import aligned
-from scaling_trainer.trained import Trained, load_model, read_record, write_record
+from scaling_trainer.trained import (
+    Trained,
+    dimensions_in,
+    load_model,
+    read_record,
+    write_record,
+)
 from scaling_trainer.trial import RECORD
 
 CONFIG = "config.json"
@@ -39,12 +46,19 @@ def export(trial: Path, out: Path, data_dir: Path) -> dict[str, float]:
     torch.set_num_threads(trained.config.threads)
     seed_all(0)
     prepared = prepare(trained.config, data_dir)
+    if dimensions_in(prepared) != trained.dimensions or prepared.classes != trained.classes:
+        message = f"{data_dir} holds other data than those the trial was trained on"
+        raise DataError(path="dataset", message=message)
     scored, metrics = _score(trained, trial / checkpoint.WEIGHTS, prepared.test)
     out.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(trial / checkpoint.WEIGHTS, out / checkpoint.WEIGHTS)
     write_record(out / CONFIG, trained)
     _write(out / PREPROCESSING, prepared.preprocessor.to_json())
-    document: dict[str, object] = {"metrics": metrics, "parameters": trained.parameters}
+    document: dict[str, object] = {
+        "metrics": metrics,
+        "parameters": trained.parameters,
+        "removed": dict(prepared.removed),
+    }
     if prepared.kind in (Kind.TABLE, Kind.IMAGES) and trained.classes:
         document["classes"] = list(trained.classes)
         document["confusion"] = confusion(scored, trained.classes)

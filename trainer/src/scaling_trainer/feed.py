@@ -44,6 +44,16 @@ class Rows:
         windows = self.part.inputs[offset + rows[:, None] * self.context + reach]
         return windows[:, :-1], windows[:, 1:]
 
+    def spread(self, stride: int, at_once: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Give inputs and targets in order, one row of `stride`, `at_once` rows together."""
+        inputs, targets = self.part.inputs, self.part.targets
+        for first in range(0, len(self), stride * at_once):
+            last = min(first + stride * at_once, len(self))
+            if self.context:
+                yield self.take(torch.arange(first, last, stride, device=inputs.device))
+            else:
+                yield inputs[first:last:stride], targets[first:last:stride]
+
     def largest_offset(self) -> int:
         """Give the last place where the first window of a text may begin."""
         if not self.context:

@@ -54,10 +54,15 @@ class _Waiting:
 
 @dataclass(slots=True)
 class Reporter:
-    """Reports of one trial, in order, to a result file and an endpoint; either may be missing."""
+    """Reports of one trial, in order, to a result file and an endpoint; either may be missing.
+
+    With `keeps_file` the file is rewritten at each report, else at the end alone: enough for a
+    trainer that always comes to its end by `result`.
+    """
 
     result_file: Path | None = None
     endpoint: Endpoint | None = None
+    keeps_file: bool = True
     _step: int = 0
     _seq: int = 0
     _sent: int = 0
@@ -69,7 +74,7 @@ class Reporter:
     _left_out: set[str] = field(default_factory=set[str])
 
     @staticmethod
-    def from_environment(environment: Mapping[str, str]) -> Reporter:
+    def from_environment(environment: Mapping[str, str], *, keeps_file: bool = True) -> Reporter:
         """Make the reporter that the contract's variables describe."""
         result_file = environment.get("SCALING_RESULT_FILE")
         url = environment.get("SCALING_REPORT_URL")
@@ -78,7 +83,7 @@ class Reporter:
         if url:
             token = Path(token_file) if token_file else None
             endpoint = Endpoint(url, token, environment.get("SCALING_REPORT_CA"))
-        return Reporter(Path(result_file) if result_file else None, endpoint)
+        return Reporter(Path(result_file) if result_file else None, endpoint, keeps_file)
 
     def report(self, step: int | None, metrics: Mapping[str, float]) -> bool:
         """Report metrics after a step; True means that the training is to stop.
@@ -89,7 +94,8 @@ class Reporter:
         """
         self._last = self._finite(metrics)
         self._step = self._next_step(step)
-        self._write(Result(metrics=self._last, steps=self._step))
+        if self.keeps_file:
+            self._write(Result(metrics=self._last, steps=self._step))
         if self.endpoint is not None:
             self._seq += 1
             self._waiting.append(_Waiting(self._seq, self._step, self._last))

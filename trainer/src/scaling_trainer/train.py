@@ -64,6 +64,7 @@ class Run:
     seed: int
     reporter: Reporter
     model: nn.Module
+    parameters: tuple[nn.Parameter, ...]
     optimizer: torch.optim.Optimizer
     evaluator: Evaluator
     feed: Feed
@@ -116,7 +117,8 @@ def _step(run: Run, inputs: torch.Tensor, targets: torch.Tensor) -> None:
         share = factor(config.optimizer.schedule, step, run.total_steps)
         for group in run.optimizer.param_groups:
             group["lr"] = config.optimizer.learning_rate * share
-    run.optimizer.zero_grad()
+    for parameter in run.parameters:  # what zero_grad does, without a tenth of a small step's time
+        parameter.grad = None
     size = run.execution.micro_batch or math.ceil(config.batch_size / run.execution.accumulation)
     if len(inputs) <= size:
         loss = run.evaluator.loss(run.model(inputs.to(device)), targets.to(device))
@@ -129,7 +131,7 @@ def _step(run: Run, inputs: torch.Tensor, targets: torch.Tensor) -> None:
             backward(weighted)
             run.losses += weighted.detach()
     if config.optimizer.gradient_clip > 0:
-        nn.utils.clip_grad_norm_(run.model.parameters(), config.optimizer.gradient_clip)
+        nn.utils.clip_grad_norm_(run.parameters, config.optimizer.gradient_clip)
     run.optimizer.step()
 
 

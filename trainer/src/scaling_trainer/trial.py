@@ -107,6 +107,7 @@ def start(
     dimensions = dimensions_in(prepared)
     recompute = assignment.execution.recompute
     model = models.build(config.model, dimensions, recompute=recompute).to(device)
+    parameters = tuple(model.parameters())
     context = config.model.context if isinstance(config.model, Transformer) else 0
     store = device if _bytes(prepared.train) <= _RESIDENT_BYTES else torch.device("cpu")
     rows = Rows(_move(prepared.train, store), context)
@@ -120,7 +121,8 @@ def start(
         seed=assignment.seed,
         reporter=reporter,
         model=model,
-        optimizer=make_optimizer(config.optimizer, model.parameters()),
+        parameters=parameters,
+        optimizer=make_optimizer(config.optimizer, parameters),
         evaluator=Evaluator(config.task, loss, prepared.classes, dimensions.outputs),
         feed=feed,
         validation=Rows(_move(prepared.validation, store), context),
