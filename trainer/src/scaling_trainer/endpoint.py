@@ -49,6 +49,36 @@ class Lost:
 Answer = Mapping[str, Any] | Refused | Away | Lost
 
 
+class _OneSend(http.client.HTTPConnection):
+    """A connection that sends head and body together.
+
+    http.client makes two packets of them, as it also sets TCP_NODELAY.
+    """
+
+    _parts: list[bytes] | None = None
+
+    def send_whole(self, path: str, body: bytes, headers: Mapping[str, str]) -> None:
+        """POST a body; `getresponse` gives the answer."""
+        self._parts = []
+        try:
+            self.request("POST", path, body, headers)
+            whole = b"".join(self._parts)
+        finally:
+            self._parts = None
+        super().send(whole)
+
+    def send(self, data: Any) -> None:
+        """Keep the parts of a request until all are there."""
+        if self._parts is None:
+            super().send(data)
+        else:
+            self._parts.append(data)
+
+
+class _OneSendTls(_OneSend, http.client.HTTPSConnection):
+    """The same over TLS."""
+
+
 @dataclass(slots=True)
 class Endpoint:
     """Where reports go: `url`, a file with the bearer token, and the certificate as PEM text."""
@@ -56,7 +86,7 @@ class Endpoint:
     url: str
     token_file: Path | None = None
     ca: str | None = None
-    _connection: http.client.HTTPConnection | None = None
+    _connection: _OneSend | None = None
     _pause_seconds: float = 0.0
     _next_try: float = 0.0
     _complained: bool = False
@@ -92,7 +122,7 @@ class Endpoint:
             # Kubernetes renews the token in its file.
             headers["Authorization"] = f"Bearer {self.token_file.read_text().strip()}"
         prefix = urlsplit(self.url).path.rstrip("/")
-        self._connection.request("POST", prefix + path, body, headers)
+        self._connection.send_whole(prefix + path, body, headers)
         response = self._connection.getresponse()
         text = response.read()
         if response.status in _REFUSED:
@@ -104,17 +134,14 @@ class Endpoint:
         self._pause_seconds, self._next_try = 0.0, 0.0
         return answer
 
-    def _connect(self) -> http.client.HTTPConnection:
+    def _connect(self) -> _OneSend:
         parts = urlsplit(self.url)
         host = parts.hostname or ""
-        # http.client sets TCP_NODELAY itself.
         if parts.scheme != "https":
-            return http.client.HTTPConnection(host, parts.port, timeout=TIMEOUT_SECONDS)
+            return _OneSend(host, parts.port, timeout=TIMEOUT_SECONDS)
         if self._context is None:
             self._context = ssl.create_default_context(cadata=self.ca)
-        return http.client.HTTPSConnection(
-            host, parts.port, timeout=TIMEOUT_SECONDS, context=self._context
-        )
+        return _OneSendTls(host, parts.port, timeout=TIMEOUT_SECONDS, context=self._context)
 
     def _away(self, error: Exception) -> Away:
         longer = max(FIRST_PAUSE_SECONDS, 2 * self._pause_seconds)
