@@ -11,42 +11,16 @@ import math
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any, cast
 
 from aiohttp import web
 
 from scaling_operator.api.names import METRIC_NAME_PATTERN
+from scaling_operator.core.reports import Answer, AttemptKey, Report
 
 MAX_BODY_BYTES = 16 * 1024
 MAX_METRICS = 500
 MAX_STEP = 2**53
-
-
-@dataclass(frozen=True, slots=True)
-class AttemptKey:
-    """Whose report it is."""
-
-    scale: int
-    number: int
-    attempt: int
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """Metrics after a step; `seq` counts the attempt's reports from 1."""
-
-    seq: int
-    step: int
-    metrics: dict[str, float]
-
-
-class Answer(StrEnum):
-    """What the trainer is told."""
-
-    CONTINUE = "continue"
-    PRUNE = "prune"
-    STOP = "stop"
 
 
 @dataclass(frozen=True, slots=True)

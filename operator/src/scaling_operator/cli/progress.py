@@ -22,8 +22,8 @@ from scaling_operator.api.experiment import ExperimentSpec, ScalingExperiment
 from scaling_operator.api.names import TrialState
 from scaling_operator.api.status import BestTrial, Counts, ExperimentStatus
 from scaling_operator.api.trial import ScalingTrial
-from scaling_operator.ingest import AttemptKey, Report
-from scaling_operator.local.runner import Watcher
+from scaling_operator.core.reports import AttemptKey, Report
+from scaling_operator.local.watcher import Watcher
 
 
 @dataclass(slots=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import sys
 from pathlib import Path
 
 from rich.console import Console
@@ -18,12 +17,16 @@ from scaling_operator.cli.progress import Display, open_display
 from scaling_operator.cli.summary import print_summary
 from scaling_operator.local.session import Order, run_session
 
+LOG_COLUMNS = 160
+
 
 def run_experiment(
     experiment: ScalingExperiment, file: Path, out: Path, parallel: int | None
 ) -> int:
     """Run to the end or to Ctrl-C; return the exit code."""
-    console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+    console = Console(highlight=False)
+    if not console.is_terminal:  # a log: a line is a line, however long
+        console = Console(highlight=False, soft_wrap=True, width=LOG_COLUMNS)
     for note in (*warnings_of(experiment), *ignored_locally(experiment.spec)):
         console.print(f"note: {escape(note)}", style="dim")
     order = Order(experiment, file.absolute().parent, out, parallel)

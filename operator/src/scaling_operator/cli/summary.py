@@ -11,7 +11,7 @@ from rich.table import Table
 from scaling_operator.api.experiment import ExperimentSpec, ScalingExperiment
 from scaling_operator.api.names import ConditionReason, Phase
 from scaling_operator.api.status import BestTrial, ExperimentStatus
-from scaling_operator.cli.progress import describe, ended
+from scaling_operator.cli.progress import describe, ended, shown
 
 
 def print_summary(
@@ -62,7 +62,12 @@ def _print_best(console: Console, spec: ExperimentSpec, status: ExperimentStatus
         f" with {escape(describe(best))}"
     )
     if best.test_metrics:
-        whole = {name: value for name, value in best.test_metrics.items() if name.count("_") == 1}
+        own = spec.all_objectives[0].metric.replace("val_", "test_", 1)
+        whole = {
+            name: value
+            for name, value in best.test_metrics.items()
+            if name.count("_") == 1 or name == own
+        }
         console.print("Test: " + ", ".join(f"{name} {value:.4g}" for name, value in whole.items()))
 
 
@@ -75,7 +80,9 @@ def _ladder(spec: ExperimentSpec, status: ExperimentStatus) -> Table:
         )
     for scale in status.scales:
         best = scale.best
-        size = ", ".join(f"{name}={value}" for name, value in scale.parameters.items())
+        size = ", ".join(
+            f"{short(name)} {shown(value)}" for name, value in scale.parameters.items()
+        )
         searched = (
             {}
             if best is None
@@ -93,9 +100,16 @@ def _ladder(spec: ExperimentSpec, status: ExperimentStatus) -> Table:
             if best is None or best.model_parameters is None
             else f"{best.model_parameters:,.0f}",
             "" if best is None else f"{best.values[0]:.5g}",
-            "" if best is None else describe(best.model_copy(update={"parameters": searched})),
+            ""
+            if best is None
+            else ", ".join(f"{short(name)} {shown(value)}" for name, value in searched.items()),
         )
     return table
+
+
+def short(name: str) -> str:
+    """Write a parameter's path by its last part, as a table's heading says the rest."""
+    return name.rsplit(".", 1)[-1]
 
 
 def _front(spec: ExperimentSpec, front: tuple[BestTrial, ...]) -> Table:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from scaling_trainer.config.builtin import with_parameters
-from scaling_trainer.counting import count, dimensions_of
-
 from scaling_operator.api.experiment import ExperimentSpec
 from scaling_operator.api.fields import Scalar
 from scaling_operator.core.ladder import Scale
+from scaling_trainer.config.builtin import with_parameters
+from scaling_trainer.counting import count, dimensions_of
 
 
 def samples_of(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from scaling_operator.core.observed import AttemptPhase, AttemptView
-from scaling_operator.ingest import AttemptKey
+from scaling_operator.core.reports import AttemptKey
 from scaling_operator.local.workers import Ending, Runner
 from scaling_trainer.contract import Assignment, ResultError, environment_of, parse_result
 

@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,12 @@ from scaling_operator.local.workers import WarmWorker
 from scaling_operator.report.data import Confusion, ReportInput
 from scaling_operator.search.lanes import record_of
 from scaling_operator.search.study import Study, StudySettings
+
+
+def preload() -> None:
+    """Import what the end needs, ahead of it."""
+    for module in ("scaling_operator.report.page", "optuna.importance"):
+        import_module(module)
 
 
 async def finish(runner: Runner, status: ExperimentStatus) -> ExperimentStatus:

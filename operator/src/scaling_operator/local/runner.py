@@ -32,24 +32,16 @@ from scaling_operator.core.actions import (
 from scaling_operator.core.curve import is_kept
 from scaling_operator.core.outcome import attempt_ended, finished, state_set
 from scaling_operator.core.plan import plan
+from scaling_operator.core.reports import Answer, AttemptKey, Report
 from scaling_operator.core.samples import samples_of
-from scaling_operator.ingest import Answer, AttemptKey, Report
 from scaling_operator.local.attempts import Attempts
 from scaling_operator.local.store import Identity
+from scaling_operator.local.watcher import Watcher
 from scaling_operator.local.world import World
 from scaling_operator.search.lanes import Lane, record_of
 from scaling_operator.search.seed import slot_seed
 from scaling_operator.search.study import Record, StudySettings
 from scaling_trainer.contract import Assignment, Result
-
-
-@dataclass(frozen=True, slots=True)
-class Watcher:
-    """Whom a run tells what happens: a progress display, a log."""
-
-    status: Callable[[ExperimentStatus], None]
-    ended: Callable[[ScalingTrial], None]
-    reported: Callable[[AttemptKey, Report], None]
 
 
 @dataclass(slots=True)
@@ -59,9 +51,9 @@ class Runner:
     identity: Identity
     world: World
     attempts: Attempts
-    lanes: dict[int, Lane]
     watcher: Watcher
     data_folder: Path
+    lanes: dict[int, Lane] = field(default_factory=dict[int, Lane])
     report_url: str = ""
     woken: asyncio.Event = field(default_factory=asyncio.Event)
     clock: Callable[[], float] = time.time
@@ -132,8 +124,11 @@ class Runner:
         value = report.metrics.get(self.spec.all_objectives[0].metric)
         if value is None or not is_kept(report.step) or len(self.spec.all_objectives) > 1:
             return Answer.CONTINUE
-        self.world.reported(slot, report.step, value)
-        if isinstance(self.spec.search.pruner, NoPruner):
+        if trial.status.curve and report.step <= trial.status.curve[-1].step:
+            return Answer.CONTINUE  # a repeated step, or one of an earlier attempt: the first stays
+        pruned_at_all = not isinstance(self.spec.search.pruner, NoPruner)
+        self.world.reported(slot, report.step, value, durable=pruned_at_all)
+        if not pruned_at_all:
             return Answer.CONTINUE
         if not await self.lane(key.scale).report(key.number, report.step, value):
             return Answer.CONTINUE

@@ -4,27 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from aiohttp import web
-
 from scaling_operator.api.experiment import ScalingExperiment, Trials
+from scaling_operator.api.problems import InvalidSpec, Problem
 from scaling_operator.api.search import GridAlgorithm
 from scaling_operator.api.status import ExperimentStatus
 from scaling_operator.core.immutable import changed_parts
 from scaling_operator.core.observed import Rules
-from scaling_operator.ingest import Answer, AttemptKey, Endpoint, Report, application
 from scaling_operator.local.attempts import Attempts
-from scaling_operator.local.finish import finish
-from scaling_operator.local.runner import Runner, Watcher
 from scaling_operator.local.store import Identity, Store, StoreError
 from scaling_operator.local.warmstart import warm_points
+from scaling_operator.local.watcher import Watcher
 from scaling_operator.local.workers import CommandRunner, WarmWorker
 from scaling_operator.local.workers import Runner as ProcessRunner
 from scaling_operator.local.world import World, read_world
+from scaling_operator.search.available import unavailable
 from scaling_operator.search.grid import grid_size
 
 DEFAULT_TRIALS = 40
@@ -50,12 +47,22 @@ async def run_session(order: Order, watcher: Watcher, stop: asyncio.Event) -> Ex
     try:
         identity = store.begin(order.experiment)
         _check_same(identity, order)
+        _check_available(order.experiment)
         world = _read(order, store)
-        async with _open_runner(order, identity, world, watcher) as runner:
-            status = await _until_over_or_stopped(runner, stop)
-            if not stop.is_set():
-                status = await finish(runner, status)
-            return status
+        parallel = world.spec.trials.parallel
+        woken = asyncio.Event()
+        attempts = Attempts(
+            _process_maker(order), asyncio.Semaphore(parallel), clock=time.time, wake=woken.set
+        )
+        try:
+            await attempts.warm_up(parallel)
+            # Loads while the processes just started load PyTorch.
+            from scaling_operator.local.serve import Opened, serve  # noqa: PLC0415
+
+            folder = order.data_folder.absolute()
+            return await serve(Opened(identity, world, attempts, woken, folder), watcher, stop)
+        finally:
+            await attempts.close()
     finally:
         store.unlock()
 
@@ -82,6 +89,12 @@ def _check_same(identity: Identity, order: Order) -> None:
         raise StoreError(message)
 
 
+def _check_available(experiment: ScalingExperiment) -> None:
+    missing = unavailable(experiment.spec.search)
+    if missing is not None:
+        raise InvalidSpec((Problem("spec.search.algorithm", missing),))
+
+
 def _read(order: Order, store: Store) -> World:
     spec = order.experiment.spec
     if order.parallel is not None:
@@ -93,57 +106,8 @@ def _read(order: Order, store: Store) -> World:
     return world
 
 
-@asynccontextmanager
-async def _open_runner(
-    order: Order, identity: Identity, world: World, watcher: Watcher
-) -> AsyncGenerator[Runner]:
-    """Start the report endpoint and the processes; end both, whatever happens."""
-    parallel = world.spec.trials.parallel
-    woken = asyncio.Event()
-    attempts = Attempts(
-        _process_maker(order), asyncio.Semaphore(parallel), clock=time.time, wake=woken.set
-    )
-    runner = Runner(
-        identity, world, attempts, {}, watcher, order.data_folder.absolute(), woken=woken
-    )
-
-    async def authenticate(token: str) -> AttemptKey | None:
-        return attempts.who(token)
-
-    async def on_report(key: AttemptKey, report: Report) -> Answer:
-        return await runner.report(key, report)
-
-    server = web.AppRunner(application(Endpoint(authenticate, on_report)), access_log=None)
-    await server.setup()
-    site = web.TCPSite(server, "127.0.0.1", 0)
-    await site.start()
-    host, port = server.addresses[0][:2]
-    runner.report_url = f"http://{host}:{port}"
-    try:
-        await attempts.warm_up(parallel)
-        yield runner
-    finally:
-        await attempts.close()
-        for lane in runner.lanes.values():
-            lane.close()
-        await server.cleanup()
-
-
 def _process_maker(order: Order) -> Callable[[], ProcessRunner]:
     container = order.experiment.spec.trainer.container
     if container is None:
         return WarmWorker
     return lambda: CommandRunner(container, order.data_folder.absolute())
-
-
-async def _until_over_or_stopped(runner: Runner, stop: asyncio.Event) -> ExperimentStatus:
-    running = asyncio.create_task(runner.run())
-    stopping = asyncio.create_task(stop.wait())
-    await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
-    stopping.cancel()
-    if running.done():
-        return running.result()
-    running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
-    await runner.release()
-    return runner.world.status

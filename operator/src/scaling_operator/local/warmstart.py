@@ -12,6 +12,8 @@ from scaling_operator.api.search import Search, cast
 from scaling_operator.core.observed import Point
 from scaling_operator.core.tally import Tally, add
 from scaling_operator.local.store import Store, StoreError
+from scaling_operator.search.points import point_problems
+from scaling_operator.search.space import make_space
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +54,20 @@ def best_of(store: Store, spec: ExperimentSpec) -> list[Point]:
         if trial.status.state is TrialState.SUCCEEDED:
             tally = add(tally, trial, spec.all_objectives)
     points = [_known(trial.parameters, spec.search) for trial in (*tally.best, *tally.front)]
-    return [point for index, point in enumerate(points) if point and point not in points[:index]]
+    return _usable(points, spec.search)
+
+
+def _usable(points: list[Point], search: Search) -> list[Point]:
+    """Leave out points that this search cannot try, and say why."""
+    space = make_space(search)
+    usable: list[Point] = []
+    for point in points:
+        problems = point_problems(space, point)
+        if problems:
+            log.warning("warm start: %s is left out: %s", dict(point), "; ".join(problems))
+        elif point and point not in usable:
+            usable.append(point)
+    return usable
 
 
 def _known(parameters: dict[str, Scalar], search: Search) -> Point:

@@ -24,8 +24,8 @@ from scaling_operator.core.observed import (
     Rules,
     ScaleView,
 )
+from scaling_operator.core.reports import AttemptKey
 from scaling_operator.core.tally import Tally, add
-from scaling_operator.ingest import AttemptKey
 from scaling_operator.local.attempts import Attempts
 from scaling_operator.local.store import Store
 
@@ -93,13 +93,19 @@ class World:
         self.count(trial)
         self._forget_weights(trial)
 
-    def reported(self, slot: Slot, step: int, value: float) -> None:
-        """Commit a point of a live trial's curve, so that a resumed run prunes alike."""
+    def reported(self, slot: Slot, step: int, value: float, *, durable: bool) -> None:
+        """Add a point to a live trial's curve.
+
+        Where there is a pruner the point is written at once, so that a resumed run prunes alike;
+        else it may wait for the trial's end.
+        """
         trial = self.live[slot]
-        curve = (*(point for point in trial.status.curve if point.step < step),)
         point = CurvePoint(step=step, value=value)
-        status = trial.status.model_copy(update={"curve": (*curve, point)})
-        self.changed(trial.model_copy(update={"status": status}))
+        status = trial.status.model_copy(update={"curve": (*trial.status.curve, point)})
+        trial = trial.model_copy(update={"status": status})
+        if durable:
+            self.store.write_trial(trial)
+        self.live[slot] = trial
 
     def count(self, trial: ScalingTrial) -> None:
         """Add an ended trial to its scale's totals."""

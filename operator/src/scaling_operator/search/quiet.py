@@ -30,3 +30,10 @@ def ignoring(category: type[Warning] = ExperimentalWarning) -> Generator[None]:
     with _filters, warnings.catch_warnings():
         warnings.simplefilter("ignore", category)
         yield
+
+
+def one_thread() -> None:
+    """Keep PyTorch, which GP computes with, to one thread: the other cores belong to the trials."""
+    import torch  # noqa: PLC0415 - only GP needs it, and it is an extra
+
+    torch.set_num_threads(1)

@@ -20,7 +20,7 @@ from scaling_operator.api.search import (
     RandomAlgorithm,
     TpeAlgorithm,
 )
-from scaling_operator.search.quiet import ignoring
+from scaling_operator.search.quiet import ignoring, one_thread
 
 GENERATION = "NSGAIISampler:generation"
 """Attribute of a trial: the generation it was born into."""
@@ -50,6 +50,7 @@ def make_sampler(algorithm: Algorithm, seed: int, *, conditional: bool) -> BaseS
                     constant_liar=True,
                 )
         case GpAlgorithm():
+            one_thread()
             return GPSampler(
                 seed=seed,
                 independent_sampler=RandomSampler(seed=seed),

@@ -4,8 +4,8 @@ Notable features:
 * learned positions, pre-norm, GELU, biases everywhere but in the head
 * the head is the token embedding, transposed (tied)
 * attention through PyTorch's scaled dot product, which picks a flash kernel where there is one
-* initialisation of GPT-2: normal, 0.02; what writes into the residual stream is divided by
-  sqrt(2 layers)
+* initialisation by width: normal, 1/sqrt(3 inputs), which is GPT-2's 0.02 at its width of 768 and
+  holds for small rungs too; what writes into the residual stream is divided by sqrt(2 layers)
 
 Shapes: B sequences, T tokens, W width.
 """
@@ -21,8 +21,6 @@ from torch import nn
 from torch.nn import functional
 
 from scaling_trainer.config import models as config
-
-_INITIAL_DEVIATION = 0.02
 
 
 class Attention(nn.Module):
@@ -96,7 +94,7 @@ class Transformer(nn.Module):
             if parameter.dim() > 1:
                 residual = name.endswith("output.weight")
                 scale = 1 / math.sqrt(2 * layers) if residual else 1.0
-                nn.init.normal_(parameter, std=_INITIAL_DEVIATION * scale)
+                nn.init.normal_(parameter, std=scale / math.sqrt(3 * parameter.shape[1]))
             elif name.endswith("bias"):
                 nn.init.zeros_(parameter)
 

@@ -1,0 +1,87 @@
+"""The run itself: the report endpoint, the runner, the end. What it imports is slow to load.
+
+`session` starts the worker processes first and imports this module while they load PyTorch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from aiohttp import web
+
+from scaling_operator.api.status import ExperimentStatus
+from scaling_operator.core.reports import Answer, AttemptKey, Report
+from scaling_operator.ingest import Endpoint, application
+from scaling_operator.local.attempts import Attempts
+from scaling_operator.local.finish import finish, preload
+from scaling_operator.local.runner import Runner
+from scaling_operator.local.store import Identity
+from scaling_operator.local.watcher import Watcher
+from scaling_operator.local.world import World
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """An opened result folder with its processes under way."""
+
+    identity: Identity
+    world: World
+    attempts: Attempts
+    woken: asyncio.Event
+    data_folder: Path
+
+
+async def serve(opened: Opened, watcher: Watcher, stop: asyncio.Event) -> ExperimentStatus:
+    """Run until all is over or `stop` is set, then finish where it is over."""
+    async with _open_runner(opened, watcher) as runner:
+        # The report's imports take seconds; they happen while the first trials train.
+        loading = asyncio.create_task(asyncio.to_thread(preload))
+        try:
+            status = await _until_over_or_stopped(runner, stop)
+        finally:
+            await loading
+        return status if stop.is_set() else await finish(runner, status)
+
+
+@asynccontextmanager
+async def _open_runner(opened: Opened, watcher: Watcher) -> AsyncGenerator[Runner]:
+    """Start the report endpoint; end it, and the studies' threads, whatever happens."""
+    runner = Runner(
+        *(opened.identity, opened.world, opened.attempts, watcher, opened.data_folder),
+        woken=opened.woken,
+    )
+
+    async def authenticate(token: str) -> AttemptKey | None:
+        return opened.attempts.who(token)
+
+    async def on_report(key: AttemptKey, report: Report) -> Answer:
+        return await runner.report(key, report)
+
+    server = web.AppRunner(application(Endpoint(authenticate, on_report)), access_log=None)
+    await server.setup()
+    await web.TCPSite(server, "127.0.0.1", 0).start()
+    host, port = server.addresses[0][:2]
+    runner.report_url = f"http://{host}:{port}"
+    try:
+        yield runner
+    finally:
+        for lane in runner.lanes.values():
+            lane.close()
+        await server.cleanup()
+
+
+async def _until_over_or_stopped(runner: Runner, stop: asyncio.Event) -> ExperimentStatus:
+    running = asyncio.create_task(runner.run())
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if running.done():
+        return running.result()
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    await runner.release()
+    return runner.world.status
