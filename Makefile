@@ -19,7 +19,7 @@ $(UV):
 	.uv/bin/python -m pip install --quiet --disable-pip-version-check uv
 
 $(BIN)/scaling: $(UV) uv.lock pyproject.toml
-	UV_LINK_MODE=$${UV_LINK_MODE:-hardlink} $(UV) sync --frozen --python $(PYTHON)
+	UV_LINK_MODE=$${UV_LINK_MODE:-hardlink} $(UV) sync --frozen --compile-bytecode --python $(PYTHON)
 	@touch $(BIN)/scaling
 
 .PHONY: setup

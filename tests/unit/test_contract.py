@@ -13,19 +13,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scaling_trainer.contract import (
-    MAX_RESULT_BYTES,
     Assignment,
     ContractError,
     Execution,
-    Result,
-    ResultError,
-    encode_result,
     environment_of,
     expand,
     parameter_text,
     parameter_variable,
-    parse_result,
     read_assignment,
+)
+from scaling_trainer.results import (
+    MAX_RESULT_BYTES,
+    Result,
+    ResultError,
+    encode_result,
+    parse_result,
 )
 
 ASSIGNMENT = Assignment(

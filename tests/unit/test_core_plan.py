@@ -45,7 +45,7 @@ from scaling_operator.core.tally import Tally, add
 from scaling_operator.search.lanes import record_of
 from scaling_operator.search.seed import slot_seed
 from scaling_operator.search.study import Study, StudySettings
-from scaling_trainer.contract import Result
+from scaling_trainer.results import Result
 
 Slot = tuple[int, int]
 Trainer = Callable[[ScalingTrial], AttemptView]

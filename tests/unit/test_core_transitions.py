@@ -12,7 +12,7 @@ from scaling_operator.core.actions import Action, EndAttempt, Finish, SetState
 from scaling_operator.core.observed import AttemptPhase, AttemptView, LiveTrial, Rules
 from scaling_operator.core.tally import UNCOUNTED
 from scaling_operator.core.transitions import INTERRUPTIONS, deadline, settle
-from scaling_trainer.contract import Result
+from scaling_trainer.results import Result
 
 SPEC = ExperimentSpec.model_validate(
     {

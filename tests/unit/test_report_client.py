@@ -21,9 +21,9 @@ import pytest
 
 import scaling_trainer
 from scaling_trainer import endpoint
-from scaling_trainer.contract import Result, ResultError, parse_result
 from scaling_trainer.endpoint import Endpoint
 from scaling_trainer.report import Reporter
+from scaling_trainer.results import Result, ResultError, parse_result
 
 
 @dataclass(slots=True)

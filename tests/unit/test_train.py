@@ -11,9 +11,10 @@ import pytest
 import torch
 
 from scaling_trainer import checkpoint, train
-from scaling_trainer.contract import Assignment, ContractError, Execution, Result
+from scaling_trainer.contract import Assignment, ContractError, Execution
 from scaling_trainer.data.errors import DataError
 from scaling_trainer.report import Reporter
+from scaling_trainer.results import Result
 from scaling_trainer.train import Diverged
 from scaling_trainer.trial import RECORD, run_trial
 

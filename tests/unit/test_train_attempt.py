@@ -15,8 +15,9 @@ from torch import nn
 
 from scaling_trainer import models
 from scaling_trainer.attempt import run_attempt
-from scaling_trainer.contract import Assignment, Execution, environment_of, parse_result
+from scaling_trainer.contract import Assignment, Execution, environment_of
 from scaling_trainer.counting import Dimensions
+from scaling_trainer.results import parse_result
 
 CONFIG: dict[str, Any] = {
     "task": "regression",

@@ -15,7 +15,8 @@ from typing import IO, Any
 
 import pytest
 
-from scaling_trainer.contract import Assignment, Result, environment_of, parse_result
+from scaling_trainer.contract import Assignment, environment_of
+from scaling_trainer.results import Result, parse_result
 
 CONFIG: dict[str, Any] = {
     "task": "classification",

@@ -14,11 +14,11 @@ from scaling_trainer.contract import (
     EXIT_ACCELERATOR_OOM,
     EXIT_DIVERGED,
     ContractError,
-    Result,
     read_assignment,
 )
 from scaling_trainer.data.errors import DataError
 from scaling_trainer.report import Reporter
+from scaling_trainer.results import Result
 from scaling_trainer.train import Diverged
 from scaling_trainer.trial import run_trial
 

@@ -21,22 +21,11 @@ Scalar = str | int | float | bool
 EXIT_ACCELERATOR_OOM = 86
 EXIT_DIVERGED = 87
 
-# Kubernetes keeps 4,096 bytes of a termination message; ours stays far below, for pods of
-# several containers.
-MAX_RESULT_BYTES = 4096
-RESULT_VERSION = 1
-
-_LARGEST_WHOLE = 10**300
-
 _REFERENCE = re.compile(r"\$\$|\$\(([A-Za-z_][A-Za-z0-9_.-]*)\)")
 
 
 class ContractError(ValueError):
     """A variable of the contract is missing or unreadable."""
-
-
-class ResultError(ValueError):
-    """A result is not what the contract asks for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,135 +152,6 @@ def expand(text: str, environment: Mapping[str, str]) -> str:
         return environment.get(match.group(1), match.group(0))
 
     return _REFERENCE.sub(replace, text)
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What a trial found.
-
-    Either `metrics` by name or `values` in the objectives' order is given, or both.
-    """
-
-    metrics: Mapping[str, float] = field(default_factory=dict[str, float])
-    values: tuple[float, ...] | None = None
-    model_parameters: float | None = None
-    samples: float | None = None
-    flops: float | None = None
-    steps: int | None = None
-    seconds: float | None = None
-    step_seconds: float | None = None
-    peak_host_bytes: float | None = None
-    peak_device_bytes: float | None = None
-    reason: str | None = None
-
-
-# JSON key → attribute, in the order they are written. The same keys stand in a trial's status.
-_NUMBERS = {
-    "modelParameters": "model_parameters",
-    "samples": "samples",
-    "flops": "flops",
-    "steps": "steps",
-    "seconds": "seconds",
-    "stepSeconds": "step_seconds",
-    "peakHostBytes": "peak_host_bytes",
-    "peakDeviceBytes": "peak_device_bytes",
-}
-
-
-def encode_result(result: Result) -> bytes:
-    """Render a result as one line of JSON.
-
-    Raises ResultError where it is too large or not finite.
-    """
-    document: dict[str, Any] = {"v": RESULT_VERSION}
-    if result.values is not None:
-        document["values"] = [_finite(value, "value") for value in result.values]
-    if result.metrics:
-        document["metrics"] = {
-            name: _finite(value, f"metrics.{name}") for name, value in result.metrics.items()
-        }
-    for key, attribute in _NUMBERS.items():
-        value = getattr(result, attribute)
-        if value is not None:
-            document[key] = _finite(value, key)
-    if result.reason is not None:
-        document["reason"] = result.reason
-    text = json.dumps(document, separators=(",", ":")).encode()
-    if len(text) > MAX_RESULT_BYTES:
-        message = (
-            f"the result has {len(text)} bytes; at most {MAX_RESULT_BYTES} are kept: "
-            "report fewer metrics"
-        )
-        raise ResultError(message)
-    return text
-
-
-def parse_result(text: str | bytes) -> Result:
-    """Read a result. Raises ResultError that says what is wrong.
-
-    Size, JSON, version, a value that is not finite.
-    """
-    raw = text.encode() if isinstance(text, str) else text
-    if len(raw) > MAX_RESULT_BYTES:
-        message = f"the result has {len(raw)} bytes; at most {MAX_RESULT_BYTES} are allowed"
-        raise ResultError(message)
-    try:
-        document = json.loads(raw)
-    except (ValueError, RecursionError) as error:
-        message = f"the result is not JSON: {error}"
-        raise ResultError(message) from error
-    if not isinstance(document, dict):
-        message = "the result is not a JSON object"
-        raise ResultError(message)
-    return _result_of(cast("dict[str, Any]", document))
-
-
-def _result_of(document: dict[str, Any]) -> Result:
-    if document.get("v", RESULT_VERSION) != RESULT_VERSION:
-        message = f"the result has version v={document['v']!r}; {RESULT_VERSION} is understood"
-        raise ResultError(message)
-    values: Any = document.get("values", [document["value"]] if "value" in document else None)
-    if values is not None and not isinstance(values, list):
-        message = "values is not a list"
-        raise ResultError(message)
-    metrics: Any = document.get("metrics", {})
-    if not isinstance(metrics, dict):
-        message = "metrics is not an object"
-        raise ResultError(message)
-    reason = document.get("reason")
-    numbers = {
-        attribute: _finite(document[key], key)
-        for key, attribute in _NUMBERS.items()
-        if document.get(key) is not None
-    }
-    steps = numbers.pop("steps", None)
-    if steps is not None and steps != int(steps):
-        message = f"steps is {steps!r}, not a whole number"
-        raise ResultError(message)
-    return Result(
-        metrics={
-            str(name): _finite(value, f"metrics.{name}")
-            for name, value in cast("dict[Any, Any]", metrics).items()
-        },
-        values=None
-        if values is None
-        else tuple(_finite(value, "value") for value in cast("list[Any]", values)),
-        steps=None if steps is None else int(steps),
-        reason=reason if isinstance(reason, str) else None,
-        **numbers,
-    )
-
-
-def _finite(value: Any, name: str) -> float:
-    if not isinstance(value, bool) and isinstance(value, int | float):
-        # JSON has whole numbers of any length; a float ends at 1e308.
-        if isinstance(value, int) and abs(value) > _LARGEST_WHOLE:
-            message = f"{name} is a number of {value.bit_length()} bits, too large"
-            raise ResultError(message)
-        if math.isfinite(value):
-            return value
-    message = f"{name} is {value!r}, not a finite number"
-    raise ResultError(message)
 
 
 def _required(environment: Mapping[str, str], name: str) -> str:

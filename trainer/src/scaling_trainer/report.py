@@ -33,8 +33,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from scaling_trainer.contract import Result, encode_result
 from scaling_trainer.endpoint import Away, Endpoint, Lost, Refused
+from scaling_trainer.results import Result, encode_result
 
 # What may wait for an endpoint that is away; beyond it the oldest are dropped.
 MAX_WAITING = 1000

@@ -13,13 +13,7 @@ from scaling_trainer import checkpoint, models
 from scaling_trainer.checkpoint import Checkpoint
 from scaling_trainer.config.builtin import BuiltIn, with_parameters
 from scaling_trainer.config.models import Transformer
-from scaling_trainer.contract import (
-    Assignment,
-    ContractError,
-    Result,
-    encode_result,
-    parse_result,
-)
+from scaling_trainer.contract import Assignment, ContractError
 from scaling_trainer.counting import count
 from scaling_trainer.data.load import prepare
 from scaling_trainer.data.prepared import Part, Prepared
@@ -28,6 +22,7 @@ from scaling_trainer.feed import Feed, Rows
 from scaling_trainer.losses import loss_function
 from scaling_trainer.optimizers import make_optimizer
 from scaling_trainer.report import Reporter
+from scaling_trainer.results import Result, encode_result, parse_result
 from scaling_trainer.seeding import seed_all
 from scaling_trainer.tensors import aligned, checksum
 from scaling_trainer.train import Run, resume, train

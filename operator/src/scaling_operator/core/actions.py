@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from scaling_operator.api.fields import Scalar
 from scaling_operator.api.names import Reason, StopReason, TrialState
 from scaling_operator.api.status import ExperimentStatus, Range
-from scaling_trainer.contract import Result
+from scaling_trainer.results import Result
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from scaling_operator.api.names import Reason, TrialState
 from scaling_operator.api.status import ExperimentStatus, Range
 from scaling_operator.core.ladder import Scale
 from scaling_operator.core.tally import Tally
-from scaling_trainer.contract import Result
+from scaling_trainer.results import Result
 
 Point = Mapping[str, Scalar]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from scaling_operator.api.experiment import Objective
-from scaling_trainer.contract import Result
+from scaling_trainer.results import Result
 
 
 def values_of(result: Result, objectives: tuple[Objective, ...]) -> tuple[float, ...] | str:

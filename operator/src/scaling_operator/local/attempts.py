@@ -12,7 +12,8 @@ from typing import TypeVar
 from scaling_operator.core.observed import AttemptPhase, AttemptView
 from scaling_operator.core.reports import AttemptKey
 from scaling_operator.local.workers import Ending, Runner
-from scaling_trainer.contract import Assignment, ResultError, environment_of, parse_result
+from scaling_trainer.contract import Assignment, environment_of
+from scaling_trainer.results import ResultError, parse_result
 
 Kind = TypeVar("Kind", bound=Runner)
 

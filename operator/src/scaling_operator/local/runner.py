@@ -41,7 +41,8 @@ from scaling_operator.local.world import World
 from scaling_operator.search.lanes import Lane, record_of
 from scaling_operator.search.seed import slot_seed
 from scaling_operator.search.study import Record, StudySettings
-from scaling_trainer.contract import Assignment, Result
+from scaling_trainer.contract import Assignment
+from scaling_trainer.results import Result
 
 
 @dataclass(slots=True)

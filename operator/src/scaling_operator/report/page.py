@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
@@ -15,25 +16,32 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from scaling_operator.report import plots, theme
+from scaling_operator.report.blocks import Section
 from scaling_operator.report.data import Confusion, ReportInput
 from scaling_operator.report.headline import headline, key_figures
 from scaling_operator.report.sections import sections
 
-__all__ = ["Confusion", "ReportInput", "render"]
+__all__ = ["Confusion", "ReportInput", "document", "render"]
 
 
 def render(report: ReportInput) -> str:
     """Draw the report: a whole HTML document."""
-    found = sections(report)
+    return document(
+        "page.html.j2",
+        sections(report),
+        {"report": report, "headline": headline(report), "figures": key_figures(report)},
+    )
+
+
+def document(template: str, found: Sequence[Section], context: Mapping[str, object]) -> str:
+    """Fill a template with sections; the context has what the head of that template names."""
     drawing = any(block.kind in ("plot", "grid") for section in found for block in section.blocks)
     scripts = (plots.javascript(), _asset("report.js")) if drawing else (_asset("report.js"),)
     return (
         _environment()
-        .get_template("page.html.j2")
+        .get_template(template)
         .render(
-            report=report,
-            headline=headline(report),
-            figures=key_figures(report),
+            context,
             sections=found,
             themes=theme.templates(),
             # Our own files, not a user's text.

@@ -39,7 +39,10 @@ class Axis:
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """How a series looks. Lines have a width in pixels, 0 for none; markers a size, 0 for none."""
+    """How a series looks. Lines have a width in pixels, 0 for none; markers a size, 0 for none.
+
+    `fill` paints the inside of a closed line: a band is its upper edge and back along the lower.
+    """
 
     colour: str
     size: float = 6
@@ -48,6 +51,7 @@ class Style:
     dash: str = "solid"
     shape: Literal["linear", "hv"] = "linear"
     opacity: float = 1.0
+    fill: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +171,7 @@ def _trace(series: Series) -> dict[str, Any]:
     modes = [name for name, size in (("lines", style.width), ("markers", style.size)) if size]
     trace: dict[str, Any] = {
         "type": "scatter",
-        "mode": "+".join(modes),
+        "mode": "+".join(modes) or "none",
         "name": _plain(series.name),
         "x": [_rounded(value) for value in series.x],
         "y": [_rounded(value) for value in series.y],
@@ -182,6 +186,8 @@ def _trace(series: Series) -> dict[str, Any]:
             "dash": style.dash,
             "shape": style.shape,
         }
+    if style.fill:
+        trace |= {"fill": "toself", "fillcolor": style.colour, "hoveron": "points"}
     if style.size:
         trace["marker"] = {
             "color": style.colour,
