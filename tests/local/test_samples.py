@@ -10,9 +10,7 @@ from pathlib import Path
 
 import pytest
 from ruamel.yaml import YAML
-from sklearn.datasets import (
-    load_breast_cancer,  # pyright: ignore[reportMissingTypeStubs] - scikit-learn ships none
-)
+from sklearn.datasets import load_breast_cancer  # pyright: ignore[reportMissingTypeStubs]
 
 SAMPLES = sorted((Path(__file__).parents[2] / "manifests" / "samples").glob("*.yaml"))
 SCALING = [sys.executable, "-c", "from scaling_operator.cli.main import main; main()"]
