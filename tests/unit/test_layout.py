@@ -28,3 +28,29 @@ def test_the_standard_operator_module_wins_at_the_root() -> None:
 def test_no_test_folder_is_called_like_a_standard_module() -> None:
     assert not (ROOT / "tests" / "operator").exists()
     assert not list((ROOT / "tests").rglob("__init__.py"))
+
+
+WITHOUT_EXTRAS = """
+import importlib, pkgutil, sys
+for extra in ("torch", "torchmetrics", "sklearn", "pandas", "pyarrow", "safetensors", "kopf"):
+    sys.modules[extra] = None  # its import fails, as where it is not installed
+import scaling_operator
+for module in pkgutil.walk_packages(scaling_operator.__path__, "scaling_operator."):
+    importlib.import_module(module.name)
+"""
+
+
+def test_the_operator_needs_no_extra_to_be_imported() -> None:
+    subprocess.run([sys.executable, "-c", WITHOUT_EXTRAS], check=True, timeout=120)
+
+
+def test_the_contract_client_loads_nothing_beyond_the_standard_library() -> None:
+    code = (
+        "import sys; before = set(sys.modules); import scaling_trainer, scaling_trainer.counting;"
+        "new = {name.split('.')[0] for name in set(sys.modules) - before};"
+        "print(sorted(new - set(sys.stdlib_module_names) - {'scaling_trainer'}))"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout
+    assert found.strip() == "[]"
