@@ -66,6 +66,14 @@ generate: setup ## Render the CRDs and the field tables from the API models.
 benchmark: setup ## Measure the local run against a bare loop on the same work.
 	$(RUN) python tests/benchmarks/bench_local.py
 
+.PHONY: benchmark-laws
+benchmark-laws: setup ## Measure a fit and 1,000 bootstraps on one core.
+	OPENBLAS_NUM_THREADS=1 $(RUN) python tests/benchmarks/bench_bootstrap.py
+
+.PHONY: coverage-of-intervals
+coverage-of-intervals: setup ## Count how often the laws' intervals hold the truth (minutes).
+	OPENBLAS_NUM_THREADS=1 $(RUN) python tests/benchmarks/coverage_of_intervals.py
+
 .PHONY: clean
 clean: ## Remove what was built; runs/ stays.
 	rm -rf .venv .uv .pytest_cache .ruff_cache .hypothesis .import_linter_cache dist build
