@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from scaling_operator.api.checks_grid import grid_points
 from scaling_operator.api.experiment import ScalingExperiment
+from scaling_operator.api.names import DEFAULT_TRIALS
 from scaling_operator.api.search import (
     GeneticAlgorithm,
     GpAlgorithm,
@@ -13,7 +14,6 @@ from scaling_operator.api.search import (
     TpeAlgorithm,
 )
 
-DEFAULT_TRIALS = 40
 _SMALL_IS_GOOD = ("val_loss", "val_mse", "val_mae", "val_perplexity")
 _LARGE_IS_GOOD = ("val_accuracy", "val_precision", "val_recall", "val_f1", "val_r2")
 
@@ -34,8 +34,8 @@ def _startup(experiment: ScalingExperiment) -> Iterator[str]:
             return
     if random * 2 > most and experiment.spec.search.parameters:
         yield (
-            f"spec.search.algorithm.{field}: {random} of the {most} trials of a scale are random, "
-            "more than half; lower it or raise trials.max"
+            f"spec.search.algorithm.{field}: {min(random, most)} of the {most} trials of a scale "
+            "are random, more than half; lower it or raise trials.max"
         )
 
 

@@ -25,6 +25,7 @@ EXPERIMENT_NAME_PATTERN = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"
 EXPERIMENT_NAME_LENGTH = 50
 MAX_SCALES = 100
 MAX_TRIALS_PER_SCALE = 100_000
+DEFAULT_TRIALS = 40
 MAX_ATTEMPTS = 100
 
 # ASCII by letter: \w means more in Python and pydantic than in a CRD.

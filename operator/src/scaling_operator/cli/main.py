@@ -1,6 +1,7 @@
 """`scaling`: reads the command line, calls what does the work, and says errors in plain words.
 
-Exit codes: 0 done; 1 the experiment failed; 2 wrong input; 130 stopped by the user.
+Exit codes: 0 done; 1 the experiment failed; 2 wrong input; 3 no law fits the points; 130 stopped by
+the user.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from rich.markup import escape
 
 from scaling_operator.api.load import load_experiment
 from scaling_operator.api.problems import InvalidSpec
+from scaling_operator.cli.fit_options import FitCommand, fit
 
 EXIT_FAILED = 1
 EXIT_WRONG_INPUT = 2
@@ -86,6 +88,9 @@ def predict(
     words = [sys.executable, "-m", "scaling_trainer", "predict", str(folder), str(table)]
     words += [] if out is None else ["--out", str(out)]
     raise typer.Exit(subprocess.run(words, check=False).returncode)  # noqa: S603 - our own module
+
+
+app.command(cls=FitCommand)(fit)
 
 
 def main() -> None:

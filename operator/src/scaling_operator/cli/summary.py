@@ -10,7 +10,7 @@ from rich.table import Table
 
 from scaling_operator.api.experiment import ExperimentSpec, ScalingExperiment
 from scaling_operator.api.names import ConditionReason, Phase
-from scaling_operator.api.status import BestTrial, ExperimentStatus
+from scaling_operator.api.status import BestTrial, ExperimentStatus, ScaleStatus
 from scaling_operator.cli.progress import describe, ended, shown
 
 
@@ -54,12 +54,15 @@ def _print_reasons(console: Console, status: ExperimentStatus) -> None:
 def _print_best(console: Console, spec: ExperimentSpec, status: ExperimentStatus) -> None:
     if status.front:
         console.print(_front(spec, status.front))
-    if status.best is None:
-        return
     best = status.best
+    if best is None:
+        if not status.front and status.completion_time is not None:
+            console.print("No trial has a value: see the reasons in trials.csv and the report")
+        return
+    found = escape(describe(best))
     console.print(
         f"Best: trial {best.trial}, {spec.all_objectives[0].metric} {best.values[0]:.6g}"
-        f" with {escape(describe(best))}"
+        + (f" with {found}" if found else "")
     )
     if best.test_metrics:
         own = spec.all_objectives[0].metric.replace("val_", "test_", 1)
@@ -80,9 +83,7 @@ def _ladder(spec: ExperimentSpec, status: ExperimentStatus) -> Table:
         )
     for scale in status.scales:
         best = scale.best
-        size = ", ".join(
-            f"{short(name)} {shown(value)}" for name, value in scale.parameters.items()
-        )
+        size = ", ".join(_size(scale))
         searched = (
             {}
             if best is None
@@ -105,6 +106,15 @@ def _ladder(spec: ExperimentSpec, status: ExperimentStatus) -> Table:
             else ", ".join(f"{short(name)} {shown(value)}" for name, value in searched.items()),
         )
     return table
+
+
+def _size(scale: ScaleStatus) -> list[str]:
+    words = [f"{short(name)} {shown(value)}" for name, value in scale.parameters.items()]
+    if scale.samples is not None:
+        words.append(f"D {scale.samples:,.0f}")
+    if scale.budget_flops is not None:
+        words.append(f"C {scale.budget_flops:.3g}")
+    return words
 
 
 def short(name: str) -> str:

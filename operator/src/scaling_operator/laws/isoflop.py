@@ -114,6 +114,21 @@ def optimal_size(power: PowerLaw, flops: float) -> Array:
     return np.exp(power.log_k + power.a * np.log(flops))
 
 
+def interpolated(curve: Curve, interpolation: Interpolation, log_sizes: Array) -> Array:
+    """Return ln L at ln N of any shape, as the minimum was sought; NaN beyond Akima's sizes."""
+    match interpolation:
+        case "quadratic":
+            centre = curve.log_size.mean()
+            powers = np.vander(curve.log_size - centre, 3)
+            bend = np.linalg.lstsq(powers, curve.log_loss)[0]
+            return ((bend[0] * (log_sizes - centre)) + bend[1]) * (log_sizes - centre) + bend[2]
+        case "akima":
+            akima = Akima1DInterpolator(curve.log_size, curve.log_loss)
+            return cast("Callable[[Array], Array]", akima)(log_sizes)
+        case _:
+            assert_never(interpolation)
+
+
 def _curve(points: Points, budget: np.float64) -> Curve:
     member = np.asarray(points.group == budget)
     sizes, inverse = np.unique(np.log(points.N[member]), return_inverse=True)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scaling_operator.api.experiment import ScalingExperiment, Trials
+from scaling_operator.api.names import DEFAULT_TRIALS
 from scaling_operator.api.problems import InvalidSpec, Problem
 from scaling_operator.api.search import GridAlgorithm
 from scaling_operator.api.status import ExperimentStatus
@@ -23,8 +24,6 @@ from scaling_operator.local.workers import Runner as ProcessRunner
 from scaling_operator.local.world import World, read_world
 from scaling_operator.search.available import unavailable
 from scaling_operator.search.grid import grid_size
-
-DEFAULT_TRIALS = 40
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,147 @@
+"""What `scaling fit` prints for a person: tables, then what must be said beside them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from scaling_operator.laws.fit import FitReport
+from scaling_operator.laws.judge import ConditionType
+from scaling_operator.laws.points import Points
+from scaling_operator.report.formatting import NOTHING, number, quantity
+from scaling_operator.report.law_words import (
+    condition_sentence,
+    coupling_sentence,
+    dropped_sentence,
+    exponent_sentence,
+    hold_out_sentence,
+    interval_text,
+    law_equation,
+    recommendation_sentence,
+    resample_sentence,
+)
+
+
+def print_fit(console: Console, report: FitReport, path: Path, given: Points) -> None:
+    """Print a fit or, where there is none, why not."""
+    used = "" if len(given) == len(report.points) else f" of {len(given)}"
+    console.print(f"[bold]{escape(str(path))}[/bold]: {len(report.points)}{used} points")
+    _say(console, dropped_sentence(report))
+    if not report.conditions[0].status:
+        console.print("[bold]No fit[/bold], and no number.")
+        _print_conditions(console, report)
+        return
+    if report.fitted is not None:
+        console.print(
+            f"{escape(law_equation(report))}   (form {report.form}, "
+            f"objective {report.fitted.objective:.7g})"
+        )
+        console.print(_coefficients(report))
+        _say(console, coupling_sentence(report))
+    _say(console, exponent_sentence(report))
+    _print_isoflop(console, report)
+    if report.recommendation:
+        console.print(_recommendations(report))
+        for each in report.recommendation:
+            _say(console, recommendation_sentence(each, report.options.flat_percent))
+    if report.predictions:
+        console.print(_predictions(report))
+    _say(console, hold_out_sentence(report))
+    if report.fitted is not None:
+        _say(console, resample_sentence(report.draws))
+    _print_conditions(console, report)
+
+
+def _coefficients(report: FitReport) -> Table:
+    table = _table("coefficient", "value", "80 %", "95 %")
+    law = None if report.fitted is None else report.fitted.law
+    if law is None:
+        return table
+    values = {"E": law.E, "alpha": law.alpha, "beta": law.beta, "a": law.a, "A": law.A, "B": law.B}
+    for name, column in values.items():
+        if law.one_variable and name in ("beta", "a", "B"):
+            continue
+        spread = report.intervals.get(name, {})
+        table.add_row(
+            name,
+            number(float(column[0]), 5),
+            interval_text(spread.get(80)),
+            interval_text(spread.get(95)),
+        )
+    return table
+
+
+def _print_isoflop(console: Console, report: FitReport) -> None:
+    isoflop = report.isoflop
+    if isoflop is None:
+        return
+    table = _table("budget, FLOPs", "N of least loss", "loss", title="IsoFLOP")
+    for minimum in isoflop.minima:
+        size = f"beyond the {minimum.edge} size" if minimum.edge else NOTHING
+        table.add_row(
+            number(minimum.budget_flops, 3),
+            size if minimum.parameters is None else quantity(minimum.parameters),
+            NOTHING if minimum.loss is None else number(minimum.loss),
+        )
+    console.print(table)
+    if isoflop.power is not None:
+        spread = interval_text(report.isoflop_interval.get(95), exponent=True)
+        a = float(isoflop.power.a[0])
+        _say(console, f"By IsoFLOP ({isoflop.interpolation}) a is {a:.3f}; 95 %: {spread}.")
+
+
+def _recommendations(report: FitReport) -> Table:
+    flat = f"within {report.options.flat_percent:g} % of the best"
+    table = _table("C", "N*", "80 %", "95 %", "D*", "D*/N*", "loss", flat, title="Recommendation")
+    for each in report.recommendation:
+        spread = each.intervals.get("parameters", {})
+        table.add_row(
+            NOTHING if each.flops is None else number(each.flops, 3),
+            quantity(each.parameters),
+            interval_text(spread.get(80), prefixed=True),
+            interval_text(spread.get(95), prefixed=True),
+            NOTHING if each.tokens is None else quantity(each.tokens),
+            NOTHING if each.tokens_per_parameter is None else number(each.tokens_per_parameter, 3),
+            NOTHING if each.loss is None else number(each.loss),
+            interval_text(each.flat_range, prefixed=True),
+        )
+    return table
+
+
+def _predictions(report: FitReport) -> Table:
+    table = _table("N", "D", "loss", "80 %", "95 %", title="Prediction")
+    for each in report.predictions:
+        table.add_row(
+            quantity(each.parameters),
+            NOTHING if each.tokens is None else quantity(each.tokens),
+            number(each.loss),
+            interval_text(each.intervals.get(80)),
+            interval_text(each.intervals.get(95)),
+        )
+    return table
+
+
+def _print_conditions(console: Console, report: FitReport) -> None:
+    """Print what else holds. Where a fit is refused, its first condition repeats the others."""
+    said = [each for each in report.conditions if each.type is not ConditionType.FIT_READY]
+    for condition in said or [each for each in report.conditions if not each.status]:
+        console.print(
+            f"[bold yellow]{condition.type}[/bold yellow] ({condition.reason}):"
+            f" {escape(condition_sentence(condition))}",
+            soft_wrap=True,
+        )
+
+
+def _table(*headings: str, title: str | None = None) -> Table:
+    table = Table(title=title, box=None, pad_edge=False, title_justify="left")
+    for place, heading in enumerate(headings):
+        table.add_column(heading, justify="right" if place else "left")
+    return table
+
+
+def _say(console: Console, sentence: str) -> None:
+    if sentence:
+        console.print(escape(sentence), soft_wrap=True)

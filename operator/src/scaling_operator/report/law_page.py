@@ -1,0 +1,79 @@
+"""The page of a fit to a table of points: one HTML file that opens without a network."""
+
+from __future__ import annotations
+
+from scaling_operator.laws.holdout import HoldOut
+from scaling_operator.laws.points import Points
+from scaling_operator.laws.report import FitReport
+from scaling_operator.report.formatting import number, percent, plural, quantity
+from scaling_operator.report.headline import Headline, KeyFigure
+from scaling_operator.report.law_sections import law_sections
+from scaling_operator.report.law_words import (
+    condition_sentence,
+    dropped_sentence,
+    interval_text,
+    law_equation,
+    recommendation_sentence,
+)
+from scaling_operator.report.page import document
+
+
+def render_law(name: str, report: FitReport, given: Points) -> str:
+    """Draw a fit: a whole HTML document. `given` are the points before any was left out."""
+    return document(
+        "law.html.j2",
+        law_sections(report, given),
+        {
+            "name": name,
+            "fitted": report.conditions[0].status,
+            "headline": _headline(report),
+            "figures": _figures(report),
+        },
+    )
+
+
+def _headline(report: FitReport) -> Headline:
+    """Answer the largest budget asked for, else show the law."""
+    notes = [dropped_sentence(report)]
+    notes += [
+        f"{each.type}: {condition_sentence(each)}."
+        for each in report.conditions
+        if each.status and each is not report.conditions[0]
+    ]
+    said = tuple(note for note in notes if note)
+    if not report.conditions[0].status:
+        return Headline("There is ", "no fit", f": {report.conditions[0].message}.", said)
+    if report.recommendation:
+        largest = max(report.recommendation, key=lambda each: each.parameters)
+        sentence = recommendation_sentence(largest, report.options.flat_percent)
+        before, middle, after = sentence.partition(f"{quantity(largest.parameters)} parameters")
+        return Headline(before, middle, after, said)
+    if report.fitted is not None:
+        return Headline("", law_equation(report), "", said)
+    return Headline("", "IsoFLOP optima", " of each budget, and the power law through them.", said)
+
+
+def _figures(report: FitReport) -> tuple[KeyFigure, ...]:
+    """Collect the strip below the headline."""
+    points = report.points
+    left_out = f"{plural(len(report.dropped), 'run')} left out" if report.dropped else "all of them"
+    sizes = f"{quantity(points.N.min())} to {quantity(points.N.max())}"
+    figures = [
+        KeyFigure("Points", f"{len(points)}", left_out),
+        KeyFigure("Sizes", sizes, "parameters"),
+    ]
+    law = None if report.fitted is None else report.fitted.law
+    if law is not None:
+        floor = interval_text(report.intervals.get("E", {}).get(95))
+        figures.append(KeyFigure("Floor E", number(float(law.E[0])), f"95 %: {floor}"))
+    if law is not None and not law.one_variable:
+        doubt = interval_text(report.intervals.get("a", {}).get(95), exponent=True)
+        figures.append(KeyFigure("N* grows as", f"C^{float(law.a[0]):.3f}", f"95 %: {doubt}"))
+    if report.isoflop is not None and report.isoflop.power is not None:
+        doubt = interval_text(report.isoflop_interval.get(95), exponent=True)
+        a = float(report.isoflop.power.a[0])
+        figures.append(KeyFigure("By IsoFLOP", f"C^{a:.3f}", f"95 %: {doubt}"))
+    if isinstance(report.hold_out, HoldOut):
+        context = f"line {percent(report.hold_out.line_error)}"
+        figures.append(KeyFigure("Hold-out miss", percent(report.hold_out.error), context))
+    return tuple(figures)

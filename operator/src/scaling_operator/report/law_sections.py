@@ -1,0 +1,210 @@
+"""The sections of a fit, for a page of its own or within an experiment's report."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from scaling_operator.laws.holdout import HoldOut
+from scaling_operator.laws.isoflop import IsoFlop, curves_of, interpolated
+from scaling_operator.laws.points import Points
+from scaling_operator.laws.report import FitReport
+from scaling_operator.report import theme
+from scaling_operator.report.blocks import Block, Cell, Plot, Section, Table
+from scaling_operator.report.formatting import NOTHING, number, percent, quantity
+from scaling_operator.report.law_plots import (
+    loss_against_size,
+    residual_plot,
+    size_against_compute,
+)
+from scaling_operator.report.law_series import between, line, log_axis
+from scaling_operator.report.law_words import (
+    coupling_sentence,
+    exponent_sentence,
+    hold_out_sentence,
+    interval_text,
+    resample_sentence,
+    target_text,
+)
+from scaling_operator.report.plots import Series, Style, xy
+
+
+def law_sections(report: FitReport, given: Points) -> tuple[Section, ...]:
+    """Return what a fit has to show, in reading order. `given` holds also the runs left out."""
+    found = (
+        _size(report, given),
+        _recommendation(report),
+        _best_size(report),
+        _isoflop(report),
+        _coefficients(report),
+        _quality(report),
+    )
+    return tuple(section for section in found if section is not None)
+
+
+def _size(report: FitReport, given: Points) -> Section | None:
+    plot = loss_against_size(report, given)
+    if plot is None or report.fitted is None:
+        return None
+    if report.fitted.law.one_variable:
+        lead = "Each dot is a run, the line the law; dashed, it goes beyond what was measured."
+    else:
+        lead = (
+            "Each dot is a run, coloured by its compute; the thin lines are the law at those "
+            "computes. The thick line joins their lowest points: the least loss that a budget can "
+            "buy; dashed, it goes beyond what was measured."
+        )
+    bands = "" if report.draws is None else " Bands hold 80 % of the resamples."
+    return Section("loss-against-size", "Loss against size", lead + bands, (plot,))
+
+
+def _recommendation(report: FitReport) -> Section | None:
+    if not report.recommendation and not report.predictions:
+        return None
+    blocks: list[Block] = []
+    if report.recommendation:
+        blocks.append(_recommendation_table(report))
+    if report.predictions:
+        blocks.append(_prediction_table(report))
+    lead = (
+        "The optimum is flat: every size of the last column costs little. Act on it and on the "
+        "intervals, not on the point."
+    )
+    if not any(each.flat_range for each in report.recommendation):
+        lead = "Act on the intervals, not on the point."
+    return Section("answers", "Answers", lead, tuple(blocks))
+
+
+def _recommendation_table(report: FitReport) -> Table:
+    flat = f"N within {report.options.flat_percent:g} % of the best"
+    columns = ("target", "N*", "80 %", "95 %", "D*", "D*/N*", "loss", "95 % of the loss", flat)
+    rows: list[tuple[Cell, ...]] = []
+    for each in report.recommendation:
+        sizes, losses = each.intervals.get("parameters", {}), each.intervals.get("loss", {})
+        ratio = each.tokens_per_parameter
+        texts = (
+            target_text(each),
+            quantity(each.parameters),
+            interval_text(sizes.get(80), prefixed=True),
+            interval_text(sizes.get(95), prefixed=True),
+            NOTHING if each.tokens is None else quantity(each.tokens),
+            NOTHING if ratio is None else number(ratio, 3),
+            NOTHING if each.loss is None else number(each.loss),
+            interval_text(losses.get(95)),
+            interval_text(each.flat_range, prefixed=True),
+        )
+        rows.append(tuple(Cell(text) for text in texts))
+    return Table(columns, tuple(rows))
+
+
+def _prediction_table(report: FitReport) -> Table:
+    rows = tuple(
+        (
+            Cell(quantity(each.parameters)),
+            Cell(NOTHING if each.tokens is None else quantity(each.tokens)),
+            Cell(number(each.loss)),
+            Cell(interval_text(each.intervals.get(80))),
+            Cell(interval_text(each.intervals.get(95))),
+        )
+        for each in report.predictions
+    )
+    return Table(("predicted N", "D", "loss", "80 %", "95 %"), rows)
+
+
+def _best_size(report: FitReport) -> Section | None:
+    plot = size_against_compute(report)
+    if plot is None:
+        return None
+    lead = exponent_sentence(report)
+    return Section("best-size", "Best size against compute", lead, (plot,))
+
+
+def _isoflop(report: FitReport) -> Section | None:
+    isoflop = report.isoflop
+    if isoflop is None:
+        return None
+    lead = (
+        f"Per budget the runs, and the {isoflop.interpolation} curve whose lowest point is the "
+        "budget's best size (diamond). A budget whose best size is an end of its grid has none."
+    )
+    rows = tuple(
+        (
+            Cell(number(each.budget_flops, 3)),
+            Cell(f"beyond the {each.edge} size" if each.edge else quantity(each.parameters or 0.0)),
+            Cell(NOTHING if each.loss is None else number(each.loss)),
+        )
+        for each in isoflop.minima
+    )
+    table = Table(("budget, FLOPs", "N of least loss", "loss"), rows)
+    return Section("isoflop", "IsoFLOP curves", lead, (_isoflop_plot(report, isoflop), table))
+
+
+def _isoflop_plot(report: FitReport, isoflop: IsoFlop) -> Plot:
+    curves = curves_of(report.points)
+    lines: list[Series] = []
+    dots: list[Series] = []
+    for place, curve in enumerate(curves):
+        colour = theme.ladder_colour(place, len(curves))
+        sizes = between(np.exp(curve.log_size[0]), np.exp(curve.log_size[-1]))
+        losses = np.exp(interpolated(curve, isoflop.interpolation, np.log(sizes)))
+        lines.append(line("", sizes, losses, Style(colour, size=0, width=1.5)))
+        size, loss = np.exp(curve.log_size).tolist(), np.exp(curve.log_loss).tolist()
+        texts = [
+            f"{number(curve.budget_flops, 3)} FLOPs\nN {quantity(n)}\nloss {number(each)}"
+            for n, each in zip(size, loss, strict=True)
+        ]
+        name = f"{number(curve.budget_flops, 2)} FLOPs"
+        dots.append(Series(name, size, loss, Style(colour, size=6), texts))
+    inside = [each for each in isoflop.minima if each.parameters is not None]
+    best = Series(
+        "minimum",
+        [each.parameters for each in inside],
+        [each.loss for each in inside],
+        Style(theme.VERMILION, size=10, symbol="diamond"),
+        [f"N* {quantity(each.parameters or 0.0)}" for each in inside],
+    )
+    hidden = [Series(s.name, s.x, s.y, s.style, in_legend=False) for s in lines]
+    shown = [value for each in (*dots, *hidden) for value in each.y if value is not None]
+    size, lowest, highest = report.points.N, min(shown), max(shown)
+    figure = xy(
+        [*hidden, *dots, best],
+        log_axis("N, parameters", float(size.min()), float(size.max())),
+        log_axis("loss" if report.points.quantity == "loss" else "1 - score", lowest, highest),
+    )
+    return Plot(figure, "Loss against size for each compute budget", height=460)
+
+
+def _coefficients(report: FitReport) -> Section | None:
+    if report.fitted is None:
+        return None
+    law = report.fitted.law
+    named = {"E": law.E, "alpha": law.alpha, "beta": law.beta, "a": law.a, "A": law.A, "B": law.B}
+    rows = tuple(
+        (
+            Cell(name),
+            Cell(number(float(column[0]), 5)),
+            Cell(interval_text(report.intervals.get(name, {}).get(80))),
+            Cell(interval_text(report.intervals.get(name, {}).get(95))),
+        )
+        for name, column in named.items()
+        if not (law.one_variable and name in ("beta", "a", "B"))
+    )
+    lead = f"{coupling_sentence(report)} {resample_sentence(report.draws)}"
+    table = Table(("coefficient", "value", "80 %", "95 %"), rows)
+    return Section("coefficients", "Coefficients", lead, (table,))
+
+
+def _quality(report: FitReport) -> Section | None:
+    plot = residual_plot(report)
+    if plot is None:
+        return None
+    blocks: tuple[Block, ...] = (plot,)
+    score = report.hold_out
+    if isinstance(score, HoldOut):
+        rows = (
+            (Cell("the law"), Cell(percent(score.error))),
+            (Cell("a straight line of ln L"), Cell(percent(score.line_error))),
+            (Cell("the nearest run"), Cell(percent(score.nearest_error))),
+        )
+        blocks += (Table(("predicted by", "mean error"), rows),)
+    lead = f"Measured loss over the law's, run by run. {hold_out_sentence(report)}"
+    return Section("quality", "How well the law holds", lead, blocks)

@@ -1,0 +1,201 @@
+"""A fit in words: the law, its answers, its score and its conditions, each as a sentence."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import assert_never
+
+import numpy as np
+
+from scaling_operator.laws.bootstrap import Draws, Interval
+from scaling_operator.laws.chinchilla import NotFitted
+from scaling_operator.laws.holdout import HoldOut
+from scaling_operator.laws.judge import Condition, ConditionType
+from scaling_operator.laws.points import Array
+from scaling_operator.laws.report import FitReport, Recommendation
+from scaling_operator.report.formatting import NOTHING, number, plural, quantity
+
+_MEANING: Mapping[ConditionType, str] = {
+    ConditionType.FIT_READY: "there is no fit",
+    ConditionType.INVALID_POINTS: "these points cannot be fitted",
+    ConditionType.NOT_ENOUGH_POINTS: "these points do not determine a law",
+    ConditionType.EDGE_OPTIMUM: "the best size of a budget is an end of what was tried",
+    ConditionType.FAR_EXTRAPOLATION: "a question lies far beyond the points",
+    ConditionType.METHODS_DISAGREE: "the two methods disagree; act on the range, not on the point",
+    ConditionType.NOISE_TOO_HIGH: "the intervals are too wide to act on",
+    ConditionType.TARGET_UNANSWERED: "a question has no answer",
+}
+
+
+def condition_sentence(condition: Condition) -> str:
+    """Say what a condition means, then what the library found."""
+    return f"{_MEANING[condition.type]}: {condition.message}"
+
+
+def law_equation(report: FitReport) -> str:
+    """Write the law with its coefficients."""
+    if report.fitted is None:
+        return ""
+    law = report.fitted.law
+    left, error = ("L(N)" if law.one_variable else "L(N, D)"), report.points.quantity == "error"
+    terms = f"{number(float(law.E[0]))} + {_term(law.A, law.alpha, 'N')}"
+    if not law.one_variable:
+        terms += f" + {_term(law.B, law.beta, 'D')}"
+    return f"{left.replace('L', '1 - score') if error else left} = {terms}"
+
+
+def exponent_sentence(report: FitReport) -> str:
+    """Say how the best size and the best amount of data grow with compute."""
+    if report.fitted is not None and not report.fitted.law.one_variable:
+        a, spread = float(report.fitted.law.a[0]), report.intervals.get("a", {}).get(95)
+    elif report.isoflop is not None and report.isoflop.power is not None:
+        a, spread = float(report.isoflop.power.a[0]), report.isoflop_interval.get(95)
+    else:
+        return ""
+    doubt = "" if spread is None else f" (95 %: {interval_text(spread, exponent=True)})"
+    return (
+        f"The best size grows as C^{a:.3f}{doubt}: ten times the compute asks for "
+        f"{10**a:.3g} times the parameters and {10 ** (1 - a):.3g} times the tokens."
+    )
+
+
+def coupling_sentence(report: FitReport) -> str:
+    """Say why A and B mean nothing alone, with the correlations that were measured."""
+    if report.fitted is None:
+        return ""
+    draws, both = report.draws, not report.fitted.law.one_variable
+    names = "A and B say" if both else "A says"
+    if draws is None:
+        return f"{names} nothing without the exponents, with which a fit trades them."
+    parts = [f"ln A with alpha {_correlation(draws.law.ln_a, draws.law.alpha)}"]
+    if both:
+        parts.append(f"ln B with beta {_correlation(draws.law.ln_b, draws.law.beta)}")
+    return (
+        f"{names} nothing without the exponents: over the resamples they move together "
+        f"(correlation of {', '.join(parts)})."
+    )
+
+
+def resample_sentence(draws: Draws | None) -> str:
+    """Say what the intervals come from."""
+    if draws is None:
+        return "No intervals were asked for."
+    match draws.resample:
+        case "pairs":
+            drawn = "single runs"
+        case "stratified":
+            drawn = "runs within their budget"
+        case "cluster":
+            drawn = "clusters of runs"
+        case _:
+            assert_never(draws.resample)
+    failed = f", of which {draws.failed} have no sound law" if draws.failed else ""
+    return (
+        f"Intervals are percentiles of {plural(draws.count, 'resample')} of {drawn}{failed}; "
+        f"seed {draws.seed}."
+    )
+
+
+def hold_out_sentence(report: FitReport) -> str:
+    """Say how well the small runs predict the large ones, beside the two baselines."""
+    score = report.hold_out
+    match score:
+        case None:
+            return ""
+        case NotFitted():
+            return f"No hold-out: {score.message}."
+        case HoldOut():
+            what = "parameters" if report.points.C is None else "FLOPs"
+            return (
+                f"Hold-out: fitted to the {score.below} runs up to {number(score.cut, 3)} {what}, "
+                f"the law misses the loss of the {score.above} larger ones by "
+                f"{100 * score.error:.2f} %; a straight line in ln C by "
+                f"{100 * score.line_error:.2f} %, the nearest run by "
+                f"{100 * score.nearest_error:.2f} %."
+            ).replace("ln C", "ln N" if report.points.C is None else "ln C")
+        case _:
+            assert_never(score)
+
+
+def recommendation_sentence(each: Recommendation, flat_percent: float) -> str:
+    """Answer a target in one sentence: the size, its doubt, the data, the loss, the flat range."""
+    parts = [f"For {target_text(each)} train {quantity(each.parameters)} parameters"]
+    spread = each.intervals.get("parameters", {}).get(95)
+    if spread is not None:
+        parts.append(f" (95 %: {interval_text(spread, prefixed=True)})")
+    if each.tokens is not None:
+        parts.append(f" on {quantity(each.tokens)} tokens")
+    if each.loss is not None:
+        parts.append(f" and expect a loss of {number(each.loss)}")
+    if each.flat_range is not None:
+        parts.append(
+            f"; sizes of {interval_text(each.flat_range, prefixed=True)} come within "
+            f"{flat_percent:g} % of the best loss"
+        )
+    if each.range is not None:
+        parts.append(
+            f". The methods disagree: act on the range {interval_text(each.range, prefixed=True)}"
+        )
+    return "".join(parts) + "."
+
+
+def target_text(each: Recommendation) -> str:
+    """Name a target: 1e21 FLOPs, 7 G parameters, a loss of 2.1."""
+    match each.target.kind:
+        case "flops":
+            return f"{number(each.target.value, 3)} FLOPs"
+        case "parameters":
+            return f"{quantity(each.target.value)} parameters"
+        case "loss":
+            return f"a loss of {number(each.target.value)}"
+        case _:
+            assert_never(each.target.kind)
+
+
+def dropped_sentence(report: FitReport) -> str:
+    """Say which runs the declared rules left out; nothing where they left out none."""
+    if not report.dropped:
+        return ""
+    rules: list[str] = []
+    if report.options.drop_worst:
+        rules.append(f"loss at or above the {_ordinal(report.options.drop_worst)} largest")
+    if report.options.duplicates == "best":
+        rules.append("not the best run of its (N, D)")
+    lines = ", ".join(str(row) for row in report.dropped[:10])
+    more = f" and {len(report.dropped) - 10} more" if len(report.dropped) > 10 else ""  # noqa: PLR2004
+    return f"Left out by rule ({'; '.join(rules)}): lines {lines}{more}."
+
+
+def interval_text(
+    interval: Interval | None, *, prefixed: bool = False, exponent: bool = False
+) -> str:
+    """Write an interval from its low to its high end; a dash where there is none."""
+    if interval is None:
+        return NOTHING
+    ends = (_end(end, prefixed=prefixed, exponent=exponent) for end in interval)
+    return " to ".join(ends)
+
+
+def _end(value: float, *, prefixed: bool, exponent: bool) -> str:
+    if not math.isfinite(value):
+        return "unbounded"
+    if exponent:
+        return f"{value:.3f}"
+    return quantity(value) if prefixed else number(value)
+
+
+def _term(coefficient: Array, exponent: Array, variable: str) -> str:
+    return f"{number(float(coefficient[0]))} / {variable}^{float(exponent[0]):.4f}"
+
+
+def _correlation(one: Array, other: Array) -> str:
+    known = np.isfinite(one) & np.isfinite(other)
+    if known.sum() < 3 or not (one[known].std() and other[known].std()):  # noqa: PLR2004
+        return "unknown"
+    return f"{float(np.corrcoef(one[known], other[known])[0, 1]):.4f}"
+
+
+def _ordinal(count: int) -> str:
+    tens = 10 < count % 100 < 14  # noqa: PLR2004 - 11th, 12th, 13th
+    return f"{count}{'th' if tens else {1: 'st', 2: 'nd', 3: 'rd'}.get(count % 10, 'th')}"
