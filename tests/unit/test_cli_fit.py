@@ -2,26 +2,48 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import io
 import json
-import subprocess
 import sys
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-SCALING = [sys.executable, "-c", "from scaling_operator.cli.main import main; main()"]
+from scaling_operator.cli.fit_options import spread
+from scaling_operator.cli.main import main
+
 PUBLIC = Path(__file__).parents[2].parent / "shared" / "data" / "chinchilla_points.csv"
+COLUMNS = ["--parameters", "n", "--tokens", "d", "--loss", "loss"]
+ASKED = ["--bootstrap", "60", "--target-flops", "1e21", "1e22", "--predict", "1e9,2e10"]
 E, A, B, ALPHA, BETA = 1.8, 400.0, 2000.0, 0.34, 0.36
 
 
-def fit(folder: Path, *words: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [*SCALING, "fit", *map(str, words)]
-    return subprocess.run(
-        command, capture_output=True, text=True, check=False, timeout=120, cwd=folder
-    )
+@dataclass(frozen=True, slots=True)
+class Ended:
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def fit(folder: Path, *words: str | Path) -> Ended:
+    """Run the command in this process: loading scipy anew for every test would take the time."""
+    out, err = io.StringIO(), io.StringIO()
+    with (
+        contextlib.chdir(folder),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        patch.setattr(sys, "argv", ["scaling", "fit", *map(str, words)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+    return Ended(int(ended.value.code or 0), out.getvalue(), err.getvalue())
 
 
 def write(folder: Path, rows: Iterable[Iterable[object]], header: str = "n,d,c,loss") -> Path:
@@ -47,7 +69,16 @@ def known_points() -> list[tuple[float, float, float, float]]:
     return rows
 
 
-def document(ended: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+def noisy_points() -> list[tuple[float, float, float, float]]:
+    """Runs of the known law with losses that scatter by half a per cent."""
+    rng = np.random.default_rng(0)
+    return [
+        (n, d, c, loss * float(np.exp(0.005 * rng.standard_normal())))
+        for n, d, c, loss in known_points()
+    ]
+
+
+def document(ended: Ended) -> dict[str, Any]:
     assert ended.returncode == 0, ended.stderr
     return json.loads(ended.stdout)
 
@@ -115,6 +146,66 @@ def test_degenerate_points_give_a_condition_and_no_number(
     assert all(found[key] is None for key in ("E", "A", "B", "alpha", "beta", "a"))
 
 
+def test_the_json_object_has_every_key_and_nothing_else_is_printed(tmp_path: Path) -> None:
+    path = write(tmp_path, noisy_points())
+    ended = fit(tmp_path, path, *COLUMNS, "--group", "c", *ASKED, "--json", "--out", "f.html")
+    found = document(ended)
+    keys = "form E A B alpha beta a objective points intervals isoflop recommendation predictions"
+    assert {*keys.split(), "conditions"} <= set(found)
+    assert set(found["intervals"]) == {"E", "A", "B", "alpha", "beta", "a"}
+    assert [each["targetFlops"] for each in found["recommendation"]] == [1e21, 1e22]
+    keys = "targetFlops parameters tokens tokensPerParameter loss interval80 interval95 flatRange"
+    assert set(keys.split()) <= set(found["recommendation"][0])
+    assert {"parameters", "tokens", "loss", "interval80"} <= set(found["predictions"][0])
+    assert len(found["isoflop"]["optima"]) == 5
+    low, high = found["recommendation"][0]["interval80"]
+    assert low < found["recommendation"][0]["parameters"] < high
+    assert "f.html" in ended.stderr
+    assert fit(tmp_path, path, *COLUMNS, *ASKED, "--json").stdout == (
+        fit(tmp_path, path, *COLUMNS, *ASKED, "--json", "--no-plot").stdout
+    ), "the same seed gives the same numbers"
+
+
+@pytest.mark.parametrize("optimum", ["quadratic", "akima"])
+def test_isoflop_alone_answers_without_a_law(tmp_path: Path, optimum: str) -> None:
+    path = write(tmp_path, known_points())
+    words = [*COLUMNS, "--group", "c", "--method", "isoflop", "--optimum", optimum, *ASKED]
+    ended = fit(tmp_path, path, *words, "--out", "f.html")
+    assert ended.returncode == 0, ended.stderr
+    assert f"By IsoFLOP ({optimum}) a is 0.51" in ended.stdout
+    assert "TargetUnanswered" in ended.stdout, "it knows no loss to predict"
+    assert "IsoFLOP curves" in (tmp_path / "f.html").read_text()
+
+
+def test_budgets_with_names_are_the_mean_compute_of_their_runs(tmp_path: Path) -> None:
+    rows = [(n, d, f"budget {c:g}", loss) for n, d, c, loss in known_points()]
+    words = ["--group", "c", "--bootstrap", "0", "--json", "--no-plot"]
+    found = document(fit(tmp_path, write(tmp_path, rows), *COLUMNS, *words))
+    budgets = [each["budgetFlops"] for each in found["isoflop"]["optima"]]
+    assert budgets == pytest.approx([1e18, 3e18, 1e19, 3e19, 1e20])
+
+
+def test_a_best_size_at_the_end_of_every_grid_is_refused_by_name(tmp_path: Path) -> None:
+    rows = [row for place, row in enumerate(known_points()) if place % 7 >= 2]
+    shorter = [(n, d, c, loss + 1e-9 * n) for n, d, c, loss in rows]
+    ended = fit(tmp_path, write(tmp_path, shorter), *COLUMNS, "--group", "c")
+    assert ended.returncode == 3
+    assert "EdgeOptimum (MinimumOnEdge)" in ended.stdout
+    assert "add one near" in ended.stdout
+    assert not list(tmp_path.glob("*.html")), "without a fit there is nothing to draw"
+
+
+def test_a_ladder_of_sizes_alone_is_fitted_by_a_power_law(tmp_path: Path) -> None:
+    rows = [(1e6 * 2**k, E + A / (1e6 * 2**k) ** ALPHA) for k in range(10)]
+    path = write(tmp_path, rows, header="n,loss")
+    path.write_text(path.read_text().replace(",", ";"))
+    words = ["--parameters", "n", "--loss", "loss", "--form", "power", "--bootstrap", "50"]
+    ended = fit(tmp_path, path, *words, "--predict", "1e10")
+    assert ended.returncode == 0, ended.stderr
+    assert "L(N) = 1.8 + 400 / N^0.3400" in ended.stdout
+    assert (tmp_path / "points-fit.html").exists()
+
+
 @pytest.mark.parametrize(
     ("header", "row", "words", "said"),
     [
@@ -145,3 +236,45 @@ def test_wrong_input_is_answered_by_name_without_a_traceback(
     assert ended.returncode == 2
     assert said in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "said"),
+    [
+        pytest.param("", [], "is empty", id="an empty file"),
+        pytest.param("n,d,loss\n", [], "no rows", id="a header alone"),
+        pytest.param("n,d,loss\n1,2\n", [], ":2: 2 cells", id="a row that is too short"),
+        pytest.param("n,d,loss\n1,2,\n", [], ":2: loss: is empty", id="an empty cell"),
+        pytest.param("n,n,d,loss\n1,1,2,3\n", [], "2 columns", id="two columns of one name"),
+        pytest.param("N,d,loss\n1,2,3\n", [], "did you mean N?", id="a name of another case"),
+        pytest.param('n,d,loss\n1,2,"3\n', [], "is no CSV", id="a quote without an end"),
+        pytest.param("n,d,loss\n1,2,3\n", ["--method", "isoflop"], "--group", id="no budgets"),
+        pytest.param("n,d,loss\n1,2,3\n", ["--form", "cubic"], "--form", id="an unknown form"),
+        pytest.param("n,d,loss\n1,2,3\n", ["--bootstrap", "-1"], "--bootstrap", id="below 0"),
+        pytest.param("n,d,loss\n1,2,3\n", ["--predict", "1,2,3"], "N,D", id="three numbers"),
+        pytest.param("n,d,loss\n1,2,3\n", ["--out", "no/f.html"], "--out", id="no such folder"),
+        pytest.param("n,d,loss\n1,2,3\n", ["--out", "points.csv"], "--out", id="over the points"),
+        pytest.param("n,d,loss\n1,2,3\n", ["--flops", "loss"], "already", id="one column twice"),
+    ],
+)
+def test_a_file_or_an_option_that_is_wrong_is_named(
+    tmp_path: Path, text: str, words: list[str], said: str
+) -> None:
+    (tmp_path / "points.csv").write_text(text)
+    ended = fit(tmp_path, "points.csv", *COLUMNS, *words)
+    assert ended.returncode == 2
+    assert said in ended.stderr
+    assert (tmp_path / "points.csv").read_text() == text
+
+
+@pytest.mark.parametrize(
+    ("words", "spreads"),
+    [
+        ("--target-flops 1 2 p.csv", "--target-flops 1 --target-flops 2 p.csv"),
+        ("--predict 1,2 --seed 3", "--predict 1,2 --seed 3"),
+        ("--target-flops x 1", "--target-flops x 1"),
+    ],
+    ids=["further numbers get the option", "one value stays", "text is left to typer"],
+)
+def test_values_after_a_repeatable_option_belong_to_it(words: str, spreads: str) -> None:
+    assert spread(words.split()) == spreads.split()

@@ -110,8 +110,9 @@ def fit_isoflop(
 
 
 def optimal_size(power: PowerLaw, flops: float) -> Array:
-    """Return N*(C), shape (k,)."""
-    return np.exp(power.log_k + power.a * np.log(flops))
+    """Return N*(C), shape (k,); infinite beyond the floats."""
+    with np.errstate(over="ignore"):
+        return np.exp(power.log_k + power.a * np.log(flops))
 
 
 def interpolated(curve: Curve, interpolation: Interpolation, log_sizes: Array) -> Array:

@@ -123,12 +123,15 @@ def _by_isoflop(basis: Basis, target: Target) -> Recommendation | None:
     if target.kind == "parameters":
         flops = float(np.exp((np.log(target.value) - power.log_k[0]) / power.a[0]))
     size = float(optimal_size(power, flops)[0])
+    if not np.isfinite(size):
+        return None
     work = flops / basis.path.flops_factor
     spread: dict[str, Intervals] = {}
     if isoflop.draws is not None and target.kind == "flops":
         drawn = optimal_size(isoflop.draws, flops)
-        columns = {"parameters": drawn, "tokens": work / drawn}
-        columns["tokensPerParameter"] = work / drawn**2
+        with np.errstate(over="ignore", divide="ignore"):
+            columns = {"parameters": drawn, "tokens": work / drawn}
+            columns["tokensPerParameter"] = columns["tokens"] / drawn
         spread = {name: intervals(column) for name, column in columns.items()}
     return Recommendation(
         target=target,
@@ -136,7 +139,7 @@ def _by_isoflop(basis: Basis, target: Target) -> Recommendation | None:
         flops=flops,
         parameters=size,
         tokens=work / size,
-        tokens_per_parameter=work / size**2,
+        tokens_per_parameter=work / size / size,
         loss=None,
         intervals=spread,
         isoflop_parameters=size,

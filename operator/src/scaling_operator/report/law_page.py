@@ -5,7 +5,7 @@ from __future__ import annotations
 from scaling_operator.laws.holdout import HoldOut
 from scaling_operator.laws.points import Points
 from scaling_operator.laws.report import FitReport
-from scaling_operator.report.formatting import number, percent, plural, quantity
+from scaling_operator.report.formatting import number, percent, quantity
 from scaling_operator.report.headline import Headline, KeyFigure
 from scaling_operator.report.law_sections import law_sections
 from scaling_operator.report.law_words import (
@@ -56,12 +56,8 @@ def _headline(report: FitReport) -> Headline:
 def _figures(report: FitReport) -> tuple[KeyFigure, ...]:
     """Collect the strip below the headline."""
     points = report.points
-    left_out = f"{plural(len(report.dropped), 'run')} left out" if report.dropped else "all of them"
     sizes = f"{quantity(points.N.min())} to {quantity(points.N.max())}"
-    figures = [
-        KeyFigure("Points", f"{len(points)}", left_out),
-        KeyFigure("Sizes", sizes, "parameters"),
-    ]
+    figures = [KeyFigure("Points", f"{len(points):,}", f"{sizes} parameters")]
     law = None if report.fitted is None else report.fitted.law
     if law is not None:
         floor = interval_text(report.intervals.get("E", {}).get(95))

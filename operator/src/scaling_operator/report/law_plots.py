@@ -12,7 +12,7 @@ from scaling_operator.laws.points import Array, Points, select
 from scaling_operator.laws.report import FitReport
 from scaling_operator.report import theme
 from scaling_operator.report.blocks import Plot
-from scaling_operator.report.formatting import number, quantity
+from scaling_operator.report.formatting import number, plural, quantity
 from scaling_operator.report.law_series import (
     ComputeBin,
     band,
@@ -30,6 +30,8 @@ from scaling_operator.report.plots import Axis, Series, Style, xy
 _BAND_OPACITY = 0.18
 _BEYOND = 2.0
 """A curve of one compute goes so many times beyond the sizes of its runs."""
+_FAR_OUT = 2.0
+"""Runs left out above so many times the largest loss kept would squash the rest."""
 _SIZE = "N, parameters"
 _COMPUTE = "C, training FLOPs"
 
@@ -52,10 +54,12 @@ def loss_against_size(report: FitReport, given: Points) -> Plot | None:
         )
     ]
     sizes = [
-        *points.N,
+        *given.N,
         *(each.parameters for each in (*report.recommendation, *report.predictions)),
     ]
-    losses = [*points.L, *(each.loss for each in report.predictions)]
+    out = select(given, np.isin(given.row, report.dropped))
+    near = points.L.max() * _FAR_OUT >= out.L
+    losses = [*points.L, *out.L[near], *(each.loss for each in report.predictions)]
     losses += [each.loss for each in report.recommendation if each.loss is not None]
     quantity_name = "loss" if points.quantity == "loss" else "1 - score"
     figure = xy(
@@ -63,7 +67,9 @@ def loss_against_size(report: FitReport, given: Points) -> Plot | None:
         log_axis(_SIZE, float(min(sizes)), float(max(sizes))),
         log_axis(quantity_name, float(min(losses)), float(max(losses))),
     )
-    return Plot(figure, "Loss against size on two logarithmic axes", height=520)
+    beyond = int(np.sum(~near))
+    note = f"{plural(beyond, 'run')} of those left out beyond the axis." if beyond else ""
+    return Plot(figure, "Loss against size on two logarithmic axes", note=note, height=520)
 
 
 def size_against_compute(report: FitReport) -> Plot | None:
@@ -197,7 +203,7 @@ def _optimal_sizes(report: FitReport, law: Law, work: Array) -> list[Series]:
     best = line("parametric fit", work, sizes(law)[0], Style(theme.VERMILION, size=0, width=2.5))
     if report.draws is None or not sound_draws(report.draws.law):
         return [best]
-    cover = band("its 80 % band", work, sizes(report.draws.law), _band(theme.VERMILION))
+    cover = band("parametric, 80 %", work, sizes(report.draws.law), _band(theme.VERMILION))
     return [cover, best]
 
 
@@ -208,7 +214,7 @@ def _isoflop_sizes(report: FitReport, work: Array) -> list[Series]:
     series: list[Series] = []
     if isoflop.draws is not None:
         drawn = [optimal_size(isoflop.draws, float(c)) for c in work]
-        series.append(band("its 80 % band", work, np.stack(drawn, axis=1), _band(theme.BLUE)))
+        series.append(band("IsoFLOP, 80 %", work, np.stack(drawn, axis=1), _band(theme.BLUE)))
     power = isoflop.power
     path = np.array([optimal_size(power, float(c))[0] for c in work])
     series.append(line("IsoFLOP", work, path, Style(theme.BLUE, size=0, width=2, dash="dash")))
@@ -240,7 +246,8 @@ def _targets(report: FitReport, what: str) -> list[Series]:
         text = recommendation_sentence(each, report.options.flat_percent)
         stars.append((place, height, text.replace(" on ", "\non ").replace("; ", ";\n")))
         ends = each.intervals.get("parameters", {}).get(80, ())
-        bars += [(end, height) if what == "loss" else (place, end) for end in ends]
+        if all(np.isfinite(ends)):
+            bars += [(end, height) if what == "loss" else (place, end) for end in ends]
         bars.append((None, None))
     thick = Style(theme.AMBER, size=0, width=4)
     spans = Series("80 % of N*", [x for x, _ in bars], [y for _, y in bars], thick)

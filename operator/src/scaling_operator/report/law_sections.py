@@ -49,9 +49,9 @@ def _size(report: FitReport, given: Points) -> Section | None:
         lead = "Each dot is a run, the line the law; dashed, it goes beyond what was measured."
     else:
         lead = (
-            "Each dot is a run, coloured by its compute; the thin lines are the law at those "
-            "computes. The thick line joins their lowest points: the least loss that a budget can "
-            "buy; dashed, it goes beyond what was measured."
+            "Each dot is a run, coloured by its compute; the thin lines are the law at the mean "
+            "compute of a colour. The thick line joins their lowest points: the least loss that a "
+            "budget can buy; dashed, it goes beyond what was measured."
         )
     bands = "" if report.draws is None else " Bands hold 80 % of the resamples."
     return Section("loss-against-size", "Loss against size", lead + bands, (plot,))

@@ -65,16 +65,13 @@ def coupling_sentence(report: FitReport) -> str:
     if report.fitted is None:
         return ""
     draws, both = report.draws, not report.fitted.law.one_variable
-    names = "A and B say" if both else "A says"
+    names = "A and B say nothing without the exponents" if both else "A says nothing without alpha"
     if draws is None:
-        return f"{names} nothing without the exponents, with which a fit trades them."
+        return f"{names}: a fit trades one for the other."
     parts = [f"ln A with alpha {_correlation(draws.law.ln_a, draws.law.alpha)}"]
     if both:
         parts.append(f"ln B with beta {_correlation(draws.law.ln_b, draws.law.beta)}")
-    return (
-        f"{names} nothing without the exponents: over the resamples they move together "
-        f"(correlation of {', '.join(parts)})."
-    )
+    return f"{names}: over the resamples they move together (correlation of {', '.join(parts)})."
 
 
 def resample_sentence(draws: Draws | None) -> str:
