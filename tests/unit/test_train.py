@@ -277,13 +277,29 @@ def test_early_stopping_keeps_the_best_evaluation(tmp_path: Path) -> None:
     assert equal(weights(tmp_path), weights(tmp_path / "again"))
 
 
-def test_training_ends_when_the_report_says_so(tmp_path: Path) -> None:
-    heard = Listener(stop_at=2)
-    result = run_trial(assignment(tmp_path, TABLE), heard)
-    assert len(heard.heard) == 2
-    assert result.steps == 2
-    assert result.samples == 2 * 120
-    assert result.metrics == heard.heard[-1][1]
+@pytest.mark.parametrize("stop_at", [1, 2, 5])
+def test_a_trial_that_was_told_to_stop_has_no_result_and_goes_on_in_the_next_attempt(
+    tmp_path: Path, stop_at: int
+) -> None:
+    undisturbed = run_trial(assignment(tmp_path / "undisturbed", TABLE), Listener())
+    heard = Listener(stop_at=stop_at)
+    with pytest.raises(train.Stopped):
+        run_trial(assignment(tmp_path / "stopped", TABLE), heard)
+    assert len(heard.heard) == stop_at
+    again = Listener()
+    result = run_trial(assignment(tmp_path / "stopped", TABLE), again)
+    assert again.heard[0][0] == stop_at + 1, "it goes on, it does not start anew"
+    assert result.metrics == undisturbed.metrics
+    assert (result.steps, result.samples) == (undisturbed.steps, undisturbed.samples)
+    assert equal(weights(tmp_path / "stopped"), weights(tmp_path / "undisturbed"))
+
+
+def test_a_trial_that_was_told_to_stop_at_its_last_evaluation_has_ended(tmp_path: Path) -> None:
+    undisturbed = run_trial(assignment(tmp_path / "undisturbed", TABLE), Listener())
+    last = undisturbed.steps
+    assert last is not None
+    result = run_trial(assignment(tmp_path / "stopped", TABLE), Listener(stop_at=last))
+    assert result.metrics == undisturbed.metrics
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from scaling_trainer.contract import (
 from scaling_trainer.data.errors import DataError
 from scaling_trainer.report import Reporter
 from scaling_trainer.results import Result
-from scaling_trainer.train import Diverged
+from scaling_trainer.train import Diverged, Stopped
 from scaling_trainer.trial import run_trial
 
 EXIT_ERROR = 1
@@ -40,6 +40,9 @@ def run_attempt(environment: Mapping[str, str]) -> Ending:
     reporter = Reporter.from_environment(environment, keeps_file=False)
     try:
         reporter.result(run_trial(read_assignment(environment), reporter))
+    except Stopped as error:
+        # Pruned, or the machine is wanted back. What was found so far must never pass for a result.
+        _log.info("%s", error)
     except Diverged as error:
         reporter.result(Result(reason="Diverged"))
         return _ended(EXIT_DIVERGED, str(error))

@@ -41,6 +41,10 @@ class Diverged(Exception):
     """The loss, or a metric, is no longer a finite number."""
 
 
+class Stopped(Exception):
+    """Somebody asked for the end of the attempt before the training's own; it is no result."""
+
+
 @dataclass(slots=True)
 class Progress:
     """How far a trial has come: with the tensors, all that a checkpoint has to keep."""
@@ -76,6 +80,8 @@ class Run:
     progress: Progress = field(default_factory=Progress)
     best_weights: Tensors = field(default_factory=dict[str, torch.Tensor])
     saved_at: float = field(default_factory=time.monotonic)
+    stop_asked: bool = False
+    """Of this attempt alone: a checkpoint must not keep it, or the next attempt would not train."""
 
 
 # --- Training -------------------------------------------------------------------------------------
@@ -84,10 +90,10 @@ class Run:
 def train(run: Run) -> None:
     """Take the steps that are left; evaluate, report and save on the way.
 
-    Raises Diverged.
+    Raises Diverged; Stopped, after saving, where a report's answer ends the attempt early.
     """
     progress = run.progress
-    if progress.ended or progress.step >= run.total_steps:
+    if _ends(run):
         return
     run.model.train()
     began = time.perf_counter()
@@ -104,8 +110,20 @@ def train(run: Run) -> None:
             if _checkpoint_due(run):
                 save(run)
             began = time.perf_counter()
-        if progress.ended or progress.step >= run.total_steps:
+        if _ends(run):
             return
+
+
+def _ends(run: Run) -> bool:
+    """Whether training is over by itself; raises Stopped where it is not and has to end."""
+    progress = run.progress
+    if progress.ended or progress.step >= run.total_steps:
+        return True
+    if run.stop_asked:
+        save(run)
+        message = f"asked to stop after step {progress.step} of {run.total_steps}"
+        raise Stopped(message)
+    return False
 
 
 def _step(run: Run, inputs: torch.Tensor, targets: torch.Tensor) -> None:
@@ -165,7 +183,7 @@ def _evaluate(run: Run) -> None:
         progress.ended = progress.without_improvement >= stopping.patience
     progress.evaluating_seconds += time.perf_counter() - began
     if run.reporter.report(progress.evaluations, progress.metrics):
-        progress.ended = True
+        run.stop_asked = True
 
 
 def _metrics(run: Run) -> dict[str, float]:

@@ -45,7 +45,7 @@ def run_trial(assignment: Assignment, reporter: Reporter) -> Result:
 
     A trial that has ended already gives its result again. Raises ContractError, pydantic's
     ValidationError or DataError for what somebody has to change, Diverged where the loss is no
-    longer finite.
+    longer finite, Stopped where the attempt was ended from outside: then there is no result.
     """
     config = read_config(assignment)
     torch.set_num_threads(config.threads)
