@@ -168,13 +168,39 @@ def test_more_failures_than_allowed_end_the_run_with_the_reason(tmp_path: Path) 
     assert result(tmp_path)["counts"]["failed"] in (3, 4), "two run at once"
 
 
+def test_a_run_without_a_single_value_fails_and_says_so(tmp_path: Path) -> None:
+    ended = run(tmp_path, experiment("exit 1", trials={"max": 2, "parallel": 1}))
+    assert ended.returncode == 1
+    assert "NoTrialSucceeded" in ended.stdout
+    assert result(tmp_path)["phase"] == "Failed"
+
+
+def test_what_a_trial_leaves_running_ends_with_it(tmp_path: Path) -> None:
+    marker = f"scaling-child-{os.getpid()}"
+    script = f"(sh -c ': {marker}; sleep 300' &) ; {PARABOLA}"
+    ended = run(tmp_path, experiment(script, trials={"max": 3, "parallel": 1}))
+    assert ended.returncode == 0, ended.stderr
+    left = subprocess.run(["pgrep", "-f", marker], capture_output=True, text=True, check=False)
+    assert left.stdout == ""
+
+
+def test_gp_needs_no_second_try_while_the_report_loads(tmp_path: Path) -> None:
+    search = {
+        "parameters": {"x": {"type": "float", "low": -1, "high": 1}},
+        "algorithm": {"name": "gp", "seed": 1, "startupTrials": 3},
+    }
+    ended = run(tmp_path, experiment(PARABOLA, search=search, trials={"max": 6, "parallel": 2}))
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stderr == ""
+
+
 def test_reports_reach_the_curve_and_a_pruned_trial_ends_early(tmp_path: Path) -> None:
     script = (
         f'{sys.executable} -c "'
         "import sys, time\n"
         "from scaling_trainer import report\n"
         "x = float(sys.argv[1])\n"
-        "for step in range(1, 21):\n"
+        "for step in range(1, 38):\n"
         "    if report(step=step, loss=(x - 0.3) ** 2 + 1 / step):\n"
         "        break\n"
         '" "$1"'
@@ -193,8 +219,10 @@ def test_reports_reach_the_curve_and_a_pruned_trial_ends_early(tmp_path: Path) -
     for status in states.values():
         steps = [point["step"] for point in status["curve"]]
         assert steps == sorted(set(steps))
+        if status["state"] == "Succeeded":
+            assert steps[-1] == 37, "the last point is kept"
         if status["state"] == "Pruned":
-            assert steps[-1] < 20
+            assert steps[-1] < 37
             assert status["values"] == [status["curve"][-1]["value"]]
 
 
@@ -273,11 +301,34 @@ def test_the_report_can_be_drawn_again(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "report.html").exists()
 
 
+def test_what_is_missing_on_this_machine_is_said_before_anything_starts(tmp_path: Path) -> None:
+    document = experiment(PARABOLA, trainer={"container": {"image": "somebody/trainer:1"}})
+    refused = run(tmp_path, document)
+    assert refused.returncode == 2
+    assert "spec.trainer.container.command" in refused.stderr
+    built_in = {
+        "task": "regression",
+        "dataset": {"name": "csv", "path": "none.csv", "target": "y"},
+        "model": {"name": "mlp"},
+    }
+    search = {"parameters": {"model.width": {"type": "int", "low": 2, "high": 8}}}
+    objective = {"metric": "val_mse", "direction": "minimize"}
+    document = experiment(
+        PARABOLA, trainer={"builtIn": built_in}, search=search, objective=objective
+    )
+    assert "spec.trainer.builtIn.dataset.path: none.csv" in run(tmp_path, document).stderr
+    assert not (tmp_path / "out").exists()
+    valid = scaling("validate", tmp_path / "experiment.yaml")
+    assert valid.returncode == 0, "it may be on the cluster's claim"
+    assert "warning: spec.trainer.builtIn.dataset.path" in valid.stderr
+
+
 def test_wrong_folders_and_files_are_answered_without_a_traceback(tmp_path: Path) -> None:
     for words in (
         ("report", tmp_path / "nothing"),
         ("run", tmp_path / "nothing.yaml", "--out", tmp_path / "out"),
         ("validate", tmp_path),
+        ("report", write(tmp_path, experiment(PARABOLA))),
     ):
         ended = scaling(*words)
         assert ended.returncode == 2, words

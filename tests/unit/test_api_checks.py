@@ -758,6 +758,18 @@ CROSS: tuple[Row, ...] = (
         "which dataset csv tells only when it is read: use a synthetic or bundled",
     ),
     (
+        "a budget that pays for no batch",
+        (("spec/scaling/design", "isoflop"), ("spec/scaling/budgets", [10, 1e12])),
+        "spec.scaling.budgets[0]",
+        "10 FLOPs do not pay for one batch of 32 of the largest size; it must be at least",
+    ),
+    (
+        "data that fill no batch",
+        (("spec/scaling/design", "grid"), ("spec/scaling/data", [5, 500])),
+        "spec.scaling.data[0]",
+        "5 is less than one batch of 32; it must be at least that",
+    ),
+    (
         "a container of nothing",
         (*container(), ("spec/trainer", {"container": {"args": ["x"]}})),
         "spec.trainer.container",

@@ -334,8 +334,19 @@ def test_too_many_failures_stop_everything_with_the_reason() -> None:
 def test_divergence_never_counts_against_max_failed() -> None:
     spec = spec_of(trials={"max": 6, "parallel": 2, "maxFailed": 0})
     status = World(spec, Disk(), trainer=lambda _: exited(87)).run()
-    assert status.phase is Phase.SUCCEEDED
     assert status.counts.failed == 6
+    failed = next(c for c in status.conditions if c.type == "Failed")
+    assert failed.reason == "NoTrialSucceeded", "not TooManyFailures, and no success either"
+
+
+def test_an_experiment_without_a_single_value_has_failed_until_it_may_try_more() -> None:
+    spec = spec_of(trials={"max": 2, "parallel": 1})
+    world = World(spec, Disk(), trainer=lambda _: exited(1))
+    status = world.run()
+    assert status.phase is Phase.FAILED
+    assert {c.type: c.status for c in status.conditions}["Complete"] == "False"
+    world.rules, world.trainer = Rules(max_trials=4), parabola
+    assert world.run().phase is Phase.SUCCEEDED
 
 
 def test_the_goal_ends_the_search_of_its_scale_and_stops_what_runs_there() -> None:
@@ -352,9 +363,12 @@ def test_the_goal_ends_the_search_of_its_scale_and_stops_what_runs_there() -> No
 def test_the_budget_of_time_stops_the_rest() -> None:
     world = World(spec_of(budget={"duration": "200s"}), Disk())
     world.settle()
+    world.disk.workloads[(0, 0, 0)] = exited(0, 0.5)
+    world.settle()
     world.now = 200.0
     status = world.run()
     assert status.phase is Phase.SUCCEEDED
+    assert status.counts.succeeded == 1
     assert status.counts.stopped == 3
     complete = next(c for c in status.conditions if c.type == "Complete")
     assert complete.reason == "BudgetExhausted"

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import plotly.graph_objects as go  # pyright: ignore[reportMissingTypeStubs]  # it ships no types
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scaling_operator.api.experiment import Objective
@@ -163,6 +163,7 @@ def test_even_sample_keeps_order_and_limit(items: list[int], limit: int) -> None
     assert len(set(sample)) == len(sample)
 
 
+@settings(deadline=None)  # the first example imports plotly
 @given(
     st.lists(st.tuples(st.one_of(st.none(), finite), st.one_of(st.none(), finite)), max_size=20),
     st.text(max_size=30),

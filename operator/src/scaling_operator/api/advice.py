@@ -11,6 +11,7 @@ from scaling_operator.api.search import (
     GeneticAlgorithm,
     GpAlgorithm,
     GridAlgorithm,
+    PatientPruner,
     TpeAlgorithm,
 )
 
@@ -20,7 +21,8 @@ _LARGE_IS_GOOD = ("val_accuracy", "val_precision", "val_recall", "val_f1", "val_
 
 def warnings_of(experiment: ScalingExperiment) -> tuple[str, ...]:
     """Say what looks like a slip, each as `path: what, and what to do`."""
-    return (*_startup(experiment), *_grid(experiment), *_directions(experiment))
+    rules = (_startup, _grid, _patience, _directions)
+    return tuple(warning for rule in rules for warning in rule(experiment))
 
 
 def _startup(experiment: ScalingExperiment) -> Iterator[str]:
@@ -48,6 +50,15 @@ def _grid(experiment: ScalingExperiment) -> Iterator[str]:
                 f"spec.trials.max: the grid has {points:,} points, of which only {most:,} are "
                 "tried; leave max out to try all"
             )
+
+
+def _patience(experiment: ScalingExperiment) -> Iterator[str]:
+    if isinstance(experiment.spec.search.pruner, PatientPruner):
+        yield (
+            "spec.search.pruner: patient prunes every trial that comes to rest, and a pruned trial "
+            "is never the best; to end training early and keep its value, use the trainer's "
+            "early_stopping"
+        )
 
 
 def _directions(experiment: ScalingExperiment) -> Iterator[str]:

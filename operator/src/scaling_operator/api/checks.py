@@ -42,6 +42,7 @@ CHECKS: tuple[Check, ...] = (
     checks_scaling.ladder_has_one_objective,
     checks_scaling.scale_is_not_searched,
     checks_scaling.flops_are_known,
+    checks_scaling.trials_last_a_batch,
     checks_scaling.container_can_start,
     checks_scaling.variables_are_free,
 )

@@ -43,9 +43,17 @@ def metrics_exist(draft: Draft) -> Iterable[Problem]:
             continue
         near = nearest(name, known)
         meant = f"did you mean {near}? " if near is not None else ""
-        more = "" if classes == () else " and, per class, such as val_recall_<class>"
+        more = _per_class_words(task, classes)
         message = f"task {task} gives no {name}; {meant}allowed: {listing(by_task)}{more}"
         yield Problem(path, message)
+
+
+def _per_class_words(task: str, classes: tuple[str, ...] | None) -> str:
+    if task != "classification":
+        return ""
+    if not classes:
+        return " and, per class, such as val_recall_<class>"
+    return f" and val_precision_, val_recall_ and val_f1_ with one of {listing(classes)}"
 
 
 def preprocessing_suits(draft: Draft) -> Iterable[Problem]:

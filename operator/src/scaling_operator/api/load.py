@@ -97,7 +97,7 @@ def _parse(text: str, source: str) -> list[object]:
         _refuse(source, "is nested too deeply")
     except (YAMLError, ValueError, TypeError, KeyError, AttributeError) as error:
         # ruamel lets some slips through as plain errors: a number of 5,000 digits, `!!int x`.
-        _refuse(source, f"is not YAML: {_first_line(error)}")
+        _refuse(source, f"is not YAML: {_first_line(error).split(';', maxsplit=1)[0]}")
 
 
 def _parse_json(text: str, source: str) -> object:

@@ -111,6 +111,7 @@ class ConditionReason(StrEnum):
     BUDGET_EXHAUSTED = "BudgetExhausted"
     TRIALS_REMAIN = "TrialsRemain"
     TOO_MANY_FAILURES = "TooManyFailures"
+    NO_TRIAL_SUCCEEDED = "NoTrialSucceeded"
     WITHIN_LIMITS = "WithinLimits"
 
 

@@ -24,7 +24,7 @@ def normal_form(document: object) -> tuple[Any, tuple[Problem, ...]]:
             f"too large or too deep: at most {MAX_VALUES:,} values, aliases counted each time they "
             f"are used, and {MAX_DEPTH} levels are read"
         )
-        return None, (Problem("", message),)
+        return None, (Problem("the document", message),)
     problems: list[Problem] = []
     return _copy(document, "", problems), tuple(problems)
 

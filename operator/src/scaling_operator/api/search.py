@@ -191,7 +191,7 @@ class PercentilePruner(ApiSection):
 
 
 class PatientPruner(ApiSection):
-    """Stop a trial that has not improved for a number of steps."""
+    """Stop a trial that has not improved for a number of steps; a pruned one is never the best."""
 
     name: Literal["patient"]
     patience: int = Field(

@@ -57,9 +57,11 @@ def run(
 def validate(file: ExperimentFile) -> None:
     """Check an experiment file: every error at once, each with its path."""
     from scaling_operator.api.advice import warnings_of  # noqa: PLC0415
+    from scaling_operator.local.preflight import missing_here  # noqa: PLC0415
 
     experiment = load_experiment(file)
-    for warning in warnings_of(experiment):
+    missing = [str(problem) for problem in missing_here(experiment.spec, file.absolute().parent)]
+    for warning in (*warnings_of(experiment), *missing):
         errors.print(f"warning: {escape(warning)}")
     sys.stdout.write(f"{file}: {experiment.metadata.name} is valid\n")
 

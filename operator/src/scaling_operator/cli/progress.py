@@ -6,7 +6,8 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from rich.console import Console
+from rich.console import Console, Group
+from rich.live import Live
 from rich.markup import escape
 from rich.progress import (
     BarColumn,
@@ -27,14 +28,22 @@ from scaling_operator.local.watcher import Watcher
 
 
 @dataclass(slots=True)
+class Bars:
+    """What a terminal shows: one bar for the experiment, a line for each running trial."""
+
+    whole: Progress
+    rows: Progress
+    task: TaskID
+    running: dict[tuple[int, int], TaskID] = field(default_factory=dict[tuple[int, int], TaskID])
+
+
+@dataclass(slots=True)
 class Display:
-    """Shows a run on a console. `progress` is None where there is no terminal."""
+    """Shows a run on a console. `bars` is None where there is no terminal."""
 
     console: Console
     spec: ExperimentSpec
-    progress: Progress | None = None
-    task: TaskID | None = None
-    live: dict[tuple[int, int], TaskID] = field(default_factory=dict[tuple[int, int], TaskID])
+    bars: Bars | None = None
 
     def watcher(self) -> Watcher:
         """Make what the runner calls."""
@@ -42,39 +51,40 @@ class Display:
 
     def on_status(self, status: ExperimentStatus) -> None:
         """Move the bar and show the best so far."""
-        if self.progress is None or self.task is None:
-            return
-        self.progress.update(
-            self.task,
-            total=status.counts.max,
-            completed=ended(status.counts),
-            best=best_text(status, self.spec),
-        )
+        if self.bars is not None:
+            self.bars.whole.update(
+                self.bars.task,
+                total=status.counts.max,
+                completed=ended(status.counts),
+                best=best_text(status, self.spec) or "starting",
+            )
 
     def on_report(self, key: AttemptKey, report: Report) -> None:
         """Show how far a running trial is."""
-        if self.progress is None:
+        if self.bars is None:
             return
         slot = (key.scale, key.number)
-        if slot not in self.live:
-            self.live[slot] = self.progress.add_task("", total=None, best="")
+        if slot not in self.bars.running:
+            self.bars.running[slot] = self.bars.rows.add_task("")
         metric = self.spec.all_objectives[0].metric
         value = report.metrics.get(metric)
-        shown = "" if value is None else f"{metric} {value:.4g}"
-        self.progress.update(
-            self.live[slot],
-            description=f"  [dim]trial {key.scale}-{key.number}[/dim]",
-            best=f"[dim]step {report.step}  {shown}[/dim]",
-        )
+        seen = "" if value is None else f"  {metric} {value:.4g}"
+        line = f"  [dim]trial {key.scale}-{key.number}  step {report.step}{seen}[/dim]"
+        self.bars.rows.update(self.bars.running[slot], description=line)
 
     def on_end(self, trial: ScalingTrial) -> None:
         """Drop a trial's line; without a terminal, log the trial."""
         spec, status = trial.spec, trial.status
-        task = self.live.pop((spec.scale, spec.number), None)
-        if self.progress is not None and task is not None:
-            self.progress.remove_task(task)
-        if self.progress is None or status.state is TrialState.FAILED:
+        if self.bars is not None:
+            row = self.bars.running.pop((spec.scale, spec.number), None)
+            if row is not None:
+                self.bars.rows.remove_task(row)
+        if self.bars is None or status.state is TrialState.FAILED:
             self.console.print(trial_line(trial, self.spec))
+
+    def on_stop(self) -> None:
+        """Answer Ctrl-C at once: ending the processes takes a moment."""
+        self.console.print("stopping; what runs goes on with the next run")
 
 
 @contextmanager
@@ -84,21 +94,19 @@ def open_display(console: Console, experiment: ScalingExperiment) -> Generator[D
     if not console.is_terminal:
         yield display
         return
-    progress = Progress(
+    whole = Progress(
         TextColumn("{task.description}"),
-        BarColumn(bar_width=30),
+        BarColumn(bar_width=20),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
         TextColumn("{task.fields[best]}"),
         console=console,
-        transient=True,
     )
-    with progress:
-        display.progress = progress
-        display.task = progress.add_task(
-            f"[bold]{escape(experiment.metadata.name)}[/bold]", total=None, best=""
-        )
+    rows = Progress(TextColumn("{task.description}"), console=console)
+    name = f"[bold]{escape(experiment.metadata.name)}[/bold]"
+    display.bars = Bars(whole, rows, whole.add_task(name, total=None, best="starting"))
+    with Live(Group(whole, rows), console=console, transient=True):
         yield display
 
 

@@ -41,8 +41,14 @@ def run_experiment(
 async def _run(order: Order, display: Display) -> tuple[ExperimentStatus, bool]:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+
+    def ask() -> None:
+        if not stop.is_set():
+            display.on_stop()
+        stop.set()
+
     for name in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(name, stop.set)
+        loop.add_signal_handler(name, ask)
     status = await run_session(order, display.watcher(), stop)
     return status, stop.is_set()
 

@@ -25,7 +25,8 @@ def print_summary(
     """Print the outcome, the best, the ladder, and where the files are."""
     counts = status.counts
     console.print(
-        f"[bold]{experiment.metadata.name}[/bold] {status.phase.value}:"
+        f"[bold]{experiment.metadata.name}[/bold]"
+        f" {'Interrupted' if interrupted else status.phase.value}:"
         f" {ended(counts)} of {counts.max} trials,"
         f" {counts.succeeded} succeeded, {counts.pruned} pruned, {counts.failed} failed,"
         f" {counts.stopped} stopped"
@@ -56,8 +57,6 @@ def _print_best(console: Console, spec: ExperimentSpec, status: ExperimentStatus
         console.print(_front(spec, status.front))
     best = status.best
     if best is None:
-        if not status.front and status.completion_time is not None:
-            console.print("No trial has a value: see the reasons in trials.csv and the report")
         return
     found = escape(describe(best))
     console.print(

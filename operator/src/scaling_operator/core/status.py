@@ -58,6 +58,13 @@ def has_failed(observed: Observed) -> bool:
     return counted_failures(observed) > observed.spec.trials.max_failed
 
 
+def has_nothing(observed: Observed) -> bool:
+    """Whether all is over and no trial has a value: nobody's question was answered."""
+    return is_complete(observed) and not any(
+        view.tally.counts.succeeded for view in observed.scales
+    )
+
+
 def summarise(observed: Observed) -> ExperimentStatus:
     """Derive the whole status. Its size depends on the number of scales, never of trials."""
     conditions = _conditions(observed)
@@ -82,7 +89,7 @@ def summarise(observed: Observed) -> ExperimentStatus:
 
 
 def _phase(observed: Observed) -> Phase:
-    if has_failed(observed):
+    if _failed_reason(observed) is not None:
         return Phase.FAILED
     if is_complete(observed):
         return Phase.SUCCEEDED
@@ -94,8 +101,7 @@ def _phase(observed: Observed) -> Phase:
 def _conditions(observed: Observed) -> tuple[Condition, ...]:
     suspended = _suspended_reason(observed)
     complete = _complete_reason(observed)
-    failed = counted_failures(observed)
-    limit = observed.spec.trials.max_failed
+    failed = _failed_reason(observed)
     return (
         _condition(observed, ConditionType.ACCEPTED, ConditionReason.VALID_SPEC, is_true=True),
         _condition(
@@ -113,11 +119,9 @@ def _conditions(observed: Observed) -> tuple[Condition, ...]:
         _condition(
             observed,
             ConditionType.FAILED,
-            ConditionReason.TOO_MANY_FAILURES
-            if has_failed(observed)
-            else ConditionReason.WITHIN_LIMITS,
-            is_true=has_failed(observed),
-            message=f"{failed} trials failed; trials.maxFailed allows {limit}" if failed else "",
+            failed or ConditionReason.WITHIN_LIMITS,
+            is_true=failed is not None,
+            message=_failed_message(observed, failed),
         ),
     )
 
@@ -145,6 +149,20 @@ def _condition(
     )
 
 
+def _failed_reason(observed: Observed) -> ConditionReason | None:
+    if has_failed(observed):
+        return ConditionReason.TOO_MANY_FAILURES
+    return ConditionReason.NO_TRIAL_SUCCEEDED if has_nothing(observed) else None
+
+
+def _failed_message(observed: Observed, reason: ConditionReason | None) -> str:
+    if reason is ConditionReason.NO_TRIAL_SUCCEEDED:
+        return "no trial has a value; their reasons say why"
+    failed = counted_failures(observed)
+    limit = observed.spec.trials.max_failed
+    return f"failed trials: {failed}; trials.maxFailed allows {limit}" if failed else ""
+
+
 def _suspended_reason(observed: Observed) -> ConditionReason | None:
     if observed.spec.suspend:
         return ConditionReason.SUSPENDED
@@ -155,7 +173,7 @@ def _suspended_reason(observed: Observed) -> ConditionReason | None:
 
 
 def _complete_reason(observed: Observed) -> ConditionReason | None:
-    if has_failed(observed) or not is_complete(observed):
+    if _failed_reason(observed) is not None or not is_complete(observed):
         return None
     ended = all(scale_has_ended(observed, view) for view in observed.scales)
     if not ended:

@@ -123,10 +123,18 @@ class Runner:
             return Answer.STOP
         self.watcher.reported(key, report)
         value = report.metrics.get(self.spec.all_objectives[0].metric)
-        if value is None or not is_kept(report.step) or len(self.spec.all_objectives) > 1:
+        if value is None or len(self.spec.all_objectives) > 1:
             return Answer.CONTINUE
-        if trial.status.curve and report.step <= trial.status.curve[-1].step:
-            return Answer.CONTINUE  # a repeated step, or one of an earlier attempt: the first stays
+        self.world.last_points[slot] = (report.step, value)
+        # A repeated step, or one that an earlier attempt has had, adds nothing: the first stays.
+        known = trial.status.curve and report.step <= trial.status.curve[-1].step
+        if known or not is_kept(report.step):
+            return Answer.CONTINUE
+        return await self._weigh(key, report, value)
+
+    async def _weigh(self, key: AttemptKey, report: Report, value: float) -> Answer:
+        """Store a point of the curve, and ask the pruner what it means."""
+        slot = (key.scale, key.number)
         pruned_at_all = not isinstance(self.spec.search.pruner, NoPruner)
         self.world.reported(slot, report.step, value, durable=pruned_at_all)
         if not pruned_at_all:
@@ -213,6 +221,9 @@ class Runner:
         if trial is None:  # it was pruned while the plan was made: the first end stays
             return
         curve = tuple((point.step, point.value) for point in trial.status.curve)
+        last = self.world.last_points.get((action.scale, action.number))
+        if last is not None and (not curve or last[0] > curve[-1][0]):
+            curve = (*curve, last)
         status = finished(trial.status, action, curve, self.clock())
         trial = trial.model_copy(update={"status": status})
         self.world.ended(trial)

@@ -10,19 +10,19 @@ from pathlib import Path
 
 from scaling_operator.api.experiment import ScalingExperiment, Trials
 from scaling_operator.api.names import DEFAULT_TRIALS
-from scaling_operator.api.problems import InvalidSpec, Problem
+from scaling_operator.api.problems import InvalidSpec
 from scaling_operator.api.search import GridAlgorithm
 from scaling_operator.api.status import ExperimentStatus
 from scaling_operator.core.immutable import changed_parts
 from scaling_operator.core.observed import Rules
 from scaling_operator.local.attempts import Attempts
+from scaling_operator.local.preflight import missing_here
 from scaling_operator.local.store import Identity, Store, StoreError
 from scaling_operator.local.warmstart import warm_points
 from scaling_operator.local.watcher import Watcher
 from scaling_operator.local.workers import CommandRunner, WarmWorker
 from scaling_operator.local.workers import Runner as ProcessRunner
 from scaling_operator.local.world import World, read_world
-from scaling_operator.search.available import unavailable
 from scaling_operator.search.grid import grid_size
 
 
@@ -39,14 +39,16 @@ class Order:
 async def run_session(order: Order, watcher: Watcher, stop: asyncio.Event) -> ExperimentStatus:
     """Run or go on with an experiment, then export the best trial and draw the report.
 
-    Raises StoreError where the folder cannot be used. `stop` set: end cleanly, everything kept.
+    Raises InvalidSpec where something is missing here, StoreError where the folder cannot be used.
+    `stop` set: end cleanly, everything kept.
     """
+    _check_runs_here(order)
     store = Store(order.out.absolute())
     store.lock()
     try:
         identity = store.begin(order.experiment)
         _check_same(identity, order)
-        _check_available(order.experiment)
+
         world = _read(order, store)
         parallel = world.spec.trials.parallel
         woken = asyncio.Event()
@@ -88,10 +90,10 @@ def _check_same(identity: Identity, order: Order) -> None:
         raise StoreError(message)
 
 
-def _check_available(experiment: ScalingExperiment) -> None:
-    missing = unavailable(experiment.spec.search)
-    if missing is not None:
-        raise InvalidSpec((Problem("spec.search.algorithm", missing),))
+def _check_runs_here(order: Order) -> None:
+    missing = tuple(missing_here(order.experiment.spec, order.data_folder))
+    if missing:
+        raise InvalidSpec(missing)
 
 
 def _read(order: Order, store: Store) -> World:

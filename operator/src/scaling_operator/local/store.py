@@ -144,7 +144,7 @@ def _read(path: Path, model: type[Model]) -> Model | None:
     """Read a file; None where there is none. Raises StoreError where it is damaged."""
     try:
         return model.model_validate_json(path.read_bytes())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except ValidationError as error:
         message = f"{path} is damaged: {error.error_count()} fields cannot be read"

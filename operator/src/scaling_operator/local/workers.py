@@ -159,6 +159,7 @@ class CommandRunner:
             await self.close()
             raise
         self._process = None
+        _end_group(process.pid)
         return Ending(_shell_code(code), "" if code == 0 else _described(code))
 
     async def close(self) -> None:
@@ -170,13 +171,18 @@ class CommandRunner:
 
 async def _end(process: asyncio.subprocess.Process) -> None:
     """Ask the whole process group to end, then make it."""
-    for request in (signal.SIGTERM, signal.SIGKILL):
-        if process.returncode is not None:
-            return
-        with contextlib.suppress(ProcessLookupError):  # it ended between the look and the signal
-            os.killpg(process.pid, request)
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(process.wait(), STOP_GRACE_SECONDS)
+    with contextlib.suppress(ProcessLookupError):  # it has ended by itself
+        os.killpg(process.pid, signal.SIGTERM)
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(process.wait(), STOP_GRACE_SECONDS)
+    _end_group(process.pid)
+    await process.wait()
+
+
+def _end_group(leader: int) -> None:
+    """End what a process has left behind; a group lives on without its leader."""
+    with contextlib.suppress(ProcessLookupError):  # nobody is left
+        os.killpg(leader, signal.SIGKILL)
 
 
 def _shell_code(code: int) -> int:

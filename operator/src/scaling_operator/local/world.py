@@ -45,6 +45,9 @@ class World:
     status: ExperimentStatus
     scales: dict[int, ScaleView]
     live: dict[Slot, ScalingTrial] = field(default_factory=dict[Slot, ScalingTrial])
+    last_points: dict[Slot, tuple[int, float]] = field(
+        default_factory=dict[Slot, tuple[int, float]]
+    )
     pruned_seconds: dict[AttemptKey, float] = field(default_factory=dict[AttemptKey, float])
     started_seconds: float | None = None
     warm_points: tuple[Point, ...] = ()
@@ -89,6 +92,7 @@ class World:
     def ended(self, trial: ScalingTrial) -> None:
         """Commit a trial's end and count it."""
         self.live.pop(_slot(trial), None)
+        self.last_points.pop(_slot(trial), None)
         self.store.write_trial(trial)
         self.count(trial)
         self._forget_weights(trial)

@@ -68,7 +68,9 @@ def curves(report: ReportInput) -> Section | None:
     )
     # The legend begins with the best, which is drawn last.
     figure["layout"]["legend"] |= {"traceorder": "normal" if several else "reversed"}
-    lead = "The objective after each step of training. The best trials are drawn strong."
+    lead = (
+        "The objective while training, at 64 evaluations at most. The best trials are drawn strong."
+    )
     total = len(succeeded) + len(pruned)
     thinned = f"Drawn are {len(shown)} of {total:,} curves." if len(shown) < total else ""
     note = " ".join(filter(None, (thinned, chosen.note)))

@@ -9,7 +9,8 @@ import importlib
 
 from scaling_operator.api.search import GpAlgorithm, Search
 
-_NEEDED_BY_GP = ("scipy", "torch")
+# The very modules that it uses: loaded here, they cannot be half loaded when two threads want them.
+_NEEDED_BY_GP = ("scipy.optimize", "scipy.stats", "torch")
 
 
 def unavailable(search: Search) -> str | None:

@@ -120,8 +120,12 @@ def _read_array(path: Path, name: str, field: str) -> NDArray[np.generic]:
         with np.load(path, allow_pickle=False) as archive:
             names = ", ".join(archive)
             array = cast("NDArray[np.generic] | None", archive.get(name))
-    except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile) as error:
-        message = f"{name!r} of {path.name} cannot be read: {error}"
+    except OSError as error:
+        message = f"{path.name} cannot be read: {error.strerror or error}"
+        raise DataError(field, message) from error
+    except (ValueError, EOFError, TypeError, zipfile.BadZipFile) as error:
+        # numpy advises to allow pickles here, which is never done: they can run code.
+        message = f"{path.name} is no .npz file with a plain array {name!r}; save it by numpy.savez"
         raise DataError(field, message) from error
     if array is None:
         message = f"{path.name} has no array {name!r}; there are: {names}"

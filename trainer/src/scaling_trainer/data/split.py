@@ -55,7 +55,7 @@ def split_classes(
     Raises DataError for fewer than two classes, and names a class that is not in every part.
     """
     if len(labels) < 2:  # noqa: PLR2004 # one class has nothing to be told from
-        message = f"has {len(labels)} class: a classification needs at least 2"
+        message = f"classes found: {len(labels)}; a classification needs at least 2"
         raise DataError(path="dataset.target", message=message)
     wanted = sizes(len(classes), split)
     counts = np.bincount(classes, minlength=len(labels))
