@@ -77,6 +77,7 @@ KINDS: tuple[Kind, ...] = (
             Column("Queued", "integer", f"{_COUNTS}.queued", wide=True),
             Column("Stopped", "integer", f"{_COUNTS}.stopped", wide=True),
             Column("Trial", "string", ".status.best.trial", wide=True),
+            Column("Parameters", "string", ".status.best.parameters", wide=True),
         ),
     ),
     Kind(
@@ -108,7 +109,6 @@ KINDS: tuple[Kind, ...] = (
             Column("Headroom", "number", ".spec.headroomPercent"),
             Column("Queue", "string", ".spec.queue"),
             _AGE,
-            Column("Shapes", "string", ".spec.shapes[*].name", wide=True),
         ),
         has_status=False,
     ),

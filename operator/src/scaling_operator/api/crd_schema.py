@@ -101,7 +101,9 @@ def _described(node: Schema, source: Mapping[str, Any]) -> Schema:
 def _object(node: Schema, source: Mapping[str, Any], definitions: Mapping[str, Any]) -> None:
     properties: Mapping[str, Any] = source.get("properties", {})
     if properties or source.get("additionalProperties") is False:
-        node["properties"] = {name: _node(each, definitions) for name, each in properties.items()}
+        if properties:  # the API server drops an empty map, and would then differ from the file
+            fields = {name: _node(each, definitions) for name, each in properties.items()}
+            node["properties"] = fields
         rules = rules_of(str(source.get("title", "")))
         if rules:
             node["x-kubernetes-validations"] = [rule.rendered() for rule in rules]
