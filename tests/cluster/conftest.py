@@ -1,0 +1,99 @@
+"""Fixtures of ring 2: a real API server, etcd, scheduler and controller manager, and KWOK's nodes.
+
+By default the tests build and start their own (docs/testing.md). With SCALING_TEST_CLUSTER=external
+they use the cluster that KUBECONFIG names.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))  # `testbed` is a package of the tests alone
+
+from testbed.binaries import CONTROL_PLANE, GoMissing, ensure  # noqa: E402
+from testbed.cluster import Cluster  # noqa: E402
+from testbed.kwokctl import running  # noqa: E402
+
+CRDS = sorted((HERE.parents[1] / "manifests" / "crds").glob("*.yaml"))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "cluster: needs a Kubernetes API server (ring 2)")
+
+
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
+def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
+    """Keep the tests of one cluster in one process; building it has a limit of its own."""
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.cluster)
+            item.add_marker(pytest.mark.timeout(300, func_only=True))
+            if item.get_closest_marker("xdist_group") is None:
+                item.add_marker(pytest.mark.xdist_group("cluster"))
+
+
+@pytest.fixture(scope="session")
+def cluster(
+    tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
+) -> Iterator[Cluster]:
+    """A cluster that is ready: ours, or the one that KUBECONFIG names."""
+    folder = tmp_path_factory.mktemp("ring-2")
+    if os.environ.get("SCALING_TEST_CLUSTER") == "external":
+        yield _external(folder)
+        return
+    try:
+        programs = ensure(CONTROL_PLANE, _announcer(pytestconfig))
+    except GoMissing as reason:
+        pytest.skip(str(reason))
+    with running(programs, folder / "control-plane") as ours:
+        yield ours
+
+
+def _announcer(config: pytest.Config) -> Callable[[str], None]:
+    """Say on the terminal what takes minutes: a silent test run looks hung."""
+    capture: Any = config.pluginmanager.getplugin("capturemanager")
+
+    def tell(text: str) -> None:
+        with capture.global_and_fixture_disabled():
+            sys.stderr.write(f"\n{text}\n")
+
+    return tell
+
+
+def _external(folder: Path) -> Cluster:
+    program, config = shutil.which("kubectl"), os.environ.get("KUBECONFIG")
+    if program is None or config is None:
+        pytest.fail("SCALING_TEST_CLUSTER=external needs KUBECONFIG to be set, and kubectl")
+    return Cluster(Path(config), Path(program), folder / "cache")
+
+
+@pytest.fixture(scope="session")
+def crds(cluster: Cluster) -> Iterator[Sequence[Path]]:
+    """Our definitions, installed as a user does it and ready to be used."""
+    before = cluster.kubectl("get", "crds", "-o", "name").split()
+    files = [argument for file in CRDS for argument in ("-f", str(file))]
+    cluster.kubectl("apply", *files)
+    cluster.kubectl("wait", "--for=condition=Established", "--timeout=30s", *files)
+    yield CRDS
+    if not cluster.is_ours and not any(name.endswith(".scaling-operator.dev") for name in before):
+        cluster.kubectl("delete", *files, seconds=120)
+
+
+@pytest.fixture(scope="module")
+def namespace(cluster: Cluster) -> Iterator[str]:
+    """A namespace of the test module's own, in which pods can be made."""
+    name = f"scaling-{uuid.uuid4().hex[:8]}"
+    cluster.kubectl("create", "namespace", name)
+    # Without it the API server refuses every pod.
+    cluster.kubectl("-n", name, "wait", "--for=create", "serviceaccount/default", "--timeout=30s")
+    yield name
+    cluster.kubectl("delete", "namespace", name, "--wait=false")

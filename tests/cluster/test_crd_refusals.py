@@ -1,0 +1,249 @@
+"""What `scaling validate` refuses the API server refuses too, and its message names the field.
+
+Only rules that a schema and CEL can say are here; the operator looks at the rest and answers with
+the condition Accepted=False.
+"""
+
+from __future__ import annotations
+
+import pytest
+from testbed.cluster import Cluster, Refused
+from testbed.documents import DELETE, Change, changed, experiment
+
+from scaling_operator.api.checks import check_document
+
+PARAMETERS = "spec.search.parameters"
+OBJECTIVES = [
+    {"metric": "val_loss", "direction": "minimize"},
+    {"metric": "val_accuracy", "direction": "maximize"},
+]
+Row = tuple[str, tuple[Change, ...], str, str]
+
+
+def search(parameter: object) -> Change:
+    return "spec/search/parameters/optimizer.learning_rate", parameter
+
+
+def number(**fields: object) -> Change:
+    return search({"type": "float", "low": 0.1, "high": 1, **fields})
+
+
+def scaling(**fields: object) -> Change:
+    return "spec/scaling", {"parameter": "model.width", "sizes": [16, 32], **fields}
+
+
+def container(**fields: object) -> tuple[Change, ...]:
+    return ("spec/trainer", {"container": fields}), ("spec/scaling", DELETE)
+
+
+ROWS: tuple[Row, ...] = (
+    # sentence, changes, path of the field, words of the message
+    ("low above high", (number(low=2),), f"{PARAMETERS}[optimizer.learning_rate].low", "at most"),
+    ("log from 0", (number(low=0, log=True),), "learning_rate].low", "log needs low above 0"),
+    ("step beside log", (number(step=0.1, log=True),), "learning_rate].step", "does not go with"),
+    ("a step wider than the range", (number(step=5),), "learning_rate].step", "exceeds the range"),
+    ("a range without its end", (search({"type": "float", "low": 1}),), "high", "required"),
+    (
+        "choices of a number",
+        (search({"type": "int", "low": 1, "high": 2, "choices": [1]}),),
+        f"{PARAMETERS}.optimizer.learning_rate.type",
+        "",
+    ),
+    (
+        "a categorical without choices",
+        (search({"type": "categorical"}),),
+        "learning_rate.choices",
+        "Required value",
+    ),
+    ("text for a bound", (number(low="small"),), "learning_rate.low", "must be of type number"),
+    ("a type that is none", (search({"type": "real"}),), "learning_rate.type", "Unsupported"),
+    (
+        "half an integer",
+        (search({"type": "int", "low": 1.5, "high": 4}),),
+        "learning_rate].low",
+        "whole number",
+    ),
+    (
+        "a parameter with a dash in its name",
+        (("spec/search/parameters/a-b", {"type": "float", "low": 0, "high": 1}),),
+        PARAMETERS,
+        "a name is one or more words",
+    ),
+    ("a ladder without sizes", (scaling(sizes=[]),), "spec.scaling", "sizes"),
+    ("sizes out of order", (scaling(sizes=[32, 16]),), "spec.scaling.sizes", "must ascend"),
+    ("a size twice", (scaling(sizes=[16, 16]),), "spec.scaling.sizes", "may stand once"),
+    ("design grid without data", (scaling(design="grid"),), "spec.scaling.data", "go together"),
+    (
+        "rungs beside sizes",
+        (scaling(rungs=[{"model.width": 8}]),),
+        "spec.scaling",
+        "set parameter and sizes, or rungs",
+    ),
+    (
+        "a searched size",
+        (scaling(parameter="optimizer.learning_rate"),),
+        "spec.scaling.parameter",
+        "may not be searched too",
+    ),
+    (
+        "a target of two kinds",
+        (scaling(targets=[{"flops": 1, "loss": 1}]),),
+        "spec.scaling.targets[0]",
+        "set exactly one of",
+    ),
+    (
+        "objective and objectives",
+        (("spec/objectives", OBJECTIVES), ("spec/scaling", DELETE)),
+        "spec.objective",
+        "set exactly one of objective, objectives",
+    ),
+    ("no objective", (("spec/objective", DELETE),), "spec.objective", "set exactly one"),
+    (
+        "a single one of several objectives",
+        (("spec/objective", DELETE), ("spec/objectives", OBJECTIVES[:1]), ("spec/scaling", DELETE)),
+        "spec.objectives",
+        "needs two or more",
+    ),
+    (
+        "a pruner with several objectives",
+        (
+            ("spec/objective", DELETE),
+            ("spec/objectives", OBJECTIVES),
+            ("spec/scaling", DELETE),
+            ("spec/search/pruner", {"name": "median"}),
+        ),
+        "spec.search.pruner",
+        "a pruner needs a single objective",
+    ),
+    (
+        "a ladder with several objectives",
+        (("spec/objective", DELETE), ("spec/objectives", OBJECTIVES)),
+        "spec.scaling",
+        "a ladder needs a single objective",
+    ),
+    ("a slash in a metric", (("spec/objective/metric", "val/loss"),), "objective.metric", "match"),
+    ("a direction that is none", (("spec/objective/direction", "up"),), "direction", "Unsupported"),
+    ("an unknown field", (("spec/serch", {}),), "spec.serch", "unknown field"),
+    (
+        "an unknown field of the trainer",
+        (("spec/trainer/builtIn/dataset/sed", 1),),
+        "spec.trainer.builtIn.dataset.sed",
+        "unknown field",
+    ),
+    ("a name that is too long", (("metadata/name", "a" * 51),), "metadata.name", "50"),
+    ("a name that begins with a digit", (("metadata/name", "1a"),), "metadata.name", "match"),
+    (
+        "hyperband without room",
+        (("spec/search/pruner", {"name": "hyperband", "minSteps": 5, "maxSteps": 10}),),
+        "spec.search.pruner.maxSteps",
+        "leaves no rung",
+    ),
+    (
+        "hyperband without its end",
+        (("spec/search/pruner", {"name": "hyperband"}),),
+        "spec.search.pruner.maxSteps",
+        "required with name hyperband",
+    ),
+    (
+        "an algorithm that is none",
+        (("spec/search/algorithm/name", "cmaes"),),
+        "spec.search.algorithm.name",
+        "Unsupported value",
+    ),
+    (
+        "a field of another algorithm",
+        (("spec/search/algorithm", {"name": "random", "populationSize": 9}),),
+        "spec.search.algorithm.populationSize",
+        "goes with name genetic only",
+    ),
+    (
+        "a grid over a float without step",
+        (("spec/search/algorithm", {"name": "grid"}), number()),
+        PARAMETERS,
+        "give it a step",
+    ),
+    ("no trial at once", (("spec/trials/parallel", 0),), "spec.trials.parallel", "greater than"),
+    ("no trial at all", (("spec/trials/max", 0),), "spec.trials.max", "greater than"),
+    ("words for a duration", (("spec/trials/timeout", "soon"),), "spec.trials.timeout", "match"),
+    ("a duration of none", (("spec/trials/timeout", "0s"),), "spec.trials.timeout", "between"),
+    ("a budget below 0", (("spec/budget", {"cost": -1}),), "spec.budget.cost", "greater than"),
+    (
+        "an order that is none",
+        (("spec/budget", {"cost": 1, "onExceeded": "cry"}),),
+        "spec.budget.onExceeded",
+        "Unsupported value",
+    ),
+    (
+        "words for memory",
+        (("spec/resources", {"fixed": {"memory": "much"}}),),
+        "spec.resources.fixed.memory",
+        "",
+    ),
+    (
+        "two trainers",
+        (("spec/trainer/container", {"image": "me/train"}),),
+        "spec.trainer",
+        "set exactly one of builtIn, container",
+    ),
+    ("no trainer", (("spec/trainer", {}),), "spec.trainer", "set exactly one"),
+    ("a container of nothing", container(args=["x"]), "spec.trainer.container.image", "set image"),
+    (
+        "a variable of the contract",
+        container(image="me/train", env=[{"name": "SCALING_SEED", "value": "1"}]),
+        "spec.trainer.container.env[0].name",
+        "belong to the contract",
+    ),
+    (
+        "two places for artifacts",
+        (("spec/artifacts", {"emptyDir": {}, "persistentVolumeClaim": {"claimName": "a"}}),),
+        "spec.artifacts",
+        "set at most one",
+    ),
+    (
+        "a model that does not suit the task",
+        (("spec/trainer/builtIn/model/name", "transformer"),),
+        "spec.trainer.builtIn.model.name",
+        "must be one of",
+    ),
+    (
+        "heads that do not divide the width",
+        (
+            (
+                "spec/trainer/builtIn",
+                {
+                    "task": "language-modelling",
+                    "dataset": {"name": "synthetic-text"},
+                    "model": {"name": "transformer", "width": 64, "heads": 5},
+                },
+            ),
+            ("spec/scaling", DELETE),
+            ("spec/search/parameters/model.activation", DELETE),
+        ),
+        "spec.trainer.builtIn.model.heads",
+        "heads must divide the width",
+    ),
+)
+
+
+@pytest.mark.usefixtures("crds")
+@pytest.mark.parametrize(
+    ("changes", "path", "words"), [row[1:] for row in ROWS], ids=[row[0] for row in ROWS]
+)
+def test_a_bad_document_is_refused_by_both(
+    cluster: Cluster, namespace: str, changes: tuple[Change, ...], path: str, words: str
+) -> None:
+    document = changed(experiment("bad"), *changes)
+
+    assert check_document(document)
+    with pytest.raises(Refused) as refusal:
+        cluster.kubectl("-n", namespace, "create", "--dry-run=server", "-f", "-", stdin=document)
+
+    said = str(refusal.value)
+    assert path in said
+    assert words in said
+    assert [line for line in said.splitlines() if names_no_field(line)] == []
+
+
+def names_no_field(line: str) -> bool:
+    """A rule without a path; the server's remark that it stopped early is about no field."""
+    return "<nil>" in line and '"spec.' not in line and "some validation rules were not" not in line
