@@ -49,8 +49,17 @@ imports: setup ## Check who may import whom.
 unit: setup ## Run the quick tests alone.
 	$(RUN) python -m pytest tests/unit -m 'not benchmark' -n auto
 
+.PHONY: cluster-binaries
+cluster-binaries: setup ## Build Kubernetes, etcd and KWOK for the tests, once (needs Go; some 20 minutes).
+	@if command -v go > /dev/null; then $(RUN) python tests/cluster/build.py; \
+	else echo "ring 2 (tests/cluster) will be skipped: needs Go to build Kubernetes"; fi
+
+.PHONY: cluster
+cluster: cluster-binaries ## Run the tests that need a Kubernetes API server.
+	$(RUN) python -m pytest tests/cluster
+
 .PHONY: test
-test: setup lint types imports ## Run lint, types, import rules and all tests.
+test: setup lint types imports cluster-binaries ## Run lint, types, import rules and all tests.
 	$(RUN) python -m pytest -m 'not benchmark' -n auto --dist loadgroup
 
 .PHONY: format

@@ -15,19 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from testbed.binaries import CONTROL_PLANE, GoMissing, ensure
+from testbed.cluster import Cluster
+from testbed.kwokctl import running
 
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE))  # `testbed` is a package of the tests alone
-
-from testbed.binaries import CONTROL_PLANE, GoMissing, ensure  # noqa: E402
-from testbed.cluster import Cluster  # noqa: E402
-from testbed.kwokctl import running  # noqa: E402
-
 CRDS = sorted((HERE.parents[1] / "manifests" / "crds").glob("*.yaml"))
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "cluster: needs a Kubernetes API server (ring 2)")
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups

@@ -25,9 +25,10 @@ def test_the_standard_operator_module_wins_at_the_root() -> None:
     assert not found.startswith(str(ROOT))
 
 
-def test_no_test_folder_is_called_like_a_standard_module() -> None:
+def test_no_test_folder_is_a_package_or_called_like_a_standard_module() -> None:
     assert not (ROOT / "tests" / "operator").exists()
-    assert not list((ROOT / "tests").rglob("__init__.py"))
+    folders = {path.parent for path in (ROOT / "tests").rglob("test_*.py")}
+    assert not [folder for folder in folders if (folder / "__init__.py").exists()]
 
 
 WITHOUT_EXTRAS = """
