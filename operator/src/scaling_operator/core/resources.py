@@ -1,0 +1,39 @@
+"""What one attempt gets of a machine: plain values, from `spec.resources` or from a policy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from scaling_operator.api.experiment import FixedResources
+from scaling_operator.api.policy import Toleration
+
+NVIDIA_GPU = "nvidia.com/gpu"
+
+
+@dataclass(frozen=True, slots=True)
+class PodResources:
+    """Requests and limits of the trainer's container, and where its pod may run.
+
+    `requests` and `limits` map resource names to Kubernetes quantities. `shape` is the name of the
+    policy's shape that was chosen; `shared_memory_bytes` is the size of /dev/shm.
+    """
+
+    requests: Mapping[str, str] = field(default_factory=dict[str, str])
+    limits: Mapping[str, str] = field(default_factory=dict[str, str])
+    node_selector: Mapping[str, str] = field(default_factory=dict[str, str])
+    tolerations: tuple[Toleration, ...] = ()
+    shared_memory_bytes: int | None = None
+    shape: str | None = None
+
+
+def fixed_resources(fixed: FixedResources) -> PodResources:
+    """Turn `spec.resources.fixed` into requests, which are limits too."""
+    amounts: dict[str, str] = {}
+    if fixed.cpu is not None:
+        amounts["cpu"] = str(fixed.cpu)
+    if fixed.memory is not None:
+        amounts["memory"] = str(fixed.memory)
+    if fixed.gpus:
+        amounts[NVIDIA_GPU] = str(fixed.gpus)
+    return PodResources(requests=amounts, limits=amounts)
