@@ -1,0 +1,1 @@
+"""The Kubernetes shell: it watches, gathers, applies, and decides nothing."""

@@ -1,0 +1,49 @@
+"""The kinds of objects that the operator touches: where each lies in the API."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from scaling_operator.api.names import (
+    API_VERSION,
+    EXPERIMENT_KIND,
+    GROUP,
+    POLICY_KIND,
+    TRIAL_KIND,
+    VERSION,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of object. `group` is empty for Kubernetes' oldest kinds."""
+
+    group: str
+    version: str
+    plural: str
+    name: str
+
+    @property
+    def api_version(self) -> str:
+        """As an object's `apiVersion`."""
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    def path(self, namespace: str | None, name: str | None = None, below: str = "") -> str:
+        """Path of a collection, an object or its subresource."""
+        parts = ["/apis" if self.group else "/api", self.api_version]
+        parts += ["namespaces", namespace] if namespace is not None else []
+        parts += [self.plural, *([name] if name is not None else []), *([below] if below else [])]
+        return "/".join(parts)
+
+
+EXPERIMENTS = Kind(GROUP, VERSION, "scalingexperiments", EXPERIMENT_KIND)
+TRIALS = Kind(GROUP, VERSION, "scalingtrials", TRIAL_KIND)
+POLICIES = Kind(GROUP, VERSION, "resourcepolicies", POLICY_KIND)
+PODS = Kind("", "v1", "pods", "Pod")
+JOBS = Kind("batch", "v1", "jobs", "Job")
+LEASES = Kind("coordination.k8s.io", "v1", "leases", "Lease")
+EVENTS = Kind("events.k8s.io", "v1", "events", "Event")
+SECRETS = Kind("", "v1", "secrets", "Secret")
+TOKEN_REVIEWS = Kind("authentication.k8s.io", "v1", "tokenreviews", "TokenReview")
+
+OWN_API_VERSION = API_VERSION
