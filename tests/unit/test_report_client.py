@@ -11,6 +11,7 @@ import ssl
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -39,6 +40,11 @@ class Operator:
     durable: bool = True
     status: int = 200
     text: bytes | None = None
+    retry_after: str | None = None
+    allowance: int | None = None
+    """Requests that are still taken; further ones are told to come later."""
+    standbys: int = 0
+    """Connections that reach a standby first."""
 
     def steps(self) -> list[int]:
         return [body["step"] for path, body in self.heard if path == "/v1/report"]
@@ -74,6 +80,15 @@ class Handler(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         operator.tokens.append(self.headers["Authorization"])
         operator.connections.add(self.client_address[1])
+        if operator.standbys > 0:
+            operator.standbys -= 1
+            self.refuse(503)
+            return
+        if operator.allowance == 0:
+            self.refuse(429)
+            return
+        if operator.allowance is not None:
+            operator.allowance -= 1
         if operator.status == 200:
             operator.heard.append((self.path, body))
         answer: dict[str, Any] = {"action": operator.action}
@@ -86,6 +101,16 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(text)
         # An operator that is away answers nobody on a kept connection either.
         self.close_connection = operator.status == 503
+
+    def refuse(self, status: int) -> None:
+        assert isinstance(self.server, Server)
+        self.send_response(status)
+        self.send_header("Content-Length", "0")
+        if status == 503:
+            self.close_connection = True
+        elif self.server.operator.retry_after is not None:
+            self.send_header("Retry-After", self.server.operator.retry_after)
+        self.end_headers()
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 # the base class says so
         del format, args
@@ -231,6 +256,72 @@ def test_a_connection_that_was_closed_meanwhile_costs_no_report(
     client.close()
     server.stop()
     assert operator.steps() == [1, 2, 3]
+
+
+def test_a_standby_behind_the_same_address_costs_no_report(
+    connect: Connect, server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.operator.standbys = 4
+    client = connect(server)
+    client.report(None, {"val_loss": 1.0})
+    assert server.operator.steps() == [1]
+    assert len(server.operator.connections) == 5
+    assert caplog.records == []
+
+
+def test_where_all_replicas_are_standbys_the_training_goes_on(
+    connect: Connect, server: Server
+) -> None:
+    server.operator.standbys = 1000
+    client = connect(server)
+    for _ in range(5):
+        assert client.report(None, {"val_loss": 1.0}) is False
+    assert len(server.operator.connections) == 5
+    server.operator.standbys = 0
+    client.result(Result(metrics={"val_loss": 1.0}))
+    assert server.operator.steps() == [1, 2, 3, 4, 5]
+
+
+def test_an_endpoint_that_says_later_is_not_asked_before_and_the_connection_stays(
+    connect: Connect, server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.operator.allowance, server.operator.retry_after = 3, "1"
+    server.operator.durable = False
+    client = connect(server)
+    for _ in range(10):
+        assert client.report(None, {"val_loss": 1.0}) is False
+    assert len(server.operator.tokens) == 4
+    server.operator.allowance = None
+    # The end of a training waits for the endpoint, and sends nothing twice.
+    client.result(Result(metrics={"val_loss": 1.0}))
+    assert server.operator.steps() == list(range(1, 11))
+    assert len(server.operator.connections) == 1
+    assert caplog.records == []
+
+
+def test_the_end_of_a_training_waits_a_bounded_time(
+    connect: Connect, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.modules[Reporter.__module__], "PATIENCE_SECONDS", 0.7)
+    monkeypatch.setattr(endpoint, "FIRST_PAUSE_SECONDS", 0.3)
+    server.operator.allowance, server.operator.retry_after = 0, "0"
+    client = connect(server, tmp_path)
+    client.report(None, {"val_loss": 1.0})
+    started = time.monotonic()
+    client.result(Result(metrics={"val_loss": 0.5}))
+    assert time.monotonic() - started < 2
+    assert parse_result((tmp_path / "result.json").read_bytes()).metrics == {"val_loss": 0.5}
+
+
+@pytest.mark.parametrize("retry_after", [None, "soon", "Wed, 21 Oct 2026 07:28:00 GMT", "²", "-1"])
+def test_a_pause_that_cannot_be_read_is_one_of_our_own(
+    connect: Connect, server: Server, retry_after: str | None
+) -> None:
+    server.operator.allowance, server.operator.retry_after = 0, retry_after
+    client = connect(server)
+    for _ in range(5):
+        assert client.report(None, {"val_loss": 1.0}) is False
+    assert len(server.operator.tokens) == 1
 
 
 @pytest.mark.parametrize("status", [400, 413])

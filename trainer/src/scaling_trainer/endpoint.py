@@ -22,9 +22,14 @@ from urllib.parse import urlsplit
 TIMEOUT_SECONDS = 5.0
 FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 30.0
+# Behind one address may be several replicas of the operator, of which one takes reports.
+TRIES_AT_REPLICAS = 5
 
 # Sending the same body again would be refused again.
 _REFUSED = (HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+
+# With Retry-After: the endpoint is there, and wants less at once or waits for something itself.
+_LATER = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 
 _log = logging.getLogger(__name__)
 
@@ -42,11 +47,22 @@ class Away:
 
 
 @dataclass(frozen=True, slots=True)
+class Busy:
+    """The endpoint is there, and takes this body after so many seconds."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Lost:
     """A connection that was kept has ended; the next document opens a new one."""
 
 
-Answer = Mapping[str, Any] | Refused | Away | Lost
+Answer = Mapping[str, Any] | Refused | Away | Busy | Lost
+
+
+class _Standby(http.client.HTTPException):
+    """This replica of the operator takes no reports; another may."""
 
 
 class _OneSend(http.client.HTTPConnection):
@@ -89,21 +105,22 @@ class Endpoint:
     _connection: _OneSend | None = None
     _pause_seconds: float = 0.0
     _next_try: float = 0.0
+    _meanwhile: Away | Busy = field(default_factory=Away)
     _complained: bool = False
     _context: ssl.SSLContext | None = field(default=None, repr=False)
 
     def post(self, path: str, document: Mapping[str, Any], *, insist: bool = False) -> Answer:
         """Send one document.
 
-        After a failure it pauses, longer each time, and answers Away at once until the pause is
-        over; with `insist` it tries all the same.
+        After a failure it pauses, longer each time, and answers Away (or Busy, where the endpoint
+        asked for the pause) at once until that is over; with `insist` it tries all the same.
         """
         if not insist and time.monotonic() < self._next_try:
-            return Away()
+            return self._meanwhile
         body = json.dumps(document, separators=(",", ":")).encode()
         reused = self._connection is not None
         try:
-            return self._send(path, body)
+            return self._send_to_one(path, body)
         except (OSError, http.client.HTTPException) as error:
             self.close()
             return Lost() if reused else self._away(error)
@@ -113,6 +130,19 @@ class Endpoint:
         if self._connection is not None:
             self._connection.close()
         self._connection = None
+
+    def _send_to_one(self, path: str, body: bytes) -> Answer:
+        """Send to the replica that takes reports; each new connection may reach another one."""
+        tries_left = TRIES_AT_REPLICAS
+        while True:
+            reused = self._connection is not None
+            tries_left -= 1
+            try:
+                return self._send(path, body)
+            except _Standby:
+                if reused or not tries_left:
+                    raise
+                self.close()
 
     def _send(self, path: str, body: bytes) -> Answer:
         if self._connection is None:
@@ -127,9 +157,13 @@ class Endpoint:
         text = response.read()
         if response.status in _REFUSED:
             return Refused(text.decode(errors="replace")[:200])
+        retry_after = _seconds(response.getheader("Retry-After"))
+        if response.status in _LATER and retry_after is not None:
+            return self._busy(retry_after)
         if response.status != HTTPStatus.OK:
             message = f"HTTP {response.status} {text.decode(errors='replace')[:200]}"
-            raise http.client.HTTPException(message)
+            standby = response.status == HTTPStatus.SERVICE_UNAVAILABLE
+            raise _Standby(message) if standby else http.client.HTTPException(message)
         answer = _object(text)
         self._pause_seconds, self._next_try = 0.0, 0.0
         return answer
@@ -143,14 +177,27 @@ class Endpoint:
             self._context = ssl.create_default_context(cadata=self.ca)
         return _OneSendTls(host, parts.port, timeout=TIMEOUT_SECONDS, context=self._context)
 
+    def _busy(self, seconds: float) -> Busy:
+        self._next_try = time.monotonic() + seconds
+        self._meanwhile = Busy(seconds)
+        return self._meanwhile
+
     def _away(self, error: Exception) -> Away:
         longer = max(FIRST_PAUSE_SECONDS, 2 * self._pause_seconds)
         self._pause_seconds = min(longer, LONGEST_PAUSE_SECONDS)
         self._next_try = time.monotonic() + self._pause_seconds
+        self._meanwhile = Away()
         if not self._complained:
             _log.warning("reports wait: %s does not take them: %s", self.url, error)
             self._complained = True
         return Away()
+
+
+def _seconds(text: str | None) -> float | None:
+    """Read Retry-After where it is in seconds, as ours is, within the bounds of a pause."""
+    if text is None or not (text.isascii() and text.isdecimal()):
+        return None
+    return min(max(float(text), FIRST_PAUSE_SECONDS), LONGEST_PAUSE_SECONDS)
 
 
 def _object(text: bytes) -> Mapping[str, Any]:

@@ -26,6 +26,7 @@ import logging
 import math
 import os
 import re
+import time
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -33,11 +34,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from scaling_trainer.endpoint import Away, Endpoint, Lost, Refused
+from scaling_trainer.endpoint import Away, Busy, Endpoint, Lost, Refused
 from scaling_trainer.results import Result, encode_result
 
 # What may wait for an endpoint that is away; beyond it the oldest are dropped.
 MAX_WAITING = 1000
+# At the end of a training, for an endpoint that is there but asks to come later.
+PATIENCE_SECONDS = 10.0
 
 _STOPPING = ("prune", "stop")
 _METRIC_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -155,29 +158,36 @@ class Reporter:
             self.result_file.write_bytes(text)
 
     def _send(self, endpoint: Endpoint, *, insist: bool) -> None:
-        # After a lost connection what was not durable is sent again, to whoever is there now.
-        for _ in range(2):
-            if self._send_waiting(endpoint, insist=insist):
-                return
-            self._sent = self._durable
+        deadline = time.monotonic() + (PATIENCE_SECONDS if insist else 0)
+        losses = 0
+        while True:
+            match self._send_waiting(endpoint, insist=insist):
+                case Lost() if not losses:
+                    # What was not durable is sent again, to whoever is there now.
+                    losses += 1
+                    self._sent = self._durable
+                case Busy(seconds=seconds) if time.monotonic() + seconds < deadline:
+                    time.sleep(seconds)
+                case _:
+                    return
 
-    def _send_waiting(self, endpoint: Endpoint, *, insist: bool) -> bool:
-        """Send what was not sent yet. False where a connection was lost on the way."""
+    def _send_waiting(self, endpoint: Endpoint, *, insist: bool) -> Lost | Busy | None:
+        """Send what was not sent yet; what came between, where it did."""
         for entry in [entry for entry in self._waiting if entry.seq > self._sent]:
             body = {"seq": entry.seq, "step": entry.step, "metrics": dict(entry.metrics)}
             match endpoint.post("/v1/report", body, insist=insist):
-                case Lost():
-                    return False
+                case Lost() | Busy() as between:
+                    return between
                 case Away():
                     self._sent = self._durable
-                    return True
+                    return None
                 case Refused(message=message):
                     _log.warning("the report of step %d was refused: %s", entry.step, message)
                     self._waiting.remove(entry)
                 case answer:
                     self._sent = entry.seq
                     self._heed(answer)
-        return True
+        return None
 
     def _heed(self, answer: Mapping[str, Any]) -> None:
         durable = answer.get("durable")

@@ -30,3 +30,11 @@ class Answer(StrEnum):
     CONTINUE = "continue"
     PRUNE = "prune"
     STOP = "stop"
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What follows from a report. `durable`: the last one that outlives whoever heard it."""
+
+    answer: Answer
+    durable: int

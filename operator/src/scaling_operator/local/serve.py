@@ -14,8 +14,9 @@ from pathlib import Path
 from aiohttp import web
 
 from scaling_operator.api.status import ExperimentStatus
-from scaling_operator.core.reports import Answer, AttemptKey, Report
-from scaling_operator.ingest import Endpoint, application
+from scaling_operator.core.reports import AttemptKey, Reply, Report
+from scaling_operator.ingest.endpoint import Endpoint
+from scaling_operator.ingest.web import application
 from scaling_operator.local.attempts import Attempts
 from scaling_operator.local.finish import finish, preload
 from scaling_operator.local.runner import Runner
@@ -55,11 +56,13 @@ async def _open_runner(opened: Opened, watcher: Watcher) -> AsyncGenerator[Runne
         woken=opened.woken,
     )
 
-    async def authenticate(token: str) -> AttemptKey | None:
+    async def authenticate(token: str, address: str) -> AttemptKey | None:
+        del address  # this machine's
         return opened.attempts.who(token)
 
-    async def on_report(key: AttemptKey, report: Report) -> Answer:
-        return await runner.report(key, report)
+    async def on_report(key: AttemptKey, report: Report) -> Reply:
+        # The run's own folder, or nothing that a restart would need, was written: all is durable.
+        return Reply(await runner.report(key, report), durable=report.seq)
 
     server = web.AppRunner(application(Endpoint(authenticate, on_report)), access_log=None)
     await server.setup()

@@ -1,0 +1,88 @@
+"""Bodies of reports and results, read strictly: what is odd is refused, by the field's name."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import Any, cast
+
+from scaling_operator.api.names import METRIC_NAME_PATTERN
+from scaling_operator.core.reports import Report
+from scaling_trainer.results import ResultError, parse_result
+
+MAX_METRICS = 500
+MAX_STEP = 2**53
+
+
+class BadReport(ValueError):
+    """A body that is not a report; the message goes back to the sender."""
+
+
+def parse_report(body: bytes) -> Report:
+    """Read a report. Raises BadReport that names the field and what is allowed."""
+    document = _object(body)
+    return Report(
+        seq=_whole(document, "seq"),
+        step=_whole(document, "step"),
+        metrics=_metrics(document.get("metrics")),
+    )
+
+
+def check_result(body: bytes) -> None:
+    """Check that a body is a result. Raises BadReport."""
+    try:
+        parse_result(body)
+    except ResultError as error:
+        raise BadReport(str(error)) from error
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        message = f"the body is not JSON: {error}"
+        raise BadReport(message) from error
+    if not isinstance(document, dict):
+        message = "the body is not a JSON object"
+        raise BadReport(message)
+    return cast("dict[str, Any]", document)
+
+
+def _whole(document: dict[str, Any], name: str) -> int:
+    value = document.get(name)
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MAX_STEP:
+        message = f"{name} is {_shown(value)}; it must be a whole number from 1"
+        raise BadReport(message)
+    return value
+
+
+def _metrics(value: Any) -> dict[str, float]:
+    if not isinstance(value, dict):
+        message = "metrics is missing or no object"
+        raise BadReport(message)
+    metrics = cast("dict[str, Any]", value)
+    if len(metrics) > MAX_METRICS:
+        message = f"metrics has {len(metrics)} entries; at most {MAX_METRICS} are allowed"
+        raise BadReport(message)
+    for name, number in metrics.items():
+        if not re.fullmatch(METRIC_NAME_PATTERN, name):
+            message = f"metrics.{name[:80]}: a name has letters, digits and _ alone"
+            raise BadReport(message)
+        if not _is_finite(number):
+            message = f"metrics.{name[:80]} is {_shown(number)}; it must be a finite number"
+            raise BadReport(message)
+    return metrics
+
+
+def _is_finite(number: Any) -> bool:
+    if isinstance(number, bool) or not isinstance(number, int | float):
+        return False
+    try:
+        return math.isfinite(number)
+    except OverflowError:  # a whole number beyond what a float can be
+        return False
+
+
+def _shown(value: Any) -> str:
+    return repr(value)[:80]
