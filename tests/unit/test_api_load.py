@@ -173,7 +173,11 @@ UNREADABLE: tuple[tuple[str, str, str], ...] = (
         '{"kind": 1, "kind": 2}',
         "my.yaml: the key 'kind' stands twice in one object; keep one",
     ),
-    ("no text", "", "my.yaml: is empty; an experiment has apiVersion, kind, metadata and spec"),
+    (
+        "no text",
+        "",
+        "my.yaml: is empty; a ScalingExperiment has apiVersion, kind, metadata and spec",
+    ),
     ("comments alone", "# nothing\n---\n", "my.yaml: is empty; "),
     ("a list", "- a\n- b\n", "my.yaml: holds a list, not a mapping with apiVersion"),
     ("a word", "hello\n", "my.yaml: holds 'hello', not a mapping with apiVersion"),

@@ -73,7 +73,22 @@ TRIAL: dict[str, Any] = {
     "status": {
         "state": "Failed",
         "reason": "OOMKilled",
-        "attempts": [{"number": 0, "reason": "OOMKilled", "exitCode": 137}],
+        "attempts": [
+            {
+                "number": 0,
+                "reason": "OOMKilled",
+                "exitCode": 137,
+                "resources": {
+                    "shape": "a100",
+                    "count": 1,
+                    "memory": "8Gi",
+                    "execution": {"microBatch": 4, "accumulation": 8, "recompute": "full"},
+                    "estimatedDeviceBytes": 1e10,
+                },
+            }
+        ],
+        "gpuHours": 1.5,
+        "cost": 3,
         "values": [0.5],
         "curve": [{"step": 1, "value": 0.5}],
         "completionTime": "2026-01-31T12:00:00Z",
@@ -89,11 +104,22 @@ POLICY: dict[str, Any] = {
                 "name": "a100",
                 "resource": "nvidia.com/gpu",
                 "memory": "80Gi",
+                "hostMemory": "500Gi",
+                "flops": 3e14,
+                "utilization": 0.5,
+                "pricePerHour": 2.5,
+                "maxPerPod": 8,
+                "shared": False,
                 "nodeSelector": {"gpu": "a100"},
                 "tolerations": [{"key": "gpu", "operator": "Exists"}],
             }
         ],
+        "headroomPercent": 10,
+        "escalation": {"maxEscalations": 4, "memoryCap": "64Gi", "recompute": True},
         "limits": {"trial": {"gpus": 8}},
+        "sharing": "never",
+        "backend": "extended",
+        "priorityClass": "low",
     },
 }
 VALID = {"ScalingExperiment": EXPERIMENT, "ScalingTrial": TRIAL, "ResourcePolicy": POLICY}
@@ -214,5 +240,5 @@ def _is_required_by_rule(path: tuple[Any, ...]) -> bool:
     """Fields that CEL requires: those of some variants, and one of two."""
     return path[-1] in {
         "low", "high", "maxSteps", "path", "target", "objective", "parameter", "sizes", "flops",
-        "builtIn", 0,
+        "builtIn", "memory", "resource", 0,
     }  # fmt: skip

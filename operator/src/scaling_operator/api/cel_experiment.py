@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from scaling_operator.api.cel import Rule, given
+from scaling_operator.api.cel_policy import POLICY_RULES
 from scaling_operator.api.cel_search import SEARCH_RULES
 from scaling_operator.api.cel_trainer import TRAINER_RULES
 
@@ -129,4 +130,4 @@ def rules_of(model: str) -> tuple[Rule, ...]:
     return _RULES.get(model, ())
 
 
-_RULES = {**SEARCH_RULES, **TRAINER_RULES, **_EXPERIMENT_RULES}
+_RULES = {**SEARCH_RULES, **TRAINER_RULES, **POLICY_RULES, **_EXPERIMENT_RULES}

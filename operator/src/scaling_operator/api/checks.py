@@ -1,6 +1,7 @@
 """Everything that is wrong with a document: its fields first, then what must fit together.
 
-The operator refuses an experiment with it (`Accepted=False`), the command line a file.
+The operator refuses an experiment with it (`Accepted=False`) or a policy (`Ready=False`), the
+command line a file.
 """
 
 from __future__ import annotations
@@ -12,13 +13,15 @@ from scaling_operator.api import (
     checks_builtin,
     checks_fit,
     checks_grid,
+    checks_resources,
     checks_scaling,
     checks_search,
 )
 from scaling_operator.api.draft import Draft, draft_of
 from scaling_operator.api.experiment import ScalingExperiment
-from scaling_operator.api.names import API_VERSION, EXPERIMENT_KIND
+from scaling_operator.api.names import API_VERSION, EXPERIMENT_KIND, POLICY_KIND
 from scaling_operator.api.normal import normal_form
+from scaling_operator.api.policy import ResourcePolicy
 from scaling_operator.api.problems import Problem, below
 from scaling_operator.api.sections import examine
 
@@ -45,6 +48,8 @@ CHECKS: tuple[Check, ...] = (
     checks_scaling.trials_last_a_batch,
     checks_scaling.container_can_start,
     checks_scaling.variables_are_free,
+    checks_resources.estimate_suits_the_trainer,
+    checks_resources.amounts_can_be_computed,
 )
 
 
@@ -57,8 +62,25 @@ def check_document(document: Mapping[str, Any]) -> tuple[Problem, ...]:
     sound, faults = examine(ScalingExperiment, written, frozenset({(), ("spec",)}))
     draft = draft_of(sound, written)
     misfits = () if draft is None else (problem for check in CHECKS for problem in check(draft))
+    found = (*_headers(written, EXPERIMENT_KIND), *faults, *misfits)
+    return _all(unreadable, found, written)
+
+
+def check_policy(document: Mapping[str, Any]) -> tuple[Problem, ...]:
+    """Find everything that is wrong with a ResourcePolicy; its status is not looked at."""
+    normal, unreadable = normal_form({key: document[key] for key in document if key != "status"})
+    if normal is None:
+        return unreadable
+    written = cast("dict[str, Any]", normal)
+    _, faults = examine(ResourcePolicy, written)
+    return _all(unreadable, (*_headers(written, POLICY_KIND), *faults), written)
+
+
+def _all(
+    unreadable: tuple[Problem, ...], found: Iterable[Problem], written: Mapping[str, Any]
+) -> tuple[Problem, ...]:
     known = {problem.path for problem in unreadable}
-    later = (each for each in (*_headers(written), *faults, *misfits) if each.path not in known)
+    later = (each for each in found if each.path not in known)
     return _in_order((*unreadable, *later), written)
 
 
@@ -86,8 +108,8 @@ def _walk(value: Any, path: str) -> Iterator[str]:
             yield from _walk(child, below(path, at))
 
 
-def _headers(document: Mapping[str, Any]) -> Iterable[Problem]:
+def _headers(document: Mapping[str, Any], kind: str) -> Iterable[Problem]:
     """Report what kubectl needs and the models supply by default."""
-    for field, value in (("apiVersion", API_VERSION), ("kind", EXPERIMENT_KIND)):
+    for field, value in (("apiVersion", API_VERSION), ("kind", kind)):
         if field not in document:
             yield Problem(field, f"is required; write {field}: {value}")

@@ -78,6 +78,8 @@ KINDS: tuple[Kind, ...] = (
             Column("Stopped", "integer", f"{_COUNTS}.stopped", wide=True),
             Column("Trial", "string", ".status.best.trial", wide=True),
             Column("Parameters", "string", ".status.best.parameters", wide=True),
+            Column("GPU-hours", "number", ".status.ledger.usedGpuHours", wide=True),
+            Column("Cost", "number", ".status.ledger.usedCost", wide=True),
         ),
     ),
     Kind(
@@ -106,11 +108,12 @@ KINDS: tuple[Kind, ...] = (
         "rsp",
         "Cluster",
         (
-            Column("Headroom", "number", ".spec.headroomPercent"),
+            Column("Ready", "string", ".status.conditions[?(@.type=='Ready')].status"),
+            Column("Reason", "string", ".status.conditions[?(@.type=='Ready')].reason"),
             Column("Queue", "string", ".spec.queue"),
             _AGE,
+            Column("Shapes", "string", ".spec.shapes[*].name", wide=True),
         ),
-        has_status=False,
     ),
 )
 

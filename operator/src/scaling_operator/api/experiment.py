@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, model_validator
 
-from scaling_operator.api.fields import ApiSection, Duration, MetricName, Quantity
+from scaling_operator.api.estimate import Estimate
+from scaling_operator.api.fields import ApiSection, Duration, MetricName, Quantity, ResourceName
 from scaling_operator.api.names import (
     EXPERIMENT_NAME_LENGTH,
     EXPERIMENT_NAME_PATTERN,
@@ -71,6 +72,9 @@ class FixedResources(ApiSection):
     """The same machine for every trial."""
 
     gpus: int = Field(default=0, ge=0, le=1024, description="Accelerators.")
+    resource: ResourceName = Field(
+        default="nvidia.com/gpu", description="Extended resource that gpus counts."
+    )
     cpu: Quantity | None = Field(default=None, description="CPU, such as 2 or 500m.")
     memory: Quantity | None = Field(default=None, description="Memory, such as 4Gi.")
 
@@ -81,9 +85,18 @@ class Resources(ApiSection):
     policy: Annotated[str, Field(max_length=253)] = Field(
         default="default", description="Name of a ResourcePolicy."
     )
+    estimate: Estimate | None = Field(
+        default=None, description="What a container of your own needs; the built-in is known."
+    )
     fixed: FixedResources | None = Field(
         default=None, description="Instead of what the policy computes, within its limits."
     )
+
+    @model_validator(mode="after")
+    def _at_most_one(self) -> Resources:
+        if self.estimate is not None and self.fixed is not None:
+            raise SectionError(("", "set at most one of estimate, fixed"))
+        return self
 
 
 class EnvironmentVariable(ApiSection):

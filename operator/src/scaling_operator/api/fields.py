@@ -106,6 +106,8 @@ Quantity = Annotated[
         }
     ),
 ]
+RESOURCE_PATTERN = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?/[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$"
+ResourceName = Annotated[str, Field(pattern=RESOURCE_PATTERN, max_length=317)]
 ParameterName = Annotated[str, Field(pattern=PARAMETER_NAME_PATTERN, max_length=63)]
 MetricName = Annotated[str, Field(pattern=METRIC_NAME_PATTERN, max_length=63)]
 Text = Annotated[str, Field(max_length=1024)]

@@ -19,6 +19,7 @@ from scaling_operator.api import shape
 from scaling_operator.api.experiment import ExperimentSpec
 from scaling_operator.api.fields import DURATION_PATTERN, QUANTITY_PATTERN
 from scaling_operator.api.names import METRIC_NAME_PATTERN, PARAMETER_NAME_PATTERN
+from scaling_operator.api.policy import PolicySpec
 from scaling_operator.api.problems import below
 
 Sections = tuple[shape.SectionClass, ...]
@@ -34,7 +35,7 @@ _SCALAR_KINDS = 2
 
 def fill(page: str) -> str:
     """Write the tables of a page anew. Raises KeyError for a section that there is not."""
-    known = sections()
+    known = {**sections(), **policy_sections()}
     return _MARKED.sub(lambda mark: f"{mark[1]}\n{table(known[mark[2]])}\n{mark[3]}", page)
 
 
@@ -42,6 +43,12 @@ def fill(page: str) -> str:
 def sections() -> Mapping[str, Sections]:
     """Sections of a spec by path: `spec.search.parameters.<name>`, `spec.scaling.targets[]`."""
     return dict(_sections((ExperimentSpec,), "spec"))
+
+
+@cache
+def policy_sections() -> Mapping[str, Sections]:
+    """Sections of a policy's spec by path, which begins with `policy`: `policy.shapes[]`."""
+    return dict(_sections((PolicySpec,), "policy"))
 
 
 def _sections(found: Sections, path: str) -> Iterator[tuple[str, Sections]]:

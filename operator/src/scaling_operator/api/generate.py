@@ -1,6 +1,6 @@
 """Write what follows from the models: the CRDs, and the tables of the guide.
 
-`python -m scaling_operator.api.generate [FOLDER PAGE]`, from the root of the repository.
+`python -m scaling_operator.api.generate [FOLDER PAGE...]`, from the root of the repository.
 """
 
 from __future__ import annotations
@@ -46,14 +46,16 @@ def _yaml(document: dict[str, Any]) -> str:
     return text.getvalue()
 
 
-def write(folder: Path, page: Path) -> None:
-    """Write the CustomResourceDefinitions into a folder, and the tables of the guide anew."""
+def write(folder: Path, *pages: Path) -> None:
+    """Write the CustomResourceDefinitions into a folder, and the tables of the guides anew."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in crd_files().items():
         (folder / name).write_text(text)
-    page.write_text(fill(page.read_text()))
+    for page in pages:
+        page.write_text(fill(page.read_text()))
 
 
 if __name__ == "__main__":
-    folder, page = sys.argv[1:] or ("manifests/crds", "docs/experiment-file.md")
-    write(Path(folder), Path(page))
+    default = ("manifests/crds", "docs/experiment-file.md", "docs/resources.md")
+    target, *guides = sys.argv[1:] or default
+    write(Path(target), *(Path(guide) for guide in guides))

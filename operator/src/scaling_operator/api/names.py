@@ -78,6 +78,7 @@ class Reason(StrEnum):
     UNSCHEDULABLE = "Unschedulable"
     QUOTA_EXCEEDED = "QuotaExceeded"
     SUSPENDED = "Suspended"
+    INFEASIBLE = "Infeasible"
 
 
 class StopReason(StrEnum):
@@ -97,6 +98,8 @@ class ConditionType(StrEnum):
     SUSPENDED = "Suspended"
     COMPLETE = "Complete"
     FAILED = "Failed"
+    SIZED = "Sized"
+    READY = "Ready"
 
 
 class ConditionReason(StrEnum):
@@ -113,6 +116,15 @@ class ConditionReason(StrEnum):
     TOO_MANY_FAILURES = "TooManyFailures"
     NO_TRIAL_SUCCEEDED = "NoTrialSucceeded"
     WITHIN_LIMITS = "WithinLimits"
+    PLANNED = "Planned"
+    FIXED_RESOURCES = "FixedResources"
+    POLICY_NOT_FOUND = "PolicyNotFound"
+    POLICY_INVALID = "PolicyInvalid"
+    NOTHING_FITS = "NothingFits"
+    ABOVE_LIMITS = "AboveLimits"
+    OVER_BUDGET = "OverBudget"
+    VALID_POLICY = "ValidPolicy"
+    SHAPE_NOT_OFFERED = "ShapeNotOffered"
 
 
 def trial_name(experiment: str, scale: int, number: int) -> str:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from scaling_operator.api.fields import ApiSection, Quantity
+from scaling_operator.api.fields import ApiSection, Quantity, ResourceName
+from scaling_operator.api.quantities import parse_quantity
+from scaling_operator.api.status import Condition
+from scaling_trainer.config.base import SectionError
 
 Label = Annotated[str, Field(max_length=317)]
 
@@ -30,21 +33,71 @@ class Shape(ApiSection):
     name: Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)] = Field(
         description="Name in plans and metrics."
     )
-    resource: Label | None = Field(
-        default=None, description="Extended resource, such as nvidia.com/gpu; absent: CPU only."
+    resource: ResourceName | None = Field(
+        default=None,
+        description="Extended resource, such as nvidia.com/gpu, amd.com/gpu or "
+        "nvidia.com/mig-1g.10gb; absent: CPU only.",
     )
-    memory: Quantity | None = Field(default=None, description="Memory of one accelerator.")
-    flops: float | None = Field(default=None, gt=0, description="Peak FLOP/s of one accelerator.")
+    memory: Quantity | None = Field(
+        default=None, description="Memory of one accelerator; required with resource."
+    )
+    host_memory: Quantity | None = Field(
+        default=None, description="Most host memory that a pod may ask of such a node."
+    )
+    flops: float | None = Field(
+        default=None,
+        gt=0,
+        description="Peak FLOP/s of one accelerator; without one, of one CPU core. "
+        "Without it hours and cost are unknown.",
+    )
+    utilization: float = Field(
+        default=0.4,
+        gt=0,
+        le=1,
+        description="Share of the peak that training reaches, until measured.",
+    )
+    bandwidth: float | None = Field(
+        default=None,
+        gt=0,
+        description="Bytes per second between the accelerators of a node; absent: no loss is "
+        "reckoned with.",
+    )
     price_per_hour: float = Field(
-        default=0.0, ge=0, description="Of one accelerator, or of the machine without one."
+        default=0.0, ge=0, description="Of one accelerator, or of one CPU core without one."
+    )
+    interruption_percent: float = Field(
+        default=0.0,
+        ge=0,
+        le=1000,
+        description="Time that interruptions cost, such as those of spot machines.",
     )
     max_per_pod: int = Field(default=1, ge=1, le=1024, description="Most accelerators of one pod.")
+    shared: bool = Field(
+        default=False, description="Time slicing or MPS: memory or faults are not isolated."
+    )
+    device_class: Annotated[str, Field(max_length=253)] | None = Field(
+        default=None, description="DeviceClass for the backend dra."
+    )
+    device_selector: Annotated[str, Field(max_length=2048)] | None = Field(
+        default=None, description="CEL expression that a device must meet, for the backend dra."
+    )
     node_selector: Annotated[dict[Label, Label], Field(max_length=20)] = Field(
         default={}, description="Labels of its nodes."
     )
     tolerations: Annotated[tuple[Toleration, ...], Field(max_length=20)] = Field(
         default=(), description="Taints of its nodes."
     )
+
+    @model_validator(mode="after")
+    def _memory_is_known(self) -> Shape:
+        if self.resource is not None and self.memory is None:
+            raise SectionError(("memory", "is required with resource: an accelerator has memory"))
+        for field, value in (("memory", self.memory), ("hostMemory", self.host_memory)):
+            if value is not None and parse_quantity(value) <= 0:
+                raise SectionError((field, "must be above 0"))
+        if self.resource is None and self.max_per_pod > 1:
+            raise SectionError(("maxPerPod", "goes with resource only"))
+        return self
 
 
 class Escalation(ApiSection):
@@ -57,8 +110,17 @@ class Escalation(ApiSection):
         default=1.5,
         gt=1,
         le=10,
-        description="Host memory of the next attempt, relative to the last.",
+        description="Host memory of the next attempt, relative to the last; at least 1Gi more.",
     )
+    memory_cap: Quantity | None = Field(
+        default=None, description="Most host memory of an attempt; absent: what limits and the "
+        "shape allow."
+    )  # fmt: skip
+    micro_batch: bool = Field(
+        default=True, description="Halve the micro-batch and double the accumulation."
+    )
+    recompute: bool = Field(default=True, description="Compute activations again.")
+    shapes: bool = Field(default=True, description="Go on to the next shape or count.")
 
 
 class Limits(ApiSection):
@@ -81,20 +143,87 @@ class PolicyLimits(ApiSection):
     )
 
 
+class UnknownNeeds(ApiSection):
+    """What a trainer of one's own gets where `estimate` says nothing."""
+
+    cpu: Quantity = Field(default="1", description="CPU.")
+    memory: Quantity = Field(default="2Gi", description="Host memory.")
+
+
 class PolicySpec(ApiSection):
     """What machines there are, and the rules."""
 
     shapes: Annotated[tuple[Shape, ...], Field(min_length=1, max_length=50)] = Field(
-        description="Kinds of machines, in any order."
+        description="Kinds of machines, in any order; the first of equals is taken."
     )
     headroom_percent: float = Field(
         default=10.0, ge=0, lt=100, description="Share of an accelerator's memory that stays free."
+    )
+    first_margin_percent: float = Field(
+        default=25.0,
+        ge=0,
+        le=400,
+        description="Added to an estimate that nothing was measured for.",
+    )
+    margin_percent: float = Field(
+        default=10.0, ge=0, le=400, description="Most that is added once something was measured."
+    )
+    min_efficiency: float = Field(
+        default=0.7,
+        ge=0,
+        le=1,
+        description="No more accelerators where each would do less than this share of its work "
+        "alone.",
     )
     escalation: Escalation = Field(
         default=Escalation(), description="What follows when memory runs out."
     )
     limits: PolicyLimits = Field(default=PolicyLimits(), description="The most anyone may hold.")
+    unknown: UnknownNeeds = Field(
+        default=UnknownNeeds(), description="For a trainer that nothing is known of."
+    )
+    sharing: Literal["never", "hpoOnly"] = Field(
+        default="never",
+        description="Whether shared shapes serve plain search; a ladder never gets one.",
+    )
+    backend: Literal["extended", "dra"] = Field(
+        default="extended",
+        description="Extended resources, or ResourceClaimTemplates of resource.k8s.io/v1.",
+    )
     queue: Label | None = Field(default=None, description="Kueue's LocalQueue for the job kind.")
+    priority_class: Annotated[str, Field(max_length=253)] | None = Field(
+        default=None, description="PriorityClass of the pods."
+    )
+
+    @model_validator(mode="after")
+    def _shapes_differ(self) -> PolicySpec:
+        seen: set[str] = set()
+        for at, shape in enumerate(self.shapes):
+            if shape.name in seen:
+                sentence = f"name {shape.name} stands twice; each shape has its own"
+                raise SectionError((f"shapes[{at}]", sentence))
+            seen.add(shape.name)
+        return self
+
+    @model_validator(mode="after")
+    def _backend_has_classes(self) -> PolicySpec:
+        if self.backend == "dra":
+            lacking = [s.name for s in self.shapes if s.resource and s.device_class is None]
+            if lacking:
+                sentence = f"backend dra needs deviceClass of shape {', '.join(lacking)}"
+                raise SectionError(("backend", sentence))
+        return self
+
+
+class PolicyStatus(ApiSection):
+    """Whether a policy can be used."""
+
+    observed_generation: int | None = Field(
+        default=None, description="Generation of the spec that this status follows."
+    )
+    conditions: Annotated[tuple[Condition, ...], Field(max_length=10)] = Field(
+        default=(), description="Ready, with the reason where it is not."
+    )
 
 
 class ResourcePolicy(ApiSection):
@@ -104,3 +233,9 @@ class ResourcePolicy(ApiSection):
     kind: Literal["ResourcePolicy"] = "ResourcePolicy"
     metadata: dict[str, Any] = Field(default={})
     spec: PolicySpec
+    status: PolicyStatus | None = None
+
+    @property
+    def name(self) -> str:
+        """Its name; `default` where a file has none."""
+        return str(self.metadata.get("name", "default"))

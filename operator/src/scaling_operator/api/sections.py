@@ -49,6 +49,7 @@ def examine(
         errors = _errors(section, sound)
         # Unknown fields first: one of them may be spelled like a variant's name in pydantic's path.
         errors = [each for each in errors if each["type"] == "extra_forbidden"] or errors
+        errors = [each for each in errors if not _is_short_of_faulty_items(each, errors)]
         faulty: set[Path] = set()
         for error in errors:
             path = _resolve(document, removed, error)
@@ -67,6 +68,14 @@ def _errors(section: type[BaseModel], document: Any) -> list[ErrorDetails]:
     except ValidationError as error:
         return error.errors(include_url=False)
     return []
+
+
+def _is_short_of_faulty_items(error: ErrorDetails, errors: Iterable[ErrorDetails]) -> bool:
+    """Whether a list is too short only because pydantic does not count items with faults."""
+    at = error["loc"]
+    return error["type"] == "too_short" and any(
+        other["loc"][: len(at)] == at and len(other["loc"]) > len(at) for other in errors
+    )
 
 
 def _without(value: Any, removed: frozenset[Path], path: Path = ()) -> Any:

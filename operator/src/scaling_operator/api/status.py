@@ -22,6 +22,7 @@ from scaling_operator.api.names import (
     TrialState,
 )
 from scaling_operator.api.search import BoundedScalar, Point
+from scaling_operator.api.status_sizing import AttemptResources, Ledger, ScaleSizing
 
 Parameters = Annotated[dict[ParameterName, BoundedScalar], Field(max_length=120)]
 Metrics = Annotated[dict[MetricName, float], Field(max_length=500)]
@@ -100,6 +101,9 @@ class ScaleStatus(ApiSection):
     )
     counts: Counts = Field(default=Counts(), description="Its trials by state.")
     best: BestTrial | None = Field(default=None, description="Its best trial so far.")
+    sizing: ScaleSizing | None = Field(
+        default=None, description="What its trials need and get, where a policy says so."
+    )
 
 
 class ExperimentStatus(ApiSection):
@@ -126,6 +130,7 @@ class ExperimentStatus(ApiSection):
     scales: Annotated[tuple[ScaleStatus, ...], Field(max_length=MAX_SCALES + 10)] = Field(
         default=(), description="The rungs of the ladder, one where there is none."
     )
+    ledger: Ledger | None = Field(default=None, description="GPU hours and cost.")
 
 
 class CurvePoint(ApiSection):
@@ -142,6 +147,7 @@ class Attempt(ApiSection):
     reason: Reason | None = Field(default=None, description="Why it ended without a value.")
     message: Message = Field(default="", description="The reason in a sentence.")
     exit_code: int | None = Field(default=None, description="Of the trainer's process.")
+    resources: AttemptResources | None = Field(default=None, description="The machine it had.")
     start_time: datetime | None = Field(default=None, description="When it began.")
     completion_time: datetime | None = Field(default=None, description="When it ended.")
 
@@ -178,6 +184,8 @@ class TrialStatus(ApiSection):
     peak_device_bytes: float | None = Field(
         default=None, ge=0, description="Most accelerator memory in use at once."
     )
+    gpu_hours: float | None = Field(default=None, ge=0, description="Of all its attempts.")
+    cost: float | None = Field(default=None, ge=0, description="Of all its attempts.")
     curve: Annotated[tuple[CurvePoint, ...], Field(max_length=MAX_CURVE_POINTS)] = Field(
         default=(), description="The objective over the steps, thinned out."
     )

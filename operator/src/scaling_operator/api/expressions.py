@@ -1,0 +1,161 @@
+"""Amounts in `spec.resources.estimate`: a number, a quantity, or CEL over a trial's parameters.
+
+CEL (https://cel.dev) by the library `common-expression-language`. Every number is a double, since
+JSON does not tell 16 from 16.0: `12.0 * model.layers * model.width * model.width`. What an
+expression costs is bounded: no macros and no calls but of a few functions, so that it takes at most
+as many steps as it has characters.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, cast
+
+from scaling_operator.api.fields import QUANTITY_PATTERN, Scalar
+from scaling_operator.api.quantities import parse_quantity
+
+if TYPE_CHECKING:
+    from cel import Program
+
+Amount = float | int | str
+MAX_LENGTH = 1024
+ALL = "parameters"
+"""The variable that holds every parameter by its whole name."""
+
+
+def _ceil(x: float) -> float:
+    return float(math.ceil(x))
+
+
+def _floor(x: float) -> float:
+    return float(math.floor(x))
+
+
+def _max(one: float, other: float) -> float:
+    return max(one, other)
+
+
+def _min(one: float, other: float) -> float:
+    return min(one, other)
+
+
+_FUNCTIONS: Mapping[str, Callable[..., float]] = {
+    "ceil": _ceil,
+    "floor": _floor,
+    "log": math.log,
+    "max": _max,
+    "min": _min,
+    "pow": math.pow,
+    "sqrt": math.sqrt,
+}
+_CALLABLE = ("double", *_FUNCTIONS)
+_OPERATOR = re.compile(r"[^a-z]|@in")
+_CHARACTERS = re.compile(r"[A-Za-z0-9_ .,()+\-*/%<>=!&|?:'\"\[\]]*")
+_METHOD = re.compile(r"\.\s*[A-Za-z_]\w*\s*\(")
+
+
+class ExpressionError(ValueError):
+    """An amount that is no number, said so that a person can mend it."""
+
+
+def check(amount: Amount) -> None:
+    """Refuse what is no amount, before any parameter is known. Raises ExpressionError."""
+    if isinstance(amount, str) and not re.fullmatch(QUANTITY_PATTERN, amount):
+        _program(amount)
+
+
+def is_expression(amount: Amount) -> bool:
+    """Whether an amount depends on the trial."""
+    return isinstance(amount, str) and not re.fullmatch(QUANTITY_PATTERN, amount)
+
+
+def evaluate(amount: Amount, values: Mapping[str, Scalar]) -> float:
+    """Give an amount for one trial: finite and at least 0. Raises ExpressionError."""
+    number = _evaluated(amount, values) if is_expression(amount) else _plain(amount)
+    if not (math.isfinite(number) and number >= 0):
+        message = f"is {number}; it must be a finite number, at least 0"
+        raise ExpressionError(message)
+    return number
+
+
+def _plain(amount: Amount) -> float:
+    return parse_quantity(amount) if isinstance(amount, str) else float(amount)
+
+
+def _evaluated(amount: Amount, values: Mapping[str, Scalar]) -> float:
+    from cel import Context  # noqa: PLC0415 - loads slowly, and few experiments need it
+
+    program = _program(str(amount))
+    variables = variables_of(values)
+    unknown = [name for name in program.variables() if name not in variables]
+    if unknown:
+        known = ", ".join(variables)
+        message = f"names {', '.join(unknown)}, which this trial does not have; it has {known}"
+        raise ExpressionError(message)
+    try:
+        found: Any = program.execute(Context(variables, dict(_FUNCTIONS)))
+    except (ArithmeticError, RuntimeError, TypeError, ValueError) as error:
+        hint = "; write numbers with a point: 12.0" if isinstance(error, TypeError) else ""
+        message = f"cannot be computed: {_first_sentence(error)}{hint}"
+        raise ExpressionError(message) from error
+    if isinstance(found, bool) or not isinstance(found, int | float):
+        message = f"gives {type(found).__name__}, not a number"
+        raise ExpressionError(message)
+    return float(found)
+
+
+def variables_of(values: Mapping[str, Scalar]) -> dict[str, Any]:
+    """Lay out dotted names as CEL reads them: `model.width` is the field `width` of `model`."""
+    flat = {name: _as_double(value) for name, value in values.items()}
+    tree: dict[str, Any] = {}
+    for name, value in flat.items():
+        *sections, field = name.split(".")
+        at: Any = tree
+        for section in sections:
+            # Where a parameter has a section's name, `parameters` alone holds what is below it.
+            at = _inner(at, section)
+        if isinstance(at, dict):
+            cast("dict[str, Any]", at).setdefault(field, value)
+    return {**tree, ALL: flat}
+
+
+def _inner(at: Any, section: str) -> Any:
+    return cast("dict[str, Any]", at).setdefault(section, {}) if isinstance(at, dict) else None
+
+
+def _as_double(value: Scalar) -> Scalar:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if is_number else value
+
+
+@lru_cache(maxsize=256)
+def _program(text: str) -> Program:
+    from cel import compile as compiled  # noqa: PLC0415 - as above
+
+    if len(text) > MAX_LENGTH:
+        message = f"has {len(text)} characters; at most {MAX_LENGTH} are allowed"
+        raise ExpressionError(message)
+    if not _CHARACTERS.fullmatch(text) or _METHOD.search(text):
+        message = (
+            "is no plain arithmetic: write names, numbers, operators and "
+            f"{', '.join(_CALLABLE)}; methods and macros are not allowed"
+        )
+        raise ExpressionError(message)
+    try:
+        program = compiled(text)
+    except ValueError as error:
+        message = f"is neither a quantity nor CEL: {_first_sentence(error)}"
+        raise ExpressionError(message) from error
+    for name in program.functions():
+        if name not in _CALLABLE and not _OPERATOR.match(name):
+            message = f"calls {name}; there are {', '.join(_CALLABLE)}"
+            raise ExpressionError(message)
+    return program
+
+
+def _first_sentence(error: Exception) -> str:
+    text = str(error).splitlines()[0]
+    return text.rpartition("ERROR: <input>:")[2].split(". ", maxsplit=1)[0][:200]

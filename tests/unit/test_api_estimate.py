@@ -1,0 +1,206 @@
+"""Amounts as numbers, quantities and CEL, and what is said of one that cannot be computed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scaling_operator.api.checks import check_document
+from scaling_operator.api.expressions import Amount, ExpressionError, check, evaluate
+from scaling_operator.api.fields import Scalar
+from scaling_operator.api.quantities import format_bytes, format_cores, parse_quantity
+
+VALUES: dict[str, Scalar] = {
+    "model.width": 64,
+    "model.layers": 2.0,
+    "lr": 1e-3,
+    "name": "adam",
+    "flag": True,
+    "lr.decay": 5,
+}
+
+ROWS: list[tuple[str, Amount, float]] = [
+    ("a whole number", 3, 3.0),
+    ("a number", 2.5, 2.5),
+    ("a quantity", "4Gi", 2**32),
+    ("thousandths", "500m", 0.5),
+    ("a number as text", "17", 17.0),
+    ("an exponent", "1e3", 1000.0),
+    ("arithmetic over dotted names", "12.0 * model.layers * model.width * model.width", 98304.0),
+    ("a whole name", "parameters['model.width'] / 2.0", 32.0),
+    ("a name below another parameter", "parameters['lr.decay']", 5.0),
+    ("a choice", "name == 'adam' ? 16.0 : 12.0", 16.0),
+    ("a truth", "flag && model.width > 1.0 ? 1.0 : 0.0", 1.0),
+    ("functions", "max(1.0, min(9.0, pow(2.0, 3.0))) + sqrt(4.0) + ceil(0.1) + floor(0.9)", 11.0),
+    ("a logarithm", "log(1.0)", 0.0),
+    ("presence", "has(model.depth) ? model.depth : 7.0", 7.0),
+    ("a conversion", "double('1.5')", 1.5),
+]
+
+
+@pytest.mark.parametrize(
+    ("amount", "expected"), [row[1:] for row in ROWS], ids=[r[0] for r in ROWS]
+)
+def test_an_amount_is_computed(amount: Amount, expected: float) -> None:
+    check(amount)
+
+    assert evaluate(amount, VALUES) == expected
+
+
+REFUSED = [
+    ("no expression", "4 Gigabytes", "is neither a quantity nor CEL: 1:3"),
+    ("an unknown name", "depth * 2.0", "names depth, which this trial does not have; it has"),
+    ("a whole number among doubles", "12 * model.width", "write numbers with a point: 12.0"),
+    ("a text", "name", "gives str, not a number"),
+    ("a truth for a number", "flag", "gives bool, not a number"),
+    ("below 0", "0.0 - model.width", "is -64.0; it must be a finite number, at least 0"),
+    ("no finite number", "1.0 / (model.width - 64.0)", "it must be a finite number"),
+    ("beyond a double", "pow(model.width, 1e9)", "cannot be computed"),
+    ("a root of what has none", "sqrt(0.0 - 1.0)", "cannot be computed"),
+    ("a macro", "[1.0, 2.0].map(x, x)[0]", "methods and macros are not allowed"),
+    ("a macro in disguise", "[1.0].\n  map (x, x)[0]", "methods and macros are not allowed"),
+    ("a method", "name.size()", "methods and macros are not allowed"),
+    ("a function that there is not", "exec(1.0)", "calls exec; there are double, ceil"),
+    ("a program", "1.0" + " + 1.0" * 400, "has 2403 characters; at most 1024 are allowed"),
+    ("an abyss", "(" * 500 + "1.0" + ")" * 500, "is neither a quantity nor CEL"),
+    ("an empty text", "", "is neither a quantity nor CEL"),
+]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"), [row[1:] for row in REFUSED], ids=[r[0] for r in REFUSED]
+)
+def test_what_is_no_amount_is_refused_in_words(text: str, words: str) -> None:
+    with pytest.raises(ExpressionError) as refused:
+        evaluate(text, VALUES)
+
+    assert words in str(refused.value)
+
+
+@given(st.text(max_size=60))
+def test_any_text_gives_a_number_or_is_refused(text: str) -> None:
+    try:
+        number = evaluate(text, VALUES)
+    except ExpressionError:
+        return
+    assert number >= 0
+
+
+QUANTITIES = [("2", 2.0), ("500m", 0.5), ("1.5Gi", 1.5 * 2**30), ("3k", 3000.0), ("2e3", 2000.0)]
+
+
+@pytest.mark.parametrize(("text", "number"), QUANTITIES)
+def test_a_quantity_is_read(text: str, number: float) -> None:
+    assert parse_quantity(text) == number
+
+
+@given(st.floats(min_value=1, max_value=2**50))
+def test_a_written_size_is_never_smaller_and_at_most_a_mebibyte_larger(size: float) -> None:
+    assert size <= parse_quantity(format_bytes(size)) <= size + 2**20
+
+
+@given(st.floats(min_value=0.001, max_value=1000))
+def test_written_cores_are_never_fewer(cores: float) -> None:
+    assert cores - 1e-6 <= parse_quantity(format_cores(cores)) <= cores + 0.001
+
+
+def test_what_is_no_quantity_is_refused() -> None:
+    with pytest.raises(
+        ValueError, match="'4GB' is not a quantity: write for example 2, 500m or 4Gi"
+    ):
+        parse_quantity("4GB")
+
+
+def experiment(**resources: Any) -> dict[str, Any]:
+    return {
+        "apiVersion": "scaling-operator.dev/v1alpha1",
+        "kind": "ScalingExperiment",
+        "metadata": {"name": "own"},
+        "spec": {
+            "objective": {"metric": "loss", "direction": "minimize"},
+            "search": {"parameters": {"lr": {"type": "float", "low": 0, "high": 1}}},
+            "scaling": {"parameter": "width", "sizes": [16, 32]},
+            "trainer": {"container": {"image": "mine", "command": ["train"]}},
+            "resources": resources,
+        },
+    }
+
+
+PROBLEMS: list[Any] = [
+    pytest.param({"parameters": "12.0 * width"}, [], id="a sound expression"),
+    pytest.param(
+        {"parameters": "12.0 * wdth"},
+        ["spec.resources.estimate.parameters: names wdth, which this trial does not have"],
+        id="a name that the ladder does not set",
+    ),
+    pytest.param(
+        {"hostMemory": "1.0 / (32.0 - width)"},
+        ["spec.resources.estimate.hostMemory: is inf"],
+        id="an expression that fails at the last rung only",
+    ),
+    pytest.param(
+        {"parameters": "1.0 / lr"},
+        ["spec.resources.estimate.parameters: is inf"],
+        id="an expression that fails at an end of the search",
+    ),
+    pytest.param(
+        {"parameters": "12.0 *"},
+        ["spec.resources.estimate.parameters: is neither a quantity nor CEL"],
+        id="half an expression",
+    ),
+    pytest.param(
+        {"layers": 2},
+        ["spec.resources.estimate.width: a transformer has layers, width, heads, context"],
+        id="half a transformer",
+    ),
+    pytest.param(
+        {"vocabulary": 100},
+        ["spec.resources.estimate.context: is required with vocabulary"],
+        id="logits of how many tokens",
+    ),
+    pytest.param(
+        {"hostmemory": "1Gi"},
+        ["spec.resources.estimate.hostmemory: unknown field; did you mean hostMemory?"],
+        id="a misspelt field",
+    ),
+]
+
+
+@pytest.mark.parametrize(("estimate", "expected"), PROBLEMS)
+def test_an_estimate_is_checked_before_anything_runs(
+    estimate: dict[str, Any], expected: list[str]
+) -> None:
+    found = [str(problem) for problem in check_document(experiment(estimate=estimate))]
+
+    assert len(found) == len(expected)
+    assert all(text.startswith(start) for text, start in zip(found, expected, strict=True)), found
+
+
+def test_an_estimate_beside_fixed_resources_is_refused() -> None:
+    found = check_document(experiment(estimate={"parameters": 1}, fixed={"gpus": 1}))
+
+    assert [str(each) for each in found] == ["spec.resources: set at most one of estimate, fixed"]
+
+
+def test_the_built_in_trainer_needs_no_estimate() -> None:
+    document = experiment(estimate={"parameters": 1})
+    document["spec"] |= {
+        "trainer": {
+            "builtIn": {
+                "task": "classification",
+                "dataset": {"name": "digits"},
+                "model": {"name": "mlp"},
+            }
+        },
+        "objective": {"metric": "val_loss", "direction": "minimize"},
+        "search": {},
+        "scaling": {"parameter": "model.width", "sizes": [16, 32]},
+    }
+
+    assert [str(each) for each in check_document(document)] == [
+        "spec.resources.estimate: goes with trainer.container: what the built-in trainer needs is "
+        "known"
+    ]
