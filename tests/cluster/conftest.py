@@ -18,6 +18,8 @@ import pytest
 from testbed.binaries import CONTROL_PLANE, GoMissing, ensure
 from testbed.cluster import Cluster
 from testbed.kwokctl import running
+from testbed.nodes import PLAYED, ROOMY, add
+from testbed.reader import Reader
 
 HERE = Path(__file__).parent
 CRDS = sorted((HERE.parents[1] / "manifests" / "crds").glob("*.yaml"))
@@ -79,6 +81,24 @@ def crds(cluster: Cluster) -> Iterator[Sequence[Path]]:
     yield CRDS
     if not cluster.is_ours and not any(name.endswith(".scaling-operator.dev") for name in before):
         cluster.kubectl("delete", *files, seconds=120)
+
+
+@pytest.fixture(scope="session")
+def nodes(cluster: Cluster) -> Sequence[str]:
+    """Name the node that KWOK plays: it takes any number of pods, GPUs included."""
+    if not cluster.is_ours:
+        pytest.skip("needs pods that KWOK plays, hence a control plane of the tests' own")
+    add(cluster, PLAYED, ROOMY)
+    return (PLAYED,)
+
+
+@pytest.fixture(scope="session")
+def reader(cluster: Cluster, nodes: Sequence[str]) -> Iterator[Reader]:
+    """Cheap reads of the API server."""
+    del nodes
+    found = Reader(cluster.server, cluster.control_plane / "pki")
+    yield found
+    found.close()
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from testbed.audit import AuditLog
+
 
 class Refused(Exception):
     """The API server, or kubectl before it, said no; the message is what it said."""
@@ -46,6 +48,22 @@ class Cluster:
     def read(self, *arguments: str) -> Any:
         """Run `kubectl get` with the arguments and return the object."""
         return json.loads(self.kubectl("get", "-o", "json", *arguments))
+
+    @property
+    def control_plane(self) -> Path:
+        """Folder of the control plane that the tests started: its logs, certificates and pids."""
+        assert self.folder is not None, "only a control plane of the tests' own has a folder"
+        return next(self.folder.glob("clusters/*"))
+
+    @property
+    def audit(self) -> AuditLog:
+        """The audit log of the control plane that the tests started."""
+        return AuditLog(self.control_plane / "logs" / "audit.log")
+
+    @property
+    def server(self) -> str:
+        """URL of the API server."""
+        return self.kubectl("config", "view", "-o", "jsonpath={.clusters[0].cluster.server}")
 
     @property
     def is_ours(self) -> bool:

@@ -60,6 +60,31 @@ def experiment(name: str, *changes: Change) -> dict[str, Any]:
     return changed(document, *changes)
 
 
+def played(name: str, *changes: Change, **environment: str) -> dict[str, Any]:
+    """Write a search over one number, whose pods do what the variables say (play.yaml)."""
+    document = {
+        "apiVersion": API_VERSION,
+        "kind": "ScalingExperiment",
+        "metadata": {"name": name},
+        "spec": {
+            "objective": {"metric": "loss", "direction": "minimize"},
+            "search": {
+                "parameters": {"x": {"type": "float", "low": -1, "high": 1}},
+                "algorithm": {"name": "random", "seed": 7},
+            },
+            "trials": {"max": 1},
+            "trainer": {
+                "container": {
+                    "image": "played",
+                    "command": ["played"],
+                    "env": [{"name": key, "value": value} for key, value in environment.items()],
+                }
+            },
+        },
+    }
+    return changed(document, *changes)
+
+
 def trial(name: str, *changes: Change) -> dict[str, Any]:
     """Write a trial as the operator proposes it."""
     document = {

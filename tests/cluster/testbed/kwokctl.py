@@ -20,6 +20,16 @@ from testbed.cluster import Cluster
 
 START_SECONDS = 120
 _NAME = "ring-2"
+_HERE = Path(__file__).parent
+# A lost node's pods are given up after seconds, not after Kubernetes' five minutes. kwokctl 0.8 panics
+# unless the first argument of each program comes before the second of any.
+_HASTE = (
+    "kube-apiserver=default-not-ready-toleration-seconds=2",
+    "kube-controller-manager=node-monitor-period=1s",
+    "kube-apiserver=default-unreachable-toleration-seconds=2",
+    "kube-controller-manager=node-eviction-rate=10",
+    "kube-controller-manager=secondary-node-eviction-rate=10",
+)
 
 
 class StartFailed(Exception):
@@ -30,7 +40,8 @@ class StartFailed(Exception):
 def running(programs: Mapping[str, Path], folder: Path, *options: str) -> Generator[Cluster]:
     """Run a control plane whose files lie in `folder`, a new one, which is removed at the end.
 
-    `options` are further ones of `kwokctl create cluster`. Raises StartFailed.
+    It plays pods as `play.yaml` says and keeps an audit log. `options` are further ones of
+    `kwokctl create cluster`. Raises StartFailed.
     """
     folder.mkdir(parents=True)
     watcher = subprocess.Popen(
@@ -49,7 +60,7 @@ def _start(programs: Mapping[str, Path], folder: Path, options: tuple[str, ...])
     command = [
         *(str(programs["kwokctl"]), "create", "cluster", "--name", _NAME, "--runtime", "binary"),
         *("--kubeconfig", str(cluster.kubeconfig), "--disable-qps-limits"),
-        *("--wait", f"{START_SECONDS}s", *_binaries(programs), *options),
+        *("--wait", f"{START_SECONDS}s", *_binaries(programs), *_behaviour(), *options),
     ]
     # Ports are chosen first and taken later: two that start at once could choose the same.
     with locked(cache_folder() / "start.lock"):
@@ -71,6 +82,13 @@ def _binaries(programs: Mapping[str, Path]) -> Iterator[str]:
     for option in ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"):
         yield f"--{option}-binary={programs[option]}"
     yield f"--kwok-controller-binary={programs['kwok']}"
+
+
+def _behaviour() -> Iterator[str]:
+    yield f"--config={_HERE / 'play.yaml'}"
+    yield f"--kube-audit-policy={_HERE / 'audit-policy.yaml'}"
+    for argument in _HASTE:
+        yield f"--extra-args={argument}"
 
 
 def _log_ends(folder: Path) -> Iterator[str]:
