@@ -21,8 +21,8 @@ from testbed.cluster import Cluster
 START_SECONDS = 120
 _NAME = "ring-2"
 _HERE = Path(__file__).parent
-# A lost node's pods are given up after seconds, not after Kubernetes' five minutes. kwokctl 0.8 panics
-# unless the first argument of each program comes before the second of any.
+# A lost node's pods are given up after seconds, not after Kubernetes' five minutes.
+# kwokctl 0.8 panics unless the first argument of each program comes before the second of any.
 _HASTE = (
     "kube-apiserver=default-not-ready-toleration-seconds=2",
     "kube-controller-manager=node-monitor-period=1s",
