@@ -49,12 +49,4 @@ POLICY_RULES: Mapping[str, tuple[Rule, ...]] = {
     "Resources": (
         Rule("!(has(self.estimate) && has(self.fixed))", "set at most one of estimate, fixed"),
     ),
-    "Estimate": (
-        Rule(
-            "!has(self.vocabulary) || has(self.context)",
-            "context is required with vocabulary: logits are per token",
-            ".context",
-            "FieldValueRequired",
-        ),
-    ),
 }
