@@ -27,6 +27,7 @@ FREE: tuple[Change, ...] = (
     ("spec/trials/max", 80),
     ("spec/trials/parallel", 1),
     ("spec/suspend", True),
+    ("spec/trainer/pod", {"nodeSelector": {"zone": "a"}}),
     ("spec/budget", {"duration": "8h", "onExceeded": "suspend"}),
     ("spec/resources", {"fixed": {"cpu": 2}}),
     ("spec/scaling/targets", [{"flops": 1e15}]),

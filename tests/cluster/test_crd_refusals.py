@@ -36,6 +36,23 @@ def container(**fields: object) -> tuple[Change, ...]:
     return ("spec/trainer", {"container": fields}), ("spec/scaling", DELETE)
 
 
+def volume(source: dict[str, object], **mount: object) -> tuple[Change, ...]:
+    mounted = {"name": "v", "mountPath": "/v", **mount}
+    return container(image="me/train", volumes=[{"name": "v", **source}], volumeMounts=[mounted])
+
+
+def pod(**fields: object) -> tuple[Change, ...]:
+    return (("spec/trainer/pod", fields),)
+
+
+def nodes(**requirement: object) -> tuple[Change, ...]:
+    terms = [{"matchExpressions": [{"key": "gpu", **requirement}]}]
+    needed = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}}
+    return pod(affinity={"nodeAffinity": needed})
+
+
+EMPTY: dict[str, object] = {"emptyDir": {}}
+KEY = {"name": "s", "key": "k"}
 ROWS: tuple[Row, ...] = (
     # sentence, changes, path of the field, words of the message
     ("low above high", (number(low=2),), f"{PARAMETERS}[optimizer.learning_rate].low", "at most"),
@@ -192,6 +209,117 @@ ROWS: tuple[Row, ...] = (
         container(image="me/train", env=[{"name": "SCALING_SEED", "value": "1"}]),
         "spec.trainer.container.env[0].name",
         "belong to the contract",
+    ),
+    (
+        "a variable of two values",
+        container(
+            image="a",
+            env=[{"name": "A", "value": "1", "valueFrom": {"configMapKeyRef": KEY}}],
+        ),
+        "spec.trainer.container.env[0].value",
+        "set at most one of value, valueFrom",
+    ),
+    (
+        "a variable of two sources",
+        container(
+            image="a",
+            env=[{"name": "A", "valueFrom": {"configMapKeyRef": KEY, "secretKeyRef": KEY}}],
+        ),
+        "spec.trainer.container.env[0].valueFrom",
+        "set exactly one of secretKeyRef, configMapKeyRef",
+    ),
+    ("a volume of nothing", volume({}), "container.volumes[0]", "set exactly one of"),
+    (
+        "a volume of two sources",
+        volume({**EMPTY, "secret": {"secretName": "s"}}),
+        "spec.trainer.container.volumes[0]",
+        "set exactly one of persistentVolumeClaim, emptyDir, configMap, secret",
+    ),
+    (
+        "files of the node",
+        volume({"hostPath": {"path": "/"}}),
+        "spec.trainer.container.volumes[0].hostPath",
+        "unknown field",
+    ),
+    ("a mount of no volume", volume(EMPTY, name="w"), "container.volumeMounts", "must name one of"),
+    ("a relative mount", volume(EMPTY, mountPath="v"), "volumeMounts[0].mountPath", "should match"),
+    (
+        "a volume over the artifacts",
+        volume(EMPTY, mountPath="/artifacts/a"),
+        "spec.trainer.container.volumeMounts[0].mountPath",
+        "the operator mounts its own at /artifacts",
+    ),
+    (
+        "a path that leaves its volume",
+        volume(EMPTY, subPath="a/../../b"),
+        "spec.trainer.container.volumeMounts[0].subPath",
+        "must be a relative path without ..",
+    ),
+    (
+        "two volumes of a name",
+        container(image="a", volumes=[{"name": "v", **EMPTY}, {"name": "v", **EMPTY}]),
+        "spec.trainer.container.volumes",
+        "each name of volumes may stand once",
+    ),
+    (
+        "two volumes in a place",
+        container(
+            image="a",
+            volumes=[{"name": "v", **EMPTY}],
+            volumeMounts=[{"name": "v", "mountPath": "/a"}, {"name": "v", "mountPath": "/a"}],
+        ),
+        "spec.trainer.container.volumeMounts",
+        "each mountPath may stand once",
+    ),
+    (
+        "a volume with a name of the operator's",
+        container(image="a", volumes=[{"name": "scaling-tmp", **EMPTY}]),
+        "spec.trainer.container.volumes[0].name",
+        "belong to the operator",
+    ),
+    ("the node's network", pod(hostNetwork=True), "spec.trainer.pod.hostNetwork", "unknown field"),
+    (
+        "a privileged pod",
+        pod(securityContext={"privileged": True}),
+        "spec.trainer.pod.securityContext.privileged",
+        "unknown field",
+    ),
+    (
+        "root",
+        pod(securityContext={"runAsUser": 0}),
+        "spec.trainer.pod.securityContext.runAsUser",
+        "greater than or equal to 1",
+    ),
+    (
+        "a toleration with too much",
+        pod(tolerations=[{"key": "a", "operator": "Exists", "value": "b"}]),
+        "spec.trainer.pod.tolerations[0].value",
+        "operator Exists takes no value",
+    ),
+    (
+        "a toleration of nothing",
+        pod(tolerations=[{"effect": "NoSchedule"}]),
+        "spec.trainer.pod.tolerations[0].key",
+        "operator must be Exists",
+    ),
+    (
+        "a label with a space",
+        pod(nodeSelector={"gpu type": "a"}),
+        "spec.trainer.pod.nodeSelector",
+        "a label is a name such as",
+    ),
+    ("no label to be in", nodes(operator="In"), "matchExpressions[0].values", "need values"),
+    (
+        "values of a label that only exists",
+        nodes(operator="Exists", values=["a"]),
+        "matchExpressions[0].values",
+        "take no values",
+    ),
+    (
+        "words to be above",
+        nodes(operator="Gt", values=["a"]),
+        "matchExpressions[0].values",
+        "need one whole number",
     ),
     (
         "two places for artifacts",

@@ -88,6 +88,25 @@ def container(**fields: Any) -> tuple[Change, ...]:
     )
 
 
+KEY = {"name": "s", "key": "k"}
+SHM = {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": "8Gi"}}
+AFFINITY = "requiredDuringSchedulingIgnoredDuringExecution"
+TERM = f"spec.trainer.pod.affinity.nodeAffinity.{AFFINITY}.nodeSelectorTerms[0]"
+
+
+def variable(source: Any) -> Any:
+    return {"name": "A", "valueFrom": source}
+
+
+def pod(**fields: Any) -> Change:
+    return "spec/trainer/pod", fields
+
+
+def nodes(**requirement: Any) -> Change:
+    terms = [{"matchExpressions": [{"key": "gpu", **requirement}]}]
+    return pod(affinity={"nodeAffinity": {AFFINITY: {"nodeSelectorTerms": terms}}})
+
+
 def test_a_valid_document_has_no_problems() -> None:
     assert check_document(valid()) == ()
 
@@ -782,6 +801,123 @@ CROSS: tuple[Row, ...] = (
         "SCALING_SEED belongs to the contract",
     ),
     (
+        "a variable of two values",
+        container(env=[{"name": "A", "value": "1", "valueFrom": {"secretKeyRef": KEY}}]),
+        "spec.trainer.container.env[0]",
+        "set at most one of value, valueFrom",
+    ),
+    (
+        "a variable of two sources",
+        container(env=[variable({"secretKeyRef": KEY, "configMapKeyRef": KEY})]),
+        "spec.trainer.container.env[0].valueFrom",
+        "set exactly one of secretKeyRef, configMapKeyRef",
+    ),
+    (
+        "a key with a slash",
+        container(env=[variable({"secretKeyRef": {**KEY, "key": "a/b"}})]),
+        "spec.trainer.container.env[0].valueFrom.secretKeyRef.key",
+        "must be a key of a ConfigMap or Secret",
+    ),
+    (
+        "a volume without a source",
+        container(volumes=[{"name": "v"}]),
+        "spec.trainer.container.volumes[0]",
+        "set exactly one of persistentVolumeClaim, emptyDir, configMap, secret",
+    ),
+    (
+        "a volume of two sources",
+        container(volumes=[{**SHM, "secret": {"secretName": "s"}}]),
+        "spec.trainer.container.volumes[0]",
+        "set exactly one of persistentVolumeClaim",
+    ),
+    (
+        "a volume twice",
+        container(volumes=[SHM, SHM]),
+        "spec.trainer.container.volumes[1].name",
+        "shm stands twice",
+    ),
+    (
+        "a volume with a name of the operator's",
+        container(volumes=[{**SHM, "name": "scaling-shm"}]),
+        "spec.trainer.container.volumes[0].name",
+        "begin with scaling- belong to the operator",
+    ),
+    (
+        "a mount of no volume says what there is",
+        container(volumes=[SHM], volumeMounts=[{"name": "smh", "mountPath": "/dev/shm"}]),
+        "spec.trainer.container.volumeMounts[0].name",
+        "there is no volume smh; did you mean shm?",
+    ),
+    (
+        "a relative place for a volume",
+        container(volumes=[SHM], volumeMounts=[{"name": "shm", "mountPath": "shm"}]),
+        "spec.trainer.container.volumeMounts[0].mountPath",
+        "must be an absolute path below /, without a colon",
+    ),
+    (
+        "two volumes in one place",
+        container(volumes=[SHM], volumeMounts=[{"name": "shm", "mountPath": "/a"}] * 2),
+        "spec.trainer.container.volumeMounts[1].mountPath",
+        "/a stands twice",
+    ),
+    (
+        "a volume over the artifacts",
+        container(volumes=[SHM], volumeMounts=[{"name": "shm", "mountPath": "/artifacts/a"}]),
+        "spec.trainer.container.volumeMounts[0].mountPath",
+        "the operator mounts its own at /artifacts",
+    ),
+    (
+        "a path that leaves its volume",
+        container(
+            volumes=[SHM],
+            volumeMounts=[{"name": "shm", "mountPath": "/a", "subPath": "b/../../c"}],
+        ),
+        "spec.trainer.container.volumeMounts[0].subPath",
+        "must be a relative path without ..",
+    ),
+    (
+        "root",
+        (pod(securityContext={"runAsUser": 0}),),
+        "spec.trainer.pod.securityContext.runAsUser",
+        "must be at least 1, not 0",
+    ),
+    (
+        "a toleration of everything that asks for a value",
+        (pod(tolerations=[{"operator": "Exists", "key": "a", "value": "b"}]),),
+        "spec.trainer.pod.tolerations[0].value",
+        "operator Exists takes no value",
+    ),
+    (
+        "a toleration of nothing",
+        (pod(tolerations=[{"effect": "NoSchedule"}]),),
+        "spec.trainer.pod.tolerations[0].key",
+        "without a key, operator must be Exists",
+    ),
+    (
+        "a label with a space",
+        (pod(nodeSelector={"gpu type": "a100"}),),
+        "spec.trainer.pod.nodeSelector.gpu type",
+        "the name must be a label such as gpu-type or nvidia.com/gpu.product, not 'gpu type'",
+    ),
+    (
+        "a node that has one of no labels",
+        (nodes(operator="In"),),
+        f"{TERM}.matchExpressions[0].values",
+        "operator In needs values",
+    ),
+    (
+        "a node that has a label, with values",
+        (nodes(operator="Exists", values=["a"]),),
+        f"{TERM}.matchExpressions[0].values",
+        "operator Exists takes no values",
+    ),
+    (
+        "a node with more than words",
+        (nodes(operator="Gt", values=["many"]),),
+        f"{TERM}.matchExpressions[0].values",
+        "operator Gt needs one whole number",
+    ),
+    (
         "a variable twice",
         container(env=[{"name": "A"}, {"name": "A"}]),
         "spec.trainer.container.env[1].name",
@@ -804,6 +940,101 @@ def test_a_fault_is_the_only_problem_and_says_what_is_allowed(
     assert message in problems[0].message
 
 
+OUT_OF_BOUNDS: tuple[Row, ...] = (
+    (
+        "files of the node",
+        container(volumes=[{"name": "v", "hostPath": {"path": "/"}}]),
+        "spec.trainer.container.volumes[0].hostPath",
+        "is not allowed: it would open the files of the node; use one of persistentVolumeClaim",
+    ),
+    (
+        "a server of files",
+        container(volumes=[{"name": "v", "nfs": {"server": "a", "path": "/"}}]),
+        "spec.trainer.container.volumes[0].nfs",
+        "is not allowed: storage comes through a claim",
+    ),
+    (
+        "a token of the API server",
+        container(volumes=[{"name": "v", "projected": {"sources": []}}]),
+        "spec.trainer.container.volumes[0].projected",
+        "is not allowed: it could hold a token of the API server",
+    ),
+    *(
+        (
+            f"{field} of {section}",
+            (*container(), (f"spec/trainer/{section}/{field}", True)),
+            f"spec.trainer.{section.replace('/', '.')}.{field}",
+            "is not allowed: a trial shares nothing with its node and keeps the restricted profile",
+        )
+        for section, fields in (
+            ("pod", ("hostNetwork", "hostPID", "hostIPC")),
+            ("container", ("hostNetwork", "privileged")),
+            (
+                "pod/securityContext",
+                ("privileged", "allowPrivilegeEscalation", "capabilities", "sysctls"),
+            ),
+        )
+        for field in fields
+    ),
+    (
+        "a security context of the container",
+        container(securityContext={"privileged": True}),
+        "spec.trainer.container.securityContext",
+        "spec.trainer.pod.securityContext; the rest is the restricted profile's: not privileged",
+    ),
+    (
+        "a node selector in the container is shown its place",
+        container(nodeSelector={"a": "b"}),
+        "spec.trainer.container.nodeSelector",
+        "is not allowed: it says where and as whom the pod runs: write it in spec.trainer.pod.node",
+    ),
+    (
+        "requests in the container are shown their place",
+        container(resources={"limits": {"cpu": 1}}),
+        "spec.trainer.container.resources",
+        "the machine of a trial stands in spec.resources",
+    ),
+    (
+        "a node by name",
+        (pod(nodeName="node-1"),),
+        "spec.trainer.pod.nodeName",
+        "is not allowed: it would pass by the scheduler; use nodeSelector or affinity",
+    ),
+    (
+        "pods that keep others away",
+        (pod(affinity={"podAntiAffinity": {}}),),
+        "spec.trainer.pod.affinity.podAntiAffinity",
+        "use nodeAffinity",
+    ),
+    (
+        "a second container",
+        (pod(initContainers=[]),),
+        "spec.trainer.pod.initContainers",
+        "a trial is one container",
+    ),
+    (
+        "a profile of one's own",
+        (pod(securityContext={"seccompProfile": {"type": "Unconfined"}}),),
+        "spec.trainer.pod.securityContext.seccompProfile",
+        "the restricted profile sets it; allowed here: runAsUser, runAsGroup, fsGroup",
+    ),
+)
+
+
+@pytest.mark.parametrize(
+    ("changes", "path", "message"),
+    [row[1:] for row in OUT_OF_BOUNDS],
+    ids=[row[0] for row in OUT_OF_BOUNDS],
+)
+def test_a_field_that_a_restricted_pod_may_not_have_is_refused_with_the_reason(
+    changes: tuple[Change, ...], path: str, message: str
+) -> None:
+    problems = check_document(changed(*changes))
+
+    assert [problem.path for problem in problems] == [path]
+    assert message in problems[0].message
+
+
 ALLOWED: tuple[tuple[str, tuple[Change, ...]], ...] = (
     ("a whole float for an int", (("spec/trials/max", 40.0),)),
     ("an int for a float", (("spec/objective/goal", 1),)),
@@ -811,6 +1042,22 @@ ALLOWED: tuple[tuple[str, tuple[Change, ...]], ...] = (
     ("a status is not looked at", (("status", {"phase": "Running", "later": 1}),)),
     ("any metric of a container", (*container(), ("spec/objective/metric", "my_metric"))),
     ("any parameter of a container", container()),
+    ("a pod of the built-in trainer", (pod(nodeSelector={"a": "b"}, serviceAccountName="c"),)),
+    (
+        "a variable from a Secret, without a value",
+        container(env=[{"name": "A", "value": "", "valueFrom": {"secretKeyRef": KEY}}]),
+    ),
+    (
+        "one volume in two places",
+        container(
+            volumes=[SHM],
+            volumeMounts=[
+                {"name": "shm", "mountPath": "/dev/shm"},
+                {"name": "shm", "mountPath": "/artifacts2", "subPath": "a..b"},
+            ],
+        ),
+    ),
+    ("every taint", (pod(tolerations=[{"operator": "Exists"}]),)),
     ("a known class", (("spec/objective/metric", "val_recall_3"),)),
     (
         "any class of a file",

@@ -122,8 +122,71 @@ POLICY: dict[str, Any] = {
         "priorityClass": "low",
     },
 }
-VALID = {"ScalingExperiment": EXPERIMENT, "ScalingTrial": TRIAL, "ResourcePolicy": POLICY}
-KIND_OF = {kind.kind: kind for kind in KINDS}
+NODES = {"matchExpressions": [{"key": "zone", "operator": "In", "values": ["a", "b"]}]}
+OWN_IMAGE: dict[str, Any] = {
+    "apiVersion": "scaling-operator.dev/v1alpha1",
+    "kind": "ScalingExperiment",
+    "metadata": {"name": "own-image"},
+    "spec": {
+        "objective": {"metric": "loss", "direction": "minimize"},
+        "trainer": {
+            "container": {
+                "image": "me/train:1",
+                "imagePullPolicy": "IfNotPresent",
+                "command": ["train"],
+                "args": ["--fast"],
+                "workingDir": "/code",
+                "env": [
+                    {"name": "A", "value": "1"},
+                    {"name": "B", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}},
+                    {
+                        "name": "C",
+                        "valueFrom": {
+                            "configMapKeyRef": {"name": "c", "key": "k", "optional": True}
+                        },
+                    },
+                ],
+                "volumes": [
+                    {"name": "data", "persistentVolumeClaim": {"claimName": "d", "readOnly": True}},
+                    {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": "8Gi"}},
+                    {"name": "code", "configMap": {"name": "code", "optional": True}},
+                    {"name": "key", "secret": {"secretName": "key", "optional": False}},
+                ],
+                "volumeMounts": [
+                    {"name": "data", "mountPath": "/data", "subPath": "x/y", "readOnly": True},
+                    {"name": "shm", "mountPath": "/dev/shm"},
+                ],
+            },
+            "pod": {
+                "nodeSelector": {"kubernetes.io/arch": "amd64"},
+                "tolerations": [
+                    {"key": "a", "operator": "Equal", "value": "b", "effect": "NoSchedule"},
+                    {"operator": "Exists"},
+                ],
+                "affinity": {
+                    "nodeAffinity": {
+                        "requiredDuringSchedulingIgnoredDuringExecution": {
+                            "nodeSelectorTerms": [NODES]
+                        },
+                        "preferredDuringSchedulingIgnoredDuringExecution": [
+                            {"weight": 10, "preference": NODES}
+                        ],
+                    }
+                },
+                "imagePullSecrets": [{"name": "registry"}],
+                "serviceAccountName": "trainer",
+                "securityContext": {"runAsUser": 1000, "runAsGroup": 0, "fsGroup": 2000},
+            },
+        },
+    },
+}
+VALID = {
+    "ScalingExperiment": EXPERIMENT,
+    "ScalingExperiment of a container": OWN_IMAGE,
+    "ScalingTrial": TRIAL,
+    "ResourcePolicy": POLICY,
+}
+KIND_OF = {name: kind for kind in KINDS for name in VALID if name.split()[0] == kind.kind}
 DELETE = object()
 
 
@@ -240,5 +303,7 @@ def _is_required_by_rule(path: tuple[Any, ...]) -> bool:
     """Fields that CEL requires: those of some variants, and one of two."""
     return path[-1] in {
         "low", "high", "maxSteps", "path", "target", "objective", "parameter", "sizes", "flops",
-        "builtIn", "memory", "resource", 0,
+        "builtIn", "memory", "resource", "container", "secretKeyRef", "configMapKeyRef",
+        "persistentVolumeClaim",
+        "emptyDir", "configMap", "secret", "values", "key", "operator", 0,
     }  # fmt: skip

@@ -6,6 +6,14 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from scaling_operator.api.names import LABEL_KEY_PATTERN, PARAMETER_NAME_PATTERN
+
+_KEYS = {
+    PARAMETER_NAME_PATTERN: "a name is one or more words joined by dots, each of letters, digits "
+    "and _, not beginning with a digit",
+    LABEL_KEY_PATTERN: "a label is a name such as gpu-type or nvidia.com/gpu.product",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Rule:
@@ -35,11 +43,9 @@ def key_rule(pattern: str, longest: int | None) -> Rule:
     """Bound the keys of a map, which a structural schema cannot."""
     length = "" if longest is None else f"size(key) <= {longest} && "
     escaped = pattern.replace("\\", "\\\\")
-    return Rule(
-        f"self.all(key, {length}key.matches('{escaped}'))",
-        "a name is one or more words joined by dots, each of letters, digits and _, not beginning "
-        f"with a digit; at most {longest} characters",
-    )
+    words = _KEYS.get(pattern, _KEYS[PARAMETER_NAME_PATTERN])
+    rule = f"self.all(key, {length}key.matches('{escaped}'))"
+    return Rule(rule, f"{words}; at most {longest} characters")
 
 
 def given(field: str) -> str:

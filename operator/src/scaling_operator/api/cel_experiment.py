@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from scaling_operator.api.cel import Rule, given
+from scaling_operator.api.cel_pod import POD_RULES
 from scaling_operator.api.cel_policy import POLICY_RULES
 from scaling_operator.api.cel_search import SEARCH_RULES
 from scaling_operator.api.cel_trainer import TRAINER_RULES
@@ -81,7 +82,14 @@ _FIXED_OF_SCALING = ("parameter", "sizes", "rungs", "design", "data", "budgets",
 _EXPERIMENT = (
     _fixed("objective", "objectives", path=".spec.objective"),
     _fixed("search", path=".spec.search"),
-    _fixed("trainer", path=".spec.trainer"),
+    Rule(
+        f"{_ACCEPTED}({_unchanged('spec.trainer', 'builtIn')} && "
+        f"{_unchanged('spec.trainer', 'container')})",
+        "the trainer cannot change once the experiment is accepted, but for its pod; make a new "
+        "experiment",
+        ".spec.trainer",
+        "FieldValueForbidden",
+    ),
     Rule(
         f"{_ACCEPTED}(has(self.spec.scaling) == has(oldSelf.spec.scaling) && "
         "(!has(self.spec.scaling) || ("
@@ -98,20 +106,6 @@ _EXPERIMENT_RULES: Mapping[str, tuple[Rule, ...]] = {
     "ScalingExperiment": _EXPERIMENT,
     "Trainer": (
         Rule("has(self.builtIn) != has(self.container)", "set exactly one of builtIn, container"),
-    ),
-    "Container": (
-        Rule(
-            f"has(self.image) || {given('command')}",
-            "set image (for a cluster), command (for a local run), or both",
-            ".image",
-        ),
-    ),
-    "EnvironmentVariable": (
-        Rule(
-            "!self.name.startsWith('SCALING_')",
-            "names that begin with SCALING_ belong to the contract",
-            ".name",
-        ),
     ),
     "Artifacts": (
         Rule(
@@ -130,4 +124,4 @@ def rules_of(model: str) -> tuple[Rule, ...]:
     return _RULES.get(model, ())
 
 
-_RULES = {**SEARCH_RULES, **TRAINER_RULES, **POLICY_RULES, **_EXPERIMENT_RULES}
+_RULES = {**SEARCH_RULES, **TRAINER_RULES, **POD_RULES, **POLICY_RULES, **_EXPERIMENT_RULES}

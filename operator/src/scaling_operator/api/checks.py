@@ -11,6 +11,7 @@ from typing import Any, cast
 
 from scaling_operator.api import (
     checks_builtin,
+    checks_container,
     checks_fit,
     checks_grid,
     checks_resources,
@@ -46,8 +47,10 @@ CHECKS: tuple[Check, ...] = (
     checks_scaling.scale_is_not_searched,
     checks_scaling.flops_are_known,
     checks_scaling.trials_last_a_batch,
-    checks_scaling.container_can_start,
-    checks_scaling.variables_are_free,
+    checks_container.container_can_start,
+    checks_container.variables_are_free,
+    checks_container.volumes_differ,
+    checks_container.mounts_show_volumes,
     checks_resources.estimate_suits_the_trainer,
     checks_resources.amounts_can_be_computed,
 )

@@ -1,4 +1,4 @@
-"""Rules of the ladder and of a container of one's own that look at more than one field."""
+"""Rules of the ladder that look at more than one field."""
 
 from __future__ import annotations
 
@@ -90,25 +90,3 @@ def _flops_per_sample(built_in: BuiltIn, rung: Mapping[str, Scalar]) -> float:
     except ValidationError:
         return 0.0
     return count(model.model_dump(), dimensions).flops_per_sample
-
-
-def container_can_start(draft: Draft) -> Iterable[Problem]:
-    """Ask a container what to run."""
-    container = draft.container
-    if container is not None and container.image is None and not container.command:
-        message = "set image (for a cluster), command (for a local run), or both"
-        yield Problem("spec.trainer.container", message)
-
-
-def variables_are_free(draft: Draft) -> Iterable[Problem]:
-    """Ask a container's variables to differ, and to leave the contract's own names alone."""
-    container = draft.container
-    seen: set[str] = set()
-    for at, variable in enumerate(() if container is None else container.env):
-        path = f"spec.trainer.container.env[{at}].name"
-        if variable.name.startswith("SCALING_"):
-            message = f"{variable.name} belongs to the contract: choose a name without SCALING_"
-            yield Problem(path, message)
-        if variable.name in seen:
-            yield Problem(path, f"{variable.name} stands twice; each variable may stand once")
-        seen.add(variable.name)

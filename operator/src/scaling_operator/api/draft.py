@@ -11,10 +11,10 @@ from typing import Annotated, Any, cast
 
 from pydantic import Field
 
+from scaling_operator.api.container import Container
 from scaling_operator.api.experiment import (
     Artifacts,
     Budget,
-    Container,
     Objective,
     Resources,
     Trainer,

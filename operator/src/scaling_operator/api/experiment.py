@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, model_validator
 
+from scaling_operator.api.container import Container
 from scaling_operator.api.estimate import Estimate
 from scaling_operator.api.fields import ApiSection, Duration, MetricName, Quantity, ResourceName
 from scaling_operator.api.names import (
@@ -13,6 +14,7 @@ from scaling_operator.api.names import (
     EXPERIMENT_NAME_PATTERN,
     MAX_TRIALS_PER_SCALE,
 )
+from scaling_operator.api.placement import TrainerPod
 from scaling_operator.api.scaling import Scaling
 from scaling_operator.api.search import Search
 from scaling_operator.api.status import ExperimentStatus
@@ -99,44 +101,17 @@ class Resources(ApiSection):
         return self
 
 
-class EnvironmentVariable(ApiSection):
-    """A variable for the container."""
-
-    name: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=256)] = Field(
-        description="Its name."
-    )
-    value: Annotated[str, Field(max_length=32_768)] = Field(default="", description="Its value.")
-
-
-Word = Annotated[str, Field(max_length=32_768)]
-
-
-class Container(ApiSection):
-    """A trainer of your own. `$(NAME)` in command and args expands to a variable's value."""
-
-    image: Annotated[str, Field(max_length=1024)] | None = Field(
-        default=None, description="Image; a local run does not use it."
-    )
-    command: tuple[Word, ...] = Field(
-        default=(), max_length=100, description="Program and first arguments; a local run needs it."
-    )
-    args: tuple[Word, ...] = Field(default=(), max_length=1000, description="Further arguments.")
-    env: tuple[EnvironmentVariable, ...] = Field(
-        default=(), max_length=200, description="Variables beside SCALING_*."
-    )
-    working_dir: Annotated[str, Field(max_length=1024)] | None = Field(
-        default=None, description="Folder to start in."
-    )
-
-
 class Trainer(ApiSection):
-    """What runs a trial: exactly one of the two."""
+    """What runs a trial: exactly one of builtIn, container."""
 
     built_in: BuiltIn | None = Field(
         default=None, description="The trainer of this project; its fields are snake_case."
     )
     container: Container | None = Field(
         default=None, description="An image or command of your own."
+    )
+    pod: TrainerPod = Field(
+        default=TrainerPod(), description="Where, and as whom, its pods run; for either trainer."
     )
 
     @model_validator(mode="after")

@@ -7,19 +7,32 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from datetime import timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
 from pydantic.alias_generators import to_camel
 
-from scaling_operator.api.names import METRIC_NAME_PATTERN, PARAMETER_NAME_PATTERN
+from scaling_operator.api.names import (
+    CONFIG_KEY_PATTERN,
+    LABEL_KEY_PATTERN,
+    LABEL_VALUE_PATTERN,
+    METRIC_NAME_PATTERN,
+    OBJECT_NAME_PATTERN,
+    PARAMETER_NAME_PATTERN,
+)
 
 Scalar = str | int | float | bool
 
 
 class ApiSection(BaseModel):
-    """Base of every section: camelCase in files, unknown keys are errors, values are finite."""
+    """Base of every section: camelCase in files, unknown keys are errors, values are finite.
+
+    `REFUSED` names fields that Kubernetes has and a person may look for here, and why they are not.
+    """
+
+    REFUSED: ClassVar[Mapping[str, str]] = {}
 
     model_config = ConfigDict(
         alias_generator=to_camel,
@@ -111,3 +124,7 @@ ResourceName = Annotated[str, Field(pattern=RESOURCE_PATTERN, max_length=317)]
 ParameterName = Annotated[str, Field(pattern=PARAMETER_NAME_PATTERN, max_length=63)]
 MetricName = Annotated[str, Field(pattern=METRIC_NAME_PATTERN, max_length=63)]
 Text = Annotated[str, Field(max_length=1024)]
+ObjectName = Annotated[str, Field(pattern=OBJECT_NAME_PATTERN, max_length=253)]
+ConfigKey = Annotated[str, Field(pattern=CONFIG_KEY_PATTERN, max_length=253)]
+LabelKey = Annotated[str, Field(pattern=LABEL_KEY_PATTERN, max_length=317)]
+LabelValue = Annotated[str, Field(pattern=LABEL_VALUE_PATTERN, max_length=63)]

@@ -32,6 +32,20 @@ MAX_ATTEMPTS = 100
 PARAMETER_NAME_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*$"
 METRIC_NAME_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*$"
 
+# Kubernetes' own: names of objects, keys of a ConfigMap or Secret, labels.
+_WORD = r"[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?"
+OBJECT_NAME_PATTERN = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
+CONFIG_KEY_PATTERN = r"^[-._A-Za-z0-9]+$"
+LABEL_KEY_PATTERN = rf"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?{_WORD}$"
+LABEL_VALUE_PATTERN = rf"^({_WORD})?$"
+
+# What every attempt's pod has: where the contract's files lie, and volumes of the operator's own.
+ARTIFACTS_MOUNT = "/artifacts"
+REPORT_MOUNT = "/var/run/secrets/scaling-operator"
+RESULT_FILE = "/dev/termination-log"
+RESERVED_MOUNTS = (ARTIFACTS_MOUNT, REPORT_MOUNT, RESULT_FILE)
+RESERVED_VOLUMES = "scaling-"
+
 
 class TrialState(StrEnum):
     """Where a trial stands. The last four are ends: a trial that reached one never leaves it."""

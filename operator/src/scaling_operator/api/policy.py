@@ -26,6 +26,14 @@ class Toleration(ApiSection):
         default=None, description="Effect of the taint."
     )
 
+    @model_validator(mode="after")
+    def _exists_stands_alone(self) -> Toleration:
+        if self.operator == "Exists" and self.value:
+            raise SectionError(("value", "operator Exists takes no value"))
+        if self.operator == "Equal" and not self.key:
+            raise SectionError(("key", "without a key, operator must be Exists"))
+        return self
+
 
 class Shape(ApiSection):
     """One kind of machine or accelerator."""

@@ -66,7 +66,8 @@ def _errors(section: type[BaseModel], document: Any) -> list[ErrorDetails]:
     try:
         read(section, document)
     except ValidationError as error:
-        return error.errors(include_url=False)
+        errors = error.errors(include_url=False)
+        return [each for each in errors if not _is_short_of_faulty_items(each, errors)]
     return []
 
 
@@ -222,7 +223,11 @@ def _unknown(section: type[BaseModel], document: Any, path: Path) -> str:
     if field is not None and elsewhere:
         owners = listing(tag for each in elsewhere for tag in shape.tags_of(each, field))
         return f"unknown field with {field} {value[field]}; it goes with {owners}"
-    known = [each for one in shape.chosen(variants, value) for each in shape.fields_of(one)]
+    chosen = shape.chosen(variants, value)
+    for refused in (getattr(each, "REFUSED", {}) for each in chosen):
+        if name in refused:
+            return f"is not allowed: {refused[name]}"
+    known = [each for one in chosen for each in shape.fields_of(one)]
     near = nearest(name, known)
     if near is not None:
         return f"unknown field; did you mean {near}?"

@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from scaling_operator.api.container import MOUNT_PATH_PATTERN
 from scaling_operator.api.names import (
+    CONFIG_KEY_PATTERN,
     EXPERIMENT_NAME_PATTERN,
+    LABEL_KEY_PATTERN,
+    LABEL_VALUE_PATTERN,
     METRIC_NAME_PATTERN,
+    OBJECT_NAME_PATTERN,
     PARAMETER_NAME_PATTERN,
 )
 from scaling_operator.api.problems import listing, nearest, shown
@@ -22,6 +27,11 @@ _PATTERNS = {
     METRIC_NAME_PATTERN: _LETTERS,
     r"^[A-Za-z_][A-Za-z0-9_]*$": _LETTERS,
     r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$": "lower-case letters, digits and -, such as a100",
+    OBJECT_NAME_PATTERN: "a Kubernetes name: lower-case letters, digits, - and .",
+    CONFIG_KEY_PATTERN: "a key of a ConfigMap or Secret: letters, digits, -, _ and .",
+    LABEL_KEY_PATTERN: "a label such as gpu-type or nvidia.com/gpu.product",
+    LABEL_VALUE_PATTERN: "a label's value: letters, digits, -, _ and . inside",
+    MOUNT_PATH_PATTERN: "an absolute path below /, without a colon",
 }
 _QUANTITY_START = r"^[0-9]+(\.[0-9]+)?(m|"
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
 
 from scaling_operator.api.advice import warnings_of
-from scaling_operator.api.experiment import ExperimentSpec, ScalingExperiment
+from scaling_operator.api.experiment import ExperimentSpec, ScalingExperiment, Trainer
 from scaling_operator.api.names import Phase
 from scaling_operator.api.status import ExperimentStatus
 from scaling_operator.cli.progress import Display, open_display
@@ -55,10 +56,7 @@ async def _run(order: Order, display: Display) -> tuple[ExperimentStatus, bool]:
 
 def ignored_locally(spec: ExperimentSpec) -> tuple[str, ...]:
     """Name what the file asks for and a run without a cluster does not do."""
-    notes: list[str] = []
-    container = spec.trainer.container
-    if container is not None and container.image is not None:
-        notes.append("spec.trainer.container.image is not used: the command runs on this machine")
+    notes = list(_ignored_of_trainer(spec.trainer))
     if "resources" in spec.model_fields_set:
         notes.append("spec.resources is not used: trials share this machine")
     if spec.budget.gpu_hours is not None or spec.budget.cost is not None:
@@ -66,3 +64,19 @@ def ignored_locally(spec: ExperimentSpec) -> tuple[str, ...]:
     if spec.artifacts.persistent_volume_claim is not None:
         notes.append("spec.artifacts is not used: data lie beside the file, results under --out")
     return tuple(notes)
+
+
+def _ignored_of_trainer(trainer: Trainer) -> Iterator[str]:
+    container = trainer.container
+    if container is not None and container.image is not None:
+        yield "spec.trainer.container.image is not used: the command runs on this machine"
+    if container is not None and container.volumes:
+        yield "spec.trainer.container.volumes are not mounted: use paths of this machine"
+    for variable in () if container is None else container.env:
+        if variable.value_from is not None:
+            yield (
+                f"spec.trainer.container.env: {variable.name} is not read from the cluster; it has "
+                "the value that your shell gives it"
+            )
+    if "pod" in trainer.model_fields_set:
+        yield "spec.trainer.pod is not used: there are no pods"

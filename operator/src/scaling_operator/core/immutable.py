@@ -24,6 +24,8 @@ def _immutable(spec: ExperimentSpec) -> dict[str, Any]:
         document["scaling"] = {
             key: value for key, value in scaling.items() if key not in ("targets", "fit", "refine")
         }
+    # Where a pod runs is no part of what it measures.
+    document["trainer"] = {**document["trainer"], "pod": None}
     return {
         f"spec.{key}": document[key]
         for key in ("objective", "objectives", "search", "scaling", "trainer")

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from scaling_operator.api.experiment import Container
+from scaling_operator.api.container import Container
 from scaling_trainer.contract import expand
 
 STOP_GRACE_SECONDS = 5.0
@@ -132,7 +132,8 @@ class CommandRunner:
 
     async def run(self, environment: Mapping[str, str], log: Path) -> Ending:
         """Start the command with the attempt's variables; `$(NAME)` expands as in a pod."""
-        own = {variable.name: variable.value for variable in self.container.env}
+        # One with valueFrom has no value here: it keeps the value that this shell gives it, if any.
+        own = {each.name: each.value for each in self.container.env if each.value_from is None}
         variables = dict(environment)
         for name, value in own.items():
             variables[name] = expand(value, variables)
