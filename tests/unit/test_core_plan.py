@@ -20,6 +20,7 @@ from scaling_operator.api.status import ExperimentStatus, TrialStatus
 from scaling_operator.api.trial import ExperimentReference, ScalingTrial, TrialSpec
 from scaling_operator.core.actions import (
     Action,
+    AddScales,
     Ask,
     Discard,
     EndAttempt,
@@ -110,7 +111,8 @@ class World:
         self.rules = Rules(max_trials=spec.trials.max or 40)
         self.studies: dict[int, Study] = {}
         before = {scale.index: scale for scale in disk.status.scales}
-        self.scales = {scale.index: ScaleView(scale, Tally()) for scale in scales_of(spec)}
+        known = scales_of(spec, disk.status.scales)
+        self.scales = {scale.index: ScaleView(scale, Tally()) for scale in known}
         for index, known in before.items():
             self.scales[index] = replace(
                 self.scales[index], open=known.open, ranges=known.ranges, points=known.points
@@ -175,13 +177,8 @@ class World:
 
     def apply(self, action: Action) -> None:
         match action:
-            case OpenScale():
-                self.scales[action.scale] = replace(
-                    self.scales[action.scale],
-                    open=True,
-                    ranges=action.ranges,
-                    points=action.points,
-                )
+            case AddScales() | OpenScale():
+                self.scaled(action)
                 self.disk.write(lambda: setattr(self.disk, "status", plan(self.observe()).status))
             case Ask():
                 self.ask(action)
@@ -200,6 +197,14 @@ class World:
             case Discard():
                 key = (action.scale, action.number, action.attempt)
                 self.disk.write(lambda: self.disk.workloads.pop(key) and None)
+
+    def scaled(self, action: AddScales | OpenScale) -> None:
+        if isinstance(action, AddScales):
+            self.scales |= {scale.index: ScaleView(scale, Tally()) for scale in action.scales}
+            return
+        self.scales[action.scale] = replace(
+            self.scales[action.scale], open=True, ranges=action.ranges, points=action.points
+        )
 
     def tell(self, action: Finish) -> None:
         trial = self.disk.trials[(action.scale, action.number)]
@@ -228,6 +233,7 @@ class World:
                 searched=tuple(proposal.parameters),
                 sampler_attributes=dict(proposal.attributes),
                 seed=slot_seed(7, action.scale, action.number),
+                samples=self.scales[action.scale].scale.samples,
             )
         )
         slot = (action.scale, action.number)
@@ -265,6 +271,10 @@ def results(disk: Disk) -> Mapping[Slot, Any]:
     return {slot: (trial.status.state, trial.status.values) for slot, trial in disk.trials.items()}
 
 
+REFINED = LADDER | {"refine": {"maxSizes": 2}}
+REFINED_GRID = REFINED | {"design": "grid", "data": [5, 20]}
+
+
 @settings(max_examples=30, deadline=None)
 @given(
     most=st.integers(1, 9),
@@ -287,13 +297,20 @@ def test_never_more_than_parallel_live_and_never_more_than_max_per_scale(
 
 @pytest.mark.parametrize("parallel", [1, 3])
 @pytest.mark.parametrize(
-    "scaling", [None, LADDER, {**LADDER, "transfer": {"topK": 2, "shrink": 0.5}}]
+    ("scaling", "most"),
+    [
+        pytest.param(None, 4, id="no ladder"),
+        pytest.param(LADDER, 4, id="a ladder"),
+        pytest.param(LADDER | {"transfer": {"topK": 2, "shrink": 0.5}}, 4, id="transfer"),
+        pytest.param(REFINED, 2, id="sizes that refine adds"),
+        pytest.param(REFINED_GRID, 1, id="a size that refine adds to several amounts of data"),
+    ],
 )
 def test_a_run_that_crashed_at_any_write_ends_as_the_undisturbed_one(
-    parallel: int, scaling: dict[str, Any] | None
+    parallel: int, scaling: dict[str, Any] | None, most: int
 ) -> None:
     sections = {} if scaling is None else {"scaling": scaling}
-    spec = spec_of(trials={"max": 4, "parallel": parallel}, **sections)
+    spec = spec_of(trials={"max": most, "parallel": parallel}, **sections)
     undisturbed = Disk()
     World(spec, undisturbed).run()
     for moment in range(2 * undisturbed.writes):
@@ -317,6 +334,39 @@ def test_transfer_opens_a_scale_when_the_one_before_has_ended_with_a_narrower_ra
     assert len(status.scales[1].points) == 2
     first = world.disk.trials[(1, 0)].spec.parameters["x"]
     assert first == status.scales[0].best.parameters["x"]  # pyright: ignore[reportOptionalMemberAccess] - it has one
+
+
+def test_refine_adds_sizes_beyond_the_best_while_it_may_with_the_next_indices() -> None:
+    status = World(spec_of(scaling=REFINED), Disk()).run()
+    assert [scale.parameters["size"] for scale in status.scales] == [1, 2, 4, 8, 16]
+    assert [scale.index for scale in status.scales] == [0, 1, 2, 3, 4]
+    assert all(scale.counts.succeeded == 8 for scale in status.scales)
+    assert status.phase is Phase.SUCCEEDED
+
+
+def test_refine_adds_a_size_only_to_the_data_whose_best_lies_at_that_end() -> None:
+    def trainer(trial: ScalingTrial) -> AttemptView:
+        size, data = float(trial.spec.parameters["size"]), float(trial.spec.samples or 0)
+        return exited(0, 1 + abs(size - {5.0: 1.0, 20.0: 4.0}[data]))
+
+    sizes = {"sizes": [2, 4, 8], "refine": {"maxSizes": 1}}
+    status = World(spec_of(scaling=REFINED_GRID | sizes), Disk(), trainer).run()
+    added = [(scale.parameters["size"], scale.samples) for scale in status.scales[6:]]
+    assert added == [(1, 5.0)]
+
+
+def test_refine_may_be_raised_after_the_end() -> None:
+    disk = Disk()
+    World(spec_of(scaling=LADDER), disk).run()
+    assert len(disk.status.scales) == 3
+    status = World(spec_of(scaling=REFINED), disk).run()
+    assert [scale.parameters["size"] for scale in status.scales[3:]] == [8, 16]
+
+
+def test_scales_open_one_after_the_other_as_slots_are_free() -> None:
+    world = World(spec_of(scaling=LADDER, trials={"max": 8, "parallel": 3}), Disk())
+    world.settle()
+    assert [scale.open for scale in world.disk.status.scales] == [True, False, False]
 
 
 def test_too_many_failures_stop_everything_with_the_reason() -> None:

@@ -93,6 +93,7 @@ _SEARCH = (
     ),
 )
 _TARGETS = ("flops", "parameters", "loss", "cost")
+_GIVEN_TARGETS = f"[{', '.join(f'has(self.{each})' for each in _TARGETS)}]"
 SEARCH_RULES: Mapping[str, tuple[Rule, ...]] = {
     "FloatParameter": _RANGE,
     "IntParameter": _RANGE,
@@ -108,8 +109,14 @@ SEARCH_RULES: Mapping[str, tuple[Rule, ...]] = {
     "Scaling": _SCALING,
     "Target": (
         Rule(
-            f"[{', '.join(f'has(self.{each})' for each in _TARGETS)}].exists_one(each, each)",
-            f"set exactly one of {', '.join(_TARGETS)}",
+            f"{_GIVEN_TARGETS}.exists_one(each, each) || "
+            f"(has(self.inferenceTokens) && !{_GIVEN_TARGETS}.exists(each, each))",
+            f"set exactly one of {', '.join(_TARGETS)}, or inferenceTokens",
+        ),
+        Rule(
+            "!has(self.inferenceTokens) || !(has(self.parameters) || has(self.cost))",
+            "inferenceTokens stands alone or beside flops or loss",
+            ".inferenceTokens",
         ),
     ),
 }

@@ -114,6 +114,29 @@ class ConditionType(StrEnum):
     FAILED = "Failed"
     SIZED = "Sized"
     READY = "Ready"
+    FIT_READY = "FitReady"
+    INVALID_POINTS = "InvalidPoints"
+    NOT_ENOUGH_POINTS = "NotEnoughPoints"
+    HYPERPARAMETER_EDGE = "HyperparameterEdge"
+    EDGE_OPTIMUM = "EdgeOptimum"
+    FAR_EXTRAPOLATION = "FarExtrapolation"
+    METHODS_DISAGREE = "MethodsDisagree"
+    NOISE_TOO_HIGH = "NoiseTooHigh"
+    TARGET_UNANSWERED = "TargetUnanswered"
+
+
+FIT_CONDITIONS = (
+    ConditionType.FIT_READY,
+    ConditionType.INVALID_POINTS,
+    ConditionType.NOT_ENOUGH_POINTS,
+    ConditionType.HYPERPARAMETER_EDGE,
+    ConditionType.EDGE_OPTIMUM,
+    ConditionType.FAR_EXTRAPOLATION,
+    ConditionType.METHODS_DISAGREE,
+    ConditionType.NOISE_TOO_HIGH,
+    ConditionType.TARGET_UNANSWERED,
+)
+"""Conditions of a ladder's fit. FitReady is always there, the others where they hold."""
 
 
 class ConditionReason(StrEnum):

@@ -51,6 +51,19 @@ class Fit(ApiSection):
         le=100,
         description="Sizes within this of the best loss count as as good.",
     )
+    optimum: Literal["quadratic", "akima"] = Field(
+        default="quadratic",
+        description="Curve through the sizes of a budget; akima for runs with hardly any noise.",
+    )
+    hyperparameter_edge: Literal["leave-out", "keep"] = Field(
+        default="leave-out",
+        description="Scales whose best value lies at an end of its search range.",
+    )
+    unique_samples: float | None = Field(
+        default=None,
+        gt=0,
+        description="Distinct samples or tokens to train on; D seen again counts for less.",
+    )
 
 
 class Refine(ApiSection):
@@ -60,19 +73,33 @@ class Refine(ApiSection):
 
 
 class Target(ApiSection):
-    """A budget or aim to recommend a size for: exactly one of the fields."""
+    """A budget or aim to recommend a size for: one of the first four, or inferenceTokens."""
 
     flops: float | None = Field(default=None, gt=0, description="Training FLOPs to spend.")
     parameters: float | None = Field(default=None, gt=0, description="Size of the model.")
-    loss: float | None = Field(default=None, gt=0, description="Loss to reach.")
+    loss: float | None = Field(
+        default=None, gt=0, description="Loss to reach; of a score, 1 - score."
+    )
     cost: float | None = Field(
         default=None, gt=0, description="Money to spend, in the policy's currency."
     )
+    inference_tokens: float | None = Field(
+        default=None,
+        gt=0,
+        description="Tokens to serve afterwards, at 2 FLOPs per parameter: with flops, the budget "
+        "pays for both; with loss (alone: the best loss seen), both together cost least.",
+    )
 
     @model_validator(mode="after")
-    def _exactly_one(self) -> Target:
-        if len(self.model_fields_set) != 1:
-            raise SectionError(("", "set exactly one of flops, parameters, loss, cost"))
+    def _one_aim(self) -> Target:
+        aims = ("flops", "parameters", "loss", "cost")
+        given = [aim for aim in aims if getattr(self, aim) is not None]
+        if len(given) > 1 or not (given or self.inference_tokens):
+            sentence = "set exactly one of flops, parameters, loss, cost, or inferenceTokens"
+            raise SectionError(("", sentence))
+        if self.inference_tokens is not None and given and given[0] in ("parameters", "cost"):
+            sentence = f"stands alone or beside flops or loss, not beside {given[0]}"
+            raise SectionError(("inferenceTokens", sentence))
         return self
 
 

@@ -13,6 +13,7 @@ from typing import Annotated
 from pydantic import Field
 
 from scaling_operator.api.fields import ApiSection, MetricName, ParameterName
+from scaling_operator.api.fitted import FitStatus, Recommendation, ScalePrediction
 from scaling_operator.api.names import (
     MAX_ATTEMPTS,
     MAX_SCALES,
@@ -104,6 +105,9 @@ class ScaleStatus(ApiSection):
     sizing: ScaleSizing | None = Field(
         default=None, description="What its trials need and get, where a policy says so."
     )
+    predicted: ScalePrediction | None = Field(
+        default=None, description="What the law said of it before its first trial."
+    )
 
 
 class ExperimentStatus(ApiSection):
@@ -131,6 +135,12 @@ class ExperimentStatus(ApiSection):
         default=(), description="The rungs of the ladder, one where there is none."
     )
     ledger: Ledger | None = Field(default=None, description="GPU hours and cost.")
+    fit: FitStatus | None = Field(
+        default=None, description="How the value depends on size; for a ladder."
+    )
+    recommendations: Annotated[tuple[Recommendation, ...], Field(max_length=20)] = Field(
+        default=(), description="Which size to train, for each of spec.scaling.targets."
+    )
 
 
 class CurvePoint(ApiSection):

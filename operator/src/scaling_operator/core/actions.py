@@ -6,18 +6,28 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from scaling_operator.api.fields import Scalar
+from scaling_operator.api.fitted import ScalePrediction
 from scaling_operator.api.names import Reason, StopReason, TrialState
 from scaling_operator.api.status import ExperimentStatus, Range
+from scaling_operator.core.ladder import Scale
 from scaling_trainer.results import Result
 
 
 @dataclass(frozen=True, slots=True)
+class AddScales:
+    """Write scales that `refine` adds into the status, at once: there alone they are remembered."""
+
+    scales: tuple[Scale, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class OpenScale:
-    """Write a scale's ranges and first points into the status, before its first trial."""
+    """Write a scale's ranges, first points and prediction into the status, before any trial."""
 
     scale: int
     ranges: Mapping[str, Range]
     points: tuple[Mapping[str, Scalar], ...]
+    predicted: ScalePrediction | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +94,7 @@ class Discard:
     attempt: int
 
 
-Action = OpenScale | Ask | Launch | SetState | EndAttempt | Finish | Discard
+Action = AddScales | OpenScale | Ask | Launch | SetState | EndAttempt | Finish | Discard
 
 
 @dataclass(frozen=True, slots=True)

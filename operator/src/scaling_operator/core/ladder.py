@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from scaling_operator.api.experiment import ExperimentSpec
 from scaling_operator.api.fields import Scalar
 from scaling_operator.api.scaling import Scaling
+from scaling_operator.api.status import ScaleStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +22,21 @@ class Scale:
     budget_flops: float | None = None
 
 
-def scales_of(spec: ExperimentSpec) -> tuple[Scale, ...]:
-    """All scales, numbered in the file's order, data or budgets fastest; without a ladder one."""
+def scales_of(spec: ExperimentSpec, known: Iterable[ScaleStatus] = ()) -> tuple[Scale, ...]:
+    """All scales, numbered in the file's order, data or budgets fastest; without a ladder one.
+
+    `known` are those of the status: what `refine` has added stands there alone, after the others.
+    """
+    given = _given(spec)
+    added = (
+        Scale(each.index, dict(each.parameters), each.samples, each.budget_flops)
+        for each in sorted(known, key=lambda each: each.index)
+        if each.index >= len(given)
+    )
+    return (*given, *added)
+
+
+def _given(spec: ExperimentSpec) -> tuple[Scale, ...]:
     scaling = spec.scaling
     if scaling is None:
         return (Scale(0),)

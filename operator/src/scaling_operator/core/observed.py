@@ -12,9 +12,11 @@ from enum import StrEnum
 
 from scaling_operator.api.experiment import ExperimentSpec
 from scaling_operator.api.fields import Scalar
+from scaling_operator.api.fitted import ScalePrediction
 from scaling_operator.api.names import Reason, TrialState
 from scaling_operator.api.status import ExperimentStatus, Range
 from scaling_operator.core.ladder import Scale
+from scaling_operator.core.law import FitView
 from scaling_operator.core.tally import Tally
 from scaling_trainer.results import Result
 
@@ -96,6 +98,8 @@ class ScaleView:
     created: int = 0
     ranges: Mapping[str, Range] = field(default_factory=dict[str, Range])
     points: tuple[Point, ...] = ()
+    predicted: ScalePrediction | None = None
+    """What the law said of it before its first trial."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +111,8 @@ class Rules:
     max_escalations: int = 0
     no_result_grace_seconds: float = 0.0
     leftover_grace_seconds: float = 30.0
+    fits: bool = False
+    """The shell fits the ladder: what a fit decides or predicts waits for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,3 +129,5 @@ class Observed:
     warm_points: tuple[Point, ...] = ()
     status: ExperimentStatus = field(default_factory=ExperimentStatus)
     generation: int | None = None
+    fit: FitView | None = None
+    """The last fit, of this or an older basis; None where none was made by this process yet."""

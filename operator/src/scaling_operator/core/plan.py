@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from scaling_operator.api.names import Reason, StopReason, TrialState
 from scaling_operator.core.actions import (
     Action,
+    AddScales,
     Ask,
     Discard,
     EndAttempt,
@@ -20,15 +21,17 @@ from scaling_operator.core.actions import (
     OpenScale,
     Plan,
 )
+from scaling_operator.core.basis import awaits_prediction
 from scaling_operator.core.observed import AttemptPhase, Leftover, LiveTrial, Observed, ScaleView
+from scaling_operator.core.progress import scale_has_ended
+from scaling_operator.core.refine import scales_to_add
 from scaling_operator.core.status import (
     budget_deadline,
     counted_failures,
     is_complete,
-    scale_has_ended,
     summarise,
 )
-from scaling_operator.core.transfer import fits, narrowed_ranges, top_points
+from scaling_operator.core.transfer import donor, fits, narrowed_ranges, top_points
 from scaling_operator.core.transitions import deadline, settle
 
 
@@ -39,6 +42,7 @@ def plan(observed: Observed) -> Plan:
         or _settle_what_ended(observed)
         or _stop_what_may_not_go_on(observed)
         or _release_while_suspended(observed)
+        or _add_scales(observed)
         or _open_scales(observed)
         or _start(observed)
     )
@@ -95,36 +99,44 @@ def _release_while_suspended(observed: Observed) -> tuple[Action, ...]:
     )
 
 
-def _open_scales(observed: Observed) -> tuple[Action, ...]:
-    """Open what may start: with transfer the next scale alone, once the one before has ended."""
+def _add_scales(observed: Observed) -> tuple[Action, ...]:
+    """Add a size beyond an edge of the ladder, once all before have ended."""
     if _may_start_nothing(observed):
         return ()
-    transfer = observed.spec.scaling.transfer if observed.spec.scaling is not None else None
-    if transfer is None:
-        return tuple(
-            OpenScale(view.scale.index, {}, observed.warm_points)
-            for view in observed.scales
-            if not view.open
-        )
-    before: ScaleView | None = None
-    for view in observed.scales:
-        if not view.open:
-            return (_open_after(observed, view, before),)
-        if not scale_has_ended(observed, view):
-            return ()
-        before = view
-    return ()
+    added = scales_to_add(observed)
+    return (AddScales(added),) if added else ()
 
 
-def _open_after(observed: Observed, view: ScaleView, before: ScaleView | None) -> Action:
-    scaling, search = observed.spec.scaling, observed.spec.search
+def _open_scales(observed: Observed) -> tuple[Action, ...]:
+    """Open the next scale: with transfer once the one before has ended, else for a free slot.
+
+    The law predicts a scale before it opens, so that a fit under way is waited for.
+    """
+    closed = tuple(view for view in observed.scales if not view.open)
+    if not closed or _may_start_nothing(observed) or awaits_prediction(observed):
+        return ()
+    following = closed[0]
+    before = observed.scales[: observed.scales.index(following)]
+    scaling = observed.spec.scaling
+    if scaling is not None and scaling.transfer is not None:
+        ready = all(scale_has_ended(observed, view) for view in before)
+    else:
+        is_full = len(observed.live) >= observed.spec.trials.parallel
+        ready = not is_full and not any(_may_ask(observed, view) for view in before)
+    return (_open(observed, following),) if ready else ()
+
+
+def _open(observed: Observed, view: ScaleView) -> Action:
+    index, scaling, search = view.scale.index, observed.spec.scaling, observed.spec.search
+    predicted = None if observed.fit is None else observed.fit.predictions.get(index)
+    before = donor(view, observed.scales)
     if before is None or scaling is None or scaling.transfer is None:
-        return OpenScale(view.scale.index, {}, observed.warm_points)
+        return OpenScale(index, {}, observed.warm_points, predicted)
     best = before.tally.best
     ranges = narrowed_ranges(search, before.ranges, best[0] if best else None, scaling.transfer)
     handed = top_points(best, search, scaling.transfer.top_k)
     points = [point for point in (*observed.warm_points, *handed) if fits(point, ranges)]
-    return OpenScale(view.scale.index, ranges, tuple(points))
+    return OpenScale(index, ranges, tuple(points), predicted)
 
 
 def _start(observed: Observed) -> tuple[Action, ...]:
@@ -143,7 +155,7 @@ def _start(observed: Observed) -> tuple[Action, ...]:
 
 def _asks(observed: Observed, free: int) -> Iterator[Action]:
     for view in observed.scales:
-        if not view.open or view.tally.goal_reached:
+        if not view.open or not _may_ask(observed, view):
             continue
         for number in range(view.created, observed.rules.max_trials):
             if free <= 0:
@@ -152,6 +164,10 @@ def _asks(observed: Observed, free: int) -> Iterator[Action]:
             point = view.points[number] if number < len(view.points) else None
             yield Ask(view.scale.index, number, point)
             yield Launch(view.scale.index, number, 0)
+
+
+def _may_ask(observed: Observed, view: ScaleView) -> bool:
+    return not view.tally.goal_reached and view.created < observed.rules.max_trials
 
 
 def _may_start_nothing(observed: Observed) -> bool:

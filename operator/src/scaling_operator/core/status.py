@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 from scaling_operator.api.experiment import Objective
 from scaling_operator.api.names import (
+    FIT_CONDITIONS,
     ConditionReason,
     ConditionType,
     Phase,
@@ -21,20 +22,19 @@ from scaling_operator.api.status import (
     ExperimentStatus,
     ScaleStatus,
 )
+from scaling_operator.core.basis import awaits_fit
+from scaling_operator.core.law import checked
 from scaling_operator.core.observed import Observed, ScaleView
+from scaling_operator.core.progress import all_scales_have_ended, scale_has_ended
+from scaling_operator.core.refine import scales_to_add
 from scaling_operator.core.tally import loss_of
+
+MAX_MESSAGE = 1024
 
 
 def counted_failures(observed: Observed) -> int:
     """Failed trials that count against `maxFailed`, in all scales."""
     return sum(view.tally.counted_failures for view in observed.scales)
-
-
-def scale_has_ended(observed: Observed, view: ScaleView) -> bool:
-    """Whether no trial of the scale is live and none will follow."""
-    if any(trial.scale == view.scale.index for trial in observed.live):
-        return False
-    return view.tally.goal_reached or view.created >= observed.rules.max_trials
 
 
 def budget_deadline(observed: Observed) -> float | None:
@@ -46,11 +46,11 @@ def budget_deadline(observed: Observed) -> float | None:
 
 
 def is_complete(observed: Observed) -> bool:
-    """Whether every scale has ended, or the budget has stopped the rest."""
-    return not observed.live and (
-        all(scale_has_ended(observed, view) for view in observed.scales)
-        or _stopped_by_budget(observed)
-    )
+    """Whether every scale has ended or the budget has stopped the rest, and all is fitted."""
+    if observed.live or not (all_scales_have_ended(observed) or _stopped_by_budget(observed)):
+        return False
+    grows = bool(scales_to_add(observed)) and not _stopped_by_budget(observed)
+    return not grows and not awaits_fit(observed)
 
 
 def has_failed(observed: Observed) -> bool:
@@ -85,6 +85,11 @@ def summarise(observed: Observed) -> ExperimentStatus:
         best=_best(observed, scales),
         front=_front(observed),
         scales=scales,
+        # Until this process has fitted, what was fitted before stays.
+        fit=observed.status.fit if observed.fit is None else observed.fit.status,
+        recommendations=observed.status.recommendations
+        if observed.fit is None
+        else observed.fit.recommendations,
     )
 
 
@@ -123,13 +128,28 @@ def _conditions(observed: Observed) -> tuple[Condition, ...]:
             is_true=failed is not None,
             message=_failed_message(observed, failed),
         ),
+        *_fit_conditions(observed),
+    )
+
+
+def _fit_conditions(observed: Observed) -> tuple[Condition, ...]:
+    if observed.fit is None:
+        kept = observed.status.conditions
+        return tuple(condition for condition in kept if condition.type in FIT_CONDITIONS)
+    return tuple(
+        _condition(
+            *(observed, each.type, each.reason),
+            is_true=each.is_true,
+            message=each.message[:MAX_MESSAGE],
+        )
+        for each in observed.fit.conditions
     )
 
 
 def _condition(
     observed: Observed,
     kind: ConditionType,
-    reason: ConditionReason,
+    reason: str,
     *,
     is_true: bool,
     message: str = "",
@@ -195,6 +215,7 @@ def _stopped_by_budget(observed: Observed) -> bool:
 def _scale_status(observed: Observed, view: ScaleView) -> ScaleStatus:
     live = [trial for trial in observed.live if trial.scale == view.scale.index]
     queued = sum(trial.state is TrialState.QUEUED for trial in live)
+    best = view.tally.best[0] if view.tally.best else None
     counts = view.tally.counts.model_copy(
         update={
             "running": len(live) - queued,
@@ -211,7 +232,10 @@ def _scale_status(observed: Observed, view: ScaleView) -> ScaleStatus:
         ranges=dict(view.ranges),
         points=tuple(dict(point) for point in view.points),
         counts=counts,
-        best=view.tally.best[0] if view.tally.best else None,
+        best=best,
+        predicted=view.predicted
+        if view.predicted is None or best is None
+        else checked(view.predicted, best.values[0]),
     )
 
 

@@ -4,13 +4,37 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import TypeGuard
 
 from scaling_operator.api.fields import Scalar
 from scaling_operator.api.scaling import Transfer
 from scaling_operator.api.search import FloatParameter, IntParameter, Search
 from scaling_operator.api.status import BestTrial, Range
+from scaling_operator.core.ladder import Scale
+from scaling_operator.core.observed import ScaleView
 
 Point = Mapping[str, Scalar]
+
+
+def donor(view: ScaleView, scales: tuple[ScaleView, ...]) -> ScaleView | None:
+    """Choose who hands on: of the open scales the nearest in size, data and compute.
+
+    In a plain ladder that is the one before; the last one counts where two are as near. None where
+    none is open.
+    """
+    known = [each for each in scales if each.open]
+    return min(reversed(known), key=lambda each: _distance(view.scale, each.scale), default=None)
+
+
+def _distance(one: Scale, other: Scale) -> float:
+    """Sum of the logarithms between the numbers of two scales."""
+    pairs = [(value, other.parameters.get(name)) for name, value in one.parameters.items()]
+    pairs += [(one.samples, other.samples), (one.budget_flops, other.budget_flops)]
+    return sum(abs(math.log(a / b)) for a, b in pairs if _is_size(a) and _is_size(b))
+
+
+def _is_size(value: Scalar | None) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
 
 
 def top_points(best: tuple[BestTrial, ...], search: Search, top_k: int) -> tuple[Point, ...]:

@@ -21,6 +21,7 @@ from scaling_operator.api.status import ExperimentStatus, TrialStatus
 from scaling_operator.api.trial import ExperimentReference, ScalingTrial, TrialSpec
 from scaling_operator.core.actions import (
     Action,
+    AddScales,
     Ask,
     Discard,
     EndAttempt,
@@ -95,8 +96,8 @@ class Runner:
     async def apply(self, action: Action) -> None:
         """Do one action of a plan."""
         match action:
-            case OpenScale():
-                self.world.open_scale(action.scale, action.ranges, action.points)
+            case AddScales() | OpenScale():
+                self.world.scaled(action)
                 self._publish(self._planned_status())
             case Ask():
                 await self._ask(action)

@@ -5,14 +5,15 @@ The dictionaries here are a cache of the folder; every change is written there f
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from scaling_operator.api.experiment import ExperimentSpec
 from scaling_operator.api.names import Reason
-from scaling_operator.api.status import CurvePoint, ExperimentStatus, Range
+from scaling_operator.api.status import CurvePoint, ExperimentStatus
 from scaling_operator.api.trial import ScalingTrial
+from scaling_operator.core.actions import AddScales, OpenScale
 from scaling_operator.core.ladder import running_order, scales_of
+from scaling_operator.core.law import FitView
 from scaling_operator.core.observed import (
     ABSENT,
     AttemptPhase,
@@ -51,6 +52,7 @@ class World:
     pruned_seconds: dict[AttemptKey, float] = field(default_factory=dict[AttemptKey, float])
     started_seconds: float | None = None
     warm_points: tuple[Point, ...] = ()
+    fit: FitView | None = None
 
     def observe(self, attempts: Attempts, now_seconds: float) -> Observed:
         """Gather everything a plan needs."""
@@ -65,14 +67,21 @@ class World:
             started_seconds=self.started_seconds,
             warm_points=self.warm_points,
             status=self.status,
+            fit=self.fit,
         )
 
-    def open_scale(
-        self, index: int, ranges: Mapping[str, Range], points: tuple[Point, ...]
-    ) -> None:
-        """Remember what a scale starts with; the status keeps it."""
-        view = self.scales[index]
-        self.scales[index] = replace(view, open=True, ranges=ranges, points=points)
+    def scaled(self, action: AddScales | OpenScale) -> None:
+        """Remember scales that are added, or what one starts with; the status keeps it."""
+        if isinstance(action, AddScales):
+            self.scales |= {scale.index: ScaleView(scale, Tally()) for scale in action.scales}
+            return
+        self.scales[action.scale] = replace(
+            self.scales[action.scale],
+            open=True,
+            ranges=action.ranges,
+            points=action.points,
+            predicted=action.predicted,
+        )
 
     def created(self, trial: ScalingTrial, now_seconds: float) -> None:
         """Commit a new trial; the first one starts the experiment's clock."""
@@ -159,7 +168,7 @@ def read_world(spec: ExperimentSpec, store: Store, rules: Rules) -> World:
     status = store.status()
     before = {scale.index: scale for scale in status.scales}
     views: dict[int, ScaleView] = {}
-    for scale in scales_of(spec):
+    for scale in scales_of(spec, status.scales):
         known = before.get(scale.index)
         views[scale.index] = ScaleView(
             scale,
@@ -167,6 +176,7 @@ def read_world(spec: ExperimentSpec, store: Store, rules: Rules) -> World:
             open=known is not None and known.open,
             ranges=known.ranges if known is not None else {},
             points=known.points if known is not None else (),
+            predicted=known.predicted if known is not None else None,
         )
     world = World(spec, store, rules, status, views)
     if status.start_time is not None:

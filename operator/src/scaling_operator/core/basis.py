@@ -1,0 +1,71 @@
+"""From what is observed to what a fit is asked, and whether a decision waits for its answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from scaling_operator.core.edges import parameters_at_edge
+from scaling_operator.core.law import FitBasis, TunedPoint
+from scaling_operator.core.observed import Observed, ScaleView
+from scaling_operator.core.progress import is_tuned, scale_has_ended
+
+
+def basis_of(observed: Observed) -> FitBasis | None:
+    """Collect the best tuned trial of each (N, D); None without a ladder.
+
+    Pruned, failed and stopped trials have no part: they are never the best.
+    """
+    spec = observed.spec
+    if spec.scaling is None or spec.objective is None:
+        return None
+    views = sorted(observed.scales, key=lambda view: view.scale.index)
+    tuned = [view for view in views if view.tally.best and is_tuned(observed, view)]
+    return FitBasis(
+        spec=spec,
+        points=tuple(point for view in tuned for point in _points(observed, view)),
+        tuning=tuple(v.scale.index for v in views if not scale_has_ended(observed, v)),
+        untried=tuple(view.scale for view in views if not view.created),
+        seed=spec.search.algorithm.seed or 0,
+    )
+
+
+def awaits_fit(observed: Observed) -> bool:
+    """Whether the shell fits, and has not fitted what is observed now."""
+    basis = _to_fit(observed)
+    return basis is not None and (observed.fit is None or observed.fit.basis != basis)
+
+
+def awaits_prediction(observed: Observed) -> bool:
+    """Whether a scale that opens now would miss what a fit under way says of it.
+
+    While trials run, bests change all the time: a fit of the same scales then is new enough.
+    """
+    if not observed.live:
+        return awaits_fit(observed)
+    basis = _to_fit(observed)
+    if basis is None:
+        return False
+    return observed.fit is None or _scales(observed.fit.basis) != _scales(basis)
+
+
+def _to_fit(observed: Observed) -> FitBasis | None:
+    basis = basis_of(observed) if observed.rules.fits else None
+    return basis if basis is not None and basis.points else None
+
+
+def _scales(basis: FitBasis) -> set[int]:
+    return {point.scale.index for point in basis.points}
+
+
+def _points(observed: Observed, view: ScaleView) -> Iterator[TunedPoint]:
+    best = view.tally.best[0]
+    yield TunedPoint(
+        scale=view.scale,
+        trial=best.trial,
+        value=best.values[0],
+        parameters=best.parameters,
+        model_parameters=best.model_parameters,
+        samples=best.samples or view.scale.samples,
+        flops=best.flops,
+        edges=parameters_at_edge(best, observed.spec.search, view.ranges),
+    )

@@ -1,0 +1,84 @@
+"""What a fit is asked and what it answers, as plain values: the core knows no numpy.
+
+A shell hands a `FitBasis` to the package that fits and puts the `FitView` it gets into `Observed`.
+Two bases are equal exactly where their fits are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from scaling_operator.api.experiment import ExperimentSpec
+from scaling_operator.api.fields import Scalar
+from scaling_operator.api.fitted import FitStatus, Interval, Recommendation, ScalePrediction
+from scaling_operator.api.names import ConditionType
+from scaling_operator.core.ladder import Scale
+
+
+@dataclass(frozen=True, slots=True)
+class TunedPoint:
+    """The best trial of a scale at one D; `edges` are searched numbers at an end of their range."""
+
+    scale: Scale
+    trial: str
+    value: float
+    parameters: Mapping[str, Scalar]
+    model_parameters: float | None = None
+    samples: float | None = None
+    flops: float | None = None
+    edges: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FitBasis:
+    """Everything that a fit depends on.
+
+    `tuning` are scales whose trials have not all ended, `untried` those without any trial, for
+    which the law predicts; `seed` fixes starts and resamples.
+    """
+
+    spec: ExperimentSpec
+    points: tuple[TunedPoint, ...]
+    tuning: tuple[int, ...] = ()
+    untried: tuple[Scale, ...] = ()
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class FitCondition:
+    """One statement about a fit."""
+
+    type: ConditionType
+    reason: str
+    message: str
+    is_true: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class FitView:
+    """The answer: what the status says of it, and predictions by the index of untried scales."""
+
+    basis: FitBasis
+    status: FitStatus
+    conditions: tuple[FitCondition, ...]
+    recommendations: tuple[Recommendation, ...] = ()
+    predictions: Mapping[int, ScalePrediction] = field(default_factory=dict[int, ScalePrediction])
+
+
+def checked(prediction: ScalePrediction, seen: float) -> ScalePrediction:
+    """Hold a prediction against the best value that was seen."""
+    within = "outside"
+    if _holds(prediction.interval80, seen):
+        within = "80"
+    elif _holds(prediction.interval95, seen):
+        within = "95"
+    error = seen / prediction.value - 1.0 if prediction.value else None
+    return prediction.model_copy(update={"seen": seen, "error": error, "within": within})
+
+
+def _holds(interval: Interval | None, value: float) -> bool:
+    if interval is None:
+        return False
+    above = interval.low is None or interval.low <= value
+    return above and (interval.high is None or value <= interval.high)
