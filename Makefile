@@ -75,6 +75,10 @@ generate: setup ## Render the CRDs and the field tables from the API models.
 benchmark: setup ## Measure the local run against a bare loop on the same work.
 	$(RUN) python tests/benchmarks/bench_local.py
 
+.PHONY: benchmark-cluster
+benchmark-cluster: cluster-binaries ## Measure the operator against two bare loops on one API server.
+	PYTHONPATH=tests/cluster $(RUN) python tests/benchmarks/bench_cluster.py
+
 .PHONY: benchmark-laws
 benchmark-laws: setup ## Measure a fit and 1,000 bootstraps on one core.
 	OPENBLAS_NUM_THREADS=1 $(RUN) python tests/benchmarks/bench_bootstrap.py

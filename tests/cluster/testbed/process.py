@@ -31,7 +31,7 @@ class Usage:
     """What a process has used so far."""
 
     cpu_seconds: float
-    resident_bytes: int
+    peak_bytes: int
 
 
 @dataclass(slots=True)
@@ -120,14 +120,14 @@ class OperatorProcess:
         self._process.send_signal(sign)
 
     def usage(self) -> Usage:
-        """CPU time so far and memory now, of the process as it was started last."""
+        """CPU time and most memory so far, of the process as it was started last."""
         assert self._process is not None
         folder = Path(f"/proc/{self._process.pid}")
         fields = (folder / "stat").read_text().rpartition(")")[2].split()
-        resident_pages = int((folder / "statm").read_text().split()[1])
+        status = (folder / "status").read_text().splitlines()
+        peak = next(line for line in status if line.startswith("VmHWM:"))
         return Usage(
-            (int(fields[11]) + int(fields[12])) / _TICKS_PER_SECOND,
-            resident_pages * os.sysconf("SC_PAGE_SIZE"),
+            (int(fields[11]) + int(fields[12])) / _TICKS_PER_SECOND, int(peak.split()[1]) * 1024
         )
 
     def log_end(self, characters: int = 4000) -> str:
