@@ -1,0 +1,191 @@
+"""The report endpoint of a cluster: HTTPS on a port of its own, tokens checked by the API server.
+
+Connections, handshakes, bodies and rates are bounded (`ingest`, and below): whoever runs a pod can
+reach it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+from aiohttp import web
+
+from scaling_operator.cluster.certificate import Material, server_context, show
+from scaling_operator.cluster.certificate_secret import CertificateSecret
+from scaling_operator.cluster.client import Client
+from scaling_operator.cluster.errors import ClusterBusy, ClusterError
+from scaling_operator.cluster.settings import TOKEN_AUDIENCE, Settings
+from scaling_operator.cluster.tokens import PodIdentity, Tokens
+from scaling_operator.core.reports import Reply, Report
+from scaling_operator.ingest.endpoint import Endpoint, NotAnAttempt, NotNow, Rate
+from scaling_operator.ingest.web import application
+
+MAX_CONNECTIONS = 1000
+HANDSHAKE_SECONDS = 5.0
+KEEP_ALIVE_SECONDS = 75.0
+CLOSING_SECONDS = 2.0
+REFRESH_SECONDS = 3600.0
+RETRY_SECONDS = 30.0
+
+_AWAY = "the operator cannot reach the API server now"
+
+T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """What the operator says to reports. Its functions may raise ClusterError and NotAnAttempt."""
+
+    on_report: Callable[[PodIdentity, Report], Awaitable[Reply]]
+    is_active: Callable[[], bool]
+    experiment: Callable[[PodIdentity], Awaitable[Mapping[str, Any]]] | None = None
+
+
+async def start(
+    settings: Settings, client: Client, listener: Listener, address: str | None = None
+) -> ReportServer:
+    """Read or issue the certificate, and serve reports at `address`; None: everywhere.
+
+    Raises ClusterError where the Secret cannot be read or written, and OSError.
+    """
+    certificates = _Certificates(settings, client)
+    material = await certificates.current(None)
+    context = server_context(material)
+    runner = web.AppRunner(
+        application(_endpoint(client, listener)),
+        access_log=None,
+        auto_decompress=False,
+        keepalive_timeout=KEEP_ALIVE_SECONDS,
+        shutdown_timeout=CLOSING_SECONDS,
+    )
+    await runner.setup()
+    try:
+        server = await asyncio.get_running_loop().create_server(
+            lambda: _connection(runner),
+            *(address, settings.reports.port),
+            ssl=context,
+            ssl_handshake_timeout=HANDSHAKE_SECONDS,
+        )
+    except OSError:
+        await runner.cleanup()
+        raise
+    return ReportServer(certificates, context, runner, server, material)
+
+
+@dataclass(slots=True)
+class ReportServer:
+    """A report endpoint that listens; `start` makes it."""
+
+    _certificates: _Certificates
+    _context: ssl.SSLContext
+    _runner: web.AppRunner
+    _server: asyncio.Server
+    _material: Material
+    _refreshing: asyncio.Task[None] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._refreshing = asyncio.create_task(self._keep_fresh())
+
+    @property
+    def authority(self) -> str:
+        """The certificate that pods are to trust, as PEM text: SCALING_REPORT_CA."""
+        return self._material.authority
+
+    @property
+    def port(self) -> int:
+        """The port it listens on."""
+        return int(self._server.sockets[0].getsockname()[1])
+
+    async def stop(self) -> None:
+        """End the connections; their senders try again, here or elsewhere."""
+        self._refreshing.cancel()
+        await asyncio.gather(self._refreshing, return_exceptions=True)
+        self._server.close()
+        await self._runner.cleanup()
+
+    async def refresh(self) -> None:
+        """Renew the certificate where it is time, or take what another replica has renewed.
+
+        Raises ClusterError and OSError.
+        """
+        material = await self._certificates.current(self._material)
+        if material != self._material:
+            show(self._context, material)
+            self._material = material
+
+    async def _keep_fresh(self) -> None:
+        pause_seconds = REFRESH_SECONDS
+        while True:
+            await asyncio.sleep(pause_seconds)
+            try:
+                await self.refresh()
+                pause_seconds = REFRESH_SECONDS
+            except (ClusterError, OSError) as error:
+                _log.warning("the report endpoint's certificate: trying again: %s", error)
+                pause_seconds = RETRY_SECONDS
+
+
+@dataclass(frozen=True, slots=True)
+class _Certificates:
+    """The Secret of these settings."""
+
+    settings: Settings
+    client: Client
+
+    async def current(self, held: Material | None) -> Material:
+        reports = self.settings.reports
+        secret = CertificateSecret(self.client, self.settings.namespace, reports.secret)
+        return await secret.current(reports.hosts, datetime.now(UTC), held)
+
+
+def _endpoint(client: Client, listener: Listener) -> Endpoint[PodIdentity]:
+    tokens = Tokens(client, TOKEN_AUDIENCE)
+    described = listener.experiment
+
+    async def authenticate(token: str, address: str) -> PodIdentity | None:
+        return await _or_later(tokens.authenticate(token, address))
+
+    async def on_report(sender: PodIdentity, report: Report) -> Reply:
+        return await _or_later(listener.on_report(sender, report))
+
+    async def experiment(sender: PodIdentity) -> Mapping[str, Any]:
+        if described is None:
+            message = "this operator describes no experiments"
+            raise NotAnAttempt(message)
+        return await _or_later(described(sender))
+
+    return Endpoint(authenticate, on_report, listener.is_active, experiment, Rate())
+
+
+def _connection(runner: web.AppRunner) -> asyncio.Protocol:
+    server = runner.server
+    if server is None or len(server.connections) >= MAX_CONNECTIONS:
+        return _Refusal()
+    return server()
+
+
+class _Refusal(asyncio.Protocol):
+    """Ends a connection that is one too many; its sender tries again later."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        transport.close()
+
+
+async def _or_later(asked: Awaitable[T]) -> T:
+    """Tell the sender to come again where the API server is what does not answer."""
+    try:
+        return await asked
+    except ClusterBusy as error:
+        raise NotNow(_AWAY, error.retry_after_seconds) from error
+    except ClusterError as error:
+        # Nothing that its sender could mend, or should read.
+        _log.warning("a report waits: %s", error)
+        raise NotNow(_AWAY, RETRY_SECONDS) from error
