@@ -24,7 +24,7 @@ from scaling_operator.api.names import TrialState
 from scaling_operator.api.status import BestTrial, Counts, ExperimentStatus
 from scaling_operator.api.trial import ScalingTrial
 from scaling_operator.core.reports import AttemptKey, Report
-from scaling_operator.local.watcher import Watcher
+from scaling_operator.engine.watcher import Watcher
 
 
 @dataclass(slots=True)

@@ -66,6 +66,7 @@ class LiveTrial:
     state: TrialState = TrialState.RUNNING
     ended_attempts: tuple[Reason, ...] = ()
     view: AttemptView = ABSENT
+    last_ended_seconds: float | None = None
 
     @property
     def attempt(self) -> int:
@@ -77,7 +78,8 @@ class LiveTrial:
 class Leftover:
     """A workload that nobody waits for: its trial has ended, or it is an older attempt.
 
-    One that was told to stop (pruned) gets a moment to end by itself.
+    One that was told to stop (pruned) gets a moment to end by itself; a failed one is kept for a
+    while for its logs.
     """
 
     scale: int
@@ -86,6 +88,7 @@ class Leftover:
     view: AttemptView
     told_to_stop: bool = False
     told_seconds: float = 0.0
+    kept_until_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +116,8 @@ class Rules:
     leftover_grace_seconds: float = 30.0
     fits: bool = False
     """The shell fits the ladder: what a fit decides or predicts waits for it."""
+    backoff_seconds: float = 0.0
+    """Wait before an interrupted attempt is repeated; doubled for each further one in a row."""
 
 
 @dataclass(frozen=True, slots=True)

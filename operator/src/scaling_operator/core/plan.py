@@ -32,7 +32,7 @@ from scaling_operator.core.status import (
     summarise,
 )
 from scaling_operator.core.transfer import donor, fits, narrowed_ranges, top_points
-from scaling_operator.core.transitions import deadline, settle
+from scaling_operator.core.transitions import deadline, launch_time, settle
 
 
 def plan(observed: Observed) -> Plan:
@@ -54,14 +54,14 @@ def _discard_leftovers(observed: Observed) -> tuple[Action, ...]:
     return tuple(
         Discard(left.scale, left.number, left.attempt)
         for left in observed.leftovers
-        if not left.told_to_stop
-        or left.view.phase is not AttemptPhase.RUNNING
-        or observed.now_seconds >= _grace_ends(observed, left)
+        if observed.now_seconds >= _goes_at(observed, left)
     )
 
 
-def _grace_ends(observed: Observed, left: Leftover) -> float:
-    return left.told_seconds + observed.rules.leftover_grace_seconds
+def _goes_at(observed: Observed, left: Leftover) -> float:
+    if left.told_to_stop and left.view.phase is AttemptPhase.RUNNING:
+        return left.told_seconds + observed.rules.leftover_grace_seconds
+    return left.kept_until_seconds
 
 
 def _settle_what_ended(observed: Observed) -> tuple[Action, ...]:
@@ -147,6 +147,7 @@ def _start(observed: Observed) -> tuple[Action, ...]:
         Launch(trial.scale, trial.number, trial.attempt)
         for trial in observed.live
         if trial.view.phase is AttemptPhase.ABSENT
+        and observed.now_seconds >= launch_time(trial, observed.rules)
     )
     if launches:
         return launches
@@ -192,7 +193,12 @@ def _budget_is_spent(observed: Observed) -> bool:
 def _wake_at(observed: Observed) -> float | None:
     """When time alone changes the plan."""
     moments = [deadline(trial, spec=observed.spec, rules=observed.rules) for trial in observed.live]
-    moments += [_grace_ends(observed, left) for left in observed.leftovers if left.told_to_stop]
+    moments += [_goes_at(observed, left) for left in observed.leftovers]
+    moments += [
+        launch_time(trial, observed.rules)
+        for trial in observed.live
+        if trial.view.phase is AttemptPhase.ABSENT and not _may_start_nothing(observed)
+    ]
     if not is_complete(observed):
         moments.append(budget_deadline(observed))
     return min((moment for moment in moments if moment is not None), default=None)

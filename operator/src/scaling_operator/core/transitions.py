@@ -149,6 +149,17 @@ def interruptions_in_a_row(trial: LiveTrial) -> int:
     return count
 
 
+def launch_time(trial: LiveTrial, rules: Rules) -> float:
+    """When the next attempt may start, in seconds since the epoch: later after each interruption.
+
+    Doubling stops at 64 times `backoff_seconds`.
+    """
+    interruptions = interruptions_in_a_row(trial)
+    if not interruptions or trial.last_ended_seconds is None:
+        return 0.0
+    return trial.last_ended_seconds + rules.backoff_seconds * 2.0 ** min(interruptions - 1, 6)
+
+
 def _repeat(trial: LiveTrial, reason: Reason) -> Action:
     return EndAttempt(
         trial.scale, trial.number, trial.attempt, reason, trial.view.message, trial.view.exit_code

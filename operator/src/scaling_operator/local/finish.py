@@ -30,7 +30,7 @@ def preload() -> None:
 
 async def finish(runner: Runner, status: ExperimentStatus) -> ExperimentStatus:
     """Export the best trial, write the table and draw the report; return the status with scores."""
-    store = runner.world.store
+    store = runner.store
     best = status.best
     if best is not None and best.test_metrics is None:
         best = await _export(runner, best)
@@ -44,7 +44,7 @@ async def finish(runner: Runner, status: ExperimentStatus) -> ExperimentStatus:
 
 async def _export(runner: Runner, best: BestTrial) -> BestTrial:
     """Put the winner into `best/`. Raises StoreError where the trainer cannot evaluate it."""
-    store = runner.world.store
+    store = runner.store
     source = store.trial_folder(best.scale, best.number) / "checkpoint"
     target = store.root / "best"
     if runner.spec.trainer.built_in is None:

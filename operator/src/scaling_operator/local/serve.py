@@ -9,20 +9,18 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 from aiohttp import web
 
 from scaling_operator.api.status import ExperimentStatus
-from scaling_operator.core.reports import AttemptKey, Reply, Report
+from scaling_operator.core.reports import AttemptKey
+from scaling_operator.engine.book import Book
 from scaling_operator.ingest.endpoint import Endpoint
 from scaling_operator.ingest.web import application
-from scaling_operator.local.attempts import Attempts
+from scaling_operator.local.backend import LocalBackend
 from scaling_operator.local.finish import finish, preload
-from scaling_operator.local.runner import Runner
+from scaling_operator.local.runner import Runner, open_runner
 from scaling_operator.local.store import Identity
-from scaling_operator.local.watcher import Watcher
-from scaling_operator.local.world import World
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,15 +28,14 @@ class Opened:
     """An opened result folder with its processes under way."""
 
     identity: Identity
-    world: World
-    attempts: Attempts
+    book: Book
+    backend: LocalBackend
     woken: asyncio.Event
-    data_folder: Path
 
 
-async def serve(opened: Opened, watcher: Watcher, stop: asyncio.Event) -> ExperimentStatus:
+async def serve(opened: Opened, stop: asyncio.Event) -> ExperimentStatus:
     """Run until all is over or `stop` is set, then finish where it is over."""
-    async with _open_runner(opened, watcher) as runner:
+    async with _open_runner(opened) as runner:
         # The report's imports take seconds; they happen while the first trials train.
         loading = asyncio.create_task(asyncio.to_thread(preload))
         try:
@@ -49,31 +46,23 @@ async def serve(opened: Opened, watcher: Watcher, stop: asyncio.Event) -> Experi
 
 
 @asynccontextmanager
-async def _open_runner(opened: Opened, watcher: Watcher) -> AsyncGenerator[Runner]:
+async def _open_runner(opened: Opened) -> AsyncGenerator[Runner]:
     """Start the report endpoint; end it, and the studies' threads, whatever happens."""
-    runner = Runner(
-        *(opened.identity, opened.world, opened.attempts, watcher, opened.data_folder),
-        woken=opened.woken,
-    )
+    runner = open_runner(opened.identity, opened.book, opened.backend, opened.woken)
 
     async def authenticate(token: str, address: str) -> AttemptKey | None:
         del address  # this machine's
-        return opened.attempts.who(token)
+        return opened.backend.attempts.who(token)
 
-    async def on_report(key: AttemptKey, report: Report) -> Reply:
-        # The run's own folder, or nothing that a restart would need, was written: all is durable.
-        return Reply(await runner.report(key, report), durable=report.seq)
-
-    server = web.AppRunner(application(Endpoint(authenticate, on_report)), access_log=None)
+    server = web.AppRunner(application(Endpoint(authenticate, runner.report)), access_log=None)
     await server.setup()
     await web.TCPSite(server, "127.0.0.1", 0).start()
     host, port = server.addresses[0][:2]
-    runner.report_url = f"http://{host}:{port}"
+    opened.backend.report_url = f"http://{host}:{port}"
     try:
         yield runner
     finally:
-        for lane in runner.lanes.values():
-            lane.close()
+        runner.engine.close()
         await server.cleanup()
 
 
@@ -87,4 +76,4 @@ async def _until_over_or_stopped(runner: Runner, stop: asyncio.Event) -> Experim
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
     await runner.release()
-    return runner.world.status
+    return runner.book.status

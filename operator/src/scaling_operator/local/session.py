@@ -9,21 +9,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scaling_operator.api.experiment import ScalingExperiment, Trials
-from scaling_operator.api.names import DEFAULT_TRIALS
 from scaling_operator.api.problems import InvalidSpec
-from scaling_operator.api.search import GridAlgorithm
 from scaling_operator.api.status import ExperimentStatus
 from scaling_operator.core.immutable import changed_parts
 from scaling_operator.core.observed import Rules
+from scaling_operator.engine.book import Book, read_book
+from scaling_operator.engine.rules import trials_per_scale
+from scaling_operator.engine.watcher import Watcher
 from scaling_operator.local.attempts import Attempts
+from scaling_operator.local.backend import LocalBackend
 from scaling_operator.local.preflight import missing_here
 from scaling_operator.local.store import Identity, Store, StoreError
 from scaling_operator.local.warmstart import warm_points
-from scaling_operator.local.watcher import Watcher
 from scaling_operator.local.workers import CommandRunner, WarmWorker
 from scaling_operator.local.workers import Runner as ProcessRunner
-from scaling_operator.local.world import World, read_world
-from scaling_operator.search.grid import grid_size
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +48,8 @@ async def run_session(order: Order, watcher: Watcher, stop: asyncio.Event) -> Ex
         identity = store.begin(order.experiment)
         _check_same(identity, order)
 
-        world = _read(order, store)
-        parallel = world.spec.trials.parallel
+        book = _read(order, store)
+        parallel = book.spec.trials.parallel
         woken = asyncio.Event()
         attempts = Attempts(
             _process_maker(order), asyncio.Semaphore(parallel), clock=time.time, wake=woken.set
@@ -60,21 +59,15 @@ async def run_session(order: Order, watcher: Watcher, stop: asyncio.Event) -> Ex
             # Loads while the processes just started load PyTorch.
             from scaling_operator.local.serve import Opened, serve  # noqa: PLC0415
 
-            folder = order.data_folder.absolute()
-            return await serve(Opened(identity, world, attempts, woken, folder), watcher, stop)
+            backend = LocalBackend(
+                *(identity.name, book.spec, store, attempts, watcher),
+                order.data_folder.absolute(),
+            )
+            return await serve(Opened(identity, book, backend, woken), stop)
         finally:
             await attempts.close()
     finally:
         store.unlock()
-
-
-def trials_per_scale(experiment: ScalingExperiment) -> int:
-    """How many trials a scale gets: `trials.max`, else every point of a grid, else 40."""
-    spec = experiment.spec
-    points = grid_size(spec.search) if isinstance(spec.search.algorithm, GridAlgorithm) else None
-    if spec.trials.max is None:
-        return points or DEFAULT_TRIALS
-    return min(spec.trials.max, points or spec.trials.max)
 
 
 def _check_same(identity: Identity, order: Order) -> None:
@@ -96,15 +89,16 @@ def _check_runs_here(order: Order) -> None:
         raise InvalidSpec(missing)
 
 
-def _read(order: Order, store: Store) -> World:
+def _read(order: Order, store: Store) -> Book:
     spec = order.experiment.spec
     if order.parallel is not None:
         trials = spec.trials.model_copy(update={"parallel": order.parallel})
         spec = spec.model_copy(update={"trials": Trials.model_validate(trials)})
-    world = read_world(spec, store, Rules(max_trials=trials_per_scale(order.experiment)))
-    if not all(view.open for view in world.scales.values()):
-        world.warm_points = warm_points(spec, order.out.absolute().parent, order.data_folder)
-    return world
+    rules = Rules(max_trials=trials_per_scale(order.experiment.spec))
+    book = read_book(spec, rules, store.status(), store.trials())
+    if not all(view.open for view in book.scales.values()):
+        book.warm_points = warm_points(spec, order.out.absolute().parent, order.data_folder)
+    return book
 
 
 def _process_maker(order: Order) -> Callable[[], ProcessRunner]:

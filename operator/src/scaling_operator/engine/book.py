@@ -1,0 +1,176 @@
+"""What a shell knows of one experiment: live trials, totals by scale, records for the studies.
+
+A cache of what is stored, never ahead of it: every change is committed first and noted here then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+
+from scaling_operator.api.experiment import ExperimentSpec
+from scaling_operator.api.names import Reason
+from scaling_operator.api.status import CurvePoint, ExperimentStatus
+from scaling_operator.api.trial import ScalingTrial
+from scaling_operator.core.actions import AddScales, OpenScale
+from scaling_operator.core.ladder import running_order, scales_of
+from scaling_operator.core.law import FitView
+from scaling_operator.core.observed import (
+    AttemptView,
+    Leftover,
+    LiveTrial,
+    Observed,
+    Point,
+    Rules,
+    ScaleView,
+)
+from scaling_operator.core.reports import AttemptKey
+from scaling_operator.core.tally import Tally, add
+from scaling_operator.search.lanes import record_of
+from scaling_operator.search.study import Record
+
+Slot = tuple[int, int]
+
+
+def slot_of(trial: ScalingTrial) -> Slot:
+    """Scale and number of a trial."""
+    return trial.spec.scale, trial.spec.number
+
+
+@dataclass(slots=True)
+class Book:
+    """The state of one experiment."""
+
+    spec: ExperimentSpec
+    rules: Rules
+    status: ExperimentStatus
+    scales: dict[int, ScaleView]
+    generation: int | None = None
+    started_seconds: float | None = None
+    warm_points: tuple[Point, ...] = ()
+    fit: FitView | None = None
+    live: dict[Slot, ScalingTrial] = field(default_factory=dict[Slot, ScalingTrial])
+    records: dict[int, dict[int, Record]] = field(default_factory=dict[int, dict[int, Record]])
+    last_points: dict[Slot, tuple[int, float]] = field(
+        default_factory=dict[Slot, tuple[int, float]]
+    )
+    pruned_seconds: dict[AttemptKey, float] = field(default_factory=dict[AttemptKey, float])
+
+    def observe(
+        self,
+        view: Callable[[ScalingTrial, AttemptKey], AttemptView],
+        leftovers: Iterable[Leftover],
+        now_seconds: float,
+    ) -> Observed:
+        """Put together everything that a plan needs; `view` shows a live trial's attempt."""
+        order = running_order(tuple(each.scale for each in self.scales.values()))
+        return Observed(
+            now_seconds=now_seconds,
+            spec=self.spec,
+            rules=self.rules,
+            scales=tuple(self.scales[scale.index] for scale in order),
+            live=tuple(_live_trial(trial, view) for trial in self.live.values()),
+            leftovers=tuple(leftovers),
+            started_seconds=self.started_seconds,
+            warm_points=self.warm_points,
+            status=self.status,
+            generation=self.generation,
+            fit=self.fit,
+        )
+
+    def is_current(self, key: AttemptKey) -> bool:
+        """Whether somebody waits for this attempt."""
+        trial = self.live.get((key.scale, key.number))
+        return trial is not None and len(trial.status.attempts) == key.attempt
+
+    def scaled(self, action: AddScales | OpenScale) -> None:
+        """Note scales that are added, or what one starts with; the status keeps it."""
+        if isinstance(action, AddScales):
+            self.scales |= {scale.index: ScaleView(scale, Tally()) for scale in action.scales}
+            return
+        self.scales[action.scale] = replace(
+            self.scales[action.scale],
+            open=True,
+            ranges=action.ranges,
+            points=action.points,
+            predicted=action.predicted,
+        )
+
+    def note(self, trial: ScalingTrial, now_seconds: float) -> None:
+        """Note a stored trial: a new one, a change, or its end, which is counted once."""
+        scale, number = slot = slot_of(trial)
+        if self.started_seconds is None:
+            self.started_seconds = now_seconds
+        view = self.scales[scale]
+        known = number in self.records.setdefault(scale, {})
+        if trial.status.state.ended and (slot in self.live or not known):
+            view = replace(view, tally=add(view.tally, trial, self.spec.all_objectives))
+            self.live.pop(slot, None)
+            self.last_points.pop(slot, None)
+        elif not trial.status.state.ended:
+            self.live[slot] = trial
+        self.records[scale][number] = record_of(trial, self.spec.search)
+        self.scales[scale] = replace(view, created=max(view.created, number + 1))
+
+    def forget(self, slot: Slot) -> None:
+        """Note that a stored trial is gone; its number stays used."""
+        self.live.pop(slot, None)
+        self.last_points.pop(slot, None)
+        self.records.get(slot[0], {}).pop(slot[1], None)
+
+    def add_point(self, slot: Slot, step: int, value: float) -> ScalingTrial:
+        """Add a point to a live trial's curve; the trial that is to be stored is returned."""
+        trial = self.live[slot]
+        point = CurvePoint(step=step, value=value)
+        status = trial.status.model_copy(update={"curve": (*trial.status.curve, point)})
+        self.live[slot] = trial = trial.model_copy(update={"status": status})
+        return trial
+
+    def curve(self, slot: Slot) -> tuple[tuple[int, float], ...]:
+        """Give a live trial's curve with the last point that was reported, kept or not."""
+        points = self.live[slot].status.curve
+        curve = tuple((point.step, point.value) for point in points)
+        last = self.last_points.get(slot)
+        return (*curve, last) if last and (not curve or last[0] > curve[-1][0]) else curve
+
+    def records_of(self, scale: int) -> list[Record]:
+        """Give the scale's records in order of number: what its study is rebuilt from."""
+        records = self.records.get(scale, {})
+        return [records[number] for number in sorted(records)]
+
+
+def read_book(
+    spec: ExperimentSpec, rules: Rules, status: ExperimentStatus, trials: Iterable[ScalingTrial]
+) -> Book:
+    """Rebuild the state from what is stored."""
+    before = {scale.index: scale for scale in status.scales}
+    views: dict[int, ScaleView] = {}
+    for scale in scales_of(spec, status.scales):
+        known = before.get(scale.index)
+        views[scale.index] = ScaleView(
+            scale,
+            Tally(),
+            open=known is not None and known.open,
+            ranges=known.ranges if known is not None else {},
+            points=known.points if known is not None else (),
+            predicted=known.predicted if known is not None else None,
+        )
+    book = Book(spec, rules, status, views)
+    if status.start_time is not None:
+        book.started_seconds = status.start_time.timestamp()
+    for trial in trials:
+        book.note(trial, book.started_seconds or 0.0)
+    return book
+
+
+def _live_trial(
+    trial: ScalingTrial, view: Callable[[ScalingTrial, AttemptKey], AttemptView]
+) -> LiveTrial:
+    ended = tuple(attempt.reason or Reason.SUSPENDED for attempt in trial.status.attempts)
+    last = trial.status.attempts[-1].completion_time if trial.status.attempts else None
+    key = AttemptKey(trial.spec.scale, trial.spec.number, len(ended))
+    return LiveTrial(
+        *(key.scale, key.number, trial.status.state, ended),
+        view=view(trial, key),
+        last_ended_seconds=None if last is None else last.timestamp(),
+    )

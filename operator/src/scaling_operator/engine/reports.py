@@ -1,0 +1,118 @@
+"""What follows from an intermediate report: a point of the curve, perhaps the trial's end.
+
+A decision to prune is stored before it is answered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from scaling_operator.api.names import TrialState
+from scaling_operator.core.actions import Finish
+from scaling_operator.core.curve import is_kept
+from scaling_operator.core.reports import Answer, AttemptKey, Reply, Report
+from scaling_operator.engine.book import Slot
+from scaling_operator.engine.engine import Engine
+from scaling_trainer.results import Result
+
+
+@dataclass(slots=True)
+class Unsaved:
+    """Points of a live trial that are in the books and not stored yet."""
+
+    since_seconds: float
+    seq: int
+
+
+@dataclass(slots=True)
+class Reports:
+    """Takes the reports of one experiment's attempts.
+
+    Where there is a pruner, points are stored, so that a restart prunes alike: at once, or together
+    after `save_after_seconds`. Until then a reply says that they are not durable, and the trainer
+    keeps them. Without a pruner a curve may wait for the trial's end.
+    """
+
+    engine: Engine
+    wake: Callable[[], None]
+    save_after_seconds: float = 0.0
+    unsaved: dict[Slot, Unsaved] = field(default_factory=dict[Slot, Unsaved])
+    _durable: dict[AttemptKey, int] = field(default_factory=dict[AttemptKey, int])
+
+    async def take(self, key: AttemptKey, report: Report) -> Reply:
+        """Take a report, at least once each, in any order."""
+        slot = (key.scale, key.number)
+        async with self.engine.lock(slot):
+            if not self.engine.book.is_current(key):
+                return Reply(Answer.STOP, report.seq)
+            self.engine.watcher.reported(key, report)
+            objectives = self.engine.book.spec.all_objectives
+            value = report.metrics.get(objectives[0].metric)
+            if value is None or len(objectives) > 1:
+                return Reply(Answer.CONTINUE, report.seq)
+            answer = await self._weigh(key, report, value)
+            return Reply(answer, self._durable_seq(key, report))
+
+    async def save_due(self, now_seconds: float) -> None:
+        """Store the curves whose time has come."""
+        due = [slot for slot in self.unsaved if now_seconds >= self._due(slot)]
+        for slot in due:
+            async with self.engine.lock(slot):
+                await self._save(slot)
+
+    @property
+    def wake_at_seconds(self) -> float | None:
+        """When the next curve is to be stored."""
+        return min((self._due(slot) for slot in self.unsaved), default=None)
+
+    def _due(self, slot: Slot) -> float:
+        return self.unsaved[slot].since_seconds + self.save_after_seconds
+
+    def _durable_seq(self, key: AttemptKey, report: Report) -> int:
+        if (key.scale, key.number) in self.unsaved:
+            return self._durable.get(key, 0)
+        return report.seq
+
+    async def _weigh(self, key: AttemptKey, report: Report, value: float) -> Answer:
+        slot = (key.scale, key.number)
+        book = self.engine.book
+        curve = book.live[slot].status.curve
+        last = book.last_points.get(slot)
+        if last is None or report.step > last[0]:
+            book.last_points[slot] = (report.step, value)
+        # A repeated step, or one that an earlier attempt has had, adds nothing: the first stays.
+        if (curve and report.step <= curve[-1].step) or not is_kept(report.step):
+            return Answer.CONTINUE
+        book.add_point(slot, report.step, value)
+        if not self.engine.prunes:
+            return Answer.CONTINUE
+        self.unsaved.setdefault(slot, Unsaved(self.engine.clock(), report.seq)).seq = report.seq
+        if not self.save_after_seconds:
+            await self._save(slot)
+        if not await self.engine.lane(key.scale).report(key.number, report.step, value):
+            self.wake()
+            return Answer.CONTINUE
+        await self._prune(key, report, value)
+        return Answer.PRUNE
+
+    async def _save(self, slot: Slot) -> None:
+        unsaved = self.unsaved.pop(slot, None)
+        trial = self.engine.book.live.get(slot)
+        if unsaved is None or trial is None:
+            return
+        await self.engine.commit(trial, trial.status)
+        self._durable[AttemptKey(*slot, len(trial.status.attempts))] = unsaved.seq
+
+    async def _prune(self, key: AttemptKey, report: Report, value: float) -> None:
+        self.engine.book.pruned_seconds[key] = self.engine.clock()
+        await self.engine.finish(
+            Finish(
+                *(key.scale, key.number, TrialState.PRUNED, None),
+                message=f"pruned after step {report.step}",
+                result=Result(metrics=report.metrics, steps=report.step),
+                values=(value,),
+            )
+        )
+        self.unsaved.pop((key.scale, key.number), None)
+        self.wake()

@@ -1,0 +1,103 @@
+"""A folder and this machine's processes as an experiment's backend."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from scaling_operator.api.experiment import ExperimentSpec
+from scaling_operator.api.names import Reason
+from scaling_operator.api.status import ExperimentStatus
+from scaling_operator.api.trial import ScalingTrial
+from scaling_operator.core.observed import ABSENT, AttemptPhase, AttemptView, Leftover
+from scaling_operator.core.reports import AttemptKey
+from scaling_operator.engine.book import Book
+from scaling_operator.engine.watcher import Watcher
+from scaling_operator.local.attempts import Attempts
+from scaling_operator.local.store import Store
+from scaling_trainer.contract import Assignment
+
+INTERRUPTED = AttemptView(
+    AttemptPhase.LOST, Reason.NODE_LOST, "the run was interrupted while the attempt ran"
+)
+
+
+@dataclass(slots=True)
+class LocalBackend:
+    """Stores in a result folder, launches processes beside `data_folder`."""
+
+    name: str
+    spec: ExperimentSpec
+    store: Store
+    attempts: Attempts
+    watcher: Watcher
+    data_folder: Path
+    report_url: str = ""
+
+    def view(self, trial: ScalingTrial, key: AttemptKey) -> AttemptView:
+        """Show a live trial's attempt; one that an earlier run has launched is lost."""
+        del trial
+        if key in self.attempts.running:
+            return self.attempts.running[key].view
+        launched = self.store.was_launched(key.scale, key.number, key.attempt)
+        return INTERRUPTED if launched else ABSENT
+
+    def leftovers(self, book: Book) -> Iterator[Leftover]:
+        """Name the processes whose trial has ended."""
+        for key, running in self.attempts.running.items():
+            if not book.is_current(key):
+                told = book.pruned_seconds.get(key)
+                yield Leftover(
+                    *(key.scale, key.number, key.attempt, running.view),
+                    told_to_stop=told is not None,
+                    told_seconds=told or 0.0,
+                )
+
+    async def create(self, trial: ScalingTrial) -> ScalingTrial:
+        """Write a new trial's file."""
+        self.store.write_trial(trial)
+        return trial
+
+    async def save(self, trial: ScalingTrial) -> ScalingTrial:
+        """Write a trial's file again."""
+        self.store.write_trial(trial)
+        return trial
+
+    async def launch(self, trial: ScalingTrial, attempt: int) -> None:
+        """Hand an attempt to a process."""
+        spec = trial.spec
+        folder = self.store.trial_folder(spec.scale, spec.number).absolute()
+        checkpoint = folder / "checkpoint"
+        checkpoint.mkdir(exist_ok=True)
+        built_in = self.spec.trainer.built_in
+        self.attempts.launch(
+            Assignment(
+                experiment=self.name,
+                scale=spec.scale,
+                trial=spec.number,
+                attempt=attempt,
+                seed=spec.seed,
+                parameters=spec.parameters,
+                result_file=folder / f"attempt-{attempt}.result.json",
+                checkpoint_dir=checkpoint,
+                data_dir=self.data_folder,
+                config=None
+                if built_in is None
+                else built_in.model_dump(mode="json", exclude_unset=True),
+                samples=spec.samples,
+                report_url=self.report_url,
+                report_token_file=folder / "token",
+            ),
+            folder,
+        )
+
+    async def discard(self, keys: tuple[AttemptKey, ...]) -> None:
+        """End the processes of attempts."""
+        for key in keys:
+            await self.attempts.discard(key)
+
+    async def publish(self, status: ExperimentStatus) -> None:
+        """Write result.json and tell the watcher."""
+        self.store.write_status(self.name, status)
+        self.watcher.status(status)
