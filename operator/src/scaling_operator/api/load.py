@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from scaling_operator.api.checks import check_document, check_policy
@@ -26,13 +27,19 @@ def parse_experiment(text: str, source: str) -> ScalingExperiment:
     """
     if len(text.encode(errors="replace")) > MAX_BYTES:
         refuse(source, f"is larger than {MAX_BYTES // 1024} KiB; that is no experiment")
-    document = choose(parse(text, source), source, EXPERIMENT_KIND)
+    return experiment_of(choose(parse(text, source), source, EXPERIMENT_KIND))
+
+
+def experiment_of(document: Mapping[str, object]) -> ScalingExperiment:
+    """Check an object and read it without its status: that is not its author's to say.
+
+    Raises InvalidSpec with every problem at once.
+    """
     problems = check_document(document)
     if problems:
         raise InvalidSpec(problems)
-    # A file taken from `kubectl get -o yaml` may be run again: its status is not ours to read.
-    document.pop("status", None)
-    return read(ScalingExperiment, normal_form(document)[0])
+    asked = {name: value for name, value in document.items() if name != "status"}
+    return read(ScalingExperiment, normal_form(asked)[0])
 
 
 def load_policy(path: Path) -> ResourcePolicy:

@@ -93,6 +93,33 @@ def summarise(observed: Observed) -> ExperimentStatus:
     )
 
 
+def refused(
+    before: ExperimentStatus, message: str, generation: int | None, now_seconds: float
+) -> ExperimentStatus:
+    """Say that a spec cannot be followed; all that was found so far stays.
+
+    Trials that run are left alone: they are settled when the spec is repaired.
+    """
+    old = next((each for each in before.conditions if each.type == ConditionType.ACCEPTED), None)
+    since = (
+        old.last_transition_time
+        if old is not None and old.status == "False"
+        else _moment(now_seconds)
+    )
+    condition = Condition(
+        type=ConditionType.ACCEPTED,
+        status="False",
+        reason=ConditionReason.INVALID_SPEC,
+        message=message[:MAX_MESSAGE],
+        last_transition_time=since,
+        observed_generation=generation,
+    )
+    others = tuple(each for each in before.conditions if each.type != ConditionType.ACCEPTED)
+    return before.model_copy(
+        update={"conditions": (condition, *others), "observed_generation": generation}
+    )
+
+
 def _phase(observed: Observed) -> Phase:
     if _failed_reason(observed) is not None:
         return Phase.FAILED

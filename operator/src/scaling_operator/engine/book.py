@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
 from scaling_operator.api.experiment import ExperimentSpec
-from scaling_operator.api.names import Reason
+from scaling_operator.api.names import Reason, trial_name
 from scaling_operator.api.status import CurvePoint, ExperimentStatus
 from scaling_operator.api.trial import ScalingTrial
 from scaling_operator.core.actions import AddScales, OpenScale
@@ -132,6 +132,14 @@ class Book:
         curve = tuple((point.step, point.value) for point in points)
         last = self.last_points.get(slot)
         return (*curve, last) if last and (not curve or last[0] > curve[-1][0]) else curve
+
+    def names(self, experiment: str) -> set[str]:
+        """Names of all trials that should be stored."""
+        return {
+            trial_name(experiment, scale, number)
+            for scale, records in self.records.items()
+            for number in records
+        }
 
     def records_of(self, scale: int) -> list[Record]:
         """Give the scale's records in order of number: what its study is rebuilt from."""

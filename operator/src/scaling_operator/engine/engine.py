@@ -123,6 +123,7 @@ class Engine:
             self.lane(trial.spec.scale).forget()
             return
         self.book.note(stored, self.clock())
+        self.watcher.changed(trial, stored)
         if stored.status.state.ended:
             self._locks.pop(slot, None)
             await self.lane(stored.spec.scale).tell(record_of(stored, self.book.spec.search))

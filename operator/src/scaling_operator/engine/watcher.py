@@ -10,10 +10,16 @@ from scaling_operator.api.trial import ScalingTrial
 from scaling_operator.core.reports import AttemptKey, Report
 
 
+def _unheard(*heard: object) -> None:
+    del heard
+
+
 @dataclass(frozen=True, slots=True)
 class Watcher:
-    """Whom a run tells what happens: a progress display, a log."""
+    """Whom a run tells what happens: a progress display, a log, Events."""
 
-    status: Callable[[ExperimentStatus], None]
-    ended: Callable[[ScalingTrial], None]
-    reported: Callable[[AttemptKey, Report], None]
+    status: Callable[[ExperimentStatus], None] = _unheard
+    ended: Callable[[ScalingTrial], None] = _unheard
+    reported: Callable[[AttemptKey, Report], None] = _unheard
+    changed: Callable[[ScalingTrial, ScalingTrial], None] = _unheard
+    """A status was stored: before and after."""

@@ -60,8 +60,8 @@ class Lane:
         self._study = None
 
     def close(self) -> None:
-        """End the thread."""
-        self._thread.shutdown(cancel_futures=True)
+        """End the thread once it has done what it was asked to."""
+        self._thread.shutdown(wait=False)
 
     async def _in_thread(self, call: Callable[[], Answer]) -> Answer:
         return await asyncio.get_running_loop().run_in_executor(self._thread, call)

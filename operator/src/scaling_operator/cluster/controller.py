@@ -1,0 +1,181 @@
+"""Reconcile: gather → plan → apply for one experiment, whatever woke it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from scaling_operator.api.names import ConditionType, Phase, TrialState
+from scaling_operator.api.problems import InvalidSpec
+from scaling_operator.api.status import ExperimentStatus
+from scaling_operator.api.trial import ScalingTrial
+from scaling_operator.cluster.client import Object
+from scaling_operator.cluster.errors import NotFound
+from scaling_operator.cluster.events import Events, Note
+from scaling_operator.cluster.index import Index, Key
+from scaling_operator.cluster.kinds import EXPERIMENTS, TRIALS
+from scaling_operator.cluster.opening import Opened, Opener, status_of
+from scaling_operator.core.plan import Plan
+from scaling_operator.core.reports import AttemptKey, Reply, Report
+from scaling_operator.core.status import refused
+from scaling_operator.engine.watcher import Watcher
+
+log = logging.getLogger(__name__)
+PUBLISH_SECONDS = 1.0
+
+
+@dataclass(slots=True)
+class Controller:
+    """All experiments of this operator."""
+
+    index: Index
+    opener: Opener
+    events: Events
+    clock: Callable[[], float]
+    opened: dict[Key, Opened] = field(default_factory=dict[Key, Opened])
+    _stale: set[Key] = field(default_factory=set[Key])
+
+    async def reconcile(self, key: Key) -> float | None:
+        """Bring an experiment forward as far as it goes now.
+
+        Returns when to look again, in seconds since the epoch; None: when something happens.
+        """
+        if key in self._stale:
+            self.close(key)
+        thing = self.index.experiments.get(key)
+        if thing is None or "deletionTimestamp" in thing["metadata"]:
+            self.close(key)  # the rest is Kubernetes' garbage collector's
+            self.index.forget(key)
+            return None
+        try:
+            return await self._advance(key, thing)
+        except InvalidSpec as invalid:
+            await self._refuse(key, thing, "; ".join(str(each) for each in invalid.problems))
+            return None
+        finally:
+            await self.events.send()
+
+    def close(self, key: Key) -> None:
+        """Forget an experiment. Only whoever reconciles it may."""
+        self._stale.discard(key)
+        opened = self.opened.pop(key, None)
+        if opened is not None:
+            opened.engine.close()
+
+    def distrust(self, keys: Iterable[Key]) -> None:
+        """Have experiments read anew at their next turn: somebody else changed them."""
+        self._stale.update(key for key in keys if key in self.opened)
+
+    async def report(self, key: Key, attempt: AttemptKey, report: Report) -> Reply | None:
+        """Take a report; None where the experiment is not in memory yet."""
+        opened = self.opened.get(key)
+        return None if opened is None else await opened.reports.take(attempt, report)
+
+    async def _advance(self, key: Key, thing: Object) -> float | None:
+        opened = self.opened.get(key)
+        if opened is not None and opened.uid != thing["metadata"]["uid"]:
+            self.close(key)
+            opened = None
+        if opened is None:
+            if self._is_over(key, thing):
+                return None
+            opened = await self.opener.open(key, thing, self._watcher(key))
+            self.opened[key] = opened
+        else:
+            self.opener.follow(opened, thing)
+        settled = await opened.engine.settle()
+        await opened.reports.save_due(self.clock())
+        due = await self._publish(key, opened, settled.status)
+        return self._look_again(key, opened, settled, due)
+
+    def _look_again(
+        self, key: Key, opened: Opened, settled: Plan, publish_seconds: float | None
+    ) -> float | None:
+        moments = (
+            settled.wake_at_seconds,
+            opened.reports.wake_at_seconds,
+            opened.backend.wake_at_seconds,
+            publish_seconds,
+        )
+        due = [moment for moment in moments if moment is not None]
+        if not due and self._is_over(key, self.index.experiments.get(key, {})):
+            self.close(key)
+        return min(due, default=None)
+
+    def _is_over(self, key: Key, thing: Object) -> bool:
+        """Whether nothing is left to do: then its trials need not be in memory."""
+        if not thing:
+            return True
+        status = status_of(thing)
+        kind = self.opener.kind.kind
+        return (
+            status.phase in (Phase.SUCCEEDED, Phase.FAILED)
+            and status.observed_generation == thing["metadata"]["generation"]
+            and not status.counts.running + status.counts.queued
+            and not any(self.index.workloads_of(kind, key))
+        )
+
+    async def _publish(self, key: Key, opened: Opened, status: ExperimentStatus) -> float | None:
+        """Write the status if it changed, once a second; return when it may be written else."""
+        before = opened.engine.book.status
+        if status == before and opened.published_seconds:
+            return None
+        now = self.clock()
+        if now < opened.published_seconds + PUBLISH_SECONDS and status.phase is before.phase:
+            return opened.published_seconds + PUBLISH_SECONDS
+        await opened.backend.publish(status)
+        opened.engine.book.status = status
+        opened.published_seconds = now
+        self._note_conditions(key, opened.uid, before, status)
+        return None
+
+    async def _refuse(self, key: Key, thing: Object, message: str) -> None:
+        before = status_of(thing)
+        status = refused(before, message, thing["metadata"]["generation"], self.clock())
+        if status == before:
+            return
+        body = {"status": status.model_dump(mode="json", exclude_none=True)}
+        try:
+            stored = await self.opener.client.apply_status(
+                EXPERIMENTS, key.namespace, key.name, body
+            )
+        except NotFound:
+            return
+        self.index.put(EXPERIMENTS, stored)
+        uid = str(thing["metadata"]["uid"])
+        self.events.add(Note(EXPERIMENTS, *key, uid, "InvalidSpec", message))
+
+    def _watcher(self, key: Key) -> Watcher:
+        def changed(before: ScalingTrial, after: ScalingTrial) -> None:
+            reason, message = _trouble(before, after)
+            if reason:
+                log.info("%s trial %s: %s: %s", key, after.metadata["name"], reason, message)
+                name, uid = str(after.metadata["name"]), str(after.metadata["uid"])
+                self.events.add(Note(TRIALS, key.namespace, name, uid, reason, message))
+
+        return Watcher(changed=changed)
+
+    def _note_conditions(
+        self, key: Key, uid: str, before: ExperimentStatus, after: ExperimentStatus
+    ) -> None:
+        """Send an Event for each condition that has become true."""
+        were = {each.type for each in before.conditions if each.status == "True"}
+        for each in after.conditions:
+            if each.status == "True" and each.type not in were:
+                warning = each.type == ConditionType.FAILED
+                note = Note(EXPERIMENTS, *key, uid, each.reason, each.message or each.type, warning)
+                self.events.add(note)
+
+
+def _trouble(before: ScalingTrial, after: ScalingTrial) -> tuple[str, str]:
+    """Name what a person should know of a trial's change; empty where it is none of that."""
+    status = after.status
+    if status.state is TrialState.FAILED or (
+        status.state is TrialState.QUEUED and before.status.state is not TrialState.QUEUED
+    ):
+        return str(status.reason or ""), status.message
+    if len(status.attempts) > len(before.status.attempts):
+        last = status.attempts[-1]
+        return str(last.reason or ""), last.message
+    return "", ""

@@ -1,0 +1,92 @@
+"""Probes that tell the truth: whether things move, not whether a task exists."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from scaling_operator.cluster.index import Key
+from scaling_operator.cluster.queue import WorkQueue
+from scaling_operator.cluster.resync import Resync
+from scaling_operator.cluster.watch import Watches
+
+TICK_SECONDS = 0.5
+MAX_LAG_SECONDS = 5.0
+MAX_QUEUE_SECONDS = 300.0
+MAX_WATCH_FAILURES = 8
+"""In a row, each after a longer pause: some three minutes without a watch."""
+MAX_MISSES = 3
+
+
+@dataclass(slots=True)
+class Health:
+    """Judges this process. `clock` is monotonic, in seconds."""
+
+    queue: WorkQueue[Key]
+    watches: Watches
+    resync: Resync
+    leads: Callable[[], bool]
+    clock: Callable[[], float]
+    _ticked: float | None = None
+    _lag_seconds: float = 0.0
+
+    async def run(self) -> None:
+        """Measure the event loop's lag, for ever."""
+        while True:
+            started = self.clock()
+            await asyncio.sleep(TICK_SECONDS)
+            self._ticked = self.clock()
+            self._lag_seconds = self._ticked - started - TICK_SECONDS
+
+    def sick(self) -> str | None:
+        """Say why this process should be restarted; None where it is well."""
+        lag = self._lag_seconds
+        if self._ticked is not None:
+            lag = max(lag, self.clock() - self._ticked - TICK_SECONDS)
+        if lag > MAX_LAG_SECONDS:
+            return f"the event loop lags {lag:.1f} s"
+        if self.leads() and self.queue.oldest_seconds > MAX_QUEUE_SECONDS:
+            return f"an experiment has waited {self.queue.oldest_seconds:.0f} s for its turn"
+        if self.watches.failures > MAX_WATCH_FAILURES:
+            return f"the watches failed {self.watches.failures} times in a row"
+        if self.resync.misses >= MAX_MISSES:
+            return f"the watches were behind in {self.resync.misses} resyncs in a row"
+        return None
+
+    def unready(self) -> str | None:
+        """Say why this replica can neither lead nor stand by; None where it can."""
+        if not self.watches.ready.is_set():
+            return "the watches have not listed everything yet"
+        return self.sick()
+
+
+@asynccontextmanager
+async def serving(health: Health, port: int) -> AsyncGenerator[None]:
+    """Serve /healthz and /readyz."""
+
+    async def healthz(request: web.Request) -> web.Response:
+        del request
+        return _answer(health.sick(), "ok")
+
+    async def readyz(request: web.Request) -> web.Response:
+        del request
+        return _answer(health.unready(), "leading" if health.leads() else "standing by")
+
+    app = web.Application()
+    app.router.add_get("/healthz", healthz)
+    app.router.add_get("/readyz", readyz)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, None, port).start()
+    try:
+        yield
+    finally:
+        await runner.cleanup()
+
+
+def _answer(trouble: str | None, well: str) -> web.Response:
+    return web.Response(text=f"{trouble or well}\n", status=500 if trouble else 200)

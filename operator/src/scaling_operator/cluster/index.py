@@ -1,0 +1,167 @@
+"""What the watches have shown: hints, never the truth.
+
+Filled by events and by our own writes, repaired by the resync. A deletion, or a further attempt, is
+never decided on it without the API server having the last word (uid, resourceVersion, name).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from scaling_operator.api.names import LABEL_EXPERIMENT
+from scaling_operator.cluster.kinds import EXPERIMENTS, JOBS, PODS, POLICIES, Kind
+
+Object = dict[str, Any]
+
+
+class Key(NamedTuple):
+    """Namespace and name of an experiment: the unit of work."""
+
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+
+@dataclass(slots=True)
+class Index:
+    """Objects by the experiment that they belong to."""
+
+    experiments: dict[Key, Object] = field(default_factory=dict[Key, Object])
+    workloads: dict[tuple[Kind, Key], dict[str, Object]] = field(
+        default_factory=dict[tuple[Kind, Key], dict[str, Object]]
+    )
+    policies: dict[str, Object] = field(default_factory=dict[str, Object])
+    _pods: dict[tuple[str, str], Key] = field(default_factory=dict[tuple[str, str], Key])
+    """Whose a pod is, by namespace and name: a report names its pod alone."""
+
+    def put(self, kind: Kind, thing: Object) -> Key | None:
+        """Take in an object; return whom it concerns, None where we know a newer one already."""
+        found = self._place(kind, thing)
+        if found is None:
+            return None
+        key, things, name = found
+        before = things.get(name)
+        if before is not None and _is_older(thing, before):
+            return None
+        thing["metadata"].pop("managedFields", None)
+        things[name] = thing
+        if kind is PODS:
+            self._pods[(key.namespace, name)] = key
+        return key
+
+    def drop(self, kind: Kind, thing: Object) -> Key | None:
+        """Take an object out, unless another one of its name has come since."""
+        found = self._place(kind, thing)
+        if found is None:
+            return None
+        key, things, name = found
+        if name in things and _uid(things[name]) == _uid(thing):
+            del things[name]
+            if kind is PODS:
+                self._pods.pop((key.namespace, name), None)
+        return key
+
+    def workload(self, kind: Kind, key: Key, name: str) -> Object | None:
+        """Find a pod or job of an experiment."""
+        return self.workloads.get((kind, key), {}).get(name)
+
+    def pod(self, namespace: str, name: str) -> Object | None:
+        """Find a pod of ours by its name."""
+        key = self._pods.get((namespace, name))
+        return None if key is None else self.workload(PODS, key, name)
+
+    def workloads_of(self, kind: Kind, key: Key) -> Iterator[Object]:
+        """All pods or jobs of an experiment."""
+        yield from list(self.workloads.get((kind, key), {}).values())
+
+    def forget(self, key: Key) -> None:
+        """Drop what belongs to an experiment that is gone."""
+        self.experiments.pop(key, None)
+        for kind, owner in list(self.workloads):
+            if owner == key and not self.workloads[(kind, owner)]:
+                del self.workloads[(kind, owner)]
+
+    def snapshot(self, kind: Kind) -> dict[tuple[Key, str], str]:
+        """Name what is known of a kind now, with uids: to be taken before a list is asked for."""
+        return {
+            (key, thing["metadata"]["name"]): _uid(thing)
+            for key, things in self._of(kind)
+            for thing in things.values()
+        }
+
+    def repair(
+        self, kind: Kind, listed: Iterable[Object], before: dict[tuple[Key, str], str]
+    ) -> set[Key]:
+        """Compare with a fresh list; mend the index and name the keys about which it erred.
+
+        `before` is the snapshot from before the list: what was made since may lack in the list.
+        """
+        wrong: set[Key] = set()
+        for thing in listed:
+            found = self._place(kind, thing)
+            if found is not None:
+                key, things, name = found
+                before.pop((key, thing["metadata"]["name"]), None)
+                known = things.get(name)
+                if known is None or _uid(known) != _uid(thing) or _is_older(known, thing):
+                    wrong.add(key)
+                    self.put(kind, thing)
+        for (key, name), uid in before.items():
+            labels = {LABEL_EXPERIMENT: key.name}
+            metadata = {"name": name, "namespace": key.namespace, "uid": uid, "labels": labels}
+            gone: Object = {"metadata": metadata}
+            if self._knows(kind, gone):
+                wrong.add(key)
+                self.drop(kind, gone)
+        return wrong
+
+    def _of(self, kind: Kind) -> Iterator[tuple[Key, dict[Any, Object]]]:
+        if kind is EXPERIMENTS:
+            for key, thing in self.experiments.items():
+                yield key, {key: thing}
+        elif kind is POLICIES:
+            for name, thing in self.policies.items():
+                yield Key("", name), {name: thing}
+        else:
+            for (workload, key), things in self.workloads.items():
+                if workload is kind:
+                    yield key, things
+
+    def _knows(self, kind: Kind, thing: Object) -> bool:
+        found = self._place(kind, thing)
+        return found is not None and _uid(found[1].get(found[2], {"metadata": {}})) == _uid(thing)
+
+    def _place(self, kind: Kind, thing: Object) -> tuple[Key, dict[Any, Object], Any] | None:
+        metadata = thing["metadata"]
+        name = metadata["name"]
+        if kind is POLICIES:
+            return Key("", name), self.policies, name
+        if kind is EXPERIMENTS:
+            key = Key(metadata["namespace"], name)
+            return key, self.experiments, key
+        if kind in (PODS, JOBS):
+            owner = metadata.get("labels", {}).get(LABEL_EXPERIMENT)
+            if owner is None:
+                return None
+            key = Key(metadata["namespace"], owner)
+            return key, self.workloads.setdefault((kind, key), {}), name
+        message = f"{kind.plural} are not watched"
+        raise ValueError(message)
+
+
+def _uid(thing: Object) -> str:
+    return str(thing["metadata"].get("uid"))
+
+
+def _version(thing: Object) -> int:
+    # Opaque by contract, yet etcd's revision in every API server: KEP-5504 makes it official.
+    version = str(thing["metadata"].get("resourceVersion", ""))
+    return int(version) if version.isdecimal() else 0
+
+
+def _is_older(thing: Object, known: Object) -> bool:
+    return _uid(thing) == _uid(known) and _version(thing) < _version(known)

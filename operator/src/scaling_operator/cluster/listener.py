@@ -1,0 +1,97 @@
+"""Reports of running attempts, from their pods to their experiments."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from types import TracebackType
+
+from scaling_operator.api.names import LABEL_ATTEMPT, LABEL_SCALE, LABEL_TRIAL
+from scaling_operator.cluster import reports
+from scaling_operator.cluster.client import Client, Object
+from scaling_operator.cluster.controller import Controller
+from scaling_operator.cluster.errors import NotFound
+from scaling_operator.cluster.index import Index, Key
+from scaling_operator.cluster.kinds import PODS
+from scaling_operator.cluster.settings import Settings
+from scaling_operator.cluster.tokens import PodIdentity
+from scaling_operator.cluster.workloads.order import WorkloadSettings
+from scaling_operator.core.reports import AttemptKey, Reply, Report
+from scaling_operator.ingest.endpoint import NotAnAttempt, NotNow
+
+LABELS = (LABEL_SCALE, LABEL_TRIAL, LABEL_ATTEMPT)
+
+
+@dataclass(slots=True)
+class Listening:
+    """The report endpoint of an operator process; an async context manager."""
+
+    settings: Settings
+    client: Client
+    index: Index
+    leads: Callable[[], bool]
+    controller: Controller | None = None
+    _server: reports.ReportServer | None = field(default=None)
+
+    async def __aenter__(self) -> Listening:
+        """Serve, where the settings name an address that pods can reach."""
+        if self.settings.reports.url is not None:
+            listener = reports.Listener(self._take, self._is_active)
+            self._server = await reports.start(self.settings, self.client, listener)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """End the connections."""
+        if self._server is not None:
+            await self._server.stop()
+
+    def workload_settings(self) -> WorkloadSettings:
+        """Give what every attempt's pod has in common, with the certificate as it is now."""
+        pods = self.settings.pods
+        return WorkloadSettings(
+            trainer_image=pods.trainer_image,
+            image_pull_policy=pods.image_pull_policy,
+            image_pull_secrets=pods.image_pull_secrets,
+            report_url=self.settings.reports.url,
+            report_ca=None if self._server is None else self._server.authority,
+            allowed_service_accounts=tuple(sorted(pods.allowed_service_accounts)),
+            queue=pods.queue,
+        )
+
+    def _is_active(self) -> bool:
+        return self.leads()
+
+    async def _take(self, sender: PodIdentity, report: Report) -> Reply:
+        pod = await self._pod(sender)
+        labels: dict[str, str] = pod["metadata"].get("labels", {})
+        if not all(name in labels for name in LABELS):
+            message = f"pod {sender.pod_name} runs no attempt of a trial"
+            raise NotAnAttempt(message)
+        scale, number = labels[LABEL_TRIAL].rsplit("-", 2)[1:]
+        attempt = AttemptKey(int(scale), int(number), int(labels[LABEL_ATTEMPT]))
+        key = Key(sender.namespace, labels[LABEL_TRIAL].rsplit("-", 2)[0])
+        reply = None
+        if self.controller is not None:
+            reply = await self.controller.report(key, attempt, report)
+        if reply is None:
+            message = "the experiment is being read"
+            raise NotNow(message)
+        return reply
+
+    async def _pod(self, sender: PodIdentity) -> Object:
+        """Find the sender's pod; the index may not have it yet."""
+        pod = self.index.pod(sender.namespace, sender.pod_name)
+        if pod is None or pod["metadata"]["uid"] != sender.pod_uid:
+            try:
+                pod = await self.client.get(PODS, sender.namespace, sender.pod_name)
+            except NotFound as error:
+                raise NotAnAttempt(str(error)) from error
+        if pod["metadata"]["uid"] != sender.pod_uid:
+            message = f"pod {sender.pod_name} is another one now"
+            raise NotAnAttempt(message)
+        return pod

@@ -1,0 +1,165 @@
+"""`scaling-operator`: options, signals, and the process around `operate`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+from contextlib import AsyncExitStack
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from scaling_operator.api.fields import parse_duration
+from scaling_operator.cluster.operate import build
+from scaling_operator.cluster.settings import (
+    LeaseSettings,
+    PodSettings,
+    ReportSettings,
+    Settings,
+)
+from scaling_operator.cluster.watch import quiet_kopf
+
+PREFIX = "SCALING_OPERATOR_"
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+class Workload(StrEnum):
+    """What an attempt is."""
+
+    POD = "pod"
+    JOB = "job"
+
+
+def _variable(name: str) -> str:
+    return PREFIX + name
+
+
+def _seconds(text: str) -> float:
+    return parse_duration(text).total_seconds()
+
+
+@app.command()
+def operate(  # noqa: PLR0913 - the options of a command
+    namespace: Annotated[
+        str,
+        typer.Option(envvar=_variable("NAMESPACE"), help="Its own: Lease and Secret lie there."),
+    ],
+    name: Annotated[
+        str, typer.Option(envvar=_variable("NAME"), help="Its identity: the Lease's holder.")
+    ],
+    *,
+    watch_namespace: Annotated[
+        list[str] | None,
+        typer.Option(envvar=_variable("WATCH_NAMESPACE"), help="Serve these alone; none: all."),
+    ] = None,
+    kubeconfig: Annotated[
+        Path | None,
+        typer.Option(envvar=_variable("KUBECONFIG"), help="None: the pod's own account."),
+    ] = None,
+    trainer_image: Annotated[
+        str, typer.Option(envvar=_variable("TRAINER_IMAGE"), help="Image of the built-in trainer.")
+    ] = "",
+    workload: Annotated[
+        Workload, typer.Option(envvar=_variable("WORKLOAD"), help="What an attempt is.")
+    ] = Workload.POD,
+    queue: Annotated[
+        str | None, typer.Option(envvar=_variable("QUEUE"), help="Kueue's LocalQueue, for jobs.")
+    ] = None,
+    report_url: Annotated[
+        str | None,
+        typer.Option(envvar=_variable("REPORT_URL"), help="The endpoint as pods reach it."),
+    ] = None,
+    report_port: Annotated[int, typer.Option(envvar=_variable("REPORT_PORT"))] = 8443,
+    report_secret: Annotated[
+        str, typer.Option(envvar=_variable("REPORT_SECRET"), help="Holds the certificate.")
+    ] = ReportSettings.secret,
+    report_host: Annotated[
+        list[str] | None,
+        typer.Option(envvar=_variable("REPORT_HOST"), help="Names in the certificate."),
+    ] = None,
+    health_port: Annotated[int, typer.Option(envvar=_variable("HEALTH_PORT"))] = 8080,
+    metrics_port: Annotated[int, typer.Option(envvar=_variable("METRICS_PORT"))] = 9090,
+    lease: Annotated[
+        str, typer.Option(envvar=_variable("LEASE"), help="Name of the Lease.")
+    ] = LeaseSettings.name,
+    allowed_service_account: Annotated[
+        list[str] | None,
+        typer.Option(
+            envvar=_variable("ALLOWED_SERVICE_ACCOUNT"), help="Accounts that trials may name."
+        ),
+    ] = None,
+    keep_failed_pods: Annotated[
+        str, typer.Option(envvar=_variable("KEEP_FAILED_PODS"), help="For their logs.")
+    ] = "1h",
+    image_pull_grace: Annotated[
+        str, typer.Option(envvar=_variable("IMAGE_PULL_GRACE"), help="Time a registry may need.")
+    ] = "2m",
+    no_result_grace: Annotated[
+        str, typer.Option(envvar=_variable("NO_RESULT_GRACE"), help="Wait for a late result.")
+    ] = "30s",
+    retry_backoff: Annotated[
+        str,
+        typer.Option(
+            envvar=_variable("RETRY_BACKOFF"), help="Before an interrupted attempt again."
+        ),
+    ] = "5s",
+    image_pull_policy: Annotated[
+        str | None, typer.Option(envvar=_variable("IMAGE_PULL_POLICY"), help="Of trials' pods.")
+    ] = None,
+    image_pull_secret: Annotated[
+        list[str] | None,
+        typer.Option(envvar=_variable("IMAGE_PULL_SECRET"), help="Of trials' pods."),
+    ] = None,
+    resync: Annotated[
+        str, typer.Option(envvar=_variable("RESYNC"), help="How often all is compared.")
+    ] = "90s",
+) -> None:
+    """Watch ScalingExperiments and carry them out."""
+    settings = Settings(
+        namespace=namespace,
+        name=name,
+        watch_namespaces=tuple(watch_namespace or ()),
+        kubeconfig=kubeconfig,
+        resync_seconds=_seconds(resync),
+        health_port=health_port,
+        metrics_port=metrics_port,
+        reports=ReportSettings(report_url, report_port, report_secret, tuple(report_host or ())),
+        lease=LeaseSettings(lease),
+        pods=PodSettings(
+            trainer_image=trainer_image,
+            kind=workload.value,
+            queue=queue,
+            image_pull_policy=image_pull_policy,
+            image_pull_secrets=tuple(image_pull_secret or ()),
+            allowed_service_accounts=frozenset(allowed_service_account or ()),
+            keep_failed_seconds=_seconds(keep_failed_pods),
+            image_pull_grace_seconds=_seconds(image_pull_grace),
+            no_result_grace_seconds=_seconds(no_result_grace),
+            backoff_seconds=_seconds(retry_backoff),
+        ),
+    )
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=logging.INFO,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+    )
+    quiet_kopf()
+    asyncio.run(_run(settings))
+
+
+async def _run(settings: Settings) -> None:
+    async with AsyncExitStack() as stack:
+        operator = await build(settings, stack)
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, operator.stop)
+        await operator.run()
+
+
+def main() -> None:
+    """Run the command."""
+    app()

@@ -1,0 +1,124 @@
+"""From an experiment's object to its engine: read, check, rebuild what is known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from scaling_operator.api.experiment import ExperimentSpec
+from scaling_operator.api.load import experiment_of
+from scaling_operator.api.names import LABEL_EXPERIMENT
+from scaling_operator.api.problems import InvalidSpec, Problem
+from scaling_operator.api.status import ExperimentStatus
+from scaling_operator.api.trial import ScalingTrial
+from scaling_operator.cluster.backend import ClusterBackend, created_seconds, read_trial
+from scaling_operator.cluster.client import Client, Object
+from scaling_operator.cluster.index import Index, Key
+from scaling_operator.cluster.kinds import TRIALS
+from scaling_operator.cluster.settings import PodSettings
+from scaling_operator.cluster.sweeper import Sweeper
+from scaling_operator.cluster.warmstart import warm_points
+from scaling_operator.cluster.workload_kinds import JOB_KIND, POD_KIND, WorkloadKind
+from scaling_operator.cluster.workloads.order import Bounds, WorkloadSettings, refusals
+from scaling_operator.core.observed import Rules
+from scaling_operator.engine.book import read_book
+from scaling_operator.engine.engine import Engine
+from scaling_operator.engine.reports import Reports
+from scaling_operator.engine.rules import trials_per_scale
+from scaling_operator.engine.watcher import Watcher
+from scaling_operator.search.available import unavailable
+
+SAVE_CURVES_AFTER_SECONDS = 10.0
+
+
+@dataclass(slots=True)
+class Opened:
+    """An experiment in memory."""
+
+    uid: str
+    engine: Engine
+    backend: ClusterBackend
+    reports: Reports
+    published_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Opener:
+    """What it takes to open experiments."""
+
+    client: Client
+    index: Index
+    sweeper: Sweeper
+    settings: PodSettings
+    workload_settings: Callable[[], WorkloadSettings]
+    wake: Callable[[Key], None]
+    clock: Callable[[], float]
+
+    @property
+    def kind(self) -> WorkloadKind:
+        """What an attempt is."""
+        return JOB_KIND if self.settings.kind == "job" else POD_KIND
+
+    async def open(self, key: Key, thing: Object, watcher: Watcher) -> Opened:
+        """Read an experiment and its trials. Raises InvalidSpec."""
+        spec = self.spec_of(thing)
+        uid = str(thing["metadata"]["uid"])
+        trials = await self._trials(key, uid)
+        book = read_book(spec, self.rules(spec), status_of(thing), trials)
+        book.generation = int(thing["metadata"]["generation"])
+        if trials and book.started_seconds is None:
+            book.started_seconds = min(created_seconds(trial) for trial in trials)
+        if not all(view.open for view in book.scales.values()):
+            book.warm_points = await warm_points(self.client, key.namespace, spec)
+        backend = ClusterBackend(
+            *(key, uid, spec, self.client, self.index, self.sweeper),
+            kind=self.kind,
+            workload_settings=self.workload_settings,
+            bounds=Bounds(image_pull_grace_seconds=self.settings.image_pull_grace_seconds),
+            keep_failed_seconds=self.settings.keep_failed_seconds,
+            clock=self.clock,
+        )
+        engine = Engine(key.name, uid, book, backend, watcher, self.clock)
+        reports = Reports(engine, lambda: self.wake(key), SAVE_CURVES_AFTER_SECONDS)
+        return Opened(uid, engine, backend, reports)
+
+    def follow(self, opened: Opened, thing: Object) -> None:
+        """Take over what may change while an experiment runs. Raises InvalidSpec."""
+        generation = int(thing["metadata"]["generation"])
+        if generation != opened.engine.book.generation:
+            spec = self.spec_of(thing)
+            book = opened.engine.book
+            book.spec, book.rules, book.generation = spec, self.rules(spec), generation
+            opened.backend.spec = spec
+
+    def spec_of(self, thing: Object) -> ExperimentSpec:
+        """Read a spec that this cluster can follow. Raises InvalidSpec."""
+        spec = experiment_of(thing).spec
+        problems = [*refusals(spec, self.workload_settings())]
+        extra = unavailable(spec.search)
+        if extra is not None:
+            problems.append(Problem("spec.search.algorithm", extra))
+        if problems:
+            raise InvalidSpec(tuple(problems))
+        return spec
+
+    def rules(self, spec: ExperimentSpec) -> Rules:
+        """Limits of the core that are this operator's settings."""
+        return Rules(
+            max_trials=trials_per_scale(spec),
+            no_result_grace_seconds=self.settings.no_result_grace_seconds,
+            backoff_seconds=self.settings.backoff_seconds,
+        )
+
+    async def _trials(self, key: Key, uid: str) -> list[ScalingTrial]:
+        listed = await self.client.list(TRIALS, key.namespace, f"{LABEL_EXPERIMENT}={key.name}")
+        trials = [read_trial(thing) for thing in listed]
+        ours = [trial for trial in trials if trial.spec.experiment.uid == uid]
+        return sorted(ours, key=lambda trial: (trial.spec.scale, trial.spec.number))
+
+
+def status_of(thing: Object) -> ExperimentStatus:
+    """Read an experiment's status as it is stored."""
+    status: dict[str, Any] = thing.get("status") or {}
+    return ExperimentStatus.model_validate(status)

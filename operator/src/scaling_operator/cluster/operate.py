@@ -1,0 +1,164 @@
+"""One operator process: its parts put together, started, and ended in order."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Coroutine, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from typing import Any
+
+from scaling_operator.cluster.client import Client, connect
+from scaling_operator.cluster.controller import Controller
+from scaling_operator.cluster.errors import ClusterBusy, ClusterError, ClusterForbidden
+from scaling_operator.cluster.events import Events
+from scaling_operator.cluster.health import Health, serving
+from scaling_operator.cluster.index import Index, Key
+from scaling_operator.cluster.lease import Lease
+from scaling_operator.cluster.listener import Listening
+from scaling_operator.cluster.opening import Opener
+from scaling_operator.cluster.queue import WorkQueue
+from scaling_operator.cluster.resync import Resync
+from scaling_operator.cluster.settings import Settings
+from scaling_operator.cluster.sweeper import Sweeper
+from scaling_operator.cluster.watch import WATCHED, WATCHED_WITH_JOBS, Watches
+
+log = logging.getLogger(__name__)
+WORKERS = 8
+FORBIDDEN_PAUSE_SECONDS = 30.0
+
+
+@dataclass(slots=True)
+class Operator:
+    """The parts of a process."""
+
+    settings: Settings
+    client: Client
+    index: Index
+    queue: WorkQueue[Key]
+    lease: Lease
+    watches: Watches
+    controller: Controller
+    sweeper: Sweeper
+    resync: Resync
+    health: Health
+    listening: Listening
+    _stopping: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def stop(self) -> None:
+        """End; the Lease is given back, so that a standby goes on at once."""
+        self._stopping.set()
+
+    async def run(self) -> None:
+        """Work until `stop`, or until a part that should never end ends."""
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(serving(self.health, self.settings.health_port))
+            await stack.enter_async_context(self.listening)
+            watching = asyncio.create_task(self.watches.run())
+            leading = asyncio.create_task(self.lease.run())
+            stopping = asyncio.create_task(self._stopping.wait())
+            others = [asyncio.create_task(each) for each in self._endless()]
+            try:
+                await asyncio.wait(
+                    {watching, leading, stopping, *others}, return_when=asyncio.FIRST_COMPLETED
+                )
+                _raise_failures([watching, leading, *others])
+            finally:
+                await _cancel([*others, stopping])
+                self.lease.stop()
+                self.watches.stop()
+                await asyncio.gather(watching, leading, return_exceptions=True)
+                for key in list(self.controller.opened):
+                    self.controller.close(key)
+
+    def _endless(self) -> list[Coroutine[Any, Any, None]]:
+        workers = [self._work() for _ in range(WORKERS)]
+        return [*workers, self.sweeper.run(), self.resync.run(), self.health.run()]
+
+    async def _work(self) -> None:
+        while True:
+            key = await self.queue.get()
+            if self.lease.leads():
+                await self._turn(key)
+            else:
+                self.queue.done(key)  # whoever gains the Lease begins with everything
+
+    async def _turn(self, key: Key) -> None:
+        try:
+            again_seconds = await self.controller.reconcile(key)
+        except ClusterBusy as busy:
+            pause = self.queue.failed(key, busy.retry_after_seconds)
+            log.info("%s: again in %.1f s: %s", key, pause, busy)
+        except ClusterForbidden as forbidden:
+            pause = self.queue.failed(key, FORBIDDEN_PAUSE_SECONDS)
+            log.warning("%s: again in %.0f s: %s", key, pause, forbidden)
+        except ClusterError as error:
+            pause = self.queue.failed(key)
+            log.info("%s: again in %.1f s: %s", key, pause, error)
+        except Exception:  # a bug must not end the work on other experiments
+            self.controller.distrust([key])
+            log.exception("%s: again in %.1f s, read anew", key, self.queue.failed(key))
+        else:
+            self.queue.done(key)
+            if again_seconds is not None:
+                self.queue.add_after(key, again_seconds - time.time())
+
+
+async def build(settings: Settings, stack: AsyncExitStack) -> Operator:
+    """Put an operator together; `stack` closes what it opens."""
+    index = Index()
+    queue: WorkQueue[Key] = WorkQueue(time.monotonic)
+    holder: list[Lease] = []
+
+    def leads() -> bool:
+        return bool(holder) and holder[0].leads()
+
+    client = await stack.enter_async_context(connect(settings.kubeconfig, may_write=leads))
+    sweeper = Sweeper(client)
+    listening = Listening(settings, client, index, leads)
+    opener = Opener(
+        *(client, index, sweeper, settings.pods, listening.workload_settings, queue.add),
+        clock=time.time,
+    )
+    controller = Controller(index, opener, Events(client, settings.name), time.time)
+    listening.controller = controller
+
+    def on_change(gained: bool) -> None:  # noqa: FBT001 - a Lease is held or not
+        controller.distrust(controller.opened)
+        queue.clear()
+        sweeper.clear()
+        if gained:
+            for key in list(index.experiments):
+                queue.add(key)
+
+    holder.append(Lease(client, settings.namespace, settings.name, settings.lease, on_change))
+    watches = Watches(
+        *(index, queue.add, client.access),
+        kinds=WATCHED_WITH_JOBS if settings.pods.kind == "job" else WATCHED,
+        namespaces=settings.watch_namespaces,
+    )
+    resync = Resync(
+        *(client, index, queue, controller, watches, leads),
+        period_seconds=settings.resync_seconds,
+        namespaces=settings.watch_namespaces,
+    )
+    health = Health(queue, watches, resync, leads, time.monotonic)
+    return Operator(
+        *(settings, client, index, queue, holder[0], watches, controller, sweeper),
+        *(resync, health, listening),
+    )
+
+
+def _raise_failures(tasks: Sequence[asyncio.Task[Any]]) -> None:
+    """Raise what ended a part that should not have ended."""
+    for task in tasks:
+        if task.done():
+            task.result()
+
+
+async def _cancel(tasks: Sequence[asyncio.Task[Any]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

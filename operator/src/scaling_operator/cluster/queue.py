@@ -1,0 +1,115 @@
+"""The work queue: which experiment is looked at next.
+
+A key waits once however often it is added, is worked on by one worker at a time, and comes again
+where it was added meanwhile. First come, first served, so that no experiment starves another. One
+that failed comes again after a delay that doubles, with jitter.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+K = TypeVar("K")
+FIRST_BACKOFF_SECONDS = 0.2
+MAX_BACKOFF_SECONDS = 60.0
+
+
+@dataclass(slots=True)
+class WorkQueue(Generic[K]):
+    """Keys to work on. All of it runs in one event loop."""
+
+    clock: Callable[[], float]
+    """Monotonic, in seconds."""
+    _waiting: dict[K, float] = field(default_factory=dict[K, float])
+    _busy: set[K] = field(default_factory=set[K])
+    _again: set[K] = field(default_factory=set[K])
+    _timers: dict[K, asyncio.TimerHandle] = field(default_factory=dict[K, asyncio.TimerHandle])
+    _failures: dict[K, int] = field(default_factory=dict[K, int])
+    _added: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def add(self, key: K) -> None:
+        """Have a key worked on soon."""
+        if key in self._busy:
+            self._again.add(key)
+        else:
+            self._waiting.setdefault(key, self.clock())
+            self._added.set()
+
+    def add_after(self, key: K, seconds: float) -> None:
+        """Have a key worked on after a while; of several such wishes the earliest counts."""
+        if seconds <= 0:
+            self.add(key)
+            return
+        loop = asyncio.get_running_loop()
+        timer = self._timers.get(key)
+        if timer is not None:
+            if timer.when() <= loop.time() + seconds:
+                return
+            timer.cancel()
+        self._timers[key] = loop.call_later(seconds, self._due, key)
+
+    async def get(self) -> K:
+        """Wait for the next key. The caller says `done` or `failed` afterwards."""
+        while not self._waiting:
+            self._added.clear()
+            await self._added.wait()
+        key = next(iter(self._waiting))
+        del self._waiting[key]
+        self._busy.add(key)
+        return key
+
+    def done(self, key: K) -> None:
+        """Say that work on a key has ended well."""
+        self._failures.pop(key, None)
+        self._release(key)
+
+    def failed(self, key: K, at_least_seconds: float = 0.0) -> float:
+        """Say that work on a key has failed; return after how many seconds it comes again."""
+        failures = self._failures.get(key, 0)
+        self._failures[key] = failures + 1
+        longest = min(FIRST_BACKOFF_SECONDS * 2.0 ** min(failures, 30), MAX_BACKOFF_SECONDS)
+        jitter = random.uniform(0.5, 1.0)  # noqa: S311 - spreads load, keeps no secret
+        delay = max(at_least_seconds, longest * jitter)
+        # What was added meanwhile waits as well: the same work would fail at once again.
+        self._again.discard(key)
+        self._release(key)
+        self.add_after(key, delay)
+        return delay
+
+    def forget(self, key: K) -> None:
+        """Drop what is planned for a key that is gone."""
+        timer = self._timers.pop(key, None)
+        if timer is not None:
+            timer.cancel()
+        self._failures.pop(key, None)
+
+    def clear(self) -> None:
+        """Drop everything; what is being worked on comes to its end."""
+        for key in list(self._timers):
+            self.forget(key)
+        self._waiting.clear()
+        self._again.clear()
+        self._failures.clear()
+
+    def __len__(self) -> int:
+        """How many keys wait."""
+        return len(self._waiting)
+
+    @property
+    def oldest_seconds(self) -> float:
+        """How long the key has waited that has waited longest; 0 where none waits."""
+        return self.clock() - min(self._waiting.values()) if self._waiting else 0.0
+
+    def _due(self, key: K) -> None:
+        self._timers.pop(key, None)
+        self.add(key)
+
+    def _release(self, key: K) -> None:
+        self._busy.discard(key)
+        if key in self._again:
+            self._again.discard(key)
+            self.add(key)

@@ -1,0 +1,49 @@
+"""The kinds of workload an attempt can be, as the shell uses them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from scaling_operator.api.names import LABEL_ATTEMPT, LABEL_TRIAL
+from scaling_operator.cluster.client import Object
+from scaling_operator.cluster.index import Index, Key
+from scaling_operator.cluster.kinds import JOBS, PODS, Kind
+from scaling_operator.cluster.workloads import job, pod
+from scaling_operator.cluster.workloads.order import AttemptOrder, Bounds
+from scaling_operator.core.observed import AttemptView
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadKind:
+    """What is created for an attempt, and how it is seen."""
+
+    kind: Kind
+    manifest: Callable[[AttemptOrder], Object]
+    view: Callable[[Index, Key, Object, Bounds, float], AttemptView]
+
+
+def _pod_view(
+    index: Index, key: Key, workload: Object, bounds: Bounds, now_seconds: float
+) -> AttemptView:
+    del index, key
+    return pod.observe([workload], bounds, now_seconds)
+
+
+def _job_view(
+    index: Index, key: Key, workload: Object, bounds: Bounds, now_seconds: float
+) -> AttemptView:
+    labels = workload["metadata"].get("labels", {})
+    pods = [
+        each
+        for each in index.workloads_of(PODS, key)
+        if all(
+            each["metadata"]["labels"].get(name) == labels.get(name)
+            for name in (LABEL_TRIAL, LABEL_ATTEMPT)
+        )
+    ]
+    return job.observe([workload, *pods], bounds, now_seconds)
+
+
+POD_KIND = WorkloadKind(PODS, pod.manifest, _pod_view)
+JOB_KIND = WorkloadKind(JOBS, job.manifest, _job_view)
