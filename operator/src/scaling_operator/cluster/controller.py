@@ -16,7 +16,7 @@ from scaling_operator.cluster.events import Events, Note
 from scaling_operator.cluster.index import Index, Key
 from scaling_operator.cluster.kinds import EXPERIMENTS, TRIALS
 from scaling_operator.cluster.opening import Opened, Opener, status_of
-from scaling_operator.core.plan import Plan
+from scaling_operator.core.actions import Plan
 from scaling_operator.core.reports import AttemptKey, Reply, Report
 from scaling_operator.core.status import refused
 from scaling_operator.engine.watcher import Watcher

@@ -76,7 +76,7 @@ def operate(  # noqa: PLR0913 - the options of a command
     report_port: Annotated[int, typer.Option(envvar=_variable("REPORT_PORT"))] = 8443,
     report_secret: Annotated[
         str, typer.Option(envvar=_variable("REPORT_SECRET"), help="Holds the certificate.")
-    ] = ReportSettings.secret,
+    ] = ReportSettings().secret,
     report_host: Annotated[
         list[str] | None,
         typer.Option(envvar=_variable("REPORT_HOST"), help="Names in the certificate."),
@@ -85,7 +85,7 @@ def operate(  # noqa: PLR0913 - the options of a command
     metrics_port: Annotated[int, typer.Option(envvar=_variable("METRICS_PORT"))] = 9090,
     lease: Annotated[
         str, typer.Option(envvar=_variable("LEASE"), help="Name of the Lease.")
-    ] = LeaseSettings.name,
+    ] = LeaseSettings().name,
     allowed_service_account: Annotated[
         list[str] | None,
         typer.Option(

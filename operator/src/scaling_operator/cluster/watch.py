@@ -23,7 +23,8 @@ from scaling_operator.cluster.kinds import EXPERIMENTS, JOBS, PODS, POLICIES, Ki
 
 log = logging.getLogger(__name__)
 
-SERVER_TIMEOUT_SECONDS = 300.0
+SERVER_TIMEOUT_SECONDS = 300
+"""Whole: the API server refuses a number with a point."""
 FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 30.0
 HEALTHY_SECONDS = 60.0
