@@ -1,0 +1,113 @@
+"""The index of what the watches have shown, and what the resync makes of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from scaling_operator.cluster.index import Index, Key
+from scaling_operator.cluster.kinds import EXPERIMENTS, PODS
+
+KEY = Key("team", "study")
+
+
+def pod(name: str, version: int, uid: str = "1", **metadata: Any) -> dict[str, Any]:
+    labels = {"scaling-operator.dev/experiment": "study"}
+    return {
+        "metadata": {
+            "name": name,
+            "namespace": "team",
+            "uid": uid,
+            "resourceVersion": str(version),
+            "labels": labels,
+            **metadata,
+        }
+    }
+
+
+def versions(index: Index) -> dict[str, str]:
+    return {
+        thing["metadata"]["name"]: thing["metadata"]["resourceVersion"]
+        for thing in index.workloads_of(PODS, KEY)
+    }
+
+
+def test_a_pod_is_found_by_its_experiment_and_by_its_name() -> None:
+    index = Index()
+    assert index.put(PODS, pod("study-0-1-0", 5)) == KEY
+    assert index.workload(PODS, KEY, "study-0-1-0") is index.pod("team", "study-0-1-0")
+
+
+def test_the_same_name_in_two_namespaces_is_two_experiments() -> None:
+    index = Index()
+    index.put(EXPERIMENTS, {"metadata": {"name": "study", "namespace": "a", "uid": "1"}})
+    index.put(EXPERIMENTS, {"metadata": {"name": "study", "namespace": "b", "uid": "2"}})
+    assert set(index.experiments) == {Key("a", "study"), Key("b", "study")}
+
+
+def test_a_pod_without_our_label_is_none_of_ours() -> None:
+    assert Index().put(PODS, pod("other", 1, labels={})) is None
+
+
+def test_managed_fields_are_not_kept() -> None:
+    index = Index()
+    index.put(PODS, pod("a", 1, managedFields=[{}]))
+    stored = index.workload(PODS, KEY, "a")
+    assert stored is not None
+    assert "managedFields" not in stored["metadata"]
+
+
+@pytest.mark.parametrize(
+    ("later", "expected"),
+    [
+        pytest.param(pod("a", 6), "6", id="a newer version is taken"),
+        pytest.param(pod("a", 4), "5", id="an older one, which kopf passes on, is not"),
+        pytest.param(pod("a", 4, uid="2"), "4", id="another object of the name is taken"),
+    ],
+)
+def test_versions_only_go_up(later: dict[str, Any], expected: str) -> None:
+    index = Index()
+    index.put(PODS, pod("a", 5))
+    index.put(PODS, later)
+    assert versions(index) == {"a": expected}
+
+
+def test_a_late_deletion_does_not_take_the_next_object_of_its_name() -> None:
+    index = Index()
+    index.put(PODS, pod("a", 9, uid="new"))
+    index.drop(PODS, pod("a", 8, uid="old"))
+    assert versions(index) == {"a": "9"}
+
+
+def test_a_resync_mends_what_events_were_lost_and_names_whom_it_concerns() -> None:
+    index = Index()
+    index.put(PODS, pod("stale", 1))
+    index.put(PODS, pod("gone", 2, uid="2"))
+    index.put(PODS, pod("same", 3, uid="3"))
+    before = index.snapshot(PODS)
+    listed = [pod("stale", 7), pod("new", 8, uid="4"), pod("same", 3, uid="3")]
+    assert index.repair(PODS, listed, before) == {KEY}
+    assert versions(index) == {"stale": "7", "new": "8", "same": "3"}
+
+
+def test_a_resync_that_finds_nothing_wrong_names_nobody() -> None:
+    index = Index()
+    index.put(PODS, pod("a", 3))
+    assert index.repair(PODS, [pod("a", 3)], index.snapshot(PODS)) == set()
+
+
+def test_what_was_made_after_the_list_was_asked_for_is_not_taken_for_gone() -> None:
+    index = Index()
+    before = index.snapshot(PODS)
+    index.put(PODS, pod("fresh", 4))
+    assert index.repair(PODS, [], before) == set()
+    assert versions(index) == {"fresh": "4"}
+
+
+def test_what_went_away_between_list_and_comparison_is_no_miss() -> None:
+    index = Index()
+    index.put(PODS, pod("a", 3))
+    before = index.snapshot(PODS)
+    index.drop(PODS, pod("a", 3))
+    assert index.repair(PODS, [], before) == set()
