@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from scaling_operator.api.experiment import ExperimentSpec
 from scaling_operator.api.names import attempt_name, trial_name
-from scaling_operator.api.problems import Problem
+from scaling_operator.api.problems import Problem, listing
 from scaling_operator.api.trial import ScalingTrial
 from scaling_operator.core.resources import PodResources
 from scaling_trainer.contract import Execution
@@ -93,3 +93,8 @@ def refusals(spec: ExperimentSpec, settings: WorkloadSettings) -> Iterator[Probl
         yield Problem("spec.trainer.container.image", "is required on a cluster: name an image")
     if container is None and not settings.trainer_image:
         yield Problem("spec.trainer.builtIn", "the operator was started without --trainer-image")
+    account = spec.trainer.pod.service_account_name
+    if account not in (None, "default", *settings.allowed_service_accounts):
+        allowed = listing(settings.allowed_service_accounts) or "none but the default"
+        message = f"{account} is not for experiments; the platform allows: {allowed}"
+        yield Problem("spec.trainer.pod.serviceAccountName", message)

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from scaling_operator.cluster.workloads.order import AttemptOrder, Bounds
-from scaling_operator.core.observed import AttemptView
+from scaling_operator.cluster.workloads.podview import Look, view_of
+from scaling_operator.cluster.workloads.reading import Json, moment
+from scaling_operator.cluster.workloads.template import metadata, pod_spec
+from scaling_operator.core.observed import ABSENT, AttemptView
 
 
 def manifest(order: AttemptOrder) -> dict[str, Any]:
-    """Write the Pod of an attempt."""
-    raise NotImplementedError(order.name)
+    """Write the Pod of an attempt. Raises InvalidSpec where the platform does not allow it."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": metadata(order),
+        "spec": pod_spec(order),
+    }
 
 
-def observe(
-    objects: Sequence[Mapping[str, Any]], bounds: Bounds, now_seconds: float
-) -> AttemptView:
-    """Tell where an attempt stands from its Pod; ABSENT where it has none. Never raises."""
-    raise NotImplementedError(objects, bounds, now_seconds)
+def observe(objects: Sequence[Json], bounds: Bounds, now_seconds: float) -> AttemptView:
+    """Tell where an attempt stands from its Pod; ABSENT where there is none. Never raises."""
+    if not objects:
+        return ABSENT
+    newest = max(objects, key=lambda pod: moment(pod, "metadata", "creationTimestamp") or 0.0)
+    return view_of(Look(newest, bounds, now_seconds))
