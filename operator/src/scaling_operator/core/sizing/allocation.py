@@ -1,0 +1,132 @@
+"""What an attempt has of a machine: the value that is recorded, and the request made of it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from scaling_operator.api.experiment import FixedResources
+from scaling_operator.api.policy import PolicySpec, Shape
+from scaling_operator.api.quantities import format_bytes, format_cores, parse_quantity
+from scaling_operator.api.status_sizing import AttemptResources, ExecutionStatus
+from scaling_operator.core.resources import PodResources
+from scaling_operator.core.sizing.choice import Choice
+from scaling_trainer.contract import Execution
+
+PLAIN = Execution()
+
+
+@dataclass(frozen=True, slots=True)
+class Allocation:
+    """The machine of one attempt. `shape` is None where the experiment fixes its resources.
+
+    `device_bytes` is the bare formulas' estimate of one accelerator, `host_bytes` that of the host;
+    `memory_bytes` is what is asked for.
+    """
+
+    shape: str | None
+    count: int
+    memory_bytes: float | None
+    cores: float | None = None
+    shared_bytes: float = 0.0
+    execution: Execution = PLAIN
+    device_bytes: float = 0.0
+    host_bytes: float = 0.0
+    resource: str | None = None
+
+
+def allocation_of(choice: Choice, cores: float) -> Allocation:
+    """Take a choice as it is."""
+    return Allocation(
+        shape=choice.shape.name,
+        count=choice.count,
+        memory_bytes=choice.request_bytes,
+        cores=cores,
+        shared_bytes=choice.host.shared,
+        execution=choice.execution,
+        device_bytes=choice.device.total,
+        host_bytes=choice.host.total,
+        resource=choice.shape.resource,
+    )
+
+
+def fixed_allocation(fixed: FixedResources) -> Allocation:
+    """Take what an experiment fixes."""
+    return Allocation(
+        shape=None,
+        count=fixed.gpus,
+        memory_bytes=None if fixed.memory is None else parse_quantity(fixed.memory),
+        cores=None if fixed.cpu is None else parse_quantity(fixed.cpu),
+        resource=fixed.resource if fixed.gpus else None,
+    )
+
+
+def to_status(allocation: Allocation) -> AttemptResources:
+    """Write an allocation as a trial's status records it."""
+    execution = allocation.execution
+    return AttemptResources(
+        shape=allocation.shape,
+        count=allocation.count,
+        cpu=None if allocation.cores is None else format_cores(allocation.cores),
+        memory=None if allocation.memory_bytes is None else format_bytes(allocation.memory_bytes),
+        shared_memory=format_bytes(allocation.shared_bytes) if allocation.shared_bytes else None,
+        execution=ExecutionStatus(
+            micro_batch=execution.micro_batch,
+            accumulation=execution.accumulation,
+            devices=execution.devices,
+            recompute=execution.recompute,
+            sharding=execution.sharding,
+        ),
+        estimated_device_bytes=allocation.device_bytes or None,
+        estimated_host_bytes=allocation.host_bytes or None,
+    )
+
+
+def from_status(recorded: AttemptResources, resource: str | None) -> Allocation:
+    """Read an allocation back; `resource` is the extended resource that its shape has."""
+    told = recorded.execution
+    return Allocation(
+        shape=recorded.shape,
+        count=recorded.count,
+        memory_bytes=_parsed(recorded.memory),
+        cores=_parsed(recorded.cpu),
+        shared_bytes=_parsed(recorded.shared_memory) or 0.0,
+        execution=Execution(
+            told.micro_batch, told.accumulation, told.recompute, told.devices, told.sharding
+        ),
+        device_bytes=recorded.estimated_device_bytes or 0.0,
+        host_bytes=recorded.estimated_host_bytes or 0.0,
+        resource=resource,
+    )
+
+
+def _parsed(quantity: str | None) -> float | None:
+    return None if quantity is None else parse_quantity(quantity)
+
+
+def pod_resources(allocation: Allocation, policy: PolicySpec | None) -> PodResources:
+    """Make a pod's requests and limits.
+
+    Memory and accelerators are limits too; CPU is one only where the experiment fixes it, since
+    throttling helps nobody.
+    """
+    firm: dict[str, str] = {}
+    if allocation.memory_bytes is not None:
+        firm["memory"] = format_bytes(allocation.memory_bytes)
+    if allocation.resource is not None and allocation.count:
+        firm[allocation.resource] = str(allocation.count)
+    cpu = {} if allocation.cores is None else {"cpu": format_cores(allocation.cores)}
+    shape = None if policy is None else shape_named(policy, allocation.shape)
+    return PodResources(
+        requests={**cpu, **firm},
+        limits=firm if shape is not None else {**cpu, **firm},
+        node_selector={} if shape is None else shape.node_selector,
+        tolerations=() if shape is None else shape.tolerations,
+        shared_memory_bytes=math.ceil(allocation.shared_bytes) or None,
+        shape=allocation.shape,
+    )
+
+
+def shape_named(policy: PolicySpec, name: str | None) -> Shape | None:
+    """Find a shape; None where the policy no longer has it."""
+    return next((shape for shape in policy.shapes if shape.name == name), None)

@@ -1,0 +1,217 @@
+"""What ended trials have taught: peaks, step times, and where memory ran out.
+
+Constant size however many trials: a few measurements of each scale are kept, those that used most.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+from scaling_operator.api.names import Reason
+from scaling_operator.api.policy import PolicySpec
+from scaling_operator.api.status import TrialStatus
+from scaling_operator.core.sizing.allocation import Allocation, from_status, shape_named
+from scaling_operator.core.sizing.belief import Belief, Place, StepTime, first_belief
+from scaling_operator.core.sizing.choice import Refusal
+from scaling_operator.core.sizing.duration import STARTUP_SECONDS, work_factor
+from scaling_operator.core.sizing.escalation import Ended, allocate
+from scaling_operator.core.sizing.memory import CONTEXT_BYTES
+from scaling_operator.core.sizing.need import Need
+from scaling_operator.core.sizing.offers import (
+    Terms,
+    capacity_bytes,
+    host_cap_bytes,
+    memory_bytes,
+)
+from scaling_operator.core.sizing.parts import (
+    AS_COMPUTED,
+    HOST_AS_COMPUTED,
+    Correction,
+    DeviceParts,
+    HostCorrection,
+    HostParts,
+    device_parts,
+    host_parts,
+)
+
+KEPT_PER_SCALE = 8
+# An estimate that has run out is taken as at least so much beyond the memory that there was.
+_BEYOND = 1.05
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """One trial that ended well: what the formulas say of it and what was measured, in bytes.
+
+    `step_flops` are those of a step on one accelerator. Peaks are None where they were not
+    reported.
+    """
+
+    scale: int
+    place: Place
+    device: DeviceParts
+    host: HostParts
+    device_bytes: float | None
+    host_bytes: float | None
+    step_seconds: float | None = None
+    step_flops: float | None = None
+    hours: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Knowledge:
+    """What is known of an experiment's trials.
+
+    `raised` holds, by scale and shape, the factor on the bare formulas at which memory is known to
+    run out; `failed_host_bytes`, by scale, the host memory that was not enough.
+    """
+
+    measurements: tuple[Measurement, ...] = ()
+    raised: Mapping[tuple[int, str], float] = field(default_factory=dict[tuple[int, str], float])
+    failed_host_bytes: Mapping[int, float] = field(default_factory=dict[int, float])
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """Measurements in a form that predicts: see `scaling_operator.calibration`.
+
+    `residual` is the share by which measured peaks exceed the corrected estimates, at the 95th
+    percentile.
+    """
+
+    corrections: Mapping[str, Correction] = field(default_factory=dict[str, Correction])
+    pooled: Correction = AS_COMPUTED
+    host: HostCorrection = HOST_AS_COMPUTED
+    residual: float | None = None
+    host_residual: float | None = None
+    step_times: Mapping[str, StepTime] = field(default_factory=dict[str, StepTime])
+
+    def correction_for(self, shape: str) -> Correction:
+        """Give the correction for a shape, or the one over all shapes."""
+        return self.corrections.get(shape, self.pooled)
+
+
+def learn(
+    known: Knowledge, scale: int, need: Need, status: TrialStatus, policy: PolicySpec
+) -> Knowledge:
+    """Add where attempts of a trial ran out of memory. Adding the same twice changes nothing."""
+    raised, failed = dict(known.raised), dict(known.failed_host_bytes)
+    ended: list[Ended] = []
+    for attempt in status.attempts:
+        if attempt.reason is None or attempt.resources is None:
+            continue
+        shape = shape_named(policy, attempt.resources.shape)
+        had = from_status(attempt.resources, None if shape is None else shape.resource)
+        ended.append(Ended(attempt.reason, had))
+        if attempt.reason is Reason.ACCELERATOR_OOM and shape is not None:
+            factor = _raise(need, had, tuple(ended), policy)
+            raised[scale, shape.name] = max(raised.get((scale, shape.name), 0.0), factor)
+        if attempt.reason is Reason.OOM_KILLED and had.memory_bytes is not None:
+            failed[scale] = max(failed.get(scale, 0.0), had.memory_bytes)
+    return replace(known, raised=raised, failed_host_bytes=failed)
+
+
+def _raise(need: Need, had: Allocation, ended: tuple[Ended, ...], policy: PolicySpec) -> float:
+    """Give the factor with which siblings need no more than this trial's next attempt.
+
+    Where the next attempt leaves the shape, nothing fits there any more.
+    """
+    shape = shape_named(policy, had.shape)
+    terms = Terms(policy, first_belief(policy.first_margin_percent), math.inf)
+    following = allocate(need, terms, ended)
+    if shape is None or not had.device_bytes:
+        return 0.0
+    if isinstance(following, Refusal):
+        return memory_bytes(shape) / had.device_bytes * _BEYOND
+    if following.shape != had.shape:
+        return math.inf
+    return capacity_bytes(shape, policy) / following.device_bytes * (1 - 1e-9)
+
+
+def measure(
+    known: Knowledge, scale: int, need: Need, had: Allocation, status: TrialStatus
+) -> Knowledge:
+    """Add the peaks and times of a trial that succeeded on a machine."""
+    if had.shape is None:
+        return known
+    on_device = had.count > 0
+    per_step = need.flops / need.steps if need.flops and need.steps else None
+    factor = work_factor(had.execution.recompute) / max(1, had.count)
+    peak = status.peak_device_bytes
+    entry = Measurement(
+        scale=scale,
+        place=(had.shape, had.count, had.execution.recompute),
+        device=device_parts(need, had.execution) if on_device else DeviceParts(),
+        host=host_parts(need, had.execution, on_device=on_device),
+        # What the trainer reports leaves out the context.
+        device_bytes=peak + CONTEXT_BYTES if on_device and peak else None,
+        host_bytes=status.peak_host_bytes,
+        step_seconds=status.step_seconds,
+        step_flops=None if per_step is None else per_step * factor,
+        hours=None if status.seconds is None else (status.seconds + STARTUP_SECONDS) / 3600,
+    )
+    return replace(known, measurements=tuple(_kept((*known.measurements, entry))))
+
+
+def _kept(measurements: tuple[Measurement, ...]) -> Iterator[Measurement]:
+    scales = sorted({each.scale for each in measurements})
+    for scale in scales:
+        own = [each for each in measurements if each.scale == scale]
+        yield from sorted(own, key=_peak, reverse=True)[:KEPT_PER_SCALE]
+
+
+def _peak(measurement: Measurement) -> tuple[float, float]:
+    return measurement.device_bytes or 0.0, measurement.host_bytes or 0.0
+
+
+def measured_at(known: Knowledge, scale: int) -> tuple[float | None, float | None]:
+    """Give the most that a trial of a scale has used: on an accelerator, on the host."""
+    own = [each for each in known.measurements if each.scale == scale]
+    device = [each.device_bytes for each in own if each.device_bytes is not None]
+    host = [each.host_bytes for each in own if each.host_bytes is not None]
+    return max(device, default=None), max(host, default=None)
+
+
+def believe(known: Knowledge, calibration: Calibration, scale: int, policy: PolicySpec) -> Belief:
+    """Say what to reckon with for the next trials of a scale."""
+    host_margin = _margin(calibration.host_residual, policy)
+    return Belief(
+        margin=_margin(calibration.residual, policy),
+        host_margin=host_margin,
+        corrections=calibration.corrections,
+        pooled=calibration.pooled,
+        host=calibration.host,
+        raised={shape: factor for (at, shape), factor in known.raised.items() if at == scale},
+        host_floor_bytes=_floor(known, scale, policy, host_margin),
+        step_times=calibration.step_times,
+        hours=_hours(known, scale),
+    )
+
+
+def _margin(residual: float | None, policy: PolicySpec) -> float:
+    """Give the first margin where nothing was measured, else the residual, within 2 to 10 %."""
+    if residual is None:
+        return policy.first_margin_percent / 100
+    return min(max(residual, 0.02), policy.margin_percent / 100)
+
+
+def _floor(known: Knowledge, scale: int, policy: PolicySpec, margin: float) -> float:
+    """Give the least host memory after an OOM: more, or what a trial has really used since."""
+    failed = known.failed_host_bytes.get(scale)
+    if failed is None:
+        return 0.0
+    more = max(failed * policy.escalation.memory_factor, failed + 2**30)
+    _, used = measured_at(known, scale)
+    if used is not None:
+        more = min(more, max(used * (1 + margin), failed * _BEYOND))
+    return min(more, host_cap_bytes(None, policy))
+
+
+def _hours(known: Knowledge, scale: int) -> dict[Place, float]:
+    found: dict[Place, list[float]] = {}
+    for each in known.measurements:
+        if each.scale == scale and each.hours is not None:
+            found.setdefault(each.place, []).append(each.hours)
+    return {place: math.fsum(hours) / len(hours) for place, hours in found.items()}

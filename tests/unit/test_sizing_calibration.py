@@ -1,0 +1,246 @@
+"""Cheap scales calibrate dear ones: measured peaks correct the formulas and shrink the margin."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scaling_operator.api.estimate import Estimate
+from scaling_operator.api.names import Reason
+from scaling_operator.api.policy import PolicySpec, UnknownNeeds
+from scaling_operator.api.status import Attempt, TrialStatus
+from scaling_operator.calibration import calibrate
+from scaling_operator.core.sizing.allocation import Allocation, allocation_of, to_status
+from scaling_operator.core.sizing.choice import Choice, choose
+from scaling_operator.core.sizing.knowledge import (
+    KEPT_PER_SCALE,
+    Calibration,
+    Knowledge,
+    Measurement,
+    believe,
+    learn,
+    measure,
+    measured_at,
+)
+from scaling_operator.core.sizing.memory import CONTEXT_BYTES, GIB
+from scaling_operator.core.sizing.need import Need
+from scaling_operator.core.sizing.need_own import own_need
+from scaling_operator.core.sizing.offers import Terms
+from scaling_operator.core.sizing.parts import Correction, device_parts, host_parts
+
+POLICY = PolicySpec.model_validate(
+    {
+        "shapes": [
+            {
+                "name": "h100",
+                "resource": "nvidia.com/gpu",
+                "memory": "80Gi",
+                "flops": 989e12,
+                "pricePerHour": 4,
+            }
+        ]
+    }
+)
+LADDER = ((12, 768, 12, 12), (24, 1024, 16, 8), (36, 1280, 20, 4), (48, 1600, 25, 2))
+# A run whose parts are not what the formulas say.
+TRUTH = Correction(fixed=1.6, states=1.02, activations=1.3, outputs=0.7)
+
+
+def gpt(layers: int, width: int, heads: int, batch: int) -> Need:
+    estimate = Estimate.model_validate(
+        {
+            "parameters": 12.0 * layers * width**2 + 13.0 * layers * width + 51283.0 * width,
+            "precision": "bf16-fp32-gradients",
+            "batchSize": batch,
+            "layers": layers,
+            "width": width,
+            "heads": heads,
+            "context": 1024,
+            "vocabulary": 50257,
+            "samples": 1e9,
+            "hostMemory": "8Gi",
+            "honours": ["microBatch"],
+        }
+    )
+    need = own_need(estimate, {}, None, UnknownNeeds())
+    assert isinstance(need, Need)
+    return need
+
+
+def machine(need: Need) -> Allocation:
+    found = choose(need, Terms(POLICY, believe(Knowledge(), Calibration(), 0, POLICY), 1e9))
+    assert isinstance(found, Choice)
+    return allocation_of(found, 1.0)
+
+
+def ended(need: Need, had: Allocation, noise: float = 1.0, **rest: Any) -> TrialStatus:
+    peak = TRUTH.corrected(device_parts(need, had.execution)) * noise - CONTEXT_BYTES
+    return TrialStatus(peak_device_bytes=peak, peak_host_bytes=6 * GIB, **rest)
+
+
+def known(scales: int, per_scale: int = 3, noise: float = 0.0) -> Knowledge:
+    found = Knowledge()
+    for scale in range(scales):
+        for at in range(per_scale):
+            layers, width, heads, batch = LADDER[scale]
+            need = gpt(layers, width, heads, max(1, batch // (at + 1)))
+            had = machine(need)
+            found = measure(found, scale, need, had, ended(need, had, 1 + noise * (-1) ** at))
+    return found
+
+
+def predicted(calibration: Calibration, scale: int) -> tuple[float, float]:
+    need = gpt(*LADDER[scale])
+    parts = device_parts(need, machine(need).execution)
+    return calibration.correction_for("h100").corrected(parts), TRUTH.corrected(parts)
+
+
+@pytest.mark.parametrize("scale", [2, 3])
+def test_two_scales_predict_the_next_ones_within_10_percent(scale: int) -> None:
+    found, truth = predicted(calibrate(known(2).measurements, POLICY), scale)
+    bare, _ = predicted(Calibration(), scale)
+
+    assert found == pytest.approx(truth, rel=0.10)
+    assert abs(found - truth) < abs(bare - truth)
+
+
+def test_noise_of_a_few_percent_does_not_carry_far() -> None:
+    found, truth = predicted(calibrate(known(2, noise=0.03).measurements, POLICY), 3)
+
+    assert found == pytest.approx(truth, rel=0.10)
+
+
+def test_without_measurements_the_formulas_stand() -> None:
+    found = calibrate((), POLICY)
+
+    assert found == Calibration()
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.floats(0.3, 3), min_size=1, max_size=6))
+def test_no_coefficient_is_ever_negative(noises: list[float]) -> None:
+    found = Knowledge()
+    for at, noise in enumerate(noises):
+        need = gpt(*LADDER[at % 4])
+        had = machine(need)
+        found = measure(found, at % 4, need, had, ended(need, had, noise))
+
+    correction = calibrate(found.measurements, POLICY).pooled
+
+    assert min(correction.fixed, correction.states, correction.activations, correction.outputs) >= 0
+
+
+def test_the_margin_is_25_percent_first_and_at_most_10_later() -> None:
+    first = believe(Knowledge(), Calibration(), 0, POLICY)
+    some = known(1)
+    later = believe(some, calibrate(some.measurements, POLICY), 1, POLICY)
+    noisy = known(2, noise=0.2)
+    worst = believe(noisy, calibrate(noisy.measurements, POLICY), 2, POLICY)
+
+    assert first.margin == 0.25
+    assert 0.02 <= later.margin < 0.1
+    assert worst.margin == 0.1
+
+
+def test_over_asking_is_taken_back() -> None:
+    need = gpt(*LADDER[0])
+    had = machine(need)
+    some = Knowledge()
+    for _ in range(3):
+        status = TrialStatus(peak_device_bytes=5 * GIB, peak_host_bytes=3 * GIB)
+        some = measure(some, 0, need, had, status)
+    belief = believe(some, calibrate(some.measurements, POLICY), 0, POLICY)
+
+    found = choose(need, Terms(POLICY, belief, 1e9))
+
+    assert isinstance(found, Choice)
+    assert had.memory_bytes == 10 * GIB
+    assert 3 * GIB < found.request_bytes < 3 * GIB * 1.11
+    assert 5.5 * GIB < found.device_bytes * (1 + found.margin) < 5.5 * GIB * 1.12
+
+
+def test_host_memory_after_a_shortage_shrinks_to_what_was_used_but_not_below_what_failed() -> None:
+    need = gpt(*LADDER[0])
+    had = machine(need)
+    short = replace(had, memory_bytes=4 * GIB)
+    attempt = Attempt(number=0, reason=Reason.OOM_KILLED, resources=to_status(short))
+    some = learn(Knowledge(), 0, need, TrialStatus(attempts=(attempt,)), POLICY)
+
+    assert believe(some, Calibration(), 0, POLICY).host_floor_bytes == 6 * GIB
+    for used, expected in ((4.5, 4.5 * 1.02), (3.0, 4 * 1.05)):
+        status = TrialStatus(peak_host_bytes=used * GIB)
+        after = measure(some, 0, need, had, status)
+        margin = Calibration(host_residual=0.0)
+        floor = believe(after, margin, 0, POLICY).host_floor_bytes
+        assert floor == pytest.approx(expected * GIB)
+
+
+def test_step_times_give_the_next_scale_its_hours() -> None:
+    """An overhead of 20 ms and 30 % of the peak, where the policy says 40 %."""
+    some = Knowledge()
+    for scale in (0, 1):
+        need = gpt(*LADDER[scale])
+        had = machine(need)
+        assert need.flops is not None
+        assert need.steps is not None
+        step = 0.02 + need.flops / need.steps / (989e12 * 0.3)
+        some = measure(
+            some, scale, need, had, ended(need, had, step_seconds=step, seconds=step * need.steps)
+        )
+    need = gpt(*LADDER[2])
+    belief = believe(some, calibrate(some.measurements, POLICY), 2, POLICY)
+
+    found = choose(need, Terms(POLICY, belief, 1e9))
+
+    assert isinstance(found, Choice)
+    assert found.hours is not None
+    assert need.flops is not None
+    assert need.steps is not None
+    truth = (need.steps * 0.02 + need.flops / (989e12 * 0.3)) / 3600
+    assert found.hours == pytest.approx(truth, rel=0.2)
+
+
+def test_hours_of_a_scale_that_was_measured_are_those_measured() -> None:
+    need = gpt(*LADDER[0])
+    had = machine(need)
+    some = measure(Knowledge(), 0, need, had, TrialStatus(seconds=7190.0))
+
+    found = choose(need, Terms(POLICY, believe(some, Calibration(), 0, POLICY), 1e9))
+
+    assert isinstance(found, Choice)
+    assert found.hours == 2.0
+    assert found.cost == 8.0
+
+
+def test_what_is_known_does_not_grow_with_the_trials() -> None:
+    need = gpt(*LADDER[0])
+    had = machine(need)
+    some = Knowledge()
+    for at in range(50):
+        some = measure(some, 0, need, had, TrialStatus(peak_device_bytes=at * GIB))
+
+    assert len(some.measurements) == KEPT_PER_SCALE
+    assert measured_at(some, 0)[0] == 49 * GIB + CONTEXT_BYTES
+    assert measured_at(some, 1) == (None, None)
+
+
+def test_a_trial_with_fixed_resources_teaches_nothing() -> None:
+    some = measure(Knowledge(), 0, gpt(*LADDER[0]), Allocation(None, 1, GIB), TrialStatus())
+
+    assert some == Knowledge()
+
+
+def test_a_trial_on_a_cpu_corrects_the_host_alone() -> None:
+    need = gpt(*LADDER[0])
+    had = Allocation("cpu", 0, 8 * GIB)
+    some = measure(Knowledge(), 0, need, had, TrialStatus(peak_host_bytes=6 * GIB))
+
+    (entry,) = some.measurements
+
+    assert isinstance(entry, Measurement)
+    assert entry.device_bytes is None
+    assert entry.host == host_parts(need, had.execution, on_device=False)
