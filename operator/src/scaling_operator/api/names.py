@@ -18,6 +18,7 @@ LABEL_EXPERIMENT = f"{GROUP}/experiment"
 LABEL_SCALE = f"{GROUP}/scale"
 LABEL_TRIAL = f"{GROUP}/trial"
 LABEL_ATTEMPT = f"{GROUP}/attempt"
+LABEL_FINISHES = f"{GROUP}/finishes"
 
 # Derived names must stay within 63 characters: "-" + 2 digits of scale, "-" + 5 of trial, "-"
 # + 2 of attempt.
@@ -112,6 +113,7 @@ class ConditionType(StrEnum):
     SUSPENDED = "Suspended"
     COMPLETE = "Complete"
     FAILED = "Failed"
+    EXPORTED = "Exported"
     SIZED = "Sized"
     READY = "Ready"
     FIT_READY = "FitReady"
@@ -153,6 +155,8 @@ class ConditionReason(StrEnum):
     TOO_MANY_FAILURES = "TooManyFailures"
     NO_TRIAL_SUCCEEDED = "NoTrialSucceeded"
     WITHIN_LIMITS = "WithinLimits"
+    MODEL_SAVED = "ModelSaved"
+    EXPORT_FAILED = "ExportFailed"
     PLANNED = "Planned"
     FIXED_RESOURCES = "FixedResources"
     POLICY_NOT_FOUND = "PolicyNotFound"
@@ -167,6 +171,11 @@ class ConditionReason(StrEnum):
 def trial_name(experiment: str, scale: int, number: int) -> str:
     """Name of a ScalingTrial; numbers, so that two experiments can never make the same name."""
     return f"{experiment}-{scale}-{number}"
+
+
+def finisher_name(experiment: str) -> str:
+    """Name of the pod that saves the best trial's model."""
+    return f"{experiment}-finish"
 
 
 def attempt_name(experiment: str, scale: int, number: int, attempt: int) -> str:

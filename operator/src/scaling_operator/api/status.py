@@ -110,6 +110,14 @@ class ScaleStatus(ApiSection):
     )
 
 
+class Export(ApiSection):
+    """What became of the best trial's model on the claim."""
+
+    trial: Annotated[str, Field(max_length=63)] = Field(description="Which trial: <scale>-<number>")
+    saved: bool = Field(description="Whether model and report lie on the claim.")
+    message: Message = Field(default="", description="Where, or why not.")
+
+
 class ExperimentStatus(ApiSection):
     """Where an experiment stands."""
 
@@ -133,6 +141,9 @@ class ExperimentStatus(ApiSection):
     )
     scales: Annotated[tuple[ScaleStatus, ...], Field(max_length=MAX_SCALES + 10)] = Field(
         default=(), description="The rungs of the ladder, one where there is none."
+    )
+    export: Export | None = Field(
+        default=None, description="The best trial's model, where there is a claim for artifacts."
     )
     ledger: Ledger | None = Field(default=None, description="GPU hours and cost.")
     fit: FitStatus | None = Field(

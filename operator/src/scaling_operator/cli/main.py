@@ -92,6 +92,14 @@ def predict(
     raise typer.Exit(subprocess.run(words, check=False).returncode)  # noqa: S603 - our own module
 
 
+@app.command(hidden=True)
+def finish() -> None:
+    """Save the best model of an experiment on its claim: what the finisher's pod runs."""
+    from scaling_operator.cli.finish import finish as save  # noqa: PLC0415
+
+    raise typer.Exit(save())
+
+
 app.command(cls=FitCommand)(fit)
 
 

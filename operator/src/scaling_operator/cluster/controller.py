@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from scaling_operator.api.names import ConditionType, Phase, TrialState
@@ -13,10 +13,12 @@ from scaling_operator.api.trial import ScalingTrial
 from scaling_operator.cluster.client import Object
 from scaling_operator.cluster.errors import NotFound
 from scaling_operator.cluster.events import Events, Note
+from scaling_operator.cluster.finishing import Finisher
 from scaling_operator.cluster.index import Index, Key
 from scaling_operator.cluster.kinds import EXPERIMENTS, TRIALS
 from scaling_operator.cluster.opening import Opened, Opener, status_of
 from scaling_operator.core.actions import Plan
+from scaling_operator.core.finishing import to_finish
 from scaling_operator.core.reports import AttemptKey, Reply, Report
 from scaling_operator.core.status import refused
 from scaling_operator.engine.watcher import Watcher
@@ -86,17 +88,18 @@ class Controller:
             self.opener.follow(opened, thing)
         settled = await opened.engine.settle()
         await opened.reports.save_due(self.clock())
-        due = await self._publish(key, opened, settled.status)
+        status, finish_seconds = await Finisher(opened).step(settled.status)
+        due = [finish_seconds, await self._publish(key, opened, status)]
         return self._look_again(key, opened, settled, due)
 
     def _look_again(
-        self, key: Key, opened: Opened, settled: Plan, publish_seconds: float | None
+        self, key: Key, opened: Opened, settled: Plan, others: Sequence[float | None]
     ) -> float | None:
         moments = (
             settled.wake_at_seconds,
             opened.reports.wake_at_seconds,
             opened.backend.wake_at_seconds,
-            publish_seconds,
+            *others,
         )
         due = [moment for moment in moments if moment is not None]
         if not due and self._is_over(key, self.index.experiments.get(key, {})):
@@ -114,6 +117,7 @@ class Controller:
             and status.observed_generation == thing["metadata"]["generation"]
             and not status.counts.running + status.counts.queued
             and not any(self.index.workloads_of(kind, key))
+            and to_finish(status, has_claim=_has_claim(thing)) is None
         )
 
     async def _publish(self, key: Key, opened: Opened, status: ExperimentStatus) -> float | None:
@@ -166,6 +170,10 @@ class Controller:
                 warning = each.type == ConditionType.FAILED
                 note = Note(EXPERIMENTS, *key, uid, each.reason, each.message or each.type, warning)
                 self.events.add(note)
+
+
+def _has_claim(thing: Object) -> bool:
+    return "persistentVolumeClaim" in thing["spec"].get("artifacts", {})
 
 
 def _trouble(before: ScalingTrial, after: ScalingTrial) -> tuple[str, str]:

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
+from typing import Any
 
-from scaling_operator.api.names import LABEL_ATTEMPT, LABEL_SCALE, LABEL_TRIAL
+from scaling_operator.api.names import (
+    LABEL_ATTEMPT,
+    LABEL_EXPERIMENT,
+    LABEL_FINISHES,
+    LABEL_SCALE,
+    LABEL_TRIAL,
+)
 from scaling_operator.cluster import reports
 from scaling_operator.cluster.client import Client, Object
 from scaling_operator.cluster.controller import Controller
 from scaling_operator.cluster.errors import NotFound
 from scaling_operator.cluster.index import Index, Key
-from scaling_operator.cluster.kinds import PODS
+from scaling_operator.cluster.kinds import EXPERIMENTS, PODS, TRIALS
 from scaling_operator.cluster.settings import Settings
 from scaling_operator.cluster.tokens import PodIdentity
 from scaling_operator.cluster.workloads.order import WorkloadSettings
@@ -36,7 +43,7 @@ class Listening:
     async def __aenter__(self) -> Listening:
         """Serve, where the settings name an address that pods can reach."""
         if self.settings.reports.url is not None:
-            listener = reports.Listener(self._take, self._is_active)
+            listener = reports.Listener(self._take, self.leads, self._experiment)
             self._server = await reports.start(self.settings, self.client, listener)
         return self
 
@@ -63,9 +70,6 @@ class Listening:
             queue=pods.queue,
         )
 
-    def _is_active(self) -> bool:
-        return self.leads()
-
     async def _take(self, sender: PodIdentity, report: Report) -> Reply:
         pod = await self._pod(sender)
         labels: dict[str, str] = pod["metadata"].get("labels", {})
@@ -82,6 +86,21 @@ class Listening:
             message = "the experiment is being read"
             raise NotNow(message)
         return reply
+
+    async def _experiment(self, sender: PodIdentity) -> Mapping[str, Any]:
+        """Hand out a finisher's experiment with its trials, as they are stored."""
+        pod = await self._pod(sender)
+        labels: dict[str, str] = pod["metadata"].get("labels", {})
+        if LABEL_FINISHES not in labels or LABEL_EXPERIMENT not in labels:
+            message = f"pod {sender.pod_name} is no finisher"
+            raise NotAnAttempt(message)
+        name = labels[LABEL_EXPERIMENT]
+        thing = await self.client.get(EXPERIMENTS, sender.namespace, name)
+        selector = f"{LABEL_EXPERIMENT}={name}"
+        trials = await self.client.list(TRIALS, sender.namespace, selector)
+        uid = thing["metadata"]["uid"]
+        ours = [each for each in trials if each["spec"]["experiment"]["uid"] == uid]
+        return {"experiment": thing, "trials": ours}
 
     async def _pod(self, sender: PodIdentity) -> Object:
         """Find the sender's pod; the index may not have it yet."""

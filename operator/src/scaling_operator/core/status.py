@@ -85,6 +85,7 @@ def summarise(observed: Observed) -> ExperimentStatus:
         best=_best(observed, scales),
         front=_front(observed),
         scales=scales,
+        export=observed.status.export,
         # Until this process has fitted, what was fitted before stays.
         fit=observed.status.fit if observed.fit is None else observed.fit.status,
         recommendations=observed.status.recommendations
@@ -155,8 +156,19 @@ def _conditions(observed: Observed) -> tuple[Condition, ...]:
             is_true=failed is not None,
             message=_failed_message(observed, failed),
         ),
+        *_export_conditions(observed),
         *_fit_conditions(observed),
     )
+
+
+def _export_conditions(observed: Observed) -> tuple[Condition, ...]:
+    export = observed.status.export
+    if export is None:
+        return ()
+    reason = ConditionReason.MODEL_SAVED if export.saved else ConditionReason.EXPORT_FAILED
+    message = f"trial {export.trial}: {export.message}"[:MAX_MESSAGE]
+    kind = ConditionType.EXPORTED
+    return (_condition(observed, kind, reason, is_true=export.saved, message=message),)
 
 
 def _fit_conditions(observed: Observed) -> tuple[Condition, ...]:

@@ -1,0 +1,105 @@
+"""The shell around `core.finishing`: the finisher's pod of one experiment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from scaling_operator.api.experiment import ExperimentSpec
+from scaling_operator.api.names import LABEL_FINISHES, finisher_name
+from scaling_operator.api.status import BestTrial, ExperimentStatus
+from scaling_operator.api.trial import ExperimentReference, ScalingTrial, TrialSpec
+from scaling_operator.cluster.client import Object
+from scaling_operator.cluster.errors import AlreadyExists, Conflict, NotFound
+from scaling_operator.cluster.kinds import PODS
+from scaling_operator.cluster.opening import Opened
+from scaling_operator.cluster.workloads import finisher, pod
+from scaling_operator.cluster.workloads.order import AttemptOrder
+from scaling_operator.core.finishing import Finished, FinishingStep, finishing, to_finish
+from scaling_operator.core.observed import ABSENT, AttemptPhase, AttemptView
+from scaling_operator.core.resources import PodResources
+from scaling_trainer.contract import Execution
+
+LOOK_AGAIN_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Finisher:
+    """Saves the best model of an experiment that has ended."""
+
+    opened: Opened
+
+    async def step(self, status: ExperimentStatus) -> tuple[ExperimentStatus, float | None]:
+        """Go one step; return the status, and when to look again (seconds since the epoch)."""
+        spec = self.opened.engine.book.spec
+        has_claim = spec.artifacts.persistent_volume_claim is not None
+        best = to_finish(status, has_claim=has_claim)
+        present = self._present()
+        if best is None:
+            if present is not None and status.export is not None and status.export.saved:
+                await self._delete(present)
+            return status, None
+        match finishing(best, self._view(best, present), spec, self.opened.backend.clock()):
+            case FinishingStep.WAIT:
+                pass
+            case FinishingStep.CREATE:
+                await self._create(best, spec)
+            case FinishingStep.DISCARD:
+                if present is not None:
+                    await self._delete(present)
+            case Finished(export=export, test_metrics=metrics):
+                update = {"test_metrics": metrics}
+                found = best if metrics is None else best.model_copy(update=update)
+                return status.model_copy(update={"export": export, "best": found}), None
+        return status, self.opened.backend.clock() + LOOK_AGAIN_SECONDS
+
+    def _present(self) -> Object | None:
+        backend = self.opened.backend
+        return backend.index.workload(PODS, backend.key, finisher_name(backend.key.name))
+
+    def _view(self, best: BestTrial, present: Object | None) -> AttemptView:
+        if present is None:
+            return ABSENT
+        backend = self.opened.backend
+        if present["metadata"]["labels"].get(LABEL_FINISHES) != best.trial:
+            return AttemptView(
+                AttemptPhase.LOST
+            )  # another best trial's, before more trials were asked for
+        return pod.observe([present], backend.bounds, backend.clock())
+
+    async def _create(self, best: BestTrial, spec: ExperimentSpec) -> None:
+        backend = self.opened.backend
+        reference = ExperimentReference(name=backend.key.name, uid=backend.uid)
+        trial = TrialSpec(
+            experiment=reference,
+            scale=best.scale,
+            number=best.number,
+            parameters=best.parameters,
+            seed=0,
+        )
+        order = AttemptOrder(
+            experiment=backend.key.name,
+            namespace=backend.key.namespace,
+            trial=ScalingTrial(spec=trial),
+            attempt=0,
+            spec=spec,
+            resources=PodResources(),
+            execution=Execution(),
+            settings=backend.workload_settings(),
+        )
+        manifest = finisher.manifest(order, backend.uid)
+        try:
+            made = await backend.client.create(PODS, backend.key.namespace, manifest)
+        except AlreadyExists:
+            made = await backend.client.get(
+                PODS, backend.key.namespace, manifest["metadata"]["name"]
+            )
+        backend.index.put(PODS, made)
+
+    async def _delete(self, present: Object) -> None:
+        backend, metadata = self.opened.backend, present["metadata"]
+        try:
+            await backend.client.delete(
+                PODS, backend.key.namespace, metadata["name"], uid=metadata["uid"]
+            )
+        except (NotFound, Conflict):
+            backend.index.drop(PODS, present)

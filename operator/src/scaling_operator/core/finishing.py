@@ -1,0 +1,73 @@
+"""What follows for the best trial's model once an experiment has succeeded: pure, as `transitions`.
+
+With a claim for artifacts one pod, the finisher, scores the saved weights on the test part, copies
+them to `best/` and draws the report. It runs once for each best trial.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import assert_never
+
+from scaling_operator.api.experiment import ExperimentSpec
+from scaling_operator.api.names import Phase
+from scaling_operator.api.status import BestTrial, ExperimentStatus, Export, Metrics
+from scaling_operator.core.observed import AttemptPhase, AttemptView
+
+
+class FinishingStep(StrEnum):
+    """What the shell is to do."""
+
+    WAIT = "Wait"
+    CREATE = "Create"
+    DISCARD = "Discard"
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The finisher has come to its end: what the status is to say."""
+
+    export: Export
+    test_metrics: Metrics | None = None
+
+
+def to_finish(status: ExperimentStatus, *, has_claim: bool) -> BestTrial | None:
+    """Name the trial whose model is still to be saved; None where nothing is to be done."""
+    best = status.best
+    if not has_claim or best is None or status.phase is not Phase.SUCCEEDED:
+        return None
+    return None if status.export is not None and status.export.trial == best.trial else best
+
+
+def finishing(
+    best: BestTrial, view: AttemptView, spec: ExperimentSpec, now_seconds: float
+) -> FinishingStep | Finished:
+    """Decide what the finisher's pod means; an interrupted one is made again."""
+    age_seconds = now_seconds - view.since_seconds
+    match view.phase:
+        case AttemptPhase.ABSENT:
+            return FinishingStep.CREATE
+        case AttemptPhase.LOST:
+            return FinishingStep.DISCARD
+        case AttemptPhase.EXITED:
+            return _exited(best, view)
+        case AttemptPhase.WAITING:
+            bound, trouble = spec.trials.pending_timeout, f"{view.reason}: {view.message}"
+        case AttemptPhase.RUNNING:
+            bound, trouble = spec.trials.timeout, f"it ran longer than {spec.trials.timeout}"
+        case _:
+            assert_never(view.phase)
+    return _failed(best, trouble) if age_seconds >= bound.total_seconds() else FinishingStep.WAIT
+
+
+def _exited(best: BestTrial, view: AttemptView) -> Finished:
+    if view.exit_code != 0 or view.result is None:
+        ended = f"the pod ended with exit code {view.exit_code}"
+        return _failed(best, view.result_problem or view.message or ended)
+    export = Export(trial=best.trial, saved=True, message="saved on the claim, with the report")
+    return Finished(export, dict(view.result.metrics) or None)
+
+
+def _failed(best: BestTrial, message: str) -> Finished:
+    return Finished(Export(trial=best.trial, saved=False, message=message[:1024]))
