@@ -17,9 +17,11 @@ from typing import Any
 import pytest
 from testbed.binaries import CONTROL_PLANE, GoMissing, ensure
 from testbed.cluster import Cluster
+from testbed.installation import Ground, Installation
 from testbed.kwokctl import running
 from testbed.nodes import PLAYED, ROOMY, add
 from testbed.reader import Reader
+from testbed.shipped import install_role
 
 HERE = Path(__file__).parent
 CRDS = sorted((HERE.parents[1] / "manifests" / "crds").glob("*.yaml"))
@@ -72,15 +74,6 @@ def _external(folder: Path) -> Cluster:
 
 
 @pytest.fixture(scope="session")
-def helm(pytestconfig: pytest.Config) -> Path:
-    """The Helm that the tests build."""
-    try:
-        return ensure(("helm",), _announcer(pytestconfig))["helm"]
-    except GoMissing as reason:
-        pytest.skip(str(reason))
-
-
-@pytest.fixture(scope="session")
 def crds(cluster: Cluster) -> Iterator[Sequence[Path]]:
     """Our definitions, installed as a user does it and ready to be used."""
     before = cluster.kubectl("get", "crds", "-o", "name").split()
@@ -108,6 +101,25 @@ def reader(cluster: Cluster, nodes: Sequence[str]) -> Iterator[Reader]:
     found = Reader(cluster.server, cluster.control_plane / "pki")
     yield found
     found.close()
+
+
+@pytest.fixture(scope="session")
+def ground(
+    cluster: Cluster,
+    crds: Sequence[Path],
+    nodes: Sequence[str],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Ground:
+    """What it takes to install an operator under exactly the role that is shipped."""
+    del crds, nodes
+    return Ground(cluster, install_role(cluster), tmp_path_factory.mktemp("operators"))
+
+
+@pytest.fixture(scope="module")
+def installation(ground: Ground) -> Iterator[Installation]:
+    """An operator of the test module's own, with a namespace."""
+    with ground.installed() as one:
+        yield one
 
 
 @pytest.fixture(scope="module")

@@ -440,6 +440,8 @@ def test_suspending_gives_the_machines_back_and_loses_no_trial(pause: dict[str, 
     assert status.phase is Phase.SUSPENDED
     assert not disk.workloads
     assert status.counts.running == 3
+    # A moment that has passed would wake the shell for ever.
+    assert plan(world.observe()).wake_at_seconds is None
     world.spec = spec_of()
     assert world.run().counts.succeeded == 8
     assert {a.reason for t in disk.trials.values() for a in t.status.attempts} == {Reason.SUSPENDED}

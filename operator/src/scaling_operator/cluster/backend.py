@@ -112,9 +112,10 @@ class ClusterBackend:
 
     @property
     def wake_at_seconds(self) -> float | None:
-        """When a refused pod is tried again."""
+        """When a refused pod is tried again; one that may not start has had its turn."""
+        since = self.clock() - 1.0
         moments = (refusal.retry_at_seconds for refusal in self.refused.values())
-        return min((moment for moment in moments if moment < math.inf), default=None)
+        return min((moment for moment in moments if since < moment < math.inf), default=None)
 
     def look_again(self) -> None:
         """Try anew what is under way for long: deletions that may have been lost."""

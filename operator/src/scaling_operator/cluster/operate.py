@@ -28,6 +28,8 @@ from scaling_operator.cluster.watch import WATCHED, WATCHED_WITH_JOBS, Watches
 log = logging.getLogger(__name__)
 WORKERS = 8
 FORBIDDEN_PAUSE_SECONDS = 30.0
+SHORTEST_PAUSE_SECONDS = 0.05
+"""A moment that has passed and changed nothing must not keep the event loop busy."""
 
 
 @dataclass(slots=True)
@@ -103,7 +105,8 @@ class Operator:
         else:
             self.queue.done(key)
             if again_seconds is not None:
-                self.queue.add_after(key, again_seconds - time.time())
+                pause = max(again_seconds - time.time(), SHORTEST_PAUSE_SECONDS)
+                self.queue.add_after(key, pause)
 
 
 async def build(settings: Settings, stack: AsyncExitStack) -> Operator:

@@ -191,7 +191,7 @@ def _budget_is_spent(observed: Observed) -> bool:
 
 
 def _wake_at(observed: Observed) -> float | None:
-    """When time alone changes the plan."""
+    """When time alone changes the plan: later than now, since what is past has changed it."""
     moments = [deadline(trial, spec=observed.spec, rules=observed.rules) for trial in observed.live]
     moments += [_goes_at(observed, left) for left in observed.leftovers]
     moments += [
@@ -201,4 +201,5 @@ def _wake_at(observed: Observed) -> float | None:
     ]
     if not is_complete(observed):
         moments.append(budget_deadline(observed))
-    return min((moment for moment in moments if moment is not None), default=None)
+    now = observed.now_seconds
+    return min((each for each in moments if each is not None and each > now), default=None)
