@@ -14,7 +14,7 @@ Interruption = tuple[Reason, str]
 GONE = AttemptView(
     AttemptPhase.LOST, Reason.POD_DELETED, "the pod was gone before its result was read"
 )
-"""What a shell sees of an attempt that it knows was made, and whose workload is not there."""
+"""An attempt that was made and has ended, and whose result went with its pod."""
 
 _UNKNOWN_EXIT = 255
 _SPEAKING_EXITS = (EXIT_ACCELERATOR_OOM, EXIT_DIVERGED)
