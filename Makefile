@@ -71,6 +71,14 @@ format: setup ## Format the code and fix what can be fixed.
 generate: setup ## Render the CRDs and the field tables from the API models.
 	$(RUN) python -m scaling_operator.api.generate
 
+.PHONY: manifests
+manifests: generate ## Render the manifests for kubectl from the chart (needs Go, to build Helm).
+	$(RUN) python tests/cluster/render.py
+
+.PHONY: chart-lint
+chart-lint: setup ## Check the chart: lint, values, what it renders (needs Go, to build Helm).
+	$(RUN) python -m pytest tests/cluster/test_chart_templates.py
+
 .PHONY: benchmark
 benchmark: setup ## Measure the local run against a bare loop on the same work.
 	$(RUN) python tests/benchmarks/bench_local.py

@@ -74,6 +74,15 @@ def _external(folder: Path) -> Cluster:
 
 
 @pytest.fixture(scope="session")
+def helm(pytestconfig: pytest.Config) -> Path:
+    """The Helm that the tests build."""
+    try:
+        return ensure(("helm",), _announcer(pytestconfig))["helm"]
+    except GoMissing as reason:
+        pytest.skip(str(reason))
+
+
+@pytest.fixture(scope="session")
 def crds(cluster: Cluster) -> Iterator[Sequence[Path]]:
     """Our definitions, installed as a user does it and ready to be used."""
     before = cluster.kubectl("get", "crds", "-o", "name").split()

@@ -12,9 +12,9 @@ import pytest
 from ruamel.yaml import YAML
 
 from scaling_operator.api.crd import KINDS, Kind, definition
-from scaling_operator.api.generate import HEADER, crd_files, write
+from scaling_operator.api.generate import CRD_FOLDERS, HEADER, crd_files, write_crds
 
-FOLDER = Path(__file__).parents[2] / "manifests" / "crds"
+ROOT = Path(__file__).parents[2]
 Node = Mapping[str, Any]
 Visit = tuple[str, Node]
 
@@ -211,16 +211,15 @@ def test_a_trial_runs_unless_its_status_says_otherwise() -> None:
     assert "required" not in status
 
 
-def test_the_files_are_in_step_with_the_models(tmp_path: Path) -> None:
-    page = tmp_path / "page.md"
-    page.write_text("A page without tables stays as it is.")
+def test_the_definitions_are_written_into_a_folder(tmp_path: Path) -> None:
+    write_crds(tmp_path / "crds")
 
-    write(tmp_path / "crds", page)
+    assert {file.name: file.read_text() for file in (tmp_path / "crds").iterdir()} == crd_files()
 
-    assert page.read_text() == "A page without tables stays as it is."
-    written = {file.name: file.read_text() for file in (tmp_path / "crds").iterdir()}
-    assert written == crd_files()
-    assert {file.name: file.read_text() for file in FOLDER.glob("*.yaml")} == written
+
+@pytest.mark.parametrize("folder", CRD_FOLDERS, ids=str)
+def test_the_files_are_in_step_with_the_models(folder: Path) -> None:
+    assert {file.name: file.read_text() for file in (ROOT / folder).iterdir()} == crd_files()
 
 
 @of_each_kind

@@ -1,0 +1,230 @@
+"""The chart on a real API server: installed, upgraded, uninstalled; and who may then do what."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from testbed.chart import CHART, INSTALL, POLICY
+from testbed.cluster import Cluster, Refused
+from testbed.documents import experiment
+from testbed.shipped import MANIFESTS, install_definitions
+
+LABELS = "app.kubernetes.io/name=scaling-operator"
+KINDS = "deploy,sa,svc,secret,role,rolebinding,networkpolicy,poddisruptionbudget"
+CLUSTER_KINDS = "clusterrole,clusterrolebinding,resourcepolicy"
+
+
+@dataclass(frozen=True, slots=True)
+class Helm:
+    """Helm, for one release of the chart in a namespace."""
+
+    program: Path
+    cluster: Cluster
+    namespace: str
+    release: str
+
+    def run(self, *arguments: str, values: Mapping[str, Any] | None = None) -> str:
+        """Run Helm. Raises Refused with what it said."""
+        done = subprocess.run(
+            [
+                *(str(self.program), "--kubeconfig", str(self.cluster.kubeconfig)),
+                *("--namespace", self.namespace, *arguments),
+            ],
+            input=json.dumps(values or {}),
+            env=os.environ | {"HELM_DRIVER": "secret"},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        if done.returncode != 0:
+            raise Refused(done.stderr)
+        return done.stdout
+
+    def install(self, **values: Any) -> str:
+        return self.run("install", self.release, str(CHART), "--values", "-", values=values)
+
+    def upgrade(self, **values: Any) -> str:
+        return self.run("upgrade", self.release, str(CHART), "--values", "-", values=values)
+
+    def uninstall(self) -> str:
+        return self.run("uninstall", self.release, "--wait")
+
+
+def left(cluster: Cluster, namespace: str, release: str) -> list[str]:
+    """Name what there is of a release."""
+    labels = f"{LABELS},app.kubernetes.io/instance={release}"
+    within = cluster.kubectl("-n", namespace, "get", KINDS, "-l", labels, "-o", "name")
+    around = cluster.kubectl("get", CLUSTER_KINDS, "-l", labels, "-o", "name")
+    return [*within.split(), *around.split()]
+
+
+@pytest.fixture
+def space(cluster: Cluster) -> Iterator[str]:
+    """A namespace in which only restricted pods may be made."""
+    name = f"install-{uuid.uuid4().hex[:8]}"
+    cluster.kubectl("create", "namespace", name)
+    cluster.kubectl("label", "namespace", name, "pod-security.kubernetes.io/enforce=restricted")
+    cluster.kubectl("-n", name, "wait", "--for=create", "serviceaccount/default", "--timeout=30s")
+    yield name
+    cluster.kubectl("delete", "namespace", name, "--wait=false")
+
+
+@pytest.fixture
+def release(helm: Path, cluster: Cluster, space: str) -> Iterator[Helm]:
+    """A release that is not installed yet, and is gone after the test."""
+    if not cluster.is_ours:
+        pytest.skip("makes cluster-wide roles and a policy: on a control plane of the tests' own")
+    found = Helm(helm, cluster, space, "scaling-operator")
+    yield found
+    if left(cluster, space, found.release):
+        found.uninstall()
+
+
+def may(cluster: Cluster, who: str, *what: str) -> bool:
+    """Whether somebody may do something, as the API server sees it."""
+    try:
+        return cluster.kubectl("auth", "can-i", *what, "--as", who).strip() == "yes"
+    except Refused:  # kubectl's exit code for no
+        return False
+
+
+@pytest.mark.usefixtures("crds", "nodes")
+def test_it_is_installed_and_its_pods_are_made(cluster: Cluster, release: Helm) -> None:
+    said = release.install(replicas=2, podDisruptionBudget={"enabled": True})
+
+    assert "kubectl get sx --watch" in said
+    # The namespace takes restricted pods alone.
+    where = ("-n", release.namespace)
+    cluster.kubectl(
+        *where, "wait", "deploy/scaling-operator", "--for=jsonpath={.status.replicas}=2"
+    )
+    assert cluster.read("rsp", "default")["spec"] == {"shapes": [{"name": "cpu"}]}
+
+
+@pytest.mark.usefixtures("crds")
+def test_an_upgrade_keeps_the_keys_and_an_uninstall_leaves_nothing(
+    cluster: Cluster, release: Helm
+) -> None:
+    release.install()
+    name = "scaling-operator-reports"
+    where = ("-n", release.namespace)
+    filled = {"data": {"ca.crt": "eA==", "tls.key": "eQ=="}}
+    cluster.kubectl(*where, "patch", "secret", name, "--type=merge", "-p", json.dumps(filled))
+    cluster.kubectl(*where, "apply", "-f", "-", stdin=experiment("running"))
+
+    release.upgrade(replicas=2, reports={"hosts": ["reports.example"]})
+
+    assert cluster.read(*where, "secret", name)["data"] == filled["data"]
+    deployment = cluster.read(*where, "deploy", "scaling-operator")
+    assert "--report-host=reports.example" in json.dumps(deployment)
+
+    release.uninstall()
+
+    assert left(cluster, release.namespace, release.release) == []
+    # Nobody's experiments are deleted by an uninstall, and nothing holds up their deletion.
+    assert "finalizers" not in cluster.read(*where, "sx", "running")["metadata"]
+    cluster.kubectl(*where, "delete", "sx", "running", "--timeout=10s")
+
+
+@pytest.mark.usefixtures("crds")
+def test_in_all_namespaces_the_operator_may_do_its_work(cluster: Cluster, release: Helm) -> None:
+    release.install()
+    who = f"system:serviceaccount:{release.namespace}:scaling-operator"
+
+    for what in (
+        ("list", "scalingexperiments"),
+        ("create", "scalingtrials"),
+        ("patch", "scalingtrials", "--subresource=status"),
+        ("deletecollection", "pods"),
+    ):
+        for namespace in ("default", release.namespace):
+            assert may(cluster, who, *what, "-n", namespace), what
+
+
+@pytest.mark.usefixtures("crds")
+def test_for_some_namespaces_it_may_nothing_elsewhere(
+    cluster: Cluster, release: Helm, namespace: str
+) -> None:
+    release.install(watchNamespaces=[namespace])
+    who = f"system:serviceaccount:{release.namespace}:scaling-operator"
+
+    for verb, resource in (("create", "pods"), ("list", "scalingexperiments")):
+        assert may(cluster, who, verb, resource, "-n", namespace)
+        assert not may(cluster, who, verb, resource, "-n", "default")
+        assert not may(cluster, who, verb, resource, "-n", release.namespace)
+    assert may(cluster, who, "create", "tokenreviews")
+    assert may(cluster, who, "list", "resourcepolicies")
+
+
+@pytest.mark.usefixtures("crds")
+def test_what_nobody_needs_is_not_allowed(cluster: Cluster, release: Helm) -> None:
+    release.install()
+    who = f"system:serviceaccount:{release.namespace}:scaling-operator"
+    own = ("-n", release.namespace)
+
+    assert may(cluster, who, "update", "secret/scaling-operator-reports", *own)
+    assert may(cluster, who, "update", "lease/scaling-operator", *own)
+    for what in (
+        ("get", "secret/another", *own),
+        ("list", "secrets", *own),
+        ("create", "secrets", *own),
+        ("update", "lease/another", *own),
+        ("get", "pods", "--subresource=log", *own),
+        ("create", "pods", "--subresource=exec", *own),
+        ("update", "scalingexperiments", *own),
+        ("delete", "scalingtrials", *own),
+        ("list", "namespaces"),
+        ("list", "customresourcedefinitions"),
+        ("list", "nodes"),
+        ("update", "resourcepolicies"),
+        ("create", "clusterrolebindings"),
+        ("impersonate", "users"),
+    ):
+        assert not may(cluster, who, *what), what
+
+
+@pytest.mark.usefixtures("crds")
+def test_people_have_what_kubernetes_roles_say(cluster: Cluster, release: Helm) -> None:
+    release.install()
+    namespace = release.namespace
+    for role in ("view", "edit"):
+        cluster.kubectl(
+            *("-n", namespace, "create", "rolebinding", role),
+            *(f"--clusterrole={role}", f"--user={role}er"),
+        )
+    # Kubernetes puts the parts of an aggregated role together a moment later.
+    cluster.kubectl("wait", "clusterrole/edit", "--for=jsonpath={.rules}", "--timeout=10s")
+
+    own = ("-n", namespace)
+    assert may(cluster, "viewer", "get", "scalingtrials", *own)
+    assert not may(cluster, "viewer", "create", "scalingexperiments", *own)
+    assert may(cluster, "editer", "create", "scalingexperiments", *own)
+    assert may(cluster, "editer", "list", "scalingtrials", *own)
+    for verb in ("create", "update", "patch", "delete"):
+        assert not may(cluster, "editer", verb, "scalingtrials", *own)
+
+
+def test_kubectl_alone_installs_it_at_once_and_again(cluster: Cluster) -> None:
+    if not cluster.is_ours:
+        pytest.skip("makes cluster-wide roles and a policy: on a control plane of the tests' own")
+    apply = ("apply", "--server-side", "-f", str(MANIFESTS / "crds"), "-f", str(INSTALL))
+    try:
+        cluster.kubectl(*apply)
+        install_definitions(cluster)  # as the other tests find them
+        cluster.kubectl("apply", "-f", str(POLICY))
+        cluster.kubectl("apply", "--server-side", "-f", str(INSTALL))
+        deployment = cluster.read("-n", "scaling-operator", "deploy", "scaling-operator")
+        assert deployment["spec"]["replicas"] == 1
+    finally:
+        # As the guide says it.
+        cluster.kubectl("delete", "--ignore-not-found", "-f", str(POLICY), "-f", str(INSTALL))
+    assert left(cluster, "default", "scaling-operator") == []

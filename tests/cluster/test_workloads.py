@@ -1,0 +1,294 @@
+"""The API server takes the workloads that we write, and what becomes of them is read rightly."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from itertools import zip_longest
+from types import ModuleType
+from typing import Any, cast
+
+import pytest
+from testbed.cluster import Cluster, Refused
+from testbed.documents import trial as trial_document
+from testbed.orders import A100, EVERYTHING, REPORTS, order
+
+from scaling_operator.api.names import Reason
+from scaling_operator.api.trial import ScalingTrial
+from scaling_operator.cluster.workloads import job, pod
+from scaling_operator.cluster.workloads.order import AttemptOrder, Bounds
+from scaling_operator.core.observed import AttemptPhase, AttemptView
+
+KINDS = {"pod": pod, "job": job}
+AT_ONCE = Bounds(image_pull_grace_seconds=0, config_error_grace_seconds=0)
+of_each_kind = pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+ACCOUNT, PRIORITY = "trainer", "scaling-test"
+
+
+@pytest.fixture(scope="module")
+def restricted(cluster: Cluster, namespace: str) -> Iterator[str]:
+    """The module's namespace, where only pods of the restricted profile are admitted."""
+    label = "pod-security.kubernetes.io/enforce=restricted"
+    cluster.kubectl("label", "namespace", namespace, label)
+    cluster.kubectl("-n", namespace, "create", "serviceaccount", ACCOUNT)
+    cluster.kubectl("create", "priorityclass", PRIORITY, "--value=-1")
+    yield namespace
+    cluster.kubectl("delete", "priorityclass", PRIORITY)
+
+
+def everything() -> AttemptOrder:
+    trainer = {**EVERYTHING, "pod": {**EVERYTHING["pod"], "serviceAccountName": ACCOUNT}}
+    settings = replace(
+        REPORTS, allowed_service_accounts=(ACCOUNT,), priority_class=PRIORITY, queue="research"
+    )
+    return order(trainer, settings=settings, resources=A100)
+
+
+ORDERS = {
+    "built-in, as small as can be": order(),
+    "built-in, with reports and a machine": order(settings=REPORTS, resources=A100),
+    "own image with every field": everything(),
+}
+
+
+def dry_run(cluster: Cluster, namespace: str, document: dict[str, Any]) -> Any:
+    """Create without creating; unknown fields are refused too."""
+    options = ("--dry-run=server", "--validate=strict", "-o", "json")
+    made = cluster.kubectl("-n", namespace, "create", *options, "-f", "-", stdin=document)
+    return json.loads(made)
+
+
+@of_each_kind
+@pytest.mark.parametrize("made", ORDERS.values(), ids=ORDERS)
+def test_a_restricted_namespace_takes_the_manifest_with_every_field(
+    cluster: Cluster, restricted: str, kind: ModuleType, made: AttemptOrder
+) -> None:
+    document = kind.manifest(replace(made, namespace=restricted))
+
+    taken = dry_run(cluster, restricted, document)
+
+    assert lost(document["spec"], taken["spec"]) == []
+    assert taken["metadata"]["name"] == "digits-2-17-1"
+
+
+def lost(sent: Any, kept: Any, path: str = "spec") -> list[str]:
+    """Name what was sent and is not there: the API server may add, not change."""
+    if isinstance(sent, dict) and isinstance(kept, dict):
+        fields = cast("dict[str, Any]", sent)
+        found = cast("dict[str, Any]", kept)
+        return [
+            each for key in fields for each in lost(fields[key], found.get(key), f"{path}.{key}")
+        ]
+    if isinstance(sent, list) and isinstance(kept, list):
+        items, there = cast("list[Any]", sent), cast("list[Any]", kept)
+        pairs = zip_longest(items, there[: len(items)])
+        return [each for at, pair in enumerate(pairs) for each in lost(*pair, f"{path}[{at}]")]
+    if path.endswith("sizeLimit"):  # 1073741824 comes back as 1Gi
+        return []
+    return [] if sent == kept else [f"{path}: {sent!r} became {kept!r}"]
+
+
+def test_the_namespace_is_indeed_restricted(cluster: Cluster, restricted: str) -> None:
+    document = pod.manifest(order(namespace=restricted))
+    document["spec"]["securityContext"]["runAsNonRoot"] = False
+
+    with pytest.raises(Refused, match="violates PodSecurity"):
+        dry_run(cluster, restricted, document)
+
+
+def played(
+    cluster: Cluster, namespace: str, kind: ModuleType, name: str, word: str, **changes: Any
+) -> AttemptOrder:
+    """Create a trial and its workload, whose pod plays a word."""
+    experiment = f"{kind.__name__.rpartition('.')[2]}-{name}"
+    body = trial_document(f"{experiment}-0-3", ("spec/parameters", {"x": 0.8, "width": 16}))
+    stored = cluster.kubectl(*("-n", namespace, "create", "-o", "json", "-f", "-"), stdin=body)
+    container = {"image": "played", "env": [{"name": "PLAY", "value": word}]}
+    made = order({"container": container, **changes}, experiment=experiment, attempt=0)
+    document = json.loads(stored)
+    trial = ScalingTrial.model_validate(
+        {"metadata": document["metadata"], "spec": document["spec"]}
+    )
+    made = replace(made, namespace=namespace, trial=trial)
+    if name.startswith("queue"):
+        made = replace(made, settings=replace(made.settings, queue="research"))
+    cluster.kubectl("-n", namespace, "create", "-f", "-", stdin=kind.manifest(made))
+    return made
+
+
+def objects(cluster: Cluster, made: AttemptOrder) -> list[dict[str, Any]]:
+    selector = f"scaling-operator.dev/trial={made.trial_name}"
+    return cluster.read("-n", made.namespace, "pods,jobs", "-l", selector)["items"]
+
+
+def awaited(
+    cluster: Cluster,
+    made: AttemptOrder,
+    kind: ModuleType,
+    wanted: Callable[[AttemptView], bool],
+    seconds: float = 20,
+) -> AttemptView:
+    """Look until the view is as wanted, and return the last one."""
+    deadline = time.monotonic() + seconds
+    while True:
+        view = kind.observe(objects(cluster, made), AT_ONCE, time.time())
+        if wanted(view) or time.monotonic() > deadline:
+            return view
+        time.sleep(0.2)
+
+
+ENDS: tuple[tuple[str, AttemptPhase, Reason | None, int | None], ...] = (
+    ("succeed", AttemptPhase.EXITED, None, 0),
+    ("silent", AttemptPhase.EXITED, None, 0),
+    ("exit-87", AttemptPhase.EXITED, None, 87),
+    ("oom", AttemptPhase.EXITED, Reason.OOM_KILLED, 137),
+    ("evict", AttemptPhase.LOST, Reason.EVICTED, 137),
+    ("image", AttemptPhase.WAITING, Reason.IMAGE_PULL_FAILED, None),
+    ("config", AttemptPhase.WAITING, Reason.CONFIG_ERROR, None),
+    ("hang", AttemptPhase.RUNNING, None, None),
+)
+
+
+@pytest.mark.usefixtures("crds", "nodes")
+@of_each_kind
+@pytest.mark.parametrize(("word", "phase", "reason", "code"), ENDS, ids=[row[0] for row in ENDS])
+def test_what_becomes_of_an_attempt_is_seen(
+    cluster: Cluster,
+    restricted: str,
+    kind: ModuleType,
+    word: str,
+    phase: AttemptPhase,
+    reason: Reason | None,
+    code: int | None,
+) -> None:
+    made = played(cluster, restricted, kind, word, word)
+
+    view = awaited(cluster, made, kind, lambda view: (view.phase, view.reason) == (phase, reason))
+
+    assert (view.phase, view.reason, view.exit_code) == (phase, reason, code)
+    assert abs(view.since_seconds - time.time()) < 60
+    if word == "succeed":
+        assert view.result is not None
+        assert view.result.metrics == {"loss": pytest.approx(0.3125)}
+    pods = [each for each in objects(cluster, made) if is_pod(each)]
+    assert len(pods) == 1, "the operator owns attempts: nobody makes a second pod"
+
+
+@pytest.mark.usefixtures("crds", "nodes")
+@of_each_kind
+def test_a_pod_that_no_node_may_take_is_unschedulable(
+    cluster: Cluster, restricted: str, kind: ModuleType
+) -> None:
+    made = played(
+        cluster, restricted, kind, "nowhere", "hang", pod={"nodeSelector": {"gpu": "none"}}
+    )
+
+    view = awaited(cluster, made, kind, lambda view: view.reason is not None)
+
+    assert (view.phase, view.reason) == (AttemptPhase.WAITING, Reason.UNSCHEDULABLE)
+    assert "didn't match Pod's node affinity/selector" in view.message
+
+
+@pytest.mark.usefixtures("crds", "nodes")
+@of_each_kind
+def test_a_workload_goes_with_its_trial(
+    cluster: Cluster, restricted: str, kind: ModuleType
+) -> None:
+    made = played(cluster, restricted, kind, "orphan", "hang")
+    awaited(cluster, made, kind, lambda view: view.phase is AttemptPhase.RUNNING)
+
+    cluster.kubectl("-n", restricted, "delete", "sxt", made.trial_name)
+    # The garbage collector looks for new kinds every 30 seconds, and ours are seconds old.
+    gone = awaited(cluster, made, kind, lambda view: view.phase is AttemptPhase.ABSENT, seconds=60)
+
+    assert gone.phase is AttemptPhase.ABSENT
+
+
+@pytest.mark.usefixtures("crds", "nodes")
+@of_each_kind
+def test_a_pod_that_is_deleted_by_hand_is_lost(
+    cluster: Cluster, restricted: str, kind: ModuleType
+) -> None:
+    made = played(cluster, restricted, kind, "by-hand", "hang")
+    running = awaited(cluster, made, kind, lambda view: view.phase is AttemptPhase.RUNNING)
+    (name,) = [each["metadata"]["name"] for each in objects(cluster, made) if is_pod(each)]
+
+    # KWOK removes a pod at once; a kubelet says first how its container ended.
+    set_finalizers(cluster, restricted, name, lambda before: [*before, "testbed/keep"])
+    cluster.kubectl("-n", restricted, "delete", "pod", name, "--wait=false")
+    deleted = kind.observe(objects(cluster, made), AT_ONCE, time.time())
+    end_by_kubelet(cluster, restricted, name)
+    view = awaited(cluster, made, kind, lambda view: view.phase is not AttemptPhase.RUNNING)
+    set_finalizers(
+        cluster,
+        restricted,
+        name,
+        lambda before: [each for each in before if each != "testbed/keep"],
+    )
+    cluster.kubectl("-n", restricted, "wait", "--for=delete", f"pod/{name}", "--timeout=30s")
+    gone = kind.observe(objects(cluster, made), AT_ONCE, time.time())
+
+    assert running.phase is AttemptPhase.RUNNING
+    assert deleted == running, "it may still end well within its grace"
+    assert (view.phase, view.reason) == (AttemptPhase.LOST, Reason.POD_DELETED)
+    if kind is job:
+        assert (gone.phase, gone.reason) == (AttemptPhase.LOST, Reason.POD_DELETED)
+    else:  # its shell knows that it was there
+        assert gone.phase is AttemptPhase.ABSENT
+
+
+def set_finalizers(
+    cluster: Cluster, namespace: str, name: str, change: Callable[[list[str]], list[str]]
+) -> None:
+    metadata = cluster.read("-n", namespace, "pod", name)["metadata"]
+    body = {"metadata": {"finalizers": change(metadata.get("finalizers", []))}}
+    patch = ("--type=merge", "-p", json.dumps(body))
+    cluster.kubectl("-n", namespace, "patch", "pod", name, *patch)
+
+
+def end_by_kubelet(cluster: Cluster, namespace: str, name: str) -> None:
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    pod_before = cluster.read("-n", namespace, "pod", name)
+    (status,) = pod_before["status"]["containerStatuses"]
+    ended = {"exitCode": 143, "reason": "Error", "startedAt": now, "finishedAt": now}
+    status |= {"ready": False, "started": False, "state": {"terminated": ended}}
+    body = json.dumps({"status": {"phase": "Failed", "containerStatuses": [status]}})
+    cluster.kubectl(
+        *("-n", namespace, "patch", "pod", name, "--subresource=status"),
+        *("--type=strategic", "-p", body),
+    )
+
+
+def is_pod(found: dict[str, Any]) -> bool:
+    return found["kind"] == "Pod"
+
+
+@pytest.mark.usefixtures("crds", "nodes")
+def test_a_job_waits_for_its_queue_runs_and_may_lose_its_machine_again(
+    cluster: Cluster, restricted: str
+) -> None:
+    made = played(cluster, restricted, job, "queue", "hang")
+
+    def suspend(value: str) -> None:
+        body = f'{{"spec": {{"suspend": {value}}}}}'
+        cluster.kubectl("-n", restricted, "patch", "job", made.name, "--type=merge", "-p", body)
+
+    queued = awaited(cluster, made, job, lambda view: view.reason is not None)
+    time.sleep(1.5)  # the Job controller, which batches for a second, has looked at it
+    still = job.observe(objects(cluster, made), AT_ONCE, time.time())
+    suspend("false")
+    running = awaited(cluster, made, job, lambda view: view.phase is AttemptPhase.RUNNING)
+    suspend("true")
+    taken = job.observe(objects(cluster, made), AT_ONCE, time.time())
+    awaited(cluster, made, job, lambda _: not any(is_pod(each) for each in objects(cluster, made)))
+    later = job.observe(objects(cluster, made), AT_ONCE, time.time())
+
+    assert (queued.phase, queued.reason) == (AttemptPhase.WAITING, Reason.QUOTA_EXCEEDED)
+    assert "research has not admitted it" in queued.message
+    assert still == queued
+    assert running.phase is AttemptPhase.RUNNING
+    assert (taken.phase, taken.reason) == (AttemptPhase.LOST, Reason.PREEMPTED)
+    assert (later.phase, later.reason) == (AttemptPhase.LOST, Reason.PREEMPTED)

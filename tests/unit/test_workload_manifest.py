@@ -1,0 +1,285 @@
+"""What a workload's manifest says, for both kinds: identity, variables, profile, volumes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from testbed.orders import A100, BUILT_IN, EVERYTHING, REPORTS, order
+
+from scaling_operator.api.experiment import ExperimentSpec
+from scaling_operator.api.problems import InvalidSpec
+from scaling_operator.cluster.workloads import job, pod
+from scaling_operator.cluster.workloads.environment import assignment_of, escaped
+from scaling_operator.cluster.workloads.order import AttemptOrder, refusals
+from scaling_trainer.contract import expand, read_assignment
+
+ORDERS = {
+    "built-in, as small as can be": order(),
+    "built-in, with reports and a machine": order(settings=REPORTS, resources=A100),
+    "own image with every field": order(EVERYTHING, settings=REPORTS, resources=A100),
+}
+of_each_order = pytest.mark.parametrize("made", ORDERS.values(), ids=ORDERS)
+
+
+def pod_of(made: AttemptOrder) -> dict[str, Any]:
+    spec = pod.manifest(made)["spec"]
+    assert job.manifest(made)["spec"]["template"]["spec"] == spec, "both kinds run the same pod"
+    return spec
+
+
+def container_of(made: AttemptOrder) -> dict[str, Any]:
+    (container,) = pod_of(made)["containers"]
+    return container
+
+
+def environment(made: AttemptOrder) -> dict[str, str]:
+    """Expand the variables as the kubelet does: each sees those before it."""
+    seen: dict[str, str] = {}
+    for variable in container_of(made)["env"]:
+        if "value" in variable:
+            assert variable["name"] not in seen
+            seen[variable["name"]] = expand(variable["value"], seen)
+    return seen
+
+
+def volumes(made: AttemptOrder) -> Mapping[str, Any]:
+    named = {volume["name"]: volume for volume in pod_of(made)["volumes"]}
+    mounts = container_of(made)["volumeMounts"]
+    assert {mount["name"] for mount in mounts} == named.keys(), "each volume is mounted"
+    assert len({mount["mountPath"] for mount in mounts}) == len(mounts), "each in its own place"
+    return {mount["mountPath"]: named[mount["name"]] for mount in mounts}
+
+
+@of_each_order
+def test_the_trainer_reads_back_exactly_what_it_is_told(made: AttemptOrder) -> None:
+    assert read_assignment(environment(made)) == assignment_of(made)
+
+
+@given(st.text(alphabet="$()NAME_x{}\"' \n", max_size=30))
+def test_no_value_of_the_contract_is_expanded(text: str) -> None:
+    assert expand(escaped(text), {"NAME": "expanded", "A": "expanded"}) == text
+
+
+def test_a_choice_that_looks_like_a_reference_reaches_the_trainer_as_it_is() -> None:
+    made = order()
+    parameters = {"prompt": "$(SCALING_SEED) and $$"}
+    trial = made.trial.model_copy(
+        update={"spec": made.trial.spec.model_copy(update={"parameters": parameters})}
+    )
+
+    variables = environment(replace(made, trial=trial))
+
+    assert variables["SCALING_PARAM_PROMPT"] == "$(SCALING_SEED) and $$"
+
+
+def test_variables_of_the_user_may_refer_to_those_of_the_contract() -> None:
+    made = order(EVERYTHING)
+
+    assert environment(made)["GREETING"] == "trial 17, $(not expanded)"
+    assert container_of(made)["args"][1] == "$(SCALING_PARAM_OPTIMIZER_LEARNING_RATE)"
+    assert container_of(made)["env"][-2:] == [
+        {"name": "HUB_TOKEN", "valueFrom": {"secretKeyRef": {"name": "hub", "key": "token"}}},
+        {
+            "name": "LEVEL",
+            "valueFrom": {"configMapKeyRef": {"name": "log", "key": "l", "optional": True}},
+        },
+    ]
+
+
+def test_a_float_that_json_made_whole_is_told_as_a_run_without_a_cluster_tells_it() -> None:
+    variables = environment(order())
+
+    assert variables["SCALING_PARAM_OPTIMIZER_LEARNING_RATE"] == "1.0"
+    assert variables["SCALING_PARAM_BATCH_SIZE"] == "32"
+
+
+def test_paths_of_the_contract_are_those_inside_the_pod() -> None:
+    variables = environment(order(settings=REPORTS))
+
+    assert variables["SCALING_RESULT_FILE"] == "/dev/termination-log"
+    assert variables["SCALING_CHECKPOINT_DIR"] == "/artifacts/digits/2-17"
+    assert variables["SCALING_DATA_DIR"] == "/artifacts"
+    assert variables["SCALING_REPORT_TOKEN_FILE"] == "/var/run/secrets/scaling-operator/token"
+    assert variables["SCALING_REPORT_CA"] == REPORTS.report_ca
+
+
+@of_each_order
+def test_a_workload_is_named_labelled_and_owned_by_its_trial(made: AttemptOrder) -> None:
+    for document in (pod.manifest(made), job.manifest(made)):
+        metadata = document["metadata"]
+        assert (metadata["namespace"], metadata["name"]) == ("team", "digits-2-17-1")
+        assert metadata["labels"] == {
+            "app.kubernetes.io/managed-by": "scaling-operator",
+            "scaling-operator.dev/experiment": "digits",
+            "scaling-operator.dev/scale": "2",
+            "scaling-operator.dev/trial": "digits-2-17",
+            "scaling-operator.dev/attempt": "1",
+        }
+        (owner,) = metadata["ownerReferences"]
+        assert owner["kind"] == "ScalingTrial"
+        assert owner["uid"] == made.trial.metadata["uid"]
+        assert (owner["controller"], owner["blockOwnerDeletion"]) == (True, False)
+    template = job.manifest(made)["spec"]["template"]
+    assert template["metadata"]["labels"] == pod.manifest(made)["metadata"]["labels"]
+
+
+@of_each_order
+def test_a_pod_keeps_the_restricted_profile_and_no_token_of_the_api_server(
+    made: AttemptOrder,
+) -> None:
+    spec, container = pod_of(made), container_of(made)
+
+    assert spec["securityContext"]["runAsNonRoot"] is True
+    assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert spec["automountServiceAccountToken"] is False
+    assert spec["enableServiceLinks"] is False
+    assert spec["restartPolicy"] == "Never"
+    assert not spec.keys() & {"hostNetwork", "hostPID", "hostIPC", "initContainers"}
+    assert container["terminationMessagePath"] == "/dev/termination-log"
+    assert container["terminationMessagePolicy"] == "File"
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        pytest.param({}, (65532, 65532, 65532), id="nothing: the platform's user and its group"),
+        pytest.param({"runAsUser": 7}, (7, 7, 7), id="a user: its number is its group's too"),
+        pytest.param({"runAsUser": 7, "runAsGroup": 0}, (7, 0, 0), id="a group: that of volumes"),
+        pytest.param({"fsGroup": 9}, (65532, 65532, 9), id="a group of volumes alone"),
+    ],
+)
+def test_user_and_groups(asked: dict[str, int], expected: tuple[int, int, int]) -> None:
+    security = pod_of(order({**BUILT_IN, "pod": {"securityContext": asked}}))["securityContext"]
+
+    assert (security["runAsUser"], security["runAsGroup"], security["fsGroup"]) == expected
+
+
+def test_the_token_is_bound_to_the_audience_and_there_only_where_reports_are() -> None:
+    place = "/var/run/secrets/scaling-operator"
+    token = {
+        "audience": "scaling-operator.dev/reports",
+        "expirationSeconds": 3600,
+        "path": "token",
+    }
+
+    assert place not in volumes(order())
+    assert volumes(order(settings=REPORTS))[place]["projected"] == {
+        "sources": [{"serviceAccountToken": token}]
+    }
+
+
+def test_the_operators_volumes_give_way_to_mounts_of_the_user() -> None:
+    own = volumes(order(resources=A100))
+    theirs = volumes(order(EVERYTHING, resources=A100))
+
+    assert own["/artifacts"]["emptyDir"] == {}
+    assert own["/tmp"]["emptyDir"] == {}
+    assert own["/dev/shm"]["emptyDir"] == {"medium": "Memory", "sizeLimit": str(1 << 30)}
+    assert theirs["/tmp"]["name"] == "scratch"
+    assert theirs["/dev/shm"]["emptyDir"] == {"medium": "Memory", "sizeLimit": "8Gi"}
+
+
+def test_a_claim_for_artifacts_is_mounted_in_place_of_an_empty_folder() -> None:
+    made = order()
+    claim = {"persistentVolumeClaim": {"claimName": "experiments"}}
+    spec = ExperimentSpec.model_validate({**made.spec.model_dump(mode="json"), "artifacts": claim})
+
+    assert volumes(replace(made, spec=spec))["/artifacts"] == {"name": "scaling-artifacts", **claim}
+
+
+def test_policy_and_user_say_together_where_a_pod_runs_and_the_policy_has_the_last_word() -> None:
+    spec = pod_of(order(EVERYTHING, resources=A100, settings=REPORTS))
+
+    assert spec["nodeSelector"] == {"kubernetes.io/arch": "amd64", "gpu": "a100"}
+    assert [each["key"] for each in spec["tolerations"]] == ["nvidia.com/gpu", "dedicated"]
+    assert spec["affinity"] == EVERYTHING["pod"]["affinity"]
+    assert spec["imagePullSecrets"] == [{"name": "registry"}, {"name": "platform"}]
+
+
+@pytest.mark.parametrize(
+    ("resources", "expected"),
+    [
+        pytest.param({}, {"requests": {"cpu": "1", "memory": "2Gi"}}, id="nothing: the defaults"),
+        pytest.param(
+            {"requests": {"cpu": "3"}, "limits": {"memory": "1Gi"}},
+            {"requests": {"cpu": "3"}, "limits": {"memory": "1Gi"}},
+            id="a limit alone is a request too",
+        ),
+    ],
+)
+def test_the_built_in_trainer_has_requests_by_default(
+    resources: dict[str, Any], expected: dict[str, Any]
+) -> None:
+    made = order()
+    made = replace(made, resources=replace(made.resources, **resources))
+
+    assert container_of(made)["resources"] == expected
+
+
+def test_an_own_image_has_the_requests_that_its_experiment_sets_and_no_others() -> None:
+    assert container_of(order(EVERYTHING))["resources"] == {}
+
+
+def test_the_backstop_leaves_time_to_wait_for_the_image_beside_the_time_to_run() -> None:
+    assert pod_of(order())["activeDeadlineSeconds"] == 600 + 3600 + 60
+
+
+def test_a_job_makes_one_pod_whatever_befalls_it() -> None:
+    spec = job.manifest(order())["spec"]
+
+    assert (spec["completions"], spec["parallelism"], spec["backoffLimit"]) == (1, 1, 0)
+    assert spec["podFailurePolicy"]["rules"] == [
+        {
+            "action": "FailJob",
+            "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}],
+        }
+    ]
+
+
+def test_a_job_waits_for_its_queue_only_where_there_is_one() -> None:
+    free = job.manifest(order())
+    queued = job.manifest(order(settings=replace(REPORTS, queue="research")))
+
+    assert "suspend" not in free["spec"]
+    assert "kueue.x-k8s.io/queue-name" not in free["metadata"]["labels"]
+    assert queued["spec"]["suspend"] is True
+    assert queued["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "research"
+    # Partial admission and elastic jobs would change what runs; both are asked for by annotations.
+    assert "annotations" not in queued["metadata"]
+
+
+def test_a_service_account_is_given_only_from_the_list() -> None:
+    made = order({**BUILT_IN, "pod": {"serviceAccountName": "trainer"}})
+    allowed = replace(made.settings, allowed_service_accounts=("reader", "trainer"))
+    narrower = replace(made.settings, allowed_service_accounts=("reader",))
+
+    (problem,) = refusals(made.spec, made.settings)
+    (narrow,) = refusals(made.spec, narrower)
+
+    assert problem.path == "spec.trainer.pod.serviceAccountName"
+    assert "allows: none but the default" in problem.message
+    assert "allows: reader" in narrow.message
+    for kind in (pod, job):
+        with pytest.raises(InvalidSpec, match=r"spec\.trainer\.pod\.serviceAccountName"):
+            kind.manifest(made)
+    assert pod_of(replace(made, settings=allowed))["serviceAccountName"] == "trainer"
+    assert list(refusals(made.spec, allowed)) == []
+
+
+def test_what_a_cluster_needs_beside_a_valid_file_is_named() -> None:
+    command = order({"container": {"command": ["train"]}})
+    no_image = replace(order().settings, trainer_image="")
+
+    assert [each.path for each in refusals(command.spec, command.settings)] == [
+        "spec.trainer.container.image"
+    ]
+    assert [each.path for each in refusals(order().spec, no_image)] == ["spec.trainer.builtIn"]
