@@ -1,0 +1,315 @@
+"""The engine over a store in memory: order of writes, faults between them, reports."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from scaling_operator.api.experiment import ExperimentSpec
+from scaling_operator.api.names import Reason, TrialState
+from scaling_operator.api.status import ExperimentStatus, TrialStatus
+from scaling_operator.api.trial import ScalingTrial
+from scaling_operator.core.observed import ABSENT, AttemptPhase, AttemptView, Leftover, Rules
+from scaling_operator.core.reports import Answer, AttemptKey, Report
+from scaling_operator.engine.backend import TrialGone
+from scaling_operator.engine.book import Book, Slot, read_book, slot_of
+from scaling_operator.engine.engine import Engine
+from scaling_operator.engine.reports import Reports
+from scaling_operator.engine.watcher import Watcher
+from scaling_trainer.results import Result
+
+
+class Unavailable(Exception):
+    """The store does not answer."""
+
+
+@dataclass
+class Store:
+    """Trials and workloads in memory. `fault` is asked before every write."""
+
+    trials: dict[Slot, ScalingTrial] = field(default_factory=dict[Slot, ScalingTrial])
+    workloads: dict[AttemptKey, AttemptView] = field(default_factory=dict[AttemptKey, AttemptView])
+    writes: list[str] = field(default_factory=list[str])
+    fault: Callable[[str], None] = lambda _: None
+    status: ExperimentStatus = field(default_factory=ExperimentStatus)
+
+    def view(self, trial: ScalingTrial, key: AttemptKey) -> AttemptView:
+        del trial
+        return self.workloads.get(key, ABSENT)
+
+    def leftovers(self, book: Book) -> Iterator[Leftover]:
+        for key, view in list(self.workloads.items()):
+            if not book.is_current(key):
+                yield Leftover(key.scale, key.number, key.attempt, view)
+
+    async def create(self, trial: ScalingTrial) -> ScalingTrial:
+        await self._write(f"create {trial.spec.number}")
+        return self.trials.setdefault(slot_of(trial), trial)
+
+    async def save(self, trial: ScalingTrial) -> ScalingTrial:
+        await self._write(f"save {trial.spec.number} {trial.status.state}")
+        stored = self.trials.get(slot_of(trial))
+        if stored is None:
+            raise TrialGone
+        if not stored.status.state.ended:
+            self.trials[slot_of(trial)] = trial
+        return self.trials[slot_of(trial)]
+
+    async def launch(self, trial: ScalingTrial, attempt: int) -> None:
+        await self._write(f"launch {trial.spec.number}-{attempt}")
+        key = AttemptKey(*slot_of(trial), attempt)
+        self.workloads.setdefault(key, AttemptView(AttemptPhase.RUNNING, since_seconds=0.0))
+
+    async def discard(self, keys: tuple[AttemptKey, ...]) -> None:
+        await self._write("discard " + " ".join(str(key.number) for key in keys))
+        for key in keys:
+            self.workloads.pop(key, None)
+
+    async def publish(self, status: ExperimentStatus) -> None:
+        await self._write("publish")
+        self.status = status
+
+    async def _write(self, write: str) -> None:
+        await asyncio.sleep(0)
+        self.fault(write)
+        self.writes.append(write)
+
+    def ends(self, number: int, value: float | None) -> None:
+        """Let a trial's current attempt end, with a value or with exit code 1."""
+        trial = self.trials[(0, number)]
+        result = None if value is None else Result(metrics={"loss": value})
+        self.workloads[AttemptKey(0, number, len(trial.status.attempts))] = AttemptView(
+            AttemptPhase.EXITED, exit_code=0 if result else 1, result=result
+        )
+
+
+def spec_of(parallel: int = 2, most: int = 6, **search: Any) -> ExperimentSpec:
+    return ExperimentSpec.model_validate(
+        {
+            "objective": {"metric": "loss", "direction": "minimize"},
+            "search": {
+                "parameters": {"x": {"type": "float", "low": 0.0, "high": 1.0}},
+                "algorithm": {"name": "tpe", "seed": 7, "startupTrials": 2},
+                **search,
+            },
+            "trials": {"max": most, "parallel": parallel},
+            "trainer": {"container": {"image": "x", "command": ["true"]}},
+        }
+    )
+
+
+def engine_of(spec: ExperimentSpec, store: Store) -> Engine:
+    """Open an engine on what is stored, as after a restart."""
+    trials = sorted(store.trials.values(), key=slot_of)
+    book = read_book(spec, Rules(max_trials=spec.trials.max or 1), store.status, trials)
+    return Engine("study", "uid-1", book, store, Watcher(), clock=lambda: 100.0)
+
+
+def run(work: Coroutine[Any, Any, None]) -> None:
+    asyncio.run(asyncio.wait_for(work, 60))
+
+
+async def to_the_end(spec: ExperimentSpec, store: Store) -> Engine:
+    engine = engine_of(spec, store)
+    while not (await engine.settle()).status.completion_time:
+        for number in [slot[1] for slot in engine.book.live]:
+            parameter = store.trials[(0, number)].spec.parameters["x"]
+            store.ends(number, (float(parameter) - 0.3) ** 2)
+    return engine
+
+
+def proposals(store: Store) -> dict[int, Any]:
+    return {slot[1]: trial.spec.parameters["x"] for slot, trial in sorted(store.trials.items())}
+
+
+def test_a_trial_is_stored_before_it_is_launched_and_its_end_before_its_workload_goes() -> None:
+    store = Store()
+    run(_ignore(to_the_end(spec_of(parallel=1, most=1), store)))
+    assert store.writes == [
+        "publish",
+        "create 0",
+        "launch 0-0",
+        "save 0 Succeeded",
+        "discard 0",
+    ]
+
+
+def test_trials_are_created_in_the_order_of_their_numbers() -> None:
+    store = Store()
+    run(_ignore(to_the_end(spec_of(parallel=4, most=12), store)))
+    created = [write for write in store.writes if write.startswith("create")]
+    assert created == [f"create {number}" for number in range(12)]
+
+
+async def _ignore(work: Coroutine[Any, Any, Any]) -> None:
+    await work
+
+
+@pytest.mark.parametrize("parallel", [1, 3])
+def test_a_fault_at_any_write_changes_no_proposal_and_no_end(parallel: int) -> None:
+    spec = spec_of(parallel=parallel)
+    undisturbed = Store()
+    run(_ignore(to_the_end(spec, undisturbed)))
+    for failing in range(len(undisturbed.writes)):
+        store = Store()
+        left = iter(range(failing + 1))
+
+        def fault(write: str, left: Iterator[int] = left, store: Store = store) -> None:
+            if next(left, None) is None:
+                store.fault = lambda _: None
+                raise Unavailable(write)
+
+        async def survive(store: Store = store) -> None:
+            engine = engine_of(spec, store)
+            ended = False
+            while not ended:
+                try:
+                    ended = (await engine.settle()).status.completion_time is not None
+                except Unavailable:
+                    continue
+                for number in [slot[1] for slot in engine.book.live]:
+                    value = (float(store.trials[(0, number)].spec.parameters["x"]) - 0.3) ** 2
+                    store.ends(number, value)
+
+        store.fault = fault
+        run(survive())
+        assert proposals(store) == proposals(undisturbed), f"after a fault at write {failing}"
+        assert not store.workloads
+        states = {trial.status.state for trial in store.trials.values()}
+        assert states == {TrialState.SUCCEEDED}
+
+
+def test_a_proposal_that_another_leader_stored_first_is_adopted() -> None:
+    async def test() -> None:
+        spec, theirs = spec_of(parallel=1, most=2), Store()
+        await engine_of(spec, theirs).settle()
+        (first,) = theirs.trials.values()
+        changed = first.spec.model_copy(update={"parameters": {"x": 0.123}})
+        ours = Store()
+        engine = engine_of(spec, ours)
+        ours.trials[(0, 0)] = first.model_copy(update={"spec": changed})
+        await engine.settle()
+        assert engine.book.live[(0, 0)].spec.parameters == {"x": 0.123}
+        ours.ends(0, 0.5)
+        await engine.settle()
+        assert engine.book.records[0][0].parameters == {"x": 0.123}
+
+    run(test())
+
+
+def test_a_trial_that_somebody_deleted_counts_no_more_and_blocks_nothing() -> None:
+    async def test() -> None:
+        spec, store = spec_of(parallel=1, most=2), Store()
+        engine = engine_of(spec, store)
+        await engine.settle()
+        del store.trials[(0, 0)]
+        store.workloads[AttemptKey(0, 0, 0)] = AttemptView(AttemptPhase.EXITED, exit_code=1)
+        await engine.settle()
+        assert set(engine.book.live) == {(0, 1)}
+        store.ends(1, 0.5)
+        status = (await engine.settle()).status
+        assert status.counts.succeeded == 1
+        assert status.completion_time is not None
+
+    run(test())
+
+
+def test_the_first_end_that_is_stored_stays() -> None:
+    async def test() -> None:
+        spec, store = spec_of(parallel=1, most=1), Store()
+        engine = engine_of(spec, store)
+        await engine.settle()
+        trial = store.trials[(0, 0)]
+        first = TrialStatus(state=TrialState.FAILED, reason=Reason.TIMED_OUT)
+        store.trials[(0, 0)] = trial.model_copy(update={"status": first})
+        store.ends(0, 0.5)
+        status = (await engine.settle()).status
+        assert status.counts.failed == 1
+        assert status.counts.succeeded == 0
+
+    run(test())
+
+
+PRUNED = {"pruner": {"name": "median", "startupTrials": 1, "warmupSteps": 0}}
+
+
+async def reported(reports: Reports, number: int, values: list[float]) -> list[Any]:
+    key = AttemptKey(0, number, 0)
+    return [
+        await reports.take(key, Report(step, step, {"loss": value}))
+        for step, value in enumerate(values, start=1)
+    ]
+
+
+def test_pruning_is_stored_before_it_is_answered() -> None:
+    async def test() -> None:
+        spec, store = spec_of(parallel=1, most=2, **PRUNED), Store()
+        engine = engine_of(spec, store)
+        reports = Reports(engine, wake=lambda: None)
+        await engine.settle()
+        await reported(reports, 0, [0.5, 0.4, 0.3])
+        store.ends(0, 0.3)
+        await engine.settle()
+        answers = await reported(reports, 1, [0.9])
+        assert answers[-1].answer is Answer.PRUNE
+        assert store.trials[(0, 1)].status.state is TrialState.PRUNED
+        late = await reported(reports, 1, [0.1])
+        assert late[-1].answer is Answer.STOP, "what comes after the end is ignored"
+
+    run(test())
+
+
+def test_points_that_wait_to_be_stored_are_said_not_to_be_durable() -> None:
+    async def test() -> None:
+        spec, store = spec_of(parallel=1, most=2, **PRUNED), Store()
+        engine = engine_of(spec, store)
+        reports = Reports(engine, wake=lambda: None, save_after_seconds=10.0)
+        await engine.settle()
+        writes = len(store.writes)
+        answers = await reported(reports, 0, [0.5, 0.4, 0.3])
+        assert [each.durable for each in answers] == [0, 0, 0]
+        assert len(store.writes) == writes, "no write for each point"
+        await reports.save_due(now_seconds=109.0)
+        assert len(store.writes) == writes, "not yet"
+        await reports.save_due(now_seconds=110.0)
+        assert [point.step for point in store.trials[(0, 0)].status.curve] == [1, 2, 3]
+        again = await reported(reports, 0, [0.5])
+        assert again[0].durable == 1, "what is repeated after that is stored already"
+
+    run(test())
+
+
+def test_without_a_pruner_a_curve_waits_for_the_end_and_costs_no_write() -> None:
+    async def test() -> None:
+        spec, store = spec_of(parallel=1, most=1), Store()
+        engine = engine_of(spec, store)
+        reports = Reports(engine, wake=lambda: None, save_after_seconds=10.0)
+        await engine.settle()
+        writes = len(store.writes)
+        await reported(reports, 0, [0.5, 0.4])
+        assert len(store.writes) == writes
+        assert reports.wake_at_seconds is None
+        store.ends(0, 0.4)
+        await engine.settle()
+        assert [point.value for point in store.trials[(0, 0)].status.curve] == [0.5, 0.4]
+
+    run(test())
+
+
+def test_reports_that_come_twice_or_out_of_order_leave_one_curve() -> None:
+    async def test() -> None:
+        spec, store = spec_of(parallel=1, most=1, **PRUNED), Store()
+        engine = engine_of(spec, store)
+        reports = Reports(engine, wake=lambda: None)
+        await engine.settle()
+        key = AttemptKey(0, 0, 0)
+        for seq, step, value in ((1, 1, 0.9), (2, 2, 0.8), (2, 2, 0.1), (1, 1, 0.2), (3, 3, 0.7)):
+            await reports.take(key, Report(seq, step, {"loss": value}))
+        curve = store.trials[(0, 0)].status.curve
+        assert [(point.step, point.value) for point in curve] == [(1, 0.9), (2, 0.8), (3, 0.7)]
+
+    run(test())
