@@ -95,6 +95,10 @@ benchmark-laws: setup ## Measure a fit and 1,000 bootstraps on one core.
 coverage-of-intervals: setup ## Count how often the laws' intervals hold the truth (minutes).
 	OPENBLAS_NUM_THREADS=1 $(RUN) python tests/benchmarks/coverage_of_intervals.py
 
+.PHONY: measure-memory
+measure-memory: setup ## Measure the transformer's peak memory on a GPU against the estimate (3 sizes x 3 batches).
+	$(RUN) python tests/benchmarks/measure_memory.py
+
 .PHONY: clean
 clean: ## Remove what was built; runs/ stays.
 	rm -rf .venv .uv .pytest_cache .ruff_cache .hypothesis .import_linter_cache dist build

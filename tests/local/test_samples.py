@@ -12,7 +12,8 @@ import pytest
 from ruamel.yaml import YAML
 from sklearn.datasets import load_breast_cancer  # pyright: ignore[reportMissingTypeStubs]
 
-SAMPLES = sorted((Path(__file__).parents[2] / "manifests" / "samples").glob("*.yaml"))
+FOLDER = Path(__file__).parents[2] / "manifests" / "samples"
+SAMPLES = sorted(path for path in FOLDER.glob("*.yaml") if path.stem != "policy")
 SCALING = [sys.executable, "-c", "from scaling_operator.cli.main import main; main()"]
 
 

@@ -16,7 +16,8 @@ from scaling_operator.api.checks import check_document
 from scaling_operator.api.load import parse_experiment
 from scaling_trainer.config.rules import DATASETS_BY_TASK, METRICS_BY_TASK, MODELS_BY_TASK
 
-PAGE = (Path(__file__).parents[2] / "docs" / "experiment-file.md").read_text()
+PAGE_FOLDER = Path(__file__).parents[2] / "docs"
+PAGE = (PAGE_FOLDER / "experiment-file.md").read_text()
 EXAMPLE, *FRAGMENTS = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
 
 
@@ -117,3 +118,19 @@ def test_what_is_probably_not_meant_is_said(changes: dict[str, Any], warning: st
     warnings = warnings_of(parse_experiment(text, "x"))
 
     assert [each[: len(warning)] for each in warnings] == ([warning] if warning else [])
+
+
+POLICY_PAGE = PAGE_FOLDER / "resources.md"
+
+
+def test_every_field_of_a_policy_is_shown_and_in_step() -> None:
+    page = POLICY_PAGE.read_text()
+    rows = fieldtable.rows_of(page)
+    shown = {fieldtable.policy_sections()[path] for path in rows}
+
+    assert fieldtable.fill(page) == page
+    # Limits stand in three places and are shown once.
+    assert set(fieldtable.policy_sections().values()) == shown
+    for path, fields in rows.items():
+        of_models = chain.from_iterable(map(shape.fields_of, fieldtable.policy_sections()[path]))
+        assert set(of_models) <= set(fields), path

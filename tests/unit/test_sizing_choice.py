@@ -133,7 +133,8 @@ def test_a_small_model_that_a_cpu_trains_for_less_gets_no_accelerator() -> None:
     found = chosen(small, policy(H100, CPU))
 
     assert (found.shape.name, found.count) == ("cpu", 0)
-    assert found.device.total == 0
+    assert found.device_bytes == 0
+    assert found.host.model > 0
 
 
 def test_a_deadline_asks_for_more_accelerators() -> None:
@@ -149,10 +150,16 @@ def test_a_deadline_asks_for_more_accelerators() -> None:
 
 
 def test_what_no_machine_ends_in_time_gets_the_fastest_and_says_so() -> None:
-    found = chosen(gpt(24, 1024, 16, 64, samples=1e10), policy(H100), deadline_seconds=60)
+    found = chosen(gpt(24, 1024, 16, 64, samples=1e10), policy(H100), deadline_seconds=3600)
 
     assert found.count == 8
     assert not found.meets_deadline
+
+
+def test_what_takes_ten_times_too_long_is_refused() -> None:
+    reason = refused(gpt(24, 1024, 16, 64, samples=1e10), policy(H100), deadline_seconds=60)
+
+    assert "h100: takes about 2 h a trial, trials.timeout allows 0.0 h" in reason
 
 
 def test_accelerators_that_would_mostly_wait_are_not_added() -> None:

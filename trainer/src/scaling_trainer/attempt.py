@@ -47,7 +47,8 @@ def run_attempt(environment: Mapping[str, str]) -> Ending:
         reporter.result(Result(reason="Diverged"))
         return _ended(EXIT_DIVERGED, str(error))
     except torch.OutOfMemoryError as error:
-        reporter.result(Result(reason="AcceleratorOOM"))
+        peak = torch.cuda.max_memory_reserved() if torch.cuda.is_available() else None
+        reporter.result(Result(reason="AcceleratorOOM", peak_device_bytes=peak))
         return _ended(EXIT_ACCELERATOR_OOM, str(error))
     except ValidationError as error:
         return _ended(EXIT_ERROR, described(error))

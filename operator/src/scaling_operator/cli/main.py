@@ -1,7 +1,7 @@
 """`scaling`: reads the command line, calls what does the work, and says errors in plain words.
 
-Exit codes: 0 done; 1 the experiment failed; 2 wrong input; 3 no law fits the points; 130 stopped by
-the user.
+Exit codes: 0 done; 1 the experiment failed; 2 wrong input; 3 no law fits the points, or no machine
+the plan; 130 stopped by the user.
 """
 
 from __future__ import annotations
@@ -64,6 +64,21 @@ def validate(file: ExperimentFile) -> None:
     for warning in (*warnings_of(experiment), *missing):
         errors.print(f"warning: {escape(warning)}")
     sys.stdout.write(f"{file}: {experiment.metadata.name} is valid\n")
+
+
+@app.command()
+def plan(
+    file: ExperimentFile,
+    policy: Annotated[
+        Path | None,
+        typer.Option("--policy", metavar="POLICY.yaml", help="A ResourcePolicy; none: CPUs alone."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Write JSON instead of tables.")] = False,  # noqa: FBT002 - typer's flag
+) -> None:
+    """Say what each scale needs, which machine it gets and what it costs; no cluster is asked."""
+    from scaling_operator.cli.plan import run_plan  # noqa: PLC0415
+
+    raise typer.Exit(run_plan(file, policy, as_json=as_json))
 
 
 @app.command()

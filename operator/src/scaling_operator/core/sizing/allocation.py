@@ -44,7 +44,7 @@ def allocation_of(choice: Choice, cores: float) -> Allocation:
         cores=cores,
         shared_bytes=choice.host.shared,
         execution=choice.execution,
-        device_bytes=choice.device.total,
+        device_bytes=choice.device.total if choice.on_device else 0.0,
         host_bytes=choice.host.total,
         resource=choice.shape.resource,
     )

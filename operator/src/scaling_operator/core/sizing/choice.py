@@ -8,7 +8,7 @@ gets less. The global batch is micro-batch x accumulation x devices, exactly.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from scaling_operator.api.policy import Shape
 from scaling_operator.core.sizing.duration import efficiency, hours_of, price_per_hour
@@ -36,12 +36,16 @@ from scaling_operator.core.sizing.parts import (
 )
 from scaling_trainer.contract import Execution
 
+# Hours are estimated within a factor of a few: beyond this one no machine will do.
+_HOPELESS = 10.0
+
 
 @dataclass(frozen=True, slots=True)
 class Choice:
     """A machine for a trial, and how the trial runs on it.
 
-    `device_bytes` and `host_bytes` are the estimates as measurements correct them, without margin;
+    `device` are the parts on an accelerator, or in host memory where there is none. `device_bytes`
+    and `host_bytes` are the estimates as measurements correct them, without margin;
     `request_bytes` is the host memory to ask for.
     """
 
@@ -76,7 +80,10 @@ class Refusal:
 
 
 def choose(need: Need, terms: Terms) -> Choice | Refusal:
-    """Choose the cheapest offer that fits and meets the deadline; of those too slow the fastest."""
+    """Choose the cheapest offer that fits and meets the deadline; of those too slow the fastest.
+
+    What takes ten times as long as it may is refused.
+    """
     fitting: list[Choice] = []
     reasons: list[str] = []
     for shape in terms.policy.shapes:
@@ -90,7 +97,12 @@ def choose(need: Need, terms: Terms) -> Choice | Refusal:
     in_time = [each for each in efficient if each.meets_deadline]
     if in_time:
         return min(in_time, key=lambda each: _rank(need, each, in_time))
-    return min(efficient, key=lambda each: each.hours or math.inf)
+    fastest = min(efficient, key=lambda each: each.hours or math.inf)
+    deadline = terms.deadline_seconds / 3600
+    if (fastest.hours or 0.0) > _HOPELESS * deadline:
+        late = f"{fastest.shape.name}: takes about {fastest.hours:,.0f} h a trial, trials.timeout "
+        return Refusal((*reasons, late + f"allows {deadline:,.1f} h"))
+    return fastest
 
 
 def _is_efficient(need: Need, choice: Choice, terms: Terms) -> bool:
@@ -166,7 +178,9 @@ def _choice(
     if request > most:
         sentence = f"{shape.name}: needs {request / GIB:,.1f} GiB of host memory, "
         return request / most, sentence + f"{most / GIB:,.1f} GiB can be had"
-    device = device_parts(need, execution) if on_device else DeviceParts()
+    device = device_parts(need, execution)
+    if not on_device:
+        device = replace(device, fixed=0.0)
     hours = hours_of(need, shape, offer.count, belief, offer.recompute)
     cost = None if hours is None else hours * price_per_hour(need, shape, offer.count)
     return Choice(

@@ -136,14 +136,17 @@ def device_parts(need: Need, execution: Execution) -> DeviceParts:
 
 
 def host_parts(need: Need, execution: Execution, *, on_device: bool) -> HostParts:
-    """Estimate the parts on the host."""
-    if need.whole_host_bytes is not None:
-        return HostParts(process=need.whole_host_bytes, shared=need.shared_bytes)
+    """Estimate the parts on the host; without an accelerator the model lies there too."""
+    whole, shared = need.whole_host_bytes, need.shared_bytes
     saved = need.parameters * (need.states.weights + need.states.optimizer)
+    if on_device and whole is not None:
+        return HostParts(process=whole, shared=shared)
     if on_device:
-        return HostParts(GPU_PROCESS_BYTES, 0.0, need.data_bytes, saved, need.shared_bytes)
+        return HostParts(GPU_PROCESS_BYTES, 0.0, need.data_bytes, saved, shared)
     device = device_parts(need, execution)
     # A checkpoint is copied to be written when no activations are about.
     passing = device.activations + device.outputs + device.buffers
     model = device.states + max(passing, saved)
-    return HostParts(CPU_PROCESS_BYTES, model, need.data_bytes, 0.0, need.shared_bytes)
+    if whole is not None:
+        return HostParts(process=whole, model=model, shared=shared)
+    return HostParts(CPU_PROCESS_BYTES, model, need.data_bytes, 0.0, shared)

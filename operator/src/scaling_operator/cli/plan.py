@@ -1,0 +1,102 @@
+"""`scaling plan`: what each scale needs, gets and costs, before anything starts.
+
+Exit codes: 0 the experiment may start; 3 it would be refused, and why; 2 wrong input.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from scaling_operator.api.experiment import ScalingExperiment
+from scaling_operator.api.load import load_experiment, load_policy
+from scaling_operator.api.policy import PolicySpec, ResourcePolicy
+from scaling_operator.cli.plan_print import print_plan
+from scaling_operator.core.sizing.choice import Choice
+from scaling_operator.core.sizing.outlook import Outlook, ScaleOutlook, look_ahead
+from scaling_operator.core.sizing.outlook_status import ledger_of, sizing_of
+from scaling_operator.engine.rules import trials_per_scale
+
+EXIT_REFUSED = 3
+LOG_COLUMNS = 160
+# What a policy has to say at least; the chart's default is the same and may be changed.
+_CPUS = PolicySpec.model_validate(
+    {"shapes": [{"name": "cpu", "flops": 6.4e10, "pricePerHour": 0.0}]}
+)
+
+
+def run_plan(file: Path, policy_file: Path | None, *, as_json: bool) -> int:
+    """Plan and print; return the exit code. Raises InvalidSpec for wrong input."""
+    experiment = load_experiment(file)
+    policy = _policy(policy_file)
+    outlook = look_ahead(experiment.spec, policy.spec, trials_per_scale(experiment.spec))
+    if as_json:
+        sys.stdout.write(json.dumps(document(outlook), indent=2, allow_nan=False) + "\n")
+    else:
+        if policy_file is None:
+            _note("no --policy: planned for CPUs alone, as the chart's default policy does")
+        _note_policy(experiment, policy)
+        print_plan(_console(), experiment, policy, outlook)
+    return 0 if outlook.verdict.is_good else EXIT_REFUSED
+
+
+def _policy(file: Path | None) -> ResourcePolicy:
+    if file is not None:
+        return load_policy(file)
+    return ResourcePolicy(metadata={"name": "default"}, spec=_CPUS)
+
+
+def _note_policy(experiment: ScalingExperiment, policy: ResourcePolicy) -> None:
+    named = experiment.spec.resources.policy
+    if named != policy.name:
+        _note(f"the experiment names policy {named}, this is {policy.name}")
+
+
+def _note(text: str) -> None:
+    Console(stderr=True, highlight=False, soft_wrap=True).print(f"note: {text}", style="dim")
+
+
+def _console() -> Console:
+    console = Console(highlight=False)
+    # A log, a pipe: a line is a line, however long.
+    return console if console.is_terminal else Console(highlight=False, width=LOG_COLUMNS)
+
+
+def document(outlook: Outlook) -> dict[str, Any]:
+    """Write a plan as JSON: the keys are those of a status."""
+    ledger = ledger_of(outlook)
+    return {
+        "accepted": outlook.verdict.is_good,
+        "reason": outlook.verdict.reason.value,
+        "message": outlook.verdict.message,
+        "plannedGpuHours": ledger.planned_gpu_hours,
+        "plannedCost": ledger.planned_cost,
+        "scales": [_scale(scale) for scale in outlook.scales],
+    }
+
+
+def _scale(looked: ScaleOutlook) -> dict[str, Any]:
+    found = looked.found
+    parts: dict[str, Any] = {}
+    if isinstance(found, Choice):
+        parts = {
+            "deviceBytes": {} if not found.on_device else _plain(found.device),
+            "hostBytes": _plain(found.host),
+            "requestedHostBytes": found.request_bytes,
+        }
+    return {
+        "index": looked.scale.index,
+        "parameters": dict(looked.scale.parameters),
+        "trials": looked.trials,
+        "sizing": sizing_of(looked).model_dump(mode="json", exclude_none=True),
+        **parts,
+    }
+
+
+def _plain(parts: Any) -> dict[str, float]:
+    names = (*parts.__slots__, "total")
+    return {name: float(getattr(parts, name)) for name in names}

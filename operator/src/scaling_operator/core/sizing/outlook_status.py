@@ -1,0 +1,52 @@
+"""An outlook as a status, or the command line's JSON, says it."""
+
+from __future__ import annotations
+
+from scaling_operator.api.status_sizing import Ledger, ScaleSizing
+from scaling_operator.core.sizing.allocation import to_status
+from scaling_operator.core.sizing.choice import Choice, Refusal
+from scaling_operator.core.sizing.knowledge import Knowledge, measured_at
+from scaling_operator.core.sizing.need import Need
+from scaling_operator.core.sizing.outlook import Outlook, ScaleOutlook
+
+MAX_MESSAGE = 1024
+
+
+def sizing_of(looked: ScaleOutlook, known: Knowledge | None = None) -> ScaleSizing:
+    """Write one scale as its status has it."""
+    device, host = measured_at(known or Knowledge(), looked.scale.index)
+    need = looked.need if isinstance(looked.need, Need) else Need()
+    sizing = ScaleSizing(
+        parameters=need.counted,
+        flops=need.flops,
+        measured_device_bytes=device,
+        measured_host_bytes=host,
+        message=str(looked.found)[:MAX_MESSAGE] if isinstance(looked.found, Refusal) else "",
+    )
+    if looked.allocation is None:
+        return sizing
+    recorded = to_status(looked.allocation)
+    sizing = sizing.model_copy(
+        update={
+            "shape": recorded.shape,
+            "count": recorded.count,
+            "execution": recorded.execution,
+            "planned_hours": looked.hours,
+            "planned_gpu_hours": looked.gpu_hours,
+            "planned_cost": looked.cost,
+        }
+    )
+    if not isinstance(looked.found, Choice):
+        return sizing
+    return sizing.model_copy(
+        update={
+            "estimated_device_bytes": looked.found.device_bytes or None,
+            "estimated_host_bytes": looked.found.host_bytes,
+            "margin_percent": 100 * looked.found.margin,
+        }
+    )
+
+
+def ledger_of(outlook: Outlook) -> Ledger:
+    """Write the sums of a plan; nothing is used yet."""
+    return Ledger(planned_gpu_hours=outlook.gpu_hours, planned_cost=outlook.cost)

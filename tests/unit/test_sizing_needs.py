@@ -1,0 +1,235 @@
+"""What a trial needs, read off the built-in trainer's configuration."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from scaling_operator.api.estimate import Estimate
+from scaling_operator.api.fields import Scalar
+from scaling_operator.api.policy import UnknownNeeds
+from scaling_operator.core.sizing.memory import GIB
+from scaling_operator.core.sizing.need import Need, Unknown
+from scaling_operator.core.sizing.need_builtin import UNREAD_DATA_BYTES, built_in_need
+from scaling_operator.core.sizing.need_own import own_need
+from scaling_operator.core.sizing.parts import device_parts, host_parts
+from scaling_trainer.config.builtin import BuiltIn
+from scaling_trainer.contract import Execution
+
+MIB = 2**20
+
+
+def text(**changes: Any) -> dict[str, Any]:
+    model: dict[str, Any] = {
+        "name": "transformer", "width": 512, "layers": 6, "heads": 4, "context": 256
+    }  # fmt: skip
+    return {
+        "task": "language-modelling",
+        "dataset": {"name": "synthetic-text", "characters": 20_000},
+        "model": model,
+        "epochs": 1,
+        "batch_size": 8,
+        **changes,
+    }
+
+
+def need(config: dict[str, Any], parameters: dict[str, Scalar] | None = None) -> Need:
+    found = built_in_need(BuiltIn.model_validate(config), parameters or {}, None)
+    assert isinstance(found, Need), found
+    return found
+
+
+# Peaks that the trainer reported for these very configurations: PyTorch 2.10 on Linux, one thread.
+MEASURED = [
+    (64, 2, 2, 64, 8, 899),
+    (256, 4, 4, 128, 8, 1026),
+    (512, 6, 4, 256, 8, 1640),
+    (512, 6, 4, 256, 32, 3009),
+    (768, 8, 4, 256, 8, 2552),
+]
+
+
+@pytest.mark.parametrize(("width", "layers", "heads", "context", "batch", "mebibytes"), MEASURED)
+def test_host_memory_is_within_8_percent_of_what_was_measured(
+    width: int, layers: int, heads: int, context: int, batch: int, mebibytes: float
+) -> None:
+    model = {"name": "transformer", "width": width, "layers": layers, "heads": heads,
+             "context": context}  # fmt: skip
+    found = need(text(model=model, batch_size=batch))
+
+    total = host_parts(found, Execution(), on_device=False).total / MIB
+
+    assert total == pytest.approx(mebibytes, rel=0.08)
+
+
+def test_a_parameter_of_the_trial_overrides_the_configuration() -> None:
+    wide = need(text(), {"model.width": 1024, "batch_size": 4})
+
+    assert wide.parameters > 3 * need(text()).parameters
+    assert wide.batch == 4
+
+
+def test_a_value_that_the_trainer_refuses_is_named() -> None:
+    config = BuiltIn.model_validate(text())
+
+    found = built_in_need(config, {"model.width": 511}, None)
+
+    assert isinstance(found, Unknown)
+    assert "width 511 is not a multiple of heads 4" in str(found)
+
+
+OPTIMIZERS = [("sgd", 8), ("momentum", 12), ("adam", 16), ("adamw", 16)]
+
+
+@pytest.mark.parametrize(("name", "expected"), OPTIMIZERS)
+def test_an_optimizer_decides_the_bytes_of_a_parameter(name: str, expected: float) -> None:
+    assert need(text(optimizer={"name": name})).states.total == expected
+
+
+def test_early_stopping_keeps_the_best_weights_too() -> None:
+    assert need(text(early_stopping={})).states.total == 20
+
+
+def test_samples_by_epochs_are_whole_windows_of_the_training_part() -> None:
+    found = need(text(epochs=3))
+
+    once = need(text())
+    per_epoch = int(20_000 * 0.6 / 256) * 256
+    assert found.steps == -(-3 * per_epoch // (8 * 256))
+    assert (found.flops or 0) == 3 * (once.flops or 0) > 0
+
+
+def test_samples_of_the_design_come_before_epochs() -> None:
+    config = BuiltIn.model_validate(text())
+
+    found = built_in_need(config, {}, 2048 * 10)
+
+    assert isinstance(found, Need)
+    assert found.steps == 10
+
+
+def test_a_table_that_was_not_read_is_guessed_large() -> None:
+    found = need(
+        {
+            "task": "classification",
+            "dataset": {"name": "csv", "path": "a.csv", "target": "y"},
+            "model": {"name": "mlp", "width": 64},
+        }
+    )
+
+    assert found.data_bytes == UNREAD_DATA_BYTES
+    assert found.counted is None
+    assert found.flops is None
+
+
+def test_recomputation_is_the_transformers_alone() -> None:
+    digits = {"task": "classification", "dataset": {"name": "digits"}, "model": {"name": "cnn"}}
+
+    assert need(digits).abilities == {"microBatch"}
+    assert need(text()).abilities == {"microBatch", "recompute"}
+
+
+def test_half_the_micro_batch_halves_what_a_row_keeps() -> None:
+    found = need(text())
+    whole = device_parts(found, Execution())
+    half = device_parts(found, Execution(micro_batch=4, accumulation=2))
+
+    assert half.activations == whole.activations / 2
+    assert half.outputs == whole.outputs / 2
+    assert half.states == whole.states
+
+
+def test_recomputation_keeps_less() -> None:
+    found = need(text())
+
+    assert (
+        device_parts(found, Execution(recompute="full")).activations
+        < device_parts(found, Execution()).activations / 3
+    )
+
+
+def test_accumulation_alone_says_the_same_as_its_micro_batch() -> None:
+    found = need(text())
+
+    assert device_parts(found, Execution(accumulation=4)) == device_parts(
+        found, Execution(micro_batch=2, accumulation=4)
+    )
+
+
+def test_an_evaluation_may_need_more_than_a_step() -> None:
+    found = need(
+        {
+            "task": "classification",
+            "dataset": {"name": "synthetic-classification", "samples": 100_000},
+            "model": {"name": "mlp", "width": 4096},
+            "batch_size": 1,
+        }
+    )
+    parts = device_parts(found, Execution())
+
+    assert parts.activations + parts.outputs + parts.buffers == found.evaluated_bytes
+
+
+def own(**fields: Any) -> Need:
+    found = own_need(Estimate.model_validate(fields), {"n": 4}, None, UnknownNeeds())
+    assert isinstance(found, Need), found
+    return found
+
+
+OWN: list[Any] = [
+    pytest.param({"deviceMemory": "10Gi"}, "whole_device_bytes", 10 * GIB, id="in all"),
+    pytest.param({"hostMemory": "3Gi"}, "whole_host_bytes", 3 * GIB, id="the host in all"),
+    pytest.param({}, "whole_host_bytes", 2 * GIB, id="nothing known: the policy's"),
+    pytest.param({"parameters": "1e6 * n"}, "parameters", 4e6, id="an expression"),
+    pytest.param({"parameters": 10, "samples": 5}, "flops", 300, id="6ND"),
+    pytest.param({"parameters": 10, "samples": 5, "flops": 7}, "flops", 7, id="FLOPs as given"),
+    pytest.param({"samples": 100, "batchSize": 8}, "steps", 13, id="steps"),
+    pytest.param({"cpu": "500m"}, "cores", 0.5, id="half a core"),
+    pytest.param({"sharedMemory": "1Gi"}, "shared_bytes", GIB, id="shared memory"),
+    pytest.param({"bytesPerParameter": 3}, "states.total", 3, id="bytes of a parameter"),
+    pytest.param({"activationBytes": 5}, "rows.kept", 5, id="bytes of a row"),
+    pytest.param({"context": 2, "vocabulary": 3}, "rows.outputs", 72, id="logits in fp32"),
+    pytest.param(
+        {"context": 2, "vocabulary": 3, "precision": "bf16"}, "rows.outputs", 60, id="in bf16"
+    ),
+    pytest.param(
+        {"context": 2, "vocabulary": 3, "fusedCrossEntropy": True}, "rows.outputs", 0, id="fused"
+    ),
+    pytest.param(
+        {"layers": 1, "width": 4, "heads": 1, "context": 2}, "rows.kept", 2 * 4 * 68, id="a layer"
+    ),
+    pytest.param(
+        {"layers": 1, "width": 4, "heads": 1, "context": 2, "attention": "plain"},
+        "rows.kept",
+        2 * 4 * (34 + 5 * 2 / 4) * 2,
+        id="a layer that keeps its attention",
+    ),
+]
+
+
+@pytest.mark.parametrize(("fields", "path", "expected"), OWN)
+def test_an_estimate_says_what_a_trainer_of_ones_own_needs(
+    fields: dict[str, Any], path: str, expected: float
+) -> None:
+    at: Any = own(**fields)
+    for name in path.split("."):
+        at = getattr(at, name)
+
+    assert at == pytest.approx(expected)
+
+
+def test_an_amount_that_fails_for_a_trial_is_named() -> None:
+    estimate = Estimate.model_validate({"hostMemory": "1.0 / (n - 4.0)"})
+
+    found = own_need(estimate, {"n": 4}, None, UnknownNeeds())
+
+    assert isinstance(found, Unknown)
+    assert str(found).startswith("spec.resources.estimate.hostMemory: is inf")
+
+
+def test_without_an_accelerator_the_model_lies_on_the_host_beside_what_is_given() -> None:
+    found = own(parameters=1e9, hostMemory="4Gi")
+
+    assert host_parts(found, Execution(), on_device=True).total == 4 * GIB
+    assert host_parts(found, Execution(), on_device=False).total == pytest.approx(4 * GIB + 28e9)
