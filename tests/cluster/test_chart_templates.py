@@ -200,8 +200,8 @@ def test_the_chart_and_the_command_know_the_same_options(helm: Path) -> None:
         each["name"].removeprefix("SCALING_OPERATOR_").lower().replace("_", "-")
         for each in pod_of(objects)["containers"][0]["env"]
     }
-    # In a cluster the pod's own account is used.
-    assert options_of_the_command() - {"--kubeconfig", "--help"} == given | {
+    # A pod uses its own account, and listens everywhere.
+    assert options_of_the_command() - {"--kubeconfig", "--address", "--help"} == given | {
         f"--{name}" for name in variables
     }
 

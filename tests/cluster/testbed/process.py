@@ -55,6 +55,7 @@ class OperatorProcess:
             *(str(Path(sys.executable).with_name("scaling-operator")), "--name", self.name),
             *("--kubeconfig", str(self.kubeconfig), "--health-port", str(self.health_port)),
             *("--metrics-port", str(self.metrics_port), "--report-port", str(self.report_port)),
+            *("--address", "127.0.0.1"),
             *self.options,
         ]
         with self.log.open("ab") as log:

@@ -65,8 +65,8 @@ class Health:
 
 
 @asynccontextmanager
-async def serving(health: Health, port: int) -> AsyncGenerator[None]:
-    """Serve /healthz and /readyz."""
+async def serving(health: Health, address: str | None, port: int) -> AsyncGenerator[None]:
+    """Serve /healthz and /readyz at an address; None: everywhere."""
 
     async def healthz(request: web.Request) -> web.Response:
         del request
@@ -81,7 +81,7 @@ async def serving(health: Health, port: int) -> AsyncGenerator[None]:
     app.router.add_get("/readyz", readyz)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
-    await web.TCPSite(runner, None, port).start()
+    await web.TCPSite(runner, address, port).start()
     try:
         yield
     finally:

@@ -44,7 +44,9 @@ class Listening:
         """Serve, where the settings name an address that pods can reach."""
         if self.settings.reports.url is not None:
             listener = reports.Listener(self._take, self.leads, self._experiment)
-            self._server = await reports.start(self.settings, self.client, listener)
+            self._server = await reports.start(
+                self.settings, self.client, listener, self.settings.address
+            )
         return self
 
     async def __aexit__(

@@ -81,6 +81,10 @@ def operate(  # noqa: PLR0913 - the options of a command
         list[str] | None,
         typer.Option(envvar=_variable("REPORT_HOST"), help="Names in the certificate."),
     ] = None,
+    address: Annotated[
+        str | None,
+        typer.Option(envvar=_variable("ADDRESS"), help="Where the ports listen; none: everywhere."),
+    ] = None,
     health_port: Annotated[int, typer.Option(envvar=_variable("HEALTH_PORT"))] = 8080,
     metrics_port: Annotated[int, typer.Option(envvar=_variable("METRICS_PORT"))] = 9090,
     lease: Annotated[
@@ -124,6 +128,7 @@ def operate(  # noqa: PLR0913 - the options of a command
         name=name,
         watch_namespaces=tuple(watch_namespace or ()),
         kubeconfig=kubeconfig,
+        address=address,
         resync_seconds=_seconds(resync),
         health_port=health_port,
         metrics_port=metrics_port,

@@ -56,7 +56,9 @@ class Operator:
     async def run(self) -> None:
         """Work until `stop`, or until a part that should never end ends."""
         async with AsyncExitStack() as stack:
-            await stack.enter_async_context(serving(self.health, self.settings.health_port))
+            settings = self.settings
+            health = serving(self.health, settings.address, settings.health_port)
+            await stack.enter_async_context(health)
             await stack.enter_async_context(self.listening)
             watching = asyncio.create_task(self.watches.run())
             leading = asyncio.create_task(self.lease.run())

@@ -57,6 +57,8 @@ class Settings:
     watch_namespaces: tuple[str, ...] = ()
     """Namespaces it serves; none: all."""
     kubeconfig: Path | None = None
+    address: str | None = None
+    """Where its ports listen; None: everywhere."""
     resync_seconds: float = 90.0
     health_port: int = 8080
     metrics_port: int = 9090
