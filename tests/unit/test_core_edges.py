@@ -8,7 +8,7 @@ from scaling_operator.api.experiment import Objective
 from scaling_operator.api.scaling import Scaling
 from scaling_operator.api.search import Search
 from scaling_operator.api.status import BestTrial, Range
-from scaling_operator.core.edges import parameters_at_edge, size_edges
+from scaling_operator.core.edges import SizeEdge, parameters_at_edge, size_edges, sized_loss
 from scaling_operator.core.ladder import Scale
 from scaling_operator.core.observed import ScaleView
 from scaling_operator.core.refine import beyond
@@ -74,6 +74,11 @@ def views(*losses: float, samples: float | None = None) -> tuple[ScaleView, ...]
     )
 
 
+def edges_of(scales: tuple[ScaleView, ...], objective: Objective) -> tuple[SizeEdge, ...]:
+    sizes = (sized_loss(view, objective) for view in scales)
+    return size_edges(each for each in sizes if each is not None)
+
+
 LESS, MORE = (Objective(metric="m", direction=way) for way in ("minimize", "maximize"))
 
 
@@ -90,12 +95,12 @@ LESS, MORE = (Objective(metric="m", direction=way) for way in ("minimize", "maxi
 def test_a_ladder_knows_at_which_end_its_best_lies(
     values: tuple[float, ...], objective: Objective, sides: list[str]
 ) -> None:
-    assert [edge.side for edge in size_edges(views(*values), objective)] == sides
+    assert [edge.side for edge in edges_of(views(*values), objective)] == sides
 
 
 def test_each_amount_of_data_has_an_edge_of_its_own() -> None:
     both = (*views(3.0, 1.0, 2.0, samples=10.0), *views(3.0, 2.0, 1.0, samples=20.0))
-    assert [(edge.samples, edge.side) for edge in size_edges(both, LESS)] == [(20.0, "largest")]
+    assert [(edge.samples, edge.side) for edge in edges_of(both, LESS)] == [(20.0, "largest")]
 
 
 @pytest.mark.parametrize(

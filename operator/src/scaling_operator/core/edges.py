@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,6 +11,7 @@ from scaling_operator.api.experiment import Objective
 from scaling_operator.api.fields import Scalar
 from scaling_operator.api.search import CategoricalParameter, Parameter, Search
 from scaling_operator.api.status import BestTrial, Range
+from scaling_operator.core.ladder import Scale
 from scaling_operator.core.observed import ScaleView
 from scaling_operator.core.tally import loss_of
 
@@ -21,13 +22,30 @@ FEWEST_SIZES = 3
 
 
 @dataclass(frozen=True, slots=True)
-class SizeEdge:
-    """Sizes that saw the same data or compute, the best of which is the smallest or largest."""
+class SizedLoss:
+    """The best of a scale, made small: `size` orders scales, whatever its unit."""
 
-    samples: float | None
-    budget_flops: float | None
+    scale: Scale
+    size: float
+    loss: float
+
+
+@dataclass(frozen=True, slots=True)
+class SizeEdge:
+    """Sizes that the design gives the same data or compute, and whose best is an end of them."""
+
     side: Literal["smallest", "largest"]
-    best: ScaleView
+    best: SizedLoss
+
+    @property
+    def samples(self) -> float | None:
+        """D of these sizes, where the design sets it."""
+        return self.best.scale.samples
+
+    @property
+    def budget_flops(self) -> float | None:
+        """C of these sizes, where the design sets it."""
+        return self.best.scale.budget_flops
 
 
 def parameters_at_edge(
@@ -60,31 +78,32 @@ def at_range_edge(parameter: Parameter, value: Scalar, narrowed: Range | None = 
     return here >= high - margin or (here <= low + margin and not natural)
 
 
-def size_edges(views: tuple[ScaleView, ...], objective: Objective) -> tuple[SizeEdge, ...]:
+def size_edges(sizes: Iterable[SizedLoss]) -> tuple[SizeEdge, ...]:
     """Find, for each amount of data or compute, whether its best size is an end of the sizes."""
-    groups: dict[tuple[float | None, float | None], list[tuple[float, float, ScaleView]]] = {}
-    for view in views:
-        if view.tally.best:
-            best = view.tally.best[0]
-            entry = (size_of(view, best), loss_of(best.values[0], objective), view)
-            groups.setdefault((view.scale.samples, view.scale.budget_flops), []).append(entry)
+    groups: dict[tuple[float | None, float | None], list[SizedLoss]] = {}
+    for each in sizes:
+        groups.setdefault((each.scale.samples, each.scale.budget_flops), []).append(each)
     found: list[SizeEdge] = []
-    for (samples, budget), entries in groups.items():
-        if len(entries) < FEWEST_SIZES:
+    for members in groups.values():
+        if len(members) < FEWEST_SIZES:
             continue
-        ordered = sorted(entries, key=lambda entry: entry[:1])
-        at = min(range(len(ordered)), key=lambda index: ordered[index][1])
-        if at in (0, len(ordered) - 1):
-            side = "largest" if at else "smallest"
-            found.append(SizeEdge(samples, budget, side, ordered[at][2]))
+        ordered = sorted(members, key=lambda each: each.size)
+        best = min(ordered, key=lambda each: each.loss)
+        if best in (ordered[0], ordered[-1]):
+            found.append(SizeEdge("smallest" if best == ordered[0] else "largest", best))
     return tuple(found)
 
 
-def size_of(view: ScaleView, best: BestTrial) -> float:
-    """Order scales by N where it is known, else by the ladder's number, else by their index."""
-    if best.model_parameters:
-        return best.model_parameters
-    values = [
-        value for value in view.scale.parameters.values() if not isinstance(value, bool | str)
-    ]
-    return float(values[0]) if len(values) == 1 else float(view.scale.index)
+def sized_loss(view: ScaleView, objective: Objective) -> SizedLoss | None:
+    """Take the best of a scale; None without one."""
+    if not view.tally.best:
+        return None
+    best = view.tally.best[0]
+    size = best.model_parameters or number_of(view.scale)
+    return SizedLoss(view.scale, size, loss_of(best.values[0], objective))
+
+
+def number_of(scale: Scale) -> float:
+    """Give what orders scales where N is not known: the ladder's number, else the index."""
+    values = [value for value in scale.parameters.values() if not isinstance(value, bool | str)]
+    return float(values[0]) if len(values) == 1 else float(scale.index)

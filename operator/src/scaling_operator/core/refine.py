@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from scaling_operator.api.experiment import ExperimentSpec
 from scaling_operator.api.scaling import Scaling
-from scaling_operator.core.edges import SizeEdge, size_edges
+from scaling_operator.core.edges import SizeEdge, size_edges, sized_loss
 from scaling_operator.core.ladder import Scale, scales_of
 from scaling_operator.core.observed import Observed
 from scaling_operator.core.progress import all_scales_have_ended
@@ -31,7 +31,8 @@ def scales_to_add(observed: Observed) -> tuple[Scale, ...]:
     tried = _sizes(observed, scaling.parameter)
     if len(tried) >= len(scaling.sizes) + scaling.refine.max_sizes:
         return ()
-    edges = size_edges(observed.scales, objective)
+    sizes = (sized_loss(view, objective) for view in observed.scales)
+    edges = size_edges(each for each in sizes if each is not None)
     for side in ("largest", "smallest"):
         own = [edge for edge in edges if edge.side == side]
         for size in beyond(tried, side, scaling) if own else ():

@@ -12,6 +12,7 @@ from scaling_operator.laws.chinchilla import NotFitted
 from scaling_operator.laws.holdout import HoldOut
 from scaling_operator.laws.isoflop import IsoFlop
 from scaling_operator.laws.judge import Condition
+from scaling_operator.laws.optimum import Target
 from scaling_operator.laws.points import Array
 from scaling_operator.laws.report import FitReport, Prediction, Recommendation
 
@@ -52,7 +53,7 @@ def _recommendation(each: Recommendation) -> Json:
     """`interval80`, `interval95` are of the parameters; `intervals` has the other quantities."""
     sizes = each.intervals.get("parameters", {})
     return {
-        "target": {each.target.kind: each.target.value},
+        "target": _target(each.target),
         "targetFlops": _number(each.flops),
         "method": each.method,
         "parameters": _number(each.parameters),
@@ -66,6 +67,11 @@ def _recommendation(each: Recommendation) -> Json:
         "isoflopParameters": _number(each.isoflop_parameters),
         "range": _interval(each.range),
     }
+
+
+def _target(target: Target) -> Json:
+    served: dict[str, Json] = {"inferenceTokens": target.served} if target.served else {}
+    return {target.kind: target.value} | served
 
 
 def _prediction(each: Prediction) -> Json:

@@ -25,7 +25,8 @@ CUT_SHARE = 1 / 8
 class HoldOut:
     """Mean absolute errors of the loss above the cut, as fractions, and how many points are where.
 
-    `cut` is in FLOPs, or in parameters where C is unknown.
+    `cut` is in FLOPs, or in parameters where C is unknown. `large` are the points above it,
+    `predicted` (above,) the losses that the law of the small ones gives them.
     """
 
     cut: float
@@ -34,6 +35,8 @@ class HoldOut:
     error: float
     line_error: float
     nearest_error: float
+    large: Points
+    predicted: Array
 
 
 def hold_out(
@@ -62,6 +65,8 @@ def hold_out(
         error=_error(predicted, large.L),
         line_error=_error(_line(scale, points.L, low), large.L),
         nearest_error=_error(_nearest(small, large), large.L),
+        large=large,
+        predicted=predicted,
     )
 
 

@@ -16,7 +16,7 @@ from scaling_operator.laws.bootstrap import Draws, Intervals
 from scaling_operator.laws.forms import Form, coefficient_count
 from scaling_operator.laws.isoflop import MIN_BUDGETS, MIN_SIZES, Minimum, curves_of
 from scaling_operator.laws.optimum import on_one_line
-from scaling_operator.laws.points import Array, Points, keys
+from scaling_operator.laws.points import Array, Points, keys, mentioned
 
 DISTINCT_SIZES = 5
 POINTS_FOR_TWO_EXPONENTS = 12
@@ -185,10 +185,9 @@ def _columns(points: Points) -> dict[str, Array]:
 def _bad(points: Points, name: str, bad: np.ndarray, reason: str = "NotFinite") -> Condition | None:
     if not bad.any():
         return None
-    rows = ", ".join(str(row) for row in points.row[bad][:10])
     what = "not a finite number" if reason == "NotFinite" else "not above 0"
     name = "1 - score" if name == "L" and points.quantity == "error" else name
-    message = f"{name} is {what} in {int(bad.sum())} points (rows {rows})"
+    message = f"{name} is {what} in {int(bad.sum())} points ({mentioned(points, bad)})"
     return Condition(ConditionType.INVALID_POINTS, reason, message)
 
 
@@ -215,8 +214,8 @@ def _overflowed(points: Points) -> tuple[Condition, ...]:
         bad[index] |= bool(np.isclose(points.C[index], wrapped, rtol=1e-9, atol=0.0))
     if not bad.any():
         return ()
-    rows = ", ".join(str(row) for row in points.row[bad][:10])
-    message = f"C is far below 6 N D (rows {rows}), as after an int64 overflow: compute it in float"
+    where = mentioned(points, bad)
+    message = f"C is far below 6 N D ({where}), as after an int64 overflow: compute it in float"
     return (Condition(ConditionType.INVALID_POINTS, "FlopsOverflow", message),)
 
 

@@ -29,10 +29,15 @@ STRAIGHT = 0.02
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What a size is asked for: training FLOPs to spend, a size to train well, a loss to reach."""
+    """What a size is asked for: training FLOPs to spend, a size to train well, a loss to reach.
+
+    `served` tokens are read afterwards at k/3 FLOPs per parameter and token (2 where k = 6): a
+    budget then pays for both, and a loss is reached at the least sum of both.
+    """
 
     kind: TargetKind
     value: float
+    served: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

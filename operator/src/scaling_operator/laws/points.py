@@ -28,7 +28,8 @@ class Points:
 
     `group` is the compute budget (FLOPs) that a run belongs to in an IsoFLOP design, `cluster` a
     label of what must be resampled together: a run with several checkpoints, or a size. `row` is
-    the position in what the caller gave, so that messages can name it.
+    the position in what the caller gave, so that messages can name it; `name` is what they call it
+    where runs have names.
     """
 
     N: Array
@@ -38,6 +39,7 @@ class Points:
     C: Array | None = None
     group: Array | None = None
     cluster: Array | None = None
+    name: NDArray[np.str_] | None = None
     quantity: Literal["loss", "error"] = "loss"
 
     def __len__(self) -> int:
@@ -81,6 +83,21 @@ def clustered(points: Points, labels: Sequence[object] | NDArray[Any]) -> Points
     """Add labels of what is resampled together. Raises ValueError on another length."""
     _, codes = np.unique(np.asarray(labels), return_inverse=True)
     return replace(points, cluster=_same_length(len(points), _column(codes), "cluster"))
+
+
+def named(points: Points, names: Sequence[str]) -> Points:
+    """Give each run a name for messages and plots. Raises ValueError on another length."""
+    if len(names) != len(points):
+        message = f"{len(names)} names are given for {len(points)} points; they must agree"
+        raise ValueError(message)
+    return replace(points, name=np.array(names, dtype=np.str_))
+
+
+def mentioned(points: Points, mask: NDArray[np.bool_], most: int = 10) -> str:
+    """Name the runs where `mask` is true, at most so many: `rows 3, 7`, or `3-7, 4-0`."""
+    if points.name is not None:
+        return ", ".join(str(name) for name in points.name[mask][:most])
+    return "rows " + ", ".join(str(row) for row in points.row[mask][:most])
 
 
 def size_clusters(points: Points, tolerance: float = 0.05) -> Points:

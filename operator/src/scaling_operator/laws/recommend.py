@@ -14,6 +14,7 @@ from scaling_operator.laws.optimum import Allocation, Path, Target, allocate, fl
 from scaling_operator.laws.points import Array
 from scaling_operator.laws.repeated import allocate_repeated, effective_tokens
 from scaling_operator.laws.report import FitOptions, Prediction, Recommendation
+from scaling_operator.laws.served import allocate_served
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +37,9 @@ def recommend(basis: Basis, target: Target) -> Recommendation | None:
     if not np.isfinite(size):
         return None
     spread = {} if basis.draws is None else _spread(_allocate(basis, basis.draws.law, target))
-    constrained = basis.options.unique_tokens is not None
+    constrained = basis.options.unique_tokens is not None or target.served > 0
     known = np.isfinite(flops) and not constrained
-    if target.kind == "flops":
+    if target.kind == "flops" and not target.served:
         flops = target.value
     return Recommendation(
         target=target,
@@ -54,7 +55,7 @@ def recommend(basis: Basis, target: Target) -> Recommendation | None:
         )
         if known
         else None,
-        isoflop_parameters=_iso_size(basis, flops),
+        isoflop_parameters=None if target.served else _iso_size(basis, flops),
     )
 
 
@@ -89,6 +90,8 @@ def with_range(recommendation: Recommendation, isoflop: IsoFlop) -> Recommendati
 
 def _allocate(basis: Basis, law: Law, target: Target) -> Allocation:
     unique = basis.options.unique_tokens
+    if target.served:
+        return allocate_served(law, target, basis.path)
     if unique is None:
         return allocate(law, target, basis.path)
     return allocate_repeated(law, target, basis.path, unique)
@@ -116,7 +119,7 @@ def _iso_size(basis: Basis, flops: float) -> float | None:
 def _by_isoflop(basis: Basis, target: Target) -> Recommendation | None:
     """Answer by the power law through the minima; it knows no loss, and no budget for a loss."""
     isoflop = basis.isoflop
-    if isoflop is None or isoflop.power is None or target.kind == "loss":
+    if isoflop is None or isoflop.power is None or target.kind == "loss" or target.served:
         return None
     power = isoflop.power
     flops = target.value

@@ -1,0 +1,93 @@
+"""Fits in a thread of their own, one at a time and not too often: the event loop never waits."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from scaling_operator.core.basis import awaits_prediction, basis_of
+from scaling_operator.core.law import FitBasis, FitView
+from scaling_operator.core.observed import Observed
+
+if TYPE_CHECKING:
+    from scaling_operator.fitting.fit import Outcome
+
+SHORTEST_PAUSE_SECONDS = 1.0
+PAUSE_PER_WORK = 5.0
+"""A fit is followed by a pause of so many times its duration, unless something waits for it."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class FitLane:
+    """The fits of one experiment. `fitted` is called in the event loop with each answer."""
+
+    fitted: Callable[[FitView], None]
+    wake: Callable[[], None]
+    outcome: Outcome | None = None
+    """The last fit that did not break, for a page to be drawn from."""
+    _running: asyncio.Task[FitView] | None = None
+    _next_seconds: float = 0.0
+    _thread: ThreadPoolExecutor = field(
+        default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="fit")
+    )
+
+    def consider(self, observed: Observed) -> None:
+        """Start a fit where what it rests on has changed; later, where the last was just now."""
+        basis = basis_of(observed)
+        if basis is None or not basis.points or self._running is not None:
+            return
+        if observed.fit is not None and observed.fit.basis == basis:
+            return
+        pause = self._next_seconds - time.monotonic()
+        if pause > 0 and not awaits_prediction(observed):
+            asyncio.get_running_loop().call_later(pause, self.wake)
+            return
+        self._running = asyncio.create_task(self._run(basis))
+
+    async def settle(self, observed: Observed) -> None:
+        """Fit what is observed now, unless that is done; wait for it."""
+        if self._running is not None:
+            await asyncio.wait({self._running})
+        basis = basis_of(observed)
+        known = self.outcome is not None and self.outcome.view.basis == basis
+        if basis is not None and basis.points and not known:
+            await self._run(basis)
+
+    async def close(self) -> None:
+        """End the thread."""
+        if self._running is not None:
+            await asyncio.wait({self._running})
+        self._thread.shutdown(cancel_futures=True)
+
+    async def _run(self, basis: FitBasis) -> FitView:
+        began = time.monotonic()
+        loop = asyncio.get_running_loop()
+        outcome = await loop.run_in_executor(self._thread, _fit, basis)
+        seconds = time.monotonic() - began
+        self._next_seconds = began + seconds + max(SHORTEST_PAUSE_SECONDS, PAUSE_PER_WORK * seconds)
+        self._running = None
+        if isinstance(outcome, FitView):
+            view = outcome
+        else:
+            self.outcome, view = outcome, outcome.view
+        self.fitted(view)
+        self.wake()
+        return view
+
+
+def _fit(basis: FitBasis) -> Outcome | FitView:
+    # scipy loads slowly, and an experiment without a ladder never needs it.
+    from scaling_operator.fitting.fit import failed, fit  # noqa: PLC0415
+
+    try:
+        return fit(basis)
+    except Exception as error:
+        log.exception("the fit broke")
+        return failed(basis, f"{type(error).__name__}: {error}")
