@@ -20,6 +20,7 @@ MAX_POINTS_OF_A_SCALE = 9
 
 Word = Annotated[str, Field(max_length=63)]
 Sentence = Annotated[str, Field(max_length=1024)]
+Quantity = Literal["parameters", "tokens", "tokensPerParameter", "loss", "flops"]
 Coefficient = Literal["E", "A", "B", "alpha", "beta", "a"]
 
 
@@ -58,7 +59,7 @@ class HeldOut(ApiSection):
     )
     nearest_error: float | None = Field(default=None, description="Of the nearest cheap run.")
     reason: Word | None = Field(default=None, description="Why there is none, in one word.")
-    message: Sentence = Field(default="", description="Why there is none, in a sentence.")
+    message: Sentence | None = Field(default=None, description="Why there is none, in a sentence.")
 
 
 class BudgetOptimum(ApiSection):
@@ -155,13 +156,16 @@ class Recommendation(Intervals):
     tokens_per_parameter: float | None = Field(default=None, description="D over N.")
     flops: float | None = Field(default=None, description="C, training FLOPs.")
     loss: float | None = Field(default=None, description="What to expect, in the fit's quantity.")
-    loss_interval80: Interval | None = Field(default=None, description="Holds it with 80 %.")
-    loss_interval95: Interval | None = Field(default=None, description="Holds it with 95 %.")
+    intervals: Annotated[dict[Quantity, Intervals], Field(max_length=5)] = Field(
+        default={}, description="Of each quantity."
+    )
     shape: Word | None = Field(default=None, description="Machine, as the policy chooses it.")
     gpu_hours: float | None = Field(default=None, description="Accelerator time to expect.")
     cost: float | None = Field(default=None, description="Money to expect.")
     reason: Word | None = Field(default=None, description="Why there is no answer, in one word.")
-    message: Sentence = Field(default="", description="Why there is no answer, in a sentence.")
+    message: Sentence | None = Field(
+        default=None, description="Why there is no answer, in a sentence."
+    )
 
 
 class ScalePrediction(Intervals):

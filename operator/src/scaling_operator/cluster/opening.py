@@ -21,12 +21,14 @@ from scaling_operator.cluster.sweeper import Sweeper
 from scaling_operator.cluster.warmstart import warm_points
 from scaling_operator.cluster.workload_kinds import JOB_KIND, POD_KIND, WorkloadKind
 from scaling_operator.cluster.workloads.order import Bounds, WorkloadSettings, refusals
+from scaling_operator.core.law import FitView
 from scaling_operator.core.observed import Rules
 from scaling_operator.engine.book import read_book
 from scaling_operator.engine.engine import Engine
 from scaling_operator.engine.reports import Reports
 from scaling_operator.engine.rules import trials_per_scale
 from scaling_operator.engine.watcher import Watcher
+from scaling_operator.fitting.lane import FitLane
 from scaling_operator.search.available import unavailable
 
 SAVE_CURVES_AFTER_SECONDS = 10.0
@@ -79,7 +81,12 @@ class Opener:
             keep_failed_seconds=self.settings.keep_failed_seconds,
             clock=self.clock,
         )
-        engine = Engine(key.name, uid, book, backend, watcher, self.clock)
+
+        def fitted(view: FitView) -> None:
+            book.fit = view
+
+        fits = FitLane(fitted, lambda: self.wake(key))
+        engine = Engine(key.name, uid, book, backend, watcher, self.clock, fits)
         reports = Reports(engine, lambda: self.wake(key), SAVE_CURVES_AFTER_SECONDS)
         return Opened(uid, engine, backend, reports)
 
@@ -109,6 +116,7 @@ class Opener:
             max_trials=trials_per_scale(spec),
             no_result_grace_seconds=self.settings.no_result_grace_seconds,
             backoff_seconds=self.settings.backoff_seconds,
+            fits=True,
         )
 
     async def _trials(self, key: Key, uid: str) -> list[ScalingTrial]:

@@ -6,15 +6,20 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from scaling_operator.engine.ladder import fit_of, law_input
 from scaling_operator.engine.outcome import Outcome
+from scaling_operator.fitting.fit import FitOutcome
 from scaling_operator.report.data import Confusion, ReportInput
 from scaling_operator.report.page import render
 from scaling_operator.search.lanes import record_of
 from scaling_operator.search.study import Study, StudySettings
 
 
-def draw(outcome: Outcome, best: Path | None = None) -> str:
-    """Draw report.html; `best` is the folder that the best trial was exported to, if it was."""
+def draw(outcome: Outcome, best: Path | None = None, fitted: FitOutcome | None = None) -> str:
+    """Draw report.html; `best` is the folder that the best trial was exported to, if it was.
+
+    A ladder is fitted anew, unless `fitted` is its fit already.
+    """
     confusion, removed = _evaluation(best)
     return render(
         ReportInput(
@@ -25,6 +30,7 @@ def draw(outcome: Outcome, best: Path | None = None) -> str:
             importances=importances(outcome),
             confusion=confusion,
             removed=removed,
+            law=law_input(fitted or fit_of(outcome)),
         )
     )
 

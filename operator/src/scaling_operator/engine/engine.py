@@ -34,6 +34,7 @@ from scaling_operator.core.samples import samples_of
 from scaling_operator.engine.backend import Backend, TrialGone
 from scaling_operator.engine.book import Book, Slot, slot_of
 from scaling_operator.engine.watcher import Watcher
+from scaling_operator.fitting.lane import FitLane
 from scaling_operator.search.lanes import Lane, record_of
 from scaling_operator.search.seed import slot_seed
 from scaling_operator.search.study import StudySettings
@@ -51,6 +52,7 @@ class Engine:
     backend: Backend
     watcher: Watcher
     clock: Callable[[], float]
+    fits: FitLane | None = None
     lanes: dict[int, Lane] = field(default_factory=dict[int, Lane])
     _locks: dict[Slot, asyncio.Lock] = field(default_factory=dict[Slot, asyncio.Lock])
 
@@ -62,7 +64,10 @@ class Engine:
     async def settle(self) -> Plan:
         """Plan and apply until nothing is left to do; return the plan that does nothing."""
         while True:
-            decided = plan(self.observe())
+            observed = self.observe()
+            if self.fits is not None:
+                self.fits.consider(observed)
+            decided = plan(observed)
             if not decided.actions:
                 return decided
             await self.apply(decided.actions)
@@ -130,7 +135,9 @@ class Engine:
             self.watcher.ended(stored)
 
     def close(self) -> None:
-        """End the studies' threads."""
+        """End the threads of the studies and of the fit."""
+        if self.fits is not None:
+            self.fits.close()
         for lane in self.lanes.values():
             lane.close()
 

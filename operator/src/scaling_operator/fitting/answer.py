@@ -13,6 +13,7 @@ from scaling_operator.api.fitted import (
     Interval,
     Intervals,
     LeftOut,
+    Quantity,
     Recommendation,
     Resampling,
     ScalePrediction,
@@ -28,6 +29,7 @@ from scaling_operator.laws.isoflop import IsoFlop
 from scaling_operator.laws.report import FitReport
 
 LONGEST = 1024
+QUANTITIES: tuple[Quantity, ...] = ("parameters", "tokens", "tokensPerParameter", "loss", "flops")
 COEFFICIENTS: tuple[Coefficient, ...] = ("E", "A", "B", "alpha", "beta", "a")
 
 
@@ -74,7 +76,13 @@ def recommendation_of(
     target: Target, answer: report.Recommendation, size: float | None
 ) -> Recommendation:
     """Write an answer; `size` is the ladder's parameter at its N."""
-    losses = doubt_of(answer.intervals.get("loss", {}))
+    # What was asked has no doubt about it; a budget for both leaves training's share open.
+    asked = None if answer.target.served and answer.target.kind == "flops" else answer.target.kind
+    spread: dict[Quantity, Intervals] = {
+        name: doubt_of(answer.intervals[name])
+        for name in QUANTITIES
+        if answer.intervals.get(name) and name != asked
+    }
     return Recommendation(
         target=target,
         method=answer.method,
@@ -87,8 +95,7 @@ def recommendation_of(
         tokens_per_parameter=finite(answer.tokens_per_parameter),
         flops=finite(answer.flops),
         loss=finite(answer.loss),
-        loss_interval80=losses.interval80,
-        loss_interval95=losses.interval95,
+        intervals=spread,
     )
 
 

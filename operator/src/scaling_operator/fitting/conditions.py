@@ -65,7 +65,10 @@ def _hyperparameter_edges(basis: FitBasis) -> list[FitCondition]:
     scaling = basis.spec.scaling
     left_out = scaling is not None and scaling.fit.hyperparameter_edge == "leave-out"
     consequence = "these scales are left out of the fit" if left_out else "their points are kept"
-    message = f"best at an end of its range: {_listed(parts)}; widen the range; {consequence}"
+    transfer = None if scaling is None else scaling.transfer
+    narrowed = transfer is not None and transfer.shrink < 1
+    cure = "widen the range" + (", or raise transfer.shrink" if narrowed else "")
+    message = f"best at an end of its range: {_listed(parts)}; {cure}; {consequence}"
     return [FitCondition(ConditionType.HYPERPARAMETER_EDGE, "BestAtRangeEdge", message)]
 
 

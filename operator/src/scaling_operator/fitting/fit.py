@@ -26,7 +26,7 @@ from scaling_operator.laws.optimum import Target as Question
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class FitOutcome:
     """What the status says, and what a page is drawn from."""
 
     view: FitView
@@ -34,7 +34,7 @@ class Outcome:
     prepared: Prepared
 
 
-def fit(basis: FitBasis) -> Outcome:
+def fit(basis: FitBasis) -> FitOutcome:
     """Fit, answer the targets, predict the scales that no trial has had."""
     scaling = basis.spec.scaling or Scaling(parameter="size", sizes=(1,))
     prepared = prepare(basis)
@@ -56,7 +56,7 @@ def fit(basis: FitBasis) -> Outcome:
         recommendations=recommendations,
         predictions=_predictions(report, runs),
     )
-    return Outcome(view, report, prepared)
+    return FitOutcome(view, report, prepared)
 
 
 def failed(basis: FitBasis, message: str) -> FitView:

@@ -15,7 +15,7 @@ from scaling_operator.core.law import FitBasis, FitView
 from scaling_operator.core.observed import Observed
 
 if TYPE_CHECKING:
-    from scaling_operator.fitting.fit import Outcome
+    from scaling_operator.fitting.fit import FitOutcome
 
 SHORTEST_PAUSE_SECONDS = 1.0
 PAUSE_PER_WORK = 5.0
@@ -30,10 +30,11 @@ class FitLane:
 
     fitted: Callable[[FitView], None]
     wake: Callable[[], None]
-    outcome: Outcome | None = None
+    outcome: FitOutcome | None = None
     """The last fit that did not break, for a page to be drawn from."""
     _running: asyncio.Task[FitView] | None = None
     _next_seconds: float = 0.0
+    _timer: asyncio.TimerHandle | None = None
     _thread: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="fit")
     )
@@ -47,7 +48,8 @@ class FitLane:
             return
         pause = self._next_seconds - time.monotonic()
         if pause > 0 and not awaits_prediction(observed):
-            asyncio.get_running_loop().call_later(pause, self.wake)
+            if self._timer is None or self._timer.when() <= asyncio.get_running_loop().time():
+                self._timer = asyncio.get_running_loop().call_later(pause, self.wake)
             return
         self._running = asyncio.create_task(self._run(basis))
 
@@ -60,10 +62,12 @@ class FitLane:
         if basis is not None and basis.points and not known:
             await self._run(basis)
 
-    async def close(self) -> None:
-        """End the thread."""
+    def close(self) -> None:
+        """End the thread; a fit under way is waited for, and nobody hears of it."""
+        if self._timer is not None:
+            self._timer.cancel()
         if self._running is not None:
-            await asyncio.wait({self._running})
+            self._running.cancel()
         self._thread.shutdown(cancel_futures=True)
 
     async def _run(self, basis: FitBasis) -> FitView:
@@ -82,7 +86,7 @@ class FitLane:
         return view
 
 
-def _fit(basis: FitBasis) -> Outcome | FitView:
+def _fit(basis: FitBasis) -> FitOutcome | FitView:
     # scipy loads slowly, and an experiment without a ladder never needs it.
     from scaling_operator.fitting.fit import failed, fit  # noqa: PLC0415
 

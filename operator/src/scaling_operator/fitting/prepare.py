@@ -10,7 +10,7 @@ import numpy as np
 from scaling_operator.api.fitted import LeftOut
 from scaling_operator.api.scaling import Scaling
 from scaling_operator.core.law import FitBasis, TunedPoint
-from scaling_operator.laws.isoflop import MIN_BUDGETS, curves_of
+from scaling_operator.laws.isoflop import MIN_BUDGETS, curves_of, fit_isoflop
 from scaling_operator.laws.points import (
     Points,
     as_error,
@@ -111,7 +111,11 @@ def _together(points: Points, used: Sequence[TunedPoint]) -> Points:
     if budgets is None:
         return points
     isoflop = grouped(points, budgets)
-    return isoflop if len(curves_of(isoflop)) >= MIN_BUDGETS else points
+    if len(curves_of(isoflop)) < MIN_BUDGETS:
+        return points
+    by_design = all(point.scale.budget_flops is not None for point in used)
+    # Where compute is equal by chance, a second opinion that has none is no reason to refuse.
+    return isoflop if by_design or fit_isoflop(isoflop).power is not None else points
 
 
 def _budgets(points: Points, used: Sequence[TunedPoint]) -> list[float] | None:

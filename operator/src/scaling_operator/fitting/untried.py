@@ -60,13 +60,23 @@ def _size(
     if prepared.size != COUNTED:
         value = scale.parameters.get(prepared.size)
         return None if value is None or isinstance(value, bool | str) else float(value)
-    counted = _counted(spec, parameters)
+    counted = _counted(spec, parameters) or _named(prepared, scale, prepared.points.N)
     if counted is not None:
         return counted
     if len(scale.parameters) != 1:
         return None
     numbers = np.array([number_of(point.scale) for point in prepared.used])
     return along(number_of(scale), numbers, prepared.points.N)
+
+
+def _named(prepared: Prepared, scale: Scale, column: Array) -> float | None:
+    """Give the parameter of the rung that was N, or D, in every scale that was tried."""
+    for name, value in scale.parameters.items():
+        tried = [point.scale.parameters.get(name) for point in prepared.used]
+        numbers = [each for each in tried if isinstance(each, int | float)]
+        if len(numbers) == len(column) and np.allclose(numbers, column, rtol=1e-6, atol=0.0):
+            return None if isinstance(value, bool | str) else float(value)
+    return None
 
 
 def _counted(spec: ExperimentSpec, parameters: Mapping[str, Scalar]) -> float | None:
@@ -94,6 +104,9 @@ def _samples(
         return samples_of(spec, scale, parameters)
     if prepared.points.D is None:
         return None
+    named = _named(prepared, scale, prepared.points.D)
+    if named is not None:
+        return named
     lasts = _last_of_each_scale(prepared)
     return along(size, prepared.points.N[lasts], prepared.points.D[lasts])
 

@@ -7,6 +7,7 @@ import os
 import shutil
 from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from scaling_operator.api.status import BestTrial, ExperimentStatus
 from scaling_operator.api.trial import ScalingTrial
@@ -14,6 +15,9 @@ from scaling_operator.engine.outcome import Outcome, table
 from scaling_operator.local.runner import Runner
 from scaling_operator.local.store import Store, StoreError
 from scaling_operator.local.workers import WarmWorker
+
+if TYPE_CHECKING:
+    from scaling_operator.fitting.fit import FitOutcome
 
 
 def preload() -> None:
@@ -32,7 +36,7 @@ async def finish(runner: Runner, status: ExperimentStatus) -> ExperimentStatus:
         store.write_status(runner.identity.name, status)
     trials = store.trials()
     write_table(store, trials)
-    write_report(store, trials)
+    write_report(store, trials, None if runner.engine.fits is None else runner.engine.fits.outcome)
     return status
 
 
@@ -60,15 +64,17 @@ async def _export(runner: Runner, best: BestTrial) -> BestTrial:
     return best.model_copy(update={"test_metrics": metrics["metrics"]})
 
 
-def write_report(store: Store, trials: list[ScalingTrial]) -> Path:
-    """Draw report.html from what the folder holds."""
+def write_report(
+    store: Store, trials: list[ScalingTrial], fitted: FitOutcome | None = None
+) -> Path:
+    """Draw report.html from what the folder holds; `fitted` spares another fit of it."""
     # The plots load slowly, and only the end of a run needs them.
     from scaling_operator.engine.drawing import draw  # noqa: PLC0415
 
     identity = store.identity()
     outcome = Outcome(identity.name, identity.uid, identity.spec, store.status(), tuple(trials))
     path = store.root / "report.html"
-    path.write_text(draw(outcome, store.root / "best"), encoding="utf-8")
+    path.write_text(draw(outcome, store.root / "best", fitted), encoding="utf-8")
     return path
 
 

@@ -18,12 +18,13 @@ from scaling_operator.api.names import Phase, Reason
 from scaling_operator.api.status import ExperimentStatus
 from scaling_operator.api.trial import ScalingTrial
 from scaling_operator.core.actions import EndAttempt
+from scaling_operator.core.law import FitView
 from scaling_operator.core.plan import plan
 from scaling_operator.core.reports import AttemptKey, Reply, Report
 from scaling_operator.engine.book import Book
 from scaling_operator.engine.engine import Engine
 from scaling_operator.engine.reports import Reports
-from scaling_operator.engine.watcher import Watcher
+from scaling_operator.fitting.lane import FitLane
 from scaling_operator.local.attempts import Attempts
 from scaling_operator.local.backend import LocalBackend
 from scaling_operator.local.store import Identity, Store
@@ -71,11 +72,19 @@ class Runner:
             self.attempts.raise_failures()
             settled = await self.engine.settle()
             await self._publish(settled.status)
-            if settled.status.phase is Phase.SUSPENDED:
-                return settled.status
-            if settled.status.phase not in (Phase.RUNNING, Phase.PENDING) and not self.book.live:
-                return settled.status
+            is_over = settled.status.phase not in (Phase.RUNNING, Phase.PENDING)
+            if settled.status.phase is Phase.SUSPENDED or (is_over and not self.book.live):
+                return await self._fitted(settled.status)
             await self._wait(settled.wake_at_seconds)
+
+    async def _fitted(self, status: ExperimentStatus) -> ExperimentStatus:
+        """See that the status holds the fit of all that is known, also where the end came early."""
+        if self.engine.fits is None or self.spec.scaling is None:
+            return status
+        await self.engine.fits.settle(self.engine.observe())
+        status = plan(self.engine.observe()).status
+        await self._publish(status)
+        return status
 
     async def release(self) -> None:
         """Stop cleanly: end what runs and record it, so that the next run goes on from here."""
@@ -119,8 +128,13 @@ def open_runner(
         _forget_weights(backend.store, book, trial)
         backend.watcher.ended(trial)
 
-    watcher: Watcher = replace(backend.watcher, ended=ended)
-    engine = Engine(identity.name, identity.uid, book, backend, watcher, clock)
+    watcher = replace(backend.watcher, ended=ended)
+
+    def fitted(view: FitView) -> None:
+        book.fit = view
+
+    fits = FitLane(fitted, woken.set)
+    engine = Engine(identity.name, identity.uid, book, backend, watcher, clock, fits)
     return Runner(identity, backend, engine, Reports(engine, woken.set), woken)
 
 

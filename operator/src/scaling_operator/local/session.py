@@ -47,6 +47,7 @@ async def run_session(order: Order, watcher: Watcher, stop: asyncio.Event) -> Ex
     try:
         identity = store.begin(order.experiment)
         _check_same(identity, order)
+        store.renew(identity, order.experiment)
 
         book = _read(order, store)
         parallel = book.spec.trials.parallel
@@ -94,7 +95,7 @@ def _read(order: Order, store: Store) -> Book:
     if order.parallel is not None:
         trials = spec.trials.model_copy(update={"parallel": order.parallel})
         spec = spec.model_copy(update={"trials": Trials.model_validate(trials)})
-    rules = Rules(max_trials=trials_per_scale(order.experiment.spec))
+    rules = Rules(max_trials=trials_per_scale(order.experiment.spec), fits=True)
     book = read_book(spec, rules, store.status(), store.trials())
     if not all(view.open for view in book.scales.values()):
         book.warm_points = warm_points(spec, order.out.absolute().parent, order.data_folder)

@@ -30,7 +30,7 @@ class StoreError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What makes a folder's experiment this one: its name, its uid and the spec it began with."""
+    """What makes a folder's experiment this one: its name and uid; and the spec it has last had."""
 
     name: str
     uid: str
@@ -82,6 +82,17 @@ class Store:
             # What was not set stays unset: a default of today must not turn into a choice.
             _replace(path, begun.model_dump_json(exclude_unset=True) + "\n")
         return self.identity()
+
+    def renew(self, identity: Identity, experiment: ScalingExperiment) -> None:
+        """Write down what the user has changed since: targets, trials, budget and the like."""
+        if experiment.spec == identity.spec:
+            return
+        begun = _read(self.root / "experiment.json", ScalingExperiment)
+        if begun is not None:
+            renewed = begun.model_copy(update={"spec": experiment.spec})
+            _replace(
+                self.root / "experiment.json", renewed.model_dump_json(exclude_unset=True) + "\n"
+            )
 
     def identity(self) -> Identity:
         """Read which experiment the folder holds. Raises StoreError where it holds none."""

@@ -10,14 +10,19 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from scaling_operator.api.experiment import ExperimentSpec, Objective
+from scaling_operator.api.fields import Scalar
 from scaling_operator.api.names import TrialState
 from scaling_operator.api.status import BestTrial, ExperimentStatus, ScaleStatus
 from scaling_operator.api.trial import ScalingTrial
+from scaling_operator.laws.points import Points
+from scaling_operator.laws.report import FitReport
+from scaling_operator.laws.trend import TrendLine
 from scaling_operator.report.formatting import number, quantity, scalar, short_names
 
 # SVG stays fluid, and prints, up to about this many points a plot.
 POINT_LIMIT = 2000
 KEPT_BEST = 100
+_LARGE = 1e6
 
 Item = TypeVar("Item")
 
@@ -31,11 +36,34 @@ class Confusion:
 
 
 @dataclass(frozen=True, slots=True)
+class BestValue:
+    """The best value of a searched number at one size; at an edge of its range it counts less."""
+
+    parameters: float
+    value: float
+    trial: str
+    at_edge: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LawInput:
+    """The fit of a ladder: `given` are its points before any was left out by a declared rule.
+
+    `best_values` and `lines` say, by parameter, how the best value moves with size.
+    """
+
+    fit: FitReport
+    given: Points
+    best_values: Mapping[str, tuple[BestValue, ...]]
+    lines: Mapping[str, TrendLine]
+
+
+@dataclass(frozen=True, slots=True)
 class ReportInput:
     """All that a report shows.
 
     `trials` stand in order of scale and number; `importances` give, by scale index, each searched
-    parameter's share; `removed` counts what preprocessing left out, by kind.
+    parameter's share; `removed` counts what preprocessing left out, by kind; `law` is a ladder's.
     """
 
     name: str
@@ -45,6 +73,7 @@ class ReportInput:
     importances: Mapping[int, Mapping[str, float]]
     confusion: Confusion | None
     removed: Mapping[str, int]
+    law: LawInput | None = None
 
 
 def trial_id(trial: ScalingTrial) -> str:
@@ -100,12 +129,18 @@ def scale_label(report: ReportInput, index: int) -> str:
 
 def _scale_parts(scale: ScaleStatus) -> list[str]:
     names = short_names(scale.parameters)
-    parts = [f"{names[name]} {scalar(value)}" for name, value in scale.parameters.items()]
+    parts = [f"{names[name]} {_size(value)}" for name, value in scale.parameters.items()]
     if scale.samples is not None:
         parts.append(f"D {quantity(scale.samples)}")
     if scale.budget_flops is not None:
         parts.append(f"C {number(scale.budget_flops)} FLOP")
     return parts
+
+
+def _size(value: Scalar) -> str:
+    """Write a size: large numbers with a prefix."""
+    large = isinstance(value, int | float) and not isinstance(value, bool) and value >= _LARGE
+    return quantity(float(value)) if large else scalar(value)
 
 
 def evenly(items: Sequence[Item], limit: int) -> tuple[Item, ...]:

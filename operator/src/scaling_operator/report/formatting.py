@@ -10,7 +10,7 @@ from scaling_operator.api.fields import Scalar
 # Stands for what is unknown or does not apply.
 NOTHING = "\N{EN DASH}"
 _PLAIN_FROM, _PLAIN_BELOW = 1e-4, 1e6
-_PREFIXES = ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
+_PREFIXES = ((1e21, "Z"), (1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 
 
@@ -23,7 +23,8 @@ def number(value: float, digits: int = 4) -> str:
         return f"{trimmed}e{int(exponent)}"
     if size >= 10**digits or float(value).is_integer():
         return f"{value:,.0f}"
-    return f"{value:.{digits}g}"
+    rounded = f"{value:.{digits}g}"
+    return f"{value:,.0f}" if "e" in rounded else rounded
 
 
 def quantity(value: float, unit: str = "") -> str:

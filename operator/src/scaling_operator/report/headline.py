@@ -24,6 +24,7 @@ from scaling_operator.report.formatting import (
     short_names,
     shortened,
 )
+from scaling_operator.report.ladder_words import law_notes, recommendation_parts
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,11 @@ class KeyFigure:
 
 def headline(report: ReportInput) -> Headline:
     """Answer the experiment's question in a sentence."""
-    progress = _progress(report)
+    progress = (*law_notes(report), *_progress(report))
+    parts = recommendation_parts(report)
+    if parts is not None and report.status.best is not None:
+        best = _of_best(report, report.status.best, progress)
+        return Headline(*parts, (f"{best.before}{best.strong}{best.after}", *best.notes))
     if report.status.best is not None:
         return _of_best(report, report.status.best, progress)
     if report.status.front:

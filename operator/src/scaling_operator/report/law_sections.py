@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from scaling_operator.laws.holdout import HoldOut
@@ -30,18 +32,12 @@ from scaling_operator.report.plots import Series, Style, xy
 
 def law_sections(report: FitReport, given: Points) -> tuple[Section, ...]:
     """Return what a fit has to show, in reading order. `given` holds also the runs left out."""
-    found = (
-        _size(report, given),
-        _recommendation(report),
-        _best_size(report),
-        _isoflop(report),
-        _coefficients(report),
-        _quality(report),
-    )
+    found = (make(report, given) for make in LAW_SECTIONS)
     return tuple(section for section in found if section is not None)
 
 
-def _size(report: FitReport, given: Points) -> Section | None:
+def loss_section(report: FitReport, given: Points) -> Section | None:
+    """Draw the loss over size: runs, law, band, extrapolation."""
     plot = loss_against_size(report, given)
     if plot is None or report.fitted is None:
         return None
@@ -57,7 +53,8 @@ def _size(report: FitReport, given: Points) -> Section | None:
     return Section("loss-against-size", "Loss against size", lead + bands, (plot,))
 
 
-def _recommendation(report: FitReport) -> Section | None:
+def answers_section(report: FitReport, _given: Points) -> Section | None:
+    """Answer targets and predictions in tables."""
     if not report.recommendation and not report.predictions:
         return None
     blocks: list[Block] = []
@@ -110,7 +107,8 @@ def _prediction_table(report: FitReport) -> Table:
     return Table(("predicted N", "D", "loss", "80 %", "95 %"), rows)
 
 
-def _best_size(report: FitReport) -> Section | None:
+def best_size_section(report: FitReport, _given: Points) -> Section | None:
+    """Draw the best size over compute."""
     plot = size_against_compute(report)
     if plot is None:
         return None
@@ -118,7 +116,8 @@ def _best_size(report: FitReport) -> Section | None:
     return Section("best-size", "Best size against compute", lead, (plot,))
 
 
-def _isoflop(report: FitReport) -> Section | None:
+def isoflop_section(report: FitReport, _given: Points) -> Section | None:
+    """Draw the curve of each budget and its minimum."""
     isoflop = report.isoflop
     if isoflop is None:
         return None
@@ -173,7 +172,8 @@ def _isoflop_plot(report: FitReport, isoflop: IsoFlop) -> Plot:
     return Plot(figure, "Loss against size for each compute budget", height=460)
 
 
-def _coefficients(report: FitReport) -> Section | None:
+def coefficients_section(report: FitReport, _given: Points) -> Section | None:
+    """List the coefficients with their intervals."""
     if report.fitted is None:
         return None
     law = report.fitted.law
@@ -193,7 +193,8 @@ def _coefficients(report: FitReport) -> Section | None:
     return Section("coefficients", "Coefficients", lead, (table,))
 
 
-def _quality(report: FitReport) -> Section | None:
+def quality_section(report: FitReport, _given: Points) -> Section | None:
+    """Draw the residuals; score the hold-out."""
     plot = residual_plot(report)
     if plot is None:
         return None
@@ -208,3 +209,13 @@ def _quality(report: FitReport) -> Section | None:
         blocks += (Table(("predicted by", "mean error"), rows),)
     lead = f"Measured loss over the law's, run by run. {hold_out_sentence(report)}"
     return Section("quality", "How well the law holds", lead, blocks)
+
+
+LAW_SECTIONS: tuple[Callable[[FitReport, Points], Section | None], ...] = (
+    loss_section,
+    answers_section,
+    best_size_section,
+    isoflop_section,
+    coefficients_section,
+    quality_section,
+)

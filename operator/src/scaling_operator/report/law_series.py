@@ -89,7 +89,8 @@ def run_series(points: Points, each: ComputeBin, y: Array, name: str = "") -> Se
 
 def run_text(points: Points, row: int) -> str:
     """Describe a run where the pointer rests on it."""
-    parts = [f"line {points.row[row]}", f"N {quantity(float(points.N[row]))}"]
+    name = f"line {points.row[row]}" if points.name is None else str(points.name[row])
+    parts = [name, f"N {quantity(float(points.N[row]))}"]
     if points.D is not None:
         parts.append(f"D {quantity(float(points.D[row]))}")
     if points.C is not None:

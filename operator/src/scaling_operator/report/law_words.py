@@ -16,11 +16,12 @@ from scaling_operator.laws.points import Array
 from scaling_operator.laws.report import FitReport, Recommendation
 from scaling_operator.report.formatting import NOTHING, number, plural, quantity
 
-_MEANING: Mapping[ConditionType, str] = {
+_MEANING: Mapping[str, str] = {
     ConditionType.FIT_READY: "there is no fit",
     ConditionType.INVALID_POINTS: "these points cannot be fitted",
     ConditionType.NOT_ENOUGH_POINTS: "these points do not determine a law",
-    ConditionType.EDGE_OPTIMUM: "the best size of a budget is an end of what was tried",
+    ConditionType.EDGE_OPTIMUM: "the best size is an end of what was tried",
+    "HyperparameterEdge": "a search ended at an end of its range",
     ConditionType.FAR_EXTRAPOLATION: "a question lies far beyond the points",
     ConditionType.METHODS_DISAGREE: "the two methods disagree; act on the range, not on the point",
     ConditionType.NOISE_TOO_HIGH: "the intervals are too wide to act on",
@@ -30,7 +31,12 @@ _MEANING: Mapping[ConditionType, str] = {
 
 def condition_sentence(condition: Condition) -> str:
     """Say what a condition means, then what the library found."""
-    return f"{_MEANING[condition.type]}: {condition.message}"
+    return f"{meaning_of(condition.type)}: {condition.message}"
+
+
+def meaning_of(kind: str) -> str:
+    """Say what a condition means, by its type, which an experiment's status shares."""
+    return _MEANING[kind]
 
 
 def law_equation(report: FitReport) -> str:
@@ -139,13 +145,14 @@ def recommendation_sentence(each: Recommendation, flat_percent: float) -> str:
 
 def target_text(each: Recommendation) -> str:
     """Name a target: 1e21 FLOPs, 7 G parameters, a loss of 2.1."""
+    served = f" and {quantity(each.target.served)} tokens to serve" if each.target.served else ""
     match each.target.kind:
         case "flops":
-            return f"{number(each.target.value, 3)} FLOPs"
+            return f"{number(each.target.value, 3)} FLOPs{served}"
         case "parameters":
             return f"{quantity(each.target.value)} parameters"
         case "loss":
-            return f"a loss of {number(each.target.value)}"
+            return f"a loss of {number(each.target.value)}{served}"
         case _:
             assert_never(each.target.kind)
 

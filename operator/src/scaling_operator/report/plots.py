@@ -17,9 +17,9 @@ from plotly import offline  # pyright: ignore[reportMissingTypeStubs]  # it ship
 
 from scaling_operator.report import theme
 
-# Powers of ten on an axis: up to the first figure 2 and 5 are named too, from the second some are
+# Powers of ten on an axis: up to the second figure 2 and 5 are named too, from the third some are
 # left out. Numbers from the smallest up to its inverse are written out, others as powers.
-_FEW_DECADES, _MANY_DECADES, _SMALLEST_PLAIN = 2.7, 7, 1e-4
+_NO_DECADE, _FEW_DECADES, _MANY_DECADES, _SMALLEST_PLAIN = 0.8, 2.7, 7, 1e-4
 # Above this an axis says 800k.
 _LARGE = 1e4
 
@@ -235,7 +235,9 @@ def _log_ticks(axis: Axis) -> dict[str, Any]:
     low, high = axis.range
     decades = math.log10(high / low)
     shown: dict[str, Any] = {}
-    if decades <= _FEW_DECADES:
+    if decades < _NO_DECADE:
+        pass  # plotly then finds round numbers; 1, 2 and 5 may all lie outside
+    elif decades <= _FEW_DECADES:
         shown["dtick"] = "D2"
     elif decades <= _MANY_DECADES:
         shown["dtick"] = 1

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from scaling_operator.api.names import TrialState
-from scaling_operator.api.status import ScaleStatus
+from scaling_operator.api.status import BestTrial, ScaleStatus
 from scaling_operator.api.trial import ScalingTrial
 from scaling_operator.report import theme
 from scaling_operator.report.axes import padded, value_axis
@@ -22,6 +22,8 @@ from scaling_operator.report.data import (
 from scaling_operator.report.formatting import NOTHING, number, quantity, short_names
 from scaling_operator.report.plots import Axis, Series, Style, xy
 from scaling_operator.report.search_sections import describe
+
+_SAME_DATA = 1.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +44,8 @@ def ladder(report: ReportInput) -> Section | None:
     trials = with_value(report, TrialState.SUCCEEDED)
     sizes = sizes_of(report, done, trials)
     lead = (
-        "The best value of each size, tuned on its own, over all trials (faint). The line joins "
-        "what was measured; it is not a fitted law, and says nothing about larger sizes."
+        "The best value of each size, tuned on its own, over all trials (faint). A line joins what "
+        "was measured; it is not the law, and says nothing about larger sizes."
     )
     return Section(
         "size", "Performance against size", lead, (_plot(report, done, sizes), _table(report, done))
@@ -130,12 +132,13 @@ def _best_lines(report: ReportInput, done: Sequence[ScaleStatus], sizes: Sizes) 
             name = f"D {quantity(samples)}"
         if budget is not None:
             name = f"C {number(budget)} FLOP"
+        together = _saw_the_same([best for _, best in found])
         lines.append(
             Series(
                 name,
                 [sizes.scales[scale.index] for scale, _ in found],
                 [best.values[0] for _, best in found],
-                Style(colour, size=9, width=2),
+                Style(colour, size=9, width=2 if together else 0),
                 [
                     f"{scale_label(report, scale.index)}\ntrial {best.trial}\n"
                     f"{number(best.values[0])}"
@@ -144,6 +147,12 @@ def _best_lines(report: ReportInput, done: Sequence[ScaleStatus], sizes: Sizes) 
             )
         )
     return lines
+
+
+def _saw_the_same(bests: Sequence[BestTrial]) -> bool:
+    """Whether all saw about as much data, so that a line between them means size alone."""
+    seen = [best.samples for best in bests if best.samples]
+    return not seen or max(seen) <= _SAME_DATA * min(seen)
 
 
 def _table(report: ReportInput, done: Sequence[ScaleStatus]) -> Table:

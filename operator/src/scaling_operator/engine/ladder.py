@@ -1,0 +1,41 @@
+"""The fit of an experiment that is read back, and what its report draws."""
+
+from __future__ import annotations
+
+from scaling_operator.core.basis import basis_of
+from scaling_operator.core.observed import ABSENT, Rules
+from scaling_operator.engine.book import read_book
+from scaling_operator.engine.outcome import Outcome
+from scaling_operator.engine.rules import trials_per_scale
+from scaling_operator.fitting.fit import FitOutcome, fit
+from scaling_operator.fitting.trends import best_values, trend_line
+from scaling_operator.report.data import BestValue, LawInput
+
+
+def fit_of(outcome: Outcome) -> FitOutcome | None:
+    """Fit an experiment's trials; None without a ladder or without a value."""
+    rules = Rules(max_trials=trials_per_scale(outcome.spec))
+    book = read_book(outcome.spec, rules, outcome.status, outcome.trials)
+    basis = basis_of(book.observe(lambda _trial, _key: ABSENT, (), 0.0))
+    return None if basis is None or not basis.points else fit(basis)
+
+
+def law_input(fitted: FitOutcome | None) -> LawInput | None:
+    """Take from a fit what a report draws."""
+    if fitted is None:
+        return None
+    basis, prepared = fitted.view.basis, fitted.prepared
+    values = {
+        name: best_values(basis.points, name, prepared.size)
+        for name in fitted.view.status.hyperparameters
+    }
+    lines = {name: trend_line(each) for name, each in values.items()}
+    return LawInput(
+        fit=fitted.report,
+        given=prepared.points,
+        best_values={
+            name: tuple(BestValue(v.parameters, v.value, v.trial, v.at_edge) for v in each)
+            for name, each in values.items()
+        },
+        lines={name: each for name, each in lines.items() if each is not None},
+    )
