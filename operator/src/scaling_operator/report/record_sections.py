@@ -48,6 +48,7 @@ MEANINGS: Final[Mapping[Reason | StopReason, str]] = {
     Reason.UNSCHEDULABLE: "no machine was free within trials.pendingTimeout",
     Reason.QUOTA_EXCEEDED: "the quota left no room within trials.pendingTimeout",
     Reason.SUSPENDED: "the experiment was suspended meanwhile",
+    Reason.INFEASIBLE: "no machine of the policy is large enough",
     StopReason.GOAL_REACHED: "the goal was reached elsewhere",
     StopReason.BUDGET_EXHAUSTED: "the experiment's budget was used up",
     StopReason.TOO_MANY_FAILURES: "the experiment had failed",
