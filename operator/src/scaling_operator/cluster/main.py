@@ -160,8 +160,13 @@ async def _run(settings: Settings) -> None:
     async with AsyncExitStack() as stack:
         operator = await build(settings, stack)
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, operator.stop)
+
+        def take_signals() -> None:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.add_signal_handler(number, operator.stop)
+
+        operator.watches.take_signals = take_signals
+        take_signals()
         await operator.run()
 
 

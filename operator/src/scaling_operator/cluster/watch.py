@@ -18,6 +18,7 @@ import kopf
 
 from scaling_operator.api.names import LABEL_EXPERIMENT
 from scaling_operator.cluster.client import Access
+from scaling_operator.cluster.descent import Descent, followed
 from scaling_operator.cluster.index import Index, Key
 from scaling_operator.cluster.kinds import EXPERIMENTS, JOBS, PODS, POLICIES, Kind
 
@@ -39,6 +40,10 @@ class Backoffs:
             yield min(LONGEST_PAUSE_SECONDS, 2.0**attempt) * random.uniform(0.5, 1.0)  # noqa: S311
 
 
+def _leave_signals() -> None:
+    """Whoever embeds the watches without being a process of its own has no signals to take."""
+
+
 @dataclass(slots=True)
 class Watches:
     """Keeps the watches alive. `access` tells kopf how the client connects."""
@@ -53,11 +58,17 @@ class Watches:
     """Ends in a row, each soon after its start."""
     restarts: dict[str, int] = field(default_factory=dict[str, int])
     """All ends so far, by cause."""
+    take_signals: Callable[[], None] = _leave_signals
+    """Called behind each start of kopf, which takes the process's signals for itself."""
     _stop: asyncio.Event = field(default_factory=asyncio.Event)
     _restart: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def run(self) -> None:
         """Watch until `stop`; start again after every fault, after a pause that grows."""
+        with followed():
+            await self._run()
+
+    async def _run(self) -> None:
         loop = asyncio.get_running_loop()
         while not self._stop.is_set():
             started = loop.time()
@@ -93,7 +104,12 @@ class Watches:
         return "Ended" if error is None else type(error).__name__
 
     async def _operator(self) -> None:
-        await kopf.operator(
+        """Run kopf until one of its tasks ends, and raise what ended it.
+
+        Not by `kopf.operator`: that cancels every task which was begun after it, ours too.
+        """
+        descent = Descent()
+        tasks = await kopf.spawn_tasks(
             registry=self._registry(),
             settings=_settings(),
             standalone=True,
@@ -101,6 +117,13 @@ class Watches:
             namespaces=list(self.namespaces),
             ready_flag=self.ready,
         )
+        self.take_signals()
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            await descent.end()
+        for task in done:
+            task.result()
 
     def _registry(self) -> kopf.OperatorRegistry:
         registry = kopf.OperatorRegistry()

@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from scaling_operator.cluster.descent import Descent, followed
+
+FOREVER = 3600
+
+
+async def sleeps() -> None:
+    await asyncio.sleep(FOREVER)
+
+
+async def breeds() -> None:
+    """Begin another task, and a further one when cancelled: as careless code does."""
+    child = asyncio.create_task(sleeps())
+    try:
+        await asyncio.shield(child)
+    finally:
+        asyncio.create_task(sleeps())  # noqa: RUF006 - left behind on purpose
+
+
+def in_a_loop(story: Callable[[], Awaitable[None]]) -> None:
+    async def run() -> None:
+        with followed():
+            await story()
+
+    asyncio.run(run())
+
+
+def others() -> set[asyncio.Task[object]]:
+    current = asyncio.current_task()
+    return {task for task in asyncio.all_tasks() if task is not current}
+
+
+def test_what_a_task_has_begun_is_ended_down_to_the_last() -> None:
+    async def story() -> None:
+        async def foreign() -> None:
+            descent = Descent()
+            for _ in range(3):
+                asyncio.create_task(breeds())  # noqa: RUF006 - left behind on purpose
+            await asyncio.sleep(0.01)
+            assert len(others()) > 3
+            await descent.end()
+
+        await asyncio.create_task(foreign())
+        assert others() == set()
+
+    in_a_loop(story)
+
+
+def test_what_others_have_begun_goes_on() -> None:
+    async def story() -> None:
+        before = asyncio.create_task(sleeps())
+        begun = asyncio.Event()
+
+        async def foreign() -> None:
+            descent = Descent()
+            asyncio.create_task(sleeps())  # noqa: RUF006 - left behind on purpose
+            await begun.wait()
+            await descent.end()
+
+        task = asyncio.create_task(foreign())
+        await asyncio.sleep(0)
+        after = asyncio.create_task(sleeps())
+        begun.set()
+        await task
+        assert others() == {before, after}
+        assert not before.cancelling()
+        assert not after.cancelling()
+        for each in (before, after):
+            each.cancel()
+        await asyncio.gather(before, after, return_exceptions=True)
+
+    in_a_loop(story)
+
+
+def test_afterwards_the_loop_is_as_it_was() -> None:
+    async def run() -> None:
+        loop = asyncio.get_running_loop()
+        with followed():
+            assert loop.get_task_factory() is not None
+        assert loop.get_task_factory() is None
+
+    asyncio.run(run())
