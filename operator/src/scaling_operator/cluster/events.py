@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -11,12 +12,13 @@ from uuid import uuid4
 
 from scaling_operator.cluster.client import FIELD_MANAGER, Client
 from scaling_operator.cluster.errors import ClusterError
-from scaling_operator.cluster.kinds import EVENTS, Kind
+from scaling_operator.cluster.kinds import EVENTS, TRIALS, Kind
 
 log = logging.getLogger(__name__)
 BURST = 25
 REFILL_SECONDS = 10.0
 MAX_NOTE = 1024
+MAX_BUDGETS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,27 +33,61 @@ class Note:
     message: str
     warning: bool = True
 
+    @property
+    def experiment(self) -> tuple[str, str]:
+        """Namespace and name of the experiment that it is about."""
+        name = self.name.rsplit("-", 2)[0] if self.kind is TRIALS else self.name
+        return self.namespace, name
+
+
+@dataclass(slots=True)
+class _Budget:
+    """How many Events an experiment may have now: a few at once, then one in a while."""
+
+    clock: Callable[[], float]
+    left: float = BURST
+    counted_seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.counted_seconds = self.clock()
+
+    def is_full(self) -> bool:
+        now = self.clock()
+        self.left = min(BURST, self.left + (now - self.counted_seconds) / REFILL_SECONDS)
+        self.counted_seconds = now
+        return self.left >= BURST
+
+    def take(self) -> bool:
+        self.is_full()
+        if self.left < 1:
+            return False
+        self.left -= 1
+        return True
+
 
 @dataclass(slots=True)
 class Events:
-    """Sends Events in the background of a reconcile, at most a bounded rate of them."""
+    """Sends Events at a reconcile's end, of each experiment at most a bounded rate.
+
+    So an experiment with a thousand failures neither floods the cluster nor silences another one.
+    """
 
     client: Client
     identity: str
-    _tokens: float = BURST
-    _refilled: float = field(default_factory=time.monotonic)
+    clock: Callable[[], float] = time.monotonic
+    _budgets: dict[tuple[str, str], _Budget] = field(default_factory=dict[tuple[str, str], _Budget])
     _waiting: list[Note] = field(default_factory=list[Note])
 
     def add(self, note: Note) -> None:
         """Have an Event sent; beyond the rate it is only logged."""
-        now = time.monotonic()
-        self._tokens = min(BURST, self._tokens + (now - self._refilled) / REFILL_SECONDS)
-        self._refilled = now
-        if self._tokens < 1:
+        if len(self._budgets) >= MAX_BUDGETS:
+            for key in [key for key, budget in self._budgets.items() if budget.is_full()]:
+                del self._budgets[key]
+        budget = self._budgets.setdefault(note.experiment, _Budget(self.clock))
+        if budget.take():
+            self._waiting.append(note)
+        else:
             log.info("no Event for lack of rate: %s/%s %s", note.name, note.reason, note.message)
-            return
-        self._tokens -= 1
-        self._waiting.append(note)
 
     async def send(self) -> None:
         """Send what waits. An Event that cannot be sent is lost: it is no record."""
