@@ -6,8 +6,12 @@ from typing import Any
 
 import pytest
 
+from scaling_operator.api.names import Reason
 from scaling_operator.cluster.index import Index, Key
 from scaling_operator.cluster.kinds import EXPERIMENTS, PODS
+from scaling_operator.cluster.workload_kinds import POD_KIND
+from scaling_operator.cluster.workloads.order import Bounds
+from scaling_operator.core.observed import AttemptPhase
 
 KEY = Key("team", "study")
 
@@ -111,3 +115,51 @@ def test_what_went_away_between_list_and_comparison_is_no_miss() -> None:
     before = index.snapshot(PODS)
     index.drop(PODS, pod("a", 3))
     assert index.repair(PODS, [], before) == set()
+
+
+def status_of(thing: dict[str, Any], **status: Any) -> dict[str, Any]:
+    return {**thing, "status": status}
+
+
+def ended(message: str) -> list[dict[str, Any]]:
+    state = {"terminated": {"exitCode": 0, "message": message}}
+    return [{"name": "trainer", "state": state}]
+
+
+DISRUPTED = [{"type": "DisruptionTarget", "status": "True", "reason": "PreemptionByScheduler"}]
+LAST_STATES = [
+    pytest.param({"phase": "Running"}, AttemptPhase.LOST, Reason.POD_DELETED, id="it just ran"),
+    pytest.param(
+        {"phase": "Running", "conditions": DISRUPTED},
+        *(AttemptPhase.LOST, Reason.PREEMPTED),
+        id="who ended it is told by its condition",
+    ),
+    pytest.param(
+        {"phase": "Succeeded", "containerStatuses": ended('{"v":1,"value":2}')},
+        *(AttemptPhase.EXITED, None),
+        id="it had ended well: its result counts",
+    ),
+]
+
+
+@pytest.mark.parametrize(("last", "phase", "reason"), LAST_STATES)
+def test_what_a_pod_was_last_tells_how_it_ended(
+    last: dict[str, Any], phase: AttemptPhase, reason: Reason | None
+) -> None:
+    index = Index()
+    index.put(PODS, status_of(pod("a", 3), phase="Running"))
+    index.drop(PODS, status_of(pod("a", 4), **last))
+    view = POD_KIND.parting_view(index, KEY, "a", Bounds(), 100.0)
+    assert (view.phase, view.reason) == (phase, reason)
+
+
+def test_what_is_gone_is_kept_as_long_as_somebody_waits_for_its_end() -> None:
+    index = Index()
+    for name in ("awaited", "over", "again"):
+        index.put(PODS, pod(name, 1))
+        index.drop(PODS, pod(name, 1))
+    index.put(PODS, pod("again", 2, uid="2"))
+    index.bury(PODS, KEY, lambda name: name != "over")
+    assert set(index.gone[PODS, KEY]) == {"awaited"}
+    index.forget(KEY)
+    assert not index.gone

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -285,7 +286,30 @@ RUNS = [
 
 @pytest.mark.parametrize(("found", "second"), RUNS)
 def test_an_attempt_runs_since_its_container_started(found: Pod, second: int) -> None:
-    assert look(found, second) == AttemptView(AttemptPhase.RUNNING, since_seconds=EPOCH + 10)
+    view = replace(look(found, second), changes_at_seconds=None)
+    assert view == AttemptView(AttemptPhase.RUNNING, since_seconds=EPOCH + 10)
+
+
+GRACES = [
+    pytest.param(running(), None, id="what runs is the core's affair"),
+    pytest.param(waiting("ContainerCreating"), None, id="nothing is wrong"),
+    pytest.param(waiting("ErrImagePull"), 125, id="a registry gets time from the node's take on"),
+    pytest.param(waiting("CreateContainerConfigError"), 35, id="so does a Secret on its way"),
+    pytest.param(deleted(running()), 140, id="a deletion is overdue a grace after its time"),
+]
+
+
+@pytest.mark.parametrize(("found", "second"), GRACES)
+def test_a_grace_ends_at_a_time_at_which_one_must_look_again(
+    found: Pod, second: int | None
+) -> None:
+    view = look(found, 10)
+
+    assert view.changes_at_seconds == (None if second is None else EPOCH + second)
+    if second is not None:
+        after = look(found, second)
+        assert after.changes_at_seconds is None
+        assert after.reason is not None
 
 
 def test_a_pod_that_runs_without_word_of_its_container_runs_since_its_node_took_it() -> None:

@@ -82,7 +82,8 @@ class ClusterBackend:
 
     def view(self, trial: ScalingTrial, key: AttemptKey) -> AttemptView:
         """Show where an attempt stands: its workload, or why there is none."""
-        workload = self.index.workload(self.kind.kind, self.key, self._name(key))
+        name = self._name(key)
+        workload = self.index.workload(self.kind.kind, self.key, name)
         if workload is not None and _owner_uid(workload) == trial.metadata.get("uid"):
             self._seen.add(key)
             return self.kind.view(self.index, self.key, workload, self.bounds, self.clock())
@@ -96,11 +97,13 @@ class ClusterBackend:
                 AttemptPhase.WAITING, refusal.reason, refusal.message, since_seconds=since
             )
         if key in self._seen:
-            return AttemptView(AttemptPhase.LOST, Reason.POD_DELETED, "its workload was deleted")
+            now = self.clock()
+            return self.kind.parting_view(self.index, self.key, name, self.bounds, now)
         return ABSENT
 
     def leftovers(self, book: Book) -> Iterator[Leftover]:
         """Name the workloads that nobody waits for."""
+        self.index.bury(self.kind.kind, self.key, lambda name: self._is_awaited(book, name))
         present: set[str] = set()
         for workload in self.index.workloads_of(self.kind.kind, self.key):
             name = workload["metadata"]["name"]
@@ -109,6 +112,10 @@ class ClusterBackend:
             if key is not None and not book.is_current(key) and name not in self._going:
                 yield self._leftover(book, key, workload)
         self._going &= present
+
+    def _is_awaited(self, book: Book, name: str) -> bool:
+        key = self._key_of(name)
+        return key is not None and book.is_current(key)
 
     @property
     def wake_at_seconds(self) -> float | None:

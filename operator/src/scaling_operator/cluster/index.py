@@ -6,7 +6,7 @@ never decided on it without the API server having the last word (uid, resourceVe
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -34,6 +34,10 @@ class Index:
     workloads: dict[tuple[Kind, Key], dict[str, Object]] = field(
         default_factory=dict[tuple[Kind, Key], dict[str, Object]]
     )
+    gone: dict[tuple[Kind, Key], dict[str, Object]] = field(
+        default_factory=dict[tuple[Kind, Key], dict[str, Object]]
+    )
+    """Workloads as they were last seen, until `bury`: their end may not have been read yet."""
     policies: dict[str, Object] = field(default_factory=dict[str, Object])
     _pods: dict[tuple[str, str], Key] = field(default_factory=dict[tuple[str, str], Key])
     """Whose a pod is, by namespace and name: a report names its pod alone."""
@@ -49,6 +53,7 @@ class Index:
             return None
         thing["metadata"].pop("managedFields", None)
         things[name] = thing
+        self.gone.get((kind, key), {}).pop(name, None)
         if kind is PODS:
             self._pods[(key.namespace, name)] = key
         return key
@@ -60,7 +65,11 @@ class Index:
             return None
         key, things, name = found
         if name in things and _uid(things[name]) == _uid(thing):
-            del things[name]
+            known = things.pop(name)
+            if kind in (PODS, JOBS):
+                # The event of a deletion shows the object's last state.
+                last = thing if "status" in thing else known
+                self.gone.setdefault((kind, key), {})[name] = last
             if kind is PODS:
                 self._pods.pop((key.namespace, name), None)
         return key
@@ -78,9 +87,18 @@ class Index:
         """All pods or jobs of an experiment."""
         yield from list(self.workloads.get((kind, key), {}).values())
 
+    def bury(self, kind: Kind, key: Key, is_awaited: Callable[[str], bool]) -> None:
+        """Forget the workloads that are gone and whose end nobody waits for."""
+        gone = self.gone.get((kind, key), {})
+        for name in [name for name in gone if not is_awaited(name)]:
+            del gone[name]
+
     def forget(self, key: Key) -> None:
         """Drop what belongs to an experiment that is gone."""
         self.experiments.pop(key, None)
+        for kind, owner in list(self.gone):
+            if owner == key:
+                del self.gone[(kind, owner)]
         for kind, owner in list(self.workloads):
             if owner == key and not self.workloads[(kind, owner)]:
                 del self.workloads[(kind, owner)]

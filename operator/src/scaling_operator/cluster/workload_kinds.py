@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from scaling_operator.api.names import LABEL_ATTEMPT, LABEL_TRIAL
+from scaling_operator.api.names import LABEL_ATTEMPT, LABEL_TRIAL, Reason
 from scaling_operator.cluster.client import Object
 from scaling_operator.cluster.index import Index, Key
 from scaling_operator.cluster.kinds import JOBS, PODS, Kind
 from scaling_operator.cluster.workloads import job, pod
+from scaling_operator.cluster.workloads.ending import interruption_of
 from scaling_operator.cluster.workloads.order import AttemptOrder, Bounds
-from scaling_operator.core.observed import AttemptView
+from scaling_operator.core.observed import AttemptPhase, AttemptView
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,22 @@ class WorkloadKind:
     kind: Kind
     manifest: Callable[[AttemptOrder], Object]
     view: Callable[[Index, Key, Object, Bounds, float], AttemptView]
+
+    def parting_view(
+        self, index: Index, key: Key, name: str, bounds: Bounds, now_seconds: float
+    ) -> AttemptView:
+        """Tell how an attempt ended whose workload is gone: by what was last seen of it.
+
+        A pod that ends and goes in one moment shows its end, or who ended it, in its last state.
+        """
+        last = index.gone.get((self.kind, key), {}).get(name)
+        deleted = (Reason.POD_DELETED, "its workload was deleted")
+        if last is not None:
+            view = self.view(index, key, last, bounds, now_seconds)
+            if view.phase in (AttemptPhase.EXITED, AttemptPhase.LOST):
+                return view
+            deleted = interruption_of(last, {}) or deleted
+        return AttemptView(AttemptPhase.LOST, *deleted, since_seconds=now_seconds)
 
 
 def _pod_view(

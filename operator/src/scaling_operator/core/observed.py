@@ -48,6 +48,8 @@ class AttemptView:
     result: Result | None = None
     result_problem: str | None = None
     since_seconds: float = 0.0
+    changes_at_seconds: float | None = None
+    """When time alone shows it otherwise: the end of a grace."""
 
 
 ABSENT = AttemptView(AttemptPhase.ABSENT)

@@ -193,6 +193,7 @@ def _budget_is_spent(observed: Observed) -> bool:
 def _wake_at(observed: Observed) -> float | None:
     """When time alone changes the plan: later than now, since what is past has changed it."""
     moments = [deadline(trial, spec=observed.spec, rules=observed.rules) for trial in observed.live]
+    moments += [trial.view.changes_at_seconds for trial in observed.live]
     moments += [_goes_at(observed, left) for left in observed.leftovers]
     moments += [
         launch_time(trial, observed.rules)

@@ -7,7 +7,7 @@ itself. A pod that has not ended waits or runs, unless its deletion is long over
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from scaling_operator.api.names import Reason
 from scaling_operator.cluster.workloads import troubles
@@ -65,12 +65,29 @@ def view_of(look: Look) -> AttemptView:
         return _ended_unseen(look, phase)
     if _is_deletion_overdue(look):
         return _unanswered(look)
+    return replace(_going_on(look, phase), changes_at_seconds=_grace_ends(look))
+
+
+def _going_on(look: Look, phase: str) -> AttemptView:
     running = value(look.state, "running")
     if running is not None or (phase == "Running" and not look.state):
         started = moment(running, "startedAt")
         since = look.taken_seconds if started is None else started
         return AttemptView(AttemptPhase.RUNNING, since_seconds=since)
     return _waiting(look)
+
+
+def _grace_ends(look: Look) -> float | None:
+    """When a trouble gets its name, if nothing happens until then."""
+    due = moment(look.pod, "metadata", "deletionTimestamp")
+    ends = [] if due is None else [due + look.bounds.deletion_grace_seconds]
+    for status in _container_statuses(look.pod):
+        word = text(status, "state", "waiting", "reason")
+        if word in troubles.PULL_FAILING:
+            ends.append(look.taken_seconds + look.bounds.image_pull_grace_seconds)
+        if word in troubles.CONFIG_FAILING:
+            ends.append(look.taken_seconds + look.bounds.config_error_grace_seconds)
+    return min((each for each in ends if each > look.now_seconds), default=None)
 
 
 def _ended_unseen(look: Look, phase: str) -> AttemptView:
@@ -101,7 +118,7 @@ def _ended_unseen(look: Look, phase: str) -> AttemptView:
 
 def _is_deletion_overdue(look: Look) -> bool:
     due = moment(look.pod, "metadata", "deletionTimestamp")
-    return due is not None and look.now_seconds > due + look.bounds.deletion_grace_seconds
+    return due is not None and look.now_seconds >= due + look.bounds.deletion_grace_seconds
 
 
 def _unanswered(look: Look) -> AttemptView:
@@ -126,14 +143,9 @@ def _waiting(look: Look) -> AttemptView:
 
 def _held_up(look: Look) -> tuple[Reason | None, str]:
     """Find what holds up a container of the pod on its node, the trainer's first."""
-    statuses = [
-        *mappings(look.pod, "status", "containerStatuses"),
-        *mappings(look.pod, "status", "initContainerStatuses"),
-    ]
-    statuses.sort(key=lambda status: status.get("name") != CONTAINER)
     waited_seconds = look.now_seconds - look.taken_seconds
     first = ""
-    for status in statuses:
+    for status in _container_statuses(look.pod):
         waiting = mapping(status, "state", "waiting")
         word = text(waiting, "reason")
         said = ": ".join(part for part in (word, text(waiting, "message")) if part)
@@ -142,6 +154,15 @@ def _held_up(look: Look) -> tuple[Reason | None, str]:
         if trouble is not None:
             return trouble, said
     return None, first
+
+
+def _container_statuses(pod: Json) -> list[Json]:
+    """Get the statuses of all containers, the trainer's first."""
+    statuses = [
+        *mappings(pod, "status", "containerStatuses"),
+        *mappings(pod, "status", "initContainerStatuses"),
+    ]
+    return sorted(statuses, key=lambda status: status.get("name") != CONTAINER)
 
 
 def _trouble(word: str, waited_seconds: float, bounds: Bounds) -> Reason | None:
