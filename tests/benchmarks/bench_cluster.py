@@ -19,8 +19,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from testbed.access import admit, bind, kubeconfig
-from testbed.binaries import CONTROL_PLANE, ensure
+from testbed.access import kubeconfig
+from testbed.binaries import CONTROL_PLANE, ensure, path_of
+from testbed.chart import Object, rendered
 from testbed.cluster import Cluster
 from testbed.documents import played
 from testbed.figures import Figures, figures_of
@@ -28,7 +29,7 @@ from testbed.kwokctl import running
 from testbed.nodes import PLAYED, ROOMY, add
 from testbed.process import OperatorProcess, Usage
 from testbed.reader import Reader
-from testbed.shipped import install_definitions, install_role
+from testbed.shipped import ACCOUNT, grant, install_definitions
 from testbed.site import Site
 
 BARE_LOOP = Path(__file__).with_name("bare_cluster_loop.py")
@@ -69,9 +70,8 @@ def bare_loop(cluster: Cluster, namespace: str, kind: str, load: Load) -> Usage:
 def operator(cluster: Cluster, namespace: str, kind: str, load: Load) -> Usage:
     """Run an experiment by the operator, under the role that is shipped."""
     folder = Path(tempfile.mkdtemp(prefix="bench-"))
-    admit(cluster, namespace, "operator")
-    bind(cluster, install_role(cluster), namespace, "operator")
-    config = kubeconfig(cluster, namespace, "operator", folder / "kubeconfig")
+    grant(cluster, namespace, documents(kind))
+    config = kubeconfig(cluster, namespace, ACCOUNT, folder / "kubeconfig")
     options = ["--namespace", namespace, "--watch-namespace", namespace, "--workload", kind]
     process = OperatorProcess(config, folder / "log", options).start().wait_ready()
     reader = Reader(cluster.server, cluster.control_plane / "pki")
@@ -81,6 +81,11 @@ def operator(cluster: Cluster, namespace: str, kind: str, load: Load) -> Usage:
     finally:
         process.stop()
         reader.close()
+
+
+def documents(kind: str) -> list[Object]:
+    """Render the chart for a kind of workload."""
+    return rendered(path_of("helm"), {"trials": {"workload": kind}})
 
 
 def _experiment(site: Site, load: Load) -> None:
@@ -110,8 +115,8 @@ Work = Callable[[Cluster, str, str, Load], Usage]
 RUNS: tuple[tuple[str, Work, str, str], ...] = (
     ("bare loop, watches pods", bare_loop, "pods", "bare-loop"),
     ("bare loop, watches Jobs", bare_loop, "jobs", "bare-loop"),
-    ("operator, kind pod", operator, "pod", "system:serviceaccount:{namespace}:operator"),
-    ("operator, kind job", operator, "job", "system:serviceaccount:{namespace}:operator"),
+    ("operator, kind pod", operator, "pod", "system:serviceaccount:{namespace}:scaling-operator"),
+    ("operator, kind job", operator, "job", "system:serviceaccount:{namespace}:scaling-operator"),
 )
 
 
@@ -176,7 +181,7 @@ def main() -> None:
     def tell(text: str) -> None:
         sys.stderr.write(f"{text}\n")
 
-    programs = ensure(CONTROL_PLANE, tell)
+    programs = ensure((*CONTROL_PLANE, "helm"), tell)
     folder = Path(tempfile.mkdtemp(prefix="bench-")) / "control-plane"
     rows: list[Row] = []
     with running(programs, folder) as cluster:

@@ -21,7 +21,7 @@ from testbed.installation import Ground, Installation
 from testbed.kwokctl import running
 from testbed.nodes import PLAYED, ROOMY, add
 from testbed.reader import Reader
-from testbed.shipped import install_role
+from testbed.shipped import rendered_manifest
 
 HERE = Path(__file__).parent
 CRDS = sorted((HERE.parents[1] / "manifests" / "crds").glob("*.yaml"))
@@ -119,9 +119,9 @@ def ground(
     nodes: Sequence[str],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Ground:
-    """What it takes to install an operator under exactly the role that is shipped."""
+    """What it takes to install operators with exactly the rights that are shipped."""
     del crds, nodes
-    return Ground(cluster, install_role(cluster), tmp_path_factory.mktemp("operators"))
+    return Ground(cluster, rendered_manifest(), tmp_path_factory.mktemp("operators"))
 
 
 @pytest.fixture(scope="module")

@@ -9,16 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from testbed import proxy
-from testbed.access import admit, bind, kubeconfig
+from testbed.access import kubeconfig
+from testbed.chart import Object
 from testbed.cluster import Cluster
 from testbed.process import OperatorProcess
 from testbed.proxy import Proxy
 from testbed.reader import Reader
+from testbed.shipped import ACCOUNT, grant, withdraw
 from testbed.site import Site
 
-ACCOUNT = "operator"
 # Troubles are called by their names after a second, so that the tests need not wait for minutes.
-HASTY = ("--image-pull-grace", "1s", "--no-result-grace", "1s")
+HASTY = ("--image-pull-grace", "1s", "--no-result-grace", "1s", "--retry-backoff", "200ms")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,22 +41,21 @@ class Installation:
 
 @dataclass(slots=True)
 class Ground:
-    """What it takes to install an operator: a control plane, a role, a folder for its files."""
+    """What it takes to install an operator: a control plane, what is shipped, a folder for logs."""
 
     cluster: Cluster
-    role: str
+    shipped: Sequence[Object]
     folder: Path
 
     @contextmanager
     def installed(
         self, *options: str, through_proxy: bool = False, started: bool = True
     ) -> Generator[Installation]:
-        """Install an operator under the shipped role; afterwards nothing of it is left."""
+        """Install an operator with exactly the shipped rights; afterwards nothing of it is left."""
         namespace = f"site-{uuid.uuid4().hex[:8]}"
         self.cluster.kubectl("create", "namespace", namespace)
         self._wait_for_account(namespace)
-        account = admit(self.cluster, namespace, ACCOUNT)
-        bind(self.cluster, self.role, namespace, ACCOUNT)
+        account = grant(self.cluster, namespace, self.shipped)
         pki = self.cluster.control_plane / "pki"
         site = Site(self.cluster, namespace, Reader(self.cluster.server, pki))
         try:
@@ -70,6 +70,7 @@ class Ground:
                 yield from _running(one, started=started)
         finally:
             site.reader.close()
+            withdraw(self.cluster, namespace, self.shipped)
             self.cluster.kubectl("delete", "namespace", namespace, "--wait=false")
 
     def operator(

@@ -10,7 +10,7 @@ from testbed.cluster import Cluster
 
 PLAYED = "played-0"
 DOOMED = "doomed-0"
-ROOMY = {"cpu": "1000", "memory": "4Ti", "pods": "10000", "nvidia.com/gpu": "10000"}
+ROOMY = {"cpu": "1000", "memory": "4Ti", "pods": "10000", "nvidia.com/gpu": "64"}
 SMALL = {"cpu": "4", "memory": "16Gi", "pods": "100"}
 
 
