@@ -29,7 +29,9 @@ from scaling_operator.core.actions import (
     OpenScale,
     SetState,
 )
+from scaling_operator.core.basis import awaits_prediction, basis_of
 from scaling_operator.core.ladder import running_order, scales_of
+from scaling_operator.core.law import FitView
 from scaling_operator.core.observed import (
     ABSENT,
     AttemptPhase,
@@ -43,6 +45,7 @@ from scaling_operator.core.observed import (
 from scaling_operator.core.outcome import attempt_ended, finished, state_set
 from scaling_operator.core.plan import plan
 from scaling_operator.core.tally import Tally, add
+from scaling_operator.fitting.fit import fit
 from scaling_operator.search.lanes import record_of
 from scaling_operator.search.seed import slot_seed
 from scaling_operator.search.study import Study, StudySettings
@@ -102,20 +105,28 @@ class Disk:
 
 
 class World:
-    """A shell over a Disk. Time does not pass unless a test says so."""
+    """A shell over a Disk. Time does not pass unless a test says so; with `fits` it fits."""
 
-    def __init__(self, spec: ExperimentSpec, disk: Disk, trainer: Trainer = parabola) -> None:
+    def __init__(
+        self, spec: ExperimentSpec, disk: Disk, trainer: Trainer = parabola, *, fits: bool = False
+    ) -> None:
         self.spec, self.disk, self.trainer = spec, disk, trainer
         self.now = 100.0
         self.most_live = 0
-        self.rules = Rules(max_trials=spec.trials.max or 40)
+        self.rules = Rules(max_trials=spec.trials.max or 40, fits=fits)
+        self.fit: FitView | None = None
+        self.fits_made = 0
         self.studies: dict[int, Study] = {}
         before = {scale.index: scale for scale in disk.status.scales}
         known = scales_of(spec, disk.status.scales)
         self.scales = {scale.index: ScaleView(scale, Tally()) for scale in known}
         for index, known in before.items():
             self.scales[index] = replace(
-                self.scales[index], open=known.open, ranges=known.ranges, points=known.points
+                self.scales[index],
+                open=known.open,
+                ranges=known.ranges,
+                points=known.points,
+                predicted=known.predicted,
             )
         for (index, number), trial in sorted(disk.trials.items()):
             view = self.scales[index]
@@ -148,6 +159,7 @@ class World:
             leftovers=tuple(leftovers),
             started_seconds=0.0 if self.disk.trials else None,
             status=self.disk.status,
+            fit=self.fit,
         )
 
     def settle(self) -> ExperimentStatus:
@@ -157,6 +169,12 @@ class World:
             assert decided == plan(self.observe()), "planning is a function of what is observed"
             for action in decided.actions:
                 self.apply(action)
+            if not decided.actions and awaits_prediction(self.observe()):
+                basis = basis_of(self.observe())
+                assert basis is not None
+                self.fit = fit(basis).view
+                self.fits_made += 1
+                continue
             if not decided.actions:
                 self.disk.status = decided.status
                 return decided.status
@@ -203,7 +221,11 @@ class World:
             self.scales |= {scale.index: ScaleView(scale, Tally()) for scale in action.scales}
             return
         self.scales[action.scale] = replace(
-            self.scales[action.scale], open=True, ranges=action.ranges, points=action.points
+            self.scales[action.scale],
+            open=True,
+            ranges=action.ranges,
+            points=action.points,
+            predicted=action.predicted,
         )
 
     def tell(self, action: Finish) -> None:
@@ -353,6 +375,99 @@ def test_refine_adds_a_size_only_to_the_data_whose_best_lies_at_that_end() -> No
     status = World(spec_of(scaling=REFINED_GRID | sizes), Disk(), trainer).run()
     added = [(scale.parameters["size"], scale.samples) for scale in status.scales[6:]]
     assert added == [(1, 5.0)]
+
+
+POWER_LADDER: dict[str, Any] = {
+    "parameter": "size",
+    "sizes": [1, 2, 4, 8, 16, 32, 64],
+    "targets": [{"parameters": 200}],
+}
+
+
+def power_law(trial: ScalingTrial) -> AttemptView:
+    x, size = float(trial.spec.parameters["x"]), float(trial.spec.parameters["size"])
+    loss = (1.0 + 2.0 / size**0.5) * (1.0 + 0.001 * (x - 0.3) ** 2)
+    result = Result(metrics={"loss": loss}, model_parameters=size)
+    return AttemptView(AttemptPhase.EXITED, exit_code=0, result=result)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        pytest.param({}, id="side by side"),
+        pytest.param({"transfer": {"topK": 2}}, id="with transfer"),
+        pytest.param({"sizes": [1, 2, 4, 8, 16], "refine": {"maxSizes": 2}}, id="sizes added"),
+    ],
+)
+def test_a_size_is_foretold_before_its_first_trial_and_checked_after(more: dict[str, Any]) -> None:
+    spec = spec_of(scaling=POWER_LADDER | more)
+    status = World(spec, Disk(), power_law, fits=True).run()
+    assert [scale.predicted is None for scale in status.scales] == [True] * 5 + [False] * 2
+    for scale in status.scales[5:]:
+        assert scale.predicted is not None
+        assert scale.best is not None
+        assert scale.predicted.seen == scale.best.values[0]
+        size = float(scale.best.parameters["size"])
+        assert scale.predicted.value == pytest.approx(1.0 + 2.0 / size**0.5, rel=2e-3)
+        assert scale.predicted.points == scale.index, "what was known then"
+    assert status.fit is not None
+    assert status.fit.points == 7
+    assert status.recommendations[0].size == pytest.approx(200)
+    ready = next(c for c in status.conditions if c.type == "FitReady")
+    assert (ready.status, ready.reason) == ("True", "Fitted")
+
+
+def test_a_prediction_survives_a_restart_and_what_was_fitted_stays_until_it_is_fitted_anew() -> (
+    None
+):
+    disk = Disk()
+    spec = spec_of(scaling=POWER_LADDER)
+    before = World(spec, disk, power_law, fits=True).run()
+    after = World(spec, disk, power_law).settle()
+    assert after.fit == before.fit
+    assert after.recommendations == before.recommendations
+    assert [c for c in after.conditions if c.type == "FitReady"] == [
+        c for c in before.conditions if c.type == "FitReady"
+    ]
+    assert [s.predicted for s in after.scales] == [s.predicted for s in before.scales]
+    anew = World(spec, disk, power_law, fits=True).run()
+    assert anew.fit == before.fit, "the same trials give the same fit"
+
+
+def test_targets_may_change_after_the_end_and_are_answered() -> None:
+    disk = Disk()
+    World(spec_of(scaling=POWER_LADDER), disk, power_law, fits=True).run()
+    other = spec_of(scaling=POWER_LADDER | {"targets": [{"loss": 1.1}]})
+    status = World(other, disk, power_law, fits=True).run()
+    assert status.recommendations[0].size == pytest.approx(400, rel=0.01)
+
+
+def test_an_experiment_is_not_complete_before_its_fit() -> None:
+    world = World(spec_of(scaling=POWER_LADDER), Disk(), power_law, fits=True)
+    world.run()
+    world.fit = None
+    decided = plan(world.observe())
+    assert decided.actions == ()
+    assert decided.status.phase is not Phase.SUCCEEDED
+
+
+def test_while_trials_run_a_scale_waits_for_a_fit_of_the_same_scales_only() -> None:
+    world = World(spec_of(scaling=POWER_LADDER), Disk(), power_law, fits=True)
+    world.run()
+    assert world.fits_made <= 2 * len(world.scales), "not one for each new best"
+
+
+def test_pruned_failed_and_stopped_trials_never_enter_a_fit() -> None:
+    def trainer(trial: ScalingTrial) -> AttemptView:
+        return exited(1) if trial.spec.number % 2 else power_law(trial)
+
+    spec = spec_of(scaling=POWER_LADDER, trials={"max": 4, "parallel": 1, "maxFailed": 99})
+    world = World(spec, Disk(), trainer, fits=True)
+    world.run()
+    basis = basis_of(world.observe())
+    assert basis is not None
+    assert len(basis.points) == 7
+    assert all(int(point.trial.split("-")[1]) % 2 == 0 for point in basis.points)
 
 
 def test_refine_may_be_raised_after_the_end() -> None:

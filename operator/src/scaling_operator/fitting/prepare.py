@@ -11,6 +11,7 @@ from scaling_operator.api.fitted import LeftOut
 from scaling_operator.api.scaling import Scaling
 from scaling_operator.core.law import FitBasis, TunedPoint
 from scaling_operator.laws.isoflop import MIN_BUDGETS, curves_of, fit_isoflop
+from scaling_operator.laws.judge import invalid_points
 from scaling_operator.laws.points import (
     Points,
     as_error,
@@ -107,6 +108,8 @@ def _together(points: Points, used: Sequence[TunedPoint]) -> Points:
     scales = [point.scale.index for point in used]
     if len(set(scales)) < len(scales):
         points = clustered(points, scales)
+    if invalid_points(points):
+        return points  # the fit refuses them by name
     budgets = _budgets(points, used)
     if budgets is None:
         return points

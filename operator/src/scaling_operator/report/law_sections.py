@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import numpy as np
@@ -89,8 +90,13 @@ def _recommendation_table(report: FitReport) -> Table:
             interval_text(losses.get(95)),
             interval_text(each.flat_range, prefixed=True),
         )
-        rows.append(tuple(Cell(text) for text in texts))
+        rows.append((Cell(texts[0]), *(Cell(_whole(text)) for text in texts[1:])))
     return Table(columns, tuple(rows))
+
+
+def _whole(text: str) -> str:
+    """Keep a number and its prefix on one line."""
+    return re.sub(r"(\d) ([kMGTPEZ])\b", "\\1\N{NO-BREAK SPACE}\\2", text)
 
 
 def _prediction_table(report: FitReport) -> Table:

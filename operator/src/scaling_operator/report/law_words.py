@@ -129,7 +129,9 @@ def recommendation_sentence(each: Recommendation, flat_percent: float) -> str:
         parts.append(f" (95 %: {interval_text(spread, prefixed=True)})")
     if each.tokens is not None:
         parts.append(f" on {quantity(each.tokens)} tokens")
-    if each.loss is not None:
+    if each.target.kind == "loss" and each.flops is not None:
+        parts.append(f", {number(each.flops, 3)} FLOPs")
+    elif each.loss is not None:
         parts.append(f" and expect a loss of {number(each.loss)}")
     if each.flat_range is not None:
         parts.append(

@@ -1,0 +1,475 @@
+"""From the best trials of a ladder to what its status says."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from scaling_operator.api.experiment import ExperimentSpec
+from scaling_operator.api.fields import Scalar
+from scaling_operator.api.fitted import FitStatus, Recommendation
+from scaling_operator.api.names import ConditionType
+from scaling_operator.core.ladder import Scale
+from scaling_operator.core.law import FitBasis, FitView, TunedPoint, checked
+from scaling_operator.fitting.fit import fit
+from scaling_operator.laws.isoflop import fit_isoflop
+from scaling_operator.laws.optimum import Path, allocate
+from scaling_operator.laws.optimum import Target as Question
+from scaling_operator.laws.simulate import IsoFlopDesign, chinchilla_law, simulated, with_one_rate
+
+TRUTH = chinchilla_law()
+RUNS = simulated(TRUTH, IsoFlopDesign(5, 7))
+TARGETS = [
+    {"flops": 1e21},
+    {"parameters": 1e9},
+    {"loss": 2.3},
+    {"cost": 500},
+    {"loss": 2.3, "inferenceTokens": 1e12},
+    {"flops": 1e21, "inferenceTokens": 1e11},
+    {"inferenceTokens": 1e12},
+    {"loss": 1.5},
+]
+
+
+def spec_of(scaling: Mapping[str, Any], **sections: Any) -> ExperimentSpec:
+    document: dict[str, Any] = {
+        "objective": {"metric": "loss", "direction": "minimize"},
+        "search": {
+            "parameters": {"rate": {"type": "float", "low": 1e-5, "high": 1, "log": True}},
+            "algorithm": {"name": "random", "seed": 7},
+        },
+        "trainer": {"container": {"command": ["true"]}},
+        "scaling": dict(scaling),
+    }
+    return ExperimentSpec.model_validate(document | sections)
+
+
+def rungs(count: int = 35) -> list[dict[str, float]]:
+    assert RUNS.D is not None
+    return [{"n": float(RUNS.N[at]), "d": float(RUNS.D[at])} for at in range(count)]
+
+
+def point(index: int, value: float, size: float | None, **more: Any) -> TunedPoint:
+    parameters: dict[str, Scalar] = {"rate": 0.01 * (size or 1.0) ** -0.25}
+    known = TunedPoint(Scale(index, {"n": index + 1}), f"{index}-0", value, parameters, size)
+    return replace(known, **more)
+
+
+def isoflop(targets: Sequence[Mapping[str, float]] = (), **fit_options: Any) -> FitBasis:
+    """Build 5 budgets x 7 sizes of the true law, as tuned rungs."""
+    assert RUNS.D is not None
+    assert RUNS.C is not None
+    points = tuple(
+        point(
+            at,
+            float(RUNS.L[at]),
+            float(RUNS.N[at]),
+            scale=Scale(at, rungs()[at]),
+            samples=float(RUNS.D[at]),
+            flops=float(RUNS.C[at]),
+        )
+        for at in range(len(RUNS))
+    )
+    scaling = {"rungs": rungs(), "targets": list(targets), "fit": fit_options}
+    return FitBasis(spec_of(scaling), points, seed=7)
+
+
+def ladder(values: Sequence[float], *, direction: str = "minimize", **more: Any) -> FitBasis:
+    """Build sizes 1e3, 2e3, 4e3 ... with these best values."""
+    sizes = [1000.0 * 2**at for at in range(len(values))]
+    points = tuple(
+        point(at, value, size, samples=1e4)
+        for at, (value, size) in enumerate(zip(values, sizes, strict=True))
+    )
+    scaling = {"parameter": "n", "sizes": list(range(1, len(values) + 1)), **more}
+    spec = spec_of(scaling, objective={"metric": "m", "direction": direction})
+    return FitBasis(spec, points)
+
+
+POWER = [1.0 + 30.0 / (1000.0 * 2**at) ** 0.5 for at in range(6)]
+
+
+def types(view: FitView) -> list[ConditionType]:
+    return [condition.type for condition in view.conditions]
+
+
+def answered(view: FitView) -> list[Recommendation]:
+    return [each for each in view.recommendations if each.reason is None]
+
+
+def test_a_known_law_is_found_and_said_with_all_that_a_status_promises() -> None:
+    view = fit(isoflop([{"flops": 1e21}])).view
+    status = view.status
+    assert status.form == "chinchilla"
+    assert status.size == "modelParameters"
+    assert status.points == 35
+    assert set(status.parameters) == {"E", "A", "B", "alpha", "beta", "a"}
+    assert status.parameters["a"] == pytest.approx(float(TRUTH.a[0]), abs=1e-4)
+    assert set(status.intervals) == set(status.parameters)
+    doubt = status.intervals["a"]
+    assert doubt.interval80 is not None
+    assert doubt.interval95 is not None
+    assert status.objective is not None
+    assert status.objective < 1e-9
+    assert status.hold_out is not None
+    errors = status.hold_out.error, status.hold_out.line_error, status.hold_out.nearest_error
+    assert all(error is not None for error in errors)
+    assert status.bootstrap is not None
+    assert (status.bootstrap.count, status.bootstrap.seed) == (1000, 7)
+    assert status.bootstrap.resample == "stratified", "equal compute makes a budget"
+    assert status.isoflop is not None
+    assert len(status.isoflop.optima) == 5
+    assert types(view) == [ConditionType.FIT_READY]
+
+
+def test_the_same_basis_gives_the_same_answer() -> None:
+    basis = isoflop(TARGETS)
+    assert fit(basis).view == fit(basis).view
+
+
+def test_each_target_has_an_answer_or_says_why_not() -> None:
+    view = fit(isoflop(TARGETS)).view
+    assert [each.target.model_dump(exclude_none=True) for each in view.recommendations] == [
+        json.loads(json.dumps(target), parse_int=float) for target in TARGETS
+    ]
+    by_flops, by_size, by_loss, by_cost, loss_served, flops_served, served, low = (
+        view.recommendations
+    )
+    best = allocate(TRUTH, Question("flops", 1e21), Path())
+    assert by_flops.parameters == pytest.approx(best.parameters[0], rel=1e-3)
+    assert by_flops.tokens == pytest.approx(best.tokens[0], rel=1e-3)
+    assert by_flops.loss == pytest.approx(best.loss[0], rel=1e-5)
+    assert by_flops.flat_range is not None
+    assert by_flops.interval95 is not None
+    assert set(by_flops.intervals) == {"parameters", "tokens", "tokensPerParameter", "loss"}
+    assert (by_size.parameters, by_loss.loss) == pytest.approx((1e9, 2.3))
+    assert "flops" in by_loss.intervals
+    for each in (by_flops, by_size, by_loss):
+        assert (each.shape, each.gpu_hours, each.cost) == (None, None, None), "no policy is known"
+    assert (by_cost.reason, by_cost.parameters) == ("NoPrices", None)
+    assert loss_served.parameters is not None
+    assert by_loss.parameters is not None
+    assert loss_served.parameters < by_loss.parameters, "serving pays for a smaller model"
+    assert flops_served.flops is not None
+    assert flops_served.parameters is not None
+    whole = flops_served.flops + 2 * flops_served.parameters * 1e11
+    assert whole == pytest.approx(1e21, rel=1e-4), "the budget pays for both"
+    assert served.loss == pytest.approx(float(RUNS.L.min()), rel=1e-3), "as good as the best seen"
+    assert (low.reason, low.parameters) == ("OutOfReach", None)
+    assert "(E is 1.8" in (low.message or "")
+    unanswered = next(c for c in view.conditions if c.type is ConditionType.TARGET_UNANSWERED)
+    assert "cost 500: prices" in unanswered.message
+
+
+def test_serving_nothing_is_training_alone_and_much_is_a_smaller_model() -> None:
+    sizes = [
+        answered(fit(isoflop([{"loss": 2.3, "inferenceTokens": tokens}])).view)[0].parameters
+        for tokens in (1.0, 1e11, 1e13)
+    ]
+    alone = allocate(TRUTH, Question("loss", 2.3), Path()).parameters[0]
+    assert sizes[0] == pytest.approx(alone, rel=1e-3)
+    assert sizes == sorted(sizes, reverse=True, key=lambda size: size or 0.0)
+
+
+def test_a_score_is_fitted_as_its_error_and_says_so() -> None:
+    scores = [1.0 - 0.02 - 2.0 / (1000.0 * 2**at) ** 0.5 for at in range(6)]
+    basis = replace(
+        ladder(scores, direction="maximize", targets=[{"loss": 0.03}]),
+        untried=(Scale(6, {"n": 7}),),
+    )
+    view = fit(basis).view
+    assert view.status.quantity == "error"
+    assert view.status.parameters["E"] == pytest.approx(0.02, rel=1e-3)
+    predicted = view.predictions[6]
+    assert scores[-1] < predicted.value < 0.98, "in the objective's own units"
+    assert predicted.interval80 is not None
+    assert predicted.interval80.low is not None
+    assert predicted.interval80.high is not None
+    assert predicted.interval80.low <= predicted.value <= predicted.interval80.high
+
+
+@pytest.mark.parametrize(
+    ("basis", "type_", "reason"),
+    [
+        pytest.param(
+            ladder(POWER[:1]), ConditionType.NOT_ENOUGH_POINTS, "TooFewSizes", id="one size"
+        ),
+        pytest.param(
+            ladder([float("nan"), *POWER[1:]]),
+            ConditionType.INVALID_POINTS,
+            "NotFinite",
+            id="NaN loss",
+        ),
+        pytest.param(
+            ladder([-1.0, *POWER[1:]]),
+            ConditionType.INVALID_POINTS,
+            "NotPositive",
+            id="negative loss",
+        ),
+        pytest.param(
+            ladder([0.5, 0.9, 0.99, 0.999, 1.0], direction="maximize"),
+            ConditionType.INVALID_POINTS,
+            "NotPositive",
+            id="a perfect score has no error to fit",
+        ),
+        pytest.param(
+            ladder(list(reversed(POWER))),
+            ConditionType.NOT_ENOUGH_POINTS,
+            "DegenerateDesign",
+            id="loss grows with size",
+        ),
+        pytest.param(
+            ladder([5.0 / 2**at for at in range(6)]),
+            ConditionType.NOT_ENOUGH_POINTS,
+            None,
+            id="E tends to 0",
+        ),
+        pytest.param(
+            replace(isoflop(), points=isoflop().points[:7]),
+            ConditionType.NOT_ENOUGH_POINTS,
+            "OneBudget",
+            id="one budget",
+        ),
+        pytest.param(
+            replace(
+                isoflop(),
+                points=tuple(replace(p, flops=-5.3e18 + i) for i, p in enumerate(isoflop().points)),
+            ),
+            ConditionType.INVALID_POINTS,
+            "NotPositive",
+            id="FLOPs that overflowed int64",
+        ),
+        pytest.param(
+            replace(
+                ladder(POWER),
+                points=tuple(replace(p, model_parameters=5e3) for p in ladder(POWER).points),
+            ),
+            ConditionType.NOT_ENOUGH_POINTS,
+            "TooFewSizes",
+            id="duplicates are one point, the best",
+        ),
+        pytest.param(
+            replace(ladder(POWER), points=()),
+            ConditionType.NOT_ENOUGH_POINTS,
+            "TooFewSizes",
+            id="no value at all",
+        ),
+        pytest.param(
+            replace(
+                ladder(POWER),
+                spec=spec_of({"rungs": [{"a": 1, "b": 2}]}),
+                points=tuple(
+                    replace(p, model_parameters=None, scale=Scale(i, {"a": 1, "b": 2}))
+                    for i, p in enumerate(ladder(POWER).points)
+                ),
+            ),
+            ConditionType.NOT_ENOUGH_POINTS,
+            "TooFewSizes",
+            id="rungs whose N nobody counts",
+        ),
+    ],
+)
+def test_degenerate_trials_give_a_condition_and_no_number(
+    basis: FitBasis, type_: ConditionType, reason: str | None
+) -> None:
+    asked = basis.spec.model_dump(mode="json", exclude_unset=True)
+    asked["scaling"]["targets"] = [{"parameters": 1e5}]
+    view = fit(replace(basis, spec=ExperimentSpec.model_validate(asked))).view
+    ready = view.conditions[0]
+    assert (ready.type, ready.is_true) == (ConditionType.FIT_READY, False)
+    named = [each for each in view.conditions if each.type is type_]
+    assert named
+    if reason is not None:
+        assert named[0].reason == reason
+    status = view.status
+    assert (status.form, status.objective, status.parameters) == (None, None, {})
+    assert (status.intervals, status.hold_out, status.isoflop) == ({}, None, None)
+    assert (view.recommendations, view.predictions) == ((), {})
+
+
+def test_points_at_the_edge_of_a_search_are_left_out_unless_they_are_kept() -> None:
+    basis = ladder(POWER)
+    first, *others = basis.points
+    basis = replace(basis, points=(replace(first, edges=("rate",)), *others))
+    view = fit(basis).view
+    assert view.status.points == 5
+    assert [(each.scale, each.reason) for each in view.status.left_out] == [
+        (0, "HyperparameterEdge")
+    ]
+    edge = next(c for c in view.conditions if c.type is ConditionType.HYPERPARAMETER_EDGE)
+    assert "at scale 0; widen the range; these scales are left out" in edge.message
+    document = basis.spec.model_dump(mode="json", exclude_unset=True)
+    document["scaling"]["fit"] = {"hyperparameterEdge": "keep"}
+    kept = fit(replace(basis, spec=ExperimentSpec.model_validate(document))).view
+    assert kept.status.points == 6
+    assert ConditionType.HYPERPARAMETER_EDGE in types(kept)
+
+
+def test_outliers_leave_by_the_declared_rule_alone_and_are_listed() -> None:
+    view = fit(ladder([9.0, *POWER], fit={"dropWorst": 1})).view
+    assert (view.status.points, view.status.drop_worst) == (6, 1)
+    assert [(each.scale, each.reason) for each in view.status.left_out] == [(0, "DropWorst")]
+
+
+def test_the_best_of_two_scales_of_one_size_counts() -> None:
+    basis = ladder(POWER)
+    twin = point(6, POWER[0] + 0.5, 1000.0, samples=1e4)
+    view = fit(replace(basis, points=(*basis.points, twin))).view
+    assert view.status.points == 6
+    assert [(each.scale, each.reason) for each in view.status.left_out] == [(6, "NotTheBest")]
+
+
+def test_without_counted_parameters_the_ladder_s_own_number_is_the_size() -> None:
+    basis = ladder(POWER, targets=[{"flops": 1e9}, {"parameters": 10}])
+    points = tuple(
+        replace(each, model_parameters=None, value=1.0 + 3.0 / (at + 1))
+        for at, each in enumerate(basis.points)
+    )
+    view = fit(replace(basis, points=points)).view
+    assert view.status.size == "n"
+    flops, size = view.recommendations
+    assert flops.reason == "UnknownFlops", "a width says nothing of compute"
+    assert (size.parameters, size.size) == pytest.approx((10, 10))
+
+
+def test_the_best_rate_has_an_exponent_with_its_interval() -> None:
+    trend = fit(ladder(POWER)).view.status.hyperparameters["rate"]
+    assert trend.exponent == pytest.approx(-0.25)
+    assert trend.scales == 6
+    assert trend.interval95 is not None
+
+
+def test_an_exponent_needs_three_sizes_within_their_range() -> None:
+    basis = ladder(POWER)
+    edged = tuple(replace(each, edges=("rate",)) for each in basis.points[:4])
+    trend = fit(replace(basis, points=(*edged, *basis.points[4:]))).view.status.hyperparameters
+    assert (trend["rate"].exponent, trend["rate"].scales) == (None, 2)
+
+
+@pytest.mark.parametrize(
+    ("basis", "type_"),
+    [
+        pytest.param(
+            isoflop([{"flops": 1e30}]), ConditionType.FAR_EXTRAPOLATION, id="1e10 times beyond"
+        ),
+        pytest.param(
+            ladder(POWER), ConditionType.EDGE_OPTIMUM, id="a ladder whose largest size is best"
+        ),
+    ],
+)
+def test_a_fit_says_what_to_beware_of(basis: FitBasis, type_: ConditionType) -> None:
+    view = fit(basis).view
+    assert view.conditions[0].is_true
+    assert type_ in types(view)
+
+
+def test_methods_that_disagree_turn_the_answer_into_a_range() -> None:
+    basis = isoflop([{"flops": 1e21}], form="tied")
+    bent = with_one_rate(RUNS, kappa=0.03, rate_fits=float(RUNS.N.max()))
+    values = bent.L * (bent.N / bent.N.min()) ** (0.002 * np.log(bent.N / 1e8))
+    points = tuple(
+        replace(each, value=float(value)) for each, value in zip(basis.points, values, strict=True)
+    )
+    view = fit(replace(basis, points=points)).view
+    assert ConditionType.METHODS_DISAGREE in types(view)
+    assert view.recommendations[0].range is not None
+
+
+def test_noisy_runs_say_so() -> None:
+    rng = np.random.default_rng(3)
+    basis = isoflop([{"flops": 1e23}])
+    noisy = tuple(
+        replace(each, value=each.value * float(np.exp(0.05 * rng.standard_normal())))
+        for each in basis.points
+    )
+    assert ConditionType.NOISE_TOO_HIGH in types(fit(replace(basis, points=noisy)).view)
+
+
+def test_a_fit_of_scales_that_are_still_tuned_is_preliminary() -> None:
+    view = fit(replace(ladder(POWER), tuning=(5,))).view
+    assert view.conditions[0].reason == "Preliminary"
+    assert "scale 5 not fully tuned yet" in view.conditions[0].message
+
+
+UNTRIED = Scale(35, {"n": 2e9, "d": 4e10})
+
+
+def test_a_rung_that_sets_n_and_d_is_foretold_and_checked_when_it_is_seen() -> None:
+    view = fit(replace(isoflop(), untried=(UNTRIED,))).view
+    predicted = view.predictions[35]
+    truth = 1.81721810 + 477.82587 / 2e9**0.34731050 + 2143.41736 / 4e10**0.36717243
+    assert predicted.value == pytest.approx(truth, rel=1e-5)
+    assert (predicted.model_parameters, predicted.samples) == (2e9, 4e10)
+    held = checked(predicted, truth * 1.2)
+    assert (held.within, held.error) == ("outside", pytest.approx(0.2, abs=1e-4))
+    assert checked(predicted, predicted.value).within == "80"
+
+
+def test_a_size_of_the_built_in_trainer_is_counted_before_it_is_trained() -> None:
+    spec = spec_of(
+        {"parameter": "model.width", "sizes": [2, 4, 8, 16, 32, 64]},
+        objective={"metric": "val_loss", "direction": "minimize"},
+        search={},
+        trainer={
+            "builtIn": {
+                "task": "classification",
+                "dataset": {"name": "digits"},
+                "model": {"name": "mlp", "depth": 1},
+            }
+        },
+    )
+    sizes = {width: (64 + 1) * width + (width + 1) * 10 for width in (2, 4, 8, 16, 32, 64)}
+    points = tuple(
+        TunedPoint(
+            Scale(at, {"model.width": width}),
+            f"{at}-0",
+            0.1 + 5.0 / sizes[width] ** 0.5,
+            {"model.width": width},
+            float(sizes[width]),
+        )
+        for at, width in enumerate((2, 4, 8, 16, 32))
+    )
+    view = fit(FitBasis(spec, points, untried=(Scale(5, {"model.width": 64}),))).view
+    predicted = view.predictions[5]
+    assert predicted.model_parameters == sizes[64]
+    assert predicted.value == pytest.approx(0.1 + 5.0 / sizes[64] ** 0.5, rel=1e-3)
+
+
+def test_several_points_of_one_run_are_resampled_together() -> None:
+    assert RUNS.C is not None
+    basis = isoflop()
+    one_run = tuple(
+        replace(each, scale=Scale(at % 7, {"n": at % 7}), flops=None)
+        for at, each in enumerate(basis.points)
+    )
+    view = fit(replace(basis, points=one_run)).view
+    assert view.status.bootstrap is not None
+    assert view.status.bootstrap.resample == "cluster"
+
+
+def test_a_status_of_a_hundred_scales_stays_small() -> None:
+    assert RUNS.D is not None
+    basis = isoflop(TARGETS)
+    many = tuple(
+        replace(each, scale=Scale(index, each.scale.parameters), trial=f"{index}-0")
+        for index, each in enumerate(basis.points * 3)
+    )
+    view = fit(replace(basis, points=many[:100])).view
+    size = len(view.status.model_dump_json()) + sum(
+        len(each.model_dump_json()) for each in view.recommendations
+    )
+    assert size < 30_000
+    assert FitStatus.model_validate_json(view.status.model_dump_json()) == view.status
+
+
+def test_equal_compute_by_chance_is_no_reason_to_refuse() -> None:
+    smallest = tuple(p for at, p in enumerate(isoflop().points) if at % 7 > 1)
+    edged = replace(isoflop(), points=smallest)
+    assert fit_isoflop(RUNS).power is not None
+    view = fit(edged).view
+    assert view.status.form == "chinchilla"
