@@ -6,6 +6,7 @@ its records, which is what a crash leaves.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -46,6 +47,7 @@ from scaling_operator.core.outcome import attempt_ended, finished, state_set
 from scaling_operator.core.plan import plan
 from scaling_operator.core.tally import Tally, add
 from scaling_operator.fitting.fit import fit
+from scaling_operator.laws.simulate import IsoFlopDesign, chinchilla_law, simulated
 from scaling_operator.search.lanes import record_of
 from scaling_operator.search.seed import slot_seed
 from scaling_operator.search.study import Study, StudySettings
@@ -356,6 +358,60 @@ def test_transfer_opens_a_scale_when_the_one_before_has_ended_with_a_narrower_ra
     assert len(status.scales[1].points) == 2
     first = world.disk.trials[(1, 0)].spec.parameters["x"]
     assert first == status.scales[0].best.parameters["x"]  # pyright: ignore[reportOptionalMemberAccess] - it has one
+
+
+def test_transfer_moves_points_and_ranges_as_best_values_move_with_size() -> None:
+    """A rate that falls as 1/size: where it was best is too high for the next size."""
+
+    def trainer(trial: ScalingTrial) -> AttemptView:
+        rate, size = (float(trial.spec.parameters[name]) for name in ("rate", "size"))
+        return exited(0, 1 + math.log2(rate * size) ** 2)
+
+    spec = spec_of(
+        search={
+            "parameters": {"rate": {"type": "float", "low": 1e-3, "high": 10.0, "log": True}},
+            "algorithm": {"name": "tpe", "seed": 7, "startupTrials": 3},
+        },
+        scaling={"parameter": "size", "sizes": [1, 4, 16, 64], "transfer": {"topK": 2}},
+    )
+    status = World(spec, Disk(), trainer).run()
+    before, last = status.scales[2], status.scales[3]
+    assert before.best is not None
+    first = float(last.points[0]["rate"])
+    assert first < float(before.best.parameters["rate"]) / 2
+    assert last.ranges["rate"].low < first < last.ranges["rate"].high
+    assert last.best is not None
+    assert float(last.best.parameters["rate"]) * 64 == pytest.approx(1.0, rel=0.7)
+
+
+def test_transfer_comes_as_near_with_half_the_trials() -> None:
+    """S1: the best rate falls as N^(-1/3) over five budgets of seven sizes."""
+    runs = simulated(chinchilla_law(), IsoFlopDesign(5, 7))
+    tokens = runs.C / (6 * runs.N) if runs.C is not None else runs.N
+    truth = {float(n): float(loss) for n, loss in zip(runs.N, runs.L, strict=True)}
+
+    def trainer(trial: ScalingTrial) -> AttemptView:
+        rate, size = (float(trial.spec.parameters[name]) for name in ("rate", "n"))
+        octaves = math.log2(rate / 0.0047 * (size / 1.08e8) ** (1 / 3))
+        return exited(0, truth[size] * (1 + 0.01 * octaves**2))
+
+    def excess(most: int, **more: Any) -> list[float]:
+        rungs = [{"n": float(n), "d": float(d)} for n, d in zip(runs.N, tokens, strict=True)]
+        spec = spec_of(
+            search={
+                "parameters": {"rate": {"type": "float", "low": 2e-4, "high": 5e-2, "log": True}},
+                "algorithm": {"name": "tpe", "seed": 7, "startupTrials": most // 3},
+            },
+            scaling={"rungs": rungs, **more},
+            trials={"max": most, "parallel": 1},
+        )
+        status = World(spec, Disk(), trainer).run()
+        bests = [scale.best for scale in status.scales]
+        return [best.values[0] / truth[float(best.parameters["n"])] - 1 for best in bests if best]
+
+    independent, handed = excess(12), excess(6, transfer={})
+    assert sum(each < 0.003 for each in handed) >= 34, "all but the first, which nobody helps"
+    assert sum(handed) / 35 < max(sum(independent) / 35, 0.001)
 
 
 def test_refine_adds_sizes_beyond_the_best_while_it_may_with_the_next_indices() -> None:

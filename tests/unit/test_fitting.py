@@ -302,12 +302,22 @@ def test_points_at_the_edge_of_a_search_are_left_out_unless_they_are_kept() -> N
         (0, "HyperparameterEdge")
     ]
     edge = next(c for c in view.conditions if c.type is ConditionType.HYPERPARAMETER_EDGE)
-    assert "at scale 0; widen the range; these scales are left out" in edge.message
+    assert "at scale 0; widen it; these scales are left out" in edge.message
     document = basis.spec.model_dump(mode="json", exclude_unset=True)
     document["scaling"]["fit"] = {"hyperparameterEdge": "keep"}
     kept = fit(replace(basis, spec=ExperimentSpec.model_validate(document))).view
     assert kept.status.points == 6
     assert ConditionType.HYPERPARAMETER_EDGE in types(kept)
+
+
+def test_points_at_an_edge_that_transfer_has_made_are_named_and_kept() -> None:
+    basis = ladder(POWER)
+    first, *others = basis.points
+    view = fit(replace(basis, points=(replace(first, narrow_edges=("rate",)), *others))).view
+    assert view.status.points == 6
+    edge = next(c for c in view.conditions if c.type is ConditionType.HYPERPARAMETER_EDGE)
+    assert edge.reason == "BestAtNarrowedEdge"
+    assert "raise transfer.shrink; their points are kept" in edge.message
 
 
 def test_outliers_leave_by_the_declared_rule_alone_and_are_listed() -> None:

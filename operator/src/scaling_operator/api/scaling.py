@@ -26,10 +26,10 @@ class Transfer(ApiSection):
 
     top_k: int = Field(default=3, ge=0, le=50, description="Its best points, tried first there.")
     shrink: float = Field(
-        default=1.0,
+        default=0.5,
         gt=0,
         le=1,
-        description="The range about the best point, relative to the scale before.",
+        description="The range about where the best should be, relative to the scale before.",
     )
 
 

@@ -58,7 +58,9 @@ def _scales(basis: FitBasis) -> set[int]:
 
 
 def _points(observed: Observed, view: ScaleView) -> Iterator[TunedPoint]:
-    best = view.tally.best[0]
+    best, search = view.tally.best[0], observed.spec.search
+    edges = parameters_at_edge(best, search, {})
+    narrow = parameters_at_edge(best, search, view.ranges)
     yield TunedPoint(
         scale=view.scale,
         trial=best.trial,
@@ -67,5 +69,6 @@ def _points(observed: Observed, view: ScaleView) -> Iterator[TunedPoint]:
         model_parameters=best.model_parameters,
         samples=best.samples or view.scale.samples,
         flops=best.flops,
-        edges=parameters_at_edge(best, observed.spec.search, view.ranges),
+        edges=edges,
+        narrow_edges=tuple(name for name in narrow if name not in edges),
     )

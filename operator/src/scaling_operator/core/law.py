@@ -18,7 +18,11 @@ from scaling_operator.core.ladder import Scale
 
 @dataclass(frozen=True, slots=True)
 class TunedPoint:
-    """The best trial of a scale at one D; `edges` are searched numbers at an end of their range."""
+    """The best trial of a scale at one D.
+
+    `edges` are searched numbers at an end of the file's range, `narrow_edges` those at an end of
+    what transfer has left of it.
+    """
 
     scale: Scale
     trial: str
@@ -28,6 +32,7 @@ class TunedPoint:
     samples: float | None = None
     flops: float | None = None
     edges: tuple[str, ...] = ()
+    narrow_edges: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ from scaling_operator.core.status import (
     is_complete,
     summarise,
 )
-from scaling_operator.core.transfer import donor, fits, narrowed_ranges, top_points
+from scaling_operator.core.transfer import fits, hand_on
 from scaling_operator.core.transitions import deadline, launch_time, settle
 
 
@@ -129,14 +129,12 @@ def _open_scales(observed: Observed) -> tuple[Action, ...]:
 def _open(observed: Observed, view: ScaleView) -> Action:
     index, scaling, search = view.scale.index, observed.spec.scaling, observed.spec.search
     predicted = None if observed.fit is None else observed.fit.predictions.get(index)
-    before = donor(view, observed.scales)
-    if before is None or scaling is None or scaling.transfer is None:
+    if scaling is None or scaling.transfer is None:
         return OpenScale(index, {}, observed.warm_points, predicted)
-    best = before.tally.best
-    ranges = narrowed_ranges(search, before.ranges, best[0] if best else None, scaling.transfer)
-    handed = top_points(best, search, scaling.transfer.top_k)
-    points = [point for point in (*observed.warm_points, *handed) if fits(point, ranges)]
-    return OpenScale(index, ranges, tuple(points), predicted)
+    handed = hand_on(view, observed.scales, search, scaling.transfer)
+    every = (*observed.warm_points, *handed.points)
+    points = tuple(point for point in every if fits(point, handed.ranges))
+    return OpenScale(index, handed.ranges, points, predicted)
 
 
 def _start(observed: Observed) -> tuple[Action, ...]:

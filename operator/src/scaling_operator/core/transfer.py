@@ -1,19 +1,54 @@
-"""What one scale hands to the next: its best points, and a range about the best of them."""
+"""What one scale hands to the next: its best points, and a range about where the best should be.
+
+Both move along the ladder as best values have moved so far (`drift`), so that a rate that falls
+with size is looked for where it will be.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import TypeGuard
 
 from scaling_operator.api.fields import Scalar
 from scaling_operator.api.scaling import Transfer
 from scaling_operator.api.search import FloatParameter, IntParameter, Search
 from scaling_operator.api.status import BestTrial, Range
+from scaling_operator.core.drift import Drift, drifts
 from scaling_operator.core.ladder import Scale
 from scaling_operator.core.observed import ScaleView
 
+NARROWEST = 0.2
+"""Of the file's range: however long the ladder, a search keeps so much room."""
+
 Point = Mapping[str, Scalar]
+
+
+@dataclass(frozen=True, slots=True)
+class Handed:
+    """What a scale starts with."""
+
+    ranges: Mapping[str, Range]
+    points: tuple[Point, ...]
+
+
+def hand_on(
+    view: ScaleView, scales: tuple[ScaleView, ...], search: Search, transfer: Transfer
+) -> Handed:
+    """Take from the scales before what helps this one; from none, nothing."""
+    before = donor(view, scales)
+    if before is None:
+        return Handed({}, ())
+    lines = drifts(scales, search)
+    points = top_points(before.tally.best, search, max(transfer.top_k, 1))
+    if not points:
+        return Handed(before.ranges, ())
+    expected = _expected(points[0], view.scale, lines, search)
+    moved = [expected, *(_moved(p, (before.scale, view.scale), lines, search) for p in points)]
+    ranges = dict(narrowed_ranges(search, before.ranges, expected, transfer.shrink))
+    distinct = [point for at, point in enumerate(moved) if point not in moved[:at]]
+    return Handed(ranges, tuple(distinct[: transfer.top_k]))
 
 
 def donor(view: ScaleView, scales: tuple[ScaleView, ...]) -> ScaleView | None:
@@ -49,34 +84,63 @@ def top_points(best: tuple[BestTrial, ...], search: Search, top_k: int) -> tuple
     return tuple(points[:top_k])
 
 
-def narrowed_ranges(
-    search: Search, before: Mapping[str, Range], best: BestTrial | None, transfer: Transfer
-) -> Mapping[str, Range]:
-    """Shrink each numeric range about the best value, within the range of the scale before.
+def _expected(point: Point, scale: Scale, lines: Mapping[str, Drift], search: Search) -> Point:
+    """Take the best point with each number where the line of all scales puts it."""
+    places = {name: line.at(scale) for name, line in lines.items() if name in point}
+    return dict(point) | dict(_allowed(places, search))
 
-    On a logarithmic parameter the width is one of logarithms. With nothing known, the ranges stay.
+
+def _moved(
+    point: Point, way: tuple[Scale, Scale], lines: Mapping[str, Drift], search: Search
+) -> Point:
+    """Move a point as far as the lines move from one scale to the other."""
+    places: dict[str, float | None] = {}
+    for name, line in lines.items():
+        value, start, end = point.get(name), line.at(way[0]), line.at(way[1])
+        if isinstance(value, int | float) and start is not None and end is not None:
+            places[name] = value * end / start
+    return dict(point) | dict(_allowed(places, search))
+
+
+def _allowed(
+    places: Mapping[str, float | None], search: Search
+) -> Iterator[tuple[str, int | float]]:
+    """Bring numbers into the file's range, whole ones to whole numbers."""
+    for name, at in places.items():
+        parameter = search.parameters[name]
+        if at is None or not isinstance(parameter, FloatParameter | IntParameter):
+            continue
+        inside = min(max(at, parameter.low), parameter.high)
+        yield name, round(inside) if isinstance(parameter, IntParameter) else inside
+
+
+def narrowed_ranges(
+    search: Search, before: Mapping[str, Range], centre: Point, shrink: float
+) -> Iterator[tuple[str, Range]]:
+    """Shrink each numeric range about a point, within the file's range.
+
+    On a logarithmic parameter the width is one of logarithms.
     """
-    if best is None:
-        return before
-    ranges = dict(before)
     for name, parameter in search.parameters.items():
-        value = best.parameters.get(name)
+        value = centre.get(name)
         if not isinstance(parameter, FloatParameter | IntParameter):
             continue
         if value is None or isinstance(value, bool | str):
+            if name in before:
+                yield name, before[name]
             continue
-        whole = before.get(name) or Range(low=parameter.low, high=parameter.high)
-        ranges[name] = _about(value, whole, transfer.shrink, log=parameter.log)
-    return ranges
+        whole = Range(low=parameter.low, high=parameter.high)
+        yield name, _about(value, whole, (before.get(name, whole), shrink), log=parameter.log)
 
 
-def _about(value: float, whole: Range, shrink: float, *, log: bool) -> Range:
-    low, high, at = (
-        (math.log(whole.low), math.log(whole.high), math.log(value))
-        if log
-        else (whole.low, whole.high, value)
+def _about(value: float, whole: Range, share: tuple[Range, float], *, log: bool) -> Range:
+    last, shrink = share
+    low, high, last_low, last_high, at = (
+        math.log(each) if log else float(each)
+        for each in (whole.low, whole.high, last.low, last.high, value)
     )
-    width = (high - low) * shrink
+    width = max((last_high - last_low) * shrink, NARROWEST * (high - low))
+    width = min(width, high - low)
     # Near an edge the range moves inwards instead of losing a half.
     start = min(max(at - width / 2, low), high - width)
     end = start + width

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from scaling_operator.api.fitted import Recommendation
 from scaling_operator.api.names import FIT_CONDITIONS, ConditionType
 from scaling_operator.core.edges import SizedLoss, number_of, size_edges
-from scaling_operator.core.law import FitBasis, FitCondition
+from scaling_operator.core.law import FitBasis, FitCondition, TunedPoint
 from scaling_operator.core.tally import loss_of
 from scaling_operator.laws.report import FitReport
 
 MOST_NAMED = 8
+_EDGE = ConditionType.HYPERPARAMETER_EDGE
 
 
 def conditions_of(
@@ -54,22 +55,31 @@ def _still_tuned(basis: FitBasis) -> str:
 
 
 def _hyperparameter_edges(basis: FitBasis) -> list[FitCondition]:
-    at_edge = [point for point in basis.points if point.edges]
-    if not at_edge:
-        return []
-    parts = [
-        f"{name} {float(point.parameters[name]):.4g} at scale {point.scale.index}"
-        for point in at_edge
-        for name in point.edges
-    ]
     scaling = basis.spec.scaling
     left_out = scaling is not None and scaling.fit.hyperparameter_edge == "leave-out"
     consequence = "these scales are left out of the fit" if left_out else "their points are kept"
-    transfer = None if scaling is None else scaling.transfer
-    narrowed = transfer is not None and transfer.shrink < 1
-    cure = "widen the range" + (", or raise transfer.shrink" if narrowed else "")
-    message = f"best at an end of its range: {_listed(parts)}; {cure}; {consequence}"
-    return [FitCondition(ConditionType.HYPERPARAMETER_EDGE, "BestAtRangeEdge", message)]
+    at_edge = [(point, name) for point in basis.points for name in point.edges]
+    narrow = [(point, name) for point in basis.points for name in point.narrow_edges]
+    found: list[FitCondition] = []
+    if at_edge:
+        message = f"best at an end of its range: {_values(at_edge)}; widen it; {consequence}"
+        found.append(FitCondition(_EDGE, "BestAtRangeEdge", message))
+    if narrow:
+        message = (
+            f"best at an end of the range that transfer has narrowed: {_values(narrow)}; raise "
+            "transfer.shrink; their points are kept"
+        )
+        found.append(FitCondition(_EDGE, "BestAtNarrowedEdge", message))
+    return found
+
+
+def _values(found: Sequence[tuple[TunedPoint, str]]) -> str:
+    return _listed(
+        [
+            f"{name} {float(point.parameters[name]):.4g} at scale {point.scale.index}"
+            for point, name in found
+        ]
+    )
 
 
 def _size_edges(basis: FitBasis) -> list[FitCondition]:
