@@ -15,7 +15,7 @@ import pytest
 from testbed.chart import CHART, INSTALL, POLICY
 from testbed.cluster import Cluster, Refused
 from testbed.documents import experiment
-from testbed.shipped import MANIFESTS, install_definitions
+from testbed.shipped import install_definitions
 
 LABELS = "app.kubernetes.io/name=scaling-operator"
 KINDS = "deploy,sa,svc,secret,role,rolebinding,networkpolicy,poddisruptionbudget"
@@ -216,7 +216,7 @@ def test_people_have_what_kubernetes_roles_say(cluster: Cluster, release: Helm) 
 def test_kubectl_alone_installs_it_at_once_and_again(cluster: Cluster) -> None:
     if not cluster.is_ours:
         pytest.skip("makes cluster-wide roles and a policy: on a control plane of the tests' own")
-    apply = ("apply", "--server-side", "-f", str(MANIFESTS / "crds"), "-f", str(INSTALL))
+    apply = ("apply", "--server-side", "-f", str(INSTALL.parent / "crds"), "-f", str(INSTALL))
     try:
         cluster.kubectl(*apply)
         install_definitions(cluster)  # as the other tests find them
