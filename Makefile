@@ -68,8 +68,9 @@ format: setup ## Format the code and fix what can be fixed.
 	$(RUN) ruff check --fix
 
 .PHONY: generate
-generate: setup ## Render the CRDs and the field tables from the API models.
+generate: setup ## Render the CRDs and the tables of the documentation from the code.
 	$(RUN) python -m scaling_operator.api.generate
+	$(RUN) python -m scaling_operator.metrics.table
 
 .PHONY: manifests
 manifests: generate ## Render the manifests for kubectl from the chart (needs Go, to build Helm).

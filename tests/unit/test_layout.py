@@ -34,7 +34,7 @@ def test_no_test_folder_is_a_package_or_called_like_a_standard_module() -> None:
 TRAINING = ("torch", "torchmetrics", "sklearn", "pandas", "pyarrow", "safetensors")
 WITHOUT = """
 import importlib, pkgutil, sys
-missing, left_out = sys.argv[1].split(","), sys.argv[2]
+missing, left_out = sys.argv[1].split(","), tuple(sys.argv[2].split(","))
 for package in missing:
     sys.modules[package] = None  # its import fails, as where it is not installed
 import scaling_operator
@@ -49,8 +49,11 @@ for module in pkgutil.walk_packages(scaling_operator.__path__, "scaling_operator
     [
         pytest.param(TRAINING, "nothing", id="the extra operator needs nothing to train with"),
         pytest.param(
-            (*TRAINING, "kopf", "kubernetes", "cryptography", "prometheus_client"),
-            "scaling_operator.cluster",
+            (
+                *(*TRAINING, "kopf", "kubernetes", "cryptography", "prometheus_client"),
+                *("pythonjsonlogger", "optuna_dashboard", "bottle"),
+            ),
+            "scaling_operator.cluster,scaling_operator.metrics",
             id="all but the cluster shell needs no extra",
         ),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -52,3 +53,9 @@ class ScalingTrial(ApiSection):
     metadata: dict[str, Any] = Field(default={})
     spec: TrialSpec
     status: TrialStatus = TrialStatus()
+
+    @property
+    def created_seconds(self) -> float | None:
+        """When the stored object was created, in seconds since the epoch; None where it is not."""
+        created = self.metadata.get("creationTimestamp")
+        return None if created is None else datetime.fromisoformat(str(created)).timestamp()

@@ -11,7 +11,7 @@ import json
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlencode
@@ -55,7 +55,7 @@ class Access:
     server: str
     ca_file: str | None
     verifies: bool
-    token: str | None
+    token: str | None = field(repr=False)
     certificate_file: str | None
     key_file: str | None
 

@@ -16,12 +16,13 @@ from scaling_operator.cluster.events import Events, Note
 from scaling_operator.cluster.finishing import Finisher
 from scaling_operator.cluster.index import Index, Key
 from scaling_operator.cluster.kinds import EXPERIMENTS, TRIALS
+from scaling_operator.cluster.logs import about
 from scaling_operator.cluster.opening import Opened, Opener, status_of
+from scaling_operator.cluster.recorder import Changed, Recorder
 from scaling_operator.core.actions import Plan
 from scaling_operator.core.finishing import to_finish
 from scaling_operator.core.reports import AttemptKey, Reply, Report
 from scaling_operator.core.status import refused
-from scaling_operator.engine.watcher import Watcher
 
 log = logging.getLogger(__name__)
 PUBLISH_SECONDS = 1.0
@@ -34,6 +35,7 @@ class Controller:
     index: Index
     opener: Opener
     events: Events
+    recorder: Recorder
     clock: Callable[[], float]
     opened: dict[Key, Opened] = field(default_factory=dict[Key, Opened])
     _stale: set[Key] = field(default_factory=set[Key])
@@ -49,6 +51,7 @@ class Controller:
         if thing is None or "deletionTimestamp" in thing["metadata"]:
             self.close(key)  # the rest is Kubernetes' garbage collector's
             self.index.forget(key)
+            self.recorder.forget(key)
             return None
         try:
             return await self._advance(key, thing)
@@ -82,11 +85,13 @@ class Controller:
         if opened is None:
             if self._is_over(key, thing):
                 return None
-            opened = await self.opener.open(key, thing, self._watcher(key))
+            watcher = self.recorder.watcher(key, thing["spec"], self._teller(key))
+            opened = await self.opener.open(key, thing, watcher)
             self.opened[key] = opened
         else:
             self.opener.follow(opened, thing)
         settled = await opened.engine.settle()
+        self.recorder.settled(key)
         await opened.reports.save_due(self.clock())
         status, finish_seconds = await Finisher(opened).step(settled.status)
         due = [finish_seconds, await self._publish(key, opened, status)]
@@ -149,16 +154,16 @@ class Controller:
         self.index.put(EXPERIMENTS, stored)
         uid = str(thing["metadata"]["uid"])
         self.events.add(Note(EXPERIMENTS, *key, uid, "InvalidSpec", message))
+        log.warning("the spec is refused: %s", message, extra=about(key, reason="InvalidSpec"))
 
-    def _watcher(self, key: Key) -> Watcher:
+    def _teller(self, key: Key) -> Changed:
         def changed(before: ScalingTrial, after: ScalingTrial) -> None:
             reason, message = _trouble(before, after)
             if reason:
-                log.info("%s trial %s: %s: %s", key, after.metadata["name"], reason, message)
                 name, uid = str(after.metadata["name"]), str(after.metadata["uid"])
                 self.events.add(Note(TRIALS, key.namespace, name, uid, reason, message))
 
-        return Watcher(changed=changed)
+        return changed
 
     def _note_conditions(
         self, key: Key, uid: str, before: ExperimentStatus, after: ExperimentStatus
@@ -170,6 +175,7 @@ class Controller:
                 warning = each.type == ConditionType.FAILED
                 note = Note(EXPERIMENTS, *key, uid, each.reason, each.message or each.type, warning)
                 self.events.add(note)
+                log.info("%s: %s", each.type, each.message, extra=about(key, reason=each.reason))
 
 
 def _has_claim(thing: Object) -> bool:

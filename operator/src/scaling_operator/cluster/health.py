@@ -42,11 +42,17 @@ class Health:
             self._ticked = self.clock()
             self._lag_seconds = self._ticked - started - TICK_SECONDS
 
-    def sick(self) -> str | None:
-        """Say why this process should be restarted; None where it is well."""
+    @property
+    def lag_seconds(self) -> float:
+        """By how much a timer of the event loop was late, or is by now."""
         lag = self._lag_seconds
         if self._ticked is not None:
             lag = max(lag, self.clock() - self._ticked - TICK_SECONDS)
+        return lag
+
+    def sick(self) -> str | None:
+        """Say why this process should be restarted; None where it is well."""
+        lag = self.lag_seconds
         if lag > MAX_LAG_SECONDS:
             return f"the event loop lags {lag:.1f} s"
         if self.leads() and self.queue.oldest_seconds > MAX_QUEUE_SECONDS:

@@ -16,6 +16,10 @@ from scaling_operator.cluster.kinds import EXPERIMENTS, JOBS, PODS, POLICIES, Ki
 Object = dict[str, Any]
 
 
+def _unheard(*heard: object) -> None:
+    del heard
+
+
 class Key(NamedTuple):
     """Namespace and name of an experiment: the unit of work."""
 
@@ -39,6 +43,8 @@ class Index:
     )
     """Workloads as they were last seen, until `bury`: their end may not have been read yet."""
     policies: dict[str, Object] = field(default_factory=dict[str, Object])
+    heard: Callable[[Kind, Key, Object | None, Object], None] = _unheard
+    """Is told of each object that is taken in: what it was before, and what it is."""
     _pods: dict[tuple[str, str], Key] = field(default_factory=dict[tuple[str, str], Key])
     """Whose a pod is, by namespace and name: a report names its pod alone."""
 
@@ -56,6 +62,7 @@ class Index:
         self.gone.get((kind, key), {}).pop(name, None)
         if kind is PODS:
             self._pods[(key.namespace, name)] = key
+        self.heard(kind, key, before, thing)
         return key
 
     def drop(self, kind: Kind, thing: Object) -> Key | None:

@@ -25,6 +25,7 @@ from scaling_operator.cluster.tokens import PodIdentity
 from scaling_operator.cluster.workloads.order import WorkloadSettings
 from scaling_operator.core.reports import AttemptKey, Reply, Report
 from scaling_operator.ingest.endpoint import NotAnAttempt, NotNow
+from scaling_operator.metrics.happenings import Happenings
 
 LABELS = (LABEL_SCALE, LABEL_TRIAL, LABEL_ATTEMPT)
 
@@ -37,13 +38,18 @@ class Listening:
     client: Client
     index: Index
     leads: Callable[[], bool]
+    happenings: Happenings
     controller: Controller | None = None
     _server: reports.ReportServer | None = field(default=None)
 
     async def __aenter__(self) -> Listening:
         """Serve, where the settings name an address that pods can reach."""
         if self.settings.reports.url is not None:
-            listener = reports.Listener(self._take, self.leads, self._experiment)
+            listener = reports.Listener(
+                *(self._take, self.leads, self._experiment),
+                accepted=self.happenings.report_accepted,
+                refused=self.happenings.report_refused,
+            )
             self._server = await reports.start(
                 self.settings, self.client, listener, self.settings.address
             )

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import signal
-import sys
 from contextlib import AsyncExitStack
 from enum import StrEnum
 from pathlib import Path
@@ -14,6 +12,7 @@ from typing import Annotated
 import typer
 
 from scaling_operator.api.fields import parse_duration
+from scaling_operator.cluster.logs import LogFormat, set_up
 from scaling_operator.cluster.operate import build
 from scaling_operator.cluster.settings import (
     LeaseSettings,
@@ -21,7 +20,6 @@ from scaling_operator.cluster.settings import (
     ReportSettings,
     Settings,
 )
-from scaling_operator.cluster.watch import quiet_kopf
 
 PREFIX = "SCALING_OPERATOR_"
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -118,6 +116,9 @@ def operate(  # noqa: PLR0913 - the options of a command
         list[str] | None,
         typer.Option(envvar=_variable("IMAGE_PULL_SECRET"), help="Of trials' pods."),
     ] = None,
+    log_format: Annotated[
+        LogFormat, typer.Option(envvar=_variable("LOG_FORMAT"), help="A line of the log.")
+    ] = LogFormat.TEXT,
     resync: Annotated[
         str, typer.Option(envvar=_variable("RESYNC"), help="How often all is compared.")
     ] = "90s",
@@ -147,12 +148,7 @@ def operate(  # noqa: PLR0913 - the options of a command
             backoff_seconds=_seconds(retry_backoff),
         ),
     )
-    logging.basicConfig(
-        stream=sys.stderr,
-        level=logging.INFO,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-    )
-    quiet_kopf()
+    set_up(log_format)
     asyncio.run(_run(settings))
 
 

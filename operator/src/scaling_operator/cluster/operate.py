@@ -8,6 +8,7 @@ import time
 from collections.abc import Coroutine, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from typing import Any
 
 from scaling_operator.cluster.client import Client, connect
@@ -18,12 +19,17 @@ from scaling_operator.cluster.health import Health, serving
 from scaling_operator.cluster.index import Index, Key
 from scaling_operator.cluster.lease import Lease
 from scaling_operator.cluster.listener import Listening
+from scaling_operator.cluster.logs import about
+from scaling_operator.cluster.looking import Looking
 from scaling_operator.cluster.opening import Opener
 from scaling_operator.cluster.queue import WorkQueue
+from scaling_operator.cluster.recorder import Recorder
 from scaling_operator.cluster.resync import Resync
 from scaling_operator.cluster.settings import Settings
 from scaling_operator.cluster.sweeper import Sweeper
 from scaling_operator.cluster.watch import WATCHED, WATCHED_WITH_JOBS, Watches
+from scaling_operator.metrics.exposition import Exposition, exposed
+from scaling_operator.metrics.happenings import Happenings, new_registry
 
 log = logging.getLogger(__name__)
 WORKERS = 8
@@ -47,6 +53,8 @@ class Operator:
     resync: Resync
     health: Health
     listening: Listening
+    recorder: Recorder
+    exposition: Exposition
     _stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
     def stop(self) -> None:
@@ -59,6 +67,8 @@ class Operator:
             settings = self.settings
             health = serving(self.health, settings.address, settings.health_port)
             await stack.enter_async_context(health)
+            metrics = exposed(self.exposition, settings.address, settings.metrics_port)
+            await stack.enter_async_context(metrics)
             await stack.enter_async_context(self.listening)
             watching = asyncio.create_task(self.watches.run())
             leading = asyncio.create_task(self.lease.run())
@@ -90,50 +100,66 @@ class Operator:
                 self.queue.done(key)  # whoever gains the Lease begins with everything
 
     async def _turn(self, key: Key) -> None:
+        started = time.perf_counter()
+        result = await self._reconcile(key)
+        self.recorder.happenings.reconciled(result, time.perf_counter() - started)
+
+    async def _reconcile(self, key: Key) -> str:
+        """Look at an experiment once, and say in a word how that went."""
         try:
             again_seconds = await self.controller.reconcile(key)
         except ClusterBusy as busy:
             pause = self.queue.failed(key, busy.retry_after_seconds)
-            log.info("%s: again in %.1f s: %s", key, pause, busy)
+            log.info("again in %.1f s: %s", pause, busy, extra=about(key))
+            return "busy"
         except ClusterForbidden as forbidden:
             pause = self.queue.failed(key, FORBIDDEN_PAUSE_SECONDS)
-            log.warning("%s: again in %.0f s: %s", key, pause, forbidden)
+            log.warning("again in %.0f s: %s", pause, forbidden, extra=about(key))
+            return "forbidden"
         except ClusterError as error:
             pause = self.queue.failed(key)
-            log.info("%s: again in %.1f s: %s", key, pause, error)
+            log.info("again in %.1f s: %s", pause, error, extra=about(key))
+            return "error"
         except Exception:  # a bug must not end the work on other experiments
             self.controller.distrust([key])
-            log.exception("%s: again in %.1f s, read anew", key, self.queue.failed(key))
-        else:
-            self.queue.done(key)
-            if again_seconds is not None:
-                pause = max(again_seconds - time.time(), SHORTEST_PAUSE_SECONDS)
-                self.queue.add_after(key, pause)
+            pause = self.queue.failed(key)
+            log.exception("again in %.1f s, read anew", pause, extra=about(key))
+            return "bug"
+        self.queue.done(key)
+        if again_seconds is not None:
+            pause = max(again_seconds - time.time(), SHORTEST_PAUSE_SECONDS)
+            self.queue.add_after(key, pause)
+        return "ok"
 
 
 async def build(settings: Settings, stack: AsyncExitStack) -> Operator:
     """Put an operator together; `stack` closes what it opens."""
     index = Index()
+    registry = new_registry(version("scaling-operator"))
+    recorder = Recorder(Happenings(registry), index)
+    index.heard = recorder.put
     queue: WorkQueue[Key] = WorkQueue(time.monotonic)
     holder: list[Lease] = []
 
     def leads() -> bool:
         return bool(holder) and holder[0].leads()
 
-    client = await stack.enter_async_context(connect(settings.kubeconfig, may_write=leads))
+    connection = connect(settings.kubeconfig, may_write=leads, observe=recorder.requested)
+    client = await stack.enter_async_context(connection)
     sweeper = Sweeper(client)
-    listening = Listening(settings, client, index, leads)
+    listening = Listening(settings, client, index, leads, recorder.happenings)
     opener = Opener(
         *(client, index, sweeper, settings.pods, listening.workload_settings, queue.add),
         clock=time.time,
     )
-    controller = Controller(index, opener, Events(client, settings.name), time.time)
+    controller = Controller(index, opener, Events(client, settings.name), recorder, time.time)
     listening.controller = controller
 
     def on_change(gained: bool) -> None:  # noqa: FBT001 - a Lease is held or not
         controller.distrust(controller.opened)
         queue.clear()
         sweeper.clear()
+        recorder.lead_changed()
         if gained:
             for key in list(index.experiments):
                 queue.add(key)
@@ -143,6 +169,7 @@ async def build(settings: Settings, stack: AsyncExitStack) -> Operator:
         *(index, queue.add, client.access),
         kinds=WATCHED_WITH_JOBS if settings.pods.kind == "job" else WATCHED,
         namespaces=settings.watch_namespaces,
+        seen=recorder.seen,
     )
     resync = Resync(
         *(client, index, queue, controller, watches, leads),
@@ -152,7 +179,8 @@ async def build(settings: Settings, stack: AsyncExitStack) -> Operator:
     health = Health(queue, watches, resync, leads, time.monotonic)
     return Operator(
         *(settings, client, index, queue, holder[0], watches, controller, sweeper),
-        *(resync, health, listening),
+        *(resync, health, listening, recorder),
+        exposition=Exposition(registry, Looking(index, health, recorder).samples),
     )
 
 

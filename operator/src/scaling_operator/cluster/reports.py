@@ -23,6 +23,7 @@ from scaling_operator.cluster.errors import ClusterBusy, ClusterError
 from scaling_operator.cluster.settings import TOKEN_AUDIENCE, Settings
 from scaling_operator.cluster.tokens import PodIdentity, Tokens
 from scaling_operator.core.reports import Reply, Report
+from scaling_operator.ingest.answers import counted
 from scaling_operator.ingest.endpoint import Endpoint, NotAnAttempt, NotNow, Rate
 from scaling_operator.ingest.web import application
 
@@ -41,6 +42,10 @@ T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 
+def _unheard(heard: str) -> None:
+    del heard
+
+
 @dataclass(frozen=True, slots=True)
 class Listener:
     """What the operator says to reports. Its functions may raise ClusterError and NotAnAttempt."""
@@ -48,6 +53,10 @@ class Listener:
     on_report: Callable[[PodIdentity, Report], Awaitable[Reply]]
     is_active: Callable[[], bool]
     experiment: Callable[[PodIdentity], Awaitable[Mapping[str, Any]]] | None = None
+    accepted: Callable[[str], None] = _unheard
+    """Is told what each report was answered."""
+    refused: Callable[[str], None] = _unheard
+    """Is told why one was refused."""
 
 
 async def start(
@@ -61,7 +70,10 @@ async def start(
     material = await certificates.current(None)
     context = server_context(material)
     runner = web.AppRunner(
-        application(_endpoint(client, listener)),
+        application(
+            _endpoint(client, listener),
+            counted(listener.accepted, listener.refused, listener.is_active),
+        ),
         access_log=None,
         auto_decompress=False,
         keepalive_timeout=KEEP_ALIVE_SECONDS,
@@ -70,7 +82,7 @@ async def start(
     await runner.setup()
     try:
         server = await asyncio.get_running_loop().create_server(
-            lambda: _connection(runner),
+            lambda: _connection(runner, listener.refused),
             *(address, settings.reports.port),
             ssl=context,
             ssl_handshake_timeout=HANDSHAKE_SECONDS,
@@ -155,7 +167,9 @@ def _endpoint(client: Client, listener: Listener) -> Endpoint[PodIdentity]:
         return await _or_later(tokens.authenticate(token, address))
 
     async def on_report(sender: PodIdentity, report: Report) -> Reply:
-        return await _or_later(listener.on_report(sender, report))
+        reply = await _or_later(listener.on_report(sender, report))
+        listener.accepted(reply.answer.value)
+        return reply
 
     async def experiment(sender: PodIdentity) -> Mapping[str, Any]:
         if described is None:
@@ -166,9 +180,10 @@ def _endpoint(client: Client, listener: Listener) -> Endpoint[PodIdentity]:
     return Endpoint(authenticate, on_report, listener.is_active, experiment, Rate())
 
 
-def _connection(runner: web.AppRunner) -> asyncio.Protocol:
+def _connection(runner: web.AppRunner, refused: Callable[[str], None]) -> asyncio.Protocol:
     server = runner.server
     if server is None or len(server.connections) >= MAX_CONNECTIONS:
+        refused("TooMany")
         return _Refusal()
     return server()
 

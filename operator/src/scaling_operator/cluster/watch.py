@@ -44,6 +44,10 @@ def _leave_signals() -> None:
     """Whoever embeds the watches without being a process of its own has no signals to take."""
 
 
+def _unheard(*heard: object) -> None:
+    del heard
+
+
 @dataclass(slots=True)
 class Watches:
     """Keeps the watches alive. `access` tells kopf how the client connects."""
@@ -53,6 +57,8 @@ class Watches:
     access: Callable[[], Awaitable[Access]]
     kinds: Sequence[Kind]
     namespaces: Sequence[str] = ()
+    seen: Callable[[Kind, bool, dict[str, Any]], None] = _unheard
+    """Is told of each event: kind, whether the object is gone, the object."""
     ready: asyncio.Event = field(default_factory=asyncio.Event)
     failures: int = 0
     """Ends in a row, each soon after its start."""
@@ -149,8 +155,9 @@ class Watches:
         @kopf.on.event(kind.group, kind.version, kind.plural, registry=registry)
         async def event(event: Any, **_: Any) -> None:
             thing = dict(event["object"])
-            take = self.index.drop if event["type"] == "DELETED" else self.index.put
-            key = take(kind, thing)
+            gone = event["type"] == "DELETED"
+            self.seen(kind, gone, thing)
+            key = (self.index.drop if gone else self.index.put)(kind, thing)
             if key is not None:
                 self.wake(key)
 
@@ -173,9 +180,3 @@ def _settings() -> kopf.OperatorSettings:
         # The label's mere presence selects.
         settings.watching.label_selectors[kind.plural] = LABEL_EXPERIMENT
     return settings
-
-
-def quiet_kopf() -> None:
-    """Silence kopf's line per event: it costs more than the event."""
-    for name in ("kopf.objects", "kopf._core"):
-        logging.getLogger(name).setLevel(logging.WARNING)

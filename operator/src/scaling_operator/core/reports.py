@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 
@@ -17,11 +17,16 @@ class AttemptKey:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Metrics after a step; `seq` counts the attempt's reports from 1."""
+    """Metrics after a step; `seq` counts the attempt's reports from 1.
+
+    `figures` tell of the attempt so far, for people who watch: samples, seconds, peakHostBytes,
+    peakDeviceBytes, as far as the trainer knows them.
+    """
 
     seq: int
     step: int
     metrics: dict[str, float]
+    figures: dict[str, float] = field(default_factory=dict[str, float])
 
 
 class Answer(StrEnum):

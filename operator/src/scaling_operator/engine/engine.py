@@ -7,6 +7,7 @@ created in the order of their numbers, so that a crash never leaves a gap.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any, assert_never
@@ -74,6 +75,8 @@ class Engine:
 
     async def apply(self, actions: Sequence[Action]) -> None:
         """Do the actions of one plan. The first error is raised once the others are done."""
+        for action in actions:
+            self.watcher.decided(action)
         sorted_out = _sort_out(actions)
         if sorted_out.scales:
             await self._scale(sorted_out.scales)
@@ -182,7 +185,9 @@ class Engine:
     async def _ask(self, action: Ask) -> ScalingTrial:
         scale = self.book.scales[action.scale].scale
         lane = self.lane(action.scale)
+        started = time.perf_counter()
         proposal = await lane.ask(action.number, action.point)
+        self.watcher.asked(time.perf_counter() - started)
         parameters = {**scale.parameters, **proposal.parameters}
         spec = TrialSpec(
             experiment=ExperimentReference(name=self.name, uid=self.uid),

@@ -106,13 +106,13 @@ class Reports:
 
     async def _prune(self, key: AttemptKey, report: Report, value: float) -> None:
         self.engine.book.pruned_seconds[key] = self.engine.clock()
-        await self.engine.finish(
-            Finish(
-                *(key.scale, key.number, TrialState.PRUNED, None),
-                message=f"pruned after step {report.step}",
-                result=Result(metrics=report.metrics, steps=report.step),
-                values=(value,),
-            )
+        end = Finish(
+            *(key.scale, key.number, TrialState.PRUNED, None),
+            message=f"pruned after step {report.step}",
+            result=Result(metrics=report.metrics, steps=report.step),
+            values=(value,),
         )
+        self.engine.watcher.decided(end)
+        await self.engine.finish(end)
         self.unsaved.pop((key.scale, key.number), None)
         self.wake()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from scaling_operator.api.status import ExperimentStatus
 from scaling_operator.api.trial import ScalingTrial
+from scaling_operator.core.actions import Action
 from scaling_operator.core.reports import AttemptKey, Report
 
 
@@ -23,3 +24,7 @@ class Watcher:
     reported: Callable[[AttemptKey, Report], None] = _unheard
     changed: Callable[[ScalingTrial, ScalingTrial], None] = _unheard
     """A status was stored: before and after."""
+    decided: Callable[[Action], None] = _unheard
+    """Something is about to be done; once more where it has to be done again."""
+    asked: Callable[[float], None] = _unheard
+    """The sampler proposed something; how many seconds it took."""

@@ -13,6 +13,7 @@ from scaling_trainer.results import ResultError, parse_result
 
 MAX_METRICS = 500
 MAX_STEP = 2**53
+FIGURES = ("samples", "seconds", "peakHostBytes", "peakDeviceBytes")
 
 
 class BadReport(ValueError):
@@ -26,6 +27,7 @@ def parse_report(body: bytes) -> Report:
         seq=_whole(document, "seq"),
         step=_whole(document, "step"),
         metrics=_metrics(document.get("metrics")),
+        figures=_figures(document.get("figures")),
     )
 
 
@@ -73,6 +75,13 @@ def _metrics(value: Any) -> dict[str, float]:
             message = f"metrics.{name[:80]} is {_shown(number)}; it must be a finite number"
             raise BadReport(message)
     return metrics
+
+
+def _figures(value: Any) -> dict[str, float]:
+    """Read what is known of them; anything else is left out: they decide nothing."""
+    figures = cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+    known = {name: figures[name] for name in FIGURES if name in figures}
+    return {name: number for name, number in known.items() if _is_finite(number) and number >= 0}
 
 
 def _is_finite(number: Any) -> bool:

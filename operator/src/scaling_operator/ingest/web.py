@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import Generic
 
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
 from scaling_operator.core.reports import Answer
 from scaling_operator.ingest.bodies import BadReport, check_result, parse_report
@@ -24,10 +25,10 @@ BODY_SECONDS = 10.0
 Handler = Callable[[web.Request, Sender], Awaitable[web.Response]]
 
 
-def application(endpoint: Endpoint[Sender]) -> web.Application:
+def application(endpoint: Endpoint[Sender], *middlewares: Middleware) -> web.Application:
     """Make the web application; the shell runs it where it likes."""
     handlers = _Handlers(endpoint)
-    app = web.Application(client_max_size=MAX_BODY_BYTES)
+    app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=middlewares)
     app.router.add_post("/v1/report", handlers.guarded(handlers.report))
     app.router.add_post("/v1/result", handlers.guarded(handlers.result))
     if endpoint.experiment is not None:

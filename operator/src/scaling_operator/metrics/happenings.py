@@ -1,0 +1,150 @@
+"""What happens, counted: a verb for each thing, the families' only writers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, Info, disable_created_metrics
+
+from scaling_operator.api.names import TrialState
+from scaling_operator.api.trial import ScalingTrial
+from scaling_operator.metrics import families as all_of
+from scaling_operator.metrics.families import OWNER, Family
+
+Owner = tuple[str, str]
+"""Namespace and name of an experiment."""
+
+
+def new_registry(version: str) -> CollectorRegistry:
+    """Make a registry of our own: nothing of a library's, one for each process or test."""
+    disable_created_metrics()  # else every counter and histogram is two
+    registry = CollectorRegistry()
+    build = Info(all_of.BUILD.name, all_of.BUILD.meaning, registry=registry)
+    build.info({"version": version})
+    return registry
+
+
+@dataclass(slots=True)
+class Happenings:
+    """Counts in a registry."""
+
+    registry: CollectorRegistry
+    _counters: dict[str, Counter] = field(default_factory=dict[str, Counter])
+    _histograms: dict[str, Histogram] = field(default_factory=dict[str, Histogram])
+
+    def __post_init__(self) -> None:
+        for family in COUNTED:
+            self._counters[family.name] = Counter(
+                family.name, family.meaning, family.labels, registry=self.registry
+            )
+        for family in MEASURED:
+            self._histograms[family.name] = Histogram(
+                *(family.name, family.meaning, family.labels),
+                buckets=family.buckets,
+                registry=self.registry,
+            )
+        for family, words in CLOSED.items():
+            for word in words:  # else the first of a kind is no increase that could be seen
+                (self._counters | self._histograms)[family.name].labels(word)
+
+    def lead_changed(self) -> None:
+        """Count a gain or a loss of the Lease."""
+        self._counters[all_of.LEADER_CHANGES.name].inc()
+
+    def reconciled(self, result: str, seconds: float) -> None:
+        """Measure a look at an experiment."""
+        self._measure(all_of.RECONCILE, seconds, result)
+
+    def requested(self, verb: str, resource: str, code: int, seconds: float) -> None:
+        """Count and measure a request to the API server."""
+        self._count(all_of.API_REQUESTS, verb, resource, str(code))
+        self._measure(all_of.API_SECONDS, seconds, verb)
+
+    def watched(self, resource: str) -> None:
+        """Count an event that a watch has shown."""
+        self._count(all_of.WATCH_EVENTS, resource)
+
+    def report_accepted(self, action: str) -> None:
+        """Count a report that was answered."""
+        self._count(all_of.REPORTS_ACCEPTED, action)
+
+    def report_refused(self, reason: str) -> None:
+        """Count a report that was refused."""
+        self._count(all_of.REPORTS_REFUSED, reason)
+
+    def asked(self, algorithm: str, seconds: float) -> None:
+        """Measure a proposal of a sampler."""
+        self._measure(all_of.ASK, seconds, algorithm)
+
+    def slot_refilled(self, seconds: float) -> None:
+        """Measure how long a slot stood idle."""
+        self._histograms[all_of.SLOT_IDLE.name].observe(seconds)
+
+    def pod_waited(self, owner: Owner, seconds: float) -> None:
+        """Measure how long a pod has waited until it ran."""
+        self._measure(all_of.TRIAL_QUEUED, seconds, *owner)
+
+    def report_taken(self, owner: Owner) -> None:
+        """Count a report of a running trial."""
+        self._count(all_of.TRAINING_REPORTS, *owner)
+
+    def trial_changed(self, owner: Owner, before: ScalingTrial, after: ScalingTrial) -> None:
+        """Count the attempt that has ended between two stored statuses of a trial, if one has."""
+        if len(after.status.attempts) > len(before.status.attempts):
+            self._count(all_of.ATTEMPTS, *owner, str(after.status.attempts[-1].reason))
+        if after.status.state.ended and not before.status.state.ended:
+            state, reason = after.status.state, after.status.reason
+            named = reason if state in (TrialState.FAILED, TrialState.STOPPED) else None
+            self._count(all_of.ATTEMPTS, *owner, str(named or state))
+
+    def trial_ended(self, owner: Owner, state: TrialState, seconds: float) -> None:
+        """Measure a trial that is over."""
+        self._measure(all_of.TRIAL_SECONDS, seconds, *owner, state.value)
+
+    def forget(self, owner: Owner) -> None:
+        """Drop the series of an experiment that is gone."""
+        labels: dict[str, str] = dict(zip(OWNER, owner, strict=True))
+        for family in (*COUNTED, *MEASURED):
+            if family.labels[:2] == OWNER:
+                instruments = self._counters | self._histograms
+                instruments[family.name].remove_by_labels(labels)
+
+    def forget_all(self) -> None:
+        """Drop the series of all experiments: they are somebody else's now."""
+        for family in (*COUNTED, *MEASURED):
+            if family.labels[:2] == OWNER:
+                instruments = self._counters | self._histograms
+                instruments[family.name].clear()
+
+    def _count(self, family: Family, *labels: str) -> None:
+        self._counters[family.name].labels(*labels).inc()
+
+    def _measure(self, family: Family, seconds: float, *labels: str) -> None:
+        self._histograms[family.name].labels(*labels).observe(seconds)
+
+
+COUNTED = (
+    all_of.LEADER_CHANGES,
+    all_of.API_REQUESTS,
+    all_of.WATCH_EVENTS,
+    all_of.REPORTS_ACCEPTED,
+    all_of.REPORTS_REFUSED,
+    all_of.ATTEMPTS,
+    all_of.TRAINING_REPORTS,
+)
+CLOSED = {
+    all_of.RECONCILE: ("ok", "busy", "forbidden", "error", "bug"),
+    all_of.REPORTS_ACCEPTED: ("continue", "prune", "stop", "result"),
+    all_of.REPORTS_REFUSED: (
+        *("BadToken", "NoAttempt", "Invalid", "TooLarge", "TooMany", "TooSlow"),
+        *("Standby", "NotNow", "Other"),
+    ),
+}
+MEASURED = (
+    all_of.RECONCILE,
+    all_of.API_SECONDS,
+    all_of.ASK,
+    all_of.SLOT_IDLE,
+    all_of.TRIAL_QUEUED,
+    all_of.TRIAL_SECONDS,
+)

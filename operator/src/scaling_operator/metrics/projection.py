@@ -1,0 +1,147 @@
+"""What is so, read from an experiment as it is stored: plain samples, nothing remembered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from scaling_operator.api.experiment import Budget, Trials
+from scaling_operator.api.names import Phase, TrialState
+from scaling_operator.api.status import ExperimentStatus, ScaleStatus
+from scaling_operator.metrics import families as all_of
+from scaling_operator.metrics.families import Family
+from scaling_operator.metrics.happenings import Owner
+
+SECONDS_PER_HOUR = 3600.0
+
+
+class Sample(NamedTuple):
+    """A value of a family, with its labels in the family's order."""
+
+    family: Family
+    labels: tuple[str, ...]
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """An experiment as it is stored, in the parts that are shown."""
+
+    owner: Owner
+    status: ExperimentStatus
+    budget: Budget
+    trials: Trials
+
+
+def view_of(thing: Mapping[str, Any]) -> View:
+    """Read a stored object. Raises ValueError (pydantic's) for one that cannot be read."""
+    metadata: Mapping[str, Any] = thing["metadata"]
+    spec: Mapping[str, Any] = thing.get("spec", {})
+    return View(
+        (metadata["namespace"], metadata["name"]),
+        ExperimentStatus.model_validate(thing.get("status", {})),
+        Budget.model_validate(spec.get("budget", {})),
+        Trials.model_validate(spec.get("trials", {})),
+    )
+
+
+def samples_of(view: View, now_seconds: float) -> Iterator[Sample]:
+    """Give everything that one experiment shows."""
+    owner, status = view.owner, view.status
+    yield Sample(all_of.PHASE, (*owner, status.phase.value), 1)
+    for condition in status.conditions:
+        if condition.status == "True":
+            yield Sample(all_of.CONDITION, (*owner, condition.type, condition.reason), 1)
+    yield Sample(all_of.PATIENCE, owner, view.trials.timeout.total_seconds())
+    if status.start_time is not None:
+        yield Sample(all_of.START, owner, status.start_time.timestamp())
+    for scale in status.scales:
+        yield from _scale(owner, scale)
+    yield from _fit(owner, status)
+    yield from _budget(view, now_seconds)
+
+
+def phases(views: Iterable[View]) -> Iterator[Sample]:
+    """Count experiments by phase, in each namespace that has any."""
+    counts: dict[str, dict[Phase, int]] = {}
+    for view in views:
+        of_namespace = counts.setdefault(view.owner[0], dict.fromkeys(Phase, 0))
+        of_namespace[view.status.phase] += 1
+    for namespace, of_namespace in counts.items():
+        for phase, count in of_namespace.items():
+            yield Sample(all_of.EXPERIMENTS, (namespace, phase.value), count)
+
+
+def _scale(owner: Owner, scale: ScaleStatus) -> Iterator[Sample]:
+    labels = (*owner, str(scale.index))
+    for state in TrialState:
+        count = int(getattr(scale.counts, state.value.lower()))
+        yield Sample(all_of.TRIALS, (*labels, state.value), count)
+    yield Sample(all_of.TRIALS_PLANNED, labels, scale.counts.max)
+    if scale.best is not None:
+        yield Sample(all_of.BEST, labels, scale.best.values[0])
+        if scale.best.model_parameters is not None:
+            yield Sample(all_of.MODEL_PARAMETERS, labels, scale.best.model_parameters)
+    if scale.predicted is not None:
+        yield Sample(all_of.PREDICTED, labels, scale.predicted.value)
+    yield from _sizing(labels, scale)
+
+
+def _sizing(labels: tuple[str, ...], scale: ScaleStatus) -> Iterator[Sample]:
+    sizing = scale.sizing
+    if sizing is None:
+        return
+    yield Sample(all_of.GPU_SECONDS, labels, sizing.used_gpu_hours * SECONDS_PER_HOUR)
+    yield Sample(all_of.COST, labels, sizing.used_cost)
+    planned_hours = sizing.planned_gpu_hours
+    known = (
+        (all_of.GPU_SECONDS_PLANNED, labels, _times(planned_hours, SECONDS_PER_HOUR)),
+        (all_of.COST_PLANNED, labels, sizing.planned_cost),
+        (all_of.MEMORY_ESTIMATED, (*labels, "device"), sizing.estimated_device_bytes),
+        (all_of.MEMORY_ESTIMATED, (*labels, "host"), sizing.estimated_host_bytes),
+        (all_of.MEMORY_MEASURED, (*labels, "device"), sizing.measured_device_bytes),
+        (all_of.MEMORY_MEASURED, (*labels, "host"), sizing.measured_host_bytes),
+    )
+    yield from (Sample(*each) for each in known if each[2] is not None)  # pyright: ignore[reportArgumentType]
+
+
+def _fit(owner: Owner, status: ExperimentStatus) -> Iterator[Sample]:
+    fit = status.fit
+    if fit is not None:
+        yield Sample(all_of.FIT_POINTS, owner, fit.points)
+        for name, value in fit.parameters.items():
+            yield Sample(all_of.FIT, (*owner, name), value)
+        for name, intervals in fit.intervals.items():
+            whole = intervals.interval95
+            ends = () if whole is None else (("low", whole.low), ("high", whole.high))
+            for bound, end in ends:
+                if end is not None:
+                    yield Sample(all_of.FIT_BOUND, (*owner, name, bound), end)
+    for place, recommendation in enumerate(status.recommendations):
+        if recommendation.parameters is not None:
+            yield Sample(all_of.RECOMMENDED, (*owner, str(place)), recommendation.parameters)
+
+
+def _budget(view: View, now_seconds: float) -> Iterator[Sample]:
+    budget, status = view.budget, view.status
+    used_hours = 0.0 if status.ledger is None else status.ledger.used_gpu_hours
+    used_cost = 0.0 if status.ledger is None else status.ledger.used_cost
+    elapsed = 0.0
+    if status.start_time is not None:
+        end = status.completion_time
+        end_seconds = now_seconds if end is None else end.timestamp()
+        elapsed = end_seconds - status.start_time.timestamp()
+    duration = None if budget.duration is None else budget.duration.total_seconds()
+    shares = (
+        ("duration", elapsed, duration),
+        ("gpuHours", used_hours, budget.gpu_hours),
+        ("cost", used_cost, budget.cost),
+    )
+    for name, used, limit in shares:
+        if limit is not None:
+            yield Sample(all_of.BUDGET_USED, (*view.owner, name), used / limit)
+
+
+def _times(value: float | None, factor: float) -> float | None:
+    return None if value is None else value * factor

@@ -1,0 +1,90 @@
+"""The declarations, and the page that is made from them."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from prometheus_client import generate_latest
+from prometheus_client.core import Metric
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.openmetrics import parser
+
+from scaling_operator.metrics.exposition import Snapshot
+from scaling_operator.metrics.families import FAMILIES
+from scaling_operator.metrics.happenings import COUNTED, MEASURED, Happenings, new_registry
+from scaling_operator.metrics.projection import Sample
+from scaling_operator.metrics.table import fill
+
+ROOT = Path(__file__).parents[2]
+BOUNDED = {
+    *("namespace", "experiment", "scale", "state", "reason", "shape", "phase", "condition"),
+    *("verb", "resource", "code", "cause", "action", "result", "algorithm", "version"),
+    *("coefficient", "bound", "target", "budget", "memory", "aggregate"),
+}
+
+
+def everything() -> Iterator[Sample]:
+    """A sample of every family that is read and not counted."""
+    counted = {family.name for family in (*COUNTED, *MEASURED)}
+    for family in FAMILIES:
+        if family.name not in counted and family.kind != "info":
+            yield Sample(family, tuple("some" for _ in family.labels), 1.0)
+
+
+def full_registry() -> Happenings:
+    happenings = Happenings(new_registry("1.2.3"))
+    happenings.registry.register(Snapshot(tuple(everything())))
+    happenings.requested("get", "pods", 200, 0.01)
+    happenings.watched("pods")
+    happenings.asked("tpe", 0.1)
+    happenings.pod_waited(("team", "digits"), 3.0)
+    happenings.report_taken(("team", "digits"))
+    return happenings
+
+
+def test_every_label_is_bounded() -> None:
+    assert {label for family in FAMILIES for label in family.labels} <= BOUNDED
+
+
+def test_names_are_declared_once() -> None:
+    names = [family.name for family in FAMILIES]
+
+    assert len(set(names)) == len(names)
+
+
+def test_histograms_alone_have_buckets() -> None:
+    assert {family.name for family in FAMILIES if family.buckets} == {
+        family.name for family in FAMILIES if family.kind == "histogram"
+    }
+
+
+def test_promtool_finds_nothing_to_say() -> None:
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        pytest.skip("needs promtool (Debian package prometheus)")
+
+    text = generate_latest(full_registry().registry)
+    done = subprocess.run(
+        [promtool, "check", "metrics"], input=text, capture_output=True, check=False
+    )
+
+    assert (done.returncode, done.stdout + done.stderr) == (0, b"")
+
+
+def test_openmetrics_is_well_formed() -> None:
+    encoder, _ = choose_encoder("application/openmetrics-text; version=1.0.0")
+    read: Callable[[str], Iterator[Metric]] = getattr(parser, "text_string_to_metric_families")  # noqa: B009 - untyped
+
+    found = {family.name for family in read(encoder(full_registry().registry).decode())}
+    assert {family.name for family in FAMILIES if family.kind != "histogram"} <= found
+
+
+def test_the_page_lists_what_is_declared() -> None:
+    page = (ROOT / "docs" / "metrics.md").read_text()
+
+    assert page == fill(page), "run `make generate`"
+    assert all(f"`{family.name}" in page for family in FAMILIES)

@@ -1,0 +1,148 @@
+"""What a scrape costs, and how many series 50 experiments with 100 trials each have."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from scaling_operator.api.names import Reason, TrialState
+from scaling_operator.api.status import Attempt, TrialStatus
+from scaling_operator.api.trial import ExperimentReference, ScalingTrial, TrialSpec
+from scaling_operator.core.reports import Report
+from scaling_operator.metrics.exposition import Exposition
+from scaling_operator.metrics.happenings import Happenings, new_registry
+from scaling_operator.metrics.machines import machines
+from scaling_operator.metrics.projection import Sample, View, phases, samples_of, view_of
+from scaling_operator.metrics.running import Running
+
+EXPERIMENTS, TRIALS, SCALES = 50, 100, 5
+MAX_SERIES_OF_AN_EXPERIMENT = 250
+MAX_SCRAPE_SECONDS = 0.1
+
+
+def stored(name: str) -> dict[str, Any]:
+    """An experiment in full bloom: a ladder of five, fitted, sized, with budgets."""
+    best = {"trial": "0-1", "scale": 0, "number": 1, "values": [0.25], "modelParameters": 1e3}
+    sizing = {
+        "shape": "a100",
+        "count": 1,
+        "usedGpuHours": 1.0,
+        "usedCost": 2.0,
+        "plannedGpuHours": 3.0,
+        "plannedCost": 4.0,
+        "estimatedDeviceBytes": 1.0,
+        "estimatedHostBytes": 1.0,
+        "measuredDeviceBytes": 1.0,
+        "measuredHostBytes": 1.0,
+    }
+    counts = {"running": 1, "succeeded": TRIALS // SCALES - 1, "max": TRIALS // SCALES}
+    scales = [
+        {
+            "index": index,
+            "counts": counts,
+            "best": best,
+            "sizing": sizing,
+            "predicted": {"value": 0.3, "modelParameters": 1e3, "points": 3},
+        }
+        for index in range(SCALES)
+    ]
+    coefficients = ("E", "A", "B", "alpha", "beta", "a")
+    interval = {"interval95": {"low": 0.1, "high": 0.9}}
+    names = ("Accepted", "FitReady", "NoiseTooHigh", "Sized")
+    return {
+        "metadata": {"namespace": "team", "name": name, "resourceVersion": "1"},
+        "spec": {"budget": {"duration": "8h", "gpuHours": 100, "cost": 300}},
+        "status": {
+            "phase": "Running",
+            "startTime": datetime.now(tz=UTC).isoformat(),
+            "conditions": [{"type": each, "status": "True", "reason": each} for each in names],
+            "scales": scales,
+            "fit": {
+                "points": 5,
+                "parameters": dict.fromkeys(coefficients, 0.5),
+                "intervals": dict.fromkeys(coefficients, interval),
+            },
+            "recommendations": [{"target": {"flops": 1e15}, "parameters": 1e6}] * 3,
+            "ledger": {"usedGpuHours": 5.0, "usedCost": 10.0},
+        },
+    }
+
+
+def pods() -> list[dict[str, Any]]:
+    limits = {"nvidia.com/gpu": "1"}
+    one = {
+        "metadata": {"labels": {"scaling-operator.dev/scale": "0"}},
+        "spec": {"containers": [{"resources": {"limits": limits}}]},
+        "status": {"phase": "Running"},
+    }
+    return [one] * 8
+
+
+def exposition() -> Exposition:
+    """What an operator exposes that has carried all of it out."""
+    happenings, running = Happenings(new_registry("1.0")), Running()
+    views: dict[str, View] = {}
+    for index in range(EXPERIMENTS):
+        name = f"experiment-{index}"
+        views[name] = view_of(stored(name))
+        owner = ("team", name)
+        for number in range(TRIALS):
+            happenings.pod_waited(owner, number)
+            for state in (TrialState.SUCCEEDED, TrialState.PRUNED, TrialState.FAILED):
+                happenings.trial_ended(owner, state, number * 60)
+        for number in range(4):
+            figures = {"samples": 1.0, "seconds": 1.0, "peakHostBytes": 1.0, "peakDeviceBytes": 1.0}
+            report = Report(1, 1, {"train_loss": 0.5}, figures)
+            running.reported(owner, (0, number), report, "val_loss")
+            happenings.report_taken(owner)
+        for reason in Reason:
+            happenings.trial_changed(owner, trial(), trial(reason))
+
+    def look() -> Iterator[Sample]:
+        yield from phases(views.values())
+        for view in views.values():
+            yield from samples_of(view, time.time())
+            yield from machines(view, pods())
+        yield from running.samples()
+
+    return Exposition(happenings.registry, look)
+
+
+def trial(*ended: Reason) -> ScalingTrial:
+    reference = ExperimentReference(name="digits", uid="1")
+    attempts = tuple(Attempt(number=place, reason=each) for place, each in enumerate(ended))
+    return ScalingTrial(
+        spec=TrialSpec(experiment=reference, scale=0, number=1, seed=0),
+        status=TrialStatus(attempts=attempts),
+    )
+
+
+def test_the_series_of_many_trials_are_counted_and_bounded() -> None:
+    text, _ = asyncio.run(exposition().answer(""))
+
+    by_experiment: dict[str, int] = {}
+    for family in text_string_to_metric_families(text.decode()):
+        for sample in family.samples:
+            name = sample.labels.get("experiment", "")
+            by_experiment[name] = by_experiment.get(name, 0) + 1
+    total = sum(by_experiment.values())
+    assert max(by_experiment.values()) <= MAX_SERIES_OF_AN_EXPERIMENT, by_experiment
+    assert total <= EXPERIMENTS * MAX_SERIES_OF_AN_EXPERIMENT, total
+
+
+def test_a_scrape_takes_less_than_a_tenth_of_a_second() -> None:
+    exposed = exposition()
+
+    async def scrape() -> float:
+        started = time.process_time()
+        await exposed.answer("application/openmetrics-text;version=1.0.0,text/plain;q=0.5")
+        return time.process_time() - started
+
+    # Processor time: how busy the machine is besides is not what this is about.
+    best = min(asyncio.run(scrape()) for _ in range(5))
+    assert best <= MAX_SCRAPE_SECONDS
