@@ -119,6 +119,10 @@ async def _serve(
         await runner.cleanup()
     # TLS says goodbye in the background; a socket that is left open is a warning.
     await asyncio.sleep(0.25)
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in left:
+        task.cancel()
+    await asyncio.gather(*left, return_exceptions=True)
 
 
 async def _handle(
