@@ -1,0 +1,193 @@
+"""Reports of running pods to a running operator: identity, curves, pruning, restarts.
+
+KWOK plays the pods; the client that a trainer uses runs here, with the variables and the token that
+a kubelet would give the pod.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from testbed.cluster import Cluster
+from testbed.documents import played
+from testbed.installation import Ground, Installation
+
+from scaling_operator.cluster.settings import TOKEN_AUDIENCE
+from scaling_trainer.report import Reporter
+
+MEDIAN = {"name": "median", "startupTrials": 1}
+BOUNDED_SECONDS = 30.0
+
+
+@pytest.fixture(scope="module")
+def one(ground: Ground) -> Iterator[Installation]:
+    """An operator that pods can report to."""
+    with ground.installed(started=False) as one:
+        operator = one.operator
+        url = f"https://127.0.0.1:{operator.report_port}"
+        operator.options = (*operator.options, "--report-url", url, "--report-host", "127.0.0.1")
+        operator.start().wait_ready()
+        yield one
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path
+
+
+def variables(pod: dict[str, Any]) -> dict[str, str]:
+    (container,) = pod["spec"]["containers"]
+    return {each["name"]: each.get("value", "") for each in container["env"]}
+
+
+def audience_and_path(pod: dict[str, Any]) -> tuple[str, str]:
+    """For whom the pod's token is, and where the kubelet writes it."""
+    for volume in pod["spec"]["volumes"]:
+        for source in volume.get("projected", {}).get("sources", []):
+            mounts = pod["spec"]["containers"][0]["volumeMounts"]
+            (mount,) = [each for each in mounts if each["name"] == volume["name"]]
+            token = source["serviceAccountToken"]
+            return token["audience"], f"{mount['mountPath']}/{token['path']}"
+    message = "the pod has no token"
+    raise AssertionError(message)
+
+
+def reporter(one: Installation, pod_name: str, folder: Path) -> Reporter:
+    """Make the client as it would be made within a pod."""
+    site = one.site
+    pod = site.cluster.read("-n", site.namespace, "pod", pod_name)
+    environment = variables(pod)
+    audience, path = audience_and_path(pod)
+    assert environment["SCALING_REPORT_TOKEN_FILE"] == path
+    token = folder / pod_name
+    token.write_text(token_of(site.cluster, site.namespace, pod_name, audience))
+    environment["SCALING_REPORT_TOKEN_FILE"] = str(token)
+    environment["SCALING_RESULT_FILE"] = str(folder / f"{pod_name}.result")
+    return Reporter.from_environment(environment)
+
+
+def token_of(cluster: Cluster, namespace: str, pod_name: str, audience: str) -> str:
+    bound = ("--bound-object-kind=Pod", f"--bound-object-name={pod_name}")
+    created = ("create", "token", "default", "--audience", audience, *bound)
+    return cluster.kubectl("-n", namespace, *created)
+
+
+def running(one: Installation, name: str) -> set[str]:
+    pods = one.site.pods(name)
+    return {pod["metadata"]["name"] for pod in pods if pod["status"].get("phase") == "Running"}
+
+
+def wait_running(one: Installation, name: str, pod: str) -> None:
+    one.site.wait(lambda: pod in running(one, name), BOUNDED_SECONDS, f"{pod} runs")
+
+
+def test_a_hopeless_trial_is_told_to_stop_and_has_ended_before_it_hears(
+    one: Installation, folder: Path
+) -> None:
+    search = ("spec/trials", {"max": 2, "parallel": 1})
+    pruner = ("spec/search/pruner", MEDIAN)
+    one.site.apply(played("pruned", search, pruner, PLAY_SECONDS="3", PLAY_1="hang"))
+    wait_running(one, "pruned", "pruned-0-0-0")
+    first = reporter(one, "pruned-0-0-0", folder)
+    for step in (1, 2, 3):
+        assert first.report(step, {"loss": 1.0}) is False
+    first.close()
+    wait_running(one, "pruned", "pruned-0-1-0")
+    second = reporter(one, "pruned-0-1-0", folder)
+
+    told_to_stop = second.report(1, {"loss": 9.0})
+
+    # The decision was written down before the answer.
+    trial = one.site.trial("pruned", 1)["status"]
+    assert told_to_stop
+    assert (trial["state"], trial["values"]) == ("Pruned", [9.0])
+    assert trial["curve"] == [{"step": 1, "value": 9}]
+    # It is told the same as often as it asks, and its pod goes, whether or not it obeys.
+    assert second.report(2, {"loss": 0.0})
+    second.close()
+    status = one.site.wait_end("pruned")
+    assert (status["counts"]["succeeded"], status["counts"]["pruned"]) == (1, 1)
+    one.site.wait(lambda: not one.site.pods("pruned"), 60, "its pod is deleted")
+
+
+def test_the_curve_of_a_running_trial_is_kept(one: Installation, folder: Path) -> None:
+    one.site.apply(
+        played("curve", ("spec/trials", {"max": 1}), ("spec/search/pruner", MEDIAN), PLAY="hang")
+    )
+    wait_running(one, "curve", "curve-0-0-0")
+    trainer = reporter(one, "curve-0-0-0", folder)
+    for step in range(1, 4):
+        trainer.report(step, {"loss": 1 / step})
+
+    def stored() -> list[dict[str, Any]]:
+        return one.site.trial("curve", 0).get("status", {}).get("curve", [])
+
+    one.site.wait(lambda: len(stored()) == 3, BOUNDED_SECONDS, "the curve is stored")
+    assert [point["step"] for point in stored()] == [1, 2, 3]
+    # What is stored is durable: the client keeps it no longer.
+    trainer.report(4, {"loss": 0.25})
+    trainer.close()
+
+
+def test_a_trainer_goes_on_reporting_to_the_next_operator(one: Installation, folder: Path) -> None:
+    one.site.apply(
+        played("went", ("spec/trials", {"max": 1}), ("spec/search/pruner", MEDIAN), PLAY="hang")
+    )
+    wait_running(one, "went", "went-0-0-0")
+    trainer = reporter(one, "went-0-0-0", folder)
+    trainer.report(1, {"loss": 1.0})
+    one.operator.kill()
+    assert trainer.report(2, {"loss": 0.5}) is False
+    one.operator.start().wait_ready()
+
+    def told() -> bool:
+        trainer.report(None, {"loss": 0.25})
+        curve = one.site.trial("went", 0).get("status", {}).get("curve", [])
+        return {1, 2} <= {point["step"] for point in curve}
+
+    # What the first operator had heard and not stored was sent again.
+    one.site.wait(told, 60, "the next operator has all of the curve")
+    trainer.close()
+
+
+def test_a_pod_that_runs_no_attempt_is_told_so(
+    one: Installation, folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    site = one.site
+    one.site.apply(played("owner", ("spec/trials", {"max": 1}), PLAY="hang"))
+    wait_running(one, "owner", "owner-0-0-0")
+    trainer = reporter(one, "owner-0-0-0", folder)
+    stranger = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "stranger"},
+        "spec": {"containers": [{"name": "c", "image": "none.invalid/none"}]},
+    }
+    site.apply(stranger)
+    token = token_of(site.cluster, site.namespace, "stranger", TOKEN_AUDIENCE)
+    (folder / "owner-0-0-0").write_text(token)
+
+    assert trainer.report(1, {"loss": 0.0}) is False
+
+    trainer.close()
+    assert "HTTP 403 pod stranger runs no attempt of a trial" in caplog.text
+    assert not one.site.trial("owner", 0).get("status", {}).get("curve")
+
+
+def test_a_deleted_trial_tells_its_trainer_to_stop(one: Installation, folder: Path) -> None:
+    one.site.apply(played("robbed", ("spec/trials", {"max": 1}), PLAY="hang"))
+    wait_running(one, "robbed", "robbed-0-0-0")
+    trainer = reporter(one, "robbed-0-0-0", folder)
+    assert trainer.report(None, {"loss": 1.0}) is False
+    one.site.kubectl("delete", "sx", "robbed", "--wait=false")
+    deadline = time.monotonic() + BOUNDED_SECONDS
+    while one.site.pods("robbed"):
+        assert time.monotonic() < deadline, "the pod goes with its experiment"
+        # Whatever the endpoint says meanwhile, nothing is raised into the training.
+        trainer.report(None, {"loss": 1.0})
+        time.sleep(0.2)
+    trainer.close()
