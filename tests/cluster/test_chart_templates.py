@@ -155,6 +155,7 @@ ARGUMENTS: list[Any] = [
     pytest.param({"trials": {"noResultGrace": "5s"}}, "--no-result-grace=5s"),
     pytest.param({"trials": {"retryBackoff": "1s"}}, "--retry-backoff=1s"),
     pytest.param({"resync": "2m"}, "--resync=2m"),
+    pytest.param({"logFormat": "json"}, "--log-format=json"),
     pytest.param({"watchNamespaces": ["a", "b"]}, "--watch-namespace=b"),
     pytest.param({"healthPort": 8081}, "--health-port=8081"),
     pytest.param({"metrics": {"port": 9091}}, "--metrics-port=9091"),
