@@ -267,7 +267,8 @@ IN_NAMESPACES = {
     ("events", "create"),
 }
 IN_THE_CLUSTER = {
-    *(("resourcepolicies", verb) for verb in ("get", "list", "watch")),
+    ("resourcepolicies", "list"),
+    ("resourcepolicies", "watch"),
     ("tokenreviews", "create"),
 }
 
@@ -315,6 +316,7 @@ def test_jobs_are_touched_where_they_are_the_workload_alone(helm: Path) -> None:
     jobs = only(rendered(helm, {"trials": {"workload": "job"}}), "ClusterRole")
     verbs = {verb for resource, verb in rules_of(jobs) if resource == "jobs"}
     assert verbs == {"create", "get", "list", "watch", "delete", "deletecollection"}
+    assert ("pods", "deletecollection") not in rules_of(jobs)
 
 
 def test_no_role_has_a_wildcard(helm: Path) -> None:

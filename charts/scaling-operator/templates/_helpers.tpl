@@ -107,7 +107,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
   verbs: [patch]
 - apiGroups: [""]
   resources: [pods]
-  verbs: [create, get, list, watch, delete, deletecollection]
+  verbs: [create, get, list, watch, delete{{ if eq .Values.trials.workload "pod" }}, deletecollection{{ end }}]
 {{- if eq .Values.trials.workload "job" }}
 - apiGroups: [batch]
   resources: [jobs]
@@ -122,7 +122,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- define "scaling-operator.clusterRules" -}}
 - apiGroups: [scaling-operator.dev]
   resources: [resourcepolicies]
-  verbs: [get, list, watch]
+  verbs: [list, watch]
 {{- if .Values.reports.enabled }}
 # Whose a reporting pod's token is. The API server has no such question for a single namespace.
 - apiGroups: [authentication.k8s.io]
