@@ -12,7 +12,7 @@ RUN := $(UV) run --frozen --no-sync
 
 .PHONY: help
 help: ## List the targets.
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | column -t -s '|'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1|/' | column -t -s '|'
 
 $(UV):
 	$(PYTHON) -m venv .uv
@@ -50,16 +50,24 @@ unit: setup ## Run the quick tests alone.
 	$(RUN) python -m pytest tests/unit -m 'not benchmark' -n auto
 
 .PHONY: cluster-binaries
-cluster-binaries: setup ## Build Kubernetes, etcd and KWOK for the tests, once (needs Go; some 20 minutes).
+cluster-binaries: setup ## Build Kubernetes, etcd, KWOK and Helm for the tests, once (needs Go; some 20 minutes).
 	@if command -v go > /dev/null; then $(RUN) python tests/cluster/build.py; \
-	else echo "ring 2 (tests/cluster) will be skipped: needs Go to build Kubernetes"; fi
+	else echo "rings 2 and 3 (tests/cluster, tests/e2e) will be skipped: needs Go to build Kubernetes"; fi
+
+.PHONY: cluster-packages
+cluster-packages: setup ## Install what a node needs of Debian's packages (needs root and apt-get).
+	@$(RUN) python tests/e2e/install.py
 
 .PHONY: cluster
 cluster: cluster-binaries ## Run the tests that need a Kubernetes API server.
 	$(RUN) python -m pytest tests/cluster
 
+.PHONY: e2e
+e2e: cluster-binaries cluster-packages ## Run the tests that need a node which runs pods.
+	$(RUN) python -m pytest tests/e2e
+
 .PHONY: test
-test: setup lint types imports cluster-binaries ## Run lint, types, import rules and all tests.
+test: setup lint types imports cluster-binaries cluster-packages ## Run lint, types, import rules and all tests.
 	$(RUN) python -m pytest -m 'not benchmark' -n auto --dist loadgroup
 
 .PHONY: format

@@ -1,6 +1,6 @@
 """Build the programs of the test cluster ahead: `python tests/cluster/build.py [NAME ...]`.
 
-Without names it builds what ring 2 needs.
+Without names it builds what rings 2 and 3 need.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 import time
 
-from testbed.binaries import CONTROL_PLANE, PROGRAMS, BuildFailed, GoMissing, ensure
+from testbed.binaries import PROGRAMS, BuildFailed, GoMissing, ensure
 
 
 def main(names: list[str]) -> int:
@@ -23,7 +23,7 @@ def main(names: list[str]) -> int:
         sys.stderr.write(f"{time.monotonic() - start:6.1f} s  {text}\n")
 
     try:
-        paths = ensure(names or CONTROL_PLANE, tell)
+        paths = ensure(names or tuple(PROGRAMS), tell)
     except (GoMissing, BuildFailed) as error:
         sys.stderr.write(f"{error}\n")
         return 1

@@ -6,13 +6,9 @@ they use the cluster that KUBECONFIG names.
 
 from __future__ import annotations
 
-import os
-import shutil
-import sys
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 from testbed.binaries import CONTROL_PLANE, GoMissing, ensure
@@ -21,6 +17,7 @@ from testbed.installation import Ground, Installation
 from testbed.kwokctl import running
 from testbed.nodes import PLAYED, ROOMY, add
 from testbed.reader import Reader
+from testbed.session import announcer, external, is_external
 from testbed.shipped import rendered_manifest
 
 HERE = Path(__file__).parent
@@ -44,40 +41,22 @@ def cluster(
 ) -> Iterator[Cluster]:
     """A cluster that is ready: ours, or the one that KUBECONFIG names."""
     folder = tmp_path_factory.mktemp("ring-2")
-    if os.environ.get("SCALING_TEST_CLUSTER") == "external":
-        yield _external(folder)
+    if is_external():
+        yield external(folder)
         return
     try:
-        programs = ensure(CONTROL_PLANE, _announcer(pytestconfig))
+        programs = ensure(CONTROL_PLANE, announcer(pytestconfig))
     except GoMissing as reason:
         pytest.skip(str(reason))
     with running(programs, folder / "control-plane") as ours:
         yield ours
 
 
-def _announcer(config: pytest.Config) -> Callable[[str], None]:
-    """Say on the terminal what takes minutes: a silent test run looks hung."""
-    capture: Any = config.pluginmanager.getplugin("capturemanager")
-
-    def tell(text: str) -> None:
-        with capture.global_and_fixture_disabled():
-            sys.stderr.write(f"\n{text}\n")
-
-    return tell
-
-
-def _external(folder: Path) -> Cluster:
-    program, config = shutil.which("kubectl"), os.environ.get("KUBECONFIG")
-    if program is None or config is None:
-        pytest.fail("SCALING_TEST_CLUSTER=external needs KUBECONFIG to be set, and kubectl")
-    return Cluster(Path(config), Path(program), folder / "cache")
-
-
 @pytest.fixture(scope="session")
 def helm(pytestconfig: pytest.Config) -> Path:
     """The Helm that the tests build."""
     try:
-        return ensure(("helm",), _announcer(pytestconfig))["helm"]
+        return ensure(("helm",), announcer(pytestconfig))["helm"]
     except GoMissing as reason:
         pytest.skip(str(reason))
 

@@ -3,60 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import uuid
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from testbed.chart import CHART, INSTALL, POLICY
+from testbed.chart import INSTALL, POLICY
 from testbed.cluster import Cluster, Refused
 from testbed.documents import experiment
+from testbed.helm import Helm
 from testbed.shipped import install_definitions
 
 LABELS = "app.kubernetes.io/name=scaling-operator"
 KINDS = "deploy,sa,svc,secret,role,rolebinding,networkpolicy,poddisruptionbudget"
 CLUSTER_KINDS = "clusterrole,clusterrolebinding,resourcepolicy"
-
-
-@dataclass(frozen=True, slots=True)
-class Helm:
-    """Helm, for one release of the chart in a namespace."""
-
-    program: Path
-    cluster: Cluster
-    namespace: str
-    release: str
-
-    def run(self, *arguments: str, values: Mapping[str, Any] | None = None) -> str:
-        """Run Helm. Raises Refused with what it said."""
-        done = subprocess.run(
-            [
-                *(str(self.program), "--kubeconfig", str(self.cluster.kubeconfig)),
-                *("--namespace", self.namespace, *arguments),
-            ],
-            input=json.dumps(values or {}),
-            env=os.environ | {"HELM_DRIVER": "secret"},
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        if done.returncode != 0:
-            raise Refused(done.stderr)
-        return done.stdout
-
-    def install(self, **values: Any) -> str:
-        return self.run("install", self.release, str(CHART), "--values", "-", values=values)
-
-    def upgrade(self, **values: Any) -> str:
-        return self.run("upgrade", self.release, str(CHART), "--values", "-", values=values)
-
-    def uninstall(self) -> str:
-        return self.run("uninstall", self.release, "--wait")
 
 
 def left(cluster: Cluster, namespace: str, release: str) -> list[str]:

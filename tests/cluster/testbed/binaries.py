@@ -67,6 +67,7 @@ PROGRAMS = {
     )
 }
 CONTROL_PLANE = (*_KUBERNETES[:4], "etcd", "kwok", "kwokctl")
+NODE = (*_KUBERNETES, "etcd", "helm")
 
 
 def cache_folder() -> Path:
