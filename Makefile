@@ -80,6 +80,10 @@ generate: setup ## Render the CRDs and the tables of the documentation from the 
 	$(RUN) python -m scaling_operator.api.generate
 	$(RUN) python -m scaling_operator.metrics.table
 
+.PHONY: dashboards
+dashboards: setup ## Write the Grafana dashboards into the chart.
+	PYTHONPATH=tests/chart $(RUN) python -m boards.generate
+
 .PHONY: manifests
 manifests: generate ## Render the manifests for kubectl from the chart (needs Go, to build Helm).
 	$(RUN) python tests/cluster/render.py

@@ -128,6 +128,11 @@ REFUSED: list[Any] = [
     ),
     pytest.param({"trials": {"queue": "q"}}, "it needs trials.workload job", id="a queue of pods"),
     pytest.param(
+        {"metrics": {"service": {"enabled": False}, "serviceMonitor": {"enabled": True}}},
+        "metrics.serviceMonitor.enabled needs metrics.service.enabled",
+        id="a monitor of no Service",
+    ),
+    pytest.param(
         {"reports": {"clusterIP": "None"}}, "it needs reports.url", id="a headless Service"
     ),
     pytest.param(
@@ -155,10 +160,11 @@ ARGUMENTS: list[Any] = [
     pytest.param({"trials": {"noResultGrace": "5s"}}, "--no-result-grace=5s"),
     pytest.param({"trials": {"retryBackoff": "1s"}}, "--retry-backoff=1s"),
     pytest.param({"resync": "2m"}, "--resync=2m"),
-    pytest.param({"logFormat": "json"}, "--log-format=json"),
     pytest.param({"watchNamespaces": ["a", "b"]}, "--watch-namespace=b"),
     pytest.param({"healthPort": 8081}, "--health-port=8081"),
     pytest.param({"metrics": {"port": 9091}}, "--metrics-port=9091"),
+    pytest.param({}, "--log-format=json", id="a cluster's log is JSON"),
+    pytest.param({"logFormat": "text"}, "--log-format=text"),
     pytest.param({"fullnameOverride": "so"}, "--lease=so"),
     pytest.param({}, "--report-url=https://scaling-operator-reports.scaling-operator.svc:8443"),
     pytest.param({}, "--report-host=scaling-operator-reports.scaling-operator.svc"),

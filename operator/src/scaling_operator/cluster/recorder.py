@@ -38,6 +38,7 @@ class Recorder:
         algorithm = str(spec.get("search", {}).get("algorithm", {}).get("name", "tpe"))
         objective = _first_objective(spec)
         self.running.forget(key)
+        self.happenings.opened(key)
 
         def on_change(before: ScalingTrial, after: ScalingTrial) -> None:
             changed(before, after)

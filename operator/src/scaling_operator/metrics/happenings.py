@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, Info, disable_created_metrics
 
-from scaling_operator.api.names import TrialState
+from scaling_operator.api.names import Reason, TrialState
 from scaling_operator.api.trial import ScalingTrial
 from scaling_operator.metrics import families as all_of
 from scaling_operator.metrics.families import OWNER, Family
@@ -84,6 +84,11 @@ class Happenings:
         """Measure how long a pod has waited until it ran."""
         self._measure(all_of.TRIAL_QUEUED, seconds, *owner)
 
+    def opened(self, owner: Owner) -> None:
+        """Begin the counts of an experiment, so that the first of a kind is seen as an increase."""
+        for reason in COUNTED_FROM_ZERO:
+            self._counters[all_of.ATTEMPTS.name].labels(*owner, reason)
+
     def report_taken(self, owner: Owner) -> None:
         """Count a report of a running trial."""
         self._count(all_of.TRAINING_REPORTS, *owner)
@@ -140,6 +145,10 @@ CLOSED = {
         *("Standby", "NotNow", "Other"),
     ),
 }
+COUNTED_FROM_ZERO = (
+    *(TrialState.SUCCEEDED.value, TrialState.PRUNED.value),
+    *(Reason.TRAINER_FAILED.value, Reason.OOM_KILLED.value, Reason.ACCELERATOR_OOM.value),
+)
 MEASURED = (
     all_of.RECONCILE,
     all_of.API_SECONDS,

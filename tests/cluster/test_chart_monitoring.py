@@ -1,0 +1,90 @@
+"""What the chart makes for Prometheus and Grafana, where the values ask for it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from boards.expressions import BOARDS, RULES
+from ruamel.yaml import YAML
+from testbed.chart import Object, rendered
+
+KINDS = ("ServiceMonitor", "PodMonitor", "PrometheusRule", "ConfigMap")
+
+
+def made(helm: Path, **metrics: Any) -> dict[str, list[Object]]:
+    objects = rendered(helm, {"metrics": metrics})
+    return {kind: [each for each in objects if each["kind"] == kind] for kind in KINDS}
+
+
+def test_by_default_none_of_it_is_there(helm: Path) -> None:
+    assert made(helm) == {kind: [] for kind in KINDS}
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "endpoints"),
+    [
+        ("serviceMonitor", "ServiceMonitor", "endpoints"),
+        ("podMonitor", "PodMonitor", "podMetricsEndpoints"),
+    ],
+)
+def test_a_monitor_finds_the_port_and_keeps_the_experiments_namespace(
+    helm: Path, value: str, kind: str, endpoints: str
+) -> None:
+    asked = {"enabled": True, "labels": {"release": "prometheus"}, "interval": "1m"}
+    (monitor,) = made(helm, **{value: asked})[kind]
+
+    assert monitor["metadata"]["labels"]["release"] == "prometheus"
+    (endpoint,) = monitor["spec"][endpoints]
+    assert (endpoint["port"], endpoint["interval"]) == ("metrics", "1m")
+    assert endpoint["honorLabels"] is True
+
+
+def test_the_service_monitor_selects_the_metrics_service_alone(helm: Path) -> None:
+    objects = rendered(helm, {"metrics": {"serviceMonitor": {"enabled": True}}})
+    (monitor,) = [each for each in objects if each["kind"] == "ServiceMonitor"]
+    wanted = monitor["spec"]["selector"]["matchLabels"]
+
+    selected = [
+        each["metadata"]["name"]
+        for each in objects
+        if each["kind"] == "Service" and wanted.items() <= each["metadata"]["labels"].items()
+    ]
+    assert selected == ["scaling-operator-metrics"]
+
+
+def test_the_rules_are_those_of_the_files(helm: Path) -> None:
+    (rule,) = made(helm, rules={"enabled": True})["PrometheusRule"]
+    yaml: Any = YAML(typ="safe", pure=True)
+    groups = [group for file in RULES for group in yaml.load(file.read_text())["groups"]]
+
+    def by_name(group: dict[str, Any]) -> str:
+        return str(group["name"])
+
+    assert sorted(rule["spec"]["groups"], key=by_name) == sorted(groups, key=by_name)
+
+
+def test_each_alert_links_to_its_page_where_the_pages_have_an_address(helm: Path) -> None:
+    address = "https://wiki.example/runbooks"
+    (rule,) = made(helm, rules={"enabled": True, "runbookUrl": address})["PrometheusRule"]
+
+    alerts = [
+        each for group in rule["spec"]["groups"] for each in group["rules"] if "alert" in each
+    ]
+    assert alerts
+    for each in alerts:
+        assert each["annotations"]["runbook_url"] == f"{address}/{each['alert']}.md"
+
+
+def test_each_dashboard_is_a_config_map_that_the_sidecar_finds(helm: Path) -> None:
+    asked = {"enabled": True, "annotations": {"grafana_folder": "Training"}}
+    maps = made(helm, dashboards=asked)["ConfigMap"]
+
+    assert len(maps) == len(BOARDS)
+    for each in maps:
+        assert each["metadata"]["labels"]["grafana_dashboard"] == "1"
+        assert each["metadata"]["annotations"] == {"grafana_folder": "Training"}
+    found = {name: json.loads(text) for each in maps for name, text in each["data"].items()}
+    assert found == {file.name: json.loads(file.read_text()) for file in BOARDS}
