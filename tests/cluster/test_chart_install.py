@@ -74,7 +74,7 @@ def test_it_is_installed_and_its_pods_are_made(cluster: Cluster, release: Helm) 
 def test_an_upgrade_keeps_the_keys_and_an_uninstall_leaves_nothing(
     cluster: Cluster, release: Helm
 ) -> None:
-    release.install()
+    release.install(resync="75s")
     name = "scaling-operator-reports"
     where = ("-n", release.namespace)
     filled = {"data": {"ca.crt": "eA==", "tls.key": "eQ=="}}
@@ -86,6 +86,7 @@ def test_an_upgrade_keeps_the_keys_and_an_uninstall_leaves_nothing(
     assert cluster.read(*where, "secret", name)["data"] == filled["data"]
     deployment = cluster.read(*where, "deploy", "scaling-operator")
     assert "--report-host=reports.example" in json.dumps(deployment)
+    assert "--resync=75s" in json.dumps(deployment)
 
     release.uninstall()
 

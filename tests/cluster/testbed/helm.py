@@ -46,8 +46,9 @@ class Helm:
         return self.run("install", self.release, str(CHART), "--values", "-", values=values)
 
     def upgrade(self, **values: Any) -> str:
-        """Change the release to these values."""
-        return self.run("upgrade", self.release, str(CHART), "--values", "-", values=values)
+        """Change these values of the release; the others stay."""
+        keep = ("--reset-then-reuse-values", "--values", "-")
+        return self.run("upgrade", self.release, str(CHART), *keep, values=values)
 
     def uninstall(self) -> str:
         """Remove the release, and wait until it is gone."""
