@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from scaling_operator.cluster.descent import Descent, followed
+from scaling_operator.cluster.descent import ROUND_SECONDS, Descent, followed
 
 FOREVER = 3600
 
@@ -19,6 +19,14 @@ async def breeds() -> None:
         await asyncio.shield(child)
     finally:
         asyncio.create_task(sleeps())  # noqa: RUF006 - left behind on purpose
+
+
+async def cleans_up_for_ever() -> None:
+    """Wait, when cancelled, for what only others could end: as kopf's scheduler may."""
+    try:
+        await sleeps()
+    finally:
+        await asyncio.shield(sleeps())
 
 
 def in_a_loop(story: Callable[[], Awaitable[None]]) -> None:
@@ -43,6 +51,21 @@ def test_what_a_task_has_begun_is_ended_down_to_the_last() -> None:
             await asyncio.sleep(0.01)
             assert len(others()) > 3
             await descent.end()
+
+        await asyncio.create_task(foreign())
+        assert others() == set()
+
+    in_a_loop(story)
+
+
+def test_a_clean_up_that_waits_for_what_never_comes_is_ended_too() -> None:
+    async def story() -> None:
+        async def foreign() -> None:
+            descent = Descent()
+            asyncio.create_task(cleans_up_for_ever())  # noqa: RUF006 - left behind on purpose
+            await asyncio.sleep(0.01)
+            async with asyncio.timeout(10 * ROUND_SECONDS):
+                await descent.end()
 
         await asyncio.create_task(foreign())
         assert others() == set()

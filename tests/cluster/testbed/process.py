@@ -103,10 +103,14 @@ class OperatorProcess:
             self._process.wait(10)
 
     def stop(self, seconds: float = 20.0) -> int:
-        """End it with SIGTERM, as a kubelet does, and return its exit code."""
+        """End it with SIGTERM, as a kubelet does, and return its exit code; -9 if it was late."""
         assert self._process is not None
         self._process.terminate()
-        return self._process.wait(seconds)
+        try:
+            return self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            return self._process.wait(0)
 
     def pause(self) -> None:
         """Freeze it, as a node without CPU time does."""

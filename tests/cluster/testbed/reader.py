@@ -5,10 +5,13 @@ from __future__ import annotations
 import http.client
 import json
 import ssl
+import time
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
+TRIES = 60
+PAUSE_SECONDS = 0.5
 _CUSTOM = "/apis/scaling-operator.dev/v1alpha1"
 _ROOTS = {
     "scalingexperiments": _CUSTOM,
@@ -49,21 +52,28 @@ class Reader:
     def get(self, resource: str, namespace: str, rest: str) -> dict[str, Any]:
         """Read what lies at a path. Raises Gone."""
         path = f"{_ROOTS[resource]}/namespaces/{namespace}/{resource}{rest}"
-        try:
-            answer = self._ask(path)
-        except (http.client.HTTPException, OSError):
-            self._connection.close()  # the API server may have been restarted
-            answer = self._ask(path)
-        text = answer.read()
-        if answer.status == 404:
+        code, text = self._patiently(path)
+        if code == 404:
             raise Gone(path)
-        assert answer.status == 200, f"{path}: {answer.status} {text.decode(errors='replace')}"
+        assert code == 200, f"{path}: {code} {text.decode(errors='replace')}"
         document: dict[str, Any] = json.loads(text)
         return document
 
-    def _ask(self, path: str) -> http.client.HTTPResponse:
-        self._connection.request("GET", path)
-        return self._connection.getresponse()
+    def _patiently(self, path: str) -> tuple[int, bytes]:
+        """Ask again where the API server says that it is beginning, or has been restarted."""
+        for _ in range(TRIES):
+            try:
+                self._connection.request("GET", path)
+                answer = self._connection.getresponse()
+                text = answer.read()
+            except (http.client.HTTPException, OSError):
+                self._connection.close()
+            else:
+                if answer.status not in (429, 503):
+                    return answer.status, text
+            time.sleep(PAUSE_SECONDS)
+        message = f"{path}: no answer"
+        raise AssertionError(message)
 
     def close(self) -> None:
         """Close the connection."""

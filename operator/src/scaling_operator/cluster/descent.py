@@ -13,6 +13,8 @@ from contextvars import ContextVar
 from typing import Any
 from weakref import WeakSet
 
+ROUND_SECONDS = 0.5
+
 _begun: ContextVar[WeakSet[asyncio.Task[Any]] | None] = ContextVar("_begun", default=None)
 
 
@@ -37,11 +39,17 @@ class Descent:
         _begun.set(self._tasks)
 
     async def end(self) -> None:
-        """Cancel them until none is left."""
+        """Cancel them until none is left.
+
+        In rounds: kopf's clean-up begins further tasks, and waits for some that are cancelled now.
+        """
         while going := [task for task in self._tasks if not task.done()]:
             for task in going:
                 task.cancel()
-            await asyncio.gather(*going, return_exceptions=True)
+            done, _ = await asyncio.wait(going, timeout=ROUND_SECONDS)
+            for task in done:
+                if not task.cancelled():
+                    task.exception()  # else asyncio complains that nobody has looked at it
 
 
 def _begin(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> asyncio.Task[Any]:
