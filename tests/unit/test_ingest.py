@@ -12,10 +12,12 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 from hypothesis import given
 from hypothesis import strategies as st
 
 from scaling_operator.core.reports import Answer, Reply, Report
+from scaling_operator.ingest.answers import counted
 from scaling_operator.ingest.bodies import BadReport, parse_report
 from scaling_operator.ingest.endpoint import Endpoint, NotAnAttempt, NotNow, Rate
 from scaling_operator.ingest.throttle import Throttle
@@ -67,11 +69,16 @@ class Said:
 Send = Callable[..., Awaitable[Said]]
 
 
-def talk(endpoint: Endpoint[str], conversation: Callable[[Send], Awaitable[None]]) -> None:
+def talk(
+    endpoint: Endpoint[str],
+    conversation: Callable[[Send], Awaitable[None]],
+    *middlewares: Middleware,
+) -> None:
     """Serve an endpoint while a conversation with it lasts."""
 
     async def run() -> None:
-        runner = web.AppRunner(application(endpoint), access_log=None, auto_decompress=False)
+        app = application(endpoint, *middlewares)
+        runner = web.AppRunner(app, access_log=None, auto_decompress=False)
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)
         await site.start()
@@ -96,6 +103,83 @@ def talk(endpoint: Endpoint[str], conversation: Callable[[Send], Awaitable[None]
                 await runner.cleanup()
 
     asyncio.run(run())
+
+
+FIGURES: tuple[tuple[Any, dict[str, float]], ...] = (
+    ({"samples": 640, "seconds": 2.5}, {"samples": 640, "seconds": 2.5}),
+    ({"peakHostBytes": 10, "mood": 3}, {"peakHostBytes": 10}),
+    ({"samples": -1, "seconds": "soon", "peakDeviceBytes": True}, {}),
+    (["samples"], {}),
+    (None, {}),
+)
+
+
+@pytest.mark.parametrize(
+    ("sent", "taken"),
+    FIGURES,
+    ids=["known", "an-unknown-one", "odd-ones", "no-object", "none"],
+)
+def test_figures_are_taken_where_they_are_known_and_never_refuse_a_report(
+    sent: Any, taken: dict[str, float]
+) -> None:
+    assert parse_report(json.dumps(BODY | {"figures": sent}).encode()).figures == taken
+
+
+COUNTED: tuple[tuple[str, dict[str, Any], str], ...] = (
+    ("a-bad-token", {"Authorization": "Bearer wrong"}, "BadToken"),
+    ("no-json", {"body": b"{"}, "Invalid"),
+    ("a-large-body", {"body": b" " * (MAX_BODY_BYTES + 1)}, "TooLarge"),
+    ("another-path", {"path": "/v1/other"}, "Other"),
+)
+
+
+@pytest.mark.parametrize(
+    ("sent", "reason"), [row[1:] for row in COUNTED], ids=[row[0] for row in COUNTED]
+)
+def test_a_refusal_is_counted_by_its_reason(sent: dict[str, Any], reason: str) -> None:
+    accepted: list[str] = []
+    refused: list[str] = []
+    shell = Shell()
+    counting = counted(accepted.append, refused.append, lambda: shell.active)
+
+    async def conversation(send: Send) -> None:
+        assert (await send(**sent)).status >= 400
+
+    talk(shell.endpoint(), conversation, counting)
+    assert (accepted, refused) == ([], [reason])
+
+
+@pytest.mark.parametrize(
+    ("error", "active", "reason"),
+    [
+        (NotAnAttempt("no"), True, "NoAttempt"),
+        (NotNow("later"), True, "NotNow"),
+        (None, False, "Standby"),
+    ],
+)
+def test_what_the_shell_refuses_is_counted_too(
+    *, error: Exception | None, active: bool, reason: str
+) -> None:
+    refused: list[str] = []
+    shell = Shell(error=error, active=active)
+    counting = counted(lambda _: None, refused.append, lambda: shell.active)
+
+    async def conversation(send: Send) -> None:
+        assert (await send()).status >= 400
+
+    talk(shell.endpoint(), conversation, counting)
+    assert refused == [reason]
+
+
+def test_a_result_is_counted_as_accepted() -> None:
+    accepted: list[str] = []
+    counting = counted(accepted.append, lambda _: None, lambda: True)
+
+    async def conversation(send: Send) -> None:
+        await send({"v": 1, "metrics": {"loss": 1}}, "/v1/result")
+
+    talk(Shell().endpoint(), conversation, counting)
+    assert accepted == ["result"]
 
 
 def test_a_report_reaches_the_shell_and_its_reply_the_sender() -> None:

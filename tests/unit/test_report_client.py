@@ -157,6 +157,14 @@ def test_a_report_reaches_the_endpoint_and_the_file(
     assert written == Result(metrics={"val_loss": 0.5, "val_accuracy": 1}, steps=1)
 
 
+def test_figures_for_people_who_watch_go_along(connect: Connect, server: Server) -> None:
+    figures = {"samples": 640.0, "seconds": 2.5}
+    connect(server).report(None, {"val_loss": 0.5}, figures)
+
+    body = {"seq": 1, "step": 1, "metrics": {"val_loss": 0.5}, "figures": figures}
+    assert server.operator.heard == [("/v1/report", body)]
+
+
 def test_all_reports_go_over_one_connection(connect: Connect, server: Server) -> None:
     client = connect(server)
     for _ in range(5):

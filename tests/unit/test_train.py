@@ -69,13 +69,20 @@ class Listener(Reporter):
     heard: list[tuple[int | None, Mapping[str, float]]] = field(
         default_factory=list[tuple[int | None, Mapping[str, float]]]
     )
+    figures: list[Mapping[str, float]] = field(default_factory=list[Mapping[str, float]])
     kill_at: int = 0
     stop_at: int = 0
 
-    def report(self, step: int | None, metrics: Mapping[str, float]) -> bool:
+    def report(
+        self,
+        step: int | None,
+        metrics: Mapping[str, float],
+        figures: Mapping[str, float] | None = None,
+    ) -> bool:
         if step == self.kill_at:
             raise Killed
         self.heard.append((step, metrics))
+        self.figures.append(figures or {})
         return step == self.stop_at
 
 
@@ -414,3 +421,14 @@ def falls_below(metric: str, bound: float) -> Callable[[Result], bool]:
 def test_models_learn(tmp_path: Path, config: Config, good: Callable[[Result], bool]) -> None:
     result = run_trial(assignment(tmp_path, config), Listener())
     assert good(result), result.metrics
+
+
+def test_a_report_says_how_the_training_goes(tmp_path: Path) -> None:
+    listener = Listener()
+    run_trial(assignment(tmp_path, TABLE), listener)
+
+    samples = [figures["samples"] for figures in listener.figures]
+    seconds = [figures["seconds"] for figures in listener.figures]
+    assert samples == sorted(set(samples))
+    assert seconds == sorted(set(seconds))
+    assert all(figures["peakHostBytes"] > 0 for figures in listener.figures)

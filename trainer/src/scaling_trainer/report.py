@@ -53,6 +53,7 @@ class _Waiting:
     seq: int
     step: int
     metrics: Mapping[str, float]
+    figures: Mapping[str, float]
 
 
 @dataclass(slots=True)
@@ -88,8 +89,16 @@ class Reporter:
             endpoint = Endpoint(url, token, environment.get("SCALING_REPORT_CA"))
         return Reporter(Path(result_file) if result_file else None, endpoint, keeps_file)
 
-    def report(self, step: int | None, metrics: Mapping[str, float]) -> bool:
+    def report(
+        self,
+        step: int | None,
+        metrics: Mapping[str, float],
+        figures: Mapping[str, float] | None = None,
+    ) -> bool:
         """Report metrics after a step; True means that the training is to stop.
+
+        `figures` tell people who watch how the attempt goes, by a result's keys: samples, seconds,
+        peakHostBytes, peakDeviceBytes.
 
         Steps count evaluations from 1 and rise, also over attempts; None is the one after the last.
         Raises ValueError for a name or a value that no metric can have, for a step that does not
@@ -101,7 +110,8 @@ class Reporter:
             self._write(Result(metrics=self._last, steps=self._step))
         if self.endpoint is not None:
             self._seq += 1
-            self._waiting.append(_Waiting(self._seq, self._step, self._last))
+            waiting = _Waiting(self._seq, self._step, self._last, figures or {})
+            self._waiting.append(waiting)
             self._send(self.endpoint, insist=False)
         return self._stop
 
@@ -174,7 +184,10 @@ class Reporter:
     def _send_waiting(self, endpoint: Endpoint, *, insist: bool) -> Lost | Busy | None:
         """Send what was not sent yet; what came between, where it did."""
         for entry in [entry for entry in self._waiting if entry.seq > self._sent]:
-            body = {"seq": entry.seq, "step": entry.step, "metrics": dict(entry.metrics)}
+            body: dict[str, Any] = {"seq": entry.seq, "step": entry.step}
+            body["metrics"] = dict(entry.metrics)
+            if entry.figures:
+                body["figures"] = dict(entry.figures)
             match endpoint.post("/v1/report", body, insist=insist):
                 case Lost() | Busy() as between:
                     return between

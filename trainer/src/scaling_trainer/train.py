@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 import math
+import resource
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -182,8 +183,21 @@ def _evaluate(run: Run) -> None:
         _watch_for_improvement(run, stopping.min_delta)
         progress.ended = progress.without_improvement >= stopping.patience
     progress.evaluating_seconds += time.perf_counter() - began
-    if run.reporter.report(progress.evaluations, progress.metrics):
+    if run.reporter.report(progress.evaluations, progress.metrics, _figures(run)):
         run.stop_asked = True
+
+
+def _figures(run: Run) -> dict[str, float]:
+    """Tell people who watch how the training goes; nothing depends on it."""
+    progress = run.progress
+    figures = {
+        "samples": float(run.feed.samples_after(progress.step)),
+        "seconds": progress.stepping_seconds + progress.evaluating_seconds,
+        "peakHostBytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024.0,
+    }
+    if run.losses.is_cuda:
+        figures["peakDeviceBytes"] = float(torch.cuda.max_memory_reserved())
+    return figures
 
 
 def _metrics(run: Run) -> dict[str, float]:
