@@ -79,7 +79,8 @@ def images(request: pytest.FixtureRequest) -> ImageNames:
     operator, trainer = names
     if operator is None or trainer is None:
         pytest.skip("needs SCALING_TEST_OPERATOR_IMAGE and SCALING_TEST_TRAINER_IMAGE")
-    return ImageNames(operator, trainer, "python:3.11-slim-bookworm", "IfNotPresent")
+    python = os.environ.get("SCALING_TEST_PYTHON_IMAGE", "python:3.11-slim-bookworm")
+    return ImageNames(operator, trainer, python, "IfNotPresent")
 
 
 @pytest.fixture(scope="session")

@@ -41,22 +41,24 @@ def obstacle() -> str | None:
     if os.geteuid() != 0:
         return "needs root and containerd to run a kubelet"
     if lacking := missing():
-        return f"needs {', '.join(lacking)} to run a kubelet (`make cluster-packages`)"
+        return f"needs {', '.join(lacking)} to run a kubelet (Debian: `make cluster-packages`)"
     return None
 
 
 def install(tell: Callable[[str], None]) -> None:
-    """Install what is missing, where root and apt-get are at hand. Raises InstallFailed."""
+    """Install what is missing, where root and apt-get are at hand; say what then is in the way.
+
+    Raises InstallFailed.
+    """
     lacking = missing()
-    if not lacking:
-        return
-    if os.geteuid() != 0 or shutil.which("apt-get") is None:
-        tell(f"ring 3 (tests/e2e) will be skipped: needs root and {', '.join(lacking)}")
-        return
-    tell(f"installing Debian's packages {' '.join(lacking)} ...")
-    _apt("update", "-qq")
-    # What is there stays: another vendor's containerd, say, which Debian's would replace.
-    _apt("install", "-qq", "--yes", "--no-install-recommends", "--no-remove", *lacking)
+    if lacking and os.geteuid() == 0 and shutil.which("apt-get"):
+        tell(f"installing Debian's packages {' '.join(lacking)} ...")
+        _apt("update", "-qq")
+        # What is there stays: another vendor's containerd, say, which Debian's would replace.
+        quiet = ("-qq", "--yes", "--no-install-recommends", "--no-remove")
+        _apt("install", *quiet, *lacking)
+    if reason := obstacle():
+        tell(f"ring 3 (tests/e2e) will be skipped: {reason}")
 
 
 def _apt(*arguments: str) -> None:
