@@ -376,7 +376,19 @@ FIELDS: tuple[Row, ...] = (
         "a target with two aims",
         (("spec/scaling/targets", [{"flops": 1e15, "loss": 0.1}]),),
         "spec.scaling.targets[0]",
-        "set exactly one of flops, parameters, loss, cost",
+        "set exactly one of flops, parameters, loss, cost, or inferenceTokens",
+    ),
+    (
+        "a target without an aim",
+        (("spec/scaling/targets", [{}]),),
+        "spec.scaling.targets[0]",
+        "set exactly one of flops, parameters, loss, cost, or inferenceTokens",
+    ),
+    (
+        "tokens to serve beside a size that is given",
+        (("spec/scaling/targets", [{"parameters": 1e6, "inferenceTokens": 1e9}]),),
+        "spec.scaling.targets[0].inferenceTokens",
+        "stands alone or beside flops or loss, not beside parameters",
     ),
     (
         "hyperband without a rung",
@@ -683,6 +695,28 @@ CROSS: tuple[Row, ...] = (
         ),
         "spec.search.algorithm",
         "the grid has more than 100,000 points",
+    ),
+    (
+        "a pruner where a cosine is as long as a trial's own epochs",
+        (
+            ("spec/search/pruner", {"name": "asha"}),
+            search("epochs", {"type": "int", "low": 2, "high": 9}),
+            ("spec/trainer/builtIn/optimizer", {"name": "adam", "schedule": {"name": "cosine"}}),
+        ),
+        "spec.search.pruner.name",
+        "compares trials step by step, which are other phases of a cosine where epochs is searched",
+    ),
+    (
+        "a pruner where the schedule itself is searched",
+        (
+            ("spec/search/pruner", {"name": "median"}),
+            search(
+                "optimizer.schedule.name",
+                {"type": "categorical", "choices": ["constant", "cosine"]},
+            ),
+        ),
+        "spec.search.pruner.name",
+        "compares trials step by step, but optimizer.schedule.name is searched: use none",
     ),
     (
         "a pruner with several objectives",

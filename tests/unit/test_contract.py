@@ -24,6 +24,7 @@ from scaling_trainer.contract import (
 )
 from scaling_trainer.results import (
     MAX_RESULT_BYTES,
+    Point,
     Result,
     ResultError,
     encode_result,
@@ -179,6 +180,11 @@ def test_references_expand_as_in_a_pod(text: str, expanded: str) -> None:
         pytest.param('{"v":1,"metrics":{"a":1},"b":[]}', Result(metrics={"a": 1}), id="more keys"),
         pytest.param('{"v":1,"steps":3.0}', Result(steps=3), id="steps from an API server"),
         pytest.param('{"v":1,"seconds":null}', Result(), id="nothing known"),
+        pytest.param(
+            '{"v":1,"points":[{"samples":10,"metrics":{"a":1}}]}',
+            Result(points=(Point(10, {"a": 1}),)),
+            id="a point before the end",
+        ),
     ],
 )  # fmt: skip
 def test_what_a_shell_may_write(line: str, result: Result) -> None:
@@ -200,6 +206,13 @@ def test_what_a_shell_may_write(line: str, result: Result) -> None:
         pytest.param('{"v":1,"flops":-Infinity}', "flops is -inf", id="flops"),
         pytest.param('{"v":1,"steps":2.5}', "steps", id="half a step"),
         pytest.param('{"v":1,"value":1' + "0" * 400 + "}", "value is", id="a number beyond floats"),
+        pytest.param('{"v":1,"points":{}}', "points is no list", id="no list of points"),
+        pytest.param('{"v":1,"points":[{"samples":1}]}', "lacks", id="a point without metrics"),
+        pytest.param(
+            '{"v":1,"points":[{"samples":1,"metrics":{"a":"x"}}]}',
+            "points.metrics.a is 'x'",
+            id="a point of text",
+        ),
         pytest.param("[" * 4000, "not JSON", id="deeper than can be read"),
         pytest.param(" " * (MAX_RESULT_BYTES + 1), "4096 are allowed", id="too long"),
         pytest.param(b"\xff", "not JSON", id="no UTF-8"),
@@ -225,7 +238,8 @@ json_values = st.recursive(
 
 @given(
     st.dictionaries(
-        st.sampled_from(["v", "value", "values", "metrics", "steps", "flops"]), json_values
+        st.sampled_from(["v", "value", "values", "metrics", "points", "steps", "flops"]),
+        json_values,
     )
 )
 def test_no_json_whatever_breaks_the_reader(document: dict[str, Any]) -> None:

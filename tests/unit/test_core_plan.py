@@ -51,7 +51,7 @@ from scaling_operator.laws.simulate import IsoFlopDesign, chinchilla_law, simula
 from scaling_operator.search.lanes import record_of
 from scaling_operator.search.seed import slot_seed
 from scaling_operator.search.study import Study, StudySettings
-from scaling_trainer.results import Result
+from scaling_trainer.results import Point, Result
 
 Slot = tuple[int, int]
 Trainer = Callable[[ScalingTrial], AttemptView]
@@ -524,6 +524,37 @@ def test_pruned_failed_and_stopped_trials_never_enter_a_fit() -> None:
     assert basis is not None
     assert len(basis.points) == 7
     assert all(int(point.trial.split("-")[1]) % 2 == 0 for point in basis.points)
+
+
+def test_several_points_of_a_run_enter_and_the_best_trial_at_each_counts() -> None:
+    """Runs that decay early at D = 10 and 30 before their end at 100; x matters less early on."""
+
+    def trainer(trial: ScalingTrial) -> AttemptView:
+        x, size = float(trial.spec.parameters["x"]), float(trial.spec.parameters["size"])
+
+        def loss(samples: float) -> float:
+            off = (x - 0.3 + (0.2 if samples < 100 else 0.0)) ** 2
+            return (1.0 + 2.0 / size**0.5 + 3.0 / samples**0.4) * (1.0 + 0.01 * off)
+
+        early = tuple(Point(samples, {"loss": loss(samples)}) for samples in (10.0, 30.0))
+        result = Result({"loss": loss(100.0)}, model_parameters=size, samples=100.0, points=early)
+        return AttemptView(AttemptPhase.EXITED, exit_code=0, result=result)
+
+    world = World(spec_of(scaling=POWER_LADDER | {"targets": []}), Disk(), trainer, fits=True)
+    status = world.run()
+    basis = basis_of(world.observe())
+    assert basis is not None
+    assert [point.samples for point in basis.points] == [100.0, 10.0, 30.0] * 7
+    for scale in range(7):
+        ended = [trial for slot, trial in world.disk.trials.items() if slot[0] == scale]
+        for place in (0, 1):
+            best = min(trial.status.points[place].value for trial in ended)
+            assert basis.points[3 * scale + 1 + place].value == best
+    assert status.fit is not None
+    assert (status.fit.form, status.fit.points) == ("chinchilla", 21)
+    assert status.fit.bootstrap is not None
+    assert status.fit.bootstrap.resample == "cluster", "runs are resampled, not their points"
+    assert status.fit.parameters["E"] == pytest.approx(1.0, rel=0.05)
 
 
 def test_refine_may_be_raised_after_the_end() -> None:

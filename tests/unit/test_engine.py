@@ -14,7 +14,7 @@ from scaling_operator.api.names import Reason, TrialState
 from scaling_operator.api.status import ExperimentStatus, TrialStatus
 from scaling_operator.api.trial import ScalingTrial
 from scaling_operator.core.observed import ABSENT, AttemptPhase, AttemptView, Leftover, Rules
-from scaling_operator.core.reports import Answer, AttemptKey, Report
+from scaling_operator.core.reports import Answer, AttemptKey, Report, is_comparable
 from scaling_operator.engine.backend import TrialGone
 from scaling_operator.engine.book import Book, Slot, read_book, slot_of
 from scaling_operator.engine.engine import Engine
@@ -259,6 +259,37 @@ def test_pruning_is_stored_before_it_is_answered() -> None:
         assert store.trials[(0, 1)].status.state is TrialState.PRUNED
         late = await reported(reports, 1, [0.1])
         assert late[-1].answer is Answer.STOP, "what comes after the end is ignored"
+
+    run(test())
+
+
+def test_only_equal_phases_of_a_schedule_are_compared() -> None:
+    """Without the phases the second trial, no worse, would be pruned for not having decayed yet."""
+
+    async def scene(phases: tuple[str | None, str | None]) -> Answer:
+        spec, store = spec_of(parallel=1, most=2, **PRUNED), Store()
+        engine = engine_of(spec, store)
+        reports = Reports(engine, wake=lambda: None)
+        await engine.settle()
+        key = AttemptKey(0, 0, 0)
+        await reports.take(key, Report(1, 1, {"loss": 0.5}, phase=phases[0]))
+        store.ends(0, 0.5)
+        await engine.settle()
+        reply = await reports.take(
+            AttemptKey(0, 1, 0), Report(1, 1, {"loss": 0.6}, phase=phases[1])
+        )
+        first = store.trials[(0, 0)].status.curve
+        assert [point.phase for point in first] == [phases[0]], "the curve itself is whole"
+        known = engine.book.records_of(0)[0].curve
+        assert bool(known) == is_comparable(phases[0]), "a study that is rebuilt decides alike"
+        return reply.answer
+
+    async def test() -> None:
+        assert await scene((None, None)) is Answer.PRUNE
+        assert await scene(("stable", "stable")) is Answer.PRUNE
+        assert await scene(("decay", "stable")) is Answer.CONTINUE
+        assert await scene(("stable", "decay")) is Answer.CONTINUE
+        assert await scene(("warmup", "warmup")) is Answer.CONTINUE
 
     run(test())
 

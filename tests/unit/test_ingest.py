@@ -341,6 +341,8 @@ def test_a_body_that_would_unpack_to_more_is_not_unpacked() -> None:
         pytest.param(b'{"seq":1,"step":1,"metrics":{"a":NaN}}', "metrics.a is nan", id="NaN"),
         pytest.param(b'{"seq":1,"step":1,"metrics":{"a":1e999}}', "metrics.a is inf", id="inf"),
         pytest.param(BODY | {"metrics": {"a": 10**400}}, "metrics.a is 1000", id="no double"),
+        pytest.param(BODY | {"phase": 3}, "phase is 3; it must be a word", id="a phase of 3"),
+        pytest.param(BODY | {"phase": "a b"}, "phase is 'a b'", id="a phase of two words"),
         pytest.param(
             BODY | {"metrics": {f"m{n}": 0 for n in range(501)}},
             "metrics has 501 entries; at most 500 are allowed",

@@ -165,6 +165,12 @@ def test_figures_for_people_who_watch_go_along(connect: Connect, server: Server)
     assert server.operator.heard == [("/v1/report", body)]
 
 
+def test_a_report_says_its_phase_where_there_is_one(connect: Connect, server: Server) -> None:
+    connect(server).report(None, {"val_loss": 0.5}, phase="stable")
+    body = {"seq": 1, "step": 1, "metrics": {"val_loss": 0.5}, "phase": "stable"}
+    assert server.operator.heard == [("/v1/report", body)]
+
+
 def test_all_reports_go_over_one_connection(connect: Connect, server: Server) -> None:
     client = connect(server)
     for _ in range(5):

@@ -14,7 +14,7 @@ from scaling_trainer import checkpoint, train
 from scaling_trainer.contract import Assignment, ContractError, Execution
 from scaling_trainer.data.errors import DataError
 from scaling_trainer.report import Reporter
-from scaling_trainer.results import Result
+from scaling_trainer.results import Result, encode_result, parse_result
 from scaling_trainer.train import Diverged
 from scaling_trainer.trial import RECORD, run_trial
 
@@ -70,6 +70,7 @@ class Listener(Reporter):
         default_factory=list[tuple[int | None, Mapping[str, float]]]
     )
     figures: list[Mapping[str, float]] = field(default_factory=list[Mapping[str, float]])
+    phases: list[str | None] = field(default_factory=list[str | None])
     kill_at: int = 0
     stop_at: int = 0
 
@@ -78,11 +79,14 @@ class Listener(Reporter):
         step: int | None,
         metrics: Mapping[str, float],
         figures: Mapping[str, float] | None = None,
+        *,
+        phase: str | None = None,
     ) -> bool:
         if step == self.kill_at:
             raise Killed
         self.heard.append((step, metrics))
         self.figures.append(figures or {})
+        self.phases.append(phase)
         return step == self.stop_at
 
 
@@ -323,6 +327,53 @@ def test_training_for_so_many_samples_replaces_epochs(
     given = replace(assignment(tmp_path, config), samples=samples)
     result = run_trial(given, Listener())
     assert (result.samples, result.steps) == (seen, evaluations)
+
+
+WSD: Config = TABLE | {
+    "optimizer": {
+        "name": "adam",
+        "learning_rate": 0.02,
+        "schedule": {"name": "wsd", "warmup": 0.1, "decay": 0.2, "early_decays": [0.5]},
+    },
+    "epochs": 10,
+}
+
+
+def test_a_run_that_decays_early_gives_a_further_point(tmp_path: Path) -> None:
+    listener = Listener()
+    result = run_trial(assignment(tmp_path, WSD), listener)
+    (point,) = result.points
+    assert point.samples == (result.samples or 0) / 2
+    assert point.flops == (result.flops or 0) / 2
+    at_half = listener.heard[4][1]
+    assert point.metrics == {name: at_half[name] for name in point.metrics}
+    assert set(point.metrics) == {
+        f"val_{each}" for each in ("loss", "accuracy", "precision", "recall", "f1")
+    }
+    assert listener.phases == [
+        *["warmup"] * 2, *["stable"] * 2, "decay",
+        "warmup", *["stable"] * 2, *["decay"] * 2,
+    ]  # fmt: skip
+    assert parse_result(encode_result(result)) == result
+
+
+def test_the_early_point_is_about_what_a_run_of_that_length_comes_to(tmp_path: Path) -> None:
+    whole = run_trial(assignment(tmp_path / "whole", WSD), Listener())
+    alone: Config = WSD | {
+        "epochs": 5,
+        "optimizer": WSD["optimizer"] | {"schedule": {"name": "wsd", "warmup": 0.2, "decay": 0.2}},
+    }
+    half = run_trial(assignment(tmp_path / "half", alone), Listener())
+    assert whole.points[0].metrics["val_loss"] == pytest.approx(half.metrics["val_loss"], rel=1e-6)
+
+
+def test_an_interrupted_run_keeps_its_early_point(tmp_path: Path) -> None:
+    config = WSD | {"checkpoint_every": 1}
+    undisturbed = run_trial(assignment(tmp_path / "whole", config), Listener())
+    with pytest.raises(Killed):
+        run_trial(assignment(tmp_path / "killed", config), Listener(kill_at=8))
+    resumed = run_trial(assignment(tmp_path / "killed", config), Listener())
+    assert resumed.points == undisturbed.points
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,7 @@ class _Waiting:
     step: int
     metrics: Mapping[str, float]
     figures: Mapping[str, float]
+    phase: str | None
 
 
 @dataclass(slots=True)
@@ -94,6 +95,8 @@ class Reporter:
         step: int | None,
         metrics: Mapping[str, float],
         figures: Mapping[str, float] | None = None,
+        *,
+        phase: str | None = None,
     ) -> bool:
         """Report metrics after a step; True means that the training is to stop.
 
@@ -101,6 +104,7 @@ class Reporter:
         peakHostBytes, peakDeviceBytes.
 
         Steps count evaluations from 1 and rise, also over attempts; None is the one after the last.
+        `phase` is the schedule's: only reports that are `stable`, or have none, are compared.
         Raises ValueError for a name or a value that no metric can have, for a step that does not
         rise, and (ResultError) for more metrics than a result can hold.
         """
@@ -110,7 +114,7 @@ class Reporter:
             self._write(Result(metrics=self._last, steps=self._step))
         if self.endpoint is not None:
             self._seq += 1
-            waiting = _Waiting(self._seq, self._step, self._last, figures or {})
+            waiting = _Waiting(self._seq, self._step, self._last, figures or {}, phase)
             self._waiting.append(waiting)
             self._send(self.endpoint, insist=False)
         return self._stop
@@ -188,6 +192,8 @@ class Reporter:
             body["metrics"] = dict(entry.metrics)
             if entry.figures:
                 body["figures"] = dict(entry.figures)
+            if entry.phase is not None:
+                body["phase"] = entry.phase
             match endpoint.post("/v1/report", body, insist=insist):
                 case Lost() | Busy() as between:
                     return between
@@ -242,13 +248,14 @@ def _reporter() -> Reporter:
     return Reporter.from_environment(os.environ)
 
 
-def report(*, step: int | None = None, **metrics: float) -> bool:
+def report(*, step: int | None = None, phase: str | None = None, **metrics: float) -> bool:
     """Report metrics, by keyword; True means that the training is to stop.
 
     `step` counts evaluations from 1 and rises, over all attempts of the trial; without it, it is
-    the one after the last. Raises ValueError for a bad name, value or step.
+    the one after the last. `phase` says where the learning rate's schedule stands: pruning compares
+    reports that are `stable`, or say nothing. Raises ValueError for a bad name, value or step.
     """
-    return _reporter().report(step, metrics)
+    return _reporter().report(step, metrics, phase=phase)
 
 
 def result(**metrics: float) -> None:

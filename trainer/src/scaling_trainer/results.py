@@ -15,6 +15,7 @@ from typing import Any, cast
 # several containers.
 MAX_RESULT_BYTES = 4096
 RESULT_VERSION = 1
+MAX_POINTS = 8
 
 _LARGEST_WHOLE = 10**300
 
@@ -24,10 +25,20 @@ class ResultError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
+class Point:
+    """What a training came to before its end, with the learning rate as low as at the end."""
+
+    samples: float
+    metrics: Mapping[str, float]
+    flops: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
     """What a trial found.
 
-    Either `metrics` by name or `values` in the objectives' order is given, or both.
+    Either `metrics` by name or `values` in the objectives' order is given, or both; `points` are
+    what shorter trainings would have found.
     """
 
     metrics: Mapping[str, float] = field(default_factory=dict[str, float])
@@ -41,6 +52,7 @@ class Result:
     peak_host_bytes: float | None = None
     peak_device_bytes: float | None = None
     reason: str | None = None
+    points: tuple[Point, ...] = ()
 
 
 # JSON key → attribute, in the order they are written. The same keys stand in a trial's status.
@@ -72,6 +84,8 @@ def encode_result(result: Result) -> bytes:
         value = getattr(result, attribute)
         if value is not None:
             document[key] = _finite(value, key)
+    if result.points:
+        document["points"] = [_point_document(point) for point in result.points]
     if result.reason is not None:
         document["reason"] = result.reason
     text = json.dumps(document, separators=(",", ":")).encode()
@@ -136,7 +150,38 @@ def _result_of(document: dict[str, Any]) -> Result:
         else tuple(_finite(value, "value") for value in cast("list[Any]", values)),
         steps=None if steps is None else int(steps),
         reason=reason if isinstance(reason, str) else None,
+        points=_points(document.get("points", [])),
         **numbers,
+    )
+
+
+def _point_document(point: Point) -> dict[str, Any]:
+    flops = {} if point.flops is None else {"flops": _finite(point.flops, "points.flops")}
+    metrics = {name: _finite(value, f"points.{name}") for name, value in point.metrics.items()}
+    return {"samples": _finite(point.samples, "points.samples"), **flops, "metrics": metrics}
+
+
+def _points(value: Any) -> tuple[Point, ...]:
+    if not isinstance(value, list) or len(cast("list[Any]", value)) > MAX_POINTS:
+        message = f"points is no list of at most {MAX_POINTS} objects"
+        raise ResultError(message)
+    return tuple(_point(each) for each in cast("list[Any]", value))
+
+
+def _point(value: Any) -> Point:
+    document = cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+    metrics = document.get("metrics")
+    if not isinstance(metrics, dict) or document.get("samples") is None:
+        message = "an entry of points lacks samples or metrics"
+        raise ResultError(message)
+    flops = document.get("flops")
+    return Point(
+        samples=_finite(document["samples"], "points.samples"),
+        metrics={
+            str(name): _finite(number, f"points.metrics.{name}")
+            for name, number in cast("dict[Any, Any]", metrics).items()
+        },
+        flops=None if flops is None else _finite(flops, "points.flops"),
     )
 
 

@@ -27,7 +27,7 @@ from scaling_trainer.contract import Execution
 from scaling_trainer.evaluate import Evaluator, rounded
 from scaling_trainer.feed import Feed, Rows
 from scaling_trainer.report import Reporter
-from scaling_trainer.schedule import factor
+from scaling_trainer.schedule import ends, factor, phase
 from scaling_trainer.seeding import derived_seed
 from scaling_trainer.tensors import backward, pieces, seed_draws
 
@@ -56,6 +56,8 @@ class Progress:
     stepping_seconds: float = 0.0
     evaluating_seconds: float = 0.0
     metrics: dict[str, float] = field(default_factory=dict[str, float])
+    points: list[dict[str, float]] = field(default_factory=list[dict[str, float]])
+    """The metrics after each early decay, with the `samples` seen until then."""
     best_metrics: dict[str, float] = field(default_factory=dict[str, float])
     without_improvement: int = 0
 
@@ -170,7 +172,11 @@ def _every(steps: int, step: int) -> bool:
 
 def _evaluation_due(run: Run) -> bool:
     every = run.config.evaluate_every or run.feed.steps_per_epoch
-    return _every(every, run.progress.step) or run.progress.step == run.total_steps
+    return _every(every, run.progress.step) or run.progress.step in _ends_of_decays(run)
+
+
+def _ends_of_decays(run: Run) -> tuple[int, ...]:
+    return ends(run.config.optimizer.schedule, run.total_steps)
 
 
 def _evaluate(run: Run) -> None:
@@ -178,12 +184,17 @@ def _evaluate(run: Run) -> None:
     progress, began = run.progress, time.perf_counter()
     progress.metrics = _metrics(run)
     progress.evaluations += 1
+    if progress.step in _ends_of_decays(run)[:-1]:
+        progress.points.append(
+            {"samples": run.feed.samples_after(progress.step)} | progress.metrics
+        )
     stopping = run.config.early_stopping
     if stopping is not None:
         _watch_for_improvement(run, stopping.min_delta)
         progress.ended = progress.without_improvement >= stopping.patience
     progress.evaluating_seconds += time.perf_counter() - began
-    if run.reporter.report(progress.evaluations, progress.metrics, _figures(run)):
+    now = phase(run.config.optimizer.schedule, progress.step, run.total_steps)
+    if run.reporter.report(progress.evaluations, progress.metrics, _figures(run), phase=now):
         run.stop_asked = True
 
 

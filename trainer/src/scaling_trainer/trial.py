@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import resource
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -13,6 +14,7 @@ from scaling_trainer import checkpoint, models
 from scaling_trainer.checkpoint import Checkpoint
 from scaling_trainer.config.builtin import BuiltIn, with_parameters
 from scaling_trainer.config.models import Transformer
+from scaling_trainer.config.rules import METRICS_BY_TASK
 from scaling_trainer.contract import Assignment, ContractError
 from scaling_trainer.counting import count
 from scaling_trainer.data.load import prepare
@@ -22,7 +24,7 @@ from scaling_trainer.feed import Feed, Rows
 from scaling_trainer.losses import loss_function
 from scaling_trainer.optimizers import make_optimizer
 from scaling_trainer.report import Reporter
-from scaling_trainer.results import Result, encode_result, parse_result
+from scaling_trainer.results import Point, Result, encode_result, parse_result
 from scaling_trainer.seeding import seed_all
 from scaling_trainer.tensors import aligned, checksum
 from scaling_trainer.train import Run, resume, train
@@ -149,12 +151,21 @@ def _result(run: Run, prepared: Prepared) -> Result:
         model_parameters=counted.parameters,
         samples=samples,
         flops=float(counted.flops_per_sample) * samples,
+        points=tuple(_point(run, counted.flops_per_sample, each) for each in progress.points),
         steps=progress.evaluations,
         seconds=rounded(progress.stepping_seconds + progress.evaluating_seconds),
         step_seconds=rounded(progress.stepping_seconds / progress.step),
         peak_host_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         peak_device_bytes=torch.cuda.max_memory_reserved() if on_gpu else None,
     )
+
+
+def _point(run: Run, flops_per_sample: int, point: Mapping[str, float]) -> Point:
+    """Say what a shorter training would have come to; classes apart would take too much room."""
+    names = [f"val_{metric}" for metric in METRICS_BY_TASK[run.config.task]]
+    samples = point["samples"]
+    metrics = {name: point[name] for name in names if name in point}
+    return Point(samples=samples, flops=float(flops_per_sample) * samples, metrics=metrics)
 
 
 def _keep(run: Run, prepared: Prepared, record: Path, result: Result) -> None:

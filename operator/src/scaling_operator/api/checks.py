@@ -42,6 +42,7 @@ CHECKS: tuple[Check, ...] = (
     checks_search.variables_differ,
     checks_grid.grid_is_finite,
     checks_search.pruner_has_one_objective,
+    checks_builtin.pruner_compares_equal_phases,
     checks_search.points_are_possible,
     checks_scaling.ladder_has_one_objective,
     checks_scaling.scale_is_not_searched,

@@ -12,10 +12,11 @@ from scaling_operator.api.draft import Draft, mapping_at
 from scaling_operator.api.fields import Scalar
 from scaling_operator.api.names import METRIC_NAME_PATTERN, PARAMETER_NAME_PATTERN
 from scaling_operator.api.problems import Problem, below, listing, nearest
-from scaling_operator.api.search import CategoricalParameter, FloatParameter, Parameter
+from scaling_operator.api.search import CategoricalParameter, FloatParameter, NoPruner, Parameter
 from scaling_trainer.config.builtin import class_names, objective_metrics
 from scaling_trainer.config.preprocessing import unsuitable
 from scaling_trainer.config.rules import METRICS_BY_TASK, PER_CLASS_METRICS, SHAPES
+from scaling_trainer.config.training import Cosine
 
 PARAMETERS = "spec.search.parameters"
 _METRIC = re.compile(METRIC_NAME_PATTERN)
@@ -180,3 +181,29 @@ def _between(parameter: Parameter | None) -> tuple[Scalar, ...]:
         return ()
     # 0.382, the golden section, makes no round number of round ends.
     return (parameter.low + (parameter.step or 0.382 * (parameter.high - parameter.low)),)
+
+
+def pruner_compares_equal_phases(draft: Draft) -> Iterable[Problem]:
+    """Refuse to prune where equal steps of two trials are other phases of their schedules.
+
+    A cosine falls all the time, over as many steps as the trial has. wsd has a stable phase, in
+    which the trainer lets itself be compared.
+    """
+    built_in = draft.built_in
+    if built_in is None or isinstance(draft.spec.search.pruner, NoPruner):
+        return
+    schedule = "optimizer.schedule"
+    if f"{schedule}.name" in draft.declared:
+        message = f"compares trials step by step, but {schedule}.name is searched: use none"
+        yield Problem("spec.search.pruner.name", message)
+    elif isinstance(built_in.optimizer.schedule, Cosine):
+        lengths = ["epochs", "evaluate_every", *(["batch_size"] if built_in.evaluate_every else [])]
+        moving = [
+            name for name in draft.declared if name in lengths or name.startswith(f"{schedule}.")
+        ]
+        if moving:
+            message = (
+                f"compares trials step by step, which are other phases of a cosine where "
+                f"{listing(moving)} is searched: use schedule wsd, or pruner none"
+            )
+            yield Problem("spec.search.pruner.name", message)

@@ -29,6 +29,7 @@ Parameters = Annotated[dict[ParameterName, BoundedScalar], Field(max_length=120)
 Metrics = Annotated[dict[MetricName, float], Field(max_length=500)]
 Message = Annotated[str, Field(max_length=1024)]
 MAX_CURVE_POINTS = 64
+MAX_EARLY_POINTS = 8
 
 
 class Condition(ApiSection):
@@ -159,6 +160,17 @@ class CurvePoint(ApiSection):
 
     step: int = Field(ge=1, description="Evaluations so far.")
     value: float = Field(description="The objective.")
+    phase: Annotated[str, Field(max_length=32)] | None = Field(
+        default=None, description="Of the learning rate's schedule; only stable ones are compared."
+    )
+
+
+class EarlyPoint(ApiSection):
+    """What a shorter training would have come to: the rate had decayed once before the end."""
+
+    samples: float = Field(ge=0, description="D until then.")
+    flops: float | None = Field(default=None, ge=0, description="C until then.")
+    value: float = Field(description="The objective.")
 
 
 class Attempt(ApiSection):
@@ -209,4 +221,7 @@ class TrialStatus(ApiSection):
     cost: float | None = Field(default=None, ge=0, description="Of all its attempts.")
     curve: Annotated[tuple[CurvePoint, ...], Field(max_length=MAX_CURVE_POINTS)] = Field(
         default=(), description="The objective over the steps, thinned out."
+    )
+    points: Annotated[tuple[EarlyPoint, ...], Field(max_length=MAX_EARLY_POINTS)] = Field(
+        default=(), description="Further points (N, D) of the same run."
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from scaling_operator.api.fields import Scalar
 from scaling_operator.api.fitted import ScalePrediction
 from scaling_operator.api.names import Reason, StopReason, TrialState
-from scaling_operator.api.status import ExperimentStatus, Range
+from scaling_operator.api.status import EarlyPoint, ExperimentStatus, Range
 from scaling_operator.core.ladder import Scale
 from scaling_trainer.results import Result
 
@@ -83,6 +83,7 @@ class Finish:
     result: Result | None = None
     values: tuple[float, ...] = ()
     exit_code: int | None = None
+    points: tuple[EarlyPoint, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,17 +58,19 @@ def _scales(basis: FitBasis) -> set[int]:
 
 
 def _points(observed: Observed, view: ScaleView) -> Iterator[TunedPoint]:
-    best, search = view.tally.best[0], observed.spec.search
-    edges = parameters_at_edge(best, search, {})
-    narrow = parameters_at_edge(best, search, view.ranges)
-    yield TunedPoint(
-        scale=view.scale,
-        trial=best.trial,
-        value=best.values[0],
-        parameters=best.parameters,
-        model_parameters=best.model_parameters,
-        samples=best.samples or view.scale.samples,
-        flops=best.flops,
-        edges=edges,
-        narrow_edges=tuple(name for name in narrow if name not in edges),
-    )
+    """Give the best trial of a scale, then the best at each D before its end."""
+    search = observed.spec.search
+    for best in (view.tally.best[0], *view.tally.early):
+        edges = parameters_at_edge(best, search, {})
+        narrow = parameters_at_edge(best, search, view.ranges)
+        yield TunedPoint(
+            scale=view.scale,
+            trial=best.trial,
+            value=best.values[0],
+            parameters=best.parameters,
+            model_parameters=best.model_parameters,
+            samples=best.samples or view.scale.samples,
+            flops=best.flops,
+            edges=edges,
+            narrow_edges=tuple(name for name in narrow if name not in edges),
+        )

@@ -21,6 +21,7 @@ def finished(before: TrialStatus, finish: Finish, curve: Curve, now_seconds: flo
         message = f"the trial has ended as {before.state}; it cannot end again as {finish.state}"
         raise ValueError(message)
     result = finish.result
+    phases = {point.step: point.phase for point in before.curve}
     now = datetime.fromtimestamp(now_seconds, tz=UTC)
     status = before.model_copy(
         update={
@@ -29,7 +30,11 @@ def finished(before: TrialStatus, finish: Finish, curve: Curve, now_seconds: flo
             "message": finish.message[:MAX_MESSAGE],
             "completion_time": now,
             "values": finish.values,
-            "curve": tuple(CurvePoint(step=step, value=value) for step, value in thin(curve)),
+            "curve": tuple(
+                CurvePoint(step=step, value=value, phase=phases.get(step))
+                for step, value in thin(curve)
+            ),
+            "points": finish.points,
         }
     )
     if result is None:

@@ -20,13 +20,26 @@ class Report:
     """Metrics after a step; `seq` counts the attempt's reports from 1.
 
     `figures` tell of the attempt so far, for people who watch: samples, seconds, peakHostBytes,
-    peakDeviceBytes, as far as the trainer knows them.
+    peakDeviceBytes, as far as the trainer knows them; `phase` is that of the learning rate's schedule, where it says so.
     """
 
     seq: int
     step: int
     metrics: dict[str, float]
     figures: dict[str, float] = field(default_factory=dict[str, float])
+    phase: str | None = None
+
+
+STABLE = "stable"
+
+
+def is_comparable(phase: str | None) -> bool:
+    """Whether a report may be held against those of other trials.
+
+    A value on a decaying rate is lower than one before it by the decay alone: it says nothing of
+    which trial is better. Trainers that name no phase are taken to compare like with like.
+    """
+    return phase is None or phase == STABLE
 
 
 class Answer(StrEnum):

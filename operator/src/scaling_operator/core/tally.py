@@ -9,11 +9,12 @@ from dataclasses import dataclass, field, replace
 
 from scaling_operator.api.experiment import Objective
 from scaling_operator.api.names import Reason, TrialState
-from scaling_operator.api.status import BestTrial, Counts
+from scaling_operator.api.status import BestTrial, Counts, EarlyPoint
 from scaling_operator.api.trial import ScalingTrial
 
 KEPT_BEST = 50
 KEPT_FRONT = 50
+KEPT_EARLY = 8
 
 # Reasons that end a trial without counting against `maxFailed`: not the user's fault, or a finding.
 UNCOUNTED = frozenset(
@@ -26,7 +27,7 @@ class Tally:
     """How the trials of a scale ended.
 
     `best`: the best single-objective trials, best first; `front`: those that no other one beats in
-    every objective.
+    every objective; `early`: the best at each D before the end, by D.
     """
 
     counts: Counts = field(default_factory=Counts)
@@ -34,6 +35,7 @@ class Tally:
     best: tuple[BestTrial, ...] = ()
     front: tuple[BestTrial, ...] = ()
     goal_reached: bool = False
+    early: tuple[BestTrial, ...] = ()
 
     @property
     def ended(self) -> int:
@@ -56,7 +58,8 @@ def add(tally: Tally, trial: ScalingTrial, objectives: tuple[Objective, ...]) ->
         return tally
     entry = best_trial(trial)
     if len(objectives) == 1:
-        tally = replace(tally, best=_insert(tally.best, entry, objectives[0]))
+        early = _best_early(tally.early, entry, status.points, objectives[0])
+        tally = replace(tally, best=_insert(tally.best, entry, objectives[0]), early=early)
     else:
         tally = replace(tally, front=_merge_front(tally.front, entry, objectives))
     return replace(tally, goal_reached=tally.goal_reached or meets_goals(entry, objectives))
@@ -100,6 +103,26 @@ def _insert(
         (*best, entry), key=lambda trial: (loss_of(trial.values[0], objective), trial.number)
     )
     return tuple(ranked[:KEPT_BEST])
+
+
+def _best_early(
+    known: tuple[BestTrial, ...],
+    entry: BestTrial,
+    points: tuple[EarlyPoint, ...],
+    objective: Objective,
+) -> tuple[BestTrial, ...]:
+    """Keep the best trial at each D; nearly equal amounts are one, where batches differ."""
+    best = {f"{each.samples or 0.0:.2g}": each for each in known}
+    for point in points:
+        own = {"samples": point.samples, "flops": point.flops, "values": (point.value,)}
+        rival = entry.model_copy(update={**own, "metrics": {}})
+        key = f"{point.samples:.2g}"
+        if key not in best and len(best) >= KEPT_EARLY:
+            continue
+        holder = best.get(key)
+        if holder is None or loss_of(point.value, objective) < loss_of(holder.values[0], objective):
+            best[key] = rival
+    return tuple(sorted(best.values(), key=lambda each: each.samples or 0.0))
 
 
 def _merge_front(

@@ -11,7 +11,7 @@ from scaling_operator.api.experiment import ExperimentSpec
 from scaling_operator.api.names import MAX_ATTEMPTS, Reason, TrialState
 from scaling_operator.core.actions import Action, EndAttempt, Finish, SetState
 from scaling_operator.core.observed import AttemptPhase, AttemptView, LiveTrial, Rules
-from scaling_operator.core.values import values_of
+from scaling_operator.core.values import early_points, values_of
 from scaling_trainer.contract import EXIT_ACCELERATOR_OOM, EXIT_DIVERGED
 
 INTERRUPTIONS = frozenset({Reason.EVICTED, Reason.PREEMPTED, Reason.NODE_LOST, Reason.POD_DELETED})
@@ -107,6 +107,7 @@ def _exited(
         result=view.result,
         values=values,
         exit_code=0,
+        points=early_points(view.result, spec.all_objectives),
     )
 
 

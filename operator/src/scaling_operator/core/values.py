@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from scaling_operator.api.experiment import Objective
+from scaling_operator.api.status import EarlyPoint
 from scaling_trainer.results import Result
 
 
@@ -18,3 +19,16 @@ def values_of(result: Result, objectives: tuple[Objective, ...]) -> tuple[float,
         given = ", ".join(sorted(result.metrics)) or "no metrics"
         return f"the result lacks {', '.join(missing)}; it has {given}"
     return tuple(result.metrics[name] for name in names)
+
+
+def early_points(result: Result, objectives: tuple[Objective, ...]) -> tuple[EarlyPoint, ...]:
+    """Take the objective at each early point of a run; those without it are left out."""
+    first, *others = objectives
+    if others:
+        return ()
+    name = first.metric
+    return tuple(
+        EarlyPoint(samples=point.samples, flops=point.flops, value=point.metrics[name])
+        for point in result.points
+        if name in point.metrics and point.samples >= 0 and (point.flops or 0.0) >= 0
+    )

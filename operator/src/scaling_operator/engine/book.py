@@ -118,10 +118,12 @@ class Book:
         self.last_points.pop(slot, None)
         self.records.get(slot[0], {}).pop(slot[1], None)
 
-    def add_point(self, slot: Slot, step: int, value: float) -> ScalingTrial:
+    def add_point(
+        self, slot: Slot, step: int, value: float, phase: str | None = None
+    ) -> ScalingTrial:
         """Add a point to a live trial's curve; the trial that is to be stored is returned."""
         trial = self.live[slot]
-        point = CurvePoint(step=step, value=value)
+        point = CurvePoint(step=step, value=value, phase=phase)
         status = trial.status.model_copy(update={"curve": (*trial.status.curve, point)})
         self.live[slot] = trial = trial.model_copy(update={"status": status})
         return trial

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from scaling_operator.api.names import TrialState
 from scaling_operator.core.actions import Finish
 from scaling_operator.core.curve import is_kept
-from scaling_operator.core.reports import Answer, AttemptKey, Reply, Report
+from scaling_operator.core.reports import Answer, AttemptKey, Reply, Report, is_comparable
 from scaling_operator.engine.book import Slot
 from scaling_operator.engine.engine import Engine
 from scaling_trainer.results import Result
@@ -84,17 +84,22 @@ class Reports:
         # A repeated step, or one that an earlier attempt has had, adds nothing: the first stays.
         if (curve and report.step <= curve[-1].step) or not is_kept(report.step):
             return Answer.CONTINUE
-        book.add_point(slot, report.step, value)
+        book.add_point(slot, report.step, value, report.phase)
         if not self.engine.prunes:
             return Answer.CONTINUE
         self.unsaved.setdefault(slot, Unsaved(self.engine.clock(), report.seq)).seq = report.seq
         if not self.save_after_seconds:
             await self._save(slot)
-        if not await self.engine.lane(key.scale).report(key.number, report.step, value):
+        if not await self._is_hopeless(key, report, value):
             self.wake()
             return Answer.CONTINUE
         await self._prune(key, report, value)
         return Answer.PRUNE
+
+    async def _is_hopeless(self, key: AttemptKey, report: Report, value: float) -> bool:
+        if not is_comparable(report.phase):
+            return False
+        return await self.engine.lane(key.scale).report(key.number, report.step, value)
 
     async def _save(self, slot: Slot) -> None:
         unsaved = self.unsaved.pop(slot, None)

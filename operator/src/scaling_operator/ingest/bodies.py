@@ -28,6 +28,7 @@ def parse_report(body: bytes) -> Report:
         step=_whole(document, "step"),
         metrics=_metrics(document.get("metrics")),
         figures=_figures(document.get("figures")),
+        phase=_phase(document.get("phase")),
     )
 
 
@@ -57,6 +58,13 @@ def _whole(document: dict[str, Any], name: str) -> int:
         message = f"{name} is {_shown(value)}; it must be a whole number from 1"
         raise BadReport(message)
     return value
+
+
+def _phase(value: Any) -> str | None:
+    if value is None or (isinstance(value, str) and re.fullmatch(r"[A-Za-z]{1,32}", value)):
+        return value
+    message = f"phase is {_shown(value)}; it must be a word of at most 32 letters, or be left out"
+    raise BadReport(message)
 
 
 def _metrics(value: Any) -> dict[str, float]:

@@ -16,6 +16,7 @@ from scaling_operator.api.fields import Scalar
 from scaling_operator.api.names import Reason
 from scaling_operator.api.search import Search, cast
 from scaling_operator.api.trial import ScalingTrial
+from scaling_operator.core.reports import is_comparable
 from scaling_operator.search.study import AskFailed, Proposal, Record, Study, StudySettings
 
 log = logging.getLogger(__name__)
@@ -87,5 +88,7 @@ def record_of(trial: ScalingTrial, search: Search) -> Record:
         state=status.state,
         diverged=status.reason is Reason.DIVERGED,
         values=status.values,
-        curve=tuple((point.step, point.value) for point in status.curve),
+        curve=tuple(
+            (point.step, point.value) for point in status.curve if is_comparable(point.phase)
+        ),
     )

@@ -8,6 +8,8 @@ from pydantic import Field, model_validator
 
 from scaling_trainer.config.base import Fraction, Section, SectionError
 
+MAX_EARLY_DECAYS = 8
+
 
 class Constant(Section):
     """The same rate throughout."""
@@ -23,17 +25,33 @@ class Cosine(Section):
 
 
 class WarmupStableDecay(Section):
-    """Linear warm-up, constant rate, then a decay of 1 - sqrt shape to zero."""
+    """Linear warm-up, constant rate, then a decay of 1 - sqrt shape to zero.
+
+    With early decays one run shows what shorter ones would have come to, as OLMo-core's WSD-S does.
+    """
 
     name: Literal["wsd"]
     warmup: Fraction = Field(default=0.05, description="Share of the steps before the full rate.")
     decay: Fraction = Field(default=0.1, description="Share of the steps in which the rate falls.")
+    early_decays: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field(
+        default=(),
+        max_length=MAX_EARLY_DECAYS,
+        description="Shares of the steps, ascending, by which the rate has fallen once before: "
+        "each gives a point of its own.",
+    )
 
     @model_validator(mode="after")
     def _phases_fit(self) -> WarmupStableDecay:
         if self.warmup + self.decay > 1:
             sentence = "warmup and decay must not exceed 1 together"
             raise SectionError(("decay", sentence))
+        before = self.warmup
+        for end in (*self.early_decays, 1.0):
+            # A decay is as long a share of its point as the last one is of the whole.
+            if end * (1 - self.decay) < before:
+                sentence = f"the decay that ends at {end:g} begins before {before:g}"
+                raise SectionError(("early_decays", sentence))
+            before = end
         return self
 
 
