@@ -20,7 +20,8 @@ class Report:
     """Metrics after a step; `seq` counts the attempt's reports from 1.
 
     `figures` tell of the attempt so far, for people who watch: samples, seconds, peakHostBytes,
-    peakDeviceBytes, as far as the trainer knows them; `phase` is that of the learning rate's schedule, where it says so.
+    peakDeviceBytes, as far as the trainer knows them; `phase` is that of the learning rate's
+    schedule, where it says so.
     """
 
     seq: int
