@@ -1,0 +1,200 @@
+"""A real Prometheus scrapes an operator while two experiments run: every expression has a value.
+
+A third experiment is over before the operator begins. Its status holds what only accelerators, a
+policy and a fitted ladder bring about, and what is read from a stored status is shown alike.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from boards.expressions import RULES, Expression, compared, filled, names, panels, rules
+from testbed.documents import played
+from testbed.installation import Ground, Installation
+from testbed.prometheus import Prometheus, scraping
+from testbed.reporting import reporter_of
+
+GPU = {"fixed": {"gpus": 1}}
+TROUBLES = {"PLAY_2": "exit-3", "PLAY_3": "oom", "PLAY_4": "evict,succeed"}
+RATE_INTERVAL = "15s"
+MAX_SCRAPE_SECONDS = 0.1
+FIGURES = {"samples": 640.0, "seconds": 2.5, "peakHostBytes": 1e9, "peakDeviceBytes": 4e9}
+
+
+def past_status() -> dict[str, Any]:
+    """What a ladder on accelerators has come to."""
+    sizing = {
+        "shape": "a100",
+        "count": 1,
+        "usedGpuHours": 2.0,
+        "usedCost": 5.0,
+        "plannedGpuHours": 3.0,
+        "plannedCost": 7.0,
+        "estimatedDeviceBytes": 4e9,
+        "estimatedHostBytes": 2e9,
+        "measuredDeviceBytes": 3e9,
+        "measuredHostBytes": 1e9,
+    }
+    best = {"trial": "0-1", "scale": 0, "number": 1, "values": [0.25], "modelParameters": 1e6}
+    predicted = {"value": 0.26, "modelParameters": 1e6, "points": 4}
+    interval = {"interval95": {"low": 0.3, "high": 0.4}}
+    scale = {"index": 0, "open": True, "best": best, "sizing": sizing, "predicted": predicted}
+    return {
+        "observedGeneration": 1,
+        "phase": "Succeeded",
+        "startTime": "2026-11-01T12:00:00Z",
+        "completionTime": "2026-11-01T13:00:00Z",
+        "conditions": [{"type": "Complete", "status": "True", "reason": "AllTrialsDone"}],
+        "best": best,
+        "scales": [{**scale, "counts": {"succeeded": 5, "max": 5}}],
+        "ledger": {"usedGpuHours": 2.0, "usedCost": 5.0},
+        "fit": {
+            "form": "power",
+            "points": 5,
+            "parameters": {"E": 0.1, "alpha": 0.35, "A": 3.0},
+            "intervals": {"alpha": interval},
+        },
+        "recommendations": [{"target": {"flops": 1e15}, "parameters": 2e6}],
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """An operator with experiments, and the Prometheus that watches it."""
+
+    operator: Installation
+    prometheus: Prometheus
+
+    def wait_for_number(self, expression: str, seconds: float) -> None:
+        """Wait until an expression has a series, and that a value."""
+
+        def has_number() -> bool:
+            found = self.prometheus.query(expression)
+            return any(each["value"][1] != "NaN" for each in found)
+
+        self.operator.site.wait(has_number, seconds, expression)
+
+    def wait_for(self, expression: str, seconds: float = 30.0) -> list[dict[str, Any]]:
+        self.operator.site.wait(lambda: self.prometheus.query(expression), seconds, expression)
+        return self.prometheus.query(expression)
+
+
+@pytest.fixture(scope="module")
+def scene(ground: Ground, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    """Two experiments that run on, one that is over, reports that come in, some refused."""
+    program = shutil.which("prometheus")
+    if program is None:
+        pytest.skip("needs prometheus (Debian package prometheus)")
+    folder = tmp_path_factory.mktemp("prometheus")
+    with ExitStack() as stack:
+        one = stack.enter_context(ground.installed("--log-format", "json", started=False))
+        site, operator = one.site, one.operator
+        site.apply(played("past", ("spec/suspend", True)))
+        patch = json.dumps({"status": past_status()})
+        site.kubectl(*("patch", "sx", "past", "--subresource=status", "--type=merge", "-p", patch))
+        url = f"https://127.0.0.1:{operator.report_port}"
+        operator.options = (*operator.options, "--report-url", url, "--report-host", "127.0.0.1")
+        operator.start().wait_ready()
+        prometheus = stack.enter_context(scraping(program, operator.metrics_port, RULES, folder))
+        many = ("spec/trials", {"max": 2000, "parallel": 4, "maxFailed": 100})
+        budget = ("spec/budget", {"duration": "8h", "gpuHours": 100, "cost": 300})
+        site.apply(
+            played(
+                *("search", many, budget, ("spec/resources", GPU)),
+                PLAY_SECONDS="0.4",
+                **TROUBLES,
+                PLAY_0="hang",
+            ),
+            played("ladder", many, ("spec/scaling", {"parameter": "width", "sizes": [4, 8]})),
+        )
+        found = Scene(one, prometheus)
+        hanging = "search-0-0-0"
+        running = 'scaling_trials{experiment="search", state="Running"} > 0'
+        found.wait_for(running)
+        site.wait(
+            lambda: any(
+                pod["metadata"]["name"] == hanging and pod["status"].get("phase") == "Running"
+                for pod in site.pods("search")
+            ),
+            *(30, "its pod runs"),
+        )
+        reporter = reporter_of(site, hanging, folder)
+        for step in (1, 2):
+            figures = {name: value * step for name, value in FIGURES.items()}
+            reporter.report(step, {"loss": 1.0 / step}, figures)
+        reporter.close()
+        stranger = reporter_of(site, hanging, folder, token="nobody")
+        stranger.report(3, {"loss": 0.1})
+        stranger.close()
+        found.wait_for('scaling_training_samples_per_second{experiment="search"}')
+        found.wait_for('scaling_attempts_ended_total{reason="OOMKilled"} > 0')
+        found.wait_for("scaling:progress:ratio")
+        yield found
+
+
+@pytest.mark.parametrize("expression", tuple(panels()), ids=lambda each: each.place)
+def test_every_panel_shows_something(scene: Scene, expression: Expression) -> None:
+    text = filled(expression.text, RATE_INTERVAL)
+
+    assert names(text) <= scene.prometheus.names()
+    scene.wait_for_number(text, 15)
+
+
+@pytest.mark.parametrize("rule", rules("record"), ids=lambda rule: rule["record"])
+def test_every_recording_rule_records_something(scene: Scene, rule: dict[str, Any]) -> None:
+    scene.wait_for_number(rule["record"], 20)
+
+
+@pytest.mark.parametrize("rule", rules("alert"), ids=lambda rule: rule["alert"])
+def test_both_sides_of_every_alert_have_a_value(scene: Scene, rule: dict[str, Any]) -> None:
+    assert names(rule["expr"]) <= scene.prometheus.names()
+    scene.wait_for_number(compared(rule["expr"]), 20)
+
+
+def test_no_rule_fails_to_be_evaluated(scene: Scene) -> None:
+    groups = scene.prometheus.get("rules")["groups"]
+    assert {rule["health"] for group in groups for rule in group["rules"]} == {"ok"}
+
+
+def test_no_alert_that_tells_of_a_broken_operator_fires(scene: Scene) -> None:
+    firing = {each["labels"]["alertname"] for each in scene.prometheus.get("alerts")["alerts"]}
+    assert not firing & {"ScalingOperatorNotLeading", "ScalingOperatorQueueOld"}
+
+
+def test_a_scrape_is_quick(scene: Scene) -> None:
+    (longest,) = scene.prometheus.query("quantile_over_time(0.5, scrape_duration_seconds[1m])")
+    assert float(longest["value"][1]) <= MAX_SCRAPE_SECONDS
+
+
+def test_no_series_has_the_number_of_a_trial(scene: Scene) -> None:
+    labels = set(scene.prometheus.get("labels"))
+    assert not labels & {"trial", "number", "attempt", "pod"}
+
+
+def test_series_of_a_deleted_experiment_go_away(scene: Scene) -> None:
+    site = scene.operator.site
+    site.apply(played("short", ("spec/trials", {"max": 1}), PLAY="succeed"))
+    site.wait_end("short")
+    scene.wait_for('scaling_trial_duration_seconds_count{experiment="short"}')
+
+    site.kubectl("delete", "sx", "short")
+
+    site.wait(lambda: "short" not in scene.operator.operator.metrics(), 20, "its series are gone")
+
+
+def test_the_log_has_a_line_for_each_decision_and_no_token(scene: Scene) -> None:
+    text = scene.operator.operator.log.read_text()
+    lines = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+    about = [line for line in lines if line.get("experiment", "").endswith("/search")]
+
+    assert len(lines) == len(text.splitlines())
+    assert any(line.get("trial") == "0-3" and line.get("reason") == "OOMKilled" for line in about)
+    assert any(line.get("trial") == "0-2" and line.get("attempt") == 0 for line in about)
+    assert "eyJ" not in text
+    assert "PRIVATE KEY" not in text
