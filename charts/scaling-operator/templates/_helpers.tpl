@@ -123,6 +123,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 - apiGroups: [scaling-operator.dev]
   resources: [resourcepolicies]
   verbs: [list, watch]
+- apiGroups: [scaling-operator.dev]
+  resources: [resourcepolicies/status]
+  verbs: [patch]
 {{- if .Values.reports.enabled }}
 # Whose a reporting pod's token is. The API server has no such question for a single namespace.
 - apiGroups: [authentication.k8s.io]

@@ -18,6 +18,7 @@ LABEL_EXPERIMENT = f"{GROUP}/experiment"
 LABEL_SCALE = f"{GROUP}/scale"
 LABEL_TRIAL = f"{GROUP}/trial"
 LABEL_ATTEMPT = f"{GROUP}/attempt"
+ANNOTATION_RESOURCES = f"{GROUP}/resources"
 LABEL_FINISHES = f"{GROUP}/finishes"
 
 # Derived names must stay within 63 characters: "-" + 2 digits of scale, "-" + 5 of trial, "-"

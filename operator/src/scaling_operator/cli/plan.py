@@ -17,7 +17,8 @@ from scaling_operator.api.load import load_experiment, load_policy
 from scaling_operator.api.policy import PolicySpec, ResourcePolicy
 from scaling_operator.cli.plan_print import print_plan
 from scaling_operator.core.sizing.choice import Choice
-from scaling_operator.core.sizing.outlook import Outlook, ScaleOutlook, look_ahead
+from scaling_operator.core.sizing.lookahead import look_ahead
+from scaling_operator.core.sizing.outlook import Outlook, ScaleOutlook
 from scaling_operator.core.sizing.outlook_status import ledger_of, sizing_of
 from scaling_operator.engine.rules import trials_per_scale
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -35,11 +35,15 @@ from scaling_operator.cluster.kinds import EXPERIMENTS, TRIALS
 from scaling_operator.cluster.sweeper import Sweeper
 from scaling_operator.cluster.workload_kinds import WorkloadKind
 from scaling_operator.cluster.workloads.order import AttemptOrder, Bounds, WorkloadSettings
+from scaling_operator.cluster.workloads.record import with_record
 from scaling_operator.core.observed import ABSENT, AttemptPhase, AttemptView, Leftover
 from scaling_operator.core.reports import AttemptKey
 from scaling_operator.core.resources import PodResources, fixed_resources
+from scaling_operator.core.sizing.allocation import Allocation, pod_resources
+from scaling_operator.core.sizing.choice import Refusal as NoMachine
 from scaling_operator.engine.backend import TrialGone
 from scaling_operator.engine.book import Book
+from scaling_operator.engine.sizer import Sizer
 from scaling_trainer.contract import Execution
 
 log = logging.getLogger(__name__)
@@ -73,6 +77,7 @@ class ClusterBackend:
     bounds: Bounds
     keep_failed_seconds: float
     clock: Callable[[], float]
+    sizer: Sizer | None = None
     refused: dict[AttemptKey, Refusal] = field(default_factory=dict[AttemptKey, Refusal])
     _seen: set[AttemptKey] = field(default_factory=set[AttemptKey])
     _going: set[str] = field(default_factory=set[str])
@@ -86,7 +91,8 @@ class ClusterBackend:
         workload = self.index.workload(self.kind.kind, self.key, name)
         if workload is not None and _owner_uid(workload) == trial.metadata.get("uid"):
             self._seen.add(key)
-            return self.kind.view(self.index, self.key, workload, self.bounds, self.clock())
+            view = self.kind.view(self.index, self.key, workload, self.bounds, self.clock())
+            return with_record(view, workload)
         if workload is not None:
             message = "a workload of this name belongs to an older trial; it goes away"
             return AttemptView(AttemptPhase.WAITING, message=message, since_seconds=self.clock())
@@ -182,7 +188,15 @@ class ClusterBackend:
     async def launch(self, trial: ScalingTrial, attempt: int) -> None:
         """Create the attempt's workload; one of this name that is ours already is adopted."""
         key = AttemptKey(trial.spec.scale, trial.spec.number, attempt)
-        manifest = self.kind.manifest(self._order(trial, attempt))
+        allocation: Allocation | None = None
+        if self.sizer is not None:
+            found = self.sizer.allocation(trial)
+            if isinstance(found, NoMachine):
+                reason = self.sizer.reason_of_refusal(trial)
+                self.refused[key] = Refusal(reason, str(found), 1, math.inf)
+                return
+            allocation = found
+        manifest = self.kind.manifest(self._order(trial, attempt, allocation))
         try:
             made = await self.client.create(self.kind.kind, self.key.namespace, manifest)
         except AlreadyExists:
@@ -225,18 +239,33 @@ class ClusterBackend:
         except NotFound as error:
             raise TrialGone(name) from error
 
-    def _order(self, trial: ScalingTrial, attempt: int) -> AttemptOrder:
-        fixed = self.spec.resources.fixed
+    def _order(
+        self, trial: ScalingTrial, attempt: int, allocation: Allocation | None
+    ) -> AttemptOrder:
+        resources, settings = self._resources(allocation), self.workload_settings()
+        if self.sizer is not None:
+            policy = self.sizer.policy
+            settings = replace(
+                settings,
+                queue=policy.queue or settings.queue,
+                priority_class=policy.priority_class or settings.priority_class,
+            )
         return AttemptOrder(
             experiment=self.key.name,
             namespace=self.key.namespace,
             trial=trial,
             attempt=attempt,
             spec=self.spec,
-            resources=PodResources() if fixed is None else fixed_resources(fixed),
-            execution=Execution(),
-            settings=self.workload_settings(),
+            resources=resources,
+            execution=Execution() if allocation is None else allocation.execution,
+            settings=settings,
         )
+
+    def _resources(self, allocation: Allocation | None) -> PodResources:
+        if allocation is not None:
+            return pod_resources(allocation, None if self.sizer is None else self.sizer.policy)
+        fixed = self.spec.resources.fixed
+        return PodResources() if fixed is None else fixed_resources(fixed)
 
     def _refuse(self, key: AttemptKey, reason: Reason, message: str) -> None:
         before = self.refused.get(key)

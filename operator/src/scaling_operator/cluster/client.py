@@ -137,7 +137,9 @@ class Client:
         """Replace an object whose `resourceVersion` must be the one in `body`. Raises Conflict."""
         return await self._send(_Call("update", kind, kind.path(namespace, name), body=body))
 
-    async def apply_status(self, kind: Kind, namespace: str, name: str, body: Object) -> Object:
+    async def apply_status(
+        self, kind: Kind, namespace: str | None, name: str, body: Object
+    ) -> Object:
         """Write a status whole, by server-side apply.
 
         With `metadata.resourceVersion` in `body` it raises Conflict where the object has changed.

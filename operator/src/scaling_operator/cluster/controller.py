@@ -18,7 +18,9 @@ from scaling_operator.cluster.index import Index, Key
 from scaling_operator.cluster.kinds import EXPERIMENTS, TRIALS
 from scaling_operator.cluster.logs import about
 from scaling_operator.cluster.opening import Opened, Opener, status_of
+from scaling_operator.cluster.policies import publish
 from scaling_operator.cluster.recorder import Changed, Recorder
+from scaling_operator.cluster.sharing import Sharing
 from scaling_operator.core.actions import Plan
 from scaling_operator.core.finishing import to_finish
 from scaling_operator.core.reports import AttemptKey, Reply, Report
@@ -45,6 +47,8 @@ class Controller:
 
         Returns when to look again, in seconds since the epoch; None: when something happens.
         """
+        if not key.namespace:
+            return await self._policy(key.name)
         if key in self._stale:
             self.close(key)
         thing = self.index.experiments.get(key)
@@ -82,20 +86,40 @@ class Controller:
         if opened is not None and opened.uid != thing["metadata"]["uid"]:
             self.close(key)
             opened = None
+        if opened is not None and self.opener.is_outdated(opened):
+            self.close(key)
+            opened = None
         if opened is None:
             if self._is_over(key, thing):
                 return None
             watcher = self.recorder.watcher(key, thing["spec"], self._teller(key))
-            opened = await self.opener.open(key, thing, watcher)
+            opened = await self.opener.open(
+                key, thing, watcher, lambda: self._sharing.neighbours(key)
+            )
             self.opened[key] = opened
         else:
             self.opener.follow(opened, thing)
+        held = self._sharing.held(key)
         settled = await opened.engine.settle()
         self.recorder.settled(key)
+        if self._sharing.held(key) != held:
+            for other in list(self._sharing.hungry(key)):
+                self.opener.wake(other)
         await opened.reports.save_due(self.clock())
         status, finish_seconds = await Finisher(opened).step(settled.status)
         due = [finish_seconds, await self._publish(key, opened, status)]
         return self._look_again(key, opened, settled, due)
+
+    async def _policy(self, name: str) -> None:
+        """Say whether a policy can be used, and have those look again who name it."""
+        await publish(self.opener.client, self.index, name, self.clock)
+        for key, named in self.opener.policies.names_used(self.index.experiments):
+            if named == name:
+                self.opener.wake(key)
+
+    @property
+    def _sharing(self) -> Sharing:
+        return Sharing(self.opened)
 
     def _look_again(
         self, key: Key, opened: Opened, settled: Plan, others: Sequence[float | None]

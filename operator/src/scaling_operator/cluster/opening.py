@@ -9,6 +9,7 @@ from typing import Any
 from scaling_operator.api.experiment import ExperimentSpec
 from scaling_operator.api.load import experiment_of
 from scaling_operator.api.names import LABEL_EXPERIMENT
+from scaling_operator.api.policy import ResourcePolicy
 from scaling_operator.api.problems import InvalidSpec, Problem
 from scaling_operator.api.status import ExperimentStatus
 from scaling_operator.api.trial import ScalingTrial
@@ -16,6 +17,7 @@ from scaling_operator.cluster.backend import ClusterBackend, created_seconds, re
 from scaling_operator.cluster.client import Client, Object
 from scaling_operator.cluster.index import Index, Key
 from scaling_operator.cluster.kinds import TRIALS
+from scaling_operator.cluster.policies import Policies, Version
 from scaling_operator.cluster.settings import PodSettings
 from scaling_operator.cluster.sweeper import Sweeper
 from scaling_operator.cluster.warmstart import warm_points
@@ -23,15 +25,18 @@ from scaling_operator.cluster.workload_kinds import JOB_KIND, POD_KIND, Workload
 from scaling_operator.cluster.workloads.order import Bounds, WorkloadSettings, refusals
 from scaling_operator.core.law import FitView
 from scaling_operator.core.observed import Rules
-from scaling_operator.engine.book import read_book
+from scaling_operator.core.sizing.admission import Neighbour
+from scaling_operator.engine.book import Book, read_book
 from scaling_operator.engine.engine import Engine
 from scaling_operator.engine.reports import Reports
 from scaling_operator.engine.rules import trials_per_scale
+from scaling_operator.engine.sizer import Sizer
 from scaling_operator.engine.watcher import Watcher
 from scaling_operator.fitting.lane import FitLane
 from scaling_operator.search.available import unavailable
 
 SAVE_CURVES_AFTER_SECONDS = 10.0
+Neighbours = Callable[[], tuple[Neighbour, ...]]
 
 
 @dataclass(slots=True)
@@ -43,6 +48,7 @@ class Opened:
     backend: ClusterBackend
     reports: Reports
     published_seconds: float = 0.0
+    policy_version: Version = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,17 +64,26 @@ class Opener:
     clock: Callable[[], float]
 
     @property
+    def policies(self) -> Policies:
+        """Find the policies of experiments."""
+        return Policies(self.index)
+
+    @property
     def kind(self) -> WorkloadKind:
         """What an attempt is."""
         return JOB_KIND if self.settings.kind == "job" else POD_KIND
 
-    async def open(self, key: Key, thing: Object, watcher: Watcher) -> Opened:
+    async def open(
+        self, key: Key, thing: Object, watcher: Watcher, neighbours: Neighbours
+    ) -> Opened:
         """Read an experiment and its trials. Raises InvalidSpec."""
         spec = self.spec_of(thing)
         uid = str(thing["metadata"]["uid"])
         trials = await self._trials(key, uid)
         book = read_book(spec, self.rules(spec), status_of(thing), trials)
         book.generation = int(thing["metadata"]["generation"])
+        version = self.policies.version(spec)
+        sizer = self._size(book, trials, neighbours)
         if trials and book.started_seconds is None:
             book.started_seconds = min(created_seconds(trial) for trial in trials)
         if not all(view.open for view in book.scales.values()):
@@ -80,6 +95,7 @@ class Opener:
             bounds=Bounds(image_pull_grace_seconds=self.settings.image_pull_grace_seconds),
             keep_failed_seconds=self.settings.keep_failed_seconds,
             clock=self.clock,
+            sizer=sizer,
         )
 
         def fitted(view: FitView) -> None:
@@ -88,7 +104,23 @@ class Opener:
         fits = FitLane(fitted, lambda: self.wake(key))
         engine = Engine(key.name, uid, book, backend, watcher, self.clock, fits)
         reports = Reports(engine, lambda: self.wake(key), SAVE_CURVES_AFTER_SECONDS)
-        return Opened(uid, engine, backend, reports)
+        return Opened(uid, engine, backend, reports, policy_version=version)
+
+    def _size(self, book: Book, trials: list[ScalingTrial], neighbours: Neighbours) -> Sizer | None:
+        """Give the book its policy; None where there is none that can be used."""
+        policy = self.policies.find(book.spec)
+        if not isinstance(policy, ResourcePolicy):
+            book.machines = policy
+            return None
+        sizer = Sizer(book.spec, policy.spec, book.rules.max_trials, neighbours)
+        for trial in trials:
+            sizer.note(trial)
+        book.machines = sizer
+        return sizer
+
+    def is_outdated(self, opened: Opened) -> bool:
+        """Whether an experiment follows a policy that has changed, or another one now."""
+        return opened.policy_version != self.policies.version(opened.engine.book.spec)
 
     def follow(self, opened: Opened, thing: Object) -> None:
         """Take over what may change while an experiment runs. Raises InvalidSpec."""
@@ -98,6 +130,8 @@ class Opener:
             book = opened.engine.book
             book.spec, book.rules, book.generation = spec, self.rules(spec), generation
             opened.backend.spec = spec
+            if opened.backend.sizer is not None:
+                opened.backend.sizer.follow(spec, book.rules.max_trials)
 
     def spec_of(self, thing: Object) -> ExperimentSpec:
         """Read a spec that this cluster can follow. Raises InvalidSpec."""
@@ -112,8 +146,13 @@ class Opener:
 
     def rules(self, spec: ExperimentSpec) -> Rules:
         """Limits of the core that are this operator's settings."""
+        policy = self.policies.find(spec)
+        escalations = (
+            policy.spec.escalation.max_escalations if isinstance(policy, ResourcePolicy) else 0
+        )
         return Rules(
             max_trials=trials_per_scale(spec),
+            max_escalations=escalations,
             no_result_grace_seconds=self.settings.no_result_grace_seconds,
             backoff_seconds=self.settings.backoff_seconds,
             fits=True,

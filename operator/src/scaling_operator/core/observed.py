@@ -15,8 +15,10 @@ from scaling_operator.api.fields import Scalar
 from scaling_operator.api.fitted import ScalePrediction
 from scaling_operator.api.names import Reason, TrialState
 from scaling_operator.api.status import ExperimentStatus, Range
+from scaling_operator.api.status_sizing import AttemptResources
 from scaling_operator.core.ladder import Scale
 from scaling_operator.core.law import FitView
+from scaling_operator.core.sizing.view import SizingView
 from scaling_operator.core.tally import Tally
 from scaling_trainer.results import Result
 
@@ -50,6 +52,10 @@ class AttemptView:
     since_seconds: float = 0.0
     changes_at_seconds: float | None = None
     """When time alone shows it otherwise: the end of a grace."""
+    started_seconds: float | None = None
+    """When its machine was taken, where that is known."""
+    resources: AttemptResources | None = None
+    """The machine that it was given."""
 
 
 ABSENT = AttemptView(AttemptPhase.ABSENT)
@@ -138,3 +144,5 @@ class Observed:
     generation: int | None = None
     fit: FitView | None = None
     """The last fit, of this or an older basis; None where none was made by this process yet."""
+    sizing: SizingView | None = None
+    """Machines as a policy has them; None where no policy is at hand."""

@@ -2,18 +2,37 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from scaling_operator.api.names import Reason
 from scaling_operator.api.status import Attempt, CurvePoint, TrialStatus
+from scaling_operator.api.status_sizing import AttemptResources
 from scaling_operator.core.actions import EndAttempt, Finish, SetState
 from scaling_operator.core.curve import thin
+from scaling_operator.core.sizing.usage import Usage, used
 
 MAX_MESSAGE = 1024
 Curve = tuple[tuple[int, float], ...]
 
 
-def finished(before: TrialStatus, finish: Finish, curve: Curve, now_seconds: float) -> TrialStatus:
-    """Build the terminal status of a trial.
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What an attempt had: its resources, since when, and what an hour of them is."""
+
+    resources: AttemptResources
+    started_seconds: float | None
+    rate: Usage
+
+
+def finished(
+    before: TrialStatus,
+    finish: Finish,
+    curve: Curve,
+    now_seconds: float,
+    machine: Machine | None = None,
+) -> TrialStatus:
+    """Build the terminal status of a trial; with a machine its last attempt is recorded too.
 
     Raises ValueError where the trial has ended already: the first end stays.
     """
@@ -22,7 +41,7 @@ def finished(before: TrialStatus, finish: Finish, curve: Curve, now_seconds: flo
         raise ValueError(message)
     result = finish.result
     phases = {point.step: point.phase for point in before.curve}
-    now = datetime.fromtimestamp(now_seconds, tz=UTC)
+    now = _moment(now_seconds)
     status = before.model_copy(
         update={
             "state": finish.state,
@@ -37,6 +56,14 @@ def finished(before: TrialStatus, finish: Finish, curve: Curve, now_seconds: flo
             "points": finish.points,
         }
     )
+    if machine is not None:
+        last = Attempt(
+            number=len(before.attempts),
+            reason=finish.reason if isinstance(finish.reason, Reason) else None,
+            message=finish.message[:MAX_MESSAGE],
+            exit_code=finish.exit_code,
+        )
+        status = _with_attempt(status, last, now_seconds, machine)
     if result is None:
         return status
     return status.model_copy(
@@ -54,7 +81,9 @@ def finished(before: TrialStatus, finish: Finish, curve: Curve, now_seconds: flo
     )
 
 
-def attempt_ended(before: TrialStatus, action: EndAttempt, now_seconds: float) -> TrialStatus:
+def attempt_ended(
+    before: TrialStatus, action: EndAttempt, now_seconds: float, machine: Machine | None = None
+) -> TrialStatus:
     """Record an attempt that ended without a result. Repeating it changes nothing."""
     if len(before.attempts) > action.attempt or before.state.ended:
         return before
@@ -63,9 +92,36 @@ def attempt_ended(before: TrialStatus, action: EndAttempt, now_seconds: float) -
         reason=action.reason,
         message=action.message[:MAX_MESSAGE],
         exit_code=action.exit_code,
-        completion_time=datetime.fromtimestamp(now_seconds, tz=UTC),
     )
-    return before.model_copy(update={"attempts": (*before.attempts, ended)})
+    return _with_attempt(before, ended, now_seconds, machine)
+
+
+def _with_attempt(
+    before: TrialStatus, ended: Attempt, now_seconds: float, machine: Machine | None
+) -> TrialStatus:
+    """Add an attempt that is over, and what it has used."""
+    ended = ended.model_copy(update={"completion_time": _moment(now_seconds)})
+    if machine is None:
+        return before.model_copy(update={"attempts": (*before.attempts, ended)})
+    started = machine.started_seconds
+    ended = ended.model_copy(
+        update={
+            "resources": machine.resources,
+            "start_time": None if started is None else _moment(started),
+        }
+    )
+    more = used(machine.rate, started, now_seconds)
+    return before.model_copy(
+        update={
+            "attempts": (*before.attempts, ended),
+            "gpu_hours": (before.gpu_hours or 0.0) + more.gpu_hours,
+            "cost": (before.cost or 0.0) + more.cost,
+        }
+    )
+
+
+def _moment(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, tz=UTC)
 
 
 def state_set(before: TrialStatus, action: SetState) -> TrialStatus:

@@ -7,17 +7,13 @@ asked for. Planning twice without a change plans the same; once all is applied, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from scaling_operator.api.names import Reason, StopReason, TrialState
 from scaling_operator.core.actions import (
     Action,
     AddScales,
-    Ask,
     Discard,
     EndAttempt,
     Finish,
-    Launch,
     OpenScale,
     Plan,
 )
@@ -25,6 +21,7 @@ from scaling_operator.core.basis import awaits_prediction
 from scaling_operator.core.observed import AttemptPhase, Leftover, LiveTrial, Observed, ScaleView
 from scaling_operator.core.progress import scale_has_ended
 from scaling_operator.core.refine import scales_to_add
+from scaling_operator.core.starting import asks, launches, may_ask
 from scaling_operator.core.status import (
     budget_deadline,
     counted_failures,
@@ -122,7 +119,7 @@ def _open_scales(observed: Observed) -> tuple[Action, ...]:
         ready = all(scale_has_ended(observed, view) for view in before)
     else:
         is_full = len(observed.live) >= observed.spec.trials.parallel
-        ready = not is_full and not any(_may_ask(observed, view) for view in before)
+        ready = not is_full and not any(may_ask(observed, view) for view in before)
     return (_open(observed, following),) if ready else ()
 
 
@@ -141,32 +138,8 @@ def _start(observed: Observed) -> tuple[Action, ...]:
     """Launch what has no workload, then ask for as many new trials as slots are free."""
     if _may_start_nothing(observed):
         return ()
-    launches = tuple(
-        Launch(trial.scale, trial.number, trial.attempt)
-        for trial in observed.live
-        if trial.view.phase is AttemptPhase.ABSENT
-        and observed.now_seconds >= launch_time(trial, observed.rules)
-    )
-    if launches:
-        return launches
-    return tuple(_asks(observed, observed.spec.trials.parallel - len(observed.live)))
-
-
-def _asks(observed: Observed, free: int) -> Iterator[Action]:
-    for view in observed.scales:
-        if not view.open or not _may_ask(observed, view):
-            continue
-        for number in range(view.created, observed.rules.max_trials):
-            if free <= 0:
-                return
-            free -= 1
-            point = view.points[number] if number < len(view.points) else None
-            yield Ask(view.scale.index, number, point)
-            yield Launch(view.scale.index, number, 0)
-
-
-def _may_ask(observed: Observed, view: ScaleView) -> bool:
-    return not view.tally.goal_reached and view.created < observed.rules.max_trials
+    free = observed.spec.trials.parallel - len(observed.live)
+    return launches(observed) or tuple(asks(observed, free))
 
 
 def _may_start_nothing(observed: Observed) -> bool:
@@ -175,6 +148,7 @@ def _may_start_nothing(observed: Observed) -> bool:
         or counted_failures(observed) > observed.spec.trials.max_failed
         or _budget_is_spent(observed)
         or is_complete(observed)
+        or (observed.sizing is not None and not observed.sizing.verdict.is_good)
     )
 
 

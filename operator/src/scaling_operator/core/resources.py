@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 
 from scaling_operator.api.experiment import FixedResources
 from scaling_operator.api.policy import Toleration
-
-NVIDIA_GPU = "nvidia.com/gpu"
+from scaling_operator.api.status_sizing import AttemptResources
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +15,8 @@ class PodResources:
     """Requests and limits of the trainer's container, and where its pod may run.
 
     `requests` and `limits` map resource names to Kubernetes quantities. `shape` is the name of the
-    policy's shape that was chosen; `shared_memory_bytes` is the size of /dev/shm.
+    policy's shape that was chosen; `shared_memory_bytes` is the size of /dev/shm. `recorded` stands
+    on the workload, so that whoever sees its end knows what it had.
     """
 
     requests: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -25,6 +25,7 @@ class PodResources:
     tolerations: tuple[Toleration, ...] = ()
     shared_memory_bytes: int | None = None
     shape: str | None = None
+    recorded: AttemptResources | None = None
 
 
 def fixed_resources(fixed: FixedResources) -> PodResources:
@@ -35,5 +36,5 @@ def fixed_resources(fixed: FixedResources) -> PodResources:
     if fixed.memory is not None:
         amounts["memory"] = str(fixed.memory)
     if fixed.gpus:
-        amounts[NVIDIA_GPU] = str(fixed.gpus)
+        amounts[fixed.resource] = str(fixed.gpus)
     return PodResources(requests=amounts, limits=amounts)

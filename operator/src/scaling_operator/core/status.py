@@ -27,6 +27,7 @@ from scaling_operator.core.law import checked
 from scaling_operator.core.observed import Observed, ScaleView
 from scaling_operator.core.progress import all_scales_have_ended, scale_has_ended
 from scaling_operator.core.refine import scales_to_add
+from scaling_operator.core.sizing.view import seconds_left
 from scaling_operator.core.tally import loss_of
 
 MAX_MESSAGE = 1024
@@ -38,11 +39,20 @@ def counted_failures(observed: Observed) -> int:
 
 
 def budget_deadline(observed: Observed) -> float | None:
-    """When the budget of time is spent, in seconds since the epoch; None without one or a start."""
-    duration = observed.spec.budget.duration
-    if duration is None or observed.started_seconds is None:
+    """When the budget is spent, in seconds since the epoch; None without one or a start.
+
+    GPU hours and money are spent at the rate of what runs now.
+    """
+    budget, started = observed.spec.budget, observed.started_seconds
+    if started is None:
         return None
-    return observed.started_seconds + duration.total_seconds()
+    ends: list[float] = []
+    if budget.duration is not None:
+        ends.append(started + budget.duration.total_seconds())
+    if observed.sizing is not None:
+        left = seconds_left(observed.sizing, budget.gpu_hours, budget.cost)
+        ends += [] if left is None else [observed.now_seconds + left]
+    return min(ends, default=None)
 
 
 def is_complete(observed: Observed) -> bool:
@@ -77,8 +87,8 @@ def summarise(observed: Observed) -> ExperimentStatus:
         observed_generation=observed.generation,
         phase=_phase(observed),
         conditions=conditions,
-        start_time=_moment(observed.started_seconds),
-        completion_time=(observed.status.completion_time or _moment(observed.now_seconds))
+        start_time=moment(observed.started_seconds),
+        completion_time=(observed.status.completion_time or moment(observed.now_seconds))
         if over
         else None,
         counts=_total(observed, scales),
@@ -91,6 +101,7 @@ def summarise(observed: Observed) -> ExperimentStatus:
         recommendations=observed.status.recommendations
         if observed.fit is None
         else observed.fit.recommendations,
+        ledger=None if observed.sizing is None else observed.sizing.ledger,
     )
 
 
@@ -105,7 +116,7 @@ def refused(
     since = (
         old.last_transition_time
         if old is not None and old.status == "False"
-        else _moment(now_seconds)
+        else moment(now_seconds)
     )
     condition = Condition(
         type=ConditionType.ACCEPTED,
@@ -156,9 +167,19 @@ def _conditions(observed: Observed) -> tuple[Condition, ...]:
             is_true=failed is not None,
             message=_failed_message(observed, failed),
         ),
+        *_sizing_conditions(observed),
         *_export_conditions(observed),
         *_fit_conditions(observed),
     )
+
+
+def _sizing_conditions(observed: Observed) -> tuple[Condition, ...]:
+    if observed.sizing is None:
+        return ()
+    verdict = observed.sizing.verdict
+    message = verdict.message[:MAX_MESSAGE]
+    kind = ConditionType.SIZED
+    return (_condition(observed, kind, verdict.reason, is_true=verdict.is_good, message=message),)
 
 
 def _export_conditions(observed: Observed) -> tuple[Condition, ...]:
@@ -203,7 +224,7 @@ def _condition(
         message=message,
         last_transition_time=before.last_transition_time
         if same and before is not None
-        else _moment(observed.now_seconds),
+        else moment(observed.now_seconds),
         observed_generation=observed.generation,
     )
 
@@ -275,6 +296,7 @@ def _scale_status(observed: Observed, view: ScaleView) -> ScaleStatus:
         predicted=view.predicted
         if view.predicted is None or best is None
         else checked(view.predicted, best.values[0]),
+        sizing=None if observed.sizing is None else observed.sizing.scales.get(view.scale.index),
     )
 
 
@@ -308,5 +330,6 @@ def _front(observed: Observed) -> tuple[BestTrial, ...]:
     return tuple(trial for front in fronts for trial in front)[:50]
 
 
-def _moment(seconds: float | None) -> datetime | None:
+def moment(seconds: float | None) -> datetime | None:
+    """Give a time as conditions have it."""
     return None if seconds is None else datetime.fromtimestamp(seconds, tz=UTC)

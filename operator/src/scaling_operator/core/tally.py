@@ -18,7 +18,10 @@ KEPT_EARLY = 8
 
 # Reasons that end a trial without counting against `maxFailed`: not the user's fault, or a finding.
 UNCOUNTED = frozenset(
-    {Reason.DIVERGED, Reason.EVICTED, Reason.PREEMPTED, Reason.NODE_LOST, Reason.POD_DELETED}
+    {
+        *(Reason.DIVERGED, Reason.INFEASIBLE),
+        *(Reason.EVICTED, Reason.PREEMPTED, Reason.NODE_LOST, Reason.POD_DELETED),
+    }
 )
 
 

@@ -16,6 +16,10 @@ from scaling_trainer.contract import EXIT_ACCELERATOR_OOM, EXIT_DIVERGED
 
 INTERRUPTIONS = frozenset({Reason.EVICTED, Reason.PREEMPTED, Reason.NODE_LOST, Reason.POD_DELETED})
 ESCALATIONS = frozenset({Reason.OOM_KILLED, Reason.ACCELERATOR_OOM})
+HOPELESS = frozenset(
+    {Reason.IMAGE_PULL_FAILED, Reason.CONFIG_ERROR, Reason.INFEASIBLE, *ESCALATIONS}
+)
+"""What waiting does not mend; memory that ran out counts where no machine with more is left."""
 QUEUEING = frozenset({Reason.UNSCHEDULABLE, Reason.QUOTA_EXCEEDED})
 
 
@@ -63,7 +67,7 @@ def deadline(trial: LiveTrial, *, spec: ExperimentSpec, rules: Rules) -> float |
 
 def _waiting(trial: LiveTrial, spec: ExperimentSpec, age_seconds: float) -> Action | None:
     reason = trial.view.reason
-    if reason is Reason.IMAGE_PULL_FAILED or reason is Reason.CONFIG_ERROR:
+    if reason is not None and reason in HOPELESS:
         return _fail(trial, reason, trial.view.message)
     if age_seconds >= spec.trials.pending_timeout.total_seconds():
         waited = f"waited longer than {spec.trials.pending_timeout}"

@@ -5,8 +5,9 @@ A cache of what is stored, never ahead of it: every change is committed first an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 from scaling_operator.api.experiment import ExperimentSpec
 from scaling_operator.api.names import Reason, trial_name
@@ -24,6 +25,7 @@ from scaling_operator.core.observed import (
     Rules,
     ScaleView,
 )
+from scaling_operator.core.outcome import Machine
 from scaling_operator.core.reports import AttemptKey
 from scaling_operator.core.tally import Tally, add
 from scaling_operator.search.lanes import record_of
@@ -35,6 +37,27 @@ Slot = tuple[int, int]
 def slot_of(trial: ScalingTrial) -> Slot:
     """Scale and number of a trial."""
     return trial.spec.scale, trial.spec.number
+
+
+class Machines(Protocol):
+    """What adds machines to what is observed."""
+
+    def note(self, trial: ScalingTrial) -> None:
+        """Take in a stored trial."""
+        ...
+
+    def complete(
+        self,
+        observed: Observed,
+        live: tuple[ScalingTrial, ...],
+        views: Mapping[Slot, AttemptView],
+    ) -> Observed:
+        """Add what a plan needs to know of machines."""
+        ...
+
+    def machine(self, view: AttemptView) -> Machine | None:
+        """Say what an attempt had; None where that was not recorded."""
+        ...
 
 
 @dataclass(slots=True)
@@ -55,6 +78,7 @@ class Book:
         default_factory=dict[Slot, tuple[int, float]]
     )
     pruned_seconds: dict[AttemptKey, float] = field(default_factory=dict[AttemptKey, float])
+    machines: Machines | None = None
 
     def observe(
         self,
@@ -64,7 +88,7 @@ class Book:
     ) -> Observed:
         """Put together everything that a plan needs; `view` shows a live trial's attempt."""
         order = running_order(tuple(each.scale for each in self.scales.values()))
-        return Observed(
+        observed = Observed(
             now_seconds=now_seconds,
             spec=self.spec,
             rules=self.rules,
@@ -77,6 +101,11 @@ class Book:
             generation=self.generation,
             fit=self.fit,
         )
+        if self.machines is None:
+            return observed
+        live = tuple(self.live.values())
+        views = {slot_of(t): each.view for t, each in zip(live, observed.live, strict=True)}
+        return self.machines.complete(observed, live, views)
 
     def is_current(self, key: AttemptKey) -> bool:
         """Whether somebody waits for this attempt."""
@@ -110,6 +139,8 @@ class Book:
         elif not trial.status.state.ended:
             self.live[slot] = trial
         self.records[scale][number] = record_of(trial, self.spec.search)
+        if self.machines is not None:
+            self.machines.note(trial)
         self.scales[scale] = replace(view, created=max(view.created, number + 1))
 
     def forget(self, slot: Slot) -> None:

@@ -28,7 +28,7 @@ from scaling_operator.core.actions import (
     SetState,
 )
 from scaling_operator.core.observed import Observed
-from scaling_operator.core.outcome import attempt_ended, finished, state_set
+from scaling_operator.core.outcome import Machine, attempt_ended, finished, state_set
 from scaling_operator.core.plan import plan
 from scaling_operator.core.reports import AttemptKey
 from scaling_operator.core.samples import samples_of
@@ -118,7 +118,8 @@ class Engine:
         slot = (action.scale, action.number)
         trial = self.book.live.get(slot)
         if trial is not None:
-            status = finished(trial.status, action, self.book.curve(slot), self.clock())
+            curve, machine = self.book.curve(slot), self._machine(trial)
+            status = finished(trial.status, action, curve, self.clock(), machine)
             await self.commit(trial, status)
 
     async def commit(self, trial: ScalingTrial, status: TrialStatus) -> None:
@@ -161,11 +162,20 @@ class Engine:
                 case SetState():
                     await self.commit(trial, state_set(trial.status, action))
                 case EndAttempt():
-                    await self.commit(trial, attempt_ended(trial.status, action, self.clock()))
+                    machine = self._machine(trial)
+                    status = attempt_ended(trial.status, action, self.clock(), machine)
+                    await self.commit(trial, status)
                 case Finish():
                     await self.finish(action)
                 case _:
                     assert_never(action)
+
+    def _machine(self, trial: ScalingTrial) -> Machine | None:
+        """Say what the current attempt has; None where no policy sizes the trials."""
+        if self.book.machines is None:
+            return None
+        key = AttemptKey(*slot_of(trial), len(trial.status.attempts))
+        return self.book.machines.machine(self.backend.view(trial, key))
 
     async def _launch(self, action: Launch) -> None:
         trial = self.book.live.get((action.scale, action.number))

@@ -50,6 +50,13 @@ def _row(trial: ScalingTrial) -> dict[str, Any]:
         **spec.parameters,
         **status.metrics,
         **figures,
-        "attempts": len(status.attempts) + 1,
+        "attempts": _attempts(trial),
         "seed": spec.seed,
     }
+
+
+def _attempts(trial: ScalingTrial) -> int:
+    """Count its attempts: the last one is recorded only where its machine is."""
+    attempts = trial.status.attempts
+    has_last = bool(attempts) and attempts[-1].completion_time == trial.status.completion_time
+    return len(attempts) + (0 if trial.status.state.ended and has_last else 1)

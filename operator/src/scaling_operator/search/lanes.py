@@ -86,7 +86,7 @@ def record_of(trial: ScalingTrial, search: Search) -> Record:
         },
         attributes=spec.sampler_attributes,
         state=status.state,
-        diverged=status.reason is Reason.DIVERGED,
+        diverged=status.reason in (Reason.DIVERGED, Reason.INFEASIBLE),
         values=status.values,
         curve=tuple(
             (point.step, point.value) for point in status.curve if is_comparable(point.phase)

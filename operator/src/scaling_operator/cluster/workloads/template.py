@@ -10,6 +10,7 @@ import math
 from typing import Any
 
 from scaling_operator.api.names import (
+    ANNOTATION_RESOURCES,
     API_VERSION,
     GROUP,
     LABEL_ATTEMPT,
@@ -22,6 +23,7 @@ from scaling_operator.api.names import (
 from scaling_operator.api.problems import InvalidSpec
 from scaling_operator.cluster.workloads.environment import variables
 from scaling_operator.cluster.workloads.order import AttemptOrder, refusals
+from scaling_operator.cluster.workloads.record import written_record
 from scaling_operator.cluster.workloads.volumes import TEMPORARY, mounts, volumes, written
 
 CONTAINER = "trainer"
@@ -32,11 +34,14 @@ Json = dict[str, Any]
 
 
 def metadata(order: AttemptOrder) -> Json:
-    """Write name, labels and owner of an attempt's workload."""
+    """Write name, labels and owner of an attempt's workload, and what machine it was given."""
+    recorded = order.resources.recorded
+    annotations = {} if recorded is None else {ANNOTATION_RESOURCES: written_record(recorded)}
     return {
         "name": order.name,
         "namespace": order.namespace,
         "labels": labels(order),
+        **({"annotations": annotations} if annotations else {}),
         "ownerReferences": [
             {
                 "apiVersion": API_VERSION,

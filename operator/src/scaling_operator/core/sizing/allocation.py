@@ -124,6 +124,7 @@ def pod_resources(allocation: Allocation, policy: PolicySpec | None) -> PodResou
         tolerations=() if shape is None else shape.tolerations,
         shared_memory_bytes=math.ceil(allocation.shared_bytes) or None,
         shape=allocation.shape,
+        recorded=to_status(allocation),
     )
 
 

@@ -33,9 +33,14 @@ class Ended:
     had: Allocation | None = None
 
 
-def allocate(need: Need, terms: Terms, ended: tuple[Ended, ...] = ()) -> Allocation | Refusal:
-    """Decide what the next attempt gets, from what became of those before it."""
-    current = _first(need, terms)
+def allocate(
+    need: Need, terms: Terms, ended: tuple[Ended, ...] = (), first: Allocation | None = None
+) -> Allocation | Refusal:
+    """Decide what the next attempt gets, from what became of those before it.
+
+    `first` is what an experiment fixes, instead of a choice.
+    """
+    current = _first(need, terms) if first is None else first
     for at, attempt in enumerate(ended):
         had = attempt.had or current
         if isinstance(had, Refusal):

@@ -1,0 +1,109 @@
+"""ResourcePolicies of the cluster: which one an experiment follows, and whether it can be used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+from scaling_operator.api.checks import check_policy
+from scaling_operator.api.experiment import ExperimentSpec
+from scaling_operator.api.names import ConditionReason, ConditionType
+from scaling_operator.api.normal import normal_form
+from scaling_operator.api.policy import PolicyStatus, ResourcePolicy
+from scaling_operator.api.problems import listing
+from scaling_operator.api.sections import read
+from scaling_operator.api.status import Condition
+from scaling_operator.cluster.client import Client, Object
+from scaling_operator.cluster.errors import NotFound
+from scaling_operator.cluster.index import Index, Key
+from scaling_operator.cluster.kinds import POLICIES
+from scaling_operator.core.status import moment
+from scaling_operator.engine.sizer import Unusable
+
+MAX_MESSAGE = 1024
+Version = tuple[str, int] | None
+"""A policy's uid and generation: another one means that trials are sized anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policies:
+    """The policies that the index knows."""
+
+    index: Index
+
+    def version(self, spec: ExperimentSpec) -> Version:
+        """Tell one state of an experiment's policy from another; None where there is none."""
+        thing = self.index.policies.get(spec.resources.policy)
+        if thing is None:
+            return None
+        metadata = thing["metadata"]
+        return str(metadata["uid"]), int(metadata.get("generation", 0))
+
+    def find(self, spec: ExperimentSpec) -> ResourcePolicy | Unusable | None:
+        """Find an experiment's policy; None where it names none and there is no default."""
+        name = spec.resources.policy
+        thing = self.index.policies.get(name)
+        if thing is None and "policy" not in spec.resources.model_fields_set:
+            return None
+        if thing is None:
+            known = listing(sorted(self.index.policies)) or "none"
+            message = f"spec.resources.policy {name}: there is no such ResourcePolicy; there are "
+            return Unusable(ConditionReason.POLICY_NOT_FOUND, message + known)
+        policy = read_policy(thing)
+        if isinstance(policy, str):
+            message = f"ResourcePolicy {name}: {policy}"
+            return Unusable(ConditionReason.POLICY_INVALID, message[:MAX_MESSAGE])
+        return policy
+
+    def names_used(self, experiments: Mapping[Key, Object]) -> Iterator[tuple[Key, str]]:
+        """Give each experiment with the policy that it names."""
+        for key, thing in experiments.items():
+            spec: Object = thing.get("spec") or {}
+            resources: Object = spec.get("resources") or {}
+            yield key, str(resources.get("policy", "default"))
+
+
+def read_policy(thing: Object) -> ResourcePolicy | str:
+    """Read a stored policy, or say all that is wrong with it: an older CRD may have let it in."""
+    document = {key: thing[key] for key in ("apiVersion", "kind", "spec") if key in thing}
+    document["metadata"] = {"name": thing["metadata"]["name"]}
+    problems = check_policy(document)
+    if problems:
+        return "; ".join(str(problem) for problem in problems)
+    return read(ResourcePolicy, normal_form(document)[0])
+
+
+async def publish(client: Client, index: Index, name: str, clock: Callable[[], float]) -> None:
+    """Write into a policy's status whether it can be used, where that has changed."""
+    thing = index.policies.get(name)
+    if thing is None:
+        return
+    before = PolicyStatus.model_validate(thing.get("status") or {})
+    status = _status(thing, before, clock())
+    if status == before:
+        return
+    body = {"status": status.model_dump(mode="json", exclude_none=True)}
+    try:
+        index.put(POLICIES, await client.apply_status(POLICIES, None, name, body))
+    except NotFound:
+        return
+
+
+def _status(thing: Object, before: PolicyStatus, now_seconds: float) -> PolicyStatus:
+    policy = read_policy(thing)
+    is_good = not isinstance(policy, str)
+    word = "True" if is_good else "False"
+    old = next((each for each in before.conditions if each.type == ConditionType.READY), None)
+    same = old is not None and old.status == word
+    generation = int(thing["metadata"].get("generation", 0))
+    condition = Condition(
+        type=ConditionType.READY,
+        status=word,
+        reason=ConditionReason.VALID_POLICY if is_good else ConditionReason.POLICY_INVALID,
+        message="" if isinstance(policy, ResourcePolicy) else policy[:MAX_MESSAGE],
+        last_transition_time=old.last_transition_time
+        if same and old is not None
+        else moment(now_seconds),
+        observed_generation=generation,
+    )
+    return PolicyStatus(observed_generation=generation, conditions=(condition,))

@@ -1,0 +1,188 @@
+"""Which of the trials that want a machine may ask for one now.
+
+Within a scale the largest memory goes first; across scales the order is the plan's, cheapest first.
+Nothing is started beyond a limit, or beside a workload of the same shape that no node has room for:
+what waits, waits without a pod. Of experiments that share a namespace's limit, whoever holds least
+goes first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from scaling_operator.api.names import Reason
+from scaling_operator.api.policy import Limits, PolicyLimits
+from scaling_operator.api.quantities import format_bytes, format_cores, parse_quantity
+from scaling_operator.core.sizing.allocation import Allocation
+
+Slot = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What a trial holds or wants: accelerators, cores, bytes of host memory, of which shape."""
+
+    gpus: int = 0
+    cores: float = 0.0
+    memory_bytes: float = 0.0
+    shape: str | None = None
+    device_bytes: float = 0.0
+
+    def __add__(self, other: Demand) -> Demand:
+        """Sum up; the shape is the first one's."""
+        return Demand(
+            self.gpus + other.gpus,
+            self.cores + other.cores,
+            self.memory_bytes + other.memory_bytes,
+            self.shape,
+        )
+
+
+NOTHING = Demand()
+
+
+def demand_of(allocation: Allocation) -> Demand:
+    """Reduce an allocation to what limits speak of."""
+    return Demand(
+        allocation.count if allocation.resource is not None else 0,
+        allocation.cores or 0.0,
+        allocation.memory_bytes or 0.0,
+        allocation.shape,
+        allocation.device_bytes,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """Another experiment of the namespace: what it holds, and whether it waits for more."""
+
+    held: Demand
+    is_hungry: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What an experiment may still take.
+
+    `held` is what its live workloads have, `waiting` the shapes of which one finds no node, with
+    the scheduler's words.
+    """
+
+    limits: PolicyLimits
+    held: Demand = NOTHING
+    neighbours: tuple[Neighbour, ...] = ()
+    waiting: tuple[tuple[str | None, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Wanting:
+    """A trial without a workload, live or still to be asked for."""
+
+    slot: Slot
+    demand: Demand
+    order: int
+    """Of its scale, in running order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Turned:
+    """A trial that has to wait, and why."""
+
+    slot: Slot
+    reason: Reason
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """Who may start now, in order, and who waits."""
+
+    admitted: tuple[Slot, ...] = ()
+    turned: tuple[Turned, ...] = ()
+
+
+def admit(wanting: Sequence[Wanting], room: Room) -> Admission:
+    """Let in as many as there is room for, in order; whoever does not fit lets smaller ones by."""
+    held, admitted, turned = room.held, list[Slot](), list[Turned]()
+    for each in ordered(wanting):
+        refusal = _refusal(each.demand, held, room)
+        if refusal is None:
+            admitted.append(each.slot)
+            held = held + each.demand
+        else:
+            turned.append(Turned(each.slot, *refusal))
+    return Admission(tuple(admitted), tuple(turned))
+
+
+def ordered(wanting: Sequence[Wanting]) -> list[Wanting]:
+    """Put the cheapest scale first, and in it the largest memory; then the smallest number."""
+    return sorted(
+        wanting,
+        key=lambda each: (
+            each.order, -each.demand.device_bytes, -each.demand.memory_bytes, each.slot
+        ),
+    )  # fmt: skip
+
+
+def _refusal(demand: Demand, held: Demand, room: Room) -> tuple[Reason, str] | None:
+    for shape, words in room.waiting:
+        if shape == demand.shape:
+            behind = f"waits behind another trial on {shape or 'a machine'}: {words}"
+            return Reason.UNSCHEDULABLE, behind
+    others = sum((each.held for each in room.neighbours), NOTHING)
+    for name, limits, had in (
+        ("limits.experiment", room.limits.experiment, held),
+        ("limits.namespace", room.limits.namespace, held + others),
+    ):
+        beyond = next(_beyond(demand, had, limits), None)
+        if beyond is not None:
+            return Reason.QUOTA_EXCEEDED, f"{name}.{beyond}"
+    if _is_someone_elses_turn(held, room):
+        return Reason.QUOTA_EXCEEDED, "limits.namespace: another experiment waits and holds less"
+    return None
+
+
+def _beyond(demand: Demand, held: Demand, limits: Limits) -> Iterator[str]:
+    """Name the limits that a demand would exceed."""
+    if limits.gpus is not None and demand.gpus and held.gpus + demand.gpus > limits.gpus:
+        yield f"gpus allows {limits.gpus}, {held.gpus} are held"
+    if limits.cpu is not None and held.cores + demand.cores > parse_quantity(limits.cpu):
+        yield f"cpu allows {limits.cpu}, {_cores(held.cores)} are held"
+    most = None if limits.memory is None else parse_quantity(limits.memory)
+    if most is not None and held.memory_bytes + demand.memory_bytes > most:
+        yield f"memory allows {limits.memory}, {_bytes(held.memory_bytes)} are held"
+
+
+def _cores(cores: float) -> str:
+    return format_cores(cores) if cores else "0"
+
+
+def _bytes(size: float) -> str:
+    return format_bytes(size) if size else "0"
+
+
+def _is_someone_elses_turn(held: Demand, room: Room) -> bool:
+    """Whether, where a namespace has a limit, a hungry neighbour holds less of it."""
+    limits = room.limits.namespace
+    for limit, measure in (
+        (limits.gpus, _gpus_of),
+        (limits.memory, _memory_of),
+        (limits.cpu, _cores_of),
+    ):
+        if limit is not None:
+            own = measure(held)
+            return any(each.is_hungry and measure(each.held) < own for each in room.neighbours)
+    return False
+
+
+def _gpus_of(demand: Demand) -> float:
+    return demand.gpus
+
+
+def _memory_of(demand: Demand) -> float:
+    return demand.memory_bytes
+
+
+def _cores_of(demand: Demand) -> float:
+    return demand.cores

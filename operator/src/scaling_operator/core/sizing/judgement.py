@@ -1,0 +1,116 @@
+"""Whether a planned experiment may start: its scales fit, within limits and budget."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from scaling_operator.api.experiment import ExperimentSpec
+from scaling_operator.api.names import ConditionReason
+from scaling_operator.api.policy import PolicySpec
+from scaling_operator.core.ladder import Scale
+from scaling_operator.core.sizing.admission import NOTHING, Room, Wanting, admit, demand_of
+from scaling_operator.core.sizing.choice import Choice, Refusal
+from scaling_operator.core.sizing.fixed import fixed_problem
+from scaling_operator.core.sizing.outlook import ScaleOutlook, sum_of
+from scaling_operator.core.sizing.verdict import Verdict
+
+
+def judge(spec: ExperimentSpec, policy: PolicySpec, scales: tuple[ScaleOutlook, ...]) -> Verdict:
+    """Judge a plan before anything has started."""
+    """Say whether an experiment may start: its scales fit, within limits and budget."""
+    if spec.resources.fixed is not None:
+        problem = fixed_problem(spec.resources.fixed, policy)
+        if problem is not None:
+            return Verdict(ConditionReason.ABOVE_LIMITS, problem)
+        return Verdict(ConditionReason.FIXED_RESOURCES)
+    unfit = [scale for scale in scales if isinstance(scale.found, Refusal)]
+    if unfit:
+        return Verdict(ConditionReason.NOTHING_FITS, "; ".join(_unfit(unfit)))
+    above = next(_above_limits(policy, scales), None)
+    if above is not None:
+        return Verdict(ConditionReason.ABOVE_LIMITS, above)
+    over = _over_budget(spec, scales)
+    if over is not None:
+        return Verdict(ConditionReason.OVER_BUDGET, over)
+    return Verdict(ConditionReason.PLANNED, _planned(scales))
+
+
+def judge_started(scales: tuple[ScaleOutlook, ...]) -> Verdict:
+    """Judge a plan whose trials run: what no longer fits is said, and ends trial by trial."""
+    unfit = [scale for scale in scales if isinstance(scale.found, Refusal)]
+    message = "; ".join(_unfit(unfit)) or _planned(scales)
+    return Verdict(ConditionReason.PLANNED, message)
+
+
+def _above_limits(policy: PolicySpec, scales: tuple[ScaleOutlook, ...]) -> Iterator[str]:
+    """Name what a single trial of a scale would exceed: it could never start."""
+    for scale in scales:
+        if scale.allocation is None:
+            continue
+        alone = Wanting((0, 0), demand_of(scale.allocation), 0)
+        for turned in admit([alone], Room(policy.limits, NOTHING)).turned:
+            where = f"scale {scale.scale.index} ({named(scale.scale)})"
+            yield f"{where} needs more than {turned.message.partition(',')[0]}"
+
+
+def _unfit(scales: list[ScaleOutlook]) -> Iterator[str]:
+    for scale in scales[:3]:
+        yield f"scale {scale.scale.index} ({named(scale.scale)}): {scale.found}"
+    if len(scales) > 3:  # noqa: PLR2004 - as many as a person reads
+        yield f"and {len(scales) - 3} scales more"
+
+
+def named(scale: Scale) -> str:
+    """Name a scale by what it sets."""
+    words = [f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}"
+             for name, value in scale.parameters.items()]  # fmt: skip
+    words += [f"D {scale.samples:.3g}"] if scale.samples is not None else []
+    words += [f"C {scale.budget_flops:.3g}"] if scale.budget_flops is not None else []
+    return ", ".join(words) or "the only one"
+
+
+def _over_budget(spec: ExperimentSpec, scales: tuple[ScaleOutlook, ...]) -> str | None:
+    """Say by how much the plan exceeds the budget, and which ladder would not."""
+    budget = spec.budget
+    for what, most, of in (
+        ("GPU hours", budget.gpu_hours, [scale.gpu_hours for scale in scales]),
+        ("cost", budget.cost, [scale.cost for scale in scales]),
+    ):
+        planned = sum_of(of)
+        if most is None or planned is None or planned <= most:
+            continue
+        fitting, spent = 0, 0.0
+        for scale in of:
+            if spent + (scale or 0.0) > most:
+                break
+            fitting, spent = fitting + 1, spent + (scale or 0.0)
+        return f"planned {what} {planned:,.4g}, the budget has {most:,.4g}: " + _largest(
+            scales, fitting, spent
+        )
+    return None
+
+
+def _largest(scales: tuple[ScaleOutlook, ...], fitting: int, spent: float) -> str:
+    if not fitting:
+        first = f"not even scale {scales[0].scale.index} ({named(scales[0].scale)}) fits"
+        return f"{first}; raise it, or lower trials.max ({scales[0].trials})"
+    last = scales[fitting - 1].scale
+    return (
+        f"the largest ladder that fits has {fitting} of {len(scales)} scales, up to scale "
+        f"{last.index} ({named(last)}), with {spent:,.4g}"
+    )
+
+
+def _planned(scales: tuple[ScaleOutlook, ...]) -> str:
+    noted = [scale.note for scale in scales if scale.note]
+    if noted:
+        return noted[0]
+    late = [scale for scale in scales if isinstance(scale.found, Choice)
+            and not scale.found.meets_deadline]  # fmt: skip
+    if not late:
+        return ""
+    hours = late[0].hours or 0.0
+    return (
+        f"scale {late[0].scale.index} ({named(late[0].scale)}) takes about {hours:,.1f} h a trial "
+        "on the fastest machine, longer than trials.timeout"
+    )

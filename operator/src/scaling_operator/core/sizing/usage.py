@@ -1,0 +1,47 @@
+"""What an attempt has used of a machine: accelerators times hours, and their price."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from scaling_operator.api.policy import PolicySpec, Shape
+from scaling_operator.api.quantities import parse_quantity
+from scaling_operator.api.status_sizing import AttemptResources
+from scaling_operator.core.sizing.allocation import shape_named
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """GPU hours and money."""
+
+    gpu_hours: float = 0.0
+    cost: float = 0.0
+
+    def __add__(self, other: Usage) -> Usage:
+        """Sum up."""
+        return Usage(self.gpu_hours + other.gpu_hours, self.cost + other.cost)
+
+
+NONE_USED = Usage()
+
+
+def rate_of(had: AttemptResources, policy: PolicySpec | None) -> Usage:
+    """Give what an hour of a machine is: GPU hours and money."""
+    shape = None if policy is None else shape_named(policy, had.shape)
+    if shape is None:
+        return Usage(float(had.count), 0.0)
+    return Usage(float(had.count), _price(had, shape))
+
+
+def _price(had: AttemptResources, shape: Shape) -> float:
+    if shape.resource is not None:
+        return shape.price_per_hour * had.count
+    return shape.price_per_hour * (parse_quantity(had.cpu) if had.cpu is not None else 1.0)
+
+
+def used(rate: Usage, started_seconds: float | None, until_seconds: float) -> Usage:
+    """Give what a machine has used since it was taken; nothing where it never was."""
+    if started_seconds is None:
+        return NONE_USED
+    hours = max(0.0, until_seconds - started_seconds) / 3600
+    return Usage(rate.gpu_hours * hours, rate.cost * hours)

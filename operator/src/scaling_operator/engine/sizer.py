@@ -1,0 +1,280 @@
+"""Machines of one experiment: what its trials get, have used, and have taught.
+
+A cache of the stored trials, as the book is: folded as they come in, rebuilt when the spec or the
+policy changes. Everything that decides is in `core.sizing`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from scaling_operator.api.experiment import ExperimentSpec
+from scaling_operator.api.names import ConditionReason, Reason, TrialState
+from scaling_operator.api.policy import Limits, PolicySpec
+from scaling_operator.api.status_sizing import AttemptResources, Ledger, ScaleSizing
+from scaling_operator.api.trial import ScalingTrial
+from scaling_operator.calibration import calibrate
+from scaling_operator.core.ladder import Scale
+from scaling_operator.core.observed import AttemptPhase, AttemptView, Observed
+from scaling_operator.core.outcome import Machine
+from scaling_operator.core.sizing.admission import NOTHING, Demand, Neighbour, demand_of
+from scaling_operator.core.sizing.allocation import (
+    Allocation,
+    fixed_allocation,
+    from_status,
+    shape_named,
+)
+from scaling_operator.core.sizing.choice import Choice, Refusal
+from scaling_operator.core.sizing.escalation import Ended, allocate
+from scaling_operator.core.sizing.judgement import judge, judge_started
+from scaling_operator.core.sizing.knowledge import learn, measure
+from scaling_operator.core.sizing.lookahead import Lessons, look_at, terms_for
+from scaling_operator.core.sizing.need import Need, Unknown
+from scaling_operator.core.sizing.needs import need_of
+from scaling_operator.core.sizing.outlook import Outlook, ScaleOutlook
+from scaling_operator.core.sizing.outlook_status import sizing_of
+from scaling_operator.core.sizing.usage import NONE_USED, Usage, rate_of, used
+from scaling_operator.core.sizing.verdict import Verdict
+from scaling_operator.core.sizing.view import SizingView
+from scaling_operator.core.starting import room_of, wants_more
+from scaling_operator.core.transitions import ESCALATIONS
+
+Slot = tuple[int, int]
+NO_LIMIT = Limits()
+
+
+@dataclass(slots=True)
+class Sizer:
+    """Sizes the trials of an experiment by a policy."""
+
+    spec: ExperimentSpec
+    policy: PolicySpec
+    trials_per_scale: int
+    neighbours: Callable[[], tuple[Neighbour, ...]] = tuple
+    held: Demand = NOTHING
+    is_hungry: bool = False
+    _lessons: Lessons = field(default_factory=Lessons)
+    _used: dict[int, Usage] = field(default_factory=dict[int, Usage])
+    _ended: set[Slot] = field(default_factory=set[Slot])
+    _looked: dict[int, ScaleOutlook] = field(default_factory=dict[int, ScaleOutlook])
+
+    def note(self, trial: ScalingTrial) -> None:
+        """Take in a stored trial: where memory ran out, what it used, what it measured."""
+        slot = trial.spec.scale, trial.spec.number
+        if slot in self._ended:
+            return
+        has_learnt = self._learn(trial)
+        if trial.status.state.ended:
+            self._ended.add(slot)
+            more = Usage(trial.status.gpu_hours or 0.0, trial.status.cost or 0.0)
+            self._used[trial.spec.scale] = self._used.get(trial.spec.scale, NONE_USED) + more
+        if has_learnt:
+            self._looked.clear()
+
+    def follow(self, spec: ExperimentSpec, trials_per_scale: int) -> None:
+        """Take over what may change while an experiment runs."""
+        self.spec, self.trials_per_scale = spec, trials_per_scale
+        self._looked.clear()
+
+    def allocation(self, trial: ScalingTrial) -> Allocation | Refusal:
+        """Decide what the next attempt of a trial gets."""
+        need = self._need(trial)
+        if isinstance(need, Unknown):
+            return Refusal((str(need),))
+        terms = terms_for(self.spec, self.policy, trial.spec.scale, self._lessons)
+        fixed = self.spec.resources.fixed
+        first = None if fixed is None else fixed_allocation(fixed)
+        return allocate(need, terms, self._ended_attempts(trial), first)
+
+    def reason_of_refusal(self, trial: ScalingTrial) -> Reason:
+        """Name why a trial gets no machine: memory ran out, or its parameters ask for too much."""
+        for attempt in reversed(trial.status.attempts):
+            if attempt.reason is not None and attempt.reason in ESCALATIONS:
+                return attempt.reason
+        looked = self._looked.get(trial.spec.scale)
+        too_wide = looked is None or isinstance(looked.found, Choice)
+        return Reason.INFEASIBLE if too_wide else Reason.ACCELERATOR_OOM
+
+    def machine(self, view: AttemptView) -> Machine | None:
+        """Say what an attempt had and what an hour of it is; None where that was not recorded."""
+        if view.resources is None:
+            return None
+        rate = rate_of(view.resources, self.policy)
+        return Machine(view.resources, view.started_seconds, rate)
+
+    def complete(
+        self,
+        observed: Observed,
+        live: tuple[ScalingTrial, ...],
+        views: Mapping[Slot, AttemptView],
+    ) -> Observed:
+        """Add what a plan needs to know of machines, and remember what neighbours ask for."""
+        observed = replace(observed, sizing=self._view(observed, live, views))
+        self.held = room_of(observed, observed.sizing).held if observed.sizing else NOTHING
+        shares = self.policy.limits.namespace != NO_LIMIT
+        self.is_hungry = shares and wants_more(observed)
+        return observed
+
+    def _view(
+        self,
+        observed: Observed,
+        trials: tuple[ScalingTrial, ...],
+        views: Mapping[Slot, AttemptView],
+    ) -> SizingView:
+        scales = tuple(view.scale for view in observed.scales)
+        outlook = self._outlook(scales, has_started=bool(trials or self._ended))
+        running = self._running(trials, views, observed.now_seconds)
+        before = {
+            scale.scale.index: self._used.get(scale.scale.index, NONE_USED)
+            for scale in outlook.scales
+        }
+        by_scale = {index: before[index] + running.get(index, NONE_USED) for index in before}
+        total = sum(by_scale.values(), NONE_USED)
+        return SizingView(
+            verdict=outlook.verdict,
+            scales={
+                scale.scale.index: self._status(scale, by_scale[scale.scale.index])
+                for scale in outlook.scales
+            },
+            ledger=Ledger(
+                planned_gpu_hours=outlook.gpu_hours,
+                planned_cost=outlook.cost,
+                used_gpu_hours=_rounded(total.gpu_hours),
+                used_cost=_rounded(total.cost),
+            ),
+            demands=self._demands(trials, views),
+            scale_demands={
+                scale.scale.index: demand_of(scale.allocation)
+                for scale in outlook.scales
+                if scale.allocation is not None
+            },
+            limits=self.policy.limits,
+            is_queued=self.policy.queue is not None,
+            neighbours=self.neighbours(),
+            used=total,
+            rate=self._rate(views.values()),
+        )
+
+    def _learn(self, trial: ScalingTrial) -> bool:
+        """Fold what a trial has measured into what is known; whether that was anything."""
+        status, known = trial.status, self._lessons.knowledge
+        if self.spec.resources.fixed is not None or not status.attempts:
+            return False
+        need = self._need(trial)
+        if isinstance(need, Unknown):
+            return False
+        more = learn(known, trial.spec.scale, need, status, self.policy)
+        last = status.attempts[-1].resources
+        if status.state is TrialState.SUCCEEDED and last is not None:
+            more = measure(more, trial.spec.scale, need, self._had(last), status)
+        if more == known:
+            return False
+        self._lessons = Lessons(more, calibrate(more.measurements, self.policy))
+        return True
+
+    def _need(self, trial: ScalingTrial) -> Need | Unknown:
+        spec = trial.spec
+        return need_of(self.spec, spec.parameters, spec.samples, self.policy.unknown)
+
+    def _had(self, recorded: AttemptResources) -> Allocation:
+        shape = shape_named(self.policy, recorded.shape)
+        fixed = self.spec.resources.fixed
+        resource = None if fixed is None or not fixed.gpus else fixed.resource
+        return from_status(recorded, resource if shape is None else shape.resource)
+
+    def _ended_attempts(self, trial: ScalingTrial) -> tuple[Ended, ...]:
+        return tuple(
+            Ended(
+                attempt.reason or Reason.SUSPENDED,
+                None if attempt.resources is None else self._had(attempt.resources),
+            )
+            for attempt in trial.status.attempts
+        )
+
+    def _outlook(self, scales: tuple[Scale, ...], *, has_started: bool) -> Outlook:
+        for scale in scales:
+            if scale.index not in self._looked:
+                self._looked[scale.index] = look_at(
+                    self.spec, self.policy, scale, self.trials_per_scale, self._lessons
+                )
+        looked = tuple(self._looked[scale.index] for scale in scales)
+        started = has_started and self.spec.resources.fixed is None
+        verdict = judge_started(looked) if started else judge(self.spec, self.policy, looked)
+        return Outlook(looked, verdict)
+
+    def _status(self, looked: ScaleOutlook, total: Usage) -> ScaleSizing:
+        return sizing_of(looked, self._lessons.knowledge).model_copy(
+            update={
+                "used_gpu_hours": _rounded(total.gpu_hours),
+                "used_cost": _rounded(total.cost),
+            }
+        )
+
+    def _running(
+        self, trials: tuple[ScalingTrial, ...], views: Mapping[Slot, AttemptView], now: float
+    ) -> dict[int, Usage]:
+        """Sum up, by scale, what live trials have used: earlier attempts, and the one that runs."""
+        found: dict[int, Usage] = {}
+        for trial in trials:
+            scale = trial.spec.scale
+            view = views[scale, trial.spec.number]
+            more = Usage(trial.status.gpu_hours or 0.0, trial.status.cost or 0.0)
+            machine = self.machine(view)
+            if machine is not None and _is_held(view):
+                more += used(machine.rate, machine.started_seconds, now)
+            found[scale] = found.get(scale, NONE_USED) + more
+        return found
+
+    def _rate(self, views: Iterable[AttemptView]) -> Usage:
+        machines = (self.machine(view) for view in views if _is_held(view))
+        return sum((machine.rate for machine in machines if machine is not None), NONE_USED)
+
+    def _demands(
+        self, trials: tuple[ScalingTrial, ...], views: Mapping[Slot, AttemptView]
+    ) -> dict[Slot, Demand]:
+        found: dict[Slot, Demand] = {}
+        for trial in trials:
+            slot = trial.spec.scale, trial.spec.number
+            recorded = views[slot].resources
+            had = self.allocation(trial) if recorded is None else self._had(recorded)
+            if isinstance(had, Allocation):
+                found[slot] = demand_of(had)
+        return found
+
+
+def _is_held(view: AttemptView) -> bool:
+    return view.phase is AttemptPhase.RUNNING and view.started_seconds is not None
+
+
+def _rounded(number: float) -> float:
+    """Write so many digits as anybody reads: a status that changes each second is written so."""
+    return float(f"{number:.4g}")
+
+
+@dataclass(frozen=True, slots=True)
+class Unusable:
+    """Stands where a policy that an experiment names cannot be used: nothing starts."""
+
+    reason: ConditionReason
+    message: str
+
+    def note(self, trial: ScalingTrial) -> None:
+        """Take in nothing."""
+        del trial
+
+    def machine(self, view: AttemptView) -> Machine | None:
+        """Say what an attempt had, as far as it was recorded; what it cost is not known."""
+        if view.resources is None:
+            return None
+        return Machine(view.resources, view.started_seconds, rate_of(view.resources, None))
+
+    def complete(
+        self,
+        observed: Observed,
+        live: tuple[ScalingTrial, ...],
+        views: Mapping[Slot, AttemptView],
+    ) -> Observed:
+        """Say that nothing may start, and why."""
+        del live, views
+        return replace(observed, sizing=SizingView(Verdict(self.reason, self.message)))

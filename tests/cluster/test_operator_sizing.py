@@ -1,0 +1,348 @@
+"""Trials are sized by a policy: escalation, refusals, limits, budget, on a real API server."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from testbed.api_request import ApiRequest
+from testbed.documents import Change, played
+from testbed.effects import Kill, once
+from testbed.installation import Ground, Installation
+from testbed.site import Site
+
+BOUND_SECONDS = 30.0
+Json = dict[str, Any]
+GPU = "nvidia.com/gpu"
+# What autograd keeps of 8 rows fills half of the small shape; the host asks for 2 GiB and a margin.
+NEEDS: Json = {
+    "parameters": 1e9,
+    "samples": 1e6,
+    "batchSize": 8,
+    "activationBytes": 1e9,
+    "hostMemory": "2Gi",
+    "honours": ["microBatch", "recompute"],
+}
+SMALL: Json = {"name": "small", "resource": GPU, "memory": "40Gi", "flops": 1e14, "pricePerHour": 1}
+LARGE: Json = {"name": "large", "resource": GPU, "memory": "80Gi", "flops": 1e14, "pricePerHour": 3}
+
+
+def policy(name: str, *shapes: Json, **rest: Any) -> Json:
+    return {
+        "apiVersion": "scaling-operator.dev/v1alpha1",
+        "kind": "ResourcePolicy",
+        "metadata": {"name": name},
+        "spec": {"shapes": list(shapes or (SMALL, LARGE)), **rest},
+    }
+
+
+def sized(name: str, by: str, *changes: Change, needs: Json = NEEDS, **environment: str) -> Json:
+    resources = {"policy": by, "estimate": needs}
+    return played(name, ("spec/resources", resources), *changes, **environment)
+
+
+@pytest.fixture(scope="module")
+def site(ground: Ground) -> Iterator[Site]:
+    with ground.installed() as one:
+        one.site.apply(policy(own(one), LARGE, SMALL))
+        yield one.site
+        drop(one)
+
+
+def own(one: Installation) -> str:
+    """A policy's name of this installation's own: policies are cluster-wide."""
+    return f"{one.site.namespace}-policy"
+
+
+def drop(one: Installation) -> None:
+    one.site.kubectl("delete", "rsp", own(one), "--ignore-not-found", "--wait=false")
+
+
+def named(site: Site) -> str:
+    return f"{site.namespace}-policy"
+
+
+def attempts(site: Site, name: str, number: int = 0) -> list[Json]:
+    return site.trial(name, number)["status"].get("attempts", [])
+
+
+def machine(attempt: Json) -> tuple[Any, ...]:
+    had = attempt["resources"]
+    told = had["execution"]
+    return had["shape"], told.get("microBatch"), told["accumulation"], told["recompute"]
+
+
+def told_to_pods(site: Site, name: str) -> list[Json]:
+    pods = sorted(site.pods(name), key=lambda pod: pod["metadata"]["name"])
+    return [
+        json.loads(variable["value"])
+        for pod in pods
+        for variable in pod["spec"]["containers"][0]["env"]
+        if variable["name"] == "SCALING_EXECUTION"
+    ]
+
+
+def test_memory_of_an_accelerator_that_runs_out_is_escalated_within_three_attempts(
+    site: Site,
+) -> None:
+    site.apply(sized("device", named(site), PLAY="exit-86,exit-86,succeed"))
+
+    status = site.wait_end("device", BOUND_SECONDS)
+
+    assert status["phase"] == "Succeeded"
+    assert [each.get("reason") for each in attempts(site, "device")] == [
+        "AcceleratorOOM", "AcceleratorOOM", None
+    ]  # fmt: skip
+    assert [machine(each) for each in attempts(site, "device")] == [
+        ("small", None, 1, "none"),
+        ("small", 4, 2, "none"),
+        ("small", 4, 2, "full"),
+    ]
+    assert len(site.trials("device")) == 1
+
+
+def test_what_the_trainer_is_told_keeps_the_global_batch(site: Site) -> None:
+    site.apply(
+        sized("batch", named(site), ("spec/trials/max", 1), PLAY="exit-86,exit-86,exit-86,hang")
+    )
+
+    def runs() -> bool:
+        return bool(site.trial("batch", 0)) and len(attempts_or_none(site, "batch")) == 3
+
+    site.wait(runs, BOUND_SECONDS, "three attempts have ended")
+    site.wait(lambda: told_to_pods(site, "batch"), BOUND_SECONDS, "the fourth has a pod")
+    told = told_to_pods(site, "batch")[-1]
+
+    assert [machine(each)[0] for each in attempts(site, "batch")] == ["small"] * 3
+    assert (told["micro_batch"] or 8) * told["accumulation"] * told["devices"] == 8
+    pod = site.pods("batch")[-1]
+    assert (
+        json.loads(pod["metadata"]["annotations"]["scaling-operator.dev/resources"])["shape"]
+        == "large"
+    )
+    site.kubectl("delete", "sx", "batch")
+
+
+def attempts_or_none(site: Site, name: str) -> list[Json]:
+    return site.trial(name, 0).get("status", {}).get("attempts", [])
+
+
+def test_siblings_do_not_run_out_a_second_time(site: Site) -> None:
+    site.apply(
+        sized(
+            "siblings", named(site), ("spec/trials", {"max": 3, "parallel": 1}),
+            PLAY="succeed", PLAY_0="exit-86,succeed",
+        )
+    )  # fmt: skip
+
+    site.wait_end("siblings", BOUND_SECONDS)
+
+    assert [machine(each) for each in attempts(site, "siblings", 0)] == [
+        ("small", None, 1, "none"), ("small", 4, 2, "none")
+    ]  # fmt: skip
+    for number in (1, 2):
+        assert [machine(each) for each in attempts(site, "siblings", number)] == [
+            ("small", 4, 2, "none")
+        ]
+
+
+def test_host_memory_that_runs_out_is_raised_and_an_eviction_is_not(site: Site) -> None:
+    site.apply(sized("host", named(site), PLAY="evict,oom,evict,succeed"))
+
+    site.wait_end("host", BOUND_SECONDS)
+
+    found = attempts(site, "host")
+    assert [each.get("reason") for each in found] == ["Evicted", "OOMKilled", "Evicted", None]
+    assert [each["resources"]["memory"] for each in found] == [
+        "2560Mi",
+        "2560Mi",
+        "3840Mi",
+        "3840Mi",
+    ]
+
+
+def test_the_ledger_says_what_was_planned_and_used(site: Site) -> None:
+    site.apply(
+        sized("ledger", named(site), ("spec/trials", {"max": 2, "parallel": 2}), PLAY_SECONDS="3")
+    )
+
+    status = site.wait_end("ledger", BOUND_SECONDS)
+
+    ledger, sizing = status["ledger"], status["scales"][0]["sizing"]
+    used = [site.trial("ledger", number)["status"]["gpuHours"] * 3600 for number in (0, 1)]
+    assert all(2 <= seconds <= 10 for seconds in used), used
+    assert ledger["usedGpuHours"] * 3600 == pytest.approx(sum(used), rel=0.01)
+    assert ledger["usedCost"] == pytest.approx(ledger["usedGpuHours"], rel=0.01)
+    assert ledger["plannedGpuHours"] == pytest.approx(sizing["plannedGpuHours"])
+    assert sizing["shape"] == "small"
+    assert sizing["estimatedDeviceBytes"] > 20e9
+    assert site.condition("ledger", "Sized")["reason"] == "Planned"
+
+
+REFUSED: list[Any] = [
+    pytest.param({"needs": {**NEEDS, "deviceMemory": "500Gi"}}, (), "NothingFits", "needs",
+                 id="nowhere"),
+    pytest.param({}, (("spec/budget", {"cost": 0.0001}),), "OverBudget", "largest ladder|not even",
+                 id="budget"),
+    pytest.param({"by": "nobody"}, (), "PolicyNotFound", "nobody", id="unknown"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("how", "changes", "reason", "words"), REFUSED)
+def test_what_cannot_start_says_why_and_starts_nothing(
+    site: Site, how: Json, changes: tuple[Change, ...], reason: str, words: str
+) -> None:
+    name = f"refused-{reason.lower()}"
+    site.apply(sized(name, how.get("by", named(site)), *changes, needs=how.get("needs", NEEDS)))
+
+    site.wait(lambda: site.condition(name, "Sized"), BOUND_SECONDS, "a verdict")
+    condition = site.condition(name, "Sized")
+
+    assert (condition["status"], condition["reason"]) == ("False", reason)
+    assert any(word in condition["message"] for word in words.split("|"))
+    assert site.trials(name) == []
+    assert site.status(name)["phase"] == "Pending"
+    site.kubectl("delete", "sx", name)
+
+
+def test_a_budget_that_is_raised_lets_the_experiment_start(site: Site) -> None:
+    site.apply(sized("raised", named(site), ("spec/budget", {"cost": 0.0001})))
+    site.wait(lambda: site.condition("raised", "Sized"), BOUND_SECONDS, "a verdict")
+
+    site.apply(sized("raised", named(site), ("spec/budget", {"cost": 1000})))
+
+    assert site.wait_end("raised", BOUND_SECONDS)["phase"] == "Succeeded"
+
+
+def test_a_policy_that_comes_later_is_followed_at_once(ground: Ground) -> None:
+    with ground.installed() as one:
+        site = one.site
+        site.apply(sized("early", own(one)))
+        site.wait(lambda: site.condition("early", "Sized"), BOUND_SECONDS, "a verdict")
+
+        site.apply(policy(own(one)))
+        status = site.wait_end("early", BOUND_SECONDS)
+        ready = json.loads(site.kubectl("get", "rsp", own(one), "-o", "json"))
+        drop(one)
+
+    assert status["phase"] == "Succeeded"
+    assert [(each["type"], each["status"]) for each in ready["status"]["conditions"]] == [
+        ("Ready", "True")
+    ]
+
+
+def test_no_more_pods_are_made_than_the_limits_allow(ground: Ground) -> None:
+    with ground.installed() as one:
+        site, most = one.site, 0
+        site.apply(policy(own(one), SMALL, limits={"experiment": {"gpus": 2}}))
+        four = ("spec/trials", {"max": 6, "parallel": 4})
+        site.apply(sized("limited", own(one), four, PLAY_SECONDS="1"))
+
+        def over() -> bool:
+            nonlocal most
+            most = max(most, sum(is_active(pod) for pod in site.pods("limited")))
+            return site.status("limited").get("phase") == "Succeeded"
+
+        site.wait(over, BOUND_SECONDS, "all have ended")
+        drop(one)
+
+    assert most == 2
+
+
+def is_active(pod: Json) -> bool:
+    return pod["status"]["phase"] in ("Pending", "Running")
+
+
+def test_two_experiments_share_the_limit_of_a_namespace(ground: Ground) -> None:
+    with ground.installed() as one:
+        site = one.site
+        site.apply(policy(own(one), SMALL, limits={"namespace": {"gpus": 2}}))
+        many = ("spec/trials", {"max": 50, "parallel": 4})
+        site.apply(sized("first", own(one), many, PLAY_SECONDS="1"))
+        site.wait(lambda: len(site.pods("first")) >= 2, BOUND_SECONDS, "the first takes all")
+        site.apply(sized("second", own(one), many, PLAY_SECONDS="1"))
+
+        shares: list[tuple[int, int]] = []
+
+        def both_have_some() -> bool:
+            held = [sum(map(is_active, site.pods(name))) for name in ("first", "second")]
+            shares.append((held[0], held[1]))
+            return shares[-5:] == [(1, 1)] * 5
+
+        site.wait(both_have_some, BOUND_SECONDS, "each holds one")
+        drop(one)
+
+    assert max(first + second for first, second in shares) <= 2
+
+
+def test_an_impossible_request_waits_with_one_pod_alone(ground: Ground) -> None:
+    with ground.installed() as one:
+        site = one.site
+        nowhere = {**SMALL, "resource": "example.com/nowhere"}
+        site.apply(policy(own(one), nowhere))
+        four = ("spec/trials", {"max": 8, "parallel": 4, "maxFailed": 0, "pendingTimeout": "4s"})
+        site.apply(sized("nowhere", own(one), four))
+        pods: set[str] = set()
+
+        def queued() -> bool:
+            pods.update(pod["metadata"]["name"] for pod in site.pods("nowhere"))
+            return site.status("nowhere").get("counts", {}).get("queued", 0) > 0
+
+        site.wait(queued, BOUND_SECONDS, "a trial is queued")
+        waiting = site.trial("nowhere", 0)["status"]
+        status = site.wait_end("nowhere", BOUND_SECONDS)
+        drop(one)
+
+    assert (waiting["state"], waiting["reason"]) == ("Queued", "Unschedulable")
+    assert "example.com/nowhere" in waiting["message"]
+    assert len(pods) <= 4, "what is asked for at once, and no more"
+    assert status["phase"] == "Failed"
+
+
+def test_a_budget_of_gpu_hours_stops_what_runs(ground: Ground) -> None:
+    with ground.installed() as one:
+        site = one.site
+        # Hours that nobody can plan: a shape without its peak.
+        site.apply(policy(own(one), {key: SMALL[key] for key in SMALL if key != "flops"}))
+        budget = ("spec/budget", {"gpuHours": 6 / 3600})
+        two = ("spec/trials", {"max": 4, "parallel": 2})
+        site.apply(sized("spent", own(one), two, budget, PLAY="hang"))
+
+        status = site.wait_end("spent", BOUND_SECONDS)
+        complete = site.condition("spent", "Complete")
+        drop(one)
+
+    # Nothing has a value, so the experiment has failed; but what ran was stopped by the budget.
+    assert complete["status"] == "False"
+    assert status["counts"]["stopped"] == 2
+    assert 6 <= status["ledger"]["usedGpuHours"] * 3600 <= 12
+
+
+@pytest.mark.parametrize("forwarded", [False, True], ids=["before", "after"])
+def test_an_operator_that_is_killed_at_the_next_attempts_pod_repeats_nothing(
+    ground: Ground, *, forwarded: bool
+) -> None:
+    with ground.installed(through_proxy=True) as one:
+        site, between = one.site, one.between
+        site.apply(policy(own(one)))
+
+        def is_second_pod(request: ApiRequest) -> bool:
+            return str(request) == "create pods killed-0-0-1"
+
+        between.rule = once(is_second_pod, Kill(forwarded=forwarded))
+        site.apply(sized("killed", own(one), PLAY="exit-86,succeed"))
+        site.wait(lambda: not one.operator.is_alive, BOUND_SECONDS, "the operator is killed")
+        between.pass_on()
+        one.operator.start().wait_ready()
+
+        status = site.wait_end("killed", BOUND_SECONDS)
+        found = attempts(site, "killed")
+        drop(one)
+
+    assert status["phase"] == "Succeeded"
+    assert [each.get("reason") for each in found] == ["AcceleratorOOM", None]
+    assert [machine(each) for each in found] == [
+        ("small", None, 1, "none"), ("small", 4, 2, "none")
+    ]  # fmt: skip
