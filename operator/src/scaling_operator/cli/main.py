@@ -16,7 +16,9 @@ from rich.markup import escape
 
 from scaling_operator.api.load import load_experiment
 from scaling_operator.api.problems import InvalidSpec
+from scaling_operator.cli import cluster
 from scaling_operator.cli.fit_options import FitCommand, fit
+from scaling_operator.cli.remote import RemoteError
 
 EXIT_FAILED = 1
 EXIT_WRONG_INPUT = 2
@@ -82,13 +84,32 @@ def plan(
 
 
 @app.command()
-def report(folder: ResultFolder) -> None:
-    """Draw DIR/report.html again from what the folder holds."""
+def report(
+    target: Annotated[
+        str,
+        typer.Argument(metavar="DIR|NAME", help="A result folder, or an experiment of a cluster."),
+    ],
+    context: cluster.Context = None,
+    namespace: cluster.Namespace = None,
+    kubeconfig: cluster.Kubeconfig = None,
+    out: cluster.ReportFile = None,
+) -> None:
+    """Draw DIR/report.html again, or the same page of an experiment of a cluster.
+
+    With --context, --namespace or --kubeconfig it is a cluster's.
+    """
+    if any(each is not None for each in (context, namespace, kubeconfig)):
+        cluster.report(target, context, namespace, kubeconfig, out)
+        return
     from scaling_operator.local.finish import write_report  # noqa: PLC0415
     from scaling_operator.local.store import Store  # noqa: PLC0415
 
-    store = Store(folder)
+    store = Store(Path(target))
     sys.stdout.write(f"{write_report(store, store.trials())}\n")
+
+
+app.command()(cluster.get)
+app.command()(cluster.watch)
 
 
 @app.command()
@@ -120,16 +141,33 @@ app.command(cls=FitCommand)(fit)
 
 def main() -> None:
     """Run the command line."""
+    _run(app)
+
+
+def kubectl() -> None:
+    """Run the plugin of kubectl: the commands that ask a cluster."""
+    plugin = typer.Typer(
+        add_completion=False,
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        help="Experiments of this cluster: list, follow, draw.",
+    )
+    for command in (cluster.get, cluster.watch, cluster.report):
+        plugin.command()(command)
+    _run(plugin)
+
+
+def _run(commands: typer.Typer) -> None:
     from scaling_operator.local.store import StoreError  # noqa: PLC0415
 
     try:
-        app(standalone_mode=True)
+        commands(standalone_mode=True)
     except InvalidSpec as invalid:
         for problem in invalid.problems:
             errors.print(f"[bold]{escape(problem.path)}[/bold]: {escape(problem.message)}")
         count = len(invalid.problems)
         errors.print(f"{count} error{'s' if count > 1 else ''}")
         sys.exit(EXIT_WRONG_INPUT)
-    except StoreError as error:
+    except (StoreError, RemoteError) as error:
         errors.print(escape(str(error)))
         sys.exit(EXIT_WRONG_INPUT)

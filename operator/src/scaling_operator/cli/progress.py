@@ -69,7 +69,8 @@ class Display:
         metric = self.spec.all_objectives[0].metric
         value = report.metrics.get(metric)
         seen = "" if value is None else f"  {metric} {value:.4g}"
-        line = f"  [dim]trial {key.scale}-{key.number}  step {report.step}{seen}[/dim]"
+        step = f"step {report.step}" if report.step else "no report yet"
+        line = f"  [dim]trial {key.scale}-{key.number}  {step}{seen}[/dim]"
         self.bars.rows.update(self.bars.running[slot], description=line)
 
     def on_end(self, trial: ScalingTrial) -> None:

@@ -23,18 +23,9 @@ def print_summary(
     interrupted: bool,
 ) -> None:
     """Print the outcome, the best, the ladder, and where the files are."""
-    counts = status.counts
-    console.print(
-        f"[bold]{experiment.metadata.name}[/bold]"
-        f" {'Interrupted' if interrupted else status.phase.value}:"
-        f" {ended(counts)} of {counts.max} trials,"
-        f" {counts.succeeded} succeeded, {counts.pruned} pruned, {counts.failed} failed,"
-        f" {counts.stopped} stopped"
-    )
-    _print_reasons(console, status)
-    _print_best(console, experiment.spec, status)
-    if len(status.scales) > 1:
-        console.print(_ladder(experiment.spec, status))
+    word = "Interrupted" if interrupted else status.phase.value
+    print_head(console, experiment.metadata.name, status, word)
+    print_findings(console, experiment.spec, status)
     if interrupted:
         console.print(f"Stopped. The same command goes on from here; results so far: {out}")
         return
@@ -42,6 +33,26 @@ def print_summary(
         console.print("Suspended: set spec.suspend to false, or raise the budget, and run again")
         return
     console.print(f"Report: {out / 'report.html'}")
+
+
+def print_head(console: Console, name: str, status: ExperimentStatus, word: str) -> None:
+    """Print what became of the trials, after a word for the whole."""
+    counts = status.counts
+    console.print(
+        f"[bold]{name}[/bold]"
+        f" {word}:"
+        f" {ended(counts)} of {counts.max} trials,"
+        f" {counts.succeeded} succeeded, {counts.pruned} pruned, {counts.failed} failed,"
+        f" {counts.stopped} stopped"
+    )
+
+
+def print_findings(console: Console, spec: ExperimentSpec, status: ExperimentStatus) -> None:
+    """Print why it ended, the best, and the ladder."""
+    _print_reasons(console, status)
+    _print_best(console, spec, status)
+    if len(status.scales) > 1:
+        console.print(_ladder(spec, status))
 
 
 def _print_reasons(console: Console, status: ExperimentStatus) -> None:

@@ -20,7 +20,7 @@ import aiohttp
 from kubernetes.aio import config as kubernetes_config
 from kubernetes.aio.client import ApiClient, Configuration
 
-from scaling_operator.cluster.errors import ClusterBusy, ClusterForbidden, error_of
+from scaling_operator.cluster.errors import ClusterBusy, ClusterForbidden, NoCluster, error_of
 from scaling_operator.cluster.kinds import LEASES, SECRETS, TOKEN_REVIEWS, Kind
 
 FIELD_MANAGER = "scaling-operator"
@@ -84,6 +84,8 @@ class Client:
     def __init__(
         self, api: Any, may_write: Callable[[], bool], observe: Callable[[Request], None]
     ) -> None:
+        self.namespace = "default"
+        """The namespace of the kubeconfig's context: for people, who need not name it."""
         self._api = api
         self._may_write = may_write
         self._observe = observe
@@ -240,19 +242,27 @@ async def connect(
     """Connect as a kubeconfig says, or as the pod's own account where there is none.
 
     `may_write` is asked before every write but the Lease's: a replica that lost its Lease stops.
+    Raises NoCluster.
     """
     settings: Any = Configuration()
+    namespace = "default"
     loader = cast("Any", kubernetes_config)
     if kubeconfig is None:
         loader.load_incluster_config(settings)
     else:
-        await loader.load_kube_config(
-            str(kubeconfig), context, client_configuration=settings, persist_config=False
-        )
+        try:
+            known = await loader.load_kube_config(
+                str(kubeconfig), context, client_configuration=settings, persist_config=False
+            )
+        except loader.ConfigException as error:
+            raise NoCluster(str(error)) from error
+        namespace = known.current_context.get("context", {}).get("namespace") or namespace
     settings.connection_pool_maxsize = CONNECTIONS
     api: Any = ApiClient(configuration=settings)
     try:
-        yield Client(api, may_write, observe)
+        client = Client(api, may_write, observe)
+        client.namespace = namespace
+        yield client
     finally:
         await api.close()
         await asyncio.sleep(0)  # lets aiohttp close its sockets

@@ -5,6 +5,7 @@ ClusterError
 ├── AlreadyExists     409 on create: look at what is there and adopt it
 ├── Conflict          409 on write: somebody else was faster; read again
 ├── Invalid           400, 422: the object can never be accepted
+├── NoCluster         the kubeconfig does not say which cluster, or how to get in
 ├── ClusterForbidden  401, 403: we, or the namespace's rules, do not allow it
 │   ├── QuotaExceeded     it may fit later
 │   └── PodRefused        the namespace's pod security will never allow it
@@ -36,6 +37,10 @@ class Conflict(ClusterError):
 
 class Invalid(ClusterError):
     """The object is refused for what it says."""
+
+
+class NoCluster(ClusterError):
+    """There is no such context, or no kubeconfig."""
 
 
 class ClusterForbidden(ClusterError):

@@ -1,0 +1,108 @@
+"""`scaling get`, `watch` and `report` against a cluster; the kubectl plugin has them too."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from scaling_operator.cli.remote import Where, reached
+from scaling_operator.engine.outcome import Outcome
+
+EXIT_INTERRUPTED = 130
+LOG_COLUMNS = 160
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="A ScalingExperiment.")]
+Context = Annotated[
+    str | None, typer.Option("--context", help="Context of the kubeconfig; none: the current one.")
+]
+Namespace = Annotated[
+    str | None, typer.Option("--namespace", "-n", help="None: the context's own.")
+]
+Kubeconfig = Annotated[
+    Path | None, typer.Option("--kubeconfig", help="None: $KUBECONFIG, else ~/.kube/config.")
+]
+AllNamespaces = Annotated[
+    bool, typer.Option("--all-namespaces", "-A", help="Experiments of all namespaces.")
+]
+ReportFile = Annotated[
+    Path | None, typer.Option("--out", help="Where the page goes; none: NAME-report.html.")
+]
+
+
+def console() -> Console:
+    """Make a console; a line of a log is a line, however long."""
+    made = Console(highlight=False)
+    return made if made.is_terminal else Console(highlight=False, soft_wrap=True, width=LOG_COLUMNS)
+
+
+def get(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="None: all.")] = None,
+    context: Context = None,
+    namespace: Namespace = None,
+    kubeconfig: Kubeconfig = None,
+    everywhere: AllNamespaces = False,  # noqa: FBT002 - typer's flag
+) -> None:
+    """Show experiments of a cluster, or one with its trials."""
+    where = Where(kubeconfig, context, namespace, everywhere and name is None)
+    asyncio.run(_get(where, name))
+
+
+async def _get(where: Where, name: str | None) -> None:
+    from scaling_operator.cli.tables import experiments_table, print_experiment  # noqa: PLC0415
+
+    async with reached(where) as remote:
+        if name is not None:
+            print_experiment(console(), await remote.outcome(name))
+            return
+        things = await remote.experiments()
+    if things:
+        console().print(experiments_table(things, everywhere=where.everywhere))
+    else:
+        place = "this cluster" if where.everywhere else f"namespace {remote.namespace}"
+        sys.stdout.write(f"no experiments in {place}\n")
+
+
+def watch(
+    name: Name,
+    context: Context = None,
+    namespace: Namespace = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Follow an experiment of a cluster until it is over."""
+    from scaling_operator.cli.watch import watch as follow  # noqa: PLC0415
+
+    try:
+        code = asyncio.run(follow(console(), Where(kubeconfig, context, namespace), name))
+    except KeyboardInterrupt:
+        code = EXIT_INTERRUPTED
+    raise typer.Exit(code)
+
+
+def write_report(where: Where, name: str, out: Path | None) -> Path:
+    """Draw the report of an experiment of a cluster; return where it lies."""
+    from scaling_operator.engine.drawing import draw  # noqa: PLC0415
+
+    path = out or Path(f"{name}-report.html")
+    path.write_text(draw(asyncio.run(_outcome(where, name))), encoding="utf-8")
+    return path
+
+
+async def _outcome(where: Where, name: str) -> Outcome:
+    async with reached(where) as remote:
+        return await remote.outcome(name)
+
+
+def report(
+    name: Name,
+    context: Context = None,
+    namespace: Namespace = None,
+    kubeconfig: Kubeconfig = None,
+    out: ReportFile = None,
+) -> None:
+    """Draw the report of an experiment of a cluster: the same page as locally."""
+    sys.stdout.write(f"{write_report(Where(kubeconfig, context, namespace), name, out)}\n")

@@ -1,0 +1,117 @@
+"""Experiments of a cluster, read for people: the connection, and errors in plain words."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from scaling_operator.api.load import experiment_of
+from scaling_operator.api.names import LABEL_EXPERIMENT
+from scaling_operator.api.status import ExperimentStatus
+from scaling_operator.api.trial import ScalingTrial
+from scaling_operator.engine.outcome import Outcome
+
+if TYPE_CHECKING:
+    from scaling_operator.cluster.client import Client
+
+HOME_CONFIG = Path("~/.kube/config")
+
+
+class RemoteError(Exception):
+    """The cluster, or an experiment in it, cannot be read; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """Which cluster and namespace, as kubectl has it. None: what the kubeconfig says."""
+
+    kubeconfig: Path | None = None
+    context: str | None = None
+    namespace: str | None = None
+    everywhere: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """A cluster to read from. `namespace` is None where all of them are meant."""
+
+    client: Client
+    namespace: str | None
+
+    async def experiments(self) -> list[Mapping[str, Any]]:
+        """List experiments as they are stored, by namespace and name."""
+        from scaling_operator.cluster.kinds import EXPERIMENTS  # noqa: PLC0415
+
+        found = await self.client.list(EXPERIMENTS, self.namespace)
+        return sorted(found, key=lambda each: (each["metadata"]["namespace"], _name(each)))
+
+    async def experiment(self, name: str) -> Mapping[str, Any]:
+        """Read an experiment as it is stored. Raises ClusterError."""
+        from scaling_operator.cluster.kinds import EXPERIMENTS  # noqa: PLC0415
+
+        return await self.client.get(EXPERIMENTS, self.namespace, name)
+
+    async def trials(self, thing: Mapping[str, Any]) -> tuple[ScalingTrial, ...]:
+        """Read the trials of an experiment, by scale and number."""
+        from scaling_operator.cluster.kinds import TRIALS  # noqa: PLC0415
+
+        labels = f"{LABEL_EXPERIMENT}={_name(thing)}"
+        listed = await self.client.list(TRIALS, self.namespace, labels)
+        ours = [
+            ScalingTrial.model_validate({"spec": each["spec"], "status": each.get("status", {})})
+            for each in listed
+            if each["spec"]["experiment"]["uid"] == thing["metadata"]["uid"]
+        ]
+        return tuple(sorted(ours, key=lambda trial: (trial.spec.scale, trial.spec.number)))
+
+    async def outcome(self, name: str) -> Outcome:
+        """Read all that a table and a report are made from. Raises InvalidSpec, ClusterError."""
+        thing = await self.experiment(name)
+        return Outcome(
+            *(_name(thing), str(thing["metadata"]["uid"]), experiment_of(dict(thing)).spec),
+            *(status_of(thing), await self.trials(thing)),
+        )
+
+
+def status_of(thing: Mapping[str, Any]) -> ExperimentStatus:
+    """Read an experiment's status; an empty one where it has none yet."""
+    return ExperimentStatus.model_validate(thing.get("status", {}))
+
+
+@asynccontextmanager
+async def reached(where: Where) -> AsyncGenerator[Remote]:
+    """Connect as kubectl would. Raises RemoteError, also for what fails within the block."""
+    try:
+        from scaling_operator.cluster.client import connect  # noqa: PLC0415
+        from scaling_operator.cluster.errors import ClusterError, NotFound  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        message = (
+            f"{error.name} is not installed: experiments of a cluster need the extra `operator`: "
+            "pip install 'scaling-operator[operator]'"
+        )
+        raise RemoteError(message) from error
+    try:
+        async with connect(_config(where.kubeconfig), where.context) as client:
+            namespace = None if where.everywhere else where.namespace or client.namespace
+            yield Remote(client, namespace)
+    except NotFound as error:
+        message = (
+            f"{error}\nIs the operator installed, and is this the right context and namespace?"
+        )
+        raise RemoteError(message) from error
+    except ClusterError as error:
+        raise RemoteError(str(error)) from error
+
+
+def _config(given: Path | None) -> Path:
+    if given is not None:
+        return given
+    return Path(os.environ.get("KUBECONFIG") or HOME_CONFIG.expanduser())
+
+
+def _name(thing: Mapping[str, Any]) -> str:
+    return str(thing["metadata"]["name"])

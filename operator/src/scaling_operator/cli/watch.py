@@ -1,0 +1,73 @@
+"""`scaling watch`: an experiment of a cluster, shown as `scaling run` shows a local one."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+from rich.console import Console
+
+from scaling_operator.api.experiment import ScalingExperiment
+from scaling_operator.api.load import experiment_of
+from scaling_operator.api.names import Phase
+from scaling_operator.api.status import ExperimentStatus
+from scaling_operator.api.trial import ScalingTrial
+from scaling_operator.cli.progress import Display, open_display
+from scaling_operator.cli.remote import Remote, Where, reached, status_of
+from scaling_operator.cli.summary import print_findings, print_head
+from scaling_operator.core.reports import AttemptKey, Report
+
+POLL_SECONDS = 2.0
+OVER = (Phase.SUCCEEDED, Phase.FAILED)
+
+
+async def watch(console: Console, where: Where, name: str) -> int:
+    """Show an experiment until it is over; return the exit code."""
+    async with reached(where) as remote:
+        thing = await remote.experiment(name)
+        experiment = experiment_of(dict(thing))
+        with open_display(console, experiment) as display:
+            status = await _follow(remote, experiment, display)
+    print_head(console, name, status, status.phase.value)
+    print_findings(console, experiment.spec, status)
+    return 1 if status.phase is Phase.FAILED else 0
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What was shown already."""
+
+    version: str = ""
+    ended: set[tuple[int, int]] = field(default_factory=set[tuple[int, int]])
+
+
+async def _follow(
+    remote: Remote, experiment: ScalingExperiment, display: Display
+) -> ExperimentStatus:
+    seen = _Seen()
+    while True:
+        thing = await remote.experiment(experiment.metadata.name)
+        status = status_of(thing)
+        display.on_status(status)
+        version = str(thing["metadata"]["resourceVersion"])
+        if version != seen.version:
+            seen.version = version
+            for trial in await remote.trials(thing):
+                _show(display, trial, seen)
+        if status.phase in OVER:
+            return status
+        await asyncio.sleep(POLL_SECONDS)
+
+
+def _show(display: Display, trial: ScalingTrial, seen: _Seen) -> None:
+    slot = (trial.spec.scale, trial.spec.number)
+    if trial.status.state.ended:
+        if slot not in seen.ended:
+            seen.ended.add(slot)
+            display.on_end(trial)
+        return
+    curve = trial.status.curve
+    metric = display.spec.all_objectives[0].metric
+    step = curve[-1].step if curve else 0
+    report = Report(step, step, {metric: curve[-1].value} if curve else {})
+    display.on_report(AttemptKey(*slot, len(trial.status.attempts)), report)

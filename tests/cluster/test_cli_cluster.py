@@ -1,0 +1,134 @@
+"""`scaling get`, `watch` and `report` against a cluster, and `kubectl scaling`."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from testbed.documents import played
+from testbed.installation import Installation
+from testbed.process import OperatorProcess
+
+BIN = Path(sys.executable).parent
+
+
+@pytest.fixture(scope="module")
+def scene(installation: Installation) -> Installation:
+    """A search that has ended, a ladder that has, one that goes on."""
+    site = installation.site
+    few = ("spec/trials", {"max": 6, "parallel": 3})
+    ladder = ("spec/scaling", {"parameter": "width", "sizes": [4, 8]})
+    site.apply(
+        played("search", few, PLAY_2="exit-3"),
+        played("ladder", few, ladder),
+        played("hanging", few, PLAY="hang"),
+    )
+    site.wait_end("search")
+    site.wait_end("ladder")
+    return installation
+
+
+def said(one: Installation, *words: str, code: int = 0, folder: Path | None = None) -> str:
+    """Run a command with the user's own kubeconfig, and return what it printed."""
+    environment = os.environ | {
+        "KUBECONFIG": str(one.site.cluster.kubeconfig),
+        "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
+    }
+    done = subprocess.run(
+        words, capture_output=True, text=True, env=environment, cwd=folder, timeout=120, check=False
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def test_get_lists_the_experiments_of_a_namespace(scene: Installation) -> None:
+    text = said(scene, "scaling", "get", "-n", scene.site.namespace)
+
+    rows = {line.split()[0]: line.split() for line in text.splitlines()}
+    assert list(rows) == ["NAME", "hanging", "ladder", "search"]
+    assert rows["search"][1:5] == ["Succeeded", "6/6", "0", "1"]
+    assert rows["hanging"][1:3] == ["Running", "0/6"]
+
+
+def test_get_shows_one_experiment_with_its_trials(scene: Installation) -> None:
+    text = said(scene, "scaling", "get", "search", "-n", scene.site.namespace)
+
+    best = scene.site.status("search")["best"]
+    assert "search Succeeded" in text
+    assert f"Best: trial {best['trial']}, loss {best['values'][0]:.6g}" in text
+    assert "0-2    Failed TrainerFailed" in text
+    assert len(re.findall(r"^0-\d", text, re.MULTILINE)) == 6
+
+
+def test_get_shows_a_ladder_by_scale(scene: Installation) -> None:
+    text = said(scene, "scaling", "get", "ladder", "-n", scene.site.namespace)
+
+    assert "width 4" in text
+    assert "width 8" in text
+
+
+def test_watch_ends_with_the_experiment_and_says_every_trial(scene: Installation) -> None:
+    text = said(scene, "scaling", "watch", "search", "-n", scene.site.namespace)
+
+    assert len(re.findall(r"^trial 0-\d", text, re.MULTILINE)) == 6
+    assert "search Succeeded: 6 of 6 trials, 5 succeeded, 0 pruned, 1 failed" in text
+
+
+def test_report_draws_the_page(scene: Installation, tmp_path: Path) -> None:
+    text = said(
+        *(scene, "scaling", "report", "search", "-n", scene.site.namespace), folder=tmp_path
+    )
+
+    page = (tmp_path / text.strip()).read_text()
+    assert text.strip() == "search-report.html"
+    assert "<html" in page
+    assert "search" in page
+
+
+def test_kubectl_knows_it_as_a_plugin(scene: Installation) -> None:
+    kubectl = str(scene.site.cluster.program)
+
+    text = said(scene, kubectl, "scaling", "get", "-n", scene.site.namespace)
+    assert "search" in text
+    assert "scaling" in said(scene, kubectl, "plugin", "list")
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (("get", "nobody"), 'scalingexperiments.scaling-operator.dev "nobody" not found'),
+        (("get", "--context", "nowhere"), "nowhere"),
+        (("get", "--kubeconfig", "/nowhere"), "/nowhere"),
+        (("report", "/nowhere"), "holds no experiment"),
+    ],
+    ids=["no-experiment", "no-context", "no-kubeconfig", "no-folder"],
+)
+def test_what_cannot_be_read_is_said_in_plain_words(
+    scene: Installation, words: tuple[str, ...], complaint: str
+) -> None:
+    text = said(scene, "scaling", *words, code=2)
+
+    assert complaint in text
+    assert "Traceback" not in text
+
+
+def test_without_the_extra_it_says_what_to_install() -> None:
+    code = (
+        "import sys; sys.modules['kubernetes'] = None; sys.argv = ['scaling', 'get'];"
+        "from scaling_operator.cli.main import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 2
+    assert "pip install 'scaling-operator[operator]'" in done.stderr
+
+
+def test_reading_needs_no_rights_but_to_read(scene: Installation) -> None:
+    operator: OperatorProcess = scene.operator
+    config = ("--kubeconfig", str(operator.kubeconfig))
+    text = said(scene, "scaling", "get", "search", "-n", scene.site.namespace, *config)
+    assert "search Succeeded" in text
