@@ -133,7 +133,13 @@ def test_the_same_basis_gives_the_same_answer() -> None:
 
 
 def test_each_target_has_an_answer_or_says_why_not() -> None:
-    view = fit(isoflop(TARGETS)).view
+    rng = np.random.default_rng(0)
+    exact = isoflop(TARGETS)
+    noise = np.exp(1e-5 * rng.standard_normal(len(exact.points)))
+    scattered = (
+        replace(p, value=p.value * float(n)) for p, n in zip(exact.points, noise, strict=True)
+    )
+    view = fit(replace(exact, points=tuple(scattered))).view
     assert [each.target.model_dump(exclude_none=True) for each in view.recommendations] == [
         json.loads(json.dumps(target), parse_int=float) for target in TARGETS
     ]
@@ -141,13 +147,15 @@ def test_each_target_has_an_answer_or_says_why_not() -> None:
         view.recommendations
     )
     best = allocate(TRUTH, Question("flops", 1e21), Path())
-    assert by_flops.parameters == pytest.approx(best.parameters[0], rel=1e-3)
-    assert by_flops.tokens == pytest.approx(best.tokens[0], rel=1e-3)
-    assert by_flops.loss == pytest.approx(best.loss[0], rel=1e-5)
+    assert by_flops.parameters == pytest.approx(best.parameters[0], rel=2e-3)
+    assert by_flops.tokens == pytest.approx(best.tokens[0], rel=2e-3)
+    assert by_flops.loss == pytest.approx(best.loss[0], rel=1e-4)
     assert by_flops.flat_range is not None
     assert by_flops.interval95 is not None
-    assert set(by_flops.intervals) == {"parameters", "tokens", "tokensPerParameter", "loss"}
+    assert {"parameters", "tokens", "tokensPerParameter", "loss"} <= set(by_flops.intervals)
     assert (by_size.parameters, by_loss.loss) == pytest.approx((1e9, 2.3))
+    assert by_size.interval95 is None, "a size that was asked for has no doubt"
+    assert "loss" in by_size.intervals
     assert "flops" in by_loss.intervals
     for each in (by_flops, by_size, by_loss):
         assert (each.shape, each.gpu_hours, each.cost) == (None, None, None), "no policy is known"

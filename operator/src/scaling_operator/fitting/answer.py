@@ -76,18 +76,18 @@ def recommendation_of(
     target: Target, answer: report.Recommendation, size: float | None
 ) -> Recommendation:
     """Write an answer; `size` is the ladder's parameter at its N."""
-    # What was asked has no doubt about it; a budget for both leaves training's share open.
-    asked = None if answer.target.served and answer.target.kind == "flops" else answer.target.kind
     spread: dict[Quantity, Intervals] = {
         name: doubt_of(answer.intervals[name])
         for name in QUANTITIES
-        if answer.intervals.get(name) and name != asked
+        if _is_open(answer.intervals.get(name, {}))
     }
+    sizes = spread.get("parameters", Intervals())
     return Recommendation(
         target=target,
         method=answer.method,
         parameters=finite(answer.parameters),
-        **doubt_of(answer.intervals.get("parameters", {})).model_dump(),
+        interval80=sizes.interval80,
+        interval95=sizes.interval95,
         flat_range=interval_of(answer.flat_range),
         range=interval_of(answer.range),
         size=finite(size),
@@ -97,6 +97,11 @@ def recommendation_of(
         loss=finite(answer.loss),
         intervals=spread,
     )
+
+
+def _is_open(spread: bootstrap.Intervals) -> bool:
+    """Whether there is doubt: what was asked for, or a ladder's path decides, has none to show."""
+    return any(high > low for low, high in spread.values())
 
 
 def prediction_of(each: report.Prediction, fit: FitReport) -> ScalePrediction | None:

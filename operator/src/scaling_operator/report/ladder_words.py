@@ -48,6 +48,9 @@ def law_notes(report: ReportInput) -> tuple[str, ...]:
 
 def _sentence(report: ReportInput, law: LawInput, each: Recommendation) -> str:
     sentence = recommendation_sentence(each, law.fit.options.flat_percent)
+    built_in = report.spec.trainer.built_in
+    if built_in is not None and built_in.task != "language-modelling":
+        sentence = sentence.replace(" tokens", " samples")
     scaling = report.spec.scaling
     size = next(
         (r.size for r in report.status.recommendations if r.parameters == each.parameters), None

@@ -123,6 +123,8 @@ def hold_out_sentence(report: FitReport) -> str:
 
 def recommendation_sentence(each: Recommendation, flat_percent: float) -> str:
     """Answer a target in one sentence: the size, its doubt, the data, the loss, the flat range."""
+    if each.target.kind == "parameters":
+        return _sentence_of_size(each)
     parts = [f"For {target_text(each)} train {quantity(each.parameters)} parameters"]
     spread = each.intervals.get("parameters", {}).get(95)
     if spread is not None:
@@ -143,6 +145,15 @@ def recommendation_sentence(each: Recommendation, flat_percent: float) -> str:
             f". The methods disagree: act on the range {interval_text(each.range, prefixed=True)}"
         )
     return "".join(parts) + "."
+
+
+def _sentence_of_size(each: Recommendation) -> str:
+    """Say what to expect of a size that was given."""
+    data = "" if each.tokens is None else f" on {quantity(each.tokens)} tokens"
+    doubt = each.intervals.get("loss", {}).get(95)
+    spread = "" if doubt is None else f" (95 %: {interval_text(doubt)})"
+    loss = NOTHING if each.loss is None else number(each.loss)
+    return f"With {quantity(each.parameters)} parameters{data} expect a loss of {loss}{spread}."
 
 
 def target_text(each: Recommendation) -> str:
