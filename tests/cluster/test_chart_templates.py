@@ -275,6 +275,7 @@ IN_NAMESPACES = {
 IN_THE_CLUSTER = {
     ("resourcepolicies", "list"),
     ("resourcepolicies", "watch"),
+    ("resourcepolicies/status", "patch"),
     ("tokenreviews", "create"),
 }
 
