@@ -10,7 +10,7 @@ import pytest
 import typer
 from ruamel.yaml import YAML
 
-from scaling_operator.api.names import Reason
+from scaling_operator.api.names import ConditionReason, Reason
 from scaling_operator.cluster.main import app
 from scaling_operator.core.tally import UNCOUNTED
 from scaling_operator.core.transitions import QUEUEING
@@ -45,6 +45,12 @@ def test_a_row_says_whether_it_counts(row: list[str]) -> None:
         return
     assert ("does not count" in follows) == (reason in UNCOUNTED), reason
     assert ("`Queued`" in follows) == (reason in QUEUEING), reason
+
+
+def test_every_reason_of_a_condition_is_explained() -> None:
+    # One is a word for a check that is still to come.
+    reasons = set(ConditionReason) - {ConditionReason.SHAPE_NOT_OFFERED}
+    assert sorted(reason for reason in reasons if f"`{reason}`" not in GUIDE) == []
 
 
 def test_the_rights_are_those_that_are_shipped() -> None:
