@@ -1,0 +1,108 @@
+"""A claim for artifacts: data are read from it, the best model and the report are kept on it."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+from testbed.cluster import Cluster
+from testbed.helm import Helm
+from testbed.reader import Reader
+from testbed.site import Site
+
+SAMPLES = Path(__file__).parents[2] / "manifests" / "samples"
+SECONDS = 300.0
+
+
+@pytest.fixture
+def site(e2e_cluster: Cluster, release: Helm, namespace: str, reader: Reader) -> Site:
+    del release
+    return Site(e2e_cluster, namespace, reader)
+
+
+@pytest.fixture
+def folder(e2e_cluster: Cluster, site: Site, tmp_path: Path) -> Iterator[Path]:
+    """A folder of the node, which the claim `artifacts` stands for."""
+    # A pod runs as a user of its own, and a folder of the node takes no fsGroup.
+    tmp_path.chmod(0o777)
+    for parent in list(tmp_path.parents)[:3]:
+        parent.chmod(parent.stat().st_mode | 0o011)
+    name = f"artifacts-{uuid.uuid4().hex[:8]}"
+    size = {"storage": "1Gi"}
+    volume = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolume",
+        "metadata": {"name": name},
+        "spec": {
+            "capacity": size,
+            "accessModes": ["ReadWriteMany"],
+            "hostPath": {"path": str(tmp_path)},
+            "claimRef": {"namespace": site.namespace, "name": "artifacts"},
+            "storageClassName": "",
+        },
+    }
+    claim = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": "artifacts", "namespace": site.namespace},
+        "spec": {
+            "accessModes": ["ReadWriteMany"],
+            "resources": {"requests": size},
+            "volumeName": name,
+            "storageClassName": "",
+        },
+    }
+    site.apply(volume, claim)
+    yield tmp_path
+    e2e_cluster.kubectl("delete", "pv", name, "--wait=false")
+
+
+def test_the_best_model_its_test_score_and_the_report_are_kept_on_the_claim(
+    site: Site, folder: Path
+) -> None:
+    (folder / "rows.csv").write_text(
+        "a,b,kind\n" + "\n".join(f"{n % 7},{n % 5},{'even' if n % 2 else 'odd'}" for n in range(80))
+    )
+    document: dict[str, Any] = YAML(typ="safe").load(SAMPLES / "case-study.yaml")
+    document["metadata"]["name"] = "kept"
+    document["spec"]["trials"] |= {"max": 2, "parallel": 2}
+    document["spec"]["artifacts"] = {"persistentVolumeClaim": {"claimName": "artifacts"}}
+    built_in = document["spec"]["trainer"]["builtIn"]
+    built_in |= {"dataset": {"name": "csv", "path": "rows.csv", "target": "kind"}, "epochs": 2}
+    site.apply(document)
+    site.wait(lambda: site.status("kept").get("export"), SECONDS, "the model is saved")
+    status = site.status("kept")
+    assert status["export"]["saved"], status["export"]
+    assert status["best"]["testMetrics"]["test_f1"] >= 0
+    assert site.condition("kept", "Exported")["status"] == "True"
+    kept = folder / "kept"
+    names = {path.name for path in (kept / "best").iterdir()}
+    assert {"weights.safetensors", "config.json", "preprocessing.json", "metrics.json"} <= names
+    assert json.loads((kept / "result.json").read_text())["best"]["testMetrics"]
+    assert "<html" in (kept / "report.html").read_text()[:2000]
+    assert len((kept / "trials.csv").read_text().splitlines()) == 3
+    site.wait(lambda: not site.pods("kept"), 60, "no pod is left")
+
+
+def test_a_model_that_cannot_be_saved_is_said_with_its_reason(site: Site, folder: Path) -> None:
+    document: dict[str, Any] = YAML(typ="safe").load(SAMPLES / "case-study.yaml")
+    document["metadata"]["name"] = "lost"
+    document["spec"]["trials"] |= {"max": 1, "parallel": 1}
+    document["spec"]["artifacts"] = {"persistentVolumeClaim": {"claimName": "artifacts"}}
+    document["spec"]["trainer"]["builtIn"]["epochs"] = 1
+    (folder / "lost").mkdir()
+    (folder / "lost").chmod(0o777)
+    (folder / "lost" / ".best.new").write_text("a file where a folder belongs")
+    (folder / "lost" / ".best.new").chmod(0o400)
+    (folder / "lost" / "best").mkdir()
+    (folder / "lost" / "best" / "somebody's").write_text("file")
+    site.apply(document)
+    site.wait(lambda: site.status("lost").get("export"), SECONDS, "the export has ended")
+    assert not site.status("lost")["export"]["saved"]
+    assert site.condition("lost", "Exported")["reason"] == "ExportFailed"
+    assert site.status("lost")["phase"] == "Succeeded", "its parameters and values survive"
