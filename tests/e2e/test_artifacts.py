@@ -6,16 +6,14 @@ import json
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from ruamel.yaml import YAML
 from testbed.cluster import Cluster
 from testbed.helm import Helm
 from testbed.reader import Reader
+from testbed.samples import read
 from testbed.site import Site
 
-SAMPLES = Path(__file__).parents[2] / "manifests" / "samples"
 SECONDS = 300.0
 
 
@@ -68,7 +66,7 @@ def test_the_best_model_its_test_score_and_the_report_are_kept_on_the_claim(
     (folder / "rows.csv").write_text(
         "a,b,kind\n" + "\n".join(f"{n % 7},{n % 5},{'even' if n % 2 else 'odd'}" for n in range(80))
     )
-    document: dict[str, Any] = YAML(typ="safe").load(SAMPLES / "case-study.yaml")
+    document = read("case-study")
     document["metadata"]["name"] = "kept"
     document["spec"]["trials"] |= {"max": 2, "parallel": 2}
     document["spec"]["artifacts"] = {"persistentVolumeClaim": {"claimName": "artifacts"}}
@@ -90,7 +88,7 @@ def test_the_best_model_its_test_score_and_the_report_are_kept_on_the_claim(
 
 
 def test_a_model_that_cannot_be_saved_is_said_with_its_reason(site: Site, folder: Path) -> None:
-    document: dict[str, Any] = YAML(typ="safe").load(SAMPLES / "case-study.yaml")
+    document = read("case-study")
     document["metadata"]["name"] = "lost"
     document["spec"]["trials"] |= {"max": 1, "parallel": 1}
     document["spec"]["artifacts"] = {"persistentVolumeClaim": {"claimName": "artifacts"}}

@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ruamel.yaml import YAML
 from testbed.cluster import Cluster
 from testbed.helm import Helm
 from testbed.reader import Reader
+from testbed.samples import read
 from testbed.site import Site
 
-SAMPLES = Path(__file__).parents[2] / "manifests" / "samples"
 OPERATOR = "app.kubernetes.io/name=scaling-operator"
 SECONDS = 420.0
 
@@ -32,7 +31,7 @@ def site(e2e_cluster: Cluster, release: Helm, namespace: str, reader: Reader) ->
 
 def sample(name: str, renamed: str, **trials: Any) -> Document:
     """Read a sample and change its name and some of `spec.trials`."""
-    document: Document = YAML(typ="safe").load(SAMPLES / f"{name}.yaml")
+    document = read(name)
     document["metadata"]["name"] = renamed
     document["spec"]["trials"] |= trials
     return document
