@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import pytest
 
@@ -151,6 +152,17 @@ def test_an_attempt_that_cannot_go_on_ends_its_trial(
     action = outcome(trial(view))
     assert isinstance(action, Finish)
     assert (action.state, action.reason) == (state, reason)
+
+
+def test_a_trial_is_not_called_queued_before_a_scheduler_could_look_again() -> None:
+    rules = replace(RULES, queueing_grace_seconds=5.0)
+    view = AttemptView(AttemptPhase.WAITING, Reason.UNSCHEDULABLE, "no GPU", since_seconds=10)
+    live = trial(view)
+    assert settle(live, spec=SPEC, rules=rules, now_seconds=14.9) is None
+    assert deadline(live, spec=SPEC, rules=rules) == 15.0
+    action = settle(live, spec=SPEC, rules=rules, now_seconds=15.0)
+    assert isinstance(action, SetState)
+    assert action.state is TrialState.QUEUED
 
 
 def test_a_queued_trial_is_written_once_and_runs_again_when_it_may() -> None:

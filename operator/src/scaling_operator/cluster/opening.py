@@ -36,6 +36,7 @@ from scaling_operator.fitting.lane import FitLane
 from scaling_operator.search.available import unavailable
 
 SAVE_CURVES_AFTER_SECONDS = 10.0
+QUEUEING_GRACE_SECONDS = 5.0
 Neighbours = Callable[[], tuple[Neighbour, ...]]
 
 
@@ -154,6 +155,7 @@ class Opener:
             max_trials=trials_per_scale(spec),
             max_escalations=escalations,
             no_result_grace_seconds=self.settings.no_result_grace_seconds,
+            queueing_grace_seconds=QUEUEING_GRACE_SECONDS,
             backoff_seconds=self.settings.backoff_seconds,
             fits=True,
         )

@@ -122,6 +122,8 @@ class Rules:
     max_escalations: int = 0
     no_result_grace_seconds: float = 0.0
     leftover_grace_seconds: float = 30.0
+    queueing_grace_seconds: float = 0.0
+    """What a scheduler may need to see that a machine is free again: no news until then."""
     fits: bool = False
     """The shell fits the ladder: what a fit decides or predicts waits for it."""
     backoff_seconds: float = 0.0

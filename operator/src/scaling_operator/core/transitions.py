@@ -36,7 +36,7 @@ def settle(
         case AttemptPhase.ABSENT:
             return None
         case AttemptPhase.WAITING:
-            return _waiting(trial, spec, age_seconds)
+            return _waiting(trial, spec, rules, age_seconds)
         case AttemptPhase.RUNNING:
             if age_seconds >= spec.trials.timeout.total_seconds():
                 return _fail(trial, Reason.TIMED_OUT, f"ran longer than {spec.trials.timeout}")
@@ -56,6 +56,8 @@ def deadline(trial: LiveTrial, *, spec: ExperimentSpec, rules: Rules) -> float |
         case AttemptPhase.RUNNING:
             return view.since_seconds + spec.trials.timeout.total_seconds()
         case AttemptPhase.WAITING:
+            if view.reason in QUEUEING and trial.state is not TrialState.QUEUED:
+                return view.since_seconds + rules.queueing_grace_seconds
             return view.since_seconds + spec.trials.pending_timeout.total_seconds()
         case AttemptPhase.EXITED:
             return view.since_seconds + rules.no_result_grace_seconds
@@ -65,7 +67,9 @@ def deadline(trial: LiveTrial, *, spec: ExperimentSpec, rules: Rules) -> float |
             assert_never(view.phase)
 
 
-def _waiting(trial: LiveTrial, spec: ExperimentSpec, age_seconds: float) -> Action | None:
+def _waiting(
+    trial: LiveTrial, spec: ExperimentSpec, rules: Rules, age_seconds: float
+) -> Action | None:
     reason = trial.view.reason
     if reason is not None and reason in HOPELESS:
         return _fail(trial, reason, trial.view.message)
@@ -73,7 +77,9 @@ def _waiting(trial: LiveTrial, spec: ExperimentSpec, age_seconds: float) -> Acti
         waited = f"waited longer than {spec.trials.pending_timeout}"
         message = f"{waited}: {trial.view.message}" if trial.view.message else waited
         return _fail(trial, reason or Reason.UNSCHEDULABLE, message)
-    return _queued(trial) if reason in QUEUEING else None
+    if reason in QUEUEING and age_seconds >= rules.queueing_grace_seconds:
+        return _queued(trial)
+    return None
 
 
 def _queued(trial: LiveTrial) -> Action | None:
