@@ -271,8 +271,10 @@ IN_NAMESPACES = {
     ("scalingtrials/status", "patch"),
     *(("pods", verb) for verb in ("create", "get", "list", "watch", "delete", "deletecollection")),
     ("events", "create"),
+    ("resourceclaimtemplates", "create"),
 }
 IN_THE_CLUSTER = {
+    ("resourcepolicies/status", "patch"),
     ("resourcepolicies", "list"),
     ("resourcepolicies", "watch"),
     ("resourcepolicies/status", "patch"),

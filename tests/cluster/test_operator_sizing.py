@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from testbed.api_request import ApiRequest
+from testbed.chart import rendered
 from testbed.documents import Change, played
 from testbed.effects import Kill, once
 from testbed.installation import Ground, Installation
 from testbed.site import Site
 
 BOUND_SECONDS = 30.0
+COLLECTION_SECONDS = 120.0
+"""Kubernetes' garbage collector learns of new definitions every 30 seconds."""
 Json = dict[str, Any]
 GPU = "nvidia.com/gpu"
 # What autograd keeps of 8 rows fills half of the small shape; the host asks for 2 GiB and a margin.
@@ -346,3 +351,97 @@ def test_an_operator_that_is_killed_at_the_next_attempts_pod_repeats_nothing(
     assert [machine(each) for each in found] == [
         ("small", None, 1, "none"), ("small", 4, 2, "none")
     ]  # fmt: skip
+
+
+def claimed(shape: Json, memory: str) -> Json:
+    by_memory = (
+        'device.capacity["gpu.nvidia.com"].memory'
+        f'.compareTo(quantity("{memory}")) >= 0'
+    )  # fmt: skip
+    return {**shape, "deviceClass": "gpu.nvidia.com", "deviceSelector": by_memory}
+
+
+def test_accelerators_are_claimed_where_the_policy_says_so(ground: Ground) -> None:
+    """As far as it goes without a driver: the API server takes template and pod, and cleans up."""
+    with ground.installed() as one:
+        site = one.site
+        shapes = claimed(SMALL, "40Gi"), claimed(LARGE, "80Gi")
+        site.apply(policy(own(one), *shapes, backend="dra"))
+        site.apply(sized("claims", own(one), ("spec/trials/pendingTimeout", "1h")))
+        site.wait(lambda: site.pods("claims"), BOUND_SECONDS, "a pod")
+        site.wait(
+            lambda: site.trial("claims", 0).get("status", {}).get("state") == "Queued",
+            BOUND_SECONDS,
+            "no driver, so no node has room",
+        )
+        templates = json.loads(site.kubectl("get", "resourceclaimtemplates", "-o", "json"))["items"]
+        (pod,) = site.pods("claims")
+        trial = site.trial("claims", 0)
+        site.kubectl("delete", "sx", "claims")
+        site.wait(
+            lambda: not site.kubectl("get", "resourceclaimtemplates", "-o", "name").strip(),
+            COLLECTION_SECONDS,
+            "the template goes with its trial",
+        )
+        drop(one)
+
+    (template,) = templates
+    (request,) = template["spec"]["spec"]["devices"]["requests"]
+    assert template["metadata"]["name"] == pod["metadata"]["name"]
+    assert template["metadata"]["ownerReferences"][0]["uid"] == trial["metadata"]["uid"]
+    assert [each["name"] for each in request["firstAvailable"]] == ["small", "large"]
+    assert request["firstAvailable"][0]["deviceClassName"] == "gpu.nvidia.com"
+    assert request["firstAvailable"][0]["count"] == 1
+    assert "40Gi" in request["firstAvailable"][0]["selectors"][0]["cel"]["expression"]
+    assert pod["spec"]["resourceClaims"] == [
+        {"name": "accelerators", "resourceClaimTemplateName": pod["metadata"]["name"]}
+    ]
+    resources = pod["spec"]["containers"][0]["resources"]
+    assert resources["claims"] == [{"name": "accelerators"}]
+    assert GPU not in resources["limits"]
+
+
+def test_a_queue_holds_jobs_back_and_is_obeyed(ground: Ground, helm: Path) -> None:
+    """The test plays Kueue: it admits a Job, and takes its machine back once."""
+    with_jobs = replace(ground, shipped=rendered(helm, {"trials": {"workload": "job"}}))
+    with with_jobs.installed("--workload", "job") as one:
+        site = one.site
+        site.apply(policy(own(one), SMALL, queue="team"))
+        two = ("spec/trials", {"max": 2, "parallel": 2})
+        site.apply(sized("queued", own(one), two, PLAY="hang,succeed"))
+
+        def jobs() -> list[Json]:
+            found = json.loads(site.kubectl("get", "jobs", "-o", "json"))["items"]
+            return sorted(found, key=lambda job: job["metadata"]["name"])
+
+        site.wait(lambda: len(jobs()) == 2, BOUND_SECONDS, "the queue sees both")
+        first, second = jobs()
+        assert all(job["spec"]["suspend"] for job in (first, second))
+        assert first["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "team"
+        assert not any("kueue" in name for name in first["metadata"].get("annotations", {}))
+        assert site.pods("queued") == []
+        site.wait(
+            lambda: site.status("queued")["counts"].get("queued") == 2, BOUND_SECONDS, "both wait"
+        )
+
+        def suspend(job: str, *, suspended: bool) -> None:
+            body = json.dumps({"spec": {"suspend": suspended}})
+            site.kubectl("patch", "job", job, "--type=merge", "-p", body)
+
+        name = first["metadata"]["name"]
+        suspend(name, suspended=False)
+        site.wait(
+            lambda: any(map(is_active, site.pods("queued"))), BOUND_SECONDS, "one is admitted"
+        )
+        suspend(name, suspended=True)
+        site.wait(
+            lambda: len(attempts_or_none(site, "queued")) == 1, BOUND_SECONDS, "it is taken back"
+        )
+        site.wait(lambda: len(jobs()) >= 2, BOUND_SECONDS, "the next attempt waits")
+        found = attempts_or_none(site, "queued")
+        waiting = jobs()
+        site.kubectl("delete", "sx", "queued")
+        drop(one)
+
+    assert found[0]["reason"] == "Preempted"
+    assert waiting[0]["spec"]["suspend"]

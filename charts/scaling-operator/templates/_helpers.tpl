@@ -116,6 +116,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create]
+# For policies with backend dra; they go with their trials.
+- apiGroups: [resource.k8s.io]
+  resources: [resourceclaimtemplates]
+  verbs: [create]
 {{- end }}
 
 {{/* What lies outside namespaces, or concerns all of them. */}}

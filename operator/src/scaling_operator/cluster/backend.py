@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -32,19 +32,17 @@ from scaling_operator.cluster.errors import (
 )
 from scaling_operator.cluster.index import Index, Key
 from scaling_operator.cluster.kinds import EXPERIMENTS, TRIALS
+from scaling_operator.cluster.ordering import Orders, claim
 from scaling_operator.cluster.sweeper import Sweeper
 from scaling_operator.cluster.workload_kinds import WorkloadKind
 from scaling_operator.cluster.workloads.order import AttemptOrder, Bounds, WorkloadSettings
 from scaling_operator.cluster.workloads.record import with_record
 from scaling_operator.core.observed import ABSENT, AttemptPhase, AttemptView, Leftover
 from scaling_operator.core.reports import AttemptKey
-from scaling_operator.core.resources import PodResources, fixed_resources
-from scaling_operator.core.sizing.allocation import Allocation, pod_resources
 from scaling_operator.core.sizing.choice import Refusal as NoMachine
 from scaling_operator.engine.backend import TrialGone
 from scaling_operator.engine.book import Book
 from scaling_operator.engine.sizer import Sizer
-from scaling_trainer.contract import Execution
 
 log = logging.getLogger(__name__)
 SAVE_TRIES = 5
@@ -188,16 +186,12 @@ class ClusterBackend:
     async def launch(self, trial: ScalingTrial, attempt: int) -> None:
         """Create the attempt's workload; one of this name that is ours already is adopted."""
         key = AttemptKey(trial.spec.scale, trial.spec.number, attempt)
-        allocation: Allocation | None = None
-        if self.sizer is not None:
-            found = self.sizer.allocation(trial)
-            if isinstance(found, NoMachine):
-                reason = self.sizer.reason_of_refusal(trial)
-                self.refused[key] = Refusal(reason, str(found), 1, math.inf)
-                return
-            allocation = found
-        manifest = self.kind.manifest(self._order(trial, attempt, allocation))
+        order = self._order(trial, attempt)
+        if order is None:
+            return
+        manifest = self.kind.manifest(order)
         try:
+            await claim(self.client, order)
             made = await self.client.create(self.kind.kind, self.key.namespace, manifest)
         except AlreadyExists:
             made = await self.client.get(self.kind.kind, self.key.namespace, self._name(key))
@@ -239,33 +233,18 @@ class ClusterBackend:
         except NotFound as error:
             raise TrialGone(name) from error
 
-    def _order(
-        self, trial: ScalingTrial, attempt: int, allocation: Allocation | None
-    ) -> AttemptOrder:
-        resources, settings = self._resources(allocation), self.workload_settings()
-        if self.sizer is not None:
-            policy = self.sizer.policy
-            settings = replace(
-                settings,
-                queue=policy.queue or settings.queue,
-                priority_class=policy.priority_class or settings.priority_class,
-            )
-        return AttemptOrder(
-            experiment=self.key.name,
-            namespace=self.key.namespace,
-            trial=trial,
-            attempt=attempt,
-            spec=self.spec,
-            resources=resources,
-            execution=Execution() if allocation is None else allocation.execution,
-            settings=settings,
-        )
-
-    def _resources(self, allocation: Allocation | None) -> PodResources:
-        if allocation is not None:
-            return pod_resources(allocation, None if self.sizer is None else self.sizer.policy)
-        fixed = self.spec.resources.fixed
-        return PodResources() if fixed is None else fixed_resources(fixed)
+    def _order(self, trial: ScalingTrial, attempt: int) -> AttemptOrder | None:
+        """Order an attempt; None where no machine is left for it, which is then its view."""
+        orders = Orders(self.key, self.spec, self.workload_settings())
+        if self.sizer is None:
+            return orders.unsized(trial, attempt)
+        found = self.sizer.allocation(trial)
+        if isinstance(found, NoMachine):
+            key = AttemptKey(trial.spec.scale, trial.spec.number, attempt)
+            reason = self.sizer.reason_of_refusal(trial)
+            self.refused[key] = Refusal(reason, str(found), 1, math.inf)
+            return None
+        return orders.sized(trial, attempt, found, self.sizer)
 
     def _refuse(self, key: AttemptKey, reason: Reason, message: str) -> None:
         before = self.refused.get(key)

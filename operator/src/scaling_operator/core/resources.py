@@ -11,12 +11,23 @@ from scaling_operator.api.status_sizing import AttemptResources
 
 
 @dataclass(frozen=True, slots=True)
+class DeviceRequest:
+    """Accelerators of one shape, as a claim asks for them."""
+
+    name: str
+    device_class: str
+    count: int
+    selector: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class PodResources:
     """Requests and limits of the trainer's container, and where its pod may run.
 
     `requests` and `limits` map resource names to Kubernetes quantities. `shape` is the name of the
     policy's shape that was chosen; `shared_memory_bytes` is the size of /dev/shm. `recorded` stands
-    on the workload, so that whoever sees its end knows what it had.
+    on the workload, so that whoever sees its end knows what it had. `devices` are asked for by a
+    claim, instead of an extended resource; the first that is free is taken.
     """
 
     requests: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -26,6 +37,7 @@ class PodResources:
     shared_memory_bytes: int | None = None
     shape: str | None = None
     recorded: AttemptResources | None = None
+    devices: tuple[DeviceRequest, ...] = ()
 
 
 def fixed_resources(fixed: FixedResources) -> PodResources:

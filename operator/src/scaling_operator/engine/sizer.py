@@ -18,13 +18,16 @@ from scaling_operator.calibration import calibrate
 from scaling_operator.core.ladder import Scale
 from scaling_operator.core.observed import AttemptPhase, AttemptView, Observed
 from scaling_operator.core.outcome import Machine
+from scaling_operator.core.resources import PodResources
 from scaling_operator.core.sizing.admission import NOTHING, Demand, Neighbour, demand_of
 from scaling_operator.core.sizing.allocation import (
     Allocation,
     fixed_allocation,
     from_status,
+    pod_resources,
     shape_named,
 )
+from scaling_operator.core.sizing.alternatives import alternatives, uses_claims
 from scaling_operator.core.sizing.choice import Choice, Refusal
 from scaling_operator.core.sizing.escalation import Ended, allocate
 from scaling_operator.core.sizing.judgement import judge, judge_started
@@ -86,6 +89,15 @@ class Sizer:
         fixed = self.spec.resources.fixed
         first = None if fixed is None else fixed_allocation(fixed)
         return allocate(need, terms, self._ended_attempts(trial), first)
+
+    def request(self, trial: ScalingTrial, allocation: Allocation) -> PodResources:
+        """Make the request of a pod: by an extended resource, or by a claim."""
+        if not uses_claims(self.policy, allocation):
+            return pod_resources(allocation, self.policy)
+        need = self._need(trial)
+        terms = terms_for(self.spec, self.policy, trial.spec.scale, self._lessons)
+        shapes = () if isinstance(need, Unknown) else alternatives(need, terms, allocation)
+        return pod_resources(allocation, self.policy, shapes)
 
     def reason_of_refusal(self, trial: ScalingTrial) -> Reason:
         """Name why a trial gets no machine: memory ran out, or its parameters ask for too much."""

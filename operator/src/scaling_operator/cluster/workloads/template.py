@@ -21,6 +21,7 @@ from scaling_operator.api.names import (
     TRIAL_KIND,
 )
 from scaling_operator.api.problems import InvalidSpec
+from scaling_operator.cluster.workloads.claim import container_claims, pod_claims
 from scaling_operator.cluster.workloads.environment import variables
 from scaling_operator.cluster.workloads.order import AttemptOrder, refusals
 from scaling_operator.cluster.workloads.record import written_record
@@ -83,6 +84,7 @@ def pod_spec(order: AttemptOrder) -> Json:
         "nodeSelector": {**pod.node_selector, **order.resources.node_selector},
         "tolerations": [written(each) for each in (*order.resources.tolerations, *pod.tolerations)],
         "affinity": written(pod.affinity),
+        "resourceClaims": pod_claims(order),
     }
     return {
         "restartPolicy": "Never",
@@ -171,6 +173,9 @@ def _resources(order: AttemptOrder) -> Json:
         requests |= {
             name: defaults[name] for name in defaults if name not in {**requests, **limits}
         }
-    return {
-        name: amounts for name, amounts in (("requests", requests), ("limits", limits)) if amounts
+    described: Json = {
+        "requests": requests,
+        "limits": limits,
+        "claims": container_claims(order),
     }
+    return {name: amounts for name, amounts in described.items() if amounts}

@@ -6,10 +6,10 @@ import math
 from dataclasses import dataclass
 
 from scaling_operator.api.experiment import FixedResources
-from scaling_operator.api.policy import PolicySpec, Shape
+from scaling_operator.api.policy import PolicySpec, Shape, Toleration
 from scaling_operator.api.quantities import format_bytes, format_cores, parse_quantity
 from scaling_operator.api.status_sizing import AttemptResources, ExecutionStatus
-from scaling_operator.core.resources import PodResources
+from scaling_operator.core.resources import DeviceRequest, PodResources
 from scaling_operator.core.sizing.choice import Choice
 from scaling_trainer.contract import Execution
 
@@ -104,28 +104,41 @@ def _parsed(quantity: str | None) -> float | None:
     return None if quantity is None else parse_quantity(quantity)
 
 
-def pod_resources(allocation: Allocation, policy: PolicySpec | None) -> PodResources:
+def pod_resources(
+    allocation: Allocation, policy: PolicySpec | None, claimed: tuple[Shape, ...] = ()
+) -> PodResources:
     """Make a pod's requests and limits.
 
     Memory and accelerators are limits too; CPU is one only where the experiment fixes it, since
-    throttling helps nobody.
+    throttling helps nobody. `claimed` are the shapes that a claim asks for, where one does.
     """
     firm: dict[str, str] = {}
     if allocation.memory_bytes is not None:
         firm["memory"] = format_bytes(allocation.memory_bytes)
-    if allocation.resource is not None and allocation.count:
+    if allocation.resource is not None and allocation.count and not claimed:
         firm[allocation.resource] = str(allocation.count)
     cpu = {} if allocation.cores is None else {"cpu": format_cores(allocation.cores)}
     shape = None if policy is None else shape_named(policy, allocation.shape)
     return PodResources(
         requests={**cpu, **firm},
         limits=firm if shape is not None else {**cpu, **firm},
-        node_selector={} if shape is None else shape.node_selector,
-        tolerations=() if shape is None else shape.tolerations,
+        # A claim of several shapes may not be bound to the nodes of one.
+        node_selector={} if shape is None or len(claimed) > 1 else shape.node_selector,
+        tolerations=_tolerations(claimed or (() if shape is None else (shape,))),
         shared_memory_bytes=math.ceil(allocation.shared_bytes) or None,
         shape=allocation.shape,
         recorded=to_status(allocation),
+        devices=tuple(
+            DeviceRequest(each.name, each.device_class, allocation.count, each.device_selector)
+            for each in claimed
+            if each.device_class is not None
+        ),
     )
+
+
+def _tolerations(shapes: tuple[Shape, ...]) -> tuple[Toleration, ...]:
+    found = [each for shape in shapes for each in shape.tolerations]
+    return tuple(each for at, each in enumerate(found) if each not in found[:at])
 
 
 def shape_named(policy: PolicySpec, name: str | None) -> Shape | None:
