@@ -9,7 +9,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from scaling_operator.api.experiment import ExperimentSpec, ScalingExperiment
-from scaling_operator.api.names import ConditionReason, Phase
+from scaling_operator.api.fitted import Recommendation
+from scaling_operator.api.names import FIT_CONDITIONS, ConditionReason, ConditionType, Phase
 from scaling_operator.api.status import BestTrial, ExperimentStatus, ScaleStatus
 from scaling_operator.cli.progress import describe, ended, shown
 
@@ -53,6 +54,39 @@ def print_findings(console: Console, spec: ExperimentSpec, status: ExperimentSta
     _print_best(console, spec, status)
     if len(status.scales) > 1:
         console.print(_ladder(spec, status))
+    for line in fit_lines(status):
+        console.print(escape(line))
+
+
+def fit_lines(status: ExperimentStatus) -> list[str]:
+    """Say what the ladder's fit recommends, or why there is none; nothing without a ladder."""
+    found = [condition for condition in status.conditions if condition.type in FIT_CONDITIONS]
+    if not found:
+        return []
+    lines = [_recommended(each) for each in status.recommendations]
+    if status.fit is not None and "a" in status.fit.parameters:
+        lines.insert(0, f"Law: the best size grows as C^{status.fit.parameters['a']:.3f}")
+    for condition in found:
+        if condition.type != ConditionType.FIT_READY or condition.status != "True":
+            word = "No fit" if condition.type == ConditionType.FIT_READY else condition.type
+            lines.append(f"{word}: {condition.message}")
+    return lines
+
+
+def _recommended(each: Recommendation) -> str:
+    asked = each.target.model_dump(exclude_none=True)
+    question = ", ".join(f"{name} {value:.4g}" for name, value in asked.items())
+    if each.parameters is None:
+        return f"For {question}: {each.message or 'no answer'}"
+    doubt = each.interval95
+    ends = "" if doubt is None else f" (95 %: {_end(doubt.low)} to {_end(doubt.high)})"
+    size = "" if each.size is None else f", size {each.size:.4g}"
+    loss = "" if each.loss is None else f", loss {each.loss:.4g}"
+    return f"For {question}: N {each.parameters:.4g}{ends}{size}{loss}"
+
+
+def _end(value: float | None) -> str:
+    return "unbounded" if value is None else f"{value:.4g}"
 
 
 def _print_reasons(console: Console, status: ExperimentStatus) -> None:
