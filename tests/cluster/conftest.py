@@ -18,7 +18,7 @@ from testbed.kwokctl import running
 from testbed.nodes import PLAYED, ROOMY, add
 from testbed.reader import Reader
 from testbed.session import announcer, external, is_external
-from testbed.shipped import rendered_manifest
+from testbed.shipped import install_definitions, rendered_manifest
 
 HERE = Path(__file__).parent
 CRDS = sorted((HERE.parents[1] / "manifests" / "crds").glob("*.yaml"))
@@ -66,8 +66,7 @@ def crds(cluster: Cluster) -> Iterator[Sequence[Path]]:
     """Our definitions, installed as a user does it and ready to be used."""
     before = cluster.kubectl("get", "crds", "-o", "name").split()
     files = [argument for file in CRDS for argument in ("-f", str(file))]
-    cluster.kubectl("apply", *files)
-    cluster.kubectl("wait", "--for=condition=Established", "--timeout=30s", *files)
+    install_definitions(cluster)
     yield CRDS
     if not cluster.is_ours and not any(name.endswith(".scaling-operator.dev") for name in before):
         cluster.kubectl("delete", *files, seconds=120)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator
-from pathlib import Path
+from collections.abc import Iterable
 
 from testbed.chart import INSTALL, NAME, Object, documents_of
 from testbed.cluster import Cluster
@@ -17,13 +16,12 @@ _CLUSTER_WIDE = ("ClusterRole", "ClusterRoleBinding")
 
 def install_definitions(cluster: Cluster) -> None:
     """Install the CRDs as a user does, and wait until they can be used."""
-    files = [argument for file in _paths(DEFINITIONS) for argument in ("-f", file)]
+    files = [argument for file in DEFINITIONS for argument in ("-f", str(file))]
     cluster.kubectl("apply", *files)
+    # `kubectl wait` fails where there are no conditions at all yet.
+    some = ("--for=jsonpath={.status.conditions[0].type}", "--timeout=30s")
+    cluster.kubectl("wait", *some, *files)
     cluster.kubectl("wait", "--for=condition=Established", "--timeout=30s", *files)
-
-
-def _paths(files: Iterable[Path]) -> Iterator[str]:
-    return (str(file) for file in files)
 
 
 def rendered_manifest() -> list[Object]:
