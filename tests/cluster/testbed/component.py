@@ -6,9 +6,12 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from testbed.binaries import cache_folder, locked
 from testbed.cluster import Cluster, Refused
 
 END_SECONDS = 30.0
@@ -54,8 +57,24 @@ class Component:
                 stderr=log,
                 start_new_session=True,
             )
+        # The reaper of the control plane ends it; nobody here waits for it.
+        process.returncode = 0
         self.pid = process.pid
         (cluster.control_plane / "pids" / f"{self.name}.pid").write_text(str(process.pid))
+
+
+@contextmanager
+def down(cluster: Cluster, name: str) -> Generator[None]:
+    """Have a program of the control plane killed for the length of the block.
+
+    No other control plane starts meanwhile: it would take the free port for its own.
+    """
+    with locked(cache_folder() / "start.lock"):
+        component = Component.of(cluster, name)
+        component.end()
+        yield
+        component.start(cluster)
+        wait_for_api(cluster)
 
 
 def _is_alive(pid: int) -> bool:
