@@ -55,7 +55,7 @@ cluster-binaries: setup ## Build Kubernetes, etcd, KWOK and Helm for the tests, 
 	else echo "rings 2 and 3 (tests/cluster, tests/e2e) will be skipped: needs Go to build Kubernetes"; fi
 
 .PHONY: cluster-packages
-cluster-packages: setup ## Install what a node needs of Debian's packages (needs root and apt-get).
+cluster-packages: setup ## Install what a node, Prometheus' and the browser's tests need of Debian's packages (needs root and apt-get).
 	@$(RUN) python tests/e2e/install.py
 
 .PHONY: cluster

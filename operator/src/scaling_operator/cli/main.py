@@ -18,7 +18,7 @@ from scaling_operator.api.load import load_experiment
 from scaling_operator.api.problems import InvalidSpec
 from scaling_operator.cli import cluster
 from scaling_operator.cli.fit_options import FitCommand, fit
-from scaling_operator.cli.remote import RemoteError
+from scaling_operator.cli.remote import CannotShow, RemoteError
 
 EXIT_FAILED = 1
 EXIT_WRONG_INPUT = 2
@@ -108,6 +108,18 @@ def report(
     sys.stdout.write(f"{write_report(store, store.trials())}\n")
 
 
+@app.command()
+def dashboard(
+    folder: ResultFolder,
+    port: Annotated[int, typer.Option(help="Port; 0: any free one.")] = 8080,
+    host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1",
+) -> None:
+    """Browse a result folder with optuna-dashboard, also while the run goes on; it only reads."""
+    from scaling_operator.cli.dashboard import show  # noqa: PLC0415
+
+    raise typer.Exit(show(folder, host, port))
+
+
 app.command()(cluster.get)
 app.command()(cluster.watch)
 
@@ -168,6 +180,6 @@ def _run(commands: typer.Typer) -> None:
         count = len(invalid.problems)
         errors.print(f"{count} error{'s' if count > 1 else ''}")
         sys.exit(EXIT_WRONG_INPUT)
-    except (StoreError, RemoteError) as error:
+    except (StoreError, RemoteError, CannotShow) as error:
         errors.print(escape(str(error)))
         sys.exit(EXIT_WRONG_INPUT)

@@ -25,6 +25,10 @@ class RemoteError(Exception):
     """The cluster, or an experiment in it, cannot be read; the message says why."""
 
 
+class CannotShow(Exception):
+    """A dashboard cannot be served; the message says why."""
+
+
 @dataclass(frozen=True, slots=True)
 class Where:
     """Which cluster and namespace, as kubectl has it. None: what the kubeconfig says."""

@@ -85,6 +85,10 @@ def operate(  # noqa: PLR0913 - the options of a command
     ] = None,
     health_port: Annotated[int, typer.Option(envvar=_variable("HEALTH_PORT"))] = 8080,
     metrics_port: Annotated[int, typer.Option(envvar=_variable("METRICS_PORT"))] = 9090,
+    dashboard_port: Annotated[
+        int | None,
+        typer.Option(envvar=_variable("DASHBOARD_PORT"), help="optuna-dashboard; none: off."),
+    ] = None,
     lease: Annotated[
         str, typer.Option(envvar=_variable("LEASE"), help="Name of the Lease.")
     ] = LeaseSettings().name,
@@ -133,6 +137,7 @@ def operate(  # noqa: PLR0913 - the options of a command
         resync_seconds=_seconds(resync),
         health_port=health_port,
         metrics_port=metrics_port,
+        dashboard_port=dashboard_port,
         reports=ReportSettings(report_url, report_port, report_secret, tuple(report_host or ())),
         lease=LeaseSettings(lease),
         pods=PodSettings(

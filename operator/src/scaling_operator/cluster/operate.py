@@ -13,6 +13,7 @@ from typing import Any
 
 from scaling_operator.cluster.client import Client, connect
 from scaling_operator.cluster.controller import Controller
+from scaling_operator.cluster.dashboard import Dashboard
 from scaling_operator.cluster.errors import ClusterBusy, ClusterError, ClusterForbidden
 from scaling_operator.cluster.events import Events
 from scaling_operator.cluster.health import Health, serving
@@ -55,6 +56,7 @@ class Operator:
     listening: Listening
     recorder: Recorder
     exposition: Exposition
+    dashboard: Dashboard
     _stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
     def stop(self) -> None:
@@ -70,6 +72,7 @@ class Operator:
             metrics = exposed(self.exposition, settings.address, settings.metrics_port)
             await stack.enter_async_context(metrics)
             await stack.enter_async_context(self.listening)
+            await stack.enter_async_context(self.dashboard)
             watching = asyncio.create_task(self.watches.run())
             leading = asyncio.create_task(self.lease.run())
             stopping = asyncio.create_task(self._stopping.wait())
@@ -89,7 +92,8 @@ class Operator:
 
     def _endless(self) -> list[Coroutine[Any, Any, None]]:
         workers = [self._work() for _ in range(WORKERS)]
-        return [*workers, self.sweeper.run(), self.resync.run(), self.health.run()]
+        others = (self.sweeper, self.resync, self.health, self.dashboard)
+        return [*workers, *(each.run() for each in others)]
 
     async def _work(self) -> None:
         while True:
@@ -180,6 +184,7 @@ async def build(settings: Settings, stack: AsyncExitStack) -> Operator:
     return Operator(
         *(settings, client, index, queue, holder[0], watches, controller, sweeper),
         *(resync, health, listening, recorder),
+        dashboard=Dashboard(index, controller.opened, settings.address, settings.dashboard_port),
         exposition=Exposition(registry, Looking(index, health, recorder).samples),
     )
 

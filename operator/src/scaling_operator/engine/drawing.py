@@ -37,6 +37,11 @@ def draw(outcome: Outcome, best: Path | None = None, fitted: FitOutcome | None =
 
 def importances(outcome: Outcome) -> Mapping[int, Mapping[str, float]]:
     """Work out the parameters' importances for each scale that has trials."""
+    return {scale: study.importances() for scale, study in studies_of(outcome).items()}
+
+
+def studies_of(outcome: Outcome) -> Mapping[int, Study]:
+    """Rebuild the study of each scale that has trials."""
     spec = outcome.spec
     by_scale: dict[int, Study] = {}
     for trial in outcome.trials:
@@ -53,7 +58,7 @@ def importances(outcome: Outcome) -> Mapping[int, Mapping[str, float]]:
                 )
             )
         by_scale[scale].add(record_of(trial, spec.search))
-    return {scale: study.importances() for scale, study in by_scale.items()}
+    return by_scale
 
 
 def _evaluation(best: Path | None) -> tuple[Confusion | None, Mapping[str, int]]:

@@ -17,6 +17,7 @@ from scaling_operator.api.names import Reason
 from scaling_operator.api.search import Search, cast
 from scaling_operator.api.trial import ScalingTrial
 from scaling_operator.core.reports import is_comparable
+from scaling_operator.search.mirror import Mirror
 from scaling_operator.search.study import AskFailed, Proposal, Record, Study, StudySettings
 
 log = logging.getLogger(__name__)
@@ -55,6 +56,10 @@ class Lane:
     async def importances(self) -> Mapping[str, float]:
         """How much each parameter matters, as far as the trials show."""
         return await self._in_thread(lambda: self._open().importances())
+
+    async def show(self, mirror: Mirror, name: str) -> None:
+        """Bring the study's copy in a mirror up to date."""
+        await self._in_thread(lambda: self._open().show(mirror, name))
 
     def forget(self) -> None:
         """Drop the study: it is rebuilt at the next use."""

@@ -26,6 +26,7 @@ from scaling_operator.api.status import Range
 from scaling_operator.core.curve import CurvePoints, is_kept
 from scaling_operator.search import importance
 from scaling_operator.search.grid import Grid
+from scaling_operator.search.mirror import Mirror
 from scaling_operator.search.points import typed_point
 from scaling_operator.search.pruners import Rungs, make_pruner, needs_whole_curves
 from scaling_operator.search.quiet import quiet_logging
@@ -216,6 +217,11 @@ class Study:
             self._storage.set_trial_intermediate_value(record.number, step, value)
         self._study.tell(record.number, values=end.values, state=end.state)
         del self._running[record.number]
+
+    def show(self, mirror: Mirror, name: str) -> None:
+        """Bring this study's copy in a mirror up to date."""
+        trials = self._study.get_trials(deepcopy=False)
+        mirror.show(name, self._settings.directions, trials)
 
     def importances(self) -> Mapping[str, float]:
         """Give each parameter's share in what tells good trials from others, largest first."""

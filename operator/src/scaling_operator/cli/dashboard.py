@@ -1,0 +1,47 @@
+"""`scaling dashboard`: optuna-dashboard over a result folder."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+from scaling_operator.cli.remote import CannotShow
+from scaling_operator.engine.drawing import studies_of
+from scaling_operator.engine.outcome import Outcome
+from scaling_operator.local.store import Store
+from scaling_operator.search.mirror import DashboardMissing, Mirror
+from scaling_operator.search.serving import served
+
+REFRESH_SECONDS = 5.0
+
+
+def show(folder: Path, host: str, port: int) -> int:
+    """Serve until Ctrl-C; return the exit code. Raises CannotShow and StoreError."""
+    store = Store(folder)
+    mirror = Mirror()
+    refresh(mirror, store)
+    try:
+        with served(mirror.application(), host, port) as bound:
+            sys.stdout.write(f"http://{host}:{bound}/  (Ctrl-C ends it)\n")
+            sys.stdout.flush()
+            while True:
+                time.sleep(REFRESH_SECONDS)
+                refresh(mirror, store)
+    except KeyboardInterrupt:
+        return 0
+    except DashboardMissing as error:
+        raise CannotShow(str(error)) from error
+    except OSError as error:
+        message = f"cannot listen at {host}:{port}: {error.strerror or error}"
+        raise CannotShow(message) from error
+
+
+def refresh(mirror: Mirror, store: Store) -> None:
+    """Show the trials as they are stored now."""
+    identity = store.identity()
+    outcome = Outcome(
+        *(identity.name, identity.uid, identity.spec, store.status()), tuple(store.trials())
+    )
+    for scale, study in studies_of(outcome).items():
+        study.show(mirror, f"{identity.name} {scale}")

@@ -1,0 +1,72 @@
+"""optuna-dashboard over the studies that this process has in memory: off unless it gets a port."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from types import TracebackType
+
+from scaling_operator.cluster.index import Index, Key
+from scaling_operator.cluster.opening import Opened
+from scaling_operator.search.mirror import Mirror
+from scaling_operator.search.serving import served
+
+REFRESH_SECONDS = 5.0
+EVERYWHERE = "0.0.0.0"  # noqa: S104 - as the other ports
+
+
+@dataclass(slots=True)
+class Dashboard:
+    """Shows studies read-only; an async context manager. Without a port it does nothing.
+
+    An experiment that is over stays as it was shown last, until it is deleted.
+    """
+
+    index: Index
+    opened: Mapping[Key, Opened]
+    address: str | None
+    port: int | None
+    _mirror: Mirror = field(default_factory=Mirror)
+    _stack: ExitStack = field(default_factory=ExitStack)
+    _names: dict[str, Key] = field(default_factory=dict[str, Key])
+
+    async def __aenter__(self) -> Dashboard:
+        """Serve. Raises DashboardMissing, and OSError where the port is taken."""
+        if self.port is not None:
+            application = self._mirror.application()
+            self._stack.enter_context(served(application, self.address or EVERYWHERE, self.port))
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """End the server."""
+        await asyncio.to_thread(self._stack.close)
+
+    async def run(self) -> None:
+        """Keep the copies up to date, for ever."""
+        while True:
+            await asyncio.sleep(REFRESH_SECONDS)
+            if self.port is not None:
+                await self.refresh()
+
+    async def refresh(self) -> None:
+        """Bring the copies of all studies up to date once."""
+        for key, opened in list(self.opened.items()):
+            for scale, lane in list(opened.engine.lanes.items()):
+                name = f"{key} {scale}"
+                self._names[name] = key
+                try:
+                    await lane.show(self._mirror, name)
+                except RuntimeError:
+                    # The study was closed meanwhile, or is rebuilt at its next use.
+                    continue
+        gone = {name for name, key in self._names.items() if key not in self.index.experiments}
+        for name in gone:
+            del self._names[name]
+        self._mirror.keep_only(self._names)

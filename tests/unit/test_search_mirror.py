@@ -1,0 +1,152 @@
+"""optuna-dashboard over copies of studies: what it shows, and that it changes nothing."""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+
+from scaling_operator.api.fields import Scalar
+from scaling_operator.api.names import TrialState
+from scaling_operator.api.search import Search
+from scaling_operator.search.mirror import Mirror
+from scaling_operator.search.serving import served
+from scaling_operator.search.study import Record, Study, StudySettings
+
+SEARCH = Search.model_validate(
+    {
+        "parameters": {"x": {"type": "float", "low": -1, "high": 1}},
+        "algorithm": {"name": "random"},
+        "pruner": {"name": "median"},
+    }
+)
+
+
+def study(name: str) -> Study:
+    return Study(StudySettings(name, SEARCH, ("minimize",), 7, 0))
+
+
+def told(one: Study, number: int, value: float) -> None:
+    proposal = one.ask(number)
+    one.tell(ended(number, proposal.parameters, value))
+
+
+def ended(
+    number: int, parameters: Mapping[str, Scalar], value: float, *curve: tuple[int, float]
+) -> Record:
+    return Record(
+        *(number, parameters),
+        attributes=dict[str, Any](),
+        state=TrialState.SUCCEEDED,
+        diverged=False,
+        values=(value,),
+        curve=curve,
+    )
+
+
+@pytest.fixture
+def mirror() -> Mirror:
+    return Mirror()
+
+
+@pytest.fixture
+def address(mirror: Mirror) -> Iterator[str]:
+    with served(mirror.application(), "127.0.0.1", 0) as port:
+        yield f"http://127.0.0.1:{port}"
+
+
+def read(address: str, path: str) -> Any:
+    with urllib.request.urlopen(address + path, timeout=10) as answer:
+        return json.load(answer)
+
+
+def names(address: str) -> dict[str, int]:
+    found = read(address, "/api/studies")["study_summaries"]
+    return {each["study_name"]: each["study_id"] for each in found}
+
+
+def trials(address: str, study_id: int) -> list[tuple[int, str]]:
+    detail = read(address, f"/api/studies/{study_id}?after=0")
+    return [(each["number"], each["state"]) for each in detail["trials"]]
+
+
+def test_studies_are_shown_side_by_side_and_keep_their_numbers(
+    mirror: Mirror, address: str
+) -> None:
+    one, other = study("one"), study("other")
+    told(one, 0, 0.5)
+    told(other, 0, 0.25)
+    one.show(mirror, "team/one 0")
+    other.show(mirror, "team/other 0")
+    before = names(address)
+
+    told(one, 1, 0.1)
+    one.show(mirror, "team/one 0")
+
+    assert set(before) == {"team/one 0", "team/other 0"}
+    assert names(address) == before
+    assert trials(address, before["team/one 0"]) == [(0, "Complete"), (1, "Complete")]
+
+
+def test_a_running_trial_is_shown_with_its_curve_and_ends_later(
+    mirror: Mirror, address: str
+) -> None:
+    one = study("one")
+    proposal = one.ask(0)
+    one.show(mirror, "one")
+    study_id = names(address)["one"]
+    running = trials(address, study_id)
+
+    one.tell(ended(0, proposal.parameters, 0.5, (1, 0.7)))
+    one.show(mirror, "one")
+
+    time.sleep(2.1)  # for so long it answers from a cache
+
+    assert running == [(0, "Running")]
+    (found,) = read(address, f"/api/studies/{study_id}?after=0")["trials"]
+    assert (found["state"], found["values"]) == ("Complete", [0.5])
+    assert [point["value"] for point in found["intermediate_values"]] == [0.7]
+
+
+def test_what_is_shown_is_a_copy(mirror: Mirror, address: str) -> None:
+    one = study("one")
+    told(one, 0, 0.5)
+    one.show(mirror, "one")
+
+    mirror.keep_only([])
+
+    assert names(address) == {}
+    assert one.ask(1).parameters
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/api/studies"),
+        ("DELETE", "/api/studies/0"),
+        ("POST", "/api/studies/0/rename"),
+        ("PUT", "/api/studies/0/note"),
+        ("POST", "/api/trials/0/tell"),
+        ("POST", "/api/trials/0/user-attrs"),
+        ("PATCH", "/api/studies/0"),
+    ],
+)
+def test_whatever_would_change_something_is_refused(
+    mirror: Mirror, address: str, method: str, path: str
+) -> None:
+    one = study("one")
+    told(one, 0, 0.5)
+    one.show(mirror, "one")
+    request = urllib.request.Request(address + path, data=b"{}", method=method)
+
+    with pytest.raises(urllib.error.HTTPError) as refusal:
+        urllib.request.urlopen(request, timeout=10)
+
+    with refusal.value as answer:
+        assert answer.code == 405
+    assert names(address) == {"one": 0}
