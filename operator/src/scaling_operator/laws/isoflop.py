@@ -4,8 +4,8 @@ Between measured sizes ln L over ln N is interpolated by a quadratic (the defaul
 cubic, the choice of published analyses. They fail in opposite ways: the quadratic has a bias of
 about 1 % without noise on a grid of 1/8 to 8 times the optimum, Akima almost none, but at a seed
 noise of .5 % Akima's exponent has ten times the spread. PCHIP is left out, since being monotone
-between sizes it can only put a minimum on a measured one. The envelope of training curves is left
-out too: it needs whole curves under a constant rate, and points hold only their ends.
+between sizes it can only put a minimum on a measured one. The envelope of training curves needs
+more than points, which hold only the curves' ends: see `envelope`.
 
 A minimum on an end of the grid is no minimum. Such a budget is named and takes no part.
 """
