@@ -277,6 +277,7 @@ IN_NAMESPACES = {
 }
 IN_THE_CLUSTER = {
     ("resourcepolicies/status", "patch"),
+    ("nodes", "list"),
     ("resourcepolicies", "list"),
     ("resourcepolicies", "watch"),
     ("resourcepolicies/status", "patch"),

@@ -233,9 +233,9 @@ def test_a_policy_that_comes_later_is_followed_at_once(ground: Ground) -> None:
         drop(one)
 
     assert status["phase"] == "Succeeded"
-    assert [(each["type"], each["status"]) for each in ready["status"]["conditions"]] == [
-        ("Ready", "True")
-    ]
+    assert {each["type"]: each["status"] for each in ready["status"]["conditions"]} == {
+        "Ready": "True", "Offered": "True"
+    }  # fmt: skip
 
 
 def test_no_more_pods_are_made_than_the_limits_allow(ground: Ground) -> None:
@@ -282,26 +282,30 @@ def test_two_experiments_share_the_limit_of_a_namespace(ground: Ground) -> None:
     assert max(first + second for first, second in shares) <= 2
 
 
-def test_an_impossible_request_waits_with_one_pod_alone(ground: Ground) -> None:
+def test_an_impossible_request_waits_and_no_more_pods_follow(ground: Ground) -> None:
     with ground.installed() as one:
         site = one.site
         nowhere = {**SMALL, "resource": "example.com/nowhere"}
         site.apply(policy(own(one), nowhere))
-        four = ("spec/trials", {"max": 8, "parallel": 4, "maxFailed": 0, "pendingTimeout": "4s"})
+        four = ("spec/trials", {"max": 8, "parallel": 4, "maxFailed": 0, "pendingTimeout": "12s"})
         site.apply(sized("nowhere", own(one), four))
         pods: set[str] = set()
 
         def queued() -> bool:
             pods.update(pod["metadata"]["name"] for pod in site.pods("nowhere"))
-            return site.status("nowhere").get("counts", {}).get("queued", 0) > 0
+            return site.trial("nowhere", 0).get("status", {}).get("state") == "Queued"
 
         site.wait(queued, BOUND_SECONDS, "a trial is queued")
         waiting = site.trial("nowhere", 0)["status"]
+        said = json.loads(site.kubectl("get", "rsp", own(one), "-o", "json"))["status"]
         status = site.wait_end("nowhere", BOUND_SECONDS)
         drop(one)
 
     assert (waiting["state"], waiting["reason"]) == ("Queued", "Unschedulable")
     assert "example.com/nowhere" in waiting["message"]
+    offered = next(each for each in said["conditions"] if each["type"] == "Offered")
+    assert (offered["status"], offered["reason"]) == ("False", "ShapeNotOffered")
+    assert "small" in offered["message"]
     assert len(pods) <= 4, "what is asked for at once, and no more"
     assert status["phase"] == "Failed"
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scaling_operator.api.names import Reason
-from scaling_operator.api.policy import PolicyLimits
+from scaling_operator.api.policy import PolicyLimits, PolicySpec
 from scaling_operator.core.sizing.admission import (
     NOTHING,
     Demand,
@@ -19,6 +19,7 @@ from scaling_operator.core.sizing.admission import (
     admit,
     ordered,
 )
+from scaling_operator.core.sizing.offered import NodeView, not_offered
 
 GIB = 2.0**30
 
@@ -138,3 +139,28 @@ def test_two_experiments_share_a_namespace_fairly(limit: int, one: int, other: i
     assert limit - sum(held) < max(one, other), "nothing is left idle that the next could take"
     if limit >= one + other:
         assert abs(held[0] - held[1]) <= max(one, other) + min(one, other)
+
+
+NODES = (
+    NodeView({"gpu": "h100"}, {"cpu": "8", "nvidia.com/gpu": "8"}),
+    NodeView({"gpu": "none"}, {"cpu": "8", "amd.com/gpu": "0"}),
+)
+SHAPES: list[Any] = [
+    pytest.param({"name": "cpu"}, True, id="any node is a machine"),
+    pytest.param({"name": "gpu", "resource": "nvidia.com/gpu"}, True, id="a node has it"),
+    pytest.param({"name": "gpu", "resource": "amd.com/gpu"}, False, id="a node has none left"),
+    pytest.param({"name": "gpu", "resource": "gpu.intel.com/i915"}, False, id="no node has it"),
+    pytest.param(
+        {"name": "gpu", "resource": "nvidia.com/gpu", "nodeSelector": {"gpu": "none"}},
+        False,
+        id="a node has the label, another one the resource",
+    ),
+]
+
+
+@pytest.mark.parametrize(("shape", "is_offered"), SHAPES)
+def test_a_shape_that_no_node_offers_is_named(shape: dict[str, Any], *, is_offered: bool) -> None:
+    memory = {"memory": "40Gi"} if "resource" in shape else {}
+    spec = PolicySpec.model_validate({"shapes": [{**shape, **memory}]})
+
+    assert not_offered(spec, NODES) == (() if is_offered else (shape["name"],))

@@ -130,6 +130,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 - apiGroups: [scaling-operator.dev]
   resources: [resourcepolicies/status]
   verbs: [patch]
+# Whether any node offers what a policy names.
+- apiGroups: [""]
+  resources: [nodes]
+  verbs: [list]
 {{- if .Values.reports.enabled }}
 # Whose a reporting pod's token is. The API server has no such question for a single namespace.
 - apiGroups: [authentication.k8s.io]

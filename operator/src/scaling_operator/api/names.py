@@ -117,6 +117,7 @@ class ConditionType(StrEnum):
     EXPORTED = "Exported"
     SIZED = "Sized"
     READY = "Ready"
+    OFFERED = "Offered"
     FIT_READY = "FitReady"
     INVALID_POINTS = "InvalidPoints"
     NOT_ENOUGH_POINTS = "NotEnoughPoints"
@@ -166,6 +167,7 @@ class ConditionReason(StrEnum):
     ABOVE_LIMITS = "AboveLimits"
     OVER_BUDGET = "OverBudget"
     VALID_POLICY = "ValidPolicy"
+    SHAPES_OFFERED = "ShapesOffered"
     SHAPE_NOT_OFFERED = "ShapeNotOffered"
 
 

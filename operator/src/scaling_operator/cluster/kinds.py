@@ -44,6 +44,7 @@ JOBS = Kind("batch", "v1", "jobs", "Job")
 LEASES = Kind("coordination.k8s.io", "v1", "leases", "Lease")
 EVENTS = Kind("events.k8s.io", "v1", "events", "Event")
 SECRETS = Kind("", "v1", "secrets", "Secret")
+NODES = Kind("", "v1", "nodes", "Node")
 CLAIM_TEMPLATES = Kind("resource.k8s.io", "v1", "resourceclaimtemplates", "ResourceClaimTemplate")
 TOKEN_REVIEWS = Kind("authentication.k8s.io", "v1", "tokenreviews", "TokenReview")
 

@@ -14,9 +14,10 @@ from scaling_operator.api.problems import listing
 from scaling_operator.api.sections import read
 from scaling_operator.api.status import Condition
 from scaling_operator.cluster.client import Client, Object
-from scaling_operator.cluster.errors import NotFound
+from scaling_operator.cluster.errors import ClusterForbidden, NotFound
 from scaling_operator.cluster.index import Index, Key
-from scaling_operator.cluster.kinds import POLICIES
+from scaling_operator.cluster.kinds import NODES, POLICIES
+from scaling_operator.core.sizing.offered import NodeView, not_offered
 from scaling_operator.core.status import moment
 from scaling_operator.engine.sizer import Unusable
 
@@ -79,7 +80,13 @@ async def publish(client: Client, index: Index, name: str, clock: Callable[[], f
     if thing is None:
         return
     before = PolicyStatus.model_validate(thing.get("status") or {})
-    status = _status(thing, before, clock())
+    policy, generation = read_policy(thing), int(thing["metadata"].get("generation", 0))
+    findings = [_readiness(policy)]
+    if isinstance(policy, ResourcePolicy):
+        offered = await _offered(client, policy)
+        findings += [] if offered is None else [offered]
+    conditions = tuple(_condition(each, before, generation, clock()) for each in findings)
+    status = PolicyStatus(observed_generation=generation, conditions=conditions)
     if status == before:
         return
     body = {"status": status.model_dump(mode="json", exclude_none=True)}
@@ -89,21 +96,57 @@ async def publish(client: Client, index: Index, name: str, clock: Callable[[], f
         return
 
 
-def _status(thing: Object, before: PolicyStatus, now_seconds: float) -> PolicyStatus:
-    policy = read_policy(thing)
-    is_good = not isinstance(policy, str)
-    word = "True" if is_good else "False"
-    old = next((each for each in before.conditions if each.type == ConditionType.READY), None)
+@dataclass(frozen=True, slots=True)
+class _Finding:
+    """One thing that a policy's status says."""
+
+    kind: ConditionType
+    is_good: bool
+    reason: ConditionReason
+    message: str = ""
+
+
+def _readiness(policy: ResourcePolicy | str) -> _Finding:
+    if isinstance(policy, ResourcePolicy):
+        return _Finding(ConditionType.READY, True, ConditionReason.VALID_POLICY)  # noqa: FBT003 - it is
+    return _Finding(ConditionType.READY, False, ConditionReason.POLICY_INVALID, policy)  # noqa: FBT003 - it is not
+
+
+async def _offered(client: Client, policy: ResourcePolicy) -> _Finding | None:
+    """Compare with the nodes that there are; None where we may not see them."""
+    try:
+        nodes = await client.list(NODES, None)
+    except ClusterForbidden:
+        return None
+    views = [_node_view(node) for node in nodes]
+    missing = not_offered(policy.spec, views)
+    kind = ConditionType.OFFERED
+    if not missing:
+        return _Finding(kind, True, ConditionReason.SHAPES_OFFERED)  # noqa: FBT003 - they are
+    message = f"no node offers {', '.join(missing)} now; trials that get it wait"
+    return _Finding(kind, False, ConditionReason.SHAPE_NOT_OFFERED, message)  # noqa: FBT003 - not all
+
+
+def _node_view(node: Object) -> NodeView:
+    status: Object = node.get("status") or {}
+    labels: dict[str, str] = node["metadata"].get("labels") or {}
+    allocatable: dict[str, str] = status.get("allocatable") or {}
+    return NodeView(labels, allocatable)
+
+
+def _condition(
+    found: _Finding, before: PolicyStatus, generation: int, now_seconds: float
+) -> Condition:
+    word = "True" if found.is_good else "False"
+    old = next((each for each in before.conditions if each.type == found.kind), None)
     same = old is not None and old.status == word
-    generation = int(thing["metadata"].get("generation", 0))
-    condition = Condition(
-        type=ConditionType.READY,
+    return Condition(
+        type=found.kind,
         status=word,
-        reason=ConditionReason.VALID_POLICY if is_good else ConditionReason.POLICY_INVALID,
-        message="" if isinstance(policy, ResourcePolicy) else policy[:MAX_MESSAGE],
+        reason=found.reason,
+        message=found.message[:MAX_MESSAGE],
         last_transition_time=old.last_transition_time
         if same and old is not None
         else moment(now_seconds),
         observed_generation=generation,
     )
-    return PolicyStatus(observed_generation=generation, conditions=(condition,))
