@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from testbed.cluster import Cluster
@@ -23,14 +23,18 @@ def site(e2e_cluster: Cluster, release: Helm, namespace: str, reader: Reader) ->
     return Site(e2e_cluster, namespace, reader)
 
 
+def claim_of(folder: Path) -> dict[str, Any]:
+    return {"persistentVolumeClaim": {"claimName": folder.name.replace("_", "-")}}
+
+
 @pytest.fixture
 def folder(e2e_cluster: Cluster, site: Site, tmp_path: Path) -> Iterator[Path]:
-    """A folder of the node, which the claim `artifacts` stands for."""
+    """A folder of the node, which a claim of the same name stands for."""
     # A pod runs as a user of its own, and a folder of the node takes no fsGroup.
     tmp_path.chmod(0o777)
     for parent in list(tmp_path.parents)[:3]:
         parent.chmod(parent.stat().st_mode | 0o011)
-    name = f"artifacts-{uuid.uuid4().hex[:8]}"
+    name = tmp_path.name.replace("_", "-")
     size = {"storage": "1Gi"}
     volume = {
         "apiVersion": "v1",
@@ -40,14 +44,14 @@ def folder(e2e_cluster: Cluster, site: Site, tmp_path: Path) -> Iterator[Path]:
             "capacity": size,
             "accessModes": ["ReadWriteMany"],
             "hostPath": {"path": str(tmp_path)},
-            "claimRef": {"namespace": site.namespace, "name": "artifacts"},
+            "claimRef": {"namespace": site.namespace, "name": name},
             "storageClassName": "",
         },
     }
     claim = {
         "apiVersion": "v1",
         "kind": "PersistentVolumeClaim",
-        "metadata": {"name": "artifacts", "namespace": site.namespace},
+        "metadata": {"name": name, "namespace": site.namespace},
         "spec": {
             "accessModes": ["ReadWriteMany"],
             "resources": {"requests": size},
@@ -69,7 +73,7 @@ def test_the_best_model_its_test_score_and_the_report_are_kept_on_the_claim(
     document = read("case-study")
     document["metadata"]["name"] = "kept"
     document["spec"]["trials"] |= {"max": 2, "parallel": 2}
-    document["spec"]["artifacts"] = {"persistentVolumeClaim": {"claimName": "artifacts"}}
+    document["spec"]["artifacts"] = claim_of(folder)
     built_in = document["spec"]["trainer"]["builtIn"]
     built_in |= {"dataset": {"name": "csv", "path": "rows.csv", "target": "kind"}, "epochs": 2}
     site.apply(document)
@@ -77,6 +81,7 @@ def test_the_best_model_its_test_score_and_the_report_are_kept_on_the_claim(
     status = site.status("kept")
     assert status["export"]["saved"], status["export"]
     assert status["best"]["testMetrics"]["test_f1"] >= 0
+    site.wait(lambda: site.condition("kept", "Exported"), 30, "a condition says so")
     assert site.condition("kept", "Exported")["status"] == "True"
     kept = folder / "kept"
     names = {path.name for path in (kept / "best").iterdir()}
@@ -91,7 +96,7 @@ def test_a_model_that_cannot_be_saved_is_said_with_its_reason(site: Site, folder
     document = read("case-study")
     document["metadata"]["name"] = "lost"
     document["spec"]["trials"] |= {"max": 1, "parallel": 1}
-    document["spec"]["artifacts"] = {"persistentVolumeClaim": {"claimName": "artifacts"}}
+    document["spec"]["artifacts"] = claim_of(folder)
     document["spec"]["trainer"]["builtIn"]["epochs"] = 1
     (folder / "lost").mkdir()
     (folder / "lost").chmod(0o777)
@@ -102,5 +107,6 @@ def test_a_model_that_cannot_be_saved_is_said_with_its_reason(site: Site, folder
     site.apply(document)
     site.wait(lambda: site.status("lost").get("export"), SECONDS, "the export has ended")
     assert not site.status("lost")["export"]["saved"]
+    site.wait(lambda: site.condition("lost", "Exported"), 30, "a condition says so")
     assert site.condition("lost", "Exported")["reason"] == "ExportFailed"
     assert site.status("lost")["phase"] == "Succeeded", "its parameters and values survive"

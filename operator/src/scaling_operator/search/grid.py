@@ -64,7 +64,7 @@ class Grid:
         return self._count(0, frozenset())
 
     def point(self, number: int) -> dict[str, Scalar]:
-        """Give a point, in the file's order. Raises ValueError beyond the last."""
+        """Give a point, its parameters by name. Raises ValueError beyond the last."""
         if not 0 <= number < self.size:
             message = f"the grid has {self.size} points, numbered from 0; there is no {number}"
             raise ValueError(message)

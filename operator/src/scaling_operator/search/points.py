@@ -32,7 +32,7 @@ def point_problems(space: Space, point: Mapping[str, Scalar]) -> tuple[str, ...]
 
 
 def typed_point(space: Space, point: Mapping[str, Scalar]) -> dict[str, Scalar]:
-    """Give a point its parameters' types, in the file's order. Raises ValueError as check_point."""
+    """Give a point its parameters' types, by name. Raises ValueError as check_point."""
     problems = point_problems(space, point)
     if problems:
         message = "; ".join(problems)

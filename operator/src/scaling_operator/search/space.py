@@ -24,7 +24,7 @@ from scaling_operator.api.status import Range
 
 @dataclass(frozen=True, slots=True)
 class Space:
-    """Parameters in the file's order, and `order`: the same names, controlling ones first."""
+    """Parameters by name, and `order`: the same names, controlling ones first."""
 
     parameters: Mapping[str, Parameter]
     order: tuple[str, ...]
@@ -46,7 +46,7 @@ class Space:
         return (name for name in self.order if self.is_active(name, values))
 
     def declared(self, values: Mapping[str, Scalar]) -> dict[str, Scalar]:
-        """Put values into the file's order."""
+        """Put values into the parameters' order."""
         return {name: values[name] for name in self.parameters if name in values}
 
 
@@ -63,7 +63,9 @@ def make_space(search: Search, ranges: Mapping[str, Range] | None = None) -> Spa
     """
     narrowed = dict(ranges or {})
     parameters: dict[str, Parameter] = {}
-    for name, parameter in search.parameters.items():
+    # By name: an object comes back from an API server with its keys in another order than the
+    # file's, and what is suggested first gets the first random number.
+    for name, parameter in sorted(search.parameters.items()):
         if isinstance(parameter, FloatParameter | IntParameter):
             whole = Range(low=parameter.low, high=parameter.high)
             parameters[name] = _within(name, parameter, narrowed.pop(name, whole))
@@ -163,5 +165,5 @@ def _order(parameters: Mapping[str, Parameter]) -> tuple[str, ...]:
 
 
 def controlled_by(parameters: Mapping[str, Parameter], name: str) -> tuple[str, ...]:
-    """Names of the parameters whose `when` names this one, in the file's order."""
+    """Names of the parameters whose `when` names this one, in order."""
     return tuple(below for below, parameter in parameters.items() if name in parameter.when)

@@ -81,7 +81,7 @@ class StudySettings:
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """What a slot shall try: the active parameters in the file's order, in their Python types.
+    """What a slot shall try: the active parameters by name, in their Python types.
 
     `attributes` are JSON that the sampler needs after a restart; they belong to the trial's spec.
     """
