@@ -1,0 +1,116 @@
+"""The fit of a ladder on a cluster: in the status as a real API server keeps it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from testbed.cluster import Cluster, Refused
+from testbed.documents import changed, experiment, played
+from testbed.installation import Installation
+
+from scaling_operator.api.experiment import ExperimentSpec
+from scaling_operator.api.status import ExperimentStatus, ScaleStatus
+from scaling_operator.core.ladder import Scale
+from scaling_operator.core.law import FitBasis, TunedPoint, checked
+from scaling_operator.fitting.fit import fit
+from scaling_operator.laws.simulate import IsoFlopDesign, chinchilla_law, simulated
+
+TARGETS = [{"flops": 1e21}, {"loss": 2.3, "inferenceTokens": 1e12}, {"cost": 100}]
+
+
+def whole_status() -> ExperimentStatus:
+    """Make a status with everything that a fit can say."""
+    runs = simulated(
+        chinchilla_law(), IsoFlopDesign(5, 7), noise=0.002, rng=np.random.default_rng(0)
+    )
+    assert runs.D is not None
+    assert runs.C is not None
+    rungs = [{"n": float(n), "d": float(d)} for n, d in zip(runs.N, runs.D, strict=True)]
+    spec = ExperimentSpec.model_validate(
+        {
+            "objective": {"metric": "loss", "direction": "minimize"},
+            "search": {
+                "parameters": {"rate": {"type": "float", "low": 1e-5, "high": 1, "log": True}}
+            },
+            "trainer": {"container": {"command": ["true"]}},
+            "scaling": {"rungs": rungs, "targets": TARGETS},
+        }
+    )
+    points = tuple(
+        TunedPoint(
+            scale=Scale(at, rungs[at]),
+            trial=f"{at}-0",
+            value=float(runs.L[at]),
+            parameters={"rate": float(runs.N[at]) ** -0.3},
+            model_parameters=float(runs.N[at]),
+            samples=float(runs.D[at]),
+            flops=float(runs.C[at]),
+        )
+        for at in range(34)
+    )
+    view = fit(FitBasis(spec, points, untried=(Scale(34, rungs[34]),))).view
+    predicted = checked(view.predictions[34], float(runs.L[34]))
+    return ExperimentStatus(
+        fit=view.status,
+        recommendations=view.recommendations,
+        scales=(ScaleStatus(index=34, predicted=predicted),),
+    )
+
+
+@pytest.mark.usefixtures("crds")
+def test_the_api_server_keeps_every_word_of_a_fit(cluster: Cluster, namespace: str) -> None:
+    cluster.kubectl("-n", namespace, "apply", "-f", "-", stdin=experiment("fitted"))
+    told = whole_status().model_dump(mode="json", exclude_none=True)
+    body = json.dumps({"status": told})
+    cluster.kubectl(
+        *("-n", namespace, "patch", "sx", "fitted", "--subresource=status", "--type=merge"),
+        *("-p", body),
+    )
+    kept: dict[str, Any] = cluster.read("-n", namespace, "sx", "fitted")["status"]
+    assert ExperimentStatus.model_validate(kept) == whole_status()
+    assert kept["fit"].keys() == told["fit"].keys()
+    assert len(body) < 40_000
+
+
+@pytest.mark.usefixtures("crds")
+@pytest.mark.parametrize(
+    ("target", "complaint"),
+    [
+        pytest.param({}, "set exactly one of flops", id="no aim"),
+        pytest.param({"flops": 1e9, "cost": 1}, "set exactly one of flops", id="two aims"),
+        pytest.param(
+            {"parameters": 1e6, "inferenceTokens": 1e9}, "stands alone or beside", id="a size"
+        ),
+    ],
+)
+def test_a_target_that_makes_no_sense_is_refused(
+    cluster: Cluster, namespace: str, target: dict[str, float], complaint: str
+) -> None:
+    document = changed(experiment("refused"), ("spec/scaling/targets", [target]))
+    with pytest.raises(Refused, match=complaint):
+        cluster.kubectl("-n", namespace, "apply", "-f", "-", stdin=document)
+
+
+def test_the_operator_fits_and_says_truthfully_why_there_is_no_law(
+    installation: Installation,
+) -> None:
+    site = installation.site
+    ladder = {"parameter": "width", "sizes": [2, 4, 8], "refine": {"maxSizes": 1}}
+    site.apply(
+        played("fitted", ("spec/trials", {"max": 2, "parallel": 3}), ("spec/scaling", ladder))
+    )
+
+    status = site.wait_end("fitted")
+
+    ready = site.condition("fitted", "FitReady")
+    assert ready["status"] == "False"
+    assert site.condition("fitted", "NotEnoughPoints")["status"] == "True"
+    assert status["fit"]["points"] == len(status["scales"])
+    assert [scale["index"] for scale in status["scales"]] in ([0, 1, 2], [0, 1, 2, 3])
+    added = [scale["parameters"]["width"] for scale in status["scales"][3:]]
+    assert added in ([], [1], [16])
+    edge = [c for c in status["conditions"] if c["type"] == "EdgeOptimum"]
+    assert bool(added) or not edge, "an edge makes the ladder grow"
