@@ -15,9 +15,12 @@ class BuildFailed(Exception):
 
 
 def run(*command: str) -> str:
-    """Run a program behind everything else and return what it printed. Raises BuildFailed."""
+    """Run a program behind everything else and return what it printed; it ends with us.
+
+    Raises BuildFailed.
+    """
     done = subprocess.run(
-        ["nice", "-n", "10", *command],
+        ["setpriv", "--pdeathsig", "KILL", "nice", "-n", "10", *command],
         cwd=ROOT,
         stdin=subprocess.DEVNULL,
         capture_output=True,

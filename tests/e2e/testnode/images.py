@@ -28,6 +28,7 @@ CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 SOURCES = ("LICENSE", "README.md", "pyproject.toml", "operator/src", "trainer/src")
 RECIPES = ("uv.lock", "images", "operator/Dockerfile", "trainer/Dockerfile")
 KEPT = 2
+_OWN = ("--mount", "--pid", "--mount-proc", "--fork", "--kill-child")
 _USELESS = ("var/cache/apt", "var/lib/apt/lists", "usr/share/doc", "usr/share/locale")
 
 
@@ -109,11 +110,12 @@ class _Builder:
         self._buildah("push", "--quiet", "--format", "oci", *quick, image.reference, target)
 
     def _buildah(self, *arguments: str) -> str:
-        # Mounts of its own, and no memory of earlier ones: whatever ends a build, none is left.
+        # Mounts and processes of its own, and no memory of earlier ones: whatever ends a build,
+        # none is left.
         with tempfile.TemporaryDirectory(prefix="scaling-buildah-") as run_folder:
             places = ("--root", f"{self.folder}/buildah", "--runroot", run_folder)
             options = (*places, "--storage-driver", "overlay", *arguments)
-            return run("unshare", "--mount", "buildah", *options)
+            return run("unshare", *_OWN, "buildah", *options)
 
 
 def debian(tell: Callable[[str], None]) -> Path:
