@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from testbed.binaries import CONTROL_PLANE, GoMissing, ensure
+from testbed.chart import rendered
 from testbed.cluster import Cluster
 from testbed.installation import Ground, Installation
 from testbed.kwokctl import running
@@ -100,6 +101,13 @@ def ground(
     """What it takes to install operators with exactly the rights that are shipped."""
     del crds, nodes
     return Ground(cluster, rendered_manifest(), tmp_path_factory.mktemp("operators"))
+
+
+@pytest.fixture(scope="session")
+def job_ground(ground: Ground, helm: Path) -> Ground:
+    """The same for the chart's kind of workload `job`."""
+    documents = rendered(helm, {"trials": {"workload": "job"}})
+    return Ground(ground.cluster, documents, ground.folder, "jobs")
 
 
 @pytest.fixture(scope="module")

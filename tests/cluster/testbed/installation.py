@@ -46,13 +46,15 @@ class Ground:
     cluster: Cluster
     shipped: Sequence[Object]
     folder: Path
+    prefix: str = "site"
+    """Of its namespaces: the audit log tells by it which rights an operator had."""
 
     @contextmanager
     def installed(
         self, *options: str, through_proxy: bool = False, started: bool = True
     ) -> Generator[Installation]:
         """Install an operator with exactly the shipped rights; afterwards nothing of it is left."""
-        namespace = f"site-{uuid.uuid4().hex[:8]}"
+        namespace = f"{self.prefix}-{uuid.uuid4().hex[:8]}"
         self.cluster.kubectl("create", "namespace", namespace)
         self._wait_for_account(namespace)
         account = grant(self.cluster, namespace, self.shipped)

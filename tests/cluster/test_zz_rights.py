@@ -1,0 +1,130 @@
+"""The shipped rights are those that the operator uses: none is missing, none is idle.
+
+Last of ring 2, by its name: it reads in the audit log what all the tests before made operators do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+from testbed.audit import Entry
+from testbed.chart import Object, rendered
+from testbed.cluster import Cluster
+from testbed.documents import played
+from testbed.installation import Ground
+
+Right = tuple[str, str, str]
+# Modules whose tests make an operator use what it may use.
+NEEDED = {
+    "site": (
+        "test_operator_crashes.py",
+        "test_operator_reports.py",
+        "test_operator_sizing.py",
+        "test_operator_troubles.py",
+    ),
+    "jobs": ("test_operator_jobs.py",),
+}
+# Used by tests with the kind pod; the job's role holds them for the same code.
+SHARED_WITH_PODS = {
+    ("", "secrets", "get"),
+    ("", "secrets", "update"),
+    ("authentication.k8s.io", "tokenreviews", "create"),
+    ("resource.k8s.io", "resourceclaimtemplates", "create"),
+    ("scaling-operator.dev", "resourcepolicies/status", "patch"),
+    ("scaling-operator.dev", "scalingexperiments", "get"),
+    ("scaling-operator.dev", "scalingtrials", "get"),
+    ("", "pods", "create"),
+    ("", "pods", "get"),
+    ("", "pods", "delete"),
+}
+
+
+def granted(documents: Iterable[Object]) -> set[Right]:
+    """Every right of the operator's own account; the roles for users have others."""
+    roles = [
+        document
+        for document in documents
+        if document["kind"] in ("ClusterRole", "Role")
+        and document["metadata"]["name"] in ("scaling-operator", "scaling-operator-own")
+    ]
+    return {
+        (group, resource, verb)
+        for role in roles
+        for rule in role["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
+
+
+def asked(cluster: Cluster, prefix: str) -> list[Entry]:
+    account = f"system:serviceaccount:{prefix}-"
+    return [entry for entry in cluster.audit.entries() if entry.user.startswith(account)]
+
+
+def used(entries: Iterable[Entry]) -> set[Right]:
+    return {
+        (entry.group, entry.resource, entry.verb) for entry in entries if entry.code not in (0, 403)
+    }
+
+
+def skip_unless_ran(request: pytest.FixtureRequest, prefix: str) -> None:
+    ran = {item.path.name for item in request.session.items}
+    missing = [name for name in NEEDED[prefix] if name not in ran]
+    if missing:
+        pytest.skip(f"needs the tests of {', '.join(missing)} before it")
+
+
+def test_nothing_that_an_operator_asked_for_was_forbidden(ground: Ground) -> None:
+    refused = {
+        (entry.verb, entry.resource, entry.name)
+        for prefix in ("site", "jobs", "own")
+        for entry in asked(ground.cluster, prefix)
+        # A quota says no with the same code: that is no lack of a right.
+        if entry.code == 403 and (entry.verb, entry.resource) != ("create", "pods")
+    }
+
+    assert not refused
+
+
+@pytest.mark.parametrize("prefix", ["site", "jobs"])
+def test_no_right_is_idle(
+    request: pytest.FixtureRequest, ground: Ground, job_ground: Ground, prefix: str
+) -> None:
+    skip_unless_ran(request, prefix)
+    documents = ground.shipped if prefix == "site" else job_ground.shipped
+
+    idle = granted(documents) - used(asked(ground.cluster, prefix))
+
+    assert idle - (SHARED_WITH_PODS if prefix == "jobs" else set()) == set()
+
+
+@pytest.mark.parametrize("prefix", ["site", "jobs"])
+def test_no_right_is_used_that_is_not_shipped(
+    ground: Ground, job_ground: Ground, prefix: str
+) -> None:
+    documents = ground.shipped if prefix == "site" else job_ground.shipped
+
+    assert used(asked(ground.cluster, prefix)) <= granted(documents)
+
+
+def test_rights_in_a_list_of_namespaces_are_enough(ground: Ground, helm: Path) -> None:
+    documents = rendered(helm, {"watchNamespaces": ["scaling-operator"]})
+    (cluster_role,) = [
+        document
+        for document in documents
+        if document["kind"] == "ClusterRole" and document["metadata"]["name"] == "scaling-operator"
+    ]
+    assert not any("pods" in rule["resources"] for rule in cluster_role["rules"])
+    own = Ground(ground.cluster, documents, ground.folder, "own")
+
+    with own.installed() as one:
+        one.site.apply(played("inside", ("spec/trials", {"max": 3}), PLAY="evict,succeed"))
+        assert one.site.wait_end("inside")["counts"]["succeeded"] == 3
+        one.site.kubectl("delete", "sx", "inside")
+        one.site.wait(lambda: not one.site.trials("inside"), 30, "gone")
+
+    refused = [entry for entry in asked(ground.cluster, "own") if entry.code == 403]
+    assert not refused
