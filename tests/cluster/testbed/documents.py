@@ -113,3 +113,26 @@ def policy(name: str) -> dict[str, Any]:
         "metadata": {"name": name},
         "spec": {"shapes": [shape], "headroomPercent": 12.5, "queue": "research"},
     }
+
+
+def bound_claim(name: str, namespace: str) -> list[dict[str, Any]]:
+    """Write a claim and its volume, `<name>-<namespace>`: nothing provisions volumes here."""
+    room = {"storage": "1Mi"}
+    volume_name = f"{name}-{namespace}"
+    both = {"accessModes": ["ReadWriteMany"], "storageClassName": ""}
+    volume = {"capacity": room, "hostPath": {"path": "/nowhere"}, **both}
+    claim = {"resources": {"requests": room}, "volumeName": volume_name, **both}
+    return [
+        {
+            "apiVersion": "v1",
+            "kind": "PersistentVolume",
+            "metadata": {"name": volume_name},
+            "spec": volume,
+        },
+        {
+            "apiVersion": "v1",
+            "kind": "PersistentVolumeClaim",
+            "metadata": {"name": name},
+            "spec": claim,
+        },
+    ]

@@ -9,12 +9,19 @@ from scaling_operator.api.names import LABEL_FINISHES, finisher_name
 from scaling_operator.api.status import BestTrial, ExperimentStatus
 from scaling_operator.api.trial import ExperimentReference, ScalingTrial, TrialSpec
 from scaling_operator.cluster.client import Object
-from scaling_operator.cluster.errors import AlreadyExists, Conflict, NotFound
+from scaling_operator.cluster.errors import (
+    AlreadyExists,
+    Conflict,
+    Invalid,
+    NotFound,
+    PodRefused,
+    QuotaExceeded,
+)
 from scaling_operator.cluster.kinds import PODS
 from scaling_operator.cluster.opening import Opened
 from scaling_operator.cluster.workloads import finisher, pod
 from scaling_operator.cluster.workloads.order import AttemptOrder
-from scaling_operator.core.finishing import Finished, FinishingStep, finishing, to_finish
+from scaling_operator.core.finishing import Finished, FinishingStep, finishing, not_saved, to_finish
 from scaling_operator.core.observed import ABSENT, AttemptPhase, AttemptView
 from scaling_operator.core.resources import PodResources
 from scaling_trainer.contract import Execution
@@ -38,18 +45,20 @@ class Finisher:
             if present is not None and status.export is not None and status.export.saved:
                 await self._delete(present)
             return status, None
-        match finishing(best, self._view(best, present), spec, self.opened.backend.clock()):
-            case FinishingStep.WAIT:
+        next_step = finishing(best, self._view(best, present), spec, self.opened.backend.clock())
+        if next_step is FinishingStep.CREATE:
+            next_step = await self._start(best, spec, status)
+        match next_step:
+            case FinishingStep.WAIT | FinishingStep.CREATE:
                 pass
-            case FinishingStep.CREATE:
-                await self._create(best, spec)
             case FinishingStep.DISCARD:
                 if present is not None:
                     await self._delete(present)
             case Finished(export=export, test_metrics=metrics):
                 update = {"test_metrics": metrics}
                 found = best if metrics is None else best.model_copy(update=update)
-                return status.model_copy(update={"export": export, "best": found}), None
+                status = status.model_copy(update={"export": export, "best": found})
+                return status, self.opened.backend.clock()  # its condition is still to be derived
         return status, self.opened.backend.clock() + LOOK_AGAIN_SECONDS
 
     def _present(self) -> Object | None:
@@ -65,6 +74,23 @@ class Finisher:
                 AttemptPhase.LOST
             )  # another best trial's, before more trials were asked for
         return pod.observe([present], backend.bounds, backend.clock())
+
+    async def _start(
+        self, best: BestTrial, spec: ExperimentSpec, status: ExperimentStatus
+    ) -> FinishingStep | Finished:
+        """Create the pod, or say why there cannot be one. Quota is waited for, as by a trial."""
+        try:
+            await self._create(best, spec)
+        except QuotaExceeded as error:
+            since = status.completion_time
+            waited_seconds = (
+                0.0 if since is None else self.opened.backend.clock() - since.timestamp()
+            )
+            if waited_seconds >= spec.trials.pending_timeout.total_seconds():
+                return not_saved(best, str(error))
+        except (PodRefused, Invalid) as error:
+            return not_saved(best, str(error))
+        return FinishingStep.WAIT
 
     async def _create(self, best: BestTrial, spec: ExperimentSpec) -> None:
         backend = self.opened.backend

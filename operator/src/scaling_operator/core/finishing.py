@@ -58,16 +58,17 @@ def finishing(
             bound, trouble = spec.trials.timeout, f"it ran longer than {spec.trials.timeout}"
         case _:
             assert_never(view.phase)
-    return _failed(best, trouble) if age_seconds >= bound.total_seconds() else FinishingStep.WAIT
+    return not_saved(best, trouble) if age_seconds >= bound.total_seconds() else FinishingStep.WAIT
 
 
 def _exited(best: BestTrial, view: AttemptView) -> Finished:
     if view.exit_code != 0 or view.result is None:
         ended = f"the pod ended with exit code {view.exit_code}"
-        return _failed(best, view.result_problem or view.message or ended)
+        return not_saved(best, view.result_problem or view.message or ended)
     export = Export(trial=best.trial, saved=True, message="saved on the claim, with the report")
     return Finished(export, dict(view.result.metrics) or None)
 
 
-def _failed(best: BestTrial, message: str) -> Finished:
+def not_saved(best: BestTrial, message: str) -> Finished:
+    """Say why a trial's model could not be saved."""
     return Finished(Export(trial=best.trial, saved=False, message=message[:1024]))
