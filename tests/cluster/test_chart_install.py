@@ -145,7 +145,7 @@ def test_what_nobody_needs_is_not_allowed(cluster: Cluster, release: Helm) -> No
         ("delete", "scalingtrials", *own),
         ("list", "namespaces"),
         ("list", "customresourcedefinitions"),
-        ("list", "nodes"),
+        ("update", "nodes"),
         ("update", "resourcepolicies"),
         ("create", "clusterrolebindings"),
         ("impersonate", "users"),
