@@ -7,28 +7,22 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from scaling_operator.api.experiment import Objective
 from scaling_operator.api.names import (
     FIT_CONDITIONS,
     ConditionReason,
     ConditionType,
     Phase,
-    TrialState,
 )
 from scaling_operator.api.status import (
-    BestTrial,
     Condition,
-    Counts,
     ExperimentStatus,
-    ScaleStatus,
 )
 from scaling_operator.core.basis import awaits_fit
-from scaling_operator.core.law import checked
-from scaling_operator.core.observed import Observed, ScaleView
+from scaling_operator.core.observed import Observed
 from scaling_operator.core.progress import all_scales_have_ended, scale_has_ended
 from scaling_operator.core.refine import scales_to_add
+from scaling_operator.core.scale_status import best_of, front, scale_status, total
 from scaling_operator.core.sizing.view import seconds_left
-from scaling_operator.core.tally import loss_of
 
 MAX_MESSAGE = 1024
 
@@ -79,7 +73,7 @@ def summarise(observed: Observed) -> ExperimentStatus:
     """Derive the whole status. Its size depends on the number of scales, never of trials."""
     conditions = _conditions(observed)
     scales = tuple(
-        _scale_status(observed, view)
+        scale_status(observed, view)
         for view in sorted(observed.scales, key=lambda view: view.scale.index)
     )
     over = is_complete(observed) or (has_failed(observed) and not observed.live)
@@ -91,9 +85,9 @@ def summarise(observed: Observed) -> ExperimentStatus:
         completion_time=(observed.status.completion_time or moment(observed.now_seconds))
         if over
         else None,
-        counts=_total(observed, scales),
-        best=_best(observed, scales),
-        front=_front(observed),
+        counts=total(observed, scales),
+        best=best_of(observed, scales),
+        front=front(observed),
         scales=scales,
         export=observed.status.export,
         # Until this process has fitted, what was fitted before stays.
@@ -270,64 +264,6 @@ def _stopped_by_budget(observed: Observed) -> bool:
         and observed.now_seconds >= end
         and observed.spec.budget.on_exceeded == "stop"
     )
-
-
-def _scale_status(observed: Observed, view: ScaleView) -> ScaleStatus:
-    live = [trial for trial in observed.live if trial.scale == view.scale.index]
-    queued = sum(trial.state is TrialState.QUEUED for trial in live)
-    best = view.tally.best[0] if view.tally.best else None
-    counts = view.tally.counts.model_copy(
-        update={
-            "running": len(live) - queued,
-            "queued": queued,
-            "max": observed.rules.max_trials,
-        }
-    )
-    return ScaleStatus(
-        index=view.scale.index,
-        parameters=dict(view.scale.parameters),
-        samples=view.scale.samples,
-        budget_flops=view.scale.budget_flops,
-        open=view.open,
-        ranges=dict(view.ranges),
-        points=tuple(dict(point) for point in view.points),
-        counts=counts,
-        best=best,
-        predicted=view.predicted
-        if view.predicted is None or best is None
-        else checked(view.predicted, best.values[0]),
-        sizing=None if observed.sizing is None else observed.sizing.scales.get(view.scale.index),
-    )
-
-
-def _total(observed: Observed, scales: tuple[ScaleStatus, ...]) -> Counts:
-    fields = ("running", "queued", "succeeded", "pruned", "failed", "stopped")
-    sums = {field: sum(int(getattr(scale.counts, field)) for scale in scales) for field in fields}
-    return Counts(**sums, max=observed.rules.max_trials * len(scales))
-
-
-def _best(observed: Observed, scales: tuple[ScaleStatus, ...]) -> BestTrial | None:
-    """Of all scales the best value; the smaller scale where two are equal."""
-    objectives = observed.spec.all_objectives
-    candidates = [scale.best for scale in scales if scale.best is not None]
-    if len(objectives) > 1 or not candidates:
-        return None
-    best = min(candidates, key=lambda trial: (*_losses(trial, objectives), trial.scale))
-    before = observed.status.best
-    if before is not None and before.trial == best.trial and before.test_metrics is not None:
-        return best.model_copy(update={"test_metrics": before.test_metrics})
-    return best
-
-
-def _losses(trial: BestTrial, objectives: tuple[Objective, ...]) -> tuple[float, ...]:
-    return tuple(
-        loss_of(value, objective) for value, objective in zip(trial.values, objectives, strict=True)
-    )
-
-
-def _front(observed: Observed) -> tuple[BestTrial, ...]:
-    fronts = [view.tally.front for view in observed.scales]
-    return tuple(trial for front in fronts for trial in front)[:50]
 
 
 def moment(seconds: float | None) -> datetime | None:

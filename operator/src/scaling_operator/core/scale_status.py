@@ -1,0 +1,71 @@
+"""The scales of a status, and the best of them."""
+
+from __future__ import annotations
+
+from scaling_operator.api.experiment import Objective
+from scaling_operator.api.names import TrialState
+from scaling_operator.api.status import BestTrial, Counts, ScaleStatus
+from scaling_operator.core.law import checked
+from scaling_operator.core.observed import Observed, ScaleView
+from scaling_operator.core.tally import loss_of
+
+
+def scale_status(observed: Observed, view: ScaleView) -> ScaleStatus:
+    """Say what a scale is, how far it is, what it found and what was foretold of it."""
+    live = [trial for trial in observed.live if trial.scale == view.scale.index]
+    queued = sum(trial.state is TrialState.QUEUED for trial in live)
+    best = view.tally.best[0] if view.tally.best else None
+    counts = view.tally.counts.model_copy(
+        update={
+            "running": len(live) - queued,
+            "queued": queued,
+            "max": observed.rules.max_trials,
+        }
+    )
+    return ScaleStatus(
+        index=view.scale.index,
+        parameters=dict(view.scale.parameters),
+        samples=view.scale.samples,
+        budget_flops=view.scale.budget_flops,
+        open=view.open,
+        ranges=dict(view.ranges),
+        points=tuple(dict(point) for point in view.points),
+        counts=counts,
+        best=best,
+        predicted=view.predicted
+        if view.predicted is None or best is None
+        else checked(view.predicted, best.values[0]),
+        sizing=None if observed.sizing is None else observed.sizing.scales.get(view.scale.index),
+    )
+
+
+def total(observed: Observed, scales: tuple[ScaleStatus, ...]) -> Counts:
+    """Count the trials of all scales."""
+    fields = ("running", "queued", "succeeded", "pruned", "failed", "stopped")
+    sums = {field: sum(int(getattr(scale.counts, field)) for scale in scales) for field in fields}
+    return Counts(**sums, max=observed.rules.max_trials * len(scales))
+
+
+def best_of(observed: Observed, scales: tuple[ScaleStatus, ...]) -> BestTrial | None:
+    """Of all scales the best value; the smaller scale where two are equal."""
+    objectives = observed.spec.all_objectives
+    candidates = [scale.best for scale in scales if scale.best is not None]
+    if len(objectives) > 1 or not candidates:
+        return None
+    best = min(candidates, key=lambda trial: (*_losses(trial, objectives), trial.scale))
+    before = observed.status.best
+    if before is not None and before.trial == best.trial and before.test_metrics is not None:
+        return best.model_copy(update={"test_metrics": before.test_metrics})
+    return best
+
+
+def _losses(trial: BestTrial, objectives: tuple[Objective, ...]) -> tuple[float, ...]:
+    return tuple(
+        loss_of(value, objective) for value, objective in zip(trial.values, objectives, strict=True)
+    )
+
+
+def front(observed: Observed) -> tuple[BestTrial, ...]:
+    """Join the Pareto fronts of the scales."""
+    fronts = [view.tally.front for view in observed.scales]
+    return tuple(trial for front in fronts for trial in front)[:50]
