@@ -7,13 +7,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
 
-from scaling_operator.api.names import (
-    LABEL_ATTEMPT,
-    LABEL_EXPERIMENT,
-    LABEL_FINISHES,
-    LABEL_SCALE,
-    LABEL_TRIAL,
-)
+from scaling_operator.api.names import LABEL_EXPERIMENT
 from scaling_operator.cluster import reports
 from scaling_operator.cluster.client import Client, Object
 from scaling_operator.cluster.controller import Controller
@@ -22,12 +16,11 @@ from scaling_operator.cluster.index import Index, Key
 from scaling_operator.cluster.kinds import EXPERIMENTS, PODS, TRIALS
 from scaling_operator.cluster.settings import Settings
 from scaling_operator.cluster.tokens import PodIdentity
+from scaling_operator.cluster.workloads.identity import attempt_of, finishes
 from scaling_operator.cluster.workloads.order import WorkloadSettings
-from scaling_operator.core.reports import AttemptKey, Reply, Report
+from scaling_operator.core.reports import Reply, Report
 from scaling_operator.ingest.endpoint import NotAnAttempt, NotNow
 from scaling_operator.metrics.happenings import Happenings
-
-LABELS = (LABEL_SCALE, LABEL_TRIAL, LABEL_ATTEMPT)
 
 
 @dataclass(slots=True)
@@ -80,13 +73,11 @@ class Listening:
 
     async def _take(self, sender: PodIdentity, report: Report) -> Reply:
         pod = await self._pod(sender)
-        labels: dict[str, str] = pod["metadata"].get("labels", {})
-        if not all(name in labels for name in LABELS):
+        found = attempt_of(pod, in_jobs=self.settings.pods.kind == "job")
+        if found is None:
             message = f"pod {sender.pod_name} runs no attempt of a trial"
             raise NotAnAttempt(message)
-        scale, number = labels[LABEL_TRIAL].rsplit("-", 2)[1:]
-        attempt = AttemptKey(int(scale), int(number), int(labels[LABEL_ATTEMPT]))
-        key = Key(sender.namespace, labels[LABEL_TRIAL].rsplit("-", 2)[0])
+        key, attempt = Key(sender.namespace, found[0]), found[1]
         reply = None
         if self.controller is not None:
             reply = await self.controller.report(key, attempt, report)
@@ -98,11 +89,10 @@ class Listening:
     async def _experiment(self, sender: PodIdentity) -> Mapping[str, Any]:
         """Hand out a finisher's experiment with its trials, as they are stored."""
         pod = await self._pod(sender)
-        labels: dict[str, str] = pod["metadata"].get("labels", {})
-        if LABEL_FINISHES not in labels or LABEL_EXPERIMENT not in labels:
+        name = finishes(pod)
+        if name is None:
             message = f"pod {sender.pod_name} is no finisher"
             raise NotAnAttempt(message)
-        name = labels[LABEL_EXPERIMENT]
         thing = await self.client.get(EXPERIMENTS, sender.namespace, name)
         selector = f"{LABEL_EXPERIMENT}={name}"
         trials = await self.client.list(TRIALS, sender.namespace, selector)
