@@ -111,7 +111,7 @@ class Client:
         query = {"limit": str(PAGE_SIZE)} | ({"labelSelector": labels} if labels else {})
         while True:
             page = await self._send(_Call("list", kind, kind.path(namespace), query))
-            items += page["items"]
+            items += page["items"] or ()
             following = page["metadata"].get("continue")
             if not following:
                 return items
@@ -124,7 +124,8 @@ class Client:
         while True:
             call = _Call("list", kind, kind.path(namespace), query, accept=METADATA_ONLY)
             page = await self._send(call)
-            metadata = (item["metadata"] for item in page["items"])
+            # Null where none is selected and only metadata were asked for.
+            metadata = (item["metadata"] for item in page["items"] or ())
             found |= {str(each["name"]): str(each["uid"]) for each in metadata}
             following = page["metadata"].get("continue")
             if not following:
