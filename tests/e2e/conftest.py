@@ -21,7 +21,7 @@ from testbed.session import announcer, external, is_external
 from testnode import images as recipes
 from testnode.debian import obstacle
 from testnode.names import ImageNames, chart_values
-from testnode.node import Node, Store, alone, running
+from testnode.node import Node, Store, alone, holding, running
 from testnode.pytorch import packages
 
 HERE = Path(__file__).parent
@@ -52,9 +52,9 @@ def node(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) 
     with alone(tell):
         made = recipes.build(tell)
         store = Store(recipes.store() / "containerd", packages(), made.base.reference)
-        with running(programs, store, tmp_path_factory.mktemp("ring-3") / "machine") as ours:
-            for image in (made.base, made.operator, made.trainer):
-                ours.load(image.archive)
+        folder = tmp_path_factory.mktemp("ring-3")
+        archives = [image.archive for image in (made.base, made.operator, made.trainer)]
+        with holding(lambda name: running(programs, store, folder / name), store, archives) as ours:
             yield ours
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import fcntl
+import shutil
 import time
-from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,6 +75,28 @@ def running(programs: Mapping[str, Path], store: Store, folder: Path) -> Generat
         node = f"node/{components.NODE}"
         _wait_until(ours, cluster, "wait", node, "--for=condition=Ready", "--timeout=5s")
         yield Node(cluster, ours)
+
+
+@contextmanager
+def holding(
+    start: Callable[[str], AbstractContextManager[Node]], store: Store, images: Sequence[Path]
+) -> Generator[Node]:
+    """Run a cluster with images; `start` makes one in a folder of the given name.
+
+    A store that an earlier run broke, as a crash of the machine can, is made anew once.
+    """
+    with ExitStack() as stack:
+        ours = stack.enter_context(start("machine"))
+        try:
+            for image in images:
+                ours.load(image)
+        except MachineFailed:
+            stack.close()
+            shutil.rmtree(store.containerd)
+            ours = stack.enter_context(start("machine-anew"))
+            for image in images:
+                ours.load(image)
+        yield ours
 
 
 @contextmanager
