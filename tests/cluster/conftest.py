@@ -106,7 +106,9 @@ def ground(
 @pytest.fixture(scope="session")
 def job_ground(ground: Ground, helm: Path) -> Ground:
     """The same for the chart's kind of workload `job`."""
-    documents = rendered(helm, {"trials": {"workload": "job"}})
+    # A policy is of the whole cluster: it would size the other tests' trials too.
+    values = {"trials": {"workload": "job"}, "resourcePolicy": {"create": False}}
+    documents = rendered(helm, values)
     return Ground(ground.cluster, documents, ground.folder, "jobs")
 
 

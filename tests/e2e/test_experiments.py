@@ -140,8 +140,25 @@ def test_a_script_without_any_sdk_is_tuned(site: Site, images: Any) -> None:
     assert status["best"]["values"][0] >= 0
 
 
-def test_a_trial_gets_the_gpu_that_it_asks_for(site: Site, images: Any, gpus: str) -> None:
-    site.apply(own("gpu", images.python, RESULT, resources={"fixed": {"gpus": 1}}))
+@pytest.fixture
+def policy(site: Site, gpus: str) -> str:
+    """A policy of machines with accelerators, as a platform team writes it."""
+    shape = {"name": "gpu", "resource": gpus, "memory": "80Gi", "maxPerPod": 128}
+    document = {
+        "apiVersion": "scaling-operator.dev/v1alpha1",
+        "kind": "ResourcePolicy",
+        "metadata": {"name": "gpus"},
+        "spec": {"shapes": [{"name": "cpu"}, shape]},
+    }
+    site.apply(document)
+    return "gpus"
+
+
+def test_a_trial_gets_the_gpu_that_it_asks_for(
+    site: Site, images: Any, gpus: str, policy: str
+) -> None:
+    fixed = {"policy": policy, "fixed": {"gpus": 1}}
+    site.apply(own("gpu", images.python, RESULT, resources=fixed))
     assert site.wait_end("gpu", SECONDS)["counts"]["succeeded"] == 1
     scheduled = [
         event
@@ -153,11 +170,10 @@ def test_a_trial_gets_the_gpu_that_it_asks_for(site: Site, images: Any, gpus: st
 
 
 def test_gpus_that_no_node_has_are_waited_for_with_a_reason_and_not_for_ever(
-    site: Site, images: Any, gpus: str
+    site: Site, images: Any, policy: str
 ) -> None:
-    del gpus
     limits = {"max": 1, "parallel": 1, "pendingTimeout": "20s"}
-    fixed = {"fixed": {"gpus": 100}}
+    fixed = {"policy": policy, "fixed": {"gpus": 100}}
     site.apply(own("greedy", images.python, RESULT, resources=fixed, trials=limits))
     site.wait(lambda: site.trial("greedy", 0), 60, "a trial")
     site.wait(
