@@ -30,6 +30,7 @@ class Health:
     watches: Watches
     resync: Resync
     leads: Callable[[], bool]
+    in_touch: Callable[[], bool]
     clock: Callable[[], float]
     _ticked: float | None = None
     _lag_seconds: float = 0.0
@@ -66,7 +67,9 @@ class Health:
     def unready(self) -> str | None:
         """Say why this replica can neither lead nor stand by; None where it can."""
         if not self.watches.ready.is_set():
-            return "the watches have not listed everything yet"
+            return "the watches have not begun yet"
+        if not self.in_touch():
+            return "the API server does not tell whose the Lease is"
         return self.sick()
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -37,7 +38,13 @@ class Lease:
     _led: bool = False
     _seen: tuple[str, float] = ("", 0.0)
     """The last version of somebody else's Lease, and since when it has not changed."""
+    _answered: float = -math.inf
+    """When the API server has last told whose the Lease is."""
     _stop: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def in_touch(self) -> bool:
+        """Whether this replica knows whose the Lease is: it leads, or stands by."""
+        return time.monotonic() - self._answered < self.settings.duration_seconds
 
     def leads(self) -> bool:
         """Whether this replica may act now."""
@@ -50,6 +57,8 @@ class Lease:
                 await self._step()
             except ClusterError as error:
                 log.warning("the Lease %s cannot be renewed: %s", self.settings.name, error)
+            else:
+                self._answered = time.monotonic()
             self._tell()
             await self._pause()
         if self.leads():

@@ -180,7 +180,7 @@ async def build(settings: Settings, stack: AsyncExitStack) -> Operator:
         period_seconds=settings.resync_seconds,
         namespaces=settings.watch_namespaces,
     )
-    health = Health(queue, watches, resync, leads, time.monotonic)
+    health = Health(queue, watches, resync, leads, holder[0].in_touch, time.monotonic)
     return Operator(
         *(settings, client, index, queue, holder[0], watches, controller, sweeper),
         *(resync, health, listening, recorder),
