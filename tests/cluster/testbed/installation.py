@@ -54,6 +54,8 @@ class Ground:
         self, *options: str, through_proxy: bool = False, started: bool = True
     ) -> Generator[Installation]:
         """Install an operator with exactly the shipped rights; afterwards nothing of it is left."""
+        # It is the cluster's, and may be left of another test's chart: it changes what trials get.
+        self.cluster.kubectl("delete", "resourcepolicy", "default", "--ignore-not-found")
         namespace = f"{self.prefix}-{uuid.uuid4().hex[:8]}"
         self.cluster.kubectl("create", "namespace", namespace)
         self._wait_for_account(namespace)
