@@ -28,6 +28,7 @@ NEEDED = {
 }
 # Used by tests with the kind pod; the job's role holds them for the same code.
 SHARED_WITH_PODS = {
+    ("", "nodes", "list"),
     ("", "secrets", "get"),
     ("", "secrets", "update"),
     ("authentication.k8s.io", "tokenreviews", "create"),
