@@ -407,7 +407,9 @@ def test_accelerators_are_claimed_where_the_policy_says_so(ground: Ground) -> No
 
 def test_a_queue_holds_jobs_back_and_is_obeyed(ground: Ground, helm: Path) -> None:
     """The test plays Kueue: it admits a Job, and takes its machine back once."""
-    with_jobs = replace(ground, shipped=rendered(helm, {"trials": {"workload": "job"}}))
+    with_jobs = replace(
+        ground, shipped=rendered(helm, {"trials": {"workload": "job"}}), prefix="sized"
+    )
     with with_jobs.installed("--workload", "job") as one:
         site = one.site
         site.apply(policy(own(one), SMALL, queue="team"))

@@ -81,7 +81,7 @@ def skip_unless_ran(request: pytest.FixtureRequest, prefix: str) -> None:
 def test_nothing_that_an_operator_asked_for_was_forbidden(ground: Ground) -> None:
     refused = {
         (entry.verb, entry.resource, entry.name)
-        for prefix in ("site", "jobs", "own")
+        for prefix in ("site", "jobs", "own", "sized")
         for entry in asked(ground.cluster, prefix)
         # A quota says no with the same code: that is no lack of a right.
         if entry.code == 403 and (entry.verb, entry.resource) != ("create", "pods")

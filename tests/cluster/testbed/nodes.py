@@ -54,10 +54,14 @@ def lose(cluster: Cluster, name: str) -> None:
     cluster.kubectl("patch", "node", name, "--subresource=status", "--type=strategic", "-p", body)
 
 
+# A pod may go by itself between the list and its deletion.
+_AT_ONCE = ("--force", "--grace-period=0", "--ignore-not-found")
+
+
 def remove(cluster: Cluster, name: str) -> None:
     """Remove a node, with what is left on it."""
     pods = cluster.read("pods", "-A", f"--field-selector=spec.nodeName={name}")["items"]
     for pod in pods:
         at, of = pod["metadata"]["namespace"], pod["metadata"]["name"]
-        cluster.kubectl("-n", at, "delete", "pod", of, "--force", "--grace-period=0")
+        cluster.kubectl("-n", at, "delete", "pod", of, *_AT_ONCE)
     cluster.kubectl("delete", "node", name)
