@@ -40,7 +40,9 @@ def kind(request: pytest.FixtureRequest) -> str:
 def one(cluster: Cluster, helm: Path, kind: str, tmp_path: Path) -> Iterator[Installation]:
     """An operator with the rights that the chart gives for a workload kind, and reports."""
     shipped = rendered(helm, {"trials": {"workload": kind}})
-    with Ground(cluster, shipped, tmp_path).installed("--workload", kind, started=False) as one:
+    # What is used with the kind job is not counted among the rights of the kind pod.
+    ground = Ground(cluster, shipped, tmp_path, {"pod": "site", "job": "sized"}[kind])
+    with ground.installed("--workload", kind, started=False) as one:
         operator = one.operator
         url = f"https://127.0.0.1:{operator.report_port}"
         reports = ("--report-url", url, "--report-host", "127.0.0.1")

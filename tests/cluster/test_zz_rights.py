@@ -21,6 +21,7 @@ NEEDED = {
     "site": (
         "test_operator_crashes.py",
         "test_operator_reports.py",
+        "test_operator_rights.py",
         "test_operator_sizing.py",
         "test_operator_troubles.py",
     ),
