@@ -66,6 +66,10 @@ def asked(cluster: Cluster, prefix: str) -> list[Entry]:
     return [entry for entry in cluster.audit.entries() if entry.user.startswith(account)]
 
 
+def right_of(entry: Entry) -> tuple[str, str, str, str, str]:
+    return (entry.user, entry.verb, entry.resource, entry.namespace, entry.name)
+
+
 def used(entries: Iterable[Entry]) -> set[Right]:
     return {
         (entry.group, entry.resource, entry.verb) for entry in entries if entry.code not in (0, 403)
@@ -80,15 +84,19 @@ def skip_unless_ran(request: pytest.FixtureRequest, prefix: str) -> None:
 
 
 def test_nothing_that_an_operator_asked_for_was_forbidden(ground: Ground) -> None:
-    refused = {
-        (entry.verb, entry.resource, entry.name)
+    entries = [
+        entry
         for prefix in ("site", "jobs", "own", "sized")
         for entry in asked(ground.cluster, prefix)
         # A quota says no with the same code: that is no lack of a right.
-        if entry.code == 403 and (entry.verb, entry.resource) != ("create", "pods")
-    }
+        if (entry.verb, entry.resource) != ("create", "pods")
+    ]
+    refused = {right_of(entry) for entry in entries if entry.code == 403}
+    answered = {right_of(entry) for entry in entries if entry.code not in (0, 403)}
 
-    assert not refused
+    # An API server that has just started says no for a moment, until it has read its roles: a
+    # right that the same account had for the same object before or after is not missing.
+    assert refused - answered == set()
 
 
 @pytest.mark.parametrize("prefix", ["site", "jobs"])
