@@ -13,13 +13,14 @@ from scaling_operator.api.policy import ResourcePolicy
 from scaling_operator.api.problems import InvalidSpec, Problem
 from scaling_operator.api.status import ExperimentStatus
 from scaling_operator.api.trial import ScalingTrial
-from scaling_operator.cluster.backend import ClusterBackend, created_seconds, read_trial
+from scaling_operator.cluster.backend import ClusterBackend
 from scaling_operator.cluster.client import Client, Object
 from scaling_operator.cluster.index import Index, Key
 from scaling_operator.cluster.kinds import TRIALS
 from scaling_operator.cluster.policies import Policies, Version
 from scaling_operator.cluster.settings import PodSettings
 from scaling_operator.cluster.sweeper import Sweeper
+from scaling_operator.cluster.trials import created_seconds, read_trial
 from scaling_operator.cluster.warmstart import warm_points
 from scaling_operator.cluster.workload_kinds import JOB_KIND, POD_KIND, WorkloadKind
 from scaling_operator.cluster.workloads.order import Bounds, WorkloadSettings, refusals

@@ -8,10 +8,10 @@ from scaling_operator.api.experiment import ExperimentSpec
 from scaling_operator.api.load import experiment_of
 from scaling_operator.api.names import LABEL_EXPERIMENT
 from scaling_operator.api.problems import InvalidSpec, Problem
-from scaling_operator.cluster.backend import read_trial
 from scaling_operator.cluster.client import Client
 from scaling_operator.cluster.errors import NotFound
 from scaling_operator.cluster.kinds import EXPERIMENTS, TRIALS
+from scaling_operator.cluster.trials import read_trial
 from scaling_operator.core.observed import Point
 from scaling_operator.search.warmstart import Other, best_points
 

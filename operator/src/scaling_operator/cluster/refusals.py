@@ -1,0 +1,59 @@
+"""Attempts that got no workload: why, and when to try again."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from scaling_operator.api.names import Reason
+from scaling_operator.core.reports import AttemptKey
+
+FIRST_RETRY_SECONDS = 2.0
+LONGEST_RETRY_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A pod that the API server did not take, and when to try again."""
+
+    reason: Reason
+    message: str
+    times: int
+    retry_at_seconds: float
+
+
+@dataclass(slots=True)
+class Refusals:
+    """The refusals of an experiment's attempts, each until its attempt is created."""
+
+    clock: Callable[[], float]
+    _known: dict[AttemptKey, Refusal] = field(default_factory=dict[AttemptKey, Refusal])
+
+    def current(self, key: AttemptKey) -> Refusal | None:
+        """Say why an attempt has no workload; None where it may be tried now."""
+        refusal = self._known.get(key)
+        is_over = refusal is None or self.clock() >= refusal.retry_at_seconds
+        return None if is_over else refusal
+
+    def note_for_now(self, key: AttemptKey, reason: Reason, message: str) -> None:
+        """Note a refusal that may pass: each time the pause is twice as long."""
+        before = self._known.get(key)
+        times = 1 if before is None else before.times + 1
+        pause = min(FIRST_RETRY_SECONDS * 2.0 ** min(times - 1, 10), LONGEST_RETRY_SECONDS)
+        self._known[key] = Refusal(reason, message, times, self.clock() + pause)
+
+    def note_for_good(self, key: AttemptKey, reason: Reason, message: str) -> None:
+        """Note a refusal that another try does not change."""
+        self._known[key] = Refusal(reason, message, 1, math.inf)
+
+    def forget(self, key: AttemptKey) -> None:
+        """Forget what was refused: the attempt has its workload."""
+        self._known.pop(key, None)
+
+    @property
+    def wake_at_seconds(self) -> float | None:
+        """When a refused pod is tried again; one that may not start has had its turn."""
+        since = self.clock() - 1.0
+        moments = (refusal.retry_at_seconds for refusal in self._known.values())
+        return min((moment for moment in moments if since < moment < math.inf), default=None)
