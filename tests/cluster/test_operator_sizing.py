@@ -212,6 +212,30 @@ def test_what_cannot_start_says_why_and_starts_nothing(
     site.kubectl("delete", "sx", name)
 
 
+def test_fixed_accelerators_start_on_a_policy_that_does_not_know_them(ground: Ground) -> None:
+    """As after the chart's installation, whose default policy has CPUs alone."""
+    with ground.installed() as one:
+        site, fixed = one.site, {"policy": own(one), "fixed": {"gpus": 1, "memory": "64Mi"}}
+        site.apply(policy(own(one), {"name": "cpu"}))
+        site.apply(played("fixed", ("spec/resources", fixed), PLAY_SECONDS="2"))
+        status = site.wait_end("fixed", BOUND_SECONDS)
+        condition = site.condition("fixed", "Sized")
+
+        site.apply(policy(own(one), {"name": "cpu"}, limits={"trial": {"gpus": 0}}))
+        site.apply(played("barred", ("spec/resources", fixed)))
+        site.wait(lambda: site.condition("barred", "Sized"), BOUND_SECONDS, "a verdict")
+        barred = site.condition("barred", "Sized")
+        drop(one)
+
+    assert status["phase"] == "Succeeded"
+    assert (condition["status"], condition["reason"]) == ("True", "FixedResources")
+    assert "spec.resources.fixed.resource nvidia.com/gpu" in condition["message"]
+    assert status["ledger"]["usedGpuHours"] > 0
+    assert status["ledger"]["usedCost"] == 0
+    assert (barred["status"], barred["reason"]) == ("False", "AboveLimits")
+    assert "spec.resources.fixed.gpus 1 exceeds limits.trial.gpus" in barred["message"]
+
+
 def test_a_budget_that_is_raised_lets_the_experiment_start(site: Site) -> None:
     site.apply(sized("raised", named(site), ("spec/budget", {"cost": 0.0001})))
     site.wait(lambda: site.condition("raised", "Sized"), BOUND_SECONDS, "a verdict")

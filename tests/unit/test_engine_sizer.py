@@ -131,6 +131,17 @@ def test_what_was_measured_corrects_the_next_trials() -> None:
     assert view.scales[0].measured_host_bytes == 2**30
 
 
+def test_fixed_accelerators_cost_what_the_dearest_shape_that_has_them_does() -> None:
+    """Any node that has the resource may take the pod, so a budget counts with the dearest."""
+    for fixed, an_hour in (({"gpus": 2}, 8.0), ({"gpus": 2, "resource": "amd.com/gpu"}, 0.0)):
+        sized = sizer(resources={"fixed": fixed})
+        had = to_status(got(sized, trial(0)))
+        machine = sized.machine(AttemptView(AttemptPhase.RUNNING, resources=had))
+
+        assert machine is not None
+        assert (machine.rate.gpu_hours, machine.rate.cost) == (2.0, an_hour)
+
+
 def test_what_runs_is_in_the_ledger() -> None:
     sized = sizer()
     had = got(sized, trial(0))

@@ -137,13 +137,18 @@ def test_what_ends_late_is_a_warning_and_what_ends_far_too_late_a_refusal() -> N
 
 FIXED: list[Any] = [
     pytest.param({"gpus": 2}, {}, None, id="within no limits"),
-    pytest.param({"gpus": 2}, {"gpus": 1}, "fixed.gpus 2 exceeds", id="too many accelerators"),
-    pytest.param({"memory": "5Gi"}, {"memory": "4Gi"}, "fixed.memory 5Gi", id="too much memory"),
+    pytest.param(
+        {"gpus": 2}, {"gpus": 1}, "fixed.gpus 2 exceeds limits.trial.gpus", id="too many GPUs"
+    ),
+    pytest.param(
+        {"memory": "5Gi"}, {"memory": "4Gi"}, "fixed.memory 5Gi exceeds", id="too much memory"
+    ),
     pytest.param({"cpu": 3}, {"cpu": "2500m"}, "fixed.cpu 3 exceeds", id="too many cores"),
     pytest.param(
-        {"gpus": 1, "resource": "amd.com/gpu"}, {}, "no shape of the policy has it", id="no vendor"
+        {"gpus": 1, "resource": "amd.com/gpu"}, {"gpus": 0}, "which allows 0",
+        id="an accelerator where none is allowed, though no shape has it",
     ),
-]
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("fixed", "limits", "words"), FIXED)
@@ -157,6 +162,46 @@ def test_fixed_resources_stay_within_the_limits(
     else:
         assert verdict.reason is ConditionReason.ABOVE_LIMITS
         assert words in verdict.message
+
+
+CPU_ALONE: dict[str, Any] = {"name": "cpu"}
+
+
+@pytest.mark.parametrize(
+    ("fixed", "shape", "words"),
+    [
+        pytest.param({"gpus": 1}, GPU, (), id="a shape has it"),
+        pytest.param({"cpu": 4}, GPU, (), id="no accelerator is asked for"),
+        pytest.param(
+            {"gpus": 1},
+            CPU_ALONE,
+            ("fixed.resource nvidia.com/gpu", "no shape with accelerators", "spec.shapes"),
+            id="the policy knows machines without accelerators alone",
+        ),
+        pytest.param(
+            {"gpus": 1, "resource": "amd.com/gpu"},
+            GPU,
+            ("fixed.resource amd.com/gpu", "shapes with nvidia.com/gpu"),
+            id="the policy knows another vendor's",
+        ),
+    ],
+)
+def test_fixed_accelerators_need_no_shape_and_a_note_says_what_one_would_give(
+    fixed: dict[str, Any], shape: dict[str, Any], words: tuple[str, ...]
+) -> None:
+    verdict = ahead(shape, resources={"fixed": fixed}).verdict
+
+    assert verdict.reason is ConditionReason.FIXED_RESOURCES
+    assert all(word in verdict.message for word in words)
+    assert bool(verdict.message) is bool(words)
+
+
+@pytest.mark.parametrize("whose", ["experiment", "namespace"])
+def test_fixed_resources_that_could_never_start_are_refused(whose: str) -> None:
+    verdict = ahead(resources={"fixed": {"gpus": 4}}, limits={whose: {"gpus": 2}}).verdict
+
+    assert verdict.reason is ConditionReason.ABOVE_LIMITS
+    assert f"limits.{whose}.gpus allows 2" in verdict.message
 
 
 def test_a_scale_is_planned_for_its_most_demanding_trial() -> None:

@@ -112,7 +112,7 @@ class Sizer:
         """Say what an attempt had and what an hour of it is; None where that was not recorded."""
         if view.resources is None:
             return None
-        rate = rate_of(view.resources, self.policy)
+        rate = rate_of(view.resources, self.policy, self.spec.resources.fixed)
         return Machine(view.resources, view.started_seconds, rate)
 
     def complete(

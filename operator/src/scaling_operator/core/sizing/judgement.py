@@ -4,25 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from scaling_operator.api.experiment import ExperimentSpec
+from scaling_operator.api.experiment import ExperimentSpec, FixedResources
 from scaling_operator.api.names import ConditionReason
 from scaling_operator.api.policy import PolicySpec
 from scaling_operator.core.ladder import Scale
 from scaling_operator.core.sizing.admission import NOTHING, Room, Wanting, admit, demand_of
 from scaling_operator.core.sizing.choice import Choice, Refusal
-from scaling_operator.core.sizing.fixed import fixed_problem
+from scaling_operator.core.sizing.fixed import fixed_note, fixed_problem
 from scaling_operator.core.sizing.outlook import ScaleOutlook, sum_of
 from scaling_operator.core.sizing.verdict import Verdict
 
 
 def judge(spec: ExperimentSpec, policy: PolicySpec, scales: tuple[ScaleOutlook, ...]) -> Verdict:
     """Judge a plan before anything has started."""
-    """Say whether an experiment may start: its scales fit, within limits and budget."""
     if spec.resources.fixed is not None:
-        problem = fixed_problem(spec.resources.fixed, policy)
-        if problem is not None:
-            return Verdict(ConditionReason.ABOVE_LIMITS, problem)
-        return Verdict(ConditionReason.FIXED_RESOURCES)
+        return _judge_fixed(spec.resources.fixed, policy, scales)
     unfit = [scale for scale in scales if isinstance(scale.found, Refusal)]
     if unfit:
         return Verdict(ConditionReason.NOTHING_FITS, "; ".join(_unfit(unfit)))
@@ -33,6 +29,15 @@ def judge(spec: ExperimentSpec, policy: PolicySpec, scales: tuple[ScaleOutlook, 
     if over is not None:
         return Verdict(ConditionReason.OVER_BUDGET, over)
     return Verdict(ConditionReason.PLANNED, _planned(scales))
+
+
+def _judge_fixed(
+    fixed: FixedResources, policy: PolicySpec, scales: tuple[ScaleOutlook, ...]
+) -> Verdict:
+    problem = fixed_problem(fixed, policy) or next(_above_limits(policy, scales), None)
+    if problem is not None:
+        return Verdict(ConditionReason.ABOVE_LIMITS, problem)
+    return Verdict(ConditionReason.FIXED_RESOURCES, fixed_note(fixed, policy))
 
 
 def judge_started(scales: tuple[ScaleOutlook, ...]) -> Verdict:

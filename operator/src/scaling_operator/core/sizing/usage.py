@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from scaling_operator.api.experiment import FixedResources
 from scaling_operator.api.policy import PolicySpec, Shape
 from scaling_operator.api.quantities import parse_quantity
 from scaling_operator.api.status_sizing import AttemptResources
 from scaling_operator.core.sizing.allocation import shape_named
+from scaling_operator.core.sizing.fixed import fixed_shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +27,13 @@ class Usage:
 NONE_USED = Usage()
 
 
-def rate_of(had: AttemptResources, policy: PolicySpec | None) -> Usage:
+def rate_of(
+    had: AttemptResources, policy: PolicySpec | None, fixed: FixedResources | None = None
+) -> Usage:
     """Give what an hour of a machine is: GPU hours and money."""
     shape = None if policy is None else shape_named(policy, had.shape)
+    if policy is not None and fixed is not None:
+        shape = fixed_shape(fixed, policy)
     if shape is None:
         return Usage(float(had.count), 0.0)
     return Usage(float(had.count), _price(had, shape))
