@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -202,6 +203,111 @@ def test_step_times_give_the_next_scale_its_hours() -> None:
     assert need.steps is not None
     truth = (need.steps * 0.02 + need.flops / (989e12 * 0.3)) / 3600
     assert found.hours == pytest.approx(truth, rel=0.2)
+
+
+@pytest.mark.parametrize(
+    "slower",
+    [
+        pytest.param(100.0, id="a policy whose peak no trainer comes near"),
+        pytest.param(0.01, id="a policy whose peak is far too low"),
+    ],
+)
+def test_one_scale_is_enough_to_put_the_policys_peak_right(slower: float) -> None:
+    need = gpt(*LADDER[0])
+    step = step_seconds(need) * slower
+    had = machine(need)
+    some = measure(Knowledge(), 0, need, had, ended(need, had, step_seconds=step))
+
+    calibration = calibrate(some.measurements, POLICY)
+    following = gpt(*LADDER[1])
+
+    assert predicted_step(calibration, need) == pytest.approx(step, rel=0.01)
+    assert predicted_step(calibration, following) == pytest.approx(
+        step_seconds(following) * slower, rel=0.01
+    )
+
+
+def step_seconds(need: Need) -> float:
+    """Reckon a step as the policy has it: 40 % of the peak, and 2 ms."""
+    assert need.flops is not None
+    assert need.steps is not None
+    return 2e-3 + need.flops / need.steps / (989e12 * 0.4)
+
+
+def predicted_step(calibration: Calibration, need: Need) -> float:
+    assert need.flops is not None
+    assert need.steps is not None
+    time = calibration.step_times["h100"]
+    return time.overhead_seconds + time.seconds_per_flop * need.flops / need.steps
+
+
+def test_a_shape_without_a_peak_has_hours_once_a_scale_was_measured() -> None:
+    bare = POLICY.model_copy(
+        update={"shapes": (POLICY.shapes[0].model_copy(update={"flops": None}),)}
+    )
+    some = Knowledge()
+    for scale in (0, 1):
+        need = gpt(*LADDER[scale])
+        had = machine(need)
+        some = measure(some, scale, need, had, ended(need, had, step_seconds=step_seconds(need)))
+    need = gpt(*LADDER[2])
+
+    first = choose(need, Terms(bare, believe(Knowledge(), Calibration(), 2, bare), 1e9))
+    belief = believe(some, calibrate(some.measurements, bare), 2, bare)
+    later = choose(need, Terms(bare, belief, 1e9))
+
+    assert isinstance(first, Choice)
+    assert isinstance(later, Choice)
+    assert first.hours is None
+    assert later.hours is not None
+    assert need.steps is not None
+    assert later.hours * 3600 == pytest.approx(step_seconds(need) * need.steps, rel=0.1)
+
+
+def held(seconds: float, *, times: int = 1) -> tuple[Attempt, ...]:
+    begin = datetime(2026, 1, 1, tzinfo=UTC)
+    return tuple(
+        Attempt(number=at, start_time=begin, completion_time=begin + timedelta(seconds=seconds))
+        for at in range(times)
+    )
+
+
+def test_what_a_machine_is_held_beside_the_training_is_learnt_too() -> None:
+    """A trial of 100 s holds its machine for 130: the image, the imports, the data."""
+    need = gpt(*LADDER[0])
+    had = machine(need)
+    status = TrialStatus(seconds=100.0, step_seconds=step_seconds(need), attempts=held(130.0))
+    some = measure(Knowledge(), 0, need, had, status)
+
+    belief = believe(some, calibrate(some.measurements, POLICY), 0, POLICY)
+    after = replace(believe(some, calibrate(some.measurements, POLICY), 1, POLICY), hours={})
+    found = choose(need, Terms(POLICY, after, 1e9))
+
+    assert list(belief.hours.values()) == [130.0 / 3600]
+    assert belief.startup_seconds == {"h100": 30.0}
+    assert isinstance(found, Choice)
+    assert found.hours is not None
+    assert need.steps is not None
+    assert found.hours * 3600 == pytest.approx(30 + need.steps * step_seconds(need), rel=0.01)
+
+
+def test_a_trainer_that_says_no_time_is_known_by_how_long_it_held_its_machine() -> None:
+    some = measure(
+        Knowledge(), 0, gpt(*LADDER[0]), machine(gpt(*LADDER[0])), TrialStatus(attempts=held(7200))
+    )
+
+    assert list(believe(some, Calibration(), 0, POLICY).hours.values()) == [2.0]
+
+
+def test_a_trial_that_was_interrupted_does_not_tell_how_long_a_machine_is_held() -> None:
+    need = gpt(*LADDER[0])
+    status = TrialStatus(seconds=7190.0, attempts=held(5000.0, times=2))
+    some = measure(Knowledge(), 0, need, machine(need), status)
+
+    belief = believe(some, calibrate(some.measurements, POLICY), 0, POLICY)
+
+    assert list(belief.hours.values()) == [2.0]
+    assert belief.startup_seconds == {}
 
 
 def test_hours_of_a_scale_that_was_measured_are_those_measured() -> None:

@@ -8,6 +8,7 @@ formulas where the measurements do not tell the parts apart: one scale alone can
 from __future__ import annotations
 
 from collections.abc import Sequence
+from statistics import median
 
 import numpy as np
 from scipy.optimize import nnls
@@ -51,6 +52,7 @@ def calibrate(measurements: Sequence[Measurement], policy: PolicySpec) -> Calibr
             for shape in shapes
             if (time := _step_time(shape, measurements, policy)) is not None
         },
+        startup_seconds=_startup_seconds(measurements),
     )
 
 
@@ -103,17 +105,33 @@ def _residual(measured: Sequence[float], predicted: Sequence[float]) -> float | 
 def _step_time(
     shape: str, measurements: Sequence[Measurement], policy: PolicySpec
 ) -> StepTime | None:
-    """Fit seconds = overhead + FLOPs x rate, pulled towards the policy's figures."""
+    """Fit seconds = overhead + FLOPs x rate, pulled towards the policy's figures.
+
+    These are first made as much slower or faster as trials really were. Where the policy has no
+    peak, the fastest step stands for it.
+    """
     known = [
         (each.step_flops, each.step_seconds)
         for each in measurements
         if each.place[0] == shape and each.step_flops and each.step_seconds
     ]
     found = shape_named(policy, shape)
-    if not known or found is None or found.flops is None:
+    if not known or found is None:
         return None
     overhead = CPU_STEP_SECONDS if found.resource is None else DEVICE_STEP_SECONDS
-    rate = 1 / (found.flops * found.utilization)
-    rows = [[overhead, flops * rate] for flops, _ in known if flops]
+    fastest = min(seconds / flops for flops, seconds in known)
+    rate = fastest if found.flops is None else 1 / (found.flops * found.utilization)
+    slower = median(seconds / (overhead + flops * rate) for flops, seconds in known)
+    overhead, rate = overhead * slower, rate * slower
+    rows = [[overhead, flops * rate] for flops, _ in known]
     first, second = _fit(rows, [seconds for _, seconds in known], 2)
     return StepTime(first * overhead, second * rate)
+
+
+def _startup_seconds(measurements: Sequence[Measurement]) -> dict[str, float]:
+    """Give by shape for how long a machine is held beside the training, as a rule."""
+    found: dict[str, list[float]] = {}
+    for each in measurements:
+        if each.startup_seconds is not None:
+            found.setdefault(each.place[0], []).append(each.startup_seconds)
+    return {shape: median(seconds) for shape, seconds in found.items()}

@@ -35,7 +35,8 @@ class Belief:
     `margin` and `host_margin` are shares of the estimate. `corrections` and `step_times` are by
     shape, `raised` too: by how much the formulas must be multiplied since a trial of this scale ran
     out of memory there. `host_floor_bytes` is the least host memory since one did so on a host.
-    `hours` are those of a trial of this very scale, by place, where some have ended.
+    `startup_seconds` is, by shape, how long a machine is held beside the training. `hours` are
+    those of a trial of this very scale, by place, where some have ended.
     """
 
     margin: float
@@ -46,6 +47,7 @@ class Belief:
     raised: Mapping[str, float] = field(default_factory=dict[str, float])
     host_floor_bytes: float = 0.0
     step_times: Mapping[str, StepTime] = field(default_factory=dict[str, StepTime])
+    startup_seconds: Mapping[str, float] = field(default_factory=dict[str, float])
     hours: Mapping[Place, float] = field(default_factory=dict[Place, float])
 
     def correction(self, shape: str) -> Correction:

@@ -16,7 +16,7 @@ from scaling_operator.core.sizing.parts import FULL
 DEVICE_STEP_SECONDS = 2e-3
 CPU_STEP_SECONDS = 5e-4
 STARTUP_SECONDS = 10.0
-"""From the pod's start to the first step: imports and data."""
+"""How long a machine is held beside the training, until measured: imports, data, the end."""
 _GRADIENT_BYTES = 2.0
 
 
@@ -45,7 +45,7 @@ def hours_of(need: Need, shape: Shape, count: int, belief: Belief, recompute: st
     steps = need.steps or 1.0
     seconds = steps * time.overhead_seconds + work * time.seconds_per_flop / devices
     seconds *= 1 + shape.interruption_percent / 100
-    return (seconds + STARTUP_SECONDS) / 3600
+    return (seconds + belief.startup_seconds.get(shape.name, STARTUP_SECONDS)) / 3600
 
 
 def work_factor(recompute: str) -> float:

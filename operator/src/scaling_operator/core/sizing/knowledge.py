@@ -45,8 +45,8 @@ _BEYOND = 1.05
 class Measurement:
     """One trial that ended well: what the formulas say of it and what was measured, in bytes.
 
-    `step_flops` are those of a step on one accelerator. Peaks are None where they were not
-    reported.
+    `step_flops` are those of a step on one accelerator; `startup_seconds` is how long the machine
+    was held beside the training. What was not reported is None.
     """
 
     scale: int
@@ -57,6 +57,7 @@ class Measurement:
     host_bytes: float | None
     step_seconds: float | None = None
     step_flops: float | None = None
+    startup_seconds: float | None = None
     hours: float | None = None
 
 
@@ -87,6 +88,7 @@ class Calibration:
     residual: float | None = None
     host_residual: float | None = None
     step_times: Mapping[str, StepTime] = field(default_factory=dict[str, StepTime])
+    startup_seconds: Mapping[str, float] = field(default_factory=dict[str, float])
 
     def correction_for(self, shape: str) -> Correction:
         """Give the correction for a shape, or the one over all shapes."""
@@ -140,6 +142,7 @@ def measure(
     per_step = need.flops / need.steps if need.flops and need.steps else None
     factor = work_factor(had.execution.recompute) / max(1, had.count)
     peak = status.peak_device_bytes
+    startup, hours = _held(status)
     entry = Measurement(
         scale=scale,
         place=(had.shape, had.count, had.execution.recompute),
@@ -150,9 +153,24 @@ def measure(
         host_bytes=status.peak_host_bytes,
         step_seconds=status.step_seconds,
         step_flops=None if per_step is None else per_step * factor,
-        hours=None if status.seconds is None else (status.seconds + STARTUP_SECONDS) / 3600,
+        startup_seconds=startup,
+        hours=hours,
     )
     return replace(known, measurements=tuple(_kept((*known.measurements, entry))))
+
+
+def _held(status: TrialStatus) -> tuple[float | None, float | None]:
+    """Give for how long the machine was held beside the training, in seconds; and in all, in hours.
+
+    A trial that was interrupted trained in pieces: what it would have taken at once is reckoned.
+    """
+    first = status.attempts[0] if len(status.attempts) == 1 else None
+    if first is None or first.start_time is None or first.completion_time is None:
+        hours = None if status.seconds is None else (status.seconds + STARTUP_SECONDS) / 3600
+        return None, hours
+    held = max(0.0, (first.completion_time - first.start_time).total_seconds())
+    startup = None if status.seconds is None else max(0.0, held - status.seconds)
+    return startup, held / 3600
 
 
 def _kept(measurements: tuple[Measurement, ...]) -> Iterator[Measurement]:
@@ -186,6 +204,7 @@ def believe(known: Knowledge, calibration: Calibration, scale: int, policy: Poli
         raised={shape: factor for (at, shape), factor in known.raised.items() if at == scale},
         host_floor_bytes=_floor(known, scale, policy, host_margin),
         step_times=calibration.step_times,
+        startup_seconds=calibration.startup_seconds,
         hours=_hours(known, scale),
     )
 
