@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from scaling_operator.api.names import Reason, TrialState
@@ -23,6 +24,13 @@ from scaling_operator.metrics.running import Running
 EXPERIMENTS, TRIALS, SCALES = 50, 100, 5
 MAX_SERIES_OF_AN_EXPERIMENT = 250
 MAX_SCRAPE_SECONDS = 0.1
+OPENMETRICS = "application/openmetrics-text;version=1.0.0"
+# What Prometheus 2 and 3 send.
+PROMETHEUS = f"{OPENMETRICS},text/plain;version=0.0.4;q=0.5,*/*;q=0.1"
+PROMETHEUS_3 = (
+    f"{OPENMETRICS};escaping=allow-utf-8;q=0.6,"
+    "text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,*/*;q=0.2"
+)
 
 
 def stored(name: str) -> dict[str, Any]:
@@ -135,12 +143,46 @@ def test_the_series_of_many_trials_are_counted_and_bounded() -> None:
     assert total <= EXPERIMENTS * MAX_SERIES_OF_AN_EXPERIMENT, total
 
 
+@pytest.mark.parametrize(
+    ("accept", "kind"),
+    [
+        pytest.param(PROMETHEUS, "text/plain", id="takes text too, which is quicker to write"),
+        pytest.param(PROMETHEUS_3, "text/plain", id="of a later version"),
+        pytest.param(OPENMETRICS, "application/openmetrics-text", id="takes nothing else"),
+        pytest.param("*/*", "text/plain", id="takes anything"),
+        pytest.param("", "text/plain", id="says nothing"),
+    ],
+)
+def test_who_takes_text_gets_it_and_who_wants_openmetrics_alone_gets_that(
+    accept: str, kind: str
+) -> None:
+    exposed = Exposition(new_registry("1.0"), lambda: ())
+
+    body, content_type = asyncio.run(exposed.answer(accept))
+
+    assert content_type.startswith(f"{kind}; version=")
+    assert body.endswith(b"# EOF\n") == (kind != "text/plain")
+
+
+def test_both_formats_say_the_same() -> None:
+    exposed = exposition()
+    text, _ = asyncio.run(exposed.answer("text/plain"))
+    other, _ = asyncio.run(exposed.answer(OPENMETRICS))
+
+    assert series(text) == series(other)
+
+
+def series(body: bytes) -> set[str]:
+    """Name the series of a scrape; times pass between two, so their values are left aside."""
+    return {line.rpartition(" ")[0] for line in body.decode().splitlines() if line[0] != "#"}
+
+
 def test_a_scrape_takes_less_than_a_tenth_of_a_second() -> None:
     exposed = exposition()
 
     async def scrape() -> float:
         started = time.process_time()
-        await exposed.answer("application/openmetrics-text;version=1.0.0,text/plain;q=0.5")
+        await exposed.answer(PROMETHEUS)
         return time.process_time() - started
 
     # Processor time: how busy the machine is besides is not what this is about.

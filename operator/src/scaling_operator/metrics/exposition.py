@@ -58,9 +58,15 @@ class Exposition:
         """Write everything, and name the content type that `accept` leads to."""
         async with self._lock:
             self._snapshot.samples = tuple(self.look())
-            encoder, content_type = choose_encoder(accept)
+            encoder, content_type = _cheapest_encoder(accept)
             # Writing takes longer than looking: it must not hold up the event loop.
             return await asyncio.to_thread(encoder, self.registry), content_type
+
+
+def _cheapest_encoder(accept: str) -> tuple[Callable[[CollectorRegistry], bytes], str]:
+    # Prometheus prefers OpenMetrics and takes text too. Both say the same of these metrics, without
+    # exemplars and creation times, and text is written in two thirds of the time.
+    return choose_encoder("" if "text/plain" in accept else accept)
 
 
 @asynccontextmanager
