@@ -140,6 +140,20 @@ def test_a_slot_stands_idle_from_a_pods_end_to_the_next_pod() -> None:
     assert value(registry, "scaling_operator_slot_idle_seconds_sum") == 0.25
 
 
+def test_a_pod_is_over_when_its_container_is_and_not_again_when_the_pod_says_so() -> None:
+    moments, clock, registry = bench()
+    ended = pod("Running")
+    ended["status"]["containerStatuses"] = [{"state": {"terminated": {"exitCode": 0}}}]
+    moments.put(OWNER, pod("Running"), ended)
+    clock.now += 0.25
+    moments.put(OWNER, None, pod("Pending", uid="2"))
+    moments.put(OWNER, ended, pod("Succeeded"))
+    moments.put(OWNER, None, pod("Pending", uid="3"))
+
+    assert value(registry, "scaling_operator_slot_idle_seconds_sum") == 0.25
+    assert value(registry, "scaling_operator_slot_idle_seconds_count") == 1
+
+
 def test_a_slot_that_stays_free_on_purpose_is_not_idle() -> None:
     moments, clock, registry = bench()
     moments.put(OWNER, pod("Running"), pod("Succeeded"))

@@ -12,7 +12,7 @@ from scaling_operator.api.names import LABEL_TRIAL
 from scaling_operator.metrics.happenings import Happenings, Owner
 
 MAX_SLOTS = 1000
-_OVER = ("Succeeded", "Failed")
+_OVER = "over"
 _FRESH_SECONDS = 2.0
 """A creation time is whole seconds: a younger pod is taken as made this very moment."""
 
@@ -42,7 +42,7 @@ class PodMoments:
             self._begin(owner, uid, pod)
         if phase == "Running" and uid in self._created:
             self.happenings.pod_waited(owner, self.clock() - self._created.pop(uid))
-        if phase in _OVER and was not in (*_OVER, None):
+        if phase == _OVER and was not in (_OVER, None):
             self._created.pop(uid, None)
             self._free.setdefault(owner, deque(maxlen=MAX_SLOTS)).append(self.clock())
 
@@ -73,4 +73,15 @@ class PodMoments:
 
 
 def _phase(pod: Mapping[str, Any] | None) -> str | None:
-    return None if pod is None else str(pod.get("status", {}).get("phase", "Pending"))
+    """Say where a pod is: Pending, Running or over.
+
+    A kubelet tells first that the containers have ended, and a moment later that the pod has; the
+    operator does not wait for that, so neither does the measure of how long a slot stands idle.
+    """
+    if pod is None:
+        return None
+    status = pod.get("status", {})
+    containers: list[dict[str, Any]] = status.get("containerStatuses") or []
+    ended = bool(containers) and all("terminated" in each.get("state", {}) for each in containers)
+    phase = str(status.get("phase", "Pending"))
+    return _OVER if ended or phase in ("Succeeded", "Failed") else phase
