@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+from testbed import access
 from testbed.documents import played
 from testbed.installation import Installation
 from testbed.process import OperatorProcess
@@ -97,22 +100,70 @@ def test_kubectl_knows_it_as_a_plugin(scene: Installation) -> None:
     assert "scaling" in said(scene, kubectl, "plugin", "list")
 
 
+def kubeconfig(server: str) -> dict[str, Any]:
+    """Somebody whom no server knows."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [
+            {"name": "one", "cluster": {"server": server, "insecure-skip-tls-verify": True}}
+        ],
+        "users": [{"name": "one", "user": {"token": "nobody"}}],
+        "contexts": [{"name": "one", "context": {"cluster": "one", "user": "one"}}],
+        "current-context": "one",
+    }
+
+
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
         (("get", "nobody"), 'scalingexperiments.scaling-operator.dev "nobody" not found'),
         (("get", "--context", "nowhere"), "nowhere"),
         (("get", "--kubeconfig", "/nowhere"), "/nowhere"),
-        (("report", "/nowhere"), "holds no experiment"),
+        (("get", "--kubeconfig", "broken"), "kubeconfig broken cannot be read"),
+        (("get", "--kubeconfig", "number"), "kubeconfig number cannot be read"),
+        (("get", "--kubeconfig", "away"), "Is the cluster up, and is this the right context?"),
+        (("get", "--kubeconfig", "stranger"), "Unauthorized"),
+        (("watch", "nobody"), 'scalingexperiments.scaling-operator.dev "nobody" not found'),
+        (("report", "nobody", "-n", "default"), '"nobody" not found'),
+        (("report", "search"), "an experiment of a cluster is drawn with --namespace"),
+        (("dashboard", "/nowhere"), "holds no experiment"),
+        (("dashboard", "/nowhere", "--port", "99999"), "less than or equal to 65535"),
     ],
-    ids=["no-experiment", "no-context", "no-kubeconfig", "no-folder"],
+    ids=str,
 )
 def test_what_cannot_be_read_is_said_in_plain_words(
-    scene: Installation, words: tuple[str, ...], complaint: str
+    scene: Installation, words: tuple[str, ...], complaint: str, tmp_path: Path
 ) -> None:
-    text = said(scene, "scaling", *words, code=2)
+    server = scene.site.cluster.server
+    (tmp_path / "broken").write_text("{]")
+    (tmp_path / "number").write_text("5")
+    (tmp_path / "away").write_text(json.dumps(kubeconfig("https://127.0.0.1:1")))
+    (tmp_path / "stranger").write_text(json.dumps(kubeconfig(server)))
+
+    text = said(scene, "scaling", *words, code=2, folder=tmp_path)
 
     assert complaint in text
+    assert "Traceback" not in text
+
+
+def test_a_report_that_cannot_be_written_is_said_in_plain_words(scene: Installation) -> None:
+    out = ("--out", "/nowhere/page.html")
+    text = said(scene, "scaling", "report", "search", "-n", scene.site.namespace, *out, code=2)
+
+    assert "cannot write /nowhere/page.html: No such file or directory" in text
+
+
+def test_who_may_not_read_is_told_what_is_missing(scene: Installation, tmp_path: Path) -> None:
+    site, config = scene.site, tmp_path / "reader"
+    access.kubeconfig(site.cluster, site.namespace, "default", config)
+
+    text = said(
+        *(scene, "scaling", "get", "-n", site.namespace, "--kubeconfig", str(config)), code=2
+    )
+
+    assert f"system:serviceaccount:{site.namespace}:default" in text
+    assert "cannot list resource" in text
     assert "Traceback" not in text
 
 

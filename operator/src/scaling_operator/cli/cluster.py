@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from scaling_operator.cli.remote import Where, reached
+from scaling_operator.cli.remote import CannotShow, Where, reached
 from scaling_operator.engine.outcome import Outcome
 
 EXIT_INTERRUPTED = 130
@@ -84,11 +84,19 @@ def watch(
 
 
 def write_report(where: Where, name: str, out: Path | None) -> Path:
-    """Draw the report of an experiment of a cluster; return where it lies."""
+    """Draw the report of an experiment of a cluster; return where it lies.
+
+    Raises RemoteError, and CannotShow where nothing can be written there.
+    """
     from scaling_operator.engine.drawing import draw  # noqa: PLC0415
 
     path = out or Path(f"{name}-report.html")
-    path.write_text(draw(asyncio.run(_outcome(where, name))), encoding="utf-8")
+    page = draw(asyncio.run(_outcome(where, name)))
+    try:
+        path.write_text(page, encoding="utf-8")
+    except OSError as error:
+        message = f"cannot write {path}: {error.strerror}"
+        raise CannotShow(message) from error
     return path
 
 

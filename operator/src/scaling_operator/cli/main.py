@@ -104,6 +104,12 @@ def report(
     from scaling_operator.local.finish import write_report  # noqa: PLC0415
     from scaling_operator.local.store import Store  # noqa: PLC0415
 
+    if not Path(target).is_dir():
+        message = (
+            f"there is no folder {target}: an experiment of a cluster is drawn with --namespace "
+            "or --context"
+        )
+        raise CannotShow(message)
     store = Store(Path(target))
     sys.stdout.write(f"{write_report(store, store.trials())}\n")
 
@@ -111,7 +117,7 @@ def report(
 @app.command()
 def dashboard(
     folder: ResultFolder,
-    port: Annotated[int, typer.Option(help="Port; 0: any free one.")] = 8080,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0: any free one.")] = 8080,
     host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1",
 ) -> None:
     """Browse a result folder with optuna-dashboard, also while the run goes on; it only reads."""

@@ -26,7 +26,7 @@ class RemoteError(Exception):
 
 
 class CannotShow(Exception):
-    """A dashboard cannot be served; the message says why."""
+    """A dashboard cannot be served, or a report written; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,11 @@ async def reached(where: Where) -> AsyncGenerator[Remote]:
     """Connect as kubectl would. Raises RemoteError, also for what fails within the block."""
     try:
         from scaling_operator.cluster.client import connect  # noqa: PLC0415
-        from scaling_operator.cluster.errors import ClusterError, NotFound  # noqa: PLC0415
+        from scaling_operator.cluster.errors import (  # noqa: PLC0415
+            ClusterBusy,
+            ClusterError,
+            NotFound,
+        )
     except ModuleNotFoundError as error:
         message = (
             f"{error.name} is not installed: experiments of a cluster need the extra `operator`: "
@@ -107,14 +111,21 @@ async def reached(where: Where) -> AsyncGenerator[Remote]:
             f"{error}\nIs the operator installed, and is this the right context and namespace?"
         )
         raise RemoteError(message) from error
+    except ClusterBusy as error:
+        message = f"{error}\nIs the cluster up, and is this the right context?"
+        raise RemoteError(message) from error
     except ClusterError as error:
         raise RemoteError(str(error)) from error
 
 
 def _config(given: Path | None) -> Path:
-    if given is not None:
-        return given
-    return Path(os.environ.get("KUBECONFIG") or HOME_CONFIG.expanduser())
+    """Choose the kubeconfig as kubectl does; $KUBECONFIG may name several, some of them missing."""
+    named = os.environ.get("KUBECONFIG") if given is None else str(given)
+    config = Path(named or HOME_CONFIG.expanduser())
+    if not any(Path(each).is_file() for each in str(config).split(os.pathsep)):
+        message = f"there is no kubeconfig {config}: name yours by --kubeconfig or $KUBECONFIG"
+        raise RemoteError(message)
+    return config
 
 
 def _name(thing: Mapping[str, Any]) -> str:

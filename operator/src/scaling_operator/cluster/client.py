@@ -17,6 +17,7 @@ from typing import Any, cast
 from urllib.parse import urlencode
 
 import aiohttp
+import yaml  # kubernetes' own, which reads kubeconfigs by it and lets its errors through
 from kubernetes.aio import config as kubernetes_config
 from kubernetes.aio.client import ApiClient, Configuration
 
@@ -257,6 +258,9 @@ async def connect(
             )
         except loader.ConfigException as error:
             raise NoCluster(str(error)) from error
+        except (yaml.YAMLError, OSError, TypeError, ValueError) as error:
+            message = f"kubeconfig {kubeconfig} cannot be read: {error}"
+            raise NoCluster(message) from error
         namespace = known.current_context.get("context", {}).get("namespace") or namespace
     settings.connection_pool_maxsize = CONNECTIONS
     api: Any = ApiClient(configuration=settings)
