@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from boards.expressions import RULES, Expression, compared, filled, names, panels, rules
+from boards.expressions import RULES, Expression, panels, rules
 from testbed.documents import played
 from testbed.installation import Ground, Installation
-from testbed.prometheus import Prometheus, scraping
+from testbed.prometheus import scraping
 from testbed.reporting import reporter_of
+from testbed.scene import Scene
 
 GPU = {"fixed": {"gpus": 1}}
 TROUBLES = {"PLAY_2": "exit-3", "PLAY_3": "oom", "PLAY_4": "evict,succeed"}
@@ -65,28 +67,15 @@ def past_status() -> dict[str, Any]:
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
+class Watched:
     """An operator with experiments, and the Prometheus that watches it."""
 
     operator: Installation
-    prometheus: Prometheus
-
-    def wait_for_number(self, expression: str, seconds: float) -> None:
-        """Wait until an expression has a series, and that a value."""
-
-        def has_number() -> bool:
-            found = self.prometheus.query(expression)
-            return any(each["value"][1] != "NaN" for each in found)
-
-        self.operator.site.wait(has_number, seconds, expression)
-
-    def wait_for(self, expression: str, seconds: float = 30.0) -> list[dict[str, Any]]:
-        self.operator.site.wait(lambda: self.prometheus.query(expression), seconds, expression)
-        return self.prometheus.query(expression)
+    scene: Scene
 
 
 @pytest.fixture(scope="module")
-def scene(ground: Ground, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+def watched(ground: Ground, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     """Two experiments that run on, one that is over, reports that come in, some refused."""
     program = shutil.which("prometheus")
     if program is None:
@@ -113,7 +102,7 @@ def scene(ground: Ground, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
             ),
             played("ladder", many, ("spec/scaling", {"parameter": "width", "sizes": [4, 8]})),
         )
-        found = Scene(one, prometheus)
+        found = Scene(site, prometheus, RATE_INTERVAL)
         hanging = "search-0-0-0"
         running = 'scaling_trials{experiment="search", state="Running"} > 0'
         found.wait_for(running)
@@ -135,36 +124,35 @@ def scene(ground: Ground, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         found.wait_for('scaling_training_samples_per_second{experiment="search"}')
         found.wait_for('scaling_attempts_ended_total{reason="OOMKilled"} > 0')
         found.wait_for("scaling:progress:ratio")
-        yield found
+        yield Watched(one, found)
+
+
+@pytest.fixture
+def scene(watched: Watched) -> Scene:
+    return watched.scene
 
 
 @pytest.mark.parametrize("expression", tuple(panels()), ids=lambda each: each.place)
 def test_every_panel_shows_something(scene: Scene, expression: Expression) -> None:
-    text = filled(expression.text, RATE_INTERVAL)
-
-    assert names(text) <= scene.prometheus.names()
-    scene.wait_for_number(text, 15)
+    scene.shows(expression)
 
 
 @pytest.mark.parametrize("rule", rules("record"), ids=lambda rule: rule["record"])
 def test_every_recording_rule_records_something(scene: Scene, rule: dict[str, Any]) -> None:
-    scene.wait_for_number(rule["record"], 20)
+    scene.records(rule)
 
 
 @pytest.mark.parametrize("rule", rules("alert"), ids=lambda rule: rule["alert"])
 def test_both_sides_of_every_alert_have_a_value(scene: Scene, rule: dict[str, Any]) -> None:
-    assert names(rule["expr"]) <= scene.prometheus.names()
-    scene.wait_for_number(compared(rule["expr"]), 20)
+    scene.compares(rule)
 
 
 def test_no_rule_fails_to_be_evaluated(scene: Scene) -> None:
-    groups = scene.prometheus.get("rules")["groups"]
-    assert {rule["health"] for group in groups for rule in group["rules"]} == {"ok"}
+    assert not scene.unhealthy_rules()
 
 
 def test_no_alert_that_tells_of_a_broken_operator_fires(scene: Scene) -> None:
-    firing = {each["labels"]["alertname"] for each in scene.prometheus.get("alerts")["alerts"]}
-    assert not firing & {"ScalingOperatorNotLeading", "ScalingOperatorQueueOld"}
+    assert not scene.alerts() & {"ScalingOperatorNotLeading", "ScalingOperatorQueueOld"}
 
 
 def test_a_scrape_is_quick(scene: Scene) -> None:
@@ -172,24 +160,37 @@ def test_a_scrape_is_quick(scene: Scene) -> None:
     assert float(longest["value"][1]) <= MAX_SCRAPE_SECONDS
 
 
+def test_promtool_finds_nothing_to_say_of_a_scrape(watched: Watched) -> None:
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        pytest.skip("needs promtool (Debian package prometheus)")
+    done = subprocess.run(
+        [promtool, "check", "metrics"],
+        input=watched.operator.operator.metrics().encode(),
+        capture_output=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout + done.stderr) == (0, b"")
+
+
 def test_no_series_has_the_number_of_a_trial(scene: Scene) -> None:
     labels = set(scene.prometheus.get("labels"))
     assert not labels & {"trial", "number", "attempt", "pod"}
 
 
-def test_series_of_a_deleted_experiment_go_away(scene: Scene) -> None:
-    site = scene.operator.site
+def test_series_of_a_deleted_experiment_go_away(watched: Watched) -> None:
+    site = watched.operator.site
     site.apply(played("short", ("spec/trials", {"max": 1}), PLAY="succeed"))
     site.wait_end("short")
-    scene.wait_for('scaling_trial_duration_seconds_count{experiment="short"}')
+    watched.scene.wait_for('scaling_trial_duration_seconds_count{experiment="short"}')
 
     site.kubectl("delete", "sx", "short")
 
-    site.wait(lambda: "short" not in scene.operator.operator.metrics(), 20, "its series are gone")
+    site.wait(lambda: "short" not in watched.operator.operator.metrics(), 20, "its series are gone")
 
 
-def test_the_log_has_a_line_for_each_decision_and_no_token(scene: Scene) -> None:
-    text = scene.operator.operator.log.read_text()
+def test_the_log_has_a_line_for_each_decision_and_no_token(watched: Watched) -> None:
+    text = watched.operator.operator.log.read_text()
     lines = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
     about = [line for line in lines if line.get("experiment", "").endswith("/search")]
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from testbed.browser import Browser
 
 SCALING = Path(sys.executable).with_name("scaling")
 EXPERIMENT = """
@@ -30,16 +30,14 @@ spec:
         - printf "{\\"v\\":1,\\"value\\":%s}" "${0#-}" > "$SCALING_RESULT_FILE"
         - $(SCALING_PARAM_X)
 """
-# A picture of nothing is smaller by far.
-LEAST_BYTES = 15_000
 
 
-@pytest.fixture(scope="module")
-def browser() -> str:
+@pytest.fixture
+def browser(tmp_path: Path) -> Browser:
     found = shutil.which("chromium")
     if found is None:
         pytest.skip("needs chromium (Debian package chromium)")
-    return found
+    return Browser(found, tmp_path)
 
 
 @pytest.fixture(scope="module")
@@ -52,32 +50,14 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "run"
 
 
-def looked_at(browser: str, address: str, folder: Path) -> tuple[str, Path]:
-    """Open a page; return what stands in it once its scripts have run, and a picture of it."""
-    picture = folder / "picture.png"
-    fixed = [
-        *(browser, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"),
-        *(f"--user-data-dir={folder / 'profile'}", "--window-size=1400,1000"),
-        "--virtual-time-budget=20000",
-    ]
-    seen = subprocess.run(
-        [*fixed, "--dump-dom", address], capture_output=True, text=True, timeout=120, check=True
-    )
-    subprocess.run(
-        [*fixed, f"--screenshot={picture}", address], capture_output=True, timeout=120, check=True
-    )
-    return seen.stdout, picture
-
-
-def test_the_report_page_draws_its_plots_without_a_network(
-    browser: str, run: Path, tmp_path: Path
-) -> None:
-    text, picture = looked_at(browser, (run / "report.html").as_uri(), tmp_path)
+def test_the_report_page_draws_its_plots_without_a_network(browser: Browser, run: Path) -> None:
+    page = (run / "report.html").as_uri()
+    text = browser.text(page)
 
     assert "seen" in text
     # Plotly has put its drawings into the page.
     assert "main-svg" in text
-    assert picture.stat().st_size > LEAST_BYTES
+    browser.picture(page)
 
 
 @pytest.fixture
@@ -90,12 +70,12 @@ def dashboard(run: Path) -> Iterator[str]:
 
 
 def test_optuna_dashboard_shows_the_study_of_a_result_folder(
-    browser: str, dashboard: str, tmp_path: Path
+    browser: Browser, dashboard: str
 ) -> None:
-    time.sleep(0.5)
-    text, picture = looked_at(browser, f"{dashboard}dashboard/studies/0", tmp_path)
+    page = f"{dashboard}dashboard/studies/0"
+    text = browser.text(page)
 
     for words in ("seen 0", "History", "Hyperparameter Importance"):
         assert words in text
     assert "main-svg" in text
-    assert picture.stat().st_size > LEAST_BYTES
+    browser.picture(page)

@@ -41,10 +41,10 @@ def panels() -> Iterator[Expression]:
                 yield Expression(f"{file.stem}: {panel['title']}", target["expr"])
 
 
-def filled(expression: str, rate_interval: str = "1m") -> str:
-    """Put values for Grafana's variables: everything there is."""
+def filled(expression: str, rate_interval: str, namespace: str = ".*") -> str:
+    """Put values for Grafana's variables: every experiment, of one namespace or of all."""
     text = expression.replace("$__rate_interval", rate_interval)
-    return re.sub(r"\$(namespace|experiment)\b", ".*", text)
+    return re.sub(r"\$experiment\b", ".*", re.sub(r"\$namespace\b", namespace, text))
 
 
 def compared(expression: str) -> str:

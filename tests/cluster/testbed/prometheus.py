@@ -7,7 +7,7 @@ import subprocess
 import time
 import urllib.parse
 import urllib.request
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,13 +20,13 @@ START_SECONDS = 20.0
 
 @dataclass(frozen=True, slots=True)
 class Prometheus:
-    """A server that runs."""
+    """A server that runs at an address: host and port."""
 
-    port: int
+    address: str
 
     def get(self, path: str, **query: str) -> Any:
         """Ask its API, and return what it calls data. Raises HTTPError for a bad expression."""
-        url = f"http://127.0.0.1:{self.port}/api/v1/{path}?{urllib.parse.urlencode(query)}"
+        url = f"http://{self.address}/api/v1/{path}?{urllib.parse.urlencode(query)}"
         with urllib.request.urlopen(url, timeout=10) as answer:
             return json.load(answer)["data"]
 
@@ -39,55 +39,64 @@ class Prometheus:
         """Names of all metrics that it has."""
         return set(self.get("label/__name__/values"))
 
-    def target(self) -> dict[str, Any]:
-        """The one that it scrapes: health, last error, duration of the last scrape."""
-        (found,) = self.get("targets")["activeTargets"]
+    def targets(self) -> list[dict[str, Any]]:
+        """What it scrapes: health, last error, duration of the last scrape."""
+        found: list[dict[str, Any]] = self.get("targets")["activeTargets"]
         return found
+
+    def wait(self, log: Path, check: Callable[[], None], seconds: float = START_SECONDS) -> None:
+        """Wait until it scrapes one target. `check` raises where it can no longer come to that."""
+        deadline = time.monotonic() + seconds
+        while True:
+            check()
+            try:
+                healths = [each["health"] for each in self.targets()]
+                if healths == ["up"] and self.query("up"):
+                    return
+            except OSError as error:
+                healths = [str(error)]
+            said = f"{healths} {log.read_text()[-2000:]}"
+            assert time.monotonic() < deadline, f"it does not scrape one target: {said}"
+            time.sleep(0.1)
+
+
+def command(
+    program: str, address: str, job: dict[str, Any], rules: Sequence[Path], folder: Path
+) -> list[str]:
+    """Write its configuration into a folder; return what starts it. `job`: a scrape config."""
+    config = folder / "prometheus.json"  # JSON is YAML
+    every = {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"}
+    document = {
+        "global": every,
+        "rule_files": [str(rule) for rule in rules],
+        "scrape_configs": [{"job_name": "scaling-operator", **job}],
+    }
+    config.write_text(json.dumps(document))
+    return [
+        *(program, f"--config.file={config}", f"--storage.tsdb.path={folder / 'data'}"),
+        *(f"--web.listen-address={address}", "--log.level=warn"),
+    ]
 
 
 @contextmanager
 def scraping(
     program: str, metrics_port: int, rules: Sequence[Path], folder: Path
 ) -> Generator[Prometheus]:
-    """Scrape an operator for as long as the block lasts."""
-    config = folder / "prometheus.json"  # JSON is YAML
-    job = {
-        "job_name": "scaling-operator",
-        "honor_labels": True,
-        "static_configs": [{"targets": [f"127.0.0.1:{metrics_port}"]}],
-    }
-    every = {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"}
-    document = {
-        "global": every,
-        "rule_files": [str(rule) for rule in rules],
-        "scrape_configs": [job],
-    }
-    config.write_text(json.dumps(document))
-    port = free_port()
-    command = [
-        *(program, f"--config.file={config}", f"--storage.tsdb.path={folder / 'data'}"),
-        *(f"--web.listen-address=127.0.0.1:{port}", "--log.level=warn"),
-    ]
-    with (folder / "prometheus.log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+    """Scrape an operator of this machine for as long as the block lasts."""
+    targets = [{"targets": [f"127.0.0.1:{metrics_port}"]}]
+    server = Prometheus(f"127.0.0.1:{free_port()}")
+    job = {"honor_labels": True, "static_configs": targets}
+    starts = command(program, server.address, job, rules, folder)
+    log = folder / "prometheus.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(starts, stdout=output, stderr=output, stdin=subprocess.DEVNULL)
+
+    def check() -> None:
+        assert process.poll() is None, log.read_text()[-2000:]
+
     try:
-        server = Prometheus(port)
-        _wait(server, process, folder)
+        server.wait(log, check)
         yield server
     finally:
         process.terminate()
         process.wait(20)
-
-
-def _wait(server: Prometheus, process: subprocess.Popen[bytes], folder: Path) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while True:
-        try:
-            if server.query("up") and server.target()["health"] == "up":
-                return
-        except OSError:
-            pass
-        log = (folder / "prometheus.log").read_text()[-2000:]
-        assert process.poll() is None, log
-        assert time.monotonic() < deadline, f"it does not scrape: {log}"
-        time.sleep(0.1)

@@ -25,8 +25,11 @@ SUITE = "bookworm"
 PACKAGES = "python3,python3-venv,ca-certificates"
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 # What .dockerignore lets through, and the Dockerfiles.
-SOURCES = ("LICENSE", "README.md", "pyproject.toml", "operator/src", "trainer/src")
-RECIPES = ("uv.lock", "images", "operator/Dockerfile", "trainer/Dockerfile")
+SOURCES = (
+    *("LICENSE", "README.md", "pyproject.toml", "trainer/dependencies.sh"),
+    *("operator/src", "trainer/src"),
+)
+RECIPES = ("uv.lock", "operator/Dockerfile", "trainer/Dockerfile")
 KEPT = 2
 _OWN = ("--mount", "--pid", "--mount-proc", "--fork", "--kill-child")
 _USELESS = ("var/cache/apt", "var/lib/apt/lists", "usr/share/doc", "usr/share/locale")
@@ -62,7 +65,8 @@ def build(tell: Callable[[str], None]) -> Images:
     keep_newest(folder)
     builder = _Builder(folder, tell)
     base = builder.base()
-    operator = builder.image("operator", OPERATOR)
+    # With optuna-dashboard, which a test opens; who does not ask for it does not load it.
+    operator = builder.image("operator", OPERATOR, "EXTRAS=operator dashboard")
     trainer = builder.image("trainer", TRAINER, "TORCH_BACKEND=base")
     return Images(base, operator, trainer)
 
@@ -87,7 +91,7 @@ class _Builder:
     def image(self, name: str, reference: str, *arguments: str) -> Image:
         image = Image(reference, self.folder / name)
         made_from = self.folder / f"{name}.sources"
-        sources = _digest(SOURCES)
+        sources = " ".join((_digest(SOURCES), *arguments))
         if not made_from.exists() or made_from.read_text() != sources:
             self.tell(f"building the image of the {name} ...")
             given = (f"BASE_IMAGE={BASE}", "UV_CACHE_DIR=/uv-cache", *arguments)

@@ -70,7 +70,7 @@ class Machine:
     def stop(self, name: str, seconds: float = 10) -> None:
         """End a started program with SIGTERM."""
         process = self.started.pop(name)
-        for within in _children(process.pid):
+        for within in _children(process.pid) if process.poll() is None else ():
             os.kill(within, signal.SIGTERM)
         process.wait(seconds)
 
