@@ -6,8 +6,9 @@ its records, which is what a crash leaves.
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -284,6 +285,70 @@ class World:
         return self.studies[scale]
 
 
+class Overlapping(World):
+    """A shell that plans again before all is done; `choices` say what is done first."""
+
+    def __init__(self, spec: ExperimentSpec, disk: Disk, choices: Iterable[int]) -> None:
+        super().__init__(spec, disk)
+        self.choices = itertools.cycle(choices)
+        self.under_way: list[Action] = []
+
+    def observe(self) -> Observed:
+        observed = super().observe()
+        asking = frozenset(slot_of(each) for each in self.under_way if isinstance(each, Ask))
+        going = [each for each in self.under_way if isinstance(each, Discard)]
+        changing = {slot_of(each) for each in self.under_way if each not in going}
+        self.most_live = max(self.most_live, len(observed.live) + len(asking))
+        return replace(
+            observed,
+            asking=asking,
+            changing=frozenset(changing - asking),
+            leftovers=tuple(
+                left
+                for left in observed.leftovers
+                if Discard(left.scale, left.number, left.attempt) not in going
+            ),
+        )
+
+    def settle(self) -> ExperimentStatus:
+        """Plan again whenever something is done, until nothing is left or under way."""
+        while True:
+            decided = plan(self.observe())
+            if not decided.actions and not self.under_way:
+                self.disk.status = decided.status
+                return decided.status
+            for action in decided.actions:
+                self.begin(action)
+            self.end_one()
+
+    def begin(self, action: Action) -> None:
+        if isinstance(action, AddScales | OpenScale):
+            self.apply(action)
+            return
+        same = [each for each in self.under_way if slot_of(each) == slot_of(action)]
+        if isinstance(action, Launch) and any(isinstance(each, Ask) for each in same):
+            return  # it follows its trial's creation by itself
+        kinds = {isinstance(each, Discard) for each in same}
+        assert isinstance(action, Discard) not in kinds, "nothing is decided twice"
+        self.under_way.append(action)
+
+    def end_one(self) -> None:
+        asks = [each for each in self.under_way if isinstance(each, Ask)]
+        ready = [each for each in self.under_way if each not in asks[1:]]
+        if not ready:
+            return
+        action = ready[next(self.choices) % len(ready)]
+        self.under_way.remove(action)
+        self.apply(action)
+        if isinstance(action, Ask):
+            self.under_way.append(Launch(action.scale, action.number, 0))
+
+
+def slot_of(action: Action) -> Slot:
+    assert not isinstance(action, AddScales | OpenScale)
+    return action.scale, action.number
+
+
 LADDER = {"parameter": "size", "sizes": [1, 2, 4]}
 
 
@@ -312,6 +377,28 @@ def test_never_more_than_parallel_live_and_never_more_than_max_per_scale(
     scaling = {**LADDER, **({"transfer": {"topK": 1, "shrink": 0.5}} if transfer else {})}
     sections = {"scaling": scaling} if ladder else {}
     world = World(spec_of(trials={"max": most, "parallel": parallel}, **sections), Disk())
+    status = world.run()
+    assert world.most_live <= parallel
+    assert status.phase is Phase.SUCCEEDED
+    assert [scale.counts.succeeded for scale in status.scales] == [most] * (3 if ladder else 1)
+    assert not world.disk.workloads, "nothing is left behind"
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    choices=st.lists(st.integers(0, 9), min_size=1, max_size=30),
+    most=st.integers(1, 5),
+    parallel=st.integers(1, 6),
+    ladder=st.booleans(),
+    transfer=st.booleans(),
+)
+def test_what_is_under_way_is_not_decided_again_and_keeps_its_slot(
+    choices: list[int], most: int, parallel: int, *, ladder: bool, transfer: bool
+) -> None:
+    scaling = {**LADDER, **({"transfer": {"topK": 1, "shrink": 0.5}} if transfer else {})}
+    sections = {"scaling": scaling} if ladder else {}
+    spec = spec_of(trials={"max": most, "parallel": parallel}, **sections)
+    world = Overlapping(spec, Disk(), choices)
     status = world.run()
     assert world.most_live <= parallel
     assert status.phase is Phase.SUCCEEDED

@@ -14,6 +14,7 @@ from scaling_operator.cluster.errors import AlreadyExists, Invalid, PodRefused, 
 from scaling_operator.cluster.index import Index, Key
 from scaling_operator.cluster.kinds import EXPERIMENTS
 from scaling_operator.cluster.leftovers import Leftovers
+from scaling_operator.cluster.looks import Looks
 from scaling_operator.cluster.naming import workload_name
 from scaling_operator.cluster.ordering import Orders, claim
 from scaling_operator.cluster.refusals import Refusals
@@ -21,7 +22,6 @@ from scaling_operator.cluster.sweeper import Sweeper
 from scaling_operator.cluster.trials import StoredTrials, created_seconds
 from scaling_operator.cluster.workload_kinds import WorkloadKind
 from scaling_operator.cluster.workloads.order import AttemptOrder, Bounds, WorkloadSettings
-from scaling_operator.cluster.workloads.record import with_record
 from scaling_operator.core.observed import ABSENT, AttemptPhase, AttemptView, Leftover
 from scaling_operator.core.reports import AttemptKey
 from scaling_operator.core.sizing.choice import Refusal as NoMachine
@@ -45,6 +45,7 @@ class ClusterBackend:
     keep_failed_seconds: float
     clock: Callable[[], float]
     sizer: Sizer | None = None
+    _looks: Looks = field(init=False)
     _trials: StoredTrials = field(init=False)
     _refusals: Refusals = field(init=False)
     _leftovers: Leftovers = field(init=False)
@@ -52,11 +53,12 @@ class ClusterBackend:
 
     def __post_init__(self) -> None:
         """Put the parts together."""
+        self._looks = Looks(self.index, self.key, self.kind, self.bounds, self.clock)
         self._trials = StoredTrials(self.client, self.key, self.uid)
         self._refusals = Refusals(self.clock)
         self._leftovers = Leftovers(
             *(self.client, self.index, self.sweeper, self.key, self.kind),
-            look=self._look,
+            looks=self._looks,
             keep_failed_seconds=self.keep_failed_seconds,
         )
 
@@ -66,7 +68,7 @@ class ClusterBackend:
         workload = self.index.workload(self.kind.kind, self.key, name)
         if workload is not None and _owner_uid(workload) == trial.metadata.get("uid"):
             self._seen.add(key)
-            return with_record(self._look(workload), workload)
+            return self._looks.at(workload)
         if workload is not None:
             message = "a workload of this name belongs to an older trial; it goes away"
             return AttemptView(AttemptPhase.WAITING, message=message, since_seconds=self.clock())
@@ -77,8 +79,7 @@ class ClusterBackend:
                 AttemptPhase.WAITING, refusal.reason, refusal.message, since_seconds=since
             )
         if key in self._seen:
-            now = self.clock()
-            return self.kind.parting_view(self.index, self.key, name, self.bounds, now)
+            return self._looks.parting(name)
         return ABSENT
 
     def leftovers(self, book: Book) -> Iterator[Leftover]:
@@ -136,9 +137,6 @@ class ClusterBackend:
             EXPERIMENTS, self.key.namespace, self.key.name, body
         )
         self.index.put(EXPERIMENTS, stored)
-
-    def _look(self, workload: Object) -> AttemptView:
-        return self.kind.view(self.index, self.key, workload, self.bounds, self.clock())
 
     def _order(self, trial: ScalingTrial, attempt: int) -> AttemptOrder | None:
         """Order an attempt; None where no machine is left for it, which is then its view."""

@@ -72,6 +72,12 @@ class Controller:
         if opened is not None:
             opened.engine.close()
 
+    def nudge(self, key: Key) -> None:
+        """Tell whoever is at work on an experiment that something about it has changed."""
+        opened = self.opened.get(key)
+        if opened is not None:
+            opened.engine.flight.nudge()
+
     def distrust(self, keys: Iterable[Key]) -> None:
         """Have experiments read anew at their next turn: somebody else changed them."""
         self._stale.update(key for key in keys if key in self.opened)
@@ -100,7 +106,7 @@ class Controller:
         else:
             self.opener.follow(opened, thing)
         held = self._sharing.held(key)
-        settled = await opened.engine.settle()
+        settled = await opened.engine.settle(self.clock() + PUBLISH_SECONDS)
         self.recorder.settled(key)
         if self._sharing.held(key) != held:
             for other in list(self._sharing.hungry(key)):
@@ -108,6 +114,7 @@ class Controller:
         await opened.reports.save_due(self.clock())
         status, finish_seconds = await Finisher(opened).step(settled.status)
         due = [finish_seconds, await self._publish(key, opened, status)]
+        due.append(self.clock() if settled.actions else None)
         return self._look_again(key, opened, settled, due)
 
     async def _policy(self, name: str) -> None:

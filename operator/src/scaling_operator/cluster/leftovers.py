@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from scaling_operator.api.names import LABEL_TRIAL
 from scaling_operator.cluster.client import Client, Object
 from scaling_operator.cluster.errors import Conflict, NotFound
 from scaling_operator.cluster.index import Index, Key
+from scaling_operator.cluster.looks import Looks
 from scaling_operator.cluster.naming import attempt_of, workload_name
 from scaling_operator.cluster.sweeper import Sweeper
 from scaling_operator.cluster.workload_kinds import WorkloadKind
-from scaling_operator.core.observed import AttemptPhase, AttemptView, Leftover
+from scaling_operator.core.observed import AttemptPhase, Leftover
 from scaling_operator.core.reports import AttemptKey
 from scaling_operator.engine.book import Book
 
@@ -26,7 +27,7 @@ class Leftovers:
     sweeper: Sweeper
     experiment: Key
     kind: WorkloadKind
-    look: Callable[[Object], AttemptView]
+    looks: Looks
     keep_failed_seconds: float
     _going: set[str] = field(default_factory=set[str])
     """Names of workloads whose deletion was asked for."""
@@ -44,6 +45,7 @@ class Leftovers:
             if key is not None and not book.is_current(key) and name not in self._going:
                 yield self._leftover(book, key, workload)
         self._going &= present
+        self.looks.keep(present)
 
     async def discard(self, keys: tuple[AttemptKey, ...]) -> None:
         """Delete workloads: those of ended trials together, an older attempt's by itself."""
@@ -77,7 +79,7 @@ class Leftovers:
             self.index.drop(self.kind.kind, workload)
 
     def _leftover(self, book: Book, key: AttemptKey, workload: Object) -> Leftover:
-        view = self.look(workload)
+        view = self.looks.at(workload)
         if (key.scale, key.number) in book.live:
             self._outlived.add(key)
         else:

@@ -152,8 +152,13 @@ async def build(settings: Settings, stack: AsyncExitStack) -> Operator:
     client = await stack.enter_async_context(connection)
     sweeper = Sweeper(client)
     listening = Listening(settings, client, index, leads, recorder.happenings)
+
+    def wake(key: Key) -> None:
+        queue.add(key)
+        controller.nudge(key)
+
     opener = Opener(
-        *(client, index, sweeper, settings.pods, listening.workload_settings, queue.add),
+        *(client, index, sweeper, settings.pods, listening.workload_settings, wake),
         clock=time.time,
     )
     controller = Controller(index, opener, Events(client, settings.name), recorder, time.time)
@@ -170,7 +175,7 @@ async def build(settings: Settings, stack: AsyncExitStack) -> Operator:
 
     holder.append(Lease(client, settings.namespace, settings.name, settings.lease, on_change))
     watches = Watches(
-        *(index, queue.add, client.access),
+        *(index, wake, client.access),
         kinds=WATCHED_WITH_JOBS if settings.pods.kind == "job" else WATCHED,
         namespaces=settings.watch_namespaces,
         seen=recorder.seen,

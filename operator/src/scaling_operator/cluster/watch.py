@@ -164,6 +164,23 @@ class Watches:
         del event
 
 
+class NoDiffs(kopf.DiffBaseStorage):
+    """Remembers nothing of an object: no handler of ours asks what has changed."""
+
+    def build(self, *, body: kopf.Body, extra_fields: Any = None) -> kopf.BodyEssence:
+        """Find nothing worth to be compared."""
+        del body, extra_fields
+        return kopf.BodyEssence({})
+
+    def fetch(self, *, body: kopf.Body) -> kopf.BodyEssence | None:
+        """Remember nothing."""
+        del body
+
+    def store(self, *, body: kopf.Body, patch: kopf.Patch, essence: kopf.BodyEssence) -> None:
+        """Write nothing."""
+        del body, patch, essence
+
+
 WATCHED: tuple[Kind, ...] = (EXPERIMENTS, PODS, POLICIES)
 WATCHED_WITH_JOBS: tuple[Kind, ...] = (*WATCHED, JOBS)
 
@@ -173,6 +190,7 @@ def _settings() -> kopf.OperatorSettings:
     settings = kopf.OperatorSettings()
     settings.scanning.disabled = True  # no rights to list CRDs and namespaces
     settings.posting.enabled = False  # no Events for log lines
+    settings.persistence.diffbase_storage = NoDiffs()  # else it copies each object thrice
     settings.networking.error_backoffs = Backoffs()  # else 54 s of 5xx end it
     settings.watching.server_timeout = SERVER_TIMEOUT_SECONDS
     settings.watching.client_timeout = SERVER_TIMEOUT_SECONDS + 10

@@ -40,7 +40,7 @@ def awaits_prediction(observed: Observed) -> bool:
 
     While trials run, bests change all the time: a fit of the same scales then is new enough.
     """
-    if not observed.live:
+    if not observed.slots:
         return awaits_fit(observed)
     basis = _to_fit(observed)
     if basis is None:

@@ -18,6 +18,7 @@ from scaling_operator.api.status import ExperimentStatus, Range
 from scaling_operator.api.status_sizing import AttemptResources
 from scaling_operator.core.ladder import Scale
 from scaling_operator.core.law import FitView
+from scaling_operator.core.sizing.admission import Slot
 from scaling_operator.core.sizing.view import SizingView
 from scaling_operator.core.tally import Tally
 from scaling_trainer.results import Result
@@ -75,6 +76,11 @@ class LiveTrial:
     ended_attempts: tuple[Reason, ...] = ()
     view: AttemptView = ABSENT
     last_ended_seconds: float | None = None
+
+    @property
+    def slot(self) -> Slot:
+        """Scale and number."""
+        return self.scale, self.number
 
     @property
     def attempt(self) -> int:
@@ -148,3 +154,26 @@ class Observed:
     """The last fit, of this or an older basis; None where none was made by this process yet."""
     sizing: SizingView | None = None
     """Machines as a policy has them; None where no policy is at hand."""
+    changing: frozenset[Slot] = frozenset()
+    """Live trials about which something is being done: they count, and nothing is decided."""
+    asking: frozenset[Slot] = frozenset()
+    """Trials that are being created: they have their slots and machines already."""
+
+    @property
+    def idle(self) -> tuple[LiveTrial, ...]:
+        """Live trials about which something may be decided."""
+        return tuple(trial for trial in self.live if trial.slot not in self.changing)
+
+    @property
+    def slots(self) -> tuple[Slot, ...]:
+        """Trials that live, or will in a moment."""
+        return (*(trial.slot for trial in self.live), *self.asking)
+
+    @property
+    def free(self) -> int:
+        """How many more trials may begin."""
+        return self.spec.trials.parallel - len(self.slots)
+
+    def created(self, view: ScaleView) -> int:
+        """How many trials of a scale are there, or will be in a moment."""
+        return view.created + sum(scale == view.scale.index for scale, _ in self.asking)

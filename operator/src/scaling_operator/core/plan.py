@@ -2,7 +2,8 @@
 
 One call plans one kind of step. The shell applies it and plans again until nothing is left to do,
 so no rule has to foresee what another one changes: a trial's end is counted before the next is
-asked for. Planning twice without a change plans the same; once all is applied, nothing.
+asked for. Planning twice without a change plans the same; once all is applied, nothing. What is
+under way is not decided again, and keeps nothing else from being decided.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ def _goes_at(observed: Observed, left: Leftover) -> float:
 def _settle_what_ended(observed: Observed) -> tuple[Action, ...]:
     actions = (
         settle(trial, spec=observed.spec, rules=observed.rules, now_seconds=observed.now_seconds)
-        for trial in observed.live
+        for trial in observed.idle
     )
     return tuple(action for action in actions if action is not None)
 
@@ -72,12 +73,12 @@ def _settle_what_ended(observed: Observed) -> tuple[Action, ...]:
 def _stop_what_may_not_go_on(observed: Observed) -> tuple[Action, ...]:
     """Stop all after too many failures or at the budget's end; a scale's trials at its goal."""
     if counted_failures(observed) > observed.spec.trials.max_failed:
-        return _stop(observed.live, StopReason.TOO_MANY_FAILURES)
+        return _stop(observed.idle, StopReason.TOO_MANY_FAILURES)
     if _budget_is_spent(observed) and observed.spec.budget.on_exceeded == "stop":
-        return _stop(observed.live, StopReason.BUDGET_EXHAUSTED)
+        return _stop(observed.idle, StopReason.BUDGET_EXHAUSTED)
     reached = {view.scale.index for view in observed.scales if view.tally.goal_reached}
     return _stop(
-        tuple(trial for trial in observed.live if trial.scale in reached), StopReason.GOAL_REACHED
+        tuple(trial for trial in observed.idle if trial.scale in reached), StopReason.GOAL_REACHED
     )
 
 
@@ -91,7 +92,7 @@ def _release_while_suspended(observed: Observed) -> tuple[Action, ...]:
         return ()
     return tuple(
         EndAttempt(trial.scale, trial.number, trial.attempt, Reason.SUSPENDED, "suspended")
-        for trial in observed.live
+        for trial in observed.idle
         if trial.view.phase is not AttemptPhase.ABSENT
     )
 
@@ -118,8 +119,7 @@ def _open_scales(observed: Observed) -> tuple[Action, ...]:
     if scaling is not None and scaling.transfer is not None:
         ready = all(scale_has_ended(observed, view) for view in before)
     else:
-        is_full = len(observed.live) >= observed.spec.trials.parallel
-        ready = not is_full and not any(may_ask(observed, view) for view in before)
+        ready = observed.free > 0 and not any(may_ask(observed, view) for view in before)
     return (_open(observed, following),) if ready else ()
 
 
@@ -138,8 +138,7 @@ def _start(observed: Observed) -> tuple[Action, ...]:
     """Launch what has no workload, then ask for as many new trials as slots are free."""
     if _may_start_nothing(observed):
         return ()
-    free = observed.spec.trials.parallel - len(observed.live)
-    return launches(observed) or tuple(asks(observed, free))
+    return launches(observed) or tuple(asks(observed))
 
 
 def _may_start_nothing(observed: Observed) -> bool:

@@ -15,6 +15,7 @@ from scaling_operator.core.sizing.admission import (
     NOTHING,
     Admission,
     Room,
+    Slot,
     Wanting,
     admit,
 )
@@ -26,7 +27,7 @@ def launches(observed: Observed) -> tuple[Action, ...]:
     """Launch live trials without a workload; queue those for which there is no room."""
     due = tuple(
         trial
-        for trial in observed.live
+        for trial in observed.idle
         if trial.view.phase is AttemptPhase.ABSENT
         and observed.now_seconds >= launch_time(trial, observed.rules)
     )
@@ -34,27 +35,27 @@ def launches(observed: Observed) -> tuple[Action, ...]:
         return tuple(Launch(trial.scale, trial.number, trial.attempt) for trial in due)
     orders = _orders(observed)
     wanting = [
-        Wanting((trial.scale, trial.number), observed.sizing.demand_of(_slot(trial)),
+        Wanting((trial.scale, trial.number), observed.sizing.demand_of(trial.slot),
                 orders.get(trial.scale, 0))
         for trial in due
     ]  # fmt: skip
     found = admit(wanting, room_of(observed, observed.sizing))
-    live = {_slot(trial): trial for trial in due}
+    live = {trial.slot: trial for trial in due}
     return (
         *(Launch(*slot, live[slot].attempt) for slot in found.admitted),
         *_queued(found, live),
     )
 
 
-def _queued(found: Admission, live: dict[tuple[int, int], LiveTrial]) -> Iterator[Action]:
+def _queued(found: Admission, live: dict[Slot, LiveTrial]) -> Iterator[Action]:
     for turned in found.turned:
         if live[turned.slot].state is not TrialState.QUEUED:
             yield SetState(*turned.slot, TrialState.QUEUED, turned.reason, turned.message)
 
 
-def asks(observed: Observed, free: int) -> Iterator[Action]:
+def asks(observed: Observed) -> Iterator[Action]:
     """Ask for new trials, scale by scale, as many as slots and machines are free."""
-    for slot in _admitted(observed, list(_wanted(observed, free))):
+    for slot in _admitted(observed, list(_wanted(observed))):
         scale, number = slot
         view = next(each for each in observed.scales if each.scale.index == scale)
         point = view.points[number] if number < len(view.points) else None
@@ -66,29 +67,29 @@ def wants_more(observed: Observed) -> bool:
     """Whether a free slot finds no machine: what others of the namespace make way for."""
     if observed.sizing is None:
         return False
-    absent = sum(trial.view.phase is AttemptPhase.ABSENT for trial in observed.live)
-    free = observed.spec.trials.parallel - len(observed.live)
-    wanted = list(_wanted(observed, free))
+    absent = sum(trial.view.phase is AttemptPhase.ABSENT for trial in observed.idle)
+    wanted = list(_wanted(observed))
     return absent > 0 or len(_admitted(observed, wanted)) < len(wanted)
 
 
 def may_ask(observed: Observed, view: ScaleView) -> bool:
     """Whether a scale has trials left to be asked for."""
-    return not view.tally.goal_reached and view.created < observed.rules.max_trials
+    return not view.tally.goal_reached and observed.created(view) < observed.rules.max_trials
 
 
-def _wanted(observed: Observed, free: int) -> Iterator[tuple[int, int]]:
+def _wanted(observed: Observed) -> Iterator[Slot]:
+    free = observed.free
     for view in observed.scales:
         if not view.open or not may_ask(observed, view):
             continue
-        for number in range(view.created, observed.rules.max_trials):
+        for number in range(observed.created(view), observed.rules.max_trials):
             if free <= 0:
                 return
             free -= 1
             yield view.scale.index, number
 
 
-def _admitted(observed: Observed, slots: list[tuple[int, int]]) -> list[tuple[int, int]]:
+def _admitted(observed: Observed, slots: list[Slot]) -> list[Slot]:
     """Take the slots that find room; of a scale without gaps, since numbers follow each other."""
     sizing = observed.sizing
     if sizing is None:
@@ -101,23 +102,24 @@ def _admitted(observed: Observed, slots: list[tuple[int, int]]) -> list[tuple[in
 
 def room_of(observed: Observed, sizing: SizingView) -> Room:
     """Give what the experiment may still take."""
-    present = [t for t in observed.live if t.view.phase is not AttemptPhase.ABSENT]
-    demands = [sizing.demand_of(_slot(trial)) for trial in present]
+    present = [
+        trial
+        for trial in observed.live
+        if trial.view.phase is not AttemptPhase.ABSENT or trial.slot in observed.changing
+    ]
+    demands = [sizing.demand_of(trial.slot) for trial in present]
     waiting = tuple(
         (demand.shape, trial.view.message)
         for trial, demand in zip(present, demands, strict=True)
         if trial.view.phase is AttemptPhase.WAITING and _blocks(trial.view.reason, sizing)
     )
-    return Room(sizing.limits, sum(demands, NOTHING), sizing.neighbours, waiting)
+    begun = sum((sizing.of_scale(scale) for scale, _ in observed.asking), NOTHING)
+    return Room(sizing.limits, sum(demands, begun), sizing.neighbours, waiting)
 
 
 def _blocks(reason: Reason | None, sizing: SizingView) -> bool:
     """Whether a wait says that others of the same shape would wait too."""
     return reason is Reason.UNSCHEDULABLE or (reason in QUEUEING and not sizing.is_queued)
-
-
-def _slot(trial: LiveTrial) -> tuple[int, int]:
-    return trial.scale, trial.number
 
 
 def _orders(observed: Observed) -> dict[int, int]:

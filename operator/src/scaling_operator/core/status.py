@@ -51,7 +51,7 @@ def budget_deadline(observed: Observed) -> float | None:
 
 def is_complete(observed: Observed) -> bool:
     """Whether every scale has ended or the budget has stopped the rest, and all is fitted."""
-    if observed.live or not (all_scales_have_ended(observed) or _stopped_by_budget(observed)):
+    if observed.slots or not (all_scales_have_ended(observed) or _stopped_by_budget(observed)):
         return False
     grows = bool(scales_to_add(observed)) and not _stopped_by_budget(observed)
     return not grows and not awaits_fit(observed)
@@ -76,7 +76,7 @@ def summarise(observed: Observed) -> ExperimentStatus:
         scale_status(observed, view)
         for view in sorted(observed.scales, key=lambda view: view.scale.index)
     )
-    over = is_complete(observed) or (has_failed(observed) and not observed.live)
+    over = is_complete(observed) or (has_failed(observed) and not observed.slots)
     return ExperimentStatus(
         observed_generation=observed.generation,
         phase=_phase(observed),

@@ -28,10 +28,12 @@ from scaling_operator.core.observed import (
 from scaling_operator.core.outcome import Machine
 from scaling_operator.core.reports import AttemptKey
 from scaling_operator.core.tally import Tally, add
+from scaling_operator.engine.flight import Flight
 from scaling_operator.search.lanes import record_of
 from scaling_operator.search.study import Record
 
 Slot = tuple[int, int]
+NOTHING = Flight()
 
 
 def slot_of(trial: ScalingTrial) -> Slot:
@@ -85,6 +87,7 @@ class Book:
         view: Callable[[ScalingTrial, AttemptKey], AttemptView],
         leftovers: Iterable[Leftover],
         now_seconds: float,
+        under_way: Flight = NOTHING,
     ) -> Observed:
         """Put together everything that a plan needs; `view` shows a live trial's attempt."""
         order = running_order(tuple(each.scale for each in self.scales.values()))
@@ -94,7 +97,11 @@ class Book:
             rules=self.rules,
             scales=tuple(self.scales[scale.index] for scale in order),
             live=tuple(_live_trial(trial, view) for trial in self.live.values()),
-            leftovers=tuple(leftovers),
+            leftovers=tuple(
+                left for left in leftovers if _key_of(left) not in under_way.discarding
+            ),
+            changing=frozenset(under_way.changing),
+            asking=under_way.asking,
             started_seconds=self.started_seconds,
             warm_points=self.warm_points,
             status=self.status,
@@ -202,6 +209,10 @@ def read_book(
     for trial in trials:
         book.note(trial, book.started_seconds or 0.0)
     return book
+
+
+def _key_of(leftover: Leftover) -> AttemptKey:
+    return AttemptKey(leftover.scale, leftover.number, leftover.attempt)
 
 
 def _live_trial(

@@ -1,16 +1,18 @@
 """Carry a plan out: sample → store the trial → launch → result → store the end → tell → discard.
 
-The order within a trial is kept; trials do not wait for each other, but for one thing: they are
-created in the order of their numbers, so that a crash never leaves a gap.
+The order within a trial is kept; trials do not wait for each other: a plan is made again whenever
+something has ended, about all that is not under way. But for one thing: they are created in the
+order of their numbers, so that a crash never leaves a gap.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, assert_never
+from typing import assert_never
 
 from scaling_operator.api.search import NoPruner
 from scaling_operator.api.status import TrialStatus
@@ -19,7 +21,6 @@ from scaling_operator.core.actions import (
     Action,
     AddScales,
     Ask,
-    Discard,
     EndAttempt,
     Finish,
     Launch,
@@ -34,13 +35,13 @@ from scaling_operator.core.reports import AttemptKey
 from scaling_operator.core.samples import samples_of
 from scaling_operator.engine.backend import Backend, TrialGone
 from scaling_operator.engine.book import Book, Slot, slot_of
+from scaling_operator.engine.flight import Flight
+from scaling_operator.engine.sorting import Change, sort_out
 from scaling_operator.engine.watcher import Watcher
 from scaling_operator.fitting.lane import FitLane
 from scaling_operator.search.lanes import Lane, record_of
 from scaling_operator.search.seed import slot_seed
 from scaling_operator.search.study import StudySettings
-
-Change = SetState | EndAttempt | Finish
 
 
 @dataclass(slots=True)
@@ -55,38 +56,41 @@ class Engine:
     clock: Callable[[], float]
     fits: FitLane | None = None
     lanes: dict[int, Lane] = field(default_factory=dict[int, Lane])
+    flight: Flight = field(default_factory=Flight)
     _locks: dict[Slot, asyncio.Lock] = field(default_factory=dict[Slot, asyncio.Lock])
 
     def observe(self) -> Observed:
         """Put together everything that a plan needs."""
         leftovers = self.backend.leftovers(self.book)
-        return self.book.observe(self.backend.view, leftovers, self.clock())
+        return self.book.observe(self.backend.view, leftovers, self.clock(), self.flight)
 
-    async def settle(self) -> Plan:
-        """Plan and apply until nothing is left to do; return the plan that does nothing."""
-        while True:
-            observed = self.observe()
-            if self.fits is not None:
-                self.fits.consider(observed)
-            decided = plan(observed)
-            if not decided.actions:
-                return decided
-            await self.apply(decided.actions)
+    async def settle(self, until_seconds: float = math.inf) -> Plan:
+        """Plan and apply until nothing is left to do and nothing under way; return the last plan.
+
+        With much to do this may take for ever: from `until_seconds` on nothing more begins, and
+        the plan that is returned may have actions.
+        """
+        try:
+            while True:
+                observed = self.observe()
+                if self.fits is not None:
+                    self.fits.consider(observed)
+                decided = plan(observed)
+                if self.flight.is_empty and not decided.actions:
+                    return decided
+                if self.clock() >= until_seconds:
+                    await self.flight.land()
+                    return plan(self.observe())
+                await self._begin(decided.actions)
+                await self.flight.step()
+        except asyncio.CancelledError:
+            await self.flight.cancel()
+            raise
 
     async def apply(self, actions: Sequence[Action]) -> None:
         """Do the actions of one plan. The first error is raised once the others are done."""
-        for action in actions:
-            self.watcher.decided(action)
-        sorted_out = _sort_out(actions)
-        if sorted_out.scales:
-            await self._scale(sorted_out.scales)
-        work = [self._change(action) for action in sorted_out.changes]
-        work += [self._launch(action) for action in sorted_out.launches.values()]
-        if sorted_out.asks:
-            work.append(self._ask_in_order(sorted_out))
-        if sorted_out.discards:
-            work.append(self.backend.discard(sorted_out.discards))
-        await _all(work)
+        await self._begin(actions)
+        await self.flight.land()
 
     def lane(self, scale: int) -> Lane:
         """Open the study of a scale at its first use."""
@@ -132,6 +136,7 @@ class Engine:
             self.lane(trial.spec.scale).forget()
             return
         self.book.note(stored, self.clock())
+        self.flight.nudge()
         self.watcher.changed(trial, stored)
         if stored.status.state.ended:
             self._locks.pop(slot, None)
@@ -144,6 +149,21 @@ class Engine:
             self.fits.close()
         for lane in self.lanes.values():
             lane.close()
+
+    async def _begin(self, actions: Sequence[Action]) -> None:
+        for action in actions:
+            self.watcher.decided(action)
+        sorted_out = sort_out(actions)
+        if sorted_out.scales:
+            await self._scale(sorted_out.scales)
+        for change in sorted_out.changes:
+            self.flight.change((change.scale, change.number), self._change(change))
+        for slot, launch in sorted_out.launches.items():
+            self.flight.change(slot, self._launch(launch))
+        if sorted_out.discards:
+            self.flight.discard(sorted_out.discards, self.backend.discard(sorted_out.discards))
+        if sorted_out.asks:
+            self._begin_asks(sorted_out.asks)
 
     async def _scale(self, actions: Sequence[AddScales | OpenScale]) -> None:
         """Store scales, and what they start with, before their first trials."""
@@ -182,15 +202,20 @@ class Engine:
         if trial is not None:
             await self.backend.launch(trial, action.attempt)
 
-    async def _ask_in_order(self, sorted_out: _Sorted) -> None:
-        launched: list[asyncio.Task[None]] = []
-        try:
-            for ask in sorted_out.asks:
-                await self._ask(ask)
-                first = Launch(ask.scale, ask.number, 0)
-                launched.append(asyncio.create_task(self._launch(first)))
-        finally:
-            await _all(launched)
+    def _begin_asks(self, asks: Sequence[Ask]) -> None:
+        is_asking = bool(self.flight.asks)
+        self.flight.asks.extend(asks)
+        if not is_asking:
+            self.flight.begin(self._ask_in_order(), self.flight.asks.clear)
+
+    async def _ask_in_order(self) -> None:
+        """Create one trial after the other; a fault ends it, so that no number is left out."""
+        asks = self.flight.asks
+        while asks:
+            await self._ask(asks[0])
+            ask = asks.popleft()
+            first = Launch(ask.scale, ask.number, 0)
+            self.flight.change((ask.scale, ask.number), self._launch(first))
 
     async def _ask(self, action: Ask) -> ScalingTrial:
         scale = self.book.scales[action.scale].scale
@@ -222,45 +247,3 @@ class Engine:
     def _base_seed(self) -> int | str:
         seed = self.book.spec.search.algorithm.seed
         return self.uid if seed is None else seed
-
-
-@dataclass(slots=True)
-class _Sorted:
-    """The actions of a plan, by how they are applied."""
-
-    scales: list[AddScales | OpenScale] = field(default_factory=list["AddScales | OpenScale"])
-    changes: list[Change] = field(default_factory=list["Change"])
-    asks: list[Ask] = field(default_factory=list[Ask])
-    launches: dict[Slot, Launch] = field(default_factory=dict[Slot, Launch])
-    """Of trials that were there before: a new one's launch belongs to its ask."""
-    discards: tuple[AttemptKey, ...] = ()
-
-
-def _sort_out(actions: Sequence[Action]) -> _Sorted:
-    result = _Sorted()
-    for action in actions:
-        match action:
-            case AddScales() | OpenScale():
-                result.scales.append(action)
-            case SetState() | EndAttempt() | Finish():
-                result.changes.append(action)
-            case Ask():
-                result.asks.append(action)
-            case Launch():
-                result.launches[(action.scale, action.number)] = action
-            case Discard():
-                key = AttemptKey(action.scale, action.number, action.attempt)
-                result.discards = (*result.discards, key)
-            case _:
-                assert_never(action)
-    for ask in result.asks:
-        result.launches.pop((ask.scale, ask.number), None)
-    return result
-
-
-async def _all(work: Sequence[Coroutine[Any, Any, None] | asyncio.Task[None]]) -> None:
-    """Wait for all; raise the first error afterwards."""
-    results = await asyncio.gather(*work, return_exceptions=True)
-    for result in results:
-        if isinstance(result, BaseException):
-            raise result

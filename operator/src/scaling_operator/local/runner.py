@@ -29,6 +29,9 @@ from scaling_operator.local.attempts import Attempts
 from scaling_operator.local.backend import LocalBackend
 from scaling_operator.local.store import Identity, Store
 
+PUBLISH_SECONDS = 1.0
+"""How long the status may lag behind where there is always something to do."""
+
 
 @dataclass(slots=True)
 class Runner:
@@ -70,8 +73,10 @@ class Runner:
         while True:
             self.woken.clear()
             self.attempts.raise_failures()
-            settled = await self.engine.settle()
+            settled = await self.engine.settle(self.engine.clock() + PUBLISH_SECONDS)
             await self._publish(settled.status)
+            if settled.actions:
+                continue
             is_over = settled.status.phase not in (Phase.RUNNING, Phase.PENDING)
             if settled.status.phase is Phase.SUSPENDED or (is_over and not self.book.live):
                 return await self._fitted(settled.status)

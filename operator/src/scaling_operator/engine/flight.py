@@ -1,0 +1,93 @@
+"""What is under way: every action is a task of its own, one about a trial at a time.
+
+So a trial's steps follow each other without waiting for another trial's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import Any
+
+from scaling_operator.core.actions import Ask
+from scaling_operator.core.reports import AttemptKey
+from scaling_operator.core.sizing.admission import Slot
+
+Work = Coroutine[Any, Any, None]
+
+
+@dataclass(slots=True)
+class Flight:
+    """Tasks that have begun, and what they are about. All of it runs in one event loop."""
+
+    changing: set[Slot] = field(default_factory=set[Slot])
+    discarding: set[AttemptKey] = field(default_factory=set[AttemptKey])
+    asks: deque[Ask] = field(default_factory=deque[Ask])
+    """What is being created, in order: the first is on its way, the others wait."""
+    _tasks: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]])
+    _news: asyncio.Event = field(default_factory=asyncio.Event)
+    _error: BaseException | None = None
+
+    @property
+    def asking(self) -> frozenset[Slot]:
+        """Trials that are not stored yet."""
+        return frozenset((ask.scale, ask.number) for ask in self.asks)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is under way."""
+        return not self._tasks
+
+    def change(self, slot: Slot, work: Work) -> None:
+        """Begin something about a live trial."""
+        self.changing.add(slot)
+        self.begin(work, lambda: self.changing.discard(slot))
+
+    def discard(self, keys: tuple[AttemptKey, ...], work: Work) -> None:
+        """Begin to delete workloads."""
+        self.discarding.update(keys)
+        self.begin(work, lambda: self.discarding.difference_update(keys))
+
+    def begin(self, work: Work, ended: Callable[[], None]) -> None:
+        """Begin something; `ended` is called at its end, however that was."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+
+        def landed(task: asyncio.Task[None]) -> None:
+            self._tasks.discard(task)
+            ended()
+            error = None if task.cancelled() else task.exception()
+            self._error = self._error or error
+            self._news.set()
+
+        task.add_done_callback(landed)
+
+    def nudge(self) -> None:
+        """Say that something has changed: whoever waits in `step` should look."""
+        self._news.set()
+
+    async def step(self) -> None:
+        """Wait until something has ended or changed. After a fault: for all; then it is raised."""
+        if self._tasks:
+            await self._news.wait()
+        self._news.clear()
+        if self._error is not None:
+            await self.land()
+
+    async def land(self) -> None:
+        """Wait until nothing is under way; raise the first fault."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+        error, self._error = self._error, None
+        if error is not None:
+            raise error
+
+    async def cancel(self) -> None:
+        """End everything now."""
+        for task in self._tasks:
+            task.cancel()
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+        self._error = None
