@@ -81,6 +81,24 @@ def test_watch_ends_with_the_experiment_and_says_every_trial(scene: Installation
     assert "search Succeeded: 6 of 6 trials, 5 succeeded, 0 pruned, 1 failed" in text
 
 
+def test_why_nothing_starts_is_said(scene: Installation) -> None:
+    site = scene.site
+    site.apply(played("waiting", ("spec/resources", {"policy": "nobodys", "estimate": {}})))
+    site.wait(lambda: site.status("waiting").get("conditions"), 20, "it was looked at")
+    reason = "Sized is False, PolicyNotFound: "
+
+    assert reason in said(scene, "scaling", "get", "waiting", "-n", site.namespace)
+    watching = ["scaling", "watch", "waiting", "-n", site.namespace]
+    config = ["--kubeconfig", str(site.cluster.kubeconfig)]
+    with subprocess.Popen(
+        [str(BIN / watching[0]), *watching[1:], *config], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        process.terminate()
+    assert line.startswith(reason)
+
+
 def test_report_draws_the_page(scene: Installation, tmp_path: Path) -> None:
     text = said(
         *(scene, "scaling", "report", "search", "-n", scene.site.namespace), folder=tmp_path

@@ -50,12 +50,24 @@ def print_head(console: Console, name: str, status: ExperimentStatus, word: str)
 
 def print_findings(console: Console, spec: ExperimentSpec, status: ExperimentStatus) -> None:
     """Print why it ended, the best, and the ladder."""
+    for line in hindrances(status):
+        console.print(escape(line))
     _print_reasons(console, status)
     _print_best(console, spec, status)
     if len(status.scales) > 1:
         console.print(_ladder(spec, status))
     for line in fit_lines(status):
         console.print(escape(line))
+
+
+def hindrances(status: ExperimentStatus) -> list[str]:
+    """Say why nothing starts: the experiment is not accepted, or its trials get no machine."""
+    return [
+        f"{condition.type} is False, {condition.reason}: {condition.message}"
+        for condition in status.conditions
+        if condition.type in (ConditionType.ACCEPTED, ConditionType.SIZED)
+        and condition.status == "False"
+    ]
 
 
 def fit_lines(status: ExperimentStatus) -> list[str]:

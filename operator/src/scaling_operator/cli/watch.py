@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import dataclass, field
 
 from rich.console import Console
+from rich.markup import escape
 
 from scaling_operator.api.experiment import ScalingExperiment
 from scaling_operator.api.load import experiment_of
@@ -14,7 +15,7 @@ from scaling_operator.api.status import ExperimentStatus
 from scaling_operator.api.trial import ScalingTrial
 from scaling_operator.cli.progress import Display, open_display
 from scaling_operator.cli.remote import Remote, Where, reached, status_of
-from scaling_operator.cli.summary import print_findings, print_head
+from scaling_operator.cli.summary import hindrances, print_findings, print_head
 from scaling_operator.core.reports import AttemptKey, Report
 
 POLL_SECONDS = 2.0
@@ -39,6 +40,7 @@ class _Seen:
 
     version: str = ""
     ended: set[tuple[int, int]] = field(default_factory=set[tuple[int, int]])
+    hindrances: list[str] = field(default_factory=list[str])
 
 
 async def _follow(
@@ -49,6 +51,10 @@ async def _follow(
         thing = await remote.experiment(experiment.metadata.name)
         status = status_of(thing)
         display.on_status(status)
+        if hindrances(status) != seen.hindrances:
+            seen.hindrances = hindrances(status)
+            for line in seen.hindrances:
+                display.console.print(escape(line))
         version = str(thing["metadata"]["resourceVersion"])
         if version != seen.version:
             seen.version = version
