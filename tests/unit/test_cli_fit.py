@@ -166,6 +166,50 @@ def test_the_json_object_has_every_key_and_nothing_else_is_printed(tmp_path: Pat
     ), "the same seed gives the same numbers"
 
 
+POLICY = """
+apiVersion: scaling-operator.dev/v1alpha1
+kind: ResourcePolicy
+metadata: {name: default}
+spec:
+  shapes:
+    - {name: h100, resource: nvidia.com/gpu, memory: 80Gi, flops: 989e12, pricePerHour: PRICE}
+"""
+
+
+def test_a_policy_tells_the_cost_of_a_size_and_the_size_of_a_cost(tmp_path: Path) -> None:
+    table, policy = write(tmp_path, noisy_points()), tmp_path / "policy.yaml"
+    policy.write_text(POLICY.replace("PRICE", "4"))
+    asked = ["--target-flops", "1e20", "--target-cost", "281", "--policy", policy]
+    asked += ["--bootstrap", "50"]
+    ended = fit(tmp_path, table, *COLUMNS, *asked, "--json", "--no-plot")
+    assert ended.returncode == 0, ended.stderr
+    by_flops, by_cost = json.loads(ended.stdout)["recommendation"]
+    assert (by_flops["shape"], by_flops["count"]) == ("h100", 1)
+    assert by_flops["gpuHours"] == pytest.approx(70.2, rel=0.01), "at 40 % of 989 TFLOP/s"
+    assert by_flops["cost"] == pytest.approx(281, rel=0.01)
+    assert by_cost["target"] == {"cost": 281.0}
+    assert by_cost["cost"] == pytest.approx(281, rel=1e-6)
+    assert by_cost["targetFlops"] == pytest.approx(1e20, rel=0.01)
+    printed = fit(tmp_path, table, *COLUMNS, *asked, "--no-plot").stdout
+    assert "For a cost of 281 train" in printed
+    assert "Such a run takes 1 x h100" in printed
+
+
+def test_money_without_prices_has_no_answer_and_says_why(tmp_path: Path) -> None:
+    table, policy = write(tmp_path, noisy_points()), tmp_path / "policy.yaml"
+    policy.write_text(POLICY.replace("PRICE", "0"))
+    asked = ["--target-cost", "281", "--bootstrap", "50", "--json", "--no-plot"]
+    ended = fit(tmp_path, table, *COLUMNS, *asked, "--policy", policy)
+    document = json.loads(ended.stdout)
+    assert document["recommendation"] == []
+    said = next(c for c in document["conditions"] if c["type"] == "TargetUnanswered")
+    assert said["reason"] == "NoPrices"
+    assert "pricePerHour" in said["message"]
+    without = fit(tmp_path, table, *COLUMNS, *asked)
+    assert without.returncode == 2
+    assert "--policy" in without.stderr
+
+
 @pytest.mark.parametrize("optimum", ["quadratic", "akima"])
 def test_isoflop_alone_answers_without_a_law(tmp_path: Path, optimum: str) -> None:
     path = write(tmp_path, known_points())

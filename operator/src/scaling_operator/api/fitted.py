@@ -160,8 +160,14 @@ class Recommendation(Intervals):
         default={}, description="Of each quantity."
     )
     shape: Word | None = Field(default=None, description="Machine, as the policy chooses it.")
+    count: int | None = Field(default=None, description="Accelerators; 0 for CPUs.")
+    hours: float | None = Field(default=None, description="Time to expect.")
     gpu_hours: float | None = Field(default=None, description="Accelerator time to expect.")
     cost: float | None = Field(default=None, description="Money to expect.")
+    machine_reason: Word | None = Field(
+        default=None, description="Why a machine, its time or its cost is unknown, in one word."
+    )
+    machine_message: Sentence | None = Field(default=None, description="The same in a sentence.")
     reason: Word | None = Field(default=None, description="Why there is no answer, in one word.")
     message: Sentence | None = Field(
         default=None, description="Why there is no answer, in a sentence."

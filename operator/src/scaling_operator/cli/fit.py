@@ -9,15 +9,19 @@ import json
 import math
 import sys
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from rich.console import Console
 from rich.markup import escape
 
+from scaling_operator.api.load import load_policy
 from scaling_operator.api.problems import InvalidSpec, Problem, shown
+from scaling_operator.cli.fit_machines import machine_keys, planner, plans_of
 from scaling_operator.cli.fit_options import Columns, FitRequest
-from scaling_operator.cli.fit_print import print_fit
+from scaling_operator.cli.fit_print import FitTable, print_fit
 from scaling_operator.cli.fit_table import read_points
+from scaling_operator.core.sizing.one_run import RunPlan
+from scaling_operator.fitting.exchange import Plan, Purse
 from scaling_operator.laws.fit import FitOptions, FitReport, fit_points, to_json
 from scaling_operator.laws.optimum import Target
 from scaling_operator.laws.points import Points
@@ -32,26 +36,38 @@ MOST_DRAWN = 50_000_000
 
 def run_fit(request: FitRequest) -> int:
     """Fit, print and draw; return the exit code. Raises InvalidSpec for wrong input."""
-    options = fit_options(request)
+    plan = None if request.policy is None else planner(load_policy(request.policy).spec)
+    options = fit_options(request, plan)
     page = _page(request)
     points = read_points(request.points, request.columns)
     if len(points) * request.bootstrap > MOST_DRAWN:
         most = MOST_DRAWN // len(points)
         _refuse("--bootstrap", f"{len(points)} points allow {most} resamples at most")
     report = fit_points(points, options)
+    plans = plans_of(report, plan)
     if request.json:
-        sys.stdout.write(json.dumps(to_json(report), indent=2, allow_nan=False) + "\n")
+        sys.stdout.write(json.dumps(_document(report, plans), indent=2, allow_nan=False) + "\n")
     else:
-        print_fit(_console(), report, request.points, points)
+        print_fit(_console(), report, FitTable(request.points, points, plans))
     fitted = report.conditions[0].status
     if page is not None and fitted:
         return _draw(request, page, report, points)
     return 0 if fitted else EXIT_REFUSED
 
 
-def fit_options(request: FitRequest) -> FitOptions:
+def _document(report: FitReport, plans: tuple[RunPlan | None, ...]) -> dict[str, Any]:
+    """Write the report as JSON, each recommendation with its machine."""
+    document: dict[str, Any] = to_json(report)
+    for each, plan in zip(document["recommendation"], plans, strict=True):
+        each.update(machine_keys(plan))
+    return document
+
+
+def fit_options(request: FitRequest, plan: Plan | None = None) -> FitOptions:
     """Check what typer cannot. Raises InvalidSpec."""
     _check_columns(request)
+    if request.target_cost and plan is None:
+        _refuse("--target-cost", "needs --policy: prices and speeds come from a ResourcePolicy")
     return FitOptions(
         form=request.form,
         method=request.method,
@@ -60,9 +76,11 @@ def fit_options(request: FitRequest) -> FitOptions:
         duplicates=request.duplicates,
         bootstrap=request.bootstrap,
         seed=request.seed,
-        targets=tuple(
-            Target("flops", _positive("--target-flops", word)) for word in request.target_flops
+        targets=(
+            *(Target("flops", _positive("--target-flops", word)) for word in request.target_flops),
+            *(Target("cost", _positive("--target-cost", word)) for word in request.target_cost),
         ),
+        exchange=None if plan is None else Purse(plan).flops_for,
         predict=tuple(_run(word, request) for word in request.predict),
     )
 

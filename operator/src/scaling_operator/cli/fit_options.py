@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 import typer
 from typer.core import TyperCommand
 
-LISTS = ("--target-flops", "--predict")
+LISTS = ("--target-flops", "--target-cost", "--predict")
 MOST_RESAMPLES = 100_000
 
 
@@ -42,6 +42,8 @@ class FitRequest:
     bootstrap: int
     seed: int
     target_flops: tuple[str, ...]
+    target_cost: tuple[str, ...]
+    policy: Path | None
     predict: tuple[str, ...]
     json: bool
     plot: bool
@@ -150,6 +152,22 @@ def fit(  # noqa: PLR0913, PLR0917
             metavar="X...", help="Budgets to recommend a size for.", rich_help_panel=_ANSWERS
         ),
     ] = None,
+    target_cost: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="X...",
+            help="Money to recommend a size for; needs --policy.",
+            rich_help_panel=_ANSWERS,
+        ),
+    ] = None,
+    policy: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="POLICY.yaml",
+            help="A ResourcePolicy: machine, hours and cost of what is recommended.",
+            rich_help_panel=_ANSWERS,
+        ),
+    ] = None,
     predict: Annotated[
         list[str] | None,
         typer.Option(metavar="N,D...", help="Runs to predict.", rich_help_panel=_ANSWERS),
@@ -186,6 +204,8 @@ def fit(  # noqa: PLR0913, PLR0917
         bootstrap=bootstrap,
         seed=seed,
         target_flops=tuple(target_flops or ()),
+        target_cost=tuple(target_cost or ()),
+        policy=policy,
         predict=tuple(predict or ()),
         json=as_json,
         plot=plot,

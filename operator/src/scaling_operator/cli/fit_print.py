@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from scaling_operator.core.sizing.one_run import RunPlan
 from scaling_operator.laws.fit import FitReport
 from scaling_operator.laws.judge import ConditionType
 from scaling_operator.laws.points import Points
@@ -23,10 +25,21 @@ from scaling_operator.report.law_words import (
     recommendation_sentence,
     resample_sentence,
 )
+from scaling_operator.report.machine_words import machine_sentence
 
 
-def print_fit(console: Console, report: FitReport, path: Path, given: Points) -> None:
+@dataclass(frozen=True, slots=True)
+class FitTable:
+    """The file that was fitted, all of its points, and what each recommended run takes."""
+
+    path: Path
+    given: Points
+    plans: tuple[RunPlan | None, ...] = ()
+
+
+def print_fit(console: Console, report: FitReport, table: FitTable) -> None:
     """Print a fit or, where there is none, why not."""
+    path, given = table.path, table.given
     used = "" if len(given) == len(report.points) else f" of {len(given)}"
     console.print(f"[bold]{escape(str(path))}[/bold]: {len(report.points)}{used} points")
     _say(console, dropped_sentence(report))
@@ -45,8 +58,10 @@ def print_fit(console: Console, report: FitReport, path: Path, given: Points) ->
     _print_isoflop(console, report)
     if report.recommendation:
         console.print(_recommendations(report))
-        for each in report.recommendation:
-            _say(console, recommendation_sentence(each, report.options.flat_percent))
+        for each, plan in zip(report.recommendation, table.plans, strict=True):
+            machine = "" if plan is None else machine_sentence(plan)
+            sentence = recommendation_sentence(each, report.options.flat_percent)
+            _say(console, f"{sentence} {machine}".rstrip())
     if report.predictions:
         console.print(_predictions(report))
     _say(console, hold_out_sentence(report))

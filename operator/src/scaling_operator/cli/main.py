@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from scaling_operator.api.load import load_experiment
+from scaling_operator.api.load import load_experiment, load_policy
 from scaling_operator.api.problems import InvalidSpec
 from scaling_operator.cli import cluster
 from scaling_operator.cli.fit_options import FitCommand, fit
@@ -48,11 +48,20 @@ def run(
         int | None,
         typer.Option(min=1, max=1000, help="Trials at once, instead of trials.parallel."),
     ] = None,
+    policy: Annotated[
+        Path | None,
+        typer.Option(
+            "--policy",
+            metavar="POLICY.yaml",
+            help="A ResourcePolicy: what recommended sizes would take there; it sizes no trial.",
+        ),
+    ] = None,
 ) -> None:
     """Run an experiment on this machine, or go on with it."""
     from scaling_operator.cli.run import run_experiment  # noqa: PLC0415 - Optuna and plots load slowly
 
-    raise typer.Exit(run_experiment(load_experiment(file), file, out, parallel))
+    machines = None if policy is None else load_policy(policy).spec
+    raise typer.Exit(run_experiment(load_experiment(file), file, out, parallel, machines))
 
 
 @app.command()

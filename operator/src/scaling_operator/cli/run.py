@@ -13,6 +13,7 @@ from rich.markup import escape
 from scaling_operator.api.advice import warnings_of
 from scaling_operator.api.experiment import ExperimentSpec, ScalingExperiment, Trainer
 from scaling_operator.api.names import Phase
+from scaling_operator.api.policy import PolicySpec
 from scaling_operator.api.status import ExperimentStatus
 from scaling_operator.cli.progress import Display, open_display
 from scaling_operator.cli.summary import print_summary
@@ -22,7 +23,11 @@ LOG_COLUMNS = 160
 
 
 def run_experiment(
-    experiment: ScalingExperiment, file: Path, out: Path, parallel: int | None
+    experiment: ScalingExperiment,
+    file: Path,
+    out: Path,
+    parallel: int | None,
+    policy: PolicySpec | None = None,
 ) -> int:
     """Run to the end or to Ctrl-C; return the exit code."""
     console = Console(highlight=False)
@@ -30,7 +35,7 @@ def run_experiment(
         console = Console(highlight=False, soft_wrap=True, width=LOG_COLUMNS)
     for note in (*warnings_of(experiment), *ignored_locally(experiment.spec)):
         console.print(f"note: {escape(note)}", style="dim")
-    order = Order(experiment, file.absolute().parent, out, parallel)
+    order = Order(experiment, file.absolute().parent, out, parallel, policy)
     with open_display(console, experiment) as display:
         status, interrupted = asyncio.run(_run(order, display))
     print_summary(console, experiment, status, out, interrupted=interrupted)

@@ -13,6 +13,7 @@ from scaling_operator.api.fitted import Recommendation
 from scaling_operator.api.names import FIT_CONDITIONS, ConditionReason, ConditionType, Phase
 from scaling_operator.api.status import BestTrial, ExperimentStatus, ScaleStatus
 from scaling_operator.cli.progress import describe, ended, shown
+from scaling_operator.report.machine_words import plan_of, run_words
 
 
 def print_summary(
@@ -94,7 +95,8 @@ def _recommended(each: Recommendation) -> str:
     ends = "" if doubt is None else f" (95 %: {_end(doubt.low)} to {_end(doubt.high)})"
     size = "" if each.size is None else f", size {each.size:.4g}"
     loss = "" if each.loss is None else f", loss {each.loss:.4g}"
-    return f"For {question}: N {each.parameters:.4g}{ends}{size}{loss}"
+    machine = "".join(f", {word}" for word in run_words(plan_of(each)))
+    return f"For {question}: N {each.parameters:.4g}{ends}{size}{loss}{machine}"
 
 
 def _end(value: float | None) -> str:

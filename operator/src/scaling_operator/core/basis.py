@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from scaling_operator.api.scaling import Scaling
 from scaling_operator.core.edges import parameters_at_edge
 from scaling_operator.core.law import FitBasis, TunedPoint
 from scaling_operator.core.observed import Observed, ScaleView
 from scaling_operator.core.progress import is_tuned, scale_has_ended
+from scaling_operator.core.sizing.one_run import KnownMachines
 
 
 def basis_of(observed: Observed) -> FitBasis | None:
@@ -20,13 +22,26 @@ def basis_of(observed: Observed) -> FitBasis | None:
         return None
     views = sorted(observed.scales, key=lambda view: view.scale.index)
     tuned = [view for view in views if view.tally.best and is_tuned(observed, view)]
+    tuning = tuple(v.scale.index for v in views if not scale_has_ended(observed, v))
     return FitBasis(
         spec=spec,
         points=tuple(point for view in tuned for point in _points(observed, view)),
-        tuning=tuple(v.scale.index for v in views if not scale_has_ended(observed, v)),
+        tuning=tuning,
         untried=tuple(view.scale for view in views if not view.created),
         seed=spec.search.algorithm.seed or 0,
+        machines=_machines(observed, spec.scaling, is_tuning=bool(tuning)),
     )
+
+
+def _machines(observed: Observed, scaling: Scaling, *, is_tuning: bool) -> KnownMachines | None:
+    """Give what recommended runs are planned by.
+
+    What trials have taught counts once all have ended: each one teaches something, and none of
+    them is worth another fit.
+    """
+    if observed.machines is None or not scaling.targets:
+        return None
+    return KnownMachines(observed.machines.policy) if is_tuning else observed.machines
 
 
 def awaits_fit(observed: Observed) -> bool:

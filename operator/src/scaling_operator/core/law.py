@@ -14,6 +14,7 @@ from scaling_operator.api.fields import Scalar
 from scaling_operator.api.fitted import FitStatus, Interval, Recommendation, ScalePrediction
 from scaling_operator.api.names import ConditionType
 from scaling_operator.core.ladder import Scale
+from scaling_operator.core.sizing.one_run import KnownMachines
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,8 @@ class FitBasis:
     """Everything that a fit depends on.
 
     `tuning` are scales whose trials have not all ended, `untried` those without any trial, for
-    which the law predicts; `seed` fixes starts and resamples.
+    which the law predicts; `seed` fixes starts and resamples. `machines` price what the law
+    recommends; `bought` are FLOPs by the money they cost, where an answer is read back.
     """
 
     spec: ExperimentSpec
@@ -48,6 +50,8 @@ class FitBasis:
     tuning: tuple[int, ...] = ()
     untried: tuple[Scale, ...] = ()
     seed: int = 0
+    machines: KnownMachines | None = None
+    bought: Mapping[float, float] = field(default_factory=dict[float, float])
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from scaling_operator.api.status_sizing import AttemptResources
 from scaling_operator.core.ladder import Scale
 from scaling_operator.core.law import FitView
 from scaling_operator.core.sizing.admission import Slot
+from scaling_operator.core.sizing.one_run import KnownMachines
 from scaling_operator.core.sizing.view import SizingView
 from scaling_operator.core.tally import Tally
 from scaling_trainer.results import Result
@@ -153,7 +154,9 @@ class Observed:
     fit: FitView | None = None
     """The last fit, of this or an older basis; None where none was made by this process yet."""
     sizing: SizingView | None = None
-    """Machines as a policy has them; None where no policy is at hand."""
+    """Machines as a policy has them; None where no policy sizes the trials."""
+    machines: KnownMachines | None = None
+    """What a run that a fit recommends is planned by; None where no policy is at hand."""
     changing: frozenset[Slot] = frozenset()
     """Live trials about which something is being done: they count, and nothing is decided."""
     asking: frozenset[Slot] = frozenset()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from scaling_operator.core.basis import basis_of
 from scaling_operator.core.observed import ABSENT, Rules
 from scaling_operator.engine.book import read_book
@@ -13,11 +15,21 @@ from scaling_operator.report.data import BestValue, LawInput
 
 
 def fit_of(outcome: Outcome) -> FitOutcome | None:
-    """Fit an experiment's trials; None without a ladder or without a value."""
+    """Fit an experiment's trials; None without a ladder or without a value.
+
+    What money buys is taken from the status: the policy that said so is not at hand.
+    """
     rules = Rules(max_trials=trials_per_scale(outcome.spec))
     book = read_book(outcome.spec, rules, outcome.status, outcome.trials)
     basis = basis_of(book.observe(lambda _trial, _key: ABSENT, (), 0.0))
-    return None if basis is None or not basis.points else fit(basis)
+    if basis is None or not basis.points:
+        return None
+    bought = {
+        each.target.cost: each.flops
+        for each in outcome.status.recommendations
+        if each.target.cost is not None and each.flops is not None
+    }
+    return fit(replace(basis, bought=bought))
 
 
 def law_input(fitted: FitOutcome | None) -> LawInput | None:

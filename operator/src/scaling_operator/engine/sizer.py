@@ -35,6 +35,7 @@ from scaling_operator.core.sizing.knowledge import learn, measure
 from scaling_operator.core.sizing.lookahead import Lessons, look_at, terms_for
 from scaling_operator.core.sizing.need import Need, Unknown
 from scaling_operator.core.sizing.needs import need_of
+from scaling_operator.core.sizing.one_run import KnownMachines
 from scaling_operator.core.sizing.outlook import Outlook, ScaleOutlook
 from scaling_operator.core.sizing.outlook_status import sizing_of
 from scaling_operator.core.sizing.usage import NONE_USED, Usage, rate_of, used
@@ -122,7 +123,8 @@ class Sizer:
         views: Mapping[Slot, AttemptView],
     ) -> Observed:
         """Add what a plan needs to know of machines, and remember what neighbours ask for."""
-        observed = replace(observed, sizing=self._view(observed, live, views))
+        machines = KnownMachines(self.policy, self._lessons)
+        observed = replace(observed, sizing=self._view(observed, live, views), machines=machines)
         self.held = room_of(observed, observed.sizing).held if observed.sizing else NOTHING
         shares = self.policy.limits.namespace != NO_LIMIT
         self.is_hungry = shares and wants_more(observed)

@@ -21,6 +21,7 @@ from scaling_operator.api.fitted import (
     Trend,
 )
 from scaling_operator.api.scaling import Target
+from scaling_operator.core.sizing.one_run import RunPlan
 from scaling_operator.fitting.prepare import Prepared
 from scaling_operator.laws import bootstrap, report
 from scaling_operator.laws.chinchilla import NotFitted
@@ -96,6 +97,21 @@ def recommendation_of(
         flops=finite(answer.flops),
         loss=finite(answer.loss),
         intervals=spread,
+    )
+
+
+def with_machine(found: Recommendation, plan: RunPlan) -> Recommendation:
+    """Add what the recommended run takes, and why some of it is not known."""
+    return found.model_copy(
+        update={
+            "shape": plan.shape,
+            "count": plan.count,
+            "hours": finite(plan.hours),
+            "gpu_hours": finite(plan.gpu_hours),
+            "cost": finite(plan.cost),
+            "machine_reason": plan.reason,
+            "machine_message": plan.message[:LONGEST] or None,
+        }
     )
 
 

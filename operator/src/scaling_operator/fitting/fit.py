@@ -8,19 +8,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
-
 from scaling_operator.api.fitted import FitStatus, Recommendation, ScalePrediction
 from scaling_operator.api.names import ConditionType
 from scaling_operator.api.scaling import Scaling, Target
-from scaling_operator.core.edges import number_of
 from scaling_operator.core.law import FitBasis, FitCondition, FitView
-from scaling_operator.fitting.answer import prediction_of, recommendation_of, status_of
+from scaling_operator.core.sizing.one_run import RunPlan
+from scaling_operator.fitting.answer import (
+    LONGEST,
+    prediction_of,
+    recommendation_of,
+    status_of,
+    with_machine,
+)
 from scaling_operator.fitting.conditions import conditions_of
-from scaling_operator.fitting.prepare import COUNTED, Prepared, prepare
+from scaling_operator.fitting.exchange import Purse, Receipt
+from scaling_operator.fitting.machines import Workshop, ladder_size
+from scaling_operator.fitting.prepare import Prepared, prepare
 from scaling_operator.fitting.targets import Unasked, question_of
 from scaling_operator.fitting.trends import trends_of
-from scaling_operator.fitting.untried import along, expected_runs
+from scaling_operator.fitting.untried import expected_runs
 from scaling_operator.laws.fit import FitOptions, FitReport, fit_points
 from scaling_operator.laws.optimum import Target as Question
 
@@ -38,14 +44,12 @@ def fit(basis: FitBasis) -> FitOutcome:
     """Fit, answer the targets, predict the scales that no trial has had."""
     scaling = basis.spec.scaling or Scaling(parameter="size", sizes=(1,))
     prepared = prepare(basis)
-    questions = {target: question_of(target, prepared) for target in scaling.targets}
-    runs = expected_runs(basis, prepared)
-    report = fit_points(prepared.points, _options(basis, scaling, prepared, (questions, runs)))
+    asked = _asked(basis, prepared, scaling)
+    report = fit_points(prepared.points, _options(basis, scaling, prepared, asked))
     recommendations: tuple[Recommendation, ...] = ()
     if report.conditions[0].status:
         recommendations = tuple(
-            _recommend(target, questions[target], report, (prepared, scaling))
-            for target in scaling.targets
+            _recommend(target, report, (prepared, scaling), asked) for target in scaling.targets
         )
     view = FitView(
         basis=basis,
@@ -54,7 +58,7 @@ def fit(basis: FitBasis) -> FitOutcome:
         ),
         conditions=conditions_of(basis, report, recommendations),
         recommendations=recommendations,
-        predictions=_predictions(report, runs),
+        predictions=_predictions(report, asked.runs),
     )
     return FitOutcome(view, report, prepared)
 
@@ -67,13 +71,30 @@ def failed(basis: FitBasis, message: str) -> FitView:
 
 Questions = Mapping[Target, Question | Unasked]
 Runs = Mapping[int, tuple[float, float | None]]
+NO_POLICY = RunPlan(reason="NoPolicy", message="no ResourcePolicy is at hand")
 
 
-def _options(
-    basis: FitBasis, scaling: Scaling, prepared: Prepared, asked: tuple[Questions, Runs]
-) -> FitOptions:
-    questions, runs = asked
-    settings = scaling.fit
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """The questions, the runs to predict, and what plans and pays for runs, as far as known."""
+
+    questions: Questions
+    runs: Runs
+    workshop: Workshop | None
+    purse: Purse | Receipt
+
+
+def _asked(basis: FitBasis, prepared: Prepared, scaling: Scaling) -> _Asked:
+    questions = {target: question_of(target, prepared, basis) for target in scaling.targets}
+    runs = expected_runs(basis, prepared)
+    if basis.machines is None or not prepared.used:
+        return _Asked(questions, runs, None, Receipt(basis.bought))
+    workshop = Workshop(basis, prepared, scaling, basis.machines)
+    return _Asked(questions, runs, workshop, Purse(workshop.plan))
+
+
+def _options(basis: FitBasis, scaling: Scaling, prepared: Prepared, asked: _Asked) -> FitOptions:
+    settings, questions = scaling.fit, asked.questions.values()
     return FitOptions(
         form=settings.form,
         optimum=settings.optimum,
@@ -82,35 +103,28 @@ def _options(
         seed=basis.seed,
         unique_tokens=None if prepared.points.D is None else settings.unique_samples,
         flat_percent=settings.flat_percent,
-        targets=tuple(dict.fromkeys(q for q in questions.values() if isinstance(q, Question))),
-        predict=tuple(runs.values()),
+        targets=tuple(dict.fromkeys(q for q in questions if isinstance(q, Question))),
+        predict=tuple(asked.runs.values()),
+        exchange=asked.purse.flops_for,
     )
 
 
 def _recommend(
-    target: Target,
-    question: Question | Unasked,
-    report: FitReport,
-    context: tuple[Prepared, Scaling],
+    target: Target, report: FitReport, context: tuple[Prepared, Scaling], asked: _Asked
 ) -> Recommendation:
+    question = asked.questions[target]
     if isinstance(question, Unasked):
         return Recommendation(target=target, reason=question.reason, message=question.message)
     answer = next((each for each in report.recommendation if each.target == question), None)
     if answer is None:
-        floor = "" if report.fitted is None else f" (E is {float(report.fitted.law.E[0]):.4g})"
-        message = f"this law has no answer{floor}"
-        return Recommendation(target=target, reason="OutOfReach", message=message)
-    return recommendation_of(target, answer, _ladder_size(answer.parameters, *context))
-
-
-def _ladder_size(parameters: float, prepared: Prepared, scaling: Scaling) -> float | None:
-    """Read off the ladder which value of its parameter has this N."""
-    if prepared.size != COUNTED:
-        return parameters
-    if scaling.parameter is None:
-        return None
-    numbers = np.array([number_of(point.scale) for point in prepared.used])
-    return along(parameters, prepared.points.N, numbers) if (numbers > 0).all() else None
+        missing = next(each for each in report.unanswered if each.target == question)
+        message = missing.message[:LONGEST]
+        return Recommendation(target=target, reason=missing.reason, message=message)
+    found = recommendation_of(target, answer, ladder_size(answer.parameters, *context))
+    if asked.workshop is None:
+        return with_machine(found, NO_POLICY)
+    plan = asked.workshop.plan(answer.parameters, answer.tokens, answer.flops)
+    return with_machine(found, plan)
 
 
 def _predictions(report: FitReport, runs: Runs) -> Mapping[int, ScalePrediction]:

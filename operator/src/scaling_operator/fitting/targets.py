@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from scaling_operator.api.scaling import Target
+from scaling_operator.core.law import FitBasis
 from scaling_operator.fitting.prepare import COUNTED, Prepared
 from scaling_operator.laws import optimum
 
@@ -17,10 +18,10 @@ class Unasked:
     message: str
 
 
-def question_of(target: Target, prepared: Prepared) -> optimum.Target | Unasked:
+def question_of(target: Target, prepared: Prepared, basis: FitBasis) -> optimum.Target | Unasked:
     """Translate a target."""
     served = target.inference_tokens or 0.0
-    needs_flops = target.flops is not None or served > 0
+    needs_flops = target.flops is not None or target.cost is not None or served > 0
     if needs_flops and prepared.size != COUNTED and prepared.points.C is None:
         message = (
             f"the trainer counts neither parameters nor FLOPs, and {prepared.size} says nothing of "
@@ -28,8 +29,10 @@ def question_of(target: Target, prepared: Prepared) -> optimum.Target | Unasked:
         )
         return Unasked("UnknownFlops", message)
     if target.cost is not None:
-        message = "prices and speeds of machines are not known here: they come from a policy"
-        return Unasked("NoPrices", message)
+        if basis.machines is None and target.cost not in basis.bought:
+            message = "prices and speeds of machines come from a ResourcePolicy; none is at hand"
+            return Unasked("NoPrices", message)
+        return optimum.Target("cost", target.cost)
     if target.parameters is not None:
         return optimum.Target("parameters", target.parameters)
     if target.flops is not None:

@@ -31,7 +31,13 @@ from scaling_operator.laws.optimum import Path, path_of
 from scaling_operator.laws.points import Points, drop_worst, keep_best, seed_noise
 from scaling_operator.laws.recommend import Basis, predict, recommend, with_range
 from scaling_operator.laws.repeated import with_effective_tokens
-from scaling_operator.laws.report import FitOptions, FitReport, Prediction, Recommendation
+from scaling_operator.laws.report import (
+    FitOptions,
+    FitReport,
+    Prediction,
+    Recommendation,
+    Unanswered,
+)
 
 __all__ = ["FitOptions", "FitReport", "fit_points", "to_json"]
 
@@ -119,7 +125,8 @@ def _basis(
 def _answered(prepared: _Prepared, basis: Basis, edges: tuple[Condition, ...]) -> FitReport:
     options, fitted = basis.options, basis.fitted
     answers = [recommend(basis, target) for target in options.targets]
-    recommendation = tuple(answer for answer in answers if answer is not None)
+    recommendation = tuple(each for each in answers if isinstance(each, Recommendation))
+    unanswered = tuple(each for each in answers if isinstance(each, Unanswered))
     losses = [predict(basis, size, tokens) for size, tokens in options.predict]
     predictions = tuple(prediction for prediction in losses if prediction is not None)
     spread = _isoflop_interval(basis.isoflop)
@@ -129,7 +136,7 @@ def _answered(prepared: _Prepared, basis: Basis, edges: tuple[Condition, ...]) -
     conditions = (
         fit_ready(()),
         *edges,
-        *_unanswered(basis, (len(answers) - len(recommendation), len(losses) - len(predictions))),
+        *_unanswered(unanswered, len(losses) - len(predictions)),
         *_far(prepared.points, basis, (recommendation, predictions)),
         *disagree,
         *_noise(basis.draws, recommendation, predictions),
@@ -147,6 +154,7 @@ def _answered(prepared: _Prepared, basis: Basis, edges: tuple[Condition, ...]) -
         isoflop=basis.isoflop,
         isoflop_interval=spread,
         recommendation=recommendation,
+        unanswered=unanswered,
         predictions=predictions,
         hold_out=None
         if fitted is None
@@ -196,17 +204,15 @@ def _disagreement(
     return methods_disagree((float(fitted.law.a[0]), float(isoflop.power.a[0])), sizes, spread)
 
 
-def _unanswered(basis: Basis, missing: tuple[int, int]) -> tuple[Condition, ...]:
-    targets, predictions = missing
-    parts: list[str] = []
-    if targets:
-        floor = "" if basis.fitted is None else f" (E is {float(basis.fitted.law.E[0]):.4g})"
-        parts.append(f"{targets} targets have no answer by this method and form{floor}")
+def _unanswered(missing: tuple[Unanswered, ...], predictions: int) -> tuple[Condition, ...]:
+    parts = [f"{each.target.kind} {each.target.value:g}: {each.message}" for each in missing]
     if predictions:
-        parts.append(f"{predictions} predictions need a parametric fit and tokens")
+        what = "prediction needs" if predictions == 1 else "predictions need"
+        parts.append(f"{predictions} {what} a parametric fit and tokens")
     if not parts:
         return ()
-    return (Condition(ConditionType.TARGET_UNANSWERED, "OutOfReach", "; ".join(parts)),)
+    reason = missing[0].reason if missing else "OutOfReach"
+    return (Condition(ConditionType.TARGET_UNANSWERED, reason, "; ".join(parts)),)
 
 
 def _far(

@@ -22,14 +22,16 @@ from scipy.optimize import brentq
 from scaling_operator.laws.law import Law, loss, pick
 from scaling_operator.laws.points import FLOPS_PER_PARAMETER_AND_TOKEN, Array, Points
 
-TargetKind = Literal["flops", "parameters", "loss"]
+TargetKind = Literal["flops", "parameters", "loss", "cost"]
 STRAIGHT = 0.02
 """Largest sd of ln D about a line over ln N at which runs count as lying on one line."""
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What a size is asked for: training FLOPs to spend, a size to train well, a loss to reach.
+    """What a size is asked for: FLOPs to spend, a size to train well, a loss to reach, money.
+
+    A law knows no money: `recommend` exchanges it for FLOPs before anything is allocated.
 
     `served` tokens are read afterwards at k/3 FLOPs per parameter and token (2 where k = 6): a
     budget then pays for both, and a loss is reached at the least sum of both.
@@ -137,6 +139,8 @@ def _optimal(law: Law, target: Target, factor: float) -> Allocation:
             # (1 + alpha/beta) A/N^alpha.
             share = np.log1p(law.alpha / law.beta) + law.ln_a
             log_size = (share - np.log(_above_floor(law, target.value))) / law.alpha
+        case "cost":
+            log_size = np.full_like(law.alpha, np.nan)
         case _:
             assert_never(target.kind)
     if target.kind == "flops":
@@ -159,6 +163,8 @@ def _along(law: Law, target: Target, path: Path) -> Allocation:
             log_size = np.full_like(law.alpha, np.log(target.value))
         case "loss":
             log_size = (law.ln_a - np.log(_above_floor(law, target.value))) / law.alpha
+        case "cost":
+            log_size = unknown
         case _:
             assert_never(target.kind)
     log_data = unknown if path.tokens is None else path.tokens[0] + path.tokens[1] * log_size

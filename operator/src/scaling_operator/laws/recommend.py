@@ -13,7 +13,7 @@ from scaling_operator.laws.law import Law, loss
 from scaling_operator.laws.optimum import Allocation, Path, Target, allocate, flat_range
 from scaling_operator.laws.points import Array
 from scaling_operator.laws.repeated import allocate_repeated, effective_tokens
-from scaling_operator.laws.report import FitOptions, Prediction, Recommendation
+from scaling_operator.laws.report import FitOptions, Prediction, Recommendation, Unanswered
 from scaling_operator.laws.served import allocate_served
 
 
@@ -28,14 +28,17 @@ class Basis:
     isoflop: IsoFlop | None
 
 
-def recommend(basis: Basis, target: Target) -> Recommendation | None:
-    """Answer a target; None where the fit holds no answer (a loss below E, no known compute)."""
+def recommend(basis: Basis, target: Target) -> Recommendation | Unanswered:
+    """Answer a target, or say why the fit holds no answer."""
+    if target.kind == "cost":
+        return _for_money(basis, target)
     if basis.fitted is None:
-        return _by_isoflop(basis, target)
+        answer = _by_isoflop(basis, target)
+        return _unanswered(basis, target) if answer is None else answer
     best = _allocate(basis, basis.fitted.law, target)
     size, tokens, flops = (float(x[0]) for x in (best.parameters, best.tokens, best.flops))
     if not np.isfinite(size):
-        return None
+        return _unanswered(basis, target)
     spread = {} if basis.draws is None else _spread(_allocate(basis, basis.draws.law, target))
     constrained = basis.options.unique_tokens is not None or target.served > 0
     known = np.isfinite(flops) and not constrained
@@ -57,6 +60,39 @@ def recommend(basis: Basis, target: Target) -> Recommendation | None:
         else None,
         isoflop_parameters=None if target.served else _iso_size(basis, flops),
     )
+
+
+def _for_money(basis: Basis, target: Target) -> Recommendation | Unanswered:
+    """Find out which FLOPs the money buys, and answer for these."""
+    if basis.options.exchange is None:
+        return Unanswered(target, "NoPrices", "nothing tells what FLOPs cost")
+    # Intervals are of no use while the budget is sought, and cost most of the time.
+    isoflop = None if basis.isoflop is None else replace(basis.isoflop, draws=None)
+    plain = replace(basis, draws=None, isoflop=isoflop)
+
+    def best_at(flops: float) -> tuple[float, float | None] | None:
+        found = recommend(plain, Target("flops", flops))
+        return None if isinstance(found, Unanswered) else (found.parameters, found.tokens)
+
+    flops = basis.options.exchange(target, best_at)
+    answer = flops if isinstance(flops, Unanswered) else recommend(basis, Target("flops", flops))
+    return replace(answer, target=target)
+
+
+def _unanswered(basis: Basis, target: Target) -> Unanswered:
+    """Say what is in the way: a loss below the floor, or a law that does not know compute."""
+    fitted = basis.fitted
+    if fitted is None:
+        message = f"IsoFLOP alone says nothing of {'serving' if target.served else 'a loss'}"
+        return Unanswered(target, "OutOfReach", message)
+    floor = float(fitted.law.E[0])
+    if target.kind == "loss" and target.value <= floor:
+        message = f"no size reaches it: this law has no answer below its floor (E is {floor:.4g})"
+        return Unanswered(target, "OutOfReach", message)
+    if fitted.law.one_variable and target.kind == "flops":
+        message = "how compute follows from size is not known here"
+        return Unanswered(target, "UnknownFlops", message)
+    return Unanswered(target, "OutOfReach", f"this law has no answer (E is {floor:.4g})")
 
 
 def predict(basis: Basis, parameters: float, tokens: float | None) -> Prediction | None:

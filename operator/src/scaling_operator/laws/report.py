@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,6 +17,21 @@ from scaling_operator.laws.optimum import Path, Target
 from scaling_operator.laws.points import Points
 
 Method = Literal["parametric", "isoflop", "both"]
+BestRun = Callable[[float], tuple[float, float | None] | None]
+"""From training FLOPs to the best (N, D); None where the law has none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unanswered:
+    """A target that has no answer, and why."""
+
+    target: Target
+    reason: str
+    message: str
+
+
+Exchange = Callable[[Target, BestRun], float | Unanswered]
+"""From a target of cost, and what a budget of FLOPs would train, to the FLOPs that it buys."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +41,8 @@ class FitOptions:
     `noise` is a measured seed noise (sd of ln L), `start` a start of the user's beside our own,
     `unique_tokens` makes D the effective D' of repeated data, `duplicates` declares that the best
     run of each (N, D) is kept instead of refusing. `predict` holds (N, D), D None in one variable.
-    `bootstrap` 0 leaves intervals out.
+    `bootstrap` 0 leaves intervals out. `exchange` answers targets of cost; without it they have no
+    answer.
     """
 
     form: Form | Literal["auto"] = "auto"
@@ -42,6 +59,7 @@ class FitOptions:
     flat_percent: float = 1.0
     targets: tuple[Target, ...] = ()
     predict: tuple[tuple[float, float | None], ...] = ()
+    exchange: Exchange | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,5 +114,6 @@ class FitReport:
     isoflop: IsoFlop | None = None
     isoflop_interval: Intervals
     recommendation: tuple[Recommendation, ...] = ()
+    unanswered: tuple[Unanswered, ...] = ()
     predictions: tuple[Prediction, ...] = ()
     hold_out: HoldOut | NotFitted | None = None

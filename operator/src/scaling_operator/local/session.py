@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scaling_operator.api.experiment import ScalingExperiment, Trials
+from scaling_operator.api.policy import PolicySpec
 from scaling_operator.api.problems import InvalidSpec
 from scaling_operator.api.status import ExperimentStatus
 from scaling_operator.core.immutable import changed_parts
@@ -19,6 +20,7 @@ from scaling_operator.engine.watcher import Watcher
 from scaling_operator.local.attempts import Attempts
 from scaling_operator.local.backend import LocalBackend
 from scaling_operator.local.preflight import missing_here
+from scaling_operator.local.prices import Prices
 from scaling_operator.local.store import Identity, Store, StoreError
 from scaling_operator.local.warmstart import warm_points
 from scaling_operator.local.workers import CommandRunner, WarmWorker
@@ -33,6 +35,7 @@ class Order:
     data_folder: Path
     out: Path
     parallel: int | None = None
+    policy: PolicySpec | None = None
 
 
 async def run_session(order: Order, watcher: Watcher, stop: asyncio.Event) -> ExperimentStatus:
@@ -97,6 +100,7 @@ def _read(order: Order, store: Store) -> Book:
         spec = spec.model_copy(update={"trials": Trials.model_validate(trials)})
     rules = Rules(max_trials=trials_per_scale(order.experiment.spec), fits=True)
     book = read_book(spec, rules, store.status(), store.trials())
+    book.machines = None if order.policy is None else Prices(order.policy)
     if not all(view.open for view in book.scales.values()):
         book.warm_points = warm_points(spec, order.out.absolute().parent, order.data_folder)
     return book

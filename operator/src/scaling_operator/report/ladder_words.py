@@ -12,6 +12,7 @@ from scaling_operator.report.law_words import (
     meaning_of,
     recommendation_sentence,
 )
+from scaling_operator.report.machine_words import machine_sentence, plan_of
 
 _MOST_NOTES = 3
 
@@ -51,10 +52,12 @@ def _sentence(report: ReportInput, law: LawInput, each: Recommendation) -> str:
     built_in = report.spec.trainer.built_in
     if built_in is not None and built_in.task != "language-modelling":
         sentence = sentence.replace(" tokens", " samples")
-    scaling = report.spec.scaling
-    size = next(
-        (r.size for r in report.status.recommendations if r.parameters == each.parameters), None
+    stored = next(
+        (r for r in report.status.recommendations if r.parameters == each.parameters), None
     )
+    if stored is not None:
+        sentence = f"{sentence} {machine_sentence(plan_of(stored))}".rstrip()
+    scaling, size = report.spec.scaling, None if stored is None else stored.size
     if size is None or scaling is None or scaling.parameter is None:
         return sentence
     name = short_names([scaling.parameter])[scaling.parameter]

@@ -166,6 +166,8 @@ def target_text(each: Recommendation) -> str:
             return f"{quantity(each.target.value)} parameters"
         case "loss":
             return f"a loss of {number(each.target.value)}{served}"
+        case "cost":
+            return f"a cost of {number(each.target.value)}"
         case _:
             assert_never(each.target.kind)
 

@@ -82,7 +82,7 @@ class Refusal:
 def choose(need: Need, terms: Terms) -> Choice | Refusal:
     """Choose the cheapest offer that fits and meets the deadline; of those too slow the fastest.
 
-    What takes ten times as long as it may is refused.
+    What takes ten times as long as it may is refused, unless the terms say otherwise.
     """
     fitting: list[Choice] = []
     reasons: list[str] = []
@@ -99,7 +99,7 @@ def choose(need: Need, terms: Terms) -> Choice | Refusal:
         return min(in_time, key=lambda each: _rank(need, each, in_time))
     fastest = min(efficient, key=lambda each: each.hours or math.inf)
     deadline = terms.deadline_seconds / 3600
-    if (fastest.hours or 0.0) > _HOPELESS * deadline:
+    if terms.refuses_hopeless and (fastest.hours or 0.0) > _HOPELESS * deadline:
         late = f"{fastest.shape.name}: takes about {fastest.hours:,.0f} h a trial, trials.timeout "
         return Refusal((*reasons, late + f"allows {deadline:,.1f} h"))
     return fastest

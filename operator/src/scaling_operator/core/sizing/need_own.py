@@ -70,6 +70,8 @@ def _estimated(
 ) -> Need:
     stored = amounts.number("parameters")
     batch = max(1, round(amounts.number("batch_size")))
+    # Steps of one row each would take longer than their work: an unsaid batch says nothing of them.
+    says_batch = "batch_size" in estimate.model_fields_set
     seen = amounts.get("samples") if samples is None else samples
     flops = amounts.get("flops")
     if flops is None and seen is not None and stored:
@@ -88,7 +90,7 @@ def _estimated(
         parameters=stored,
         counted=stored or None,
         flops=flops,
-        steps=None if seen is None else math.ceil(seen / (batch * context)),
+        steps=math.ceil(seen / (batch * context)) if seen is not None and says_batch else None,
         states=states,
         batch=batch,
         rows=_rows_of_own(estimate, amounts),

@@ -21,7 +21,7 @@ class Terms:
     """What binds a choice beside the need.
 
     `deadline_seconds` is the longest that one attempt may run. `excluded` are offers (shape, count)
-    that have been found too small.
+    that have been found too small. `refuses_hopeless` refuses what takes far longer.
     """
 
     policy: PolicySpec
@@ -29,6 +29,7 @@ class Terms:
     deadline_seconds: float
     is_ladder: bool = False
     excluded: frozenset[tuple[str, int]] = frozenset()
+    refuses_hopeless: bool = True
 
 
 @dataclass(frozen=True, slots=True)

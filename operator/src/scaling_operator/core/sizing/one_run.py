@@ -1,0 +1,72 @@
+"""A single training run that is not a trial: its machine, its hours, its cost.
+
+By the formulas that size the trials of an experiment. What a policy does not say stays unknown, and
+`message` says what that is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from scaling_operator.api.experiment import ExperimentSpec
+from scaling_operator.api.policy import PolicySpec
+from scaling_operator.core.sizing.choice import Choice, Refusal, choose
+from scaling_operator.core.sizing.duration import price_per_hour
+from scaling_operator.core.sizing.lookahead import Lessons, terms_for
+from scaling_operator.core.sizing.need import Need, Unknown
+from scaling_operator.core.sizing.offers import Terms
+
+NO_SCALE = -1
+"""What single scales have taught does not hold for a run beyond them."""
+
+
+@dataclass(frozen=True, slots=True)
+class KnownMachines:
+    """Machines as a policy has them, and what trials have taught of them."""
+
+    policy: PolicySpec
+    lessons: Lessons = field(default_factory=Lessons)
+
+
+@dataclass(frozen=True, slots=True)
+class RunPlan:
+    """What one run gets and takes; None is unknown, and `reason` and `message` then say why."""
+
+    shape: str | None = None
+    count: int | None = None
+    hours: float | None = None
+    gpu_hours: float | None = None
+    cost: float | None = None
+    reason: str | None = None
+    message: str = ""
+
+
+def run_terms(spec: ExperimentSpec, machines: KnownMachines) -> Terms:
+    """Say what binds the choice: a trial's longest time is preferred, and binds nothing."""
+    terms = terms_for(spec, machines.policy, NO_SCALE, machines.lessons)
+    return replace(terms, refuses_hopeless=False)
+
+
+def plan_run(need: Need | Unknown, terms: Terms) -> RunPlan:
+    """Choose the machine of one run."""
+    if isinstance(need, Unknown):
+        return RunPlan(reason="UnknownNeed", message=str(need))
+    found = choose(need, terms)
+    if isinstance(found, Refusal):
+        return RunPlan(reason="NothingFits", message=str(found))
+    return _planned(need, found)
+
+
+def _planned(need: Need, choice: Choice) -> RunPlan:
+    shape, hours = choice.shape, choice.hours
+    plan = RunPlan(shape.name, choice.count)
+    if need.flops is None:
+        return replace(plan, reason="UnknownFlops", message="nothing tells the FLOPs of the run")
+    if hours is None:
+        message = f"the policy gives shape {shape.name} no flops: hours and cost are unknown"
+        return replace(plan, reason="NoSpeed", message=message)
+    plan = replace(plan, hours=hours, gpu_hours=hours * choice.count)
+    if price_per_hour(need, shape, choice.count) == 0:
+        message = f"the policy gives shape {shape.name} no pricePerHour: the cost is unknown"
+        return replace(plan, reason="NoPrices", message=message)
+    return replace(plan, cost=choice.cost)

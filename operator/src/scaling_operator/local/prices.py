@@ -1,0 +1,38 @@
+"""A policy without a cluster: it says what a recommended run would take, and sizes no trial."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from scaling_operator.api.policy import PolicySpec
+from scaling_operator.api.trial import ScalingTrial
+from scaling_operator.core.observed import AttemptView, Observed
+from scaling_operator.core.outcome import Machine
+from scaling_operator.core.sizing.one_run import KnownMachines
+from scaling_operator.engine.book import Slot
+
+
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """Machines that the user names; trials share this one."""
+
+    policy: PolicySpec
+
+    def note(self, trial: ScalingTrial) -> None:
+        """Take in nothing: what a trial does here teaches nothing of other machines."""
+        del trial
+
+    def machine(self, view: AttemptView) -> Machine | None:
+        """Say nothing of an attempt: it had no machine of the policy."""
+        del view
+
+    def complete(
+        self,
+        observed: Observed,
+        live: tuple[ScalingTrial, ...],
+        views: Mapping[Slot, AttemptView],
+    ) -> Observed:
+        """Add the machines."""
+        del live, views
+        return replace(observed, machines=KnownMachines(self.policy))

@@ -1,0 +1,245 @@
+"""What recommended runs take of machines, and which size money buys."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from scaling_operator.api.experiment import ExperimentSpec
+from scaling_operator.api.fitted import Recommendation
+from scaling_operator.api.policy import PolicySpec
+from scaling_operator.core.basis import basis_of
+from scaling_operator.core.ladder import Scale
+from scaling_operator.core.law import FitBasis, TunedPoint
+from scaling_operator.core.observed import Observed, Rules, ScaleView
+from scaling_operator.core.sizing.lookahead import Lessons, look_at
+from scaling_operator.core.sizing.one_run import KnownMachines
+from scaling_operator.core.tally import Tally
+from scaling_operator.fitting.fit import fit
+from scaling_operator.laws.simulate import IsoFlopDesign, chinchilla_law, simulated
+from scaling_operator.local.prices import Prices
+from scaling_operator.report.machine_words import machine_sentence, plan_of
+from scaling_trainer.counting import count, dimensions_of
+
+RUNS = simulated(chinchilla_law(), IsoFlopDesign(5, 7), noise=0.002, rng=np.random.default_rng(3))
+H100: dict[str, Any] = {
+    "name": "h100",
+    "resource": "nvidia.com/gpu",
+    "memory": "80Gi",
+    "flops": 989e12,
+    "pricePerHour": 4,
+}
+WIDTHS = (8, 16, 24, 40, 64)
+
+
+def machines(*shapes: dict[str, Any]) -> KnownMachines:
+    return KnownMachines(PolicySpec.model_validate({"shapes": list(shapes)}))
+
+
+def own(*targets: dict[str, float], policy: KnownMachines | None, **sections: Any) -> FitBasis:
+    """Build 5 budgets x 7 sizes of a trainer of one's own."""
+    assert RUNS.D is not None
+    assert RUNS.C is not None
+    rungs = [{"n": float(n), "d": float(d)} for n, d in zip(RUNS.N, RUNS.D, strict=True)]
+    points = tuple(
+        TunedPoint(
+            *(Scale(at, rungs[at]), f"{at}-0", float(RUNS.L[at]), rungs[at], float(RUNS.N[at])),
+            samples=float(RUNS.D[at]),
+            flops=float(RUNS.C[at]),
+        )
+        for at in range(len(RUNS))
+    )
+    scaling = {"rungs": rungs, "targets": list(targets), "fit": {"bootstrap": 100}}
+    document = {
+        "objective": {"metric": "loss", "direction": "minimize"},
+        "trainer": {"container": {"command": ["true"]}},
+        "scaling": scaling,
+    }
+    return FitBasis(ExperimentSpec.model_validate(document | sections), points, machines=policy)
+
+
+def answers(basis: FitBasis) -> tuple[Recommendation, ...]:
+    return fit(basis).view.recommendations
+
+
+def test_a_recommended_run_has_the_machine_hours_and_cost_that_the_policy_gives() -> None:
+    (found,) = answers(own({"flops": 1e20}, policy=machines(H100)))
+    assert (found.shape, found.count) == ("h100", 1)
+    # 1e20 FLOPs at 40 % of 989 TFLOP/s are 70.2 hours.
+    assert found.hours == pytest.approx(70.2, rel=0.005)
+    assert found.gpu_hours == found.hours
+    assert found.cost == pytest.approx(4 * 70.2, rel=0.005)
+    assert found.machine_reason is None
+    sentence = machine_sentence(plan_of(found))
+    assert sentence == "Such a run takes 1 x h100, 2 d 22 h, 70.2 GPU hours and a cost of 281."
+
+
+def test_money_buys_the_size_that_its_flops_would_train() -> None:
+    (found,) = answers(own({"cost": 281}, policy=machines(H100)))
+    assert found.reason is None
+    assert found.cost == pytest.approx(281, rel=1e-6)
+    assert found.flops == pytest.approx(1e20, rel=0.005)
+    (asked,) = answers(own({"flops": found.flops or 0.0}, policy=machines(H100)))
+    assert found.parameters == pytest.approx(asked.parameters)
+    assert found.interval95 is not None
+    assert found.flat_range is not None
+
+
+def test_money_far_beyond_the_points_is_far_extrapolation_like_its_flops() -> None:
+    view = fit(own({"cost": 1e6}, policy=machines({**H100, "memory": "8000Gi"}))).view
+    assert "FarExtrapolation" in [each.type for each in view.conditions]
+
+
+@pytest.mark.parametrize(
+    ("policy", "sections", "reason", "known"),
+    [
+        pytest.param(None, {}, "NoPolicy", (), id="no policy is at hand"),
+        pytest.param(
+            machines({**H100, "pricePerHour": 0}),
+            {},
+            "NoPrices",
+            ("shape", "count", "hours", "gpu_hours"),
+            id="a machine without a price has hours and no cost",
+        ),
+        pytest.param(
+            machines({k: v for k, v in H100.items() if k != "flops"}),
+            {},
+            "NoSpeed",
+            ("shape", "count"),
+            id="a machine without FLOP/s has neither",
+        ),
+        pytest.param(
+            machines(H100),
+            {"resources": {"fixed": {"gpus": 1}}},
+            "FixedResources",
+            (),
+            id="fixed resources say nothing of speed",
+        ),
+    ],
+)
+def test_what_a_policy_does_not_say_stays_unknown_with_a_reason(
+    policy: KnownMachines | None, sections: dict[str, Any], reason: str, known: tuple[str, ...]
+) -> None:
+    by_flops, by_cost = answers(own({"flops": 1e20}, {"cost": 500}, policy=policy, **sections))
+    assert by_flops.machine_reason == reason
+    assert by_flops.machine_message
+    assert by_flops.parameters is not None, "the size is known all the same"
+    fields = ("shape", "count", "hours", "gpu_hours", "cost")
+    assert tuple(name for name in fields if getattr(by_flops, name) is not None) == known
+    assert by_cost.parameters is None, "no number where the price is unknown"
+    assert by_cost.reason == ("NoPrices" if policy is None else reason)
+
+
+def test_a_run_that_no_machine_takes_has_none_and_money_for_it_no_answer() -> None:
+    by_flops, by_cost = answers(own({"flops": 1e24}, {"cost": 1e6}, policy=machines(H100)))
+    for reason, message in (
+        (by_flops.machine_reason, by_flops.machine_message),
+        (by_cost.reason, by_cost.message),
+    ):
+        assert reason == "NothingFits"
+        assert "72.0 GiB can be had" in (message or "")
+    assert by_flops.parameters is not None
+    assert by_cost.parameters is None
+
+
+def test_a_slow_machine_is_no_reason_to_refuse_what_is_not_a_trial() -> None:
+    cpu = {"name": "cpu", "flops": 6.4e10, "pricePerHour": 0.04}
+    (found,) = answers(own({"flops": 1e20}, policy=machines(cpu)))
+    assert found.shape == "cpu"
+    assert found.gpu_hours == 0.0
+    assert found.hours is not None
+    assert found.hours > 24 * 365
+
+
+def built_in(policy: KnownMachines | None) -> FitBasis:
+    """Build a ladder of widths of the built-in trainer."""
+    document: dict[str, Any] = {
+        "objective": {"metric": "val_loss", "direction": "minimize"},
+        "trainer": {
+            "builtIn": {
+                "task": "classification",
+                "dataset": {"name": "digits"},
+                "model": {"name": "mlp", "depth": 2},
+                "epochs": 10,
+            }
+        },
+        "scaling": {
+            "parameter": "model.width",
+            "sizes": list(WIDTHS),
+            "targets": [{"parameters": 2e4}],
+            "fit": {"bootstrap": 100},
+        },
+    }
+    spec = ExperimentSpec.model_validate(document)
+    points = tuple(_point(spec, at, width) for at, width in enumerate(WIDTHS))
+    return FitBasis(spec, points, machines=policy)
+
+
+def _point(spec: ExperimentSpec, at: int, width: int) -> TunedPoint:
+    assert spec.trainer.built_in is not None
+    dimensions = dimensions_of(spec.trainer.built_in.dataset.model_dump(mode="json"))
+    assert dimensions is not None
+    model = {**spec.trainer.built_in.model.model_dump(mode="json"), "width": width}
+    counted = count(model, dimensions)
+    size, flops = float(counted.parameters), counted.flops_per_sample * 1e4
+    scale = Scale(at, {"model.width": width})
+    value = 0.1 + 5.0 / size**0.5
+    return TunedPoint(
+        *(scale, f"{at}-0", value, {"model.width": width}, size), samples=1e4, flops=flops
+    )
+
+
+def test_a_run_of_the_built_in_trainer_is_planned_as_a_scale_of_that_size_is() -> None:
+    policy = machines(H100)
+    basis = built_in(policy)
+    (found,) = answers(basis)
+    assert found.size is not None
+    width = round(found.size)
+    scale = Scale(9, {"model.width": width}, samples=found.tokens)
+    looked = look_at(basis.spec, policy.policy, scale, 1, Lessons())
+    assert found.shape == "h100"
+    assert found.gpu_hours == pytest.approx(looked.gpu_hours, rel=0.05)
+    assert found.cost == pytest.approx(looked.cost, rel=0.05)
+
+
+def test_a_stored_answer_is_read_back_without_its_policy() -> None:
+    basis = own({"cost": 281}, policy=machines(H100))
+    (asked,) = answers(basis)
+    again = replace(basis, machines=None, bought={281.0: asked.flops or 0.0})
+    (found,) = answers(again)
+    assert found.parameters == asked.parameters
+
+
+def test_what_trials_teach_counts_once_all_have_ended() -> None:
+    spec = built_in(None).spec
+    taught = KnownMachines(machines(H100).policy, Lessons())
+    views = tuple(ScaleView(Scale(at, {"model.width": w}), Tally()) for at, w in enumerate(WIDTHS))
+    observed = Observed(0.0, spec, Rules(max_trials=1), views, machines=taught)
+    basis = basis_of(observed)
+    assert basis is not None
+    assert basis.tuning
+    assert basis.machines is not taught
+    ended = replace(observed, rules=Rules(max_trials=0))
+    basis = basis_of(ended)
+    assert basis is not None
+    assert not basis.tuning
+    assert basis.machines is taught
+
+
+def test_a_local_run_has_prices_and_no_sizing() -> None:
+    spec = built_in(None).spec
+    policy = machines(H100).policy
+    observed = Prices(policy).complete(Observed(0.0, spec, Rules(max_trials=1), ()), (), {})
+    assert observed.machines == KnownMachines(policy)
+    assert observed.sizing is None, "trials share this machine"
+
+
+def test_the_price_of_a_budget_grows_with_it() -> None:
+    costs = [
+        answers(own({"flops": flops}, policy=machines(H100)))[0].cost or 0.0
+        for flops in np.geomspace(1e18, 1e21, 4)
+    ]
+    assert costs == sorted(costs)
