@@ -24,6 +24,7 @@ from scaling_operator.core.observed import (
 )
 from scaling_operator.core.sizing.allocation import Allocation, to_status
 from scaling_operator.core.sizing.choice import Refusal
+from scaling_operator.core.sizing.lookahead import Lessons
 from scaling_operator.core.tally import Tally
 from scaling_operator.engine.sizer import Sizer, Unusable
 
@@ -142,6 +143,22 @@ def test_fixed_accelerators_cost_what_the_dearest_shape_that_has_them_does() -> 
         assert (machine.rate.gpu_hours, machine.rate.cost) == (2.0, an_hour)
 
 
+def test_what_a_fit_recommends_is_planned_by_the_policy_and_by_what_trials_taught() -> None:
+    sized = sizer()
+    before = sized.complete(observed(), (), {}).machines
+    assert before is not None
+    assert before.policy == POLICY
+    assert before.lessons == Lessons()
+    allocation = got(sized, trial(0))
+    peak = 1.1 * allocation.device_bytes
+    done = trial(0, Attempt(number=0, resources=to_status(allocation)))
+    status = {"state": TrialState.SUCCEEDED, "values": (1.0,), "peak_device_bytes": peak}
+    sized.note(done.model_copy(update={"status": done.status.model_copy(update=status)}))
+    after = sized.complete(observed(), (), {}).machines
+    assert after is not None
+    assert after.lessons != Lessons()
+
+
 def test_what_runs_is_in_the_ledger() -> None:
     sized = sizer()
     had = got(sized, trial(0))
@@ -217,7 +234,9 @@ def test_fixed_resources_are_kept_through_every_interruption() -> None:
 
 def test_a_policy_that_cannot_be_used_starts_nothing() -> None:
     unusable = Unusable(ConditionReason.POLICY_NOT_FOUND, "there is no such policy")
-    view = unusable.complete(observed(), (), {}).sizing
+    completed = unusable.complete(observed(), (), {})
+    assert completed.machines is None, "and nothing prices what a fit recommends"
+    view = completed.sizing
 
     assert view is not None
     assert not view.verdict.is_good

@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+import pytest
 
 from scaling_operator.api.experiment import ExperimentSpec
 from scaling_operator.api.fitted import Interval, ScalePrediction
 from scaling_operator.api.names import TrialState
+from scaling_operator.api.policy import PolicySpec
 from scaling_operator.api.status import ExperimentStatus, TrialStatus
 from scaling_operator.api.trial import ExperimentReference, ScalingTrial, TrialSpec
 from scaling_operator.cli.summary import fit_lines
@@ -22,11 +26,18 @@ from scaling_operator.engine.drawing import draw
 from scaling_operator.engine.ladder import fit_of
 from scaling_operator.engine.outcome import Outcome
 from scaling_operator.fitting.fit import fit
+from scaling_operator.local.prices import Prices
 
 SIZES = (1, 2, 4, 8, 16, 32, 64)
 
 
-def outcome_of(sizes: tuple[int, ...] = SIZES, *, direction: str = "minimize") -> Outcome:
+def outcome_of(
+    sizes: tuple[int, ...] = SIZES,
+    *,
+    direction: str = "minimize",
+    targets: Sequence[Mapping[str, float]] = ({"parameters": 2e6}, {"loss": 0.15}),
+    policy: PolicySpec | None = None,
+) -> Outcome:
     """Make an experiment of one trial per size on a power law, with its status."""
     spec = ExperimentSpec.model_validate(
         {
@@ -40,12 +51,13 @@ def outcome_of(sizes: tuple[int, ...] = SIZES, *, direction: str = "minimize") -
             "scaling": {
                 "parameter": "size",
                 "sizes": sizes,
-                "targets": [{"parameters": 2e6}, {"loss": 0.15}],
+                "targets": list(targets),
             },
         }
     )
     trials = tuple(_trial(at, size, direction) for at, size in enumerate(sizes))
     book = read_book(spec, Rules(max_trials=1, fits=True), ExperimentStatus(), trials)
+    book.machines = None if policy is None else Prices(policy)
     observed = book.observe(lambda _trial, _key: ABSENT, (), 0.0)
     basis = basis_of(observed)
     assert basis is not None
@@ -139,6 +151,25 @@ def test_a_ladder_without_a_law_says_why_and_draws_none() -> None:
     page = draw(outcome_of(SIZES[:4]))
     assert "loss-against-size" not in slugs(page)
     assert "No law is fitted: 4 distinct sizes; add 1 to make 5." in page
+
+
+PRICED = PolicySpec.model_validate(
+    {"shapes": [{"name": "cpu", "flops": 6.4e10, "utilization": 0.5, "pricePerHour": 2}]}
+)
+
+
+def test_the_recommendation_says_what_its_run_takes_and_a_page_drawn_later_too() -> None:
+    outcome = outcome_of(targets=[{"parameters": 2e6}, {"cost": 1}], policy=PRICED)
+    by_size, by_cost = outcome.status.recommendations
+    # 6 x 2e6 parameters x 1e5 samples at 3.2e10 FLOP/s are 37.5 s, and 10 s to start.
+    assert by_size.hours == pytest.approx(47.5 / 3600, rel=1e-3)
+    assert by_size.cost == pytest.approx(2 * 47.5 / 3600, rel=1e-3)
+    assert by_cost.cost == pytest.approx(1, rel=1e-6)
+    page = draw(outcome)  # by a process that has no policy
+    assert "Such a run takes cpu, 47.5 s and a cost of 0.0264." in page
+    assert "For a cost of 1 train" in page
+    lines = fit_lines(outcome.status)
+    assert any(line.endswith(", cpu, 47.5 s, a cost of 0.0264") for line in lines)
 
 
 def test_a_report_that_is_drawn_again_is_the_same() -> None:

@@ -95,7 +95,10 @@ def _recommended(each: Recommendation) -> str:
     ends = "" if doubt is None else f" (95 %: {_end(doubt.low)} to {_end(doubt.high)})"
     size = "" if each.size is None else f", size {each.size:.4g}"
     loss = "" if each.loss is None else f", loss {each.loss:.4g}"
-    machine = "".join(f", {word}" for word in run_words(plan_of(each)))
+    words = list(run_words(plan_of(each)))
+    if each.machine_reason not in (None, "NoPolicy"):
+        words.append(f"the rest unknown ({each.machine_reason})")
+    machine = "".join(f", {word}" for word in words)
     return f"For {question}: N {each.parameters:.4g}{ends}{size}{loss}{machine}"
 
 
