@@ -82,6 +82,21 @@ class SecondOpinion(Intervals):
     )
 
 
+class ThirdOpinion(ApiSection):
+    """The exponent of the best size by the lower envelope of learning curves, or why there is none.
+
+    Under a constant rate, or in the stable phase of a schedule, a run cut short is the run of that
+    length; elsewhere its curve says nothing of shorter runs.
+    """
+
+    a: float | None = Field(default=None, description="The exponent of the best size, N* ~ C^a.")
+    optima: Annotated[tuple[BudgetOptimum, ...], Field(max_length=MAX_FITTED_SCALES)] = Field(
+        default=(), description="Sizes that are lowest somewhere, in the middle of where they are."
+    )
+    reason: Word | None = Field(default=None, description="Why there is none, in one word.")
+    message: Sentence | None = Field(default=None, description="Why there is none, in a sentence.")
+
+
 class Trend(Intervals):
     """How the best value of a hyperparameter moves with size: h ~ N^exponent."""
 
@@ -130,6 +145,9 @@ class FitStatus(ApiSection):
     bootstrap: Resampling | None = Field(default=None, description="What the intervals come from.")
     isoflop: SecondOpinion | None = Field(
         default=None, description="The minimum of each compute budget, where there are budgets."
+    )
+    envelope: ThirdOpinion | None = Field(
+        default=None, description="The lower envelope of learning curves."
     )
     hold_out: HeldOut | None = Field(default=None, description="How well it extrapolates.")
     hyperparameters: Annotated[dict[ParameterName, Trend], Field(max_length=100)] = Field(

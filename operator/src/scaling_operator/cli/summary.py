@@ -79,6 +79,9 @@ def fit_lines(status: ExperimentStatus) -> list[str]:
     lines = [_recommended(each) for each in status.recommendations]
     if status.fit is not None and "a" in status.fit.parameters:
         lines.insert(0, f"Law: the best size grows as C^{status.fit.parameters['a']:.3f}")
+    elif status.fit is not None and status.fit.envelope and status.fit.envelope.a is not None:
+        words = "Envelope of learning curves: the best size grows as"
+        lines.insert(0, f"{words} C^{status.fit.envelope.a:.3f}")
     for condition in found:
         if condition.type != ConditionType.FIT_READY or condition.status != "True":
             word = "No fit" if condition.type == ConditionType.FIT_READY else condition.type

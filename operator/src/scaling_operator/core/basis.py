@@ -75,7 +75,7 @@ def _scales(basis: FitBasis) -> set[int]:
 def _points(observed: Observed, view: ScaleView) -> Iterator[TunedPoint]:
     """Give the best trial of a scale, then the best at each D before its end."""
     search = observed.spec.search
-    for best in (view.tally.best[0], *view.tally.early):
+    for place, best in enumerate((view.tally.best[0], *view.tally.early)):
         edges = parameters_at_edge(best, search, {})
         narrow = parameters_at_edge(best, search, view.ranges)
         yield TunedPoint(
@@ -88,4 +88,5 @@ def _points(observed: Observed, view: ScaleView) -> Iterator[TunedPoint]:
             flops=best.flops,
             edges=edges,
             narrow_edges=tuple(name for name in narrow if name not in edges),
+            curve=() if place else view.tally.curve,
         )

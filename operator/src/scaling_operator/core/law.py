@@ -13,13 +13,14 @@ from scaling_operator.api.experiment import ExperimentSpec
 from scaling_operator.api.fields import Scalar
 from scaling_operator.api.fitted import FitStatus, Interval, Recommendation, ScalePrediction
 from scaling_operator.api.names import ConditionType
+from scaling_operator.api.status import CurvePoint
 from scaling_operator.core.ladder import Scale
 from scaling_operator.core.sizing.one_run import KnownMachines
 
 
 @dataclass(frozen=True, slots=True)
 class TunedPoint:
-    """The best trial of a scale at one D.
+    """The best trial of a scale at one D; `curve` is that of its training, where D is its end.
 
     `edges` are searched numbers at an end of the file's range, `narrow_edges` those at an end of
     what transfer has left of it.
@@ -34,6 +35,7 @@ class TunedPoint:
     flops: float | None = None
     edges: tuple[str, ...] = ()
     narrow_edges: tuple[str, ...] = ()
+    curve: tuple[CurvePoint, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

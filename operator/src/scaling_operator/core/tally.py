@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from scaling_operator.api.experiment import Objective
 from scaling_operator.api.names import Reason, TrialState
-from scaling_operator.api.status import BestTrial, Counts, EarlyPoint
+from scaling_operator.api.status import BestTrial, Counts, CurvePoint, EarlyPoint
 from scaling_operator.api.trial import ScalingTrial
 
 KEPT_BEST = 50
@@ -30,7 +30,7 @@ class Tally:
     """How the trials of a scale ended.
 
     `best`: the best single-objective trials, best first; `front`: those that no other one beats in
-    every objective; `early`: the best at each D before the end, by D.
+    every objective; `early`: the best at each D before the end, by D; `curve` is the very best's.
     """
 
     counts: Counts = field(default_factory=Counts)
@@ -39,6 +39,7 @@ class Tally:
     front: tuple[BestTrial, ...] = ()
     goal_reached: bool = False
     early: tuple[BestTrial, ...] = ()
+    curve: tuple[CurvePoint, ...] = ()
 
     @property
     def ended(self) -> int:
@@ -62,7 +63,9 @@ def add(tally: Tally, trial: ScalingTrial, objectives: tuple[Objective, ...]) ->
     entry = best_trial(trial)
     if len(objectives) == 1:
         early = _best_early(tally.early, entry, status.points, objectives[0])
-        tally = replace(tally, best=_insert(tally.best, entry, objectives[0]), early=early)
+        best = _insert(tally.best, entry, objectives[0])
+        curve = status.curve if best[0] is entry else tally.curve
+        tally = replace(tally, best=best, early=early, curve=curve)
     else:
         tally = replace(tally, front=_merge_front(tally.front, entry, objectives))
     return replace(tally, goal_reached=tally.goal_reached or meets_goals(entry, objectives))

@@ -18,6 +18,7 @@ from scaling_operator.api.fitted import (
     Resampling,
     ScalePrediction,
     SecondOpinion,
+    ThirdOpinion,
     Trend,
 )
 from scaling_operator.api.scaling import Target
@@ -25,6 +26,7 @@ from scaling_operator.core.sizing.one_run import RunPlan
 from scaling_operator.fitting.prepare import Prepared
 from scaling_operator.laws import bootstrap, report
 from scaling_operator.laws.chinchilla import NotFitted
+from scaling_operator.laws.envelope import Envelope
 from scaling_operator.laws.holdout import HoldOut
 from scaling_operator.laws.isoflop import IsoFlop
 from scaling_operator.laws.report import FitReport
@@ -69,6 +71,7 @@ def status_of(fit: FitReport, prepared: Prepared, trends: Mapping[str, Trend]) -
             "huber_delta": fit.fitted.problem.delta,
             "bootstrap": _resampling(fit.draws),
             "hold_out": _held_out(fit.hold_out),
+            "envelope": _envelope(fit.envelope),
         }
     )
 
@@ -199,3 +202,18 @@ def _isoflop(isoflop: IsoFlop | None, spread: bootstrap.Intervals) -> SecondOpin
             for each in isoflop.minima
         ),
     )
+
+
+def _envelope(found: Envelope | NotFitted | None) -> ThirdOpinion | None:
+    match found:
+        case None:
+            return None
+        case NotFitted():
+            return ThirdOpinion(reason=found.reason, message=found.message[:LONGEST])
+        case Envelope():
+            places = zip(found.flops, found.parameters, found.loss, strict=True)
+            optima = tuple(
+                BudgetOptimum(budget_flops=float(c), parameters=float(n), loss=float(value))
+                for c, n, value in places
+            )
+            return ThirdOpinion(a=finite(found.a), optima=optima)

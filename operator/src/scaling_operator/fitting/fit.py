@@ -21,6 +21,7 @@ from scaling_operator.fitting.answer import (
     with_machine,
 )
 from scaling_operator.fitting.conditions import conditions_of
+from scaling_operator.fitting.curves import comparable_curves
 from scaling_operator.fitting.exchange import Purse, Receipt
 from scaling_operator.fitting.machines import Workshop, ladder_size
 from scaling_operator.fitting.prepare import Prepared, prepare
@@ -45,7 +46,8 @@ def fit(basis: FitBasis) -> FitOutcome:
     scaling = basis.spec.scaling or Scaling(parameter="size", sizes=(1,))
     prepared = prepare(basis)
     asked = _asked(basis, prepared, scaling)
-    report = fit_points(prepared.points, _options(basis, scaling, prepared, asked))
+    options = _options(basis, scaling, prepared, asked)
+    report = fit_points(prepared.points, options, comparable_curves(basis, prepared))
     recommendations: tuple[Recommendation, ...] = ()
     if report.conditions[0].status:
         recommendations = tuple(

@@ -2,8 +2,8 @@
 
 A third opinion (Hoffmann 2022), and only where the curves allow it: under a constant rate, or in
 the stable phase of a warm-up/stable/decay schedule. Under a cosine a run that is cut short is not
-the run of that length, and the envelope is biased. It needs whole curves, so that `scaling fit`,
-which sees the ends of runs, does not use it.
+the run of that length, and the envelope is biased. It needs whole curves: an experiment has
+them; `scaling fit`, which sees the ends of runs, does not.
 """
 
 from __future__ import annotations
@@ -34,6 +34,14 @@ class TrainingCurve:
 
 
 @dataclass(frozen=True, slots=True)
+class Curves:
+    """The curves of an experiment, under one kind of schedule."""
+
+    course: Course
+    curves: tuple[TrainingCurve, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Envelope:
     """N* ~ C^a through the sizes that are lowest somewhere: C, N and L, each of shape (k,).
 
@@ -44,6 +52,12 @@ class Envelope:
     flops: Array
     parameters: Array
     loss: Array
+
+
+def envelope_size(envelope: Envelope, flops: float) -> float:
+    """Return the size that the envelope's power law has at a budget."""
+    beyond = np.log(flops) - np.log(envelope.flops).mean()
+    return float(np.exp(np.log(envelope.parameters).mean() + envelope.a * beyond))
 
 
 def fit_envelope(curves: Sequence[TrainingCurve], course: Course) -> Envelope | NotFitted:

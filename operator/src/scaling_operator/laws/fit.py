@@ -8,11 +8,12 @@ report.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from scaling_operator.laws.bootstrap import Draws, Intervals, bootstrap_law, intervals
 from scaling_operator.laws.chinchilla import Fitted, NotFitted, fit_law
 from scaling_operator.laws.document import to_json
+from scaling_operator.laws.envelope import Curves, Envelope, fit_envelope
 from scaling_operator.laws.holdout import hold_out
 from scaling_operator.laws.isoflop import IsoFlop, fit_isoflop
 from scaling_operator.laws.judge import (
@@ -52,8 +53,13 @@ class _Prepared:
     noise: float | None
 
 
-def fit_points(points: Points, options: FitOptions) -> FitReport:
-    """Fit, resample, cross-check and answer. Raises ValueError for options that make no sense."""
+def fit_points(
+    points: Points, options: FitOptions, curves: Curves | NotFitted | None = None
+) -> FitReport:
+    """Fit, resample, cross-check and answer. Raises ValueError for options that make no sense.
+
+    `curves` are those of the runs, or say why they are not to be had.
+    """
     prepared = _prepared(points, options)
     if isinstance(prepared, tuple):
         return _refused(_Prepared(points, Path(), (), None), options, prepared)
@@ -69,14 +75,15 @@ def fit_points(points: Points, options: FitOptions) -> FitReport:
     if isoflop is not None and isoflop.power is None and options.method != "parametric":
         return _refused(prepared, options, edges)
     if options.method == "isoflop":
-        return _answered(prepared, _basis(prepared, options, None, isoflop), edges)
+        basis = _basis(prepared, options, (None, isoflop), curves)
+        return _answered(prepared, basis, edges)
     fitted = fit_law(
         prepared.points, form, seed=options.seed, noise=prepared.noise, start=options.start
     )
     if isinstance(fitted, NotFitted):
         refusal = Condition(ConditionType.NOT_ENOUGH_POINTS, fitted.reason, fitted.message)
         return _refused(prepared, options, (*edges, refusal))
-    return _answered(prepared, _basis(prepared, options, fitted, isoflop), edges)
+    return _answered(prepared, _basis(prepared, options, (fitted, isoflop), curves), edges)
 
 
 def _prepared(points: Points, options: FitOptions) -> _Prepared | tuple[Condition, ...]:
@@ -107,8 +114,12 @@ def _isoflop(points: Points, options: FitOptions) -> IsoFlop | None:
 
 
 def _basis(
-    prepared: _Prepared, options: FitOptions, fitted: Fitted | None, isoflop: IsoFlop | None
+    prepared: _Prepared,
+    options: FitOptions,
+    found: tuple[Fitted | None, IsoFlop | None],
+    curves: Curves | NotFitted | None,
 ) -> Basis:
+    fitted, isoflop = found
     draws = None
     if fitted is not None and options.bootstrap:
         draws = bootstrap_law(
@@ -119,7 +130,11 @@ def _basis(
             resample=options.resample,
         )
     shown = None if options.method == "parametric" else isoflop
-    return Basis(options, prepared.path, fitted, draws, shown)
+    basis = Basis(options, prepared.path, fitted, draws, shown)
+    if not isinstance(curves, Curves):
+        return replace(basis, envelope=curves)
+    envelope = fit_envelope(curves.curves, curves.course)
+    return replace(basis, envelope=envelope, curves=curves)
 
 
 def _answered(prepared: _Prepared, basis: Basis, edges: tuple[Condition, ...]) -> FitReport:
@@ -131,7 +146,7 @@ def _answered(prepared: _Prepared, basis: Basis, edges: tuple[Condition, ...]) -
     predictions = tuple(prediction for prediction in losses if prediction is not None)
     spread = _isoflop_interval(basis.isoflop)
     disagree = _disagreement(basis, recommendation, spread)
-    if disagree and basis.isoflop is not None:
+    if disagree:
         recommendation = tuple(with_range(each, basis.isoflop) for each in recommendation)
     conditions = (
         fit_ready(()),
@@ -153,6 +168,8 @@ def _answered(prepared: _Prepared, basis: Basis, edges: tuple[Condition, ...]) -
         intervals=_coefficient_intervals(basis.draws),
         isoflop=basis.isoflop,
         isoflop_interval=spread,
+        envelope=basis.envelope,
+        curves=basis.curves,
         recommendation=recommendation,
         unanswered=unanswered,
         predictions=predictions,
@@ -194,14 +211,19 @@ def _disagreement(
     basis: Basis, recommendation: tuple[Recommendation, ...], spread: Intervals
 ) -> tuple[Condition, ...]:
     fitted, isoflop = basis.fitted, basis.isoflop
-    if fitted is None or isoflop is None or isoflop.power is None or fitted.law.one_variable:
-        return ()
+    exponents: dict[str, float] = {}
+    if fitted is not None and not fitted.law.one_variable:
+        exponents["the parametric fit"] = float(fitted.law.a[0])
+    if isoflop is not None and isoflop.power is not None:
+        exponents["IsoFLOP"] = float(isoflop.power.a[0])
+    if isinstance(basis.envelope, Envelope):
+        exponents["the envelope of curves"] = basis.envelope.a
     sizes = tuple(
         (each.parameters, each.isoflop_parameters)
         for each in recommendation
-        if each.isoflop_parameters is not None
+        if each.isoflop_parameters is not None and "the parametric fit" in exponents
     )
-    return methods_disagree((float(fitted.law.a[0]), float(isoflop.power.a[0])), sizes, spread)
+    return methods_disagree(exponents, sizes, spread)
 
 
 def _unanswered(missing: tuple[Unanswered, ...], predictions: int) -> tuple[Condition, ...]:

@@ -7,6 +7,7 @@ judgements (section 4 of the reference), gathered here so that they can be seen 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -139,18 +140,28 @@ def far_extrapolation(points: Points, flops: float | None, size: float) -> Condi
 
 
 def methods_disagree(
-    exponents: tuple[float, float], sizes: tuple[tuple[float, float], ...], spread: Intervals
+    exponents: Mapping[str, float], sizes: tuple[tuple[float, float], ...], spread: Intervals
 ) -> tuple[Condition, ...]:
-    """Compare (parametric, IsoFLOP): exponents, and N* at each target; `spread` is IsoFLOP's a."""
-    parametric, iso = exponents
-    worst = max((max(p / i, i / p) for p, i in sizes), default=1.0)
-    if abs(parametric - iso) <= EXPONENTS_APART and worst <= SIZES_APART:
+    """Compare exponents by method, and N* at each target by two of them.
+
+    `spread` is IsoFLOP's a. The envelope's sizes are not compared: its curves had not decayed.
+    """
+    if len(exponents) < 2:  # noqa: PLR2004 - one method has nothing to disagree with
         return ()
-    low, high = spread.get(95, (float("nan"), float("nan")))
-    message = (
-        f"a is {parametric:.3f} by the parametric fit and {iso:.3f} by IsoFLOP (95 % of resamples: "
-        f"{low:.3f} to {high:.3f}); N* at the targets differs by up to {worst:.3g} times"
-    )
+    worst = max((max(p / i, i / p) for p, i in sizes), default=1.0)
+    apart = max(exponents.values()) - min(exponents.values())
+    if apart <= EXPONENTS_APART and worst <= SIZES_APART:
+        return ()
+    parts = [f"{a:.3f} by {method}" for method, a in exponents.items()]
+    if 95 in spread:  # noqa: PLR2004 - per cent
+        low, high = spread[95]
+        parts = [
+            f"{part} (95 % of resamples: {low:.3f} to {high:.3f})" if "IsoFLOP" in part else part
+            for part in parts
+        ]
+    message = f"a is {', '.join(parts[:-1])} and {parts[-1]}"
+    if sizes:
+        message += f"; N* at the targets differs by up to {worst:.3g} times"
     return (Condition(ConditionType.METHODS_DISAGREE, "ExponentsOrSizesApart", message),)
 
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from scaling_operator.laws.bootstrap import Draws, Intervals, intervals
-from scaling_operator.laws.chinchilla import Fitted
+from scaling_operator.laws.chinchilla import Fitted, NotFitted
+from scaling_operator.laws.envelope import Curves, Envelope, envelope_size
 from scaling_operator.laws.isoflop import IsoFlop, optimal_size
 from scaling_operator.laws.law import Law, loss
 from scaling_operator.laws.optimum import Allocation, Path, Target, allocate, flat_range
@@ -19,13 +20,18 @@ from scaling_operator.laws.served import allocate_served
 
 @dataclass(frozen=True, slots=True)
 class Basis:
-    """What answers are drawn from: a fit and its resamples, or the IsoFLOP minima, or both."""
+    """What answers are drawn from: a fit and its resamples, or the IsoFLOP minima, or both.
+
+    The envelope is beside them: it widens an answer, and gives none.
+    """
 
     options: FitOptions
     path: Path
     fitted: Fitted | None
     draws: Draws | None
     isoflop: IsoFlop | None
+    envelope: Envelope | NotFitted | None = None
+    curves: Curves | None = None
 
 
 def recommend(basis: Basis, target: Target) -> Recommendation | Unanswered:
@@ -59,6 +65,7 @@ def recommend(basis: Basis, target: Target) -> Recommendation | Unanswered:
         if known
         else None,
         isoflop_parameters=None if target.served else _iso_size(basis, flops),
+        envelope_parameters=None if target.served else _envelope_size(basis, flops),
     )
 
 
@@ -113,12 +120,14 @@ def predict(basis: Basis, parameters: float, tokens: float | None) -> Prediction
     return Prediction(parameters, tokens, expected, intervals(drawn * np.exp(scatter)))
 
 
-def with_range(recommendation: Recommendation, isoflop: IsoFlop) -> Recommendation:
-    """Downgrade to the range of sizes that either method allows at 95 %."""
+def with_range(recommendation: Recommendation, isoflop: IsoFlop | None) -> Recommendation:
+    """Downgrade to the range of sizes that any method allows at 95 %."""
     sizes = [recommendation.parameters, *recommendation.intervals.get("parameters", {}).get(95, ())]
+    if recommendation.envelope_parameters is not None:
+        sizes.append(recommendation.envelope_parameters)
     if recommendation.isoflop_parameters is not None and recommendation.flops is not None:
         sizes.append(recommendation.isoflop_parameters)
-        if isoflop.draws is not None:
+        if isoflop is not None and isoflop.draws is not None:
             drawn = intervals(optimal_size(isoflop.draws, recommendation.flops))
             sizes += drawn.get(95, ())
     return replace(recommendation, range=(min(sizes), max(sizes)))
@@ -152,6 +161,12 @@ def _iso_size(basis: Basis, flops: float) -> float | None:
     return float(optimal_size(basis.isoflop.power, flops)[0])
 
 
+def _envelope_size(basis: Basis, flops: float) -> float | None:
+    if not isinstance(basis.envelope, Envelope) or not np.isfinite(flops):
+        return None
+    return envelope_size(basis.envelope, flops)
+
+
 def _by_isoflop(basis: Basis, target: Target) -> Recommendation | None:
     """Answer by the power law through the minima; it knows no loss, and no budget for a loss."""
     isoflop = basis.isoflop
@@ -182,4 +197,5 @@ def _by_isoflop(basis: Basis, target: Target) -> Recommendation | None:
         loss=None,
         intervals=spread,
         isoflop_parameters=size,
+        envelope_parameters=_envelope_size(basis, flops),
     )

@@ -8,6 +8,7 @@ from typing import Literal
 
 from scaling_operator.laws.bootstrap import Draws, Intervals, Resample
 from scaling_operator.laws.chinchilla import Fitted, NotFitted
+from scaling_operator.laws.envelope import Curves, Envelope
 from scaling_operator.laws.forms import Form
 from scaling_operator.laws.holdout import HoldOut
 from scaling_operator.laws.isoflop import Interpolation, IsoFlop
@@ -68,7 +69,7 @@ class Recommendation:
 
     `intervals` has the keys parameters, tokens, tokensPerParameter, loss, flops. `flat_range` are
     the sizes whose loss is within `flat_percent` of the best. `range` is set where the methods
-    disagree: the sizes that either of them allows (95 %); act on it, not on the point.
+    disagree: the sizes that any of them allows (95 %); act on it, not on the point.
     """
 
     target: Target
@@ -81,6 +82,7 @@ class Recommendation:
     intervals: dict[str, Intervals]
     flat_range: tuple[float, float] | None = None
     isoflop_parameters: float | None = None
+    envelope_parameters: float | None = None
     range: tuple[float, float] | None = None
 
 
@@ -113,6 +115,8 @@ class FitReport:
     intervals: dict[str, Intervals]
     isoflop: IsoFlop | None = None
     isoflop_interval: Intervals
+    envelope: Envelope | NotFitted | None = None
+    curves: Curves | None = None
     recommendation: tuple[Recommendation, ...] = ()
     unanswered: tuple[Unanswered, ...] = ()
     predictions: tuple[Prediction, ...] = ()

@@ -13,6 +13,7 @@ from scaling_operator.laws.points import Points
 from scaling_operator.laws.report import FitReport
 from scaling_operator.report import theme
 from scaling_operator.report.blocks import Block, Cell, Plot, Section, Table
+from scaling_operator.report.envelope_section import envelope_section
 from scaling_operator.report.formatting import NOTHING, number, percent, quantity
 from scaling_operator.report.law_plots import (
     loss_against_size,
@@ -222,6 +223,7 @@ LAW_SECTIONS: tuple[Callable[[FitReport, Points], Section | None], ...] = (
     answers_section,
     best_size_section,
     isoflop_section,
+    envelope_section,
     coefficients_section,
     quality_section,
 )

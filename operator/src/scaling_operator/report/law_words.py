@@ -10,6 +10,7 @@ import numpy as np
 
 from scaling_operator.laws.bootstrap import Draws, Interval
 from scaling_operator.laws.chinchilla import NotFitted
+from scaling_operator.laws.envelope import Envelope
 from scaling_operator.laws.holdout import HoldOut
 from scaling_operator.laws.judge import Condition, ConditionType
 from scaling_operator.laws.points import Array
@@ -23,7 +24,7 @@ _MEANING: Mapping[str, str] = {
     ConditionType.EDGE_OPTIMUM: "the best size is an end of what was tried",
     "HyperparameterEdge": "a search ended at an end of its range",
     ConditionType.FAR_EXTRAPOLATION: "a question lies far beyond the points",
-    ConditionType.METHODS_DISAGREE: "the two methods disagree; act on the range, not on the point",
+    ConditionType.METHODS_DISAGREE: "the methods disagree; act on the range, not on the point",
     ConditionType.NOISE_TOO_HIGH: "the intervals are too wide to act on",
     ConditionType.TARGET_UNANSWERED: "a question has no answer",
 }
@@ -57,6 +58,8 @@ def exponent_sentence(report: FitReport) -> str:
         a, spread = float(report.fitted.law.a[0]), report.intervals.get("a", {}).get(95)
     elif report.isoflop is not None and report.isoflop.power is not None:
         a, spread = float(report.isoflop.power.a[0]), report.isoflop_interval.get(95)
+    elif isinstance(report.envelope, Envelope):
+        a, spread = report.envelope.a, None
     else:
         return ""
     doubt = "" if spread is None else f" (95 %: {interval_text(spread, exponent=True)})"
