@@ -67,7 +67,7 @@ def test_it_is_installed_and_its_pods_are_made(cluster: Cluster, release: Helm) 
     cluster.kubectl(
         *where, "wait", "deploy/scaling-operator", "--for=jsonpath={.status.replicas}=2"
     )
-    assert cluster.read("rsp", "default")["spec"] == {"shapes": [{"name": "cpu"}]}
+    assert cluster.read("rsp", "default")["spec"] == {"shapes": [{"name": "cpu", "flops": 6.4e10}]}
 
 
 @pytest.mark.usefixtures("crds")

@@ -353,6 +353,28 @@ def test_a_budget_of_gpu_hours_stops_what_runs(ground: Ground) -> None:
     assert 6 <= status["ledger"]["usedGpuHours"] * 3600 <= 12
 
 
+def test_the_plan_stands_in_the_status_before_the_first_pod(ground: Ground) -> None:
+    with ground.installed(through_proxy=True) as one:
+        site = one.site
+        site.apply(policy(own(one)))
+
+        def is_first_pod(request: ApiRequest) -> bool:
+            return str(request) == "create pods planned-0-0-0"
+
+        one.between.rule = once(is_first_pod, Kill(forwarded=False))
+        site.apply(sized("planned", own(one)))
+        site.wait(lambda: not one.operator.is_alive, BOUND_SECONDS, "it goes at the first pod")
+        status, pods = site.status("planned"), site.pods("planned")
+        drop(one)
+
+    (scale,) = status["scales"]
+    assert pods == []
+    assert scale["sizing"]["shape"] == "small"
+    assert scale["sizing"]["estimatedDeviceBytes"] > 20e9
+    assert status["ledger"]["plannedGpuHours"] > 0
+    assert status["ledger"]["plannedCost"] > 0
+
+
 @pytest.mark.parametrize("forwarded", [False, True], ids=["before", "after"])
 def test_an_operator_that_is_killed_at_the_next_attempts_pod_repeats_nothing(
     ground: Ground, *, forwarded: bool

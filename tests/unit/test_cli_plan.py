@@ -16,6 +16,7 @@ from scaling_operator.cli.plan_print import amount, short, size
 
 SAMPLES = Path(__file__).parents[2] / "manifests" / "samples"
 POLICY = SAMPLES / "policy.yaml"
+DEFAULT_POLICY = SAMPLES.parent / "default-policy.yaml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +136,40 @@ def test_fixed_resources_have_no_estimate(ladder: Path) -> None:
 
     assert ended.returncode == 0
     assert "fixed: 2 x nvidia.com/gpu" in ended.stdout
+
+
+def test_without_a_policy_it_plans_as_the_charts_default_policy_does() -> None:
+    plain = SAMPLES / "text-ladder.yaml"
+
+    assert plan(plain, "--json") == plan(plain, "--policy", DEFAULT_POLICY, "--json")
+
+
+NO_FLOPS = """
+apiVersion: scaling-operator.dev/v1alpha1
+kind: ResourcePolicy
+metadata: {name: default}
+spec: {shapes: [{name: plain}]}
+"""
+
+
+@pytest.mark.parametrize(
+    ("sample", "policy", "words"),
+    [
+        pytest.param("own-script", None, "spec.resources.estimate has neither flops", id="script"),
+        pytest.param("case-study", NO_FLOPS, "shape plain of the policy has no flops", id="shape"),
+    ],
+)
+def test_hours_that_are_not_known_say_what_is_missing(
+    tmp_path: Path, sample: str, policy: str | None, words: str
+) -> None:
+    file = tmp_path / "policy.yaml"
+    file.write_text(policy or POLICY.read_text())
+
+    ended = plan(SAMPLES / f"{sample}.yaml", "--policy", file)
+
+    assert ended.returncode == 0
+    assert ended.stdout.count("?: ") == 1
+    assert f"?: {words}" in ended.stdout
 
 
 @pytest.mark.parametrize("text", ["kind: ResourcePolicy\n", "", "- 1\n"])

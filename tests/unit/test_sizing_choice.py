@@ -182,7 +182,7 @@ REFUSALS: list[Any] = [
         id="too little host memory",
     ),
     pytest.param({"limits": {"trial": {"cpu": "500m"}}}, "needs 1 CPU", id="less than a core"),
-    pytest.param({"headroomPercent": 99}, "0.2 GiB can be had", id="no room"),
+    pytest.param({"headroomPercent": 99}, "184 MiB can be had", id="no room"),
 ]
 
 

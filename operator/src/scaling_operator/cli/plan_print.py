@@ -136,8 +136,26 @@ def _print_sums(console: Console, experiment: ScalingExperiment, outlook: Outloo
     console.print(f"In all at most: {', '.join(words)}")
     fits = not any(isinstance(scale.found, Refusal) for scale in outlook.scales)
     if outlook.cost is None and fits:
-        why = "a shape has no flops, or the number of samples is not known before the data are read"
-        console.print(f"{UNKNOWN}: {why}", style="dim")
+        for why in _unknown(experiment, outlook):
+            console.print(f"{UNKNOWN}: {escape(why)}", style="dim")
+
+
+def _unknown(experiment: ScalingExperiment, outlook: Outlook) -> list[str]:
+    """Say what would have to be known for hours and cost, each thing once."""
+    reasons: list[str] = []
+    for scale in outlook.scales:
+        if scale.hours is not None:
+            continue
+        has_flops = isinstance(scale.need, Need) and scale.need.flops is not None
+        if scale.found is None:
+            reasons.append("nothing is estimated where spec.resources.fixed says what a trial gets")
+        elif has_flops and isinstance(scale.found, Choice):
+            reasons.append(f"shape {scale.found.shape.name} of the policy has no flops")
+        elif experiment.spec.trainer.container is not None:
+            reasons.append("spec.resources.estimate has neither flops, nor parameters and samples")
+        else:
+            reasons.append("the number of samples is known only when the data are read")
+    return list(dict.fromkeys(reasons))
 
 
 def _size(scale: Scale) -> str:

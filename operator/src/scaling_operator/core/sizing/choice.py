@@ -11,6 +11,7 @@ import math
 from dataclasses import dataclass, replace
 
 from scaling_operator.api.policy import Shape
+from scaling_operator.api.quantities import MEBIBYTE
 from scaling_operator.core.sizing.duration import efficiency, hours_of, price_per_hour
 from scaling_operator.core.sizing.memory import GIB
 from scaling_operator.core.sizing.need import Need
@@ -155,10 +156,16 @@ def _fit(need: Need, offer: Offer, terms: Terms) -> Choice | tuple[float, str]:
             return _choice(need, offer, execution, terms)
     where = "host memory" if offer.shape.resource is None else f"x {offer.count}"
     return needed / capacity, (
-        f"{offer.shape.name} {where}: needs {needed / GIB:,.1f} GiB at micro-batch "
+        f"{offer.shape.name} {where}: needs {_written(needed)} at micro-batch "
         f"{execution.micro_batch or need.batch}{_relief(execution)}, "
-        f"{capacity / GIB:,.1f} GiB can be had"
+        f"{_written(capacity)} can be had"
     )
+
+
+def _written(size_bytes: float) -> str:
+    if size_bytes < GIB:
+        return f"{size_bytes / MEBIBYTE:,.0f} MiB"
+    return f"{size_bytes / GIB:,.1f} GiB"
 
 
 def _relief(execution: Execution) -> str:
@@ -176,8 +183,8 @@ def _choice(
     request = max(host_bytes * (1 + belief.host_margin), belief.host_floor_bytes)
     most = host_cap_bytes(shape, terms.policy)
     if request > most:
-        sentence = f"{shape.name}: needs {request / GIB:,.1f} GiB of host memory, "
-        return request / most, sentence + f"{most / GIB:,.1f} GiB can be had"
+        sentence = f"{shape.name}: needs {_written(request)} of host memory, "
+        return request / most, sentence + f"{_written(most)} can be had"
     device = device_parts(need, execution)
     if not on_device:
         device = replace(device, fixed=0.0)

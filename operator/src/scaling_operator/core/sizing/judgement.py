@@ -55,7 +55,7 @@ def _above_limits(policy: PolicySpec, scales: tuple[ScaleOutlook, ...]) -> Itera
         alone = Wanting((0, 0), demand_of(scale.allocation), 0)
         for turned in admit([alone], Room(policy.limits, NOTHING)).turned:
             where = f"scale {scale.scale.index} ({named(scale.scale)})"
-            yield f"{where} needs more than {turned.message.partition(',')[0]}"
+            yield f"{where}: {turned.message.partition(',')[0]}, one trial needs more"
 
 
 def _unfit(scales: list[ScaleOutlook]) -> Iterator[str]:

@@ -1,0 +1,75 @@
+"""From a trial and its machine to an order: the policy comes before the operator's flags."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from testbed.orders import order
+
+from scaling_operator.api.experiment import ExperimentSpec
+from scaling_operator.api.policy import PolicySpec
+from scaling_operator.cluster.index import Key
+from scaling_operator.cluster.ordering import Orders
+from scaling_operator.cluster.workloads import job, pod
+from scaling_operator.cluster.workloads.order import AttemptOrder, WorkloadSettings
+from scaling_operator.core.sizing.allocation import Allocation
+from scaling_operator.engine.sizer import Sizer
+
+FLAGS = WorkloadSettings(trainer_image="trainer", queue="flags", priority_class="usual")
+SHAPE = {
+    "name": "gpu",
+    "resource": "nvidia.com/gpu",
+    "memory": "80Gi",
+    "nodeSelector": {"gpu": "h100"},
+    "tolerations": [{"key": "gpu", "operator": "Exists"}],
+}
+
+
+def sized(**rest: Any) -> AttemptOrder:
+    policy = PolicySpec.model_validate({"shapes": [SHAPE], **rest})
+    spec = ExperimentSpec.model_validate(
+        {
+            "objective": {"metric": "loss", "direction": "minimize"},
+            "trainer": {"container": {"image": "mine"}},
+            "resources": {"estimate": {"deviceMemory": "1Gi", "hostMemory": "2Gi"}},
+        }
+    )
+    sizer, trial = Sizer(spec, policy, 1), order().trial
+    found = sizer.allocation(trial)
+    assert isinstance(found, Allocation)
+    return Orders(Key("team", "digits"), spec, FLAGS).sized(trial, 0, found, sizer)
+
+
+@pytest.mark.parametrize(
+    ("rest", "queue", "priority"),
+    [
+        pytest.param({}, "flags", "usual", id="a policy that names none: the operator's"),
+        pytest.param({"queue": "team"}, "team", "usual", id="the policy's queue"),
+        pytest.param({"priorityClass": "low"}, "flags", "low", id="the policy's priority class"),
+    ],
+)
+def test_queue_and_priority_class_of_a_policy_come_first(
+    rest: dict[str, Any], queue: str, priority: str
+) -> None:
+    made = sized(**rest)
+
+    assert job.manifest(made)["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == queue
+    assert pod.manifest(made)["spec"]["priorityClassName"] == priority
+
+
+def test_a_pod_goes_where_its_shape_is() -> None:
+    spec = pod.manifest(sized())["spec"]
+
+    assert spec["nodeSelector"] == {"gpu": "h100"}
+    assert {"key": "gpu", "operator": "Exists"} in spec["tolerations"]
+    assert spec["containers"][0]["resources"]["limits"] == {
+        "memory": "2560Mi",
+        "nvidia.com/gpu": "1",
+    }
+
+
+def test_a_job_never_lets_its_queue_change_how_much_it_gets() -> None:
+    metadata = job.manifest(sized())["metadata"]
+
+    assert not [name for name in metadata.get("annotations", {}) if "kueue" in name]
