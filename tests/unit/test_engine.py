@@ -8,6 +8,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import optuna
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -273,6 +274,31 @@ def test_a_fault_at_any_write_changes_no_proposal_and_no_end(parallel: int) -> N
         assert not store.workloads
         states = {trial.status.state for trial in store.trials.values()}
         assert states == {TrialState.SUCCEEDED}
+
+
+def test_a_sampler_that_raises_once_is_told_of_and_leaves_no_slot_empty(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sample = optuna.samplers.RandomSampler.sample_independent
+    fails, failed, asked = iter([True]), list[str](), list[float]()
+
+    def once(self: optuna.samplers.RandomSampler, *rest: Any) -> Any:
+        if next(fails, False):
+            message = "no entropy left"
+            raise ArithmeticError(message)
+        return sample(self, *rest)
+
+    async def test() -> None:
+        store = Store()
+        engine = engine_of(spec_of(algorithm={"name": "random", "seed": 7}), store)
+        engine.watcher = Watcher(ask_failed=lambda: failed.append("ask"), asked=asked.append)
+        await engine.settle()
+        assert sorted(store.trials) == [(0, 0), (0, 1)]
+
+    monkeypatch.setattr(optuna.samplers.RandomSampler, "sample_independent", once)
+    run(test())
+    assert failed == ["ask"]
+    assert len(asked) == 2
 
 
 def test_a_proposal_that_another_leader_stored_first_is_adopted() -> None:

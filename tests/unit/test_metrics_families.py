@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from prometheus_client import generate_latest
@@ -13,6 +14,9 @@ from prometheus_client.core import Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.openmetrics import parser
 
+from scaling_operator.api.search import Algorithm
+from scaling_operator.cluster.index import Index, Key
+from scaling_operator.cluster.recorder import Recorder
 from scaling_operator.metrics.exposition import Snapshot
 from scaling_operator.metrics.families import FAMILIES
 from scaling_operator.metrics.happenings import COUNTED, MEASURED, Happenings, new_registry
@@ -25,6 +29,10 @@ BOUNDED = {
     *("verb", "resource", "code", "cause", "action", "result", "algorithm", "version"),
     *("coefficient", "bound", "target", "budget", "memory", "aggregate"),
 }
+
+ALGORITHMS = [
+    get_args(each.model_fields["name"].annotation)[0] for each in get_args(get_args(Algorithm)[0])
+]
 
 
 def everything() -> Iterator[Sample]:
@@ -44,6 +52,21 @@ def full_registry() -> Happenings:
     happenings.pod_waited(("team", "digits"), 3.0)
     happenings.report_taken(("team", "digits"))
     return happenings
+
+
+def test_proposals_that_failed_are_counted_by_algorithm_from_zero() -> None:
+    happenings = Happenings(new_registry("1.2.3"))
+    recorder = Recorder(happenings, Index())
+    spec = {"search": {"algorithm": {"name": "gp"}}}
+
+    recorder.watcher(Key("team", "digits"), spec, lambda _before, _after: None).ask_failed()
+
+    assert {
+        name: happenings.registry.get_sample_value(
+            "scaling_operator_asks_failed_total", {"algorithm": name}
+        )
+        for name in ALGORITHMS
+    } == {**dict.fromkeys(ALGORITHMS, 0.0), "gp": 1.0}
 
 
 def test_every_label_is_bounded() -> None:

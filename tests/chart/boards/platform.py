@@ -91,7 +91,7 @@ API = Section(
     ),
 )
 REPORTS = Section(
-    "Reports and proposals",
+    "Reports",
     (
         lines(
             "Reports accepted",
@@ -107,10 +107,21 @@ REPORTS = Section(
             (per_second("scaling_operator_reports_refused_total", "reason"), "{{reason}}"),
             ("scaling_operator:reports_refused:ratio10m", "share of all"),
         ),
+    ),
+)
+SEARCH = Section(
+    "Proposals and slots",
+    (
         lines(
             "Proposals of the samplers, p95",
             "s",
             (quantile(0.95, "scaling_operator_ask_seconds", "algorithm"), "{{algorithm}}"),
+        ),
+        lines(
+            "Proposals that failed",
+            "ops",
+            (per_second("scaling_operator_asks_failed_total", "algorithm"), "{{algorithm}}"),
+            about="The sampler raised. The log says what.",
         ),
         lines(
             "A slot between two pods",
@@ -195,5 +206,5 @@ MACHINES = Section(
 def platform() -> Dashboard:
     """Make the dashboard."""
     variables = (("namespace", "label_values(scaling_experiments, namespace)"),)
-    sections = (HEALTH, WORK, API, REPORTS, LOAD, MACHINES)
+    sections = (HEALTH, WORK, API, REPORTS, SEARCH, LOAD, MACHINES)
     return board("scaling-operator-platform", "Scaling operator: platform", variables, sections)

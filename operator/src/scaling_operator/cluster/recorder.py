@@ -54,6 +54,7 @@ class Recorder:
             reported=on_report,
             decided=lambda action: write_decision(key, action),
             asked=lambda seconds: self.happenings.asked(algorithm, seconds),
+            ask_failed=lambda: self.happenings.ask_failed(algorithm),
         )
 
     def put(self, kind: Kind, key: Key, before: Object | None, thing: Object) -> None:

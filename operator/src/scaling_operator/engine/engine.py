@@ -105,6 +105,7 @@ class Engine:
                     ranges=self.book.scales[scale].ranges,
                 ),
                 lambda: self.book.records_of(scale),
+                self.watcher.ask_failed,
             )
         return self.lanes[scale]
 

@@ -28,3 +28,5 @@ class Watcher:
     """Something is about to be done; once more where it has to be done again."""
     asked: Callable[[float], None] = _unheard
     """The sampler proposed something; how many seconds it took."""
+    ask_failed: Callable[[], None] = _unheard
+    """The sampler raised instead."""

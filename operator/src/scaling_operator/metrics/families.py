@@ -109,6 +109,12 @@ REPORTS_REFUSED = _operator(
     ("reason",),
 )
 ASK = _operator("ask_seconds", "histogram", "Proposals of the samplers.", ("algorithm",), "seconds")
+ASKS_FAILED = _operator(
+    "asks_failed",
+    "counter",
+    "Proposals at which the sampler raised. Its study is rebuilt and asked once more.",
+    ("algorithm",),
+)
 SLOT_IDLE = _operator(
     "slot_idle_seconds", "histogram", "From a pod's end to the next pod.", unit="seconds"
 )

@@ -76,6 +76,10 @@ class Happenings:
         """Measure a proposal of a sampler."""
         self._measure(all_of.ASK, seconds, algorithm)
 
+    def ask_failed(self, algorithm: str) -> None:
+        """Count a proposal that a sampler could not make."""
+        self._count(all_of.ASKS_FAILED, algorithm)
+
     def slot_refilled(self, seconds: float) -> None:
         """Measure how long a slot stood idle."""
         self._histograms[all_of.SLOT_IDLE.name].observe(seconds)
@@ -134,10 +138,12 @@ COUNTED = (
     all_of.WATCH_EVENTS,
     all_of.REPORTS_ACCEPTED,
     all_of.REPORTS_REFUSED,
+    all_of.ASKS_FAILED,
     all_of.ATTEMPTS,
     all_of.TRAINING_REPORTS,
 )
 CLOSED = {
+    all_of.ASKS_FAILED: ("random", "grid", "tpe", "gp", "genetic"),
     all_of.RECONCILE: ("ok", "busy", "forbidden", "error", "bug"),
     all_of.REPORTS_ACCEPTED: ("continue", "prune", "stop", "result"),
     all_of.REPORTS_REFUSED: (

@@ -24,6 +24,10 @@ log = logging.getLogger(__name__)
 Answer = TypeVar("Answer")
 
 
+def _unheard() -> None:
+    pass
+
+
 @dataclass(slots=True)
 class Lane:
     """The study of one scale and the one thread that may touch it."""
@@ -31,6 +35,8 @@ class Lane:
     settings: StudySettings
     recall: Callable[[], Iterable[Record]]
     """Reads the records of the scale's trials, in order of number: what a rebuild starts from."""
+    ask_failed: Callable[[], None] = _unheard
+    """Hears of each try at a proposal that the sampler could not make."""
     _thread: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="study")
     )
@@ -39,11 +45,10 @@ class Lane:
     async def ask(self, number: int, point: Mapping[str, Scalar] | None) -> Proposal:
         """Sample a slot; once more on a rebuilt study where the first try fails."""
         try:
-            return await self._in_thread(lambda: self._open().ask(number, point))
+            return await self._try(number, point)
         except AskFailed:
-            log.exception("ask %s failed; the study is rebuilt", number)
-            self._study = None
-            return await self._in_thread(lambda: self._open().ask(number, point))
+            log.exception("study %s: asking for trial %s failed", self.settings.name, number)
+            return await self._try(number, point)
 
     async def report(self, number: int, step: int, value: float) -> bool:
         """Hand over an intermediate value; True when the trial should be pruned."""
@@ -68,6 +73,14 @@ class Lane:
     def close(self) -> None:
         """End the thread once it has done what it was asked to."""
         self._thread.shutdown(wait=False)
+
+    async def _try(self, number: int, point: Mapping[str, Scalar] | None) -> Proposal:
+        try:
+            return await self._in_thread(lambda: self._open().ask(number, point))
+        except AskFailed:
+            self.ask_failed()
+            self._study = None  # it is broken for good
+            raise
 
     async def _in_thread(self, call: Callable[[], Answer]) -> Answer:
         return await asyncio.get_running_loop().run_in_executor(self._thread, call)
