@@ -77,6 +77,14 @@ def test_versions_only_go_up(later: dict[str, Any], expected: str) -> None:
     assert versions(index) == {"a": expected}
 
 
+def test_what_our_own_write_has_brought_back_is_no_news_from_the_watch() -> None:
+    index = Index()
+    assert index.put(PODS, pod("study-0-0-0", 5)) == Key("team", "study")
+    assert index.put(PODS, pod("study-0-0-0", 5)) is None
+    assert index.put(PODS, pod("study-0-0-0", 5, uid="2")) == Key("team", "study")
+    assert index.put(PODS, pod("study-0-0-0", 6, uid="2")) == Key("team", "study")
+
+
 def test_a_late_deletion_does_not_take_the_next_object_of_its_name() -> None:
     index = Index()
     index.put(PODS, pod("a", 9, uid="new"))

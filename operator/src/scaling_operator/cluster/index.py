@@ -49,13 +49,13 @@ class Index:
     """Whose a pod is, by namespace and name: a report names its pod alone."""
 
     def put(self, kind: Kind, thing: Object) -> Key | None:
-        """Take in an object; return whom it concerns, None where we know a newer one already."""
+        """Take in an object; return whom it concerns, None where we know it, or a newer one."""
         found = self._place(kind, thing)
         if found is None:
             return None
         key, things, name = found
         before = things.get(name)
-        if before is not None and _is_older(thing, before):
+        if before is not None and (_is_older(thing, before) or _is_same(thing, before)):
             return None
         thing["metadata"].pop("managedFields", None)
         things[name] = thing
@@ -186,6 +186,11 @@ def _version(thing: Object) -> int:
     # Opaque by contract, yet etcd's revision in every API server: KEP-5504 makes it official.
     version = str(thing["metadata"].get("resourceVersion", ""))
     return int(version) if version.isdecimal() else 0
+
+
+def _is_same(thing: Object, known: Object) -> bool:
+    """Whether a watch tells what our own write has brought back before."""
+    return _uid(thing) == _uid(known) and 0 < _version(thing) == _version(known)
 
 
 def _is_older(thing: Object, known: Object) -> bool:

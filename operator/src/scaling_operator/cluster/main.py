@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sys
 from contextlib import AsyncExitStack
 from enum import StrEnum
 from pathlib import Path
@@ -22,6 +23,8 @@ from scaling_operator.cluster.settings import (
 )
 
 PREFIX = "SCALING_OPERATOR_"
+THREADS_TAKE_TURNS_SECONDS = 0.001
+"""Python's 5 ms are long where a busy event loop and a study's thread wait for each other."""
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
@@ -154,6 +157,7 @@ def operate(  # noqa: PLR0913 - the options of a command
         ),
     )
     set_up(log_format)
+    sys.setswitchinterval(THREADS_TAKE_TURNS_SECONDS)
     asyncio.run(_run(settings))
 
 
