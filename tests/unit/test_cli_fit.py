@@ -255,6 +255,10 @@ def test_a_ladder_of_sizes_alone_is_fitted_by_a_power_law(tmp_path: Path) -> Non
     [
         pytest.param("n,d,c,loss", "1,2,3,4", ["--parameters", "size"], "size", id="no column"),
         pytest.param("n,d,c,loss", "1,2,3,low", ["--parameters", "n"], "low", id="text in a cell"),
+        pytest.param("n,d,loss", "12M,2,4", ["--parameters", "n"], "write 12e6", id="a unit"),
+        pytest.param(
+            "n;d;loss", "1;2;3,5", ["--parameters", "n"], "decimal point", id="a decimal comma"
+        ),
         pytest.param(
             "n,d,c,loss",
             "1,2,3,4",

@@ -161,7 +161,7 @@ def test_degenerate_points_give_a_condition_and_no_number(
 
 def test_refusal_names_the_rows_and_the_column() -> None:
     (condition,) = invalid_points(_changed("L", 3, float("nan")))
-    assert condition.message == "L is not a finite number in 1 points (rows 3)"
+    assert condition.message == "L (loss) is not a finite number in 1 point (row 3)"
 
 
 def test_whole_numbers_are_cast_before_they_are_multiplied() -> None:

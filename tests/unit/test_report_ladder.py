@@ -119,7 +119,7 @@ def test_a_ladder_with_a_law_shows_all_that_a_fit_has_to_say() -> None:
     named = slugs(page)
     for slug in ("loss-against-size", "answers", "hyperparameters", "predicted", "size", "quality"):
         assert slug in named
-    assert "With <strong>2 M parameters</strong>, a size of about 200," in page
+    assert "With <strong>2 M parameters</strong> at size 200 on " in page
     assert "The law is L(N) = " in page
     assert "NaN" not in page.split("plotly")[-1]
 

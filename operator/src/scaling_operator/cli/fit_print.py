@@ -24,6 +24,7 @@ from scaling_operator.report.law_words import (
     law_equation,
     recommendation_sentence,
     resample_sentence,
+    size_text,
 )
 from scaling_operator.report.machine_words import machine_sentence
 
@@ -116,8 +117,8 @@ def _recommendations(report: FitReport) -> Table:
         table.add_row(
             NOTHING if each.flops is None else number(each.flops, 3),
             quantity(each.parameters),
-            interval_text(spread.get(80), prefixed=True),
-            interval_text(spread.get(95), prefixed=True),
+            size_text(spread.get(80)),
+            size_text(spread.get(95)),
             NOTHING if each.tokens is None else quantity(each.tokens),
             NOTHING if each.tokens_per_parameter is None else number(each.tokens_per_parameter, 3),
             NOTHING if each.loss is None else number(each.loss),

@@ -170,10 +170,20 @@ def _column(
     for line, cell in cells:
         value = _number(cell)
         if value is None:
-            what = f"{shown(cell)} is no number" if cell else "is empty"
+            what = f"{shown(cell)} is no number{_hint(cell)}" if cell else "is empty"
             problems.append(Problem(f"{path}:{line}", f"{name}: {what}"))
         values.append(float("nan") if value is None else value)
     return values
+
+
+def _hint(cell: str) -> str:
+    """Say how a number with a comma, a space or a unit is written here."""
+    if any(_number(cell.replace(mark, "")) is not None for mark in (",", " ", "_")):
+        return ": a number has a decimal point, and nothing between thousands"
+    factors = {"k": "e3", "m": "e6", "b": "e9", "g": "e9", "t": "e12"}
+    number, unit = cell[:-1].strip(), cell[-1].lower()
+    plain = unit in factors and _number(number) is not None
+    return f": write {number}{factors[unit]}" if plain else ""
 
 
 def _labels(cells: Sequence[str]) -> list[float]:

@@ -82,7 +82,10 @@ def fit_lines(status: ExperimentStatus) -> list[str]:
     elif status.fit is not None and status.fit.envelope and status.fit.envelope.a is not None:
         words = "Envelope of learning curves: the best size grows as"
         lines.insert(0, f"{words} C^{status.fit.envelope.a:.3f}")
+    ready = found[0] if found[0].status != "True" else None
     for condition in found:
+        if ready is not None and condition is not ready and condition.message in ready.message:
+            continue
         if condition.type != ConditionType.FIT_READY or condition.status != "True":
             word = "No fit" if condition.type == ConditionType.FIT_READY else condition.type
             lines.append(f"{word}: {condition.message}")

@@ -78,9 +78,10 @@ def fit_law(
     problem = problem_of(points, form, noise=noise)
     grid = projected(points, form)
     if grid is None:
+        hint = " (of a score such as accuracy, fit 1 - score)" if points.quantity == "loss" else ""
         message = (
-            "no exponents give E, A and B above 0: the loss does not fall with size and data as "
-            "a power law with a floor does"
+            f"no exponents give E, A and B above 0: the {points.quantity} does not fall with size "
+            f"and data as a power law with a floor does{hint}"
         )
         return NotFitted("DegenerateDesign", message)
     rng = np.random.default_rng(seed)

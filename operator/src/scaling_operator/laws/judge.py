@@ -38,6 +38,13 @@ MOST_FAILED = 0.1
 FEWEST_FLOPS = 0.01
 """Of C / (N D): less cannot be, unless a count overflowed."""
 WRAP = 2**64
+_NAMES = {
+    "N": "N (parameters)",
+    "D": "D (tokens)",
+    "C": "C (FLOPs)",
+    "L": "L (loss)",
+    "group": "the budget",
+}
 
 
 class ConditionType(StrEnum):
@@ -66,8 +73,13 @@ class Condition:
 def invalid_points(points: Points) -> tuple[Condition, ...]:
     """Refuse values that no law can have: not finite, not positive, repeated, overflowed."""
     columns = _columns(points)
+    # C or D may have been computed of the others: what is wrong there is said once.
+    given = np.isfinite(points.N) & (True if points.D is None else np.isfinite(points.D))
     found = [
-        *(_bad(points, name, ~np.isfinite(column)) for name, column in columns.items()),
+        *(
+            _bad(points, name, ~np.isfinite(column) & (given if name == "C" else True))
+            for name, column in columns.items()
+        ),
         *(_bad(points, name, column <= 0, "NotPositive") for name, column in columns.items()),
     ]
     named = tuple(condition for condition in found if condition is not None)
@@ -81,9 +93,11 @@ def missing_points(points: Points, form: Form) -> tuple[Condition, ...]:
     reasons: list[tuple[str, str]] = []
     if sizes < DISTINCT_SIZES:
         missing = DISTINCT_SIZES - sizes
-        reasons.append(("TooFewSizes", f"{sizes} distinct sizes; add {missing} to make 5"))
+        known = counted(sizes, "distinct size")
+        reasons.append(("TooFewSizes", f"{known}; add {missing} to make 5"))
     if len(points) < least:
-        reasons.append(("TooFewPoints", f"{len(points)} points; {form} needs {least} or more"))
+        known = counted(len(points), "point")
+        reasons.append(("TooFewPoints", f"{known}; {form} needs {least} or more"))
     budgets = _budgets(points)
     if budgets == 1 and sizes > 1:
         reasons.append(("OneBudget", "every run has the same compute; add 2 budgets or more"))
@@ -94,7 +108,8 @@ def missing_points(points: Points, form: Form) -> tuple[Condition, ...]:
         reasons.append(("TooFewBudgets", f"{budgets} distinct budgets; add 1 to make 3"))
     curves = len(curves_of(points))
     if points.group is not None and curves < MIN_BUDGETS:
-        message = f"{curves} budgets have {MIN_SIZES} sizes or more; {MIN_BUDGETS} must"
+        known = f"{counted(curves, 'budget')} {'has' if curves == 1 else 'have'}"
+        message = f"{known} {MIN_SIZES} sizes or more; {MIN_BUDGETS} must"
         reasons.append(("TooFewCurves", message))
     return tuple(Condition(ConditionType.NOT_ENOUGH_POINTS, *reason) for reason in reasons)
 
@@ -197,9 +212,16 @@ def _bad(points: Points, name: str, bad: np.ndarray, reason: str = "NotFinite") 
     if not bad.any():
         return None
     what = "not a finite number" if reason == "NotFinite" else "not above 0"
-    name = "1 - score" if name == "L" and points.quantity == "error" else name
-    message = f"{name} is {what} in {int(bad.sum())} points ({mentioned(points, bad)})"
+    shown = "1 - score" if name == "L" and points.quantity == "error" else _NAMES[name]
+    message = f"{shown} is {what} in {counted(int(bad.sum()), 'point')} ({mentioned(points, bad)})"
+    if name == "C" and points.C is not None and (points.C[bad] < 0).any():
+        message += "; it may have overflowed int64: compute it in float"
     return Condition(ConditionType.INVALID_POINTS, reason, message)
+
+
+def counted(count: int, noun: str) -> str:
+    """Write how many of something there are."""
+    return f"{count} {noun}" + ("" if count == 1 else "s")
 
 
 def _duplicates(points: Points) -> tuple[Condition, ...]:

@@ -97,7 +97,8 @@ def mentioned(points: Points, mask: NDArray[np.bool_], most: int = 10) -> str:
     """Name the runs where `mask` is true, at most so many: `rows 3, 7`, or `3-7, 4-0`."""
     if points.name is not None:
         return ", ".join(str(name) for name in points.name[mask][:most])
-    return "rows " + ", ".join(str(row) for row in points.row[mask][:most])
+    rows = ", ".join(str(row) for row in points.row[mask][:most])
+    return f"{'row' if mask.sum() == 1 else 'rows'} {rows}"
 
 
 def size_clusters(points: Points, tolerance: float = 0.05) -> Points:

@@ -62,7 +62,7 @@ def _sentence(report: ReportInput, law: LawInput, each: Recommendation) -> str:
         return sentence
     name = short_names([scaling.parameter])[scaling.parameter]
     strong = _strong(each)
-    return sentence.replace(strong, f"{strong}, a {name} of about {number(size, 3)},", 1)
+    return sentence.replace(strong, f"{strong} at {name} {number(size, 3)}", 1)
 
 
 def _strong(each: Recommendation) -> str:

@@ -27,6 +27,7 @@ from scaling_operator.report.law_words import (
     hold_out_sentence,
     interval_text,
     resample_sentence,
+    size_text,
     target_text,
 )
 from scaling_operator.report.plots import Series, Style, xy
@@ -83,8 +84,8 @@ def _recommendation_table(report: FitReport) -> Table:
         texts = (
             target_text(each),
             quantity(each.parameters),
-            interval_text(sizes.get(80), prefixed=True),
-            interval_text(sizes.get(95), prefixed=True),
+            size_text(sizes.get(80)),
+            size_text(sizes.get(95)),
             NOTHING if each.tokens is None else quantity(each.tokens),
             NOTHING if ratio is None else number(ratio, 3),
             NOTHING if each.loss is None else number(each.loss),

@@ -130,8 +130,8 @@ def recommendation_sentence(each: Recommendation, flat_percent: float) -> str:
         return _sentence_of_size(each)
     parts = [f"For {target_text(each)} train {quantity(each.parameters)} parameters"]
     spread = each.intervals.get("parameters", {}).get(95)
-    if spread is not None:
-        parts.append(f" (95 %: {interval_text(spread, prefixed=True)})")
+    if size_text(spread) != NOTHING:
+        parts.append(f" (95 %: {size_text(spread)})")
     if each.tokens is not None:
         parts.append(f" on {quantity(each.tokens)} tokens")
     if each.target.kind == "loss" and each.flops is not None:
@@ -187,6 +187,12 @@ def dropped_sentence(report: FitReport) -> str:
     lines = ", ".join(str(row) for row in report.dropped[:10])
     more = f" and {len(report.dropped) - 10} more" if len(report.dropped) > 10 else ""  # noqa: PLR2004
     return f"Left out by rule ({'; '.join(rules)}): lines {lines}{more}."
+
+
+def size_text(interval: Interval | None) -> str:
+    """Write an interval of sizes; a dash where a target, or a ladder's line, decides the size."""
+    decided = interval is None or interval[0] == interval[1]
+    return NOTHING if decided else interval_text(interval, prefixed=True)
 
 
 def interval_text(

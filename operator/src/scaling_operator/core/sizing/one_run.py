@@ -53,8 +53,16 @@ def plan_run(need: Need | Unknown, terms: Terms) -> RunPlan:
         return RunPlan(reason="UnknownNeed", message=str(need))
     found = choose(need, terms)
     if isinstance(found, Refusal):
-        return RunPlan(reason="NothingFits", message=str(found))
+        return RunPlan(reason="NothingFits", message=_in_short(found))
     return _planned(need, found)
+
+
+def _in_short(refusal: Refusal) -> str:
+    """Give the last shape's reason: a policy mostly names its largest machines last."""
+    *others, last = refusal.reasons
+    if not others:
+        return last
+    return f"{last}; nor does {'the other shape' if len(others) == 1 else 'any other shape'} do"
 
 
 def _planned(need: Need, choice: Choice) -> RunPlan:
