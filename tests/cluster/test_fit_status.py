@@ -12,12 +12,21 @@ from testbed.documents import changed, experiment, played
 from testbed.installation import Installation
 
 from scaling_operator.api.experiment import ExperimentSpec
-from scaling_operator.api.status import ExperimentStatus, ScaleStatus
+from scaling_operator.api.policy import PolicySpec
+from scaling_operator.api.status import CurvePoint, ExperimentStatus, ScaleStatus
 from scaling_operator.core.ladder import Scale
 from scaling_operator.core.law import FitBasis, TunedPoint, checked
+from scaling_operator.core.sizing.one_run import KnownMachines
 from scaling_operator.fitting.fit import fit
 from scaling_operator.laws.simulate import IsoFlopDesign, chinchilla_law, simulated
 
+H100 = {
+    "name": "h100",
+    "resource": "nvidia.com/gpu",
+    "memory": "80Gi",
+    "flops": 989e12,
+    "pricePerHour": 4,
+}
 TARGETS = [{"flops": 1e21}, {"loss": 2.3, "inferenceTokens": 1e12}, {"cost": 100}]
 
 
@@ -48,10 +57,17 @@ def whole_status() -> ExperimentStatus:
             model_parameters=float(runs.N[at]),
             samples=float(runs.D[at]),
             flops=float(runs.C[at]),
+            curve=tuple(
+                CurvePoint(step=step, value=float(runs.L[at]) * (5 / step) ** 0.1, phase="stable")
+                for step in range(1, 6)
+            ),
         )
         for at in range(34)
     )
-    view = fit(FitBasis(spec, points, untried=(Scale(34, rungs[34]),))).view
+    machines = KnownMachines(PolicySpec.model_validate({"shapes": [H100]}))
+    view = fit(FitBasis(spec, points, untried=(Scale(34, rungs[34]),), machines=machines)).view
+    assert view.status.envelope is not None
+    assert view.recommendations[0].cost is not None
     predicted = checked(view.predictions[34], float(runs.L[34]))
     return ExperimentStatus(
         fit=view.status,
@@ -114,3 +130,42 @@ def test_the_operator_fits_and_says_truthfully_why_there_is_no_law(
     assert added in ([], [1], [16])
     edge = [c for c in status["conditions"] if c["type"] == "EdgeOptimum"]
     assert bool(added) or not edge, "an edge makes the ladder grow"
+
+
+def test_what_is_recommended_has_its_machine_and_cost_by_the_experiments_policy(
+    installation: Installation,
+) -> None:
+    site = installation.site
+    name = f"{site.namespace}-priced"  # policies are cluster-wide
+    shape = {"name": "cores", "flops": 1e12, "utilization": 0.5, "pricePerHour": 36}
+    policy = {"kind": "ResourcePolicy", "metadata": {"name": name}, "spec": {"shapes": [shape]}}
+    site.apply({"apiVersion": "scaling-operator.dev/v1alpha1", **policy})
+    # The played loss is 0.16 + 1/width, and a run of width w has w x 1e12 FLOPs.
+    ladder = {
+        "parameter": "width",
+        "sizes": [2, 4, 8, 16, 32, 64],
+        "targets": [{"parameters": 100}, {"cost": 5}],
+        "fit": {"hyperparameterEdge": "keep"},
+    }
+    x = {"x": {"type": "float", "low": 0.7, "high": 0.7}}
+    needs = {"flops": "double(width) * 1e12", "hostMemory": "1Gi"}
+    site.apply(
+        played(
+            "priced",
+            ("spec/search/parameters", x),
+            ("spec/trials", {"max": 1, "parallel": 6}),
+            ("spec/scaling", ladder),
+            ("spec/resources", {"policy": name, "estimate": needs}),
+        )
+    )
+
+    status = site.wait_end("priced")
+    site.kubectl("delete", "rsp", name, "--ignore-not-found", "--wait=false")
+
+    by_size, by_cost = status["recommendations"]
+    assert by_size["loss"] == pytest.approx(0.17, rel=0.01)
+    assert (by_size["shape"], by_size["count"], by_size["gpuHours"]) == ("cores", 0, 0)
+    # 1e14 FLOPs at half of 1e12 FLOP/s, and 10 s to start.
+    assert by_size["hours"] == pytest.approx(210 / 3600, rel=0.02)
+    assert by_size["cost"] == pytest.approx(2.1, rel=0.02)
+    assert by_cost["reason"] == "UnknownFlops", "the played trainer counts no compute"
