@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -11,10 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from testbed import access
+from testbed import access, proxy
+from testbed.api_request import ApiRequest
 from testbed.documents import played
+from testbed.effects import Answer, Effect
 from testbed.installation import Installation
 from testbed.process import OperatorProcess
+from testbed.shipped import ACCOUNT
 
 BIN = Path(sys.executable).parent
 
@@ -79,6 +83,26 @@ def test_watch_ends_with_the_experiment_and_says_every_trial(scene: Installation
 
     assert len(re.findall(r"^trial 0-\d", text, re.MULTILINE)) == 6
     assert "search Succeeded: 6 of 6 trials, 5 succeeded, 0 pruned, 1 failed" in text
+
+
+def test_watch_outlasts_an_api_server_that_is_away_for_a_moment(
+    scene: Installation, tmp_path: Path
+) -> None:
+    site, looks = scene.site, itertools.count()
+
+    def second_look(request: ApiRequest) -> Effect | None:
+        is_look = request.resource == "scalingexperiments" and next(looks) == 1
+        return Answer(503, "ServiceUnavailable") if is_look else None
+
+    with proxy.running(site.cluster.server, site.cluster.control_plane / "pki") as between:
+        between.rule = second_look
+        file = tmp_path / "through-the-proxy"
+        access.kubeconfig(site.cluster, site.namespace, ACCOUNT, file, between.url)
+        config = ("--kubeconfig", str(file))
+        text = said(scene, "scaling", "watch", "search", "-n", site.namespace, *config)
+
+    assert next(looks) == 3
+    assert len(re.findall(r"^trial 0-\d", text, re.MULTILINE)) == 6
 
 
 def test_why_nothing_starts_is_said(scene: Installation) -> None:

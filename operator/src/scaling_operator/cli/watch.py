@@ -16,9 +16,12 @@ from scaling_operator.api.trial import ScalingTrial
 from scaling_operator.cli.progress import Display, open_display
 from scaling_operator.cli.remote import Remote, Where, reached, status_of
 from scaling_operator.cli.summary import hindrances, print_findings, print_head
+from scaling_operator.cluster.errors import ClusterBusy
 from scaling_operator.core.reports import AttemptKey, Report
 
 POLL_SECONDS = 2.0
+MAX_AWAY = 30
+"""Looks in a row that an API server may leave unanswered, as while it is upgraded."""
 OVER = (Phase.SUCCEEDED, Phase.FAILED)
 
 
@@ -41,28 +44,43 @@ class _Seen:
     version: str = ""
     ended: set[tuple[int, int]] = field(default_factory=set[tuple[int, int]])
     hindrances: list[str] = field(default_factory=list[str])
+    away: int = 0
 
 
 async def _follow(
     remote: Remote, experiment: ScalingExperiment, display: Display
 ) -> ExperimentStatus:
+    """Look until it is over. Raises ClusterBusy where the API server stays away."""
     seen = _Seen()
     while True:
-        thing = await remote.experiment(experiment.metadata.name)
-        status = status_of(thing)
-        display.on_status(status)
-        if hindrances(status) != seen.hindrances:
-            seen.hindrances = hindrances(status)
-            for line in seen.hindrances:
-                display.console.print(escape(line))
-        version = str(thing["metadata"]["resourceVersion"])
-        if version != seen.version:
-            seen.version = version
-            for trial in await remote.trials(thing):
-                _show(display, trial, seen)
-        if status.phase in OVER:
-            return status
+        try:
+            status = await _look(remote, experiment.metadata.name, display, seen)
+        except ClusterBusy:
+            seen.away += 1
+            if seen.away > MAX_AWAY:
+                raise
+        else:
+            seen.away = 0
+            if status.phase in OVER:
+                return status
         await asyncio.sleep(POLL_SECONDS)
+
+
+async def _look(remote: Remote, name: str, display: Display, seen: _Seen) -> ExperimentStatus:
+    """Show what is new."""
+    thing = await remote.experiment(name)
+    status = status_of(thing)
+    display.on_status(status)
+    if hindrances(status) != seen.hindrances:
+        seen.hindrances = hindrances(status)
+        for line in seen.hindrances:
+            display.console.print(escape(line))
+    version = str(thing["metadata"]["resourceVersion"])
+    if version != seen.version:
+        for trial in await remote.trials(thing):
+            _show(display, trial, seen)
+        seen.version = version
+    return status
 
 
 def _show(display: Display, trial: ScalingTrial, seen: _Seen) -> None:
