@@ -241,6 +241,20 @@ def predicted_step(calibration: Calibration, need: Need) -> float:
     return time.overhead_seconds + time.seconds_per_flop * need.flops / need.steps
 
 
+def test_a_trainer_whose_steps_are_not_known_is_timed_as_a_whole() -> None:
+    """An own script: its estimate names FLOPs and no batch, so nothing tells how many steps."""
+    first, second = (replace(gpt(*LADDER[0]), flops=flops, steps=None) for flops in (1e15, 4e15))
+    status = TrialStatus(seconds=100.0, step_seconds=0.1, attempts=held(130.0))
+    some = measure(Knowledge(), 0, first, machine(first), status)
+
+    belief = believe(some, calibrate(some.measurements, POLICY), 1, POLICY)
+    found = choose(second, Terms(POLICY, belief, 1e9))
+
+    assert isinstance(found, Choice)
+    assert found.hours is not None
+    assert found.hours * 3600 == pytest.approx(30 + 400, rel=0.01)
+
+
 def test_a_shape_without_a_peak_has_hours_once_a_scale_was_measured() -> None:
     bare = POLICY.model_copy(
         update={"shapes": (POLICY.shapes[0].model_copy(update={"flops": None}),)}

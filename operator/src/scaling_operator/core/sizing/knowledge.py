@@ -139,7 +139,8 @@ def measure(
     if had.shape is None:
         return known
     on_device = had.count > 0
-    per_step = need.flops / need.steps if need.flops and need.steps else None
+    # Where nothing tells the steps, the whole trial counts as one.
+    per_step = need.flops / (need.steps or 1) if need.flops else None
     factor = work_factor(had.execution.recompute) / max(1, had.count)
     peak = status.peak_device_bytes
     startup, hours = _held(status)
@@ -151,7 +152,7 @@ def measure(
         # What the trainer reports leaves out the context.
         device_bytes=peak + CONTEXT_BYTES if on_device and peak else None,
         host_bytes=status.peak_host_bytes,
-        step_seconds=status.step_seconds,
+        step_seconds=status.step_seconds if need.steps else status.seconds,
         step_flops=None if per_step is None else per_step * factor,
         startup_seconds=startup,
         hours=hours,
