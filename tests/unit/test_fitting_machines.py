@@ -11,6 +11,7 @@ import pytest
 from scaling_operator.api.experiment import ExperimentSpec
 from scaling_operator.api.fitted import Recommendation
 from scaling_operator.api.policy import PolicySpec
+from scaling_operator.api.scaling import Target
 from scaling_operator.core.basis import basis_of
 from scaling_operator.core.ladder import Scale
 from scaling_operator.core.law import FitBasis, TunedPoint
@@ -143,6 +144,17 @@ def test_a_run_that_no_machine_takes_has_none_and_money_for_it_no_answer() -> No
         assert "72.0 GiB can be had" in (message or "")
     assert by_flops.parameters is not None
     assert by_cost.parameters is None
+
+
+def test_money_for_which_nothing_can_be_had_buys_no_number() -> None:
+    basis = built_in(machines(H100))
+    assert basis.spec.scaling is not None
+    targets = (Target(cost=1e-9), Target(cost=1e9))
+    scaling = basis.spec.scaling.model_copy(update={"targets": targets})
+    little, much = answers(replace(basis, spec=basis.spec.model_copy(update={"scaling": scaling})))
+    assert (little.reason, little.parameters) == ("OutOfReach", None)
+    assert "the smallest takes more" in (little.message or "")
+    assert (much.reason, much.parameters) == ("NothingFits", None)
 
 
 def test_a_slow_machine_is_no_reason_to_refuse_what_is_not_a_trial() -> None:

@@ -40,8 +40,8 @@ class Purse:
             return self.plan(*best, flops)
 
         ends = _around(target.value, priced)
-        if ends is None:
-            return _refusal(target, priced(FIRST_GUESS))
+        if not isinstance(ends, tuple):
+            return _refusal(target, priced(ends))
         low, high = ends
         for _ in range(HALVINGS):
             middle = (low + high) / 2
@@ -65,15 +65,18 @@ class Receipt:
         return Unanswered(target, "NoPrices", "no policy is at hand") if flops is None else flops
 
 
-def _around(money: float, priced: Priced) -> tuple[float, float] | None:
-    """Find ln C of a run that the money pays for, and of one ten times larger that it does not."""
+def _around(money: float, priced: Priced) -> tuple[float, float] | float:
+    """Find ln C of a run that the money pays for, and of one ten times larger that it does not.
+
+    Where there is no such pair: ln C of the last run that was tried.
+    """
     at, pays = FIRST_GUESS, _pays(money, priced(FIRST_GUESS))
     step = math.log(10.0) if pays else -math.log(10.0)
     for _ in range(DECADES):
         if _pays(money, priced(at + step)) is not pays:
             return (at, at + step) if pays else (at + step, at)
         at += step
-    return None
+    return at
 
 
 def _pays(money: float, plan: RunPlan) -> bool:

@@ -18,6 +18,9 @@ from scaling_operator.core.sizing.one_run import KnownMachines, RunPlan, plan_ru
 from scaling_operator.fitting.prepare import COUNTED, Prepared
 from scaling_operator.fitting.untried import along
 
+LARGEST_SIZE = 1e12
+"""Beyond it whole numbers outgrow what can be counted, and no ladder's parameter goes there."""
+
 
 @dataclass(frozen=True, slots=True)
 class Workshop:
@@ -60,7 +63,7 @@ class Workshop:
         """Give what to set the ladder's parameter to, best first: whole sizes stay whole."""
         size = ladder_size(parameters, self.prepared, self.scaling)
         name = self.scaling.parameter
-        if size is None or name is None or not math.isfinite(size):
+        if size is None or name is None or not size < LARGEST_SIZE:
             return
         if not all(isinstance(each, int) for each in self.scaling.sizes):
             yield name, size
