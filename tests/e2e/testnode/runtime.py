@@ -58,12 +58,10 @@ def load(machine: Machine, archive: Path) -> None:
     blobs = (archive / "blobs" / "sha256").iterdir()
     new = [f"blobs/sha256/{each.name}" for each in blobs if f"sha256:{each.name}" not in has]
     command = ("tar", "-C", str(archive), "-c", "oci-layout", "index.json", *new)
-    tar = subprocess.Popen(command, stdout=subprocess.PIPE)
-    assert tar.stdout is not None
-    with tar.stdout:
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as tar:  # its end is seen in any case
+        assert tar.stdout is not None
         command = (*_CTR, "images", "import", "--all-platforms", "-")
         machine.run(*command, stdin=tar.stdout.fileno(), seconds=IMPORT_SECONDS)
-    tar.wait()
 
 
 def _sweep(machine: Machine, store: Path) -> None:
