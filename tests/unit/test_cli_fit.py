@@ -190,7 +190,8 @@ def test_a_policy_tells_the_cost_of_a_size_and_the_size_of_a_cost(tmp_path: Path
     assert by_cost["target"] == {"cost": 281.0}
     assert by_cost["cost"] == pytest.approx(281, rel=1e-6)
     assert by_cost["targetFlops"] == pytest.approx(1e20, rel=0.01)
-    printed = fit(tmp_path, table, *COLUMNS, *asked, "--no-plot").stdout
+    printed = fit(tmp_path, table, *COLUMNS, *asked, "--out", tmp_path / "page.html").stdout
+    assert "Such a run takes 1 x h100" in (tmp_path / "page.html").read_text()
     assert "For a cost of 281 train" in printed
     assert "Such a run takes 1 x h100" in printed
 

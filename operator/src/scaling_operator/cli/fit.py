@@ -24,7 +24,6 @@ from scaling_operator.core.sizing.one_run import RunPlan
 from scaling_operator.fitting.exchange import Plan, Purse
 from scaling_operator.laws.fit import FitOptions, FitReport, fit_points, to_json
 from scaling_operator.laws.optimum import Target
-from scaling_operator.laws.points import Points
 from scaling_operator.report.law_page import render_law
 
 EXIT_REFUSED = 3
@@ -51,7 +50,7 @@ def run_fit(request: FitRequest) -> int:
         print_fit(_console(), report, FitTable(request.points, points, plans))
     fitted = report.conditions[0].status
     if page is not None and fitted:
-        return _draw(request, page, report, points)
+        return _draw(request, page, report, FitTable(request.points, points, plans))
     return 0 if fitted else EXIT_REFUSED
 
 
@@ -129,11 +128,12 @@ def _page(request: FitRequest) -> Path | None:
     return request.out
 
 
-def _draw(request: FitRequest, page: Path, report: FitReport, points: Points) -> int:
+def _draw(request: FitRequest, page: Path, report: FitReport, table: FitTable) -> int:
     """Write the page; a folder of ours that cannot be written to costs the page, not the fit."""
     notes = Console(stderr=request.json, highlight=False, soft_wrap=True)
     try:
-        page.write_text(render_law(request.points.name, report, points), encoding="utf-8")
+        text = render_law(request.points.name, report, table.given, table.plans)
+        page.write_text(text, encoding="utf-8")
     except OSError as error:
         problem = Problem(str(page), f"cannot be written: {error.strerror or error}")
         if request.out is not None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from scaling_operator.core.sizing.one_run import RunPlan
 from scaling_operator.laws.holdout import HoldOut
 from scaling_operator.laws.points import Points
 from scaling_operator.laws.report import FitReport
@@ -15,24 +18,30 @@ from scaling_operator.report.law_words import (
     law_equation,
     recommendation_sentence,
 )
+from scaling_operator.report.machine_words import machine_sentence
 from scaling_operator.report.page import document
 
 
-def render_law(name: str, report: FitReport, given: Points) -> str:
-    """Draw a fit: a whole HTML document. `given` are the points before any was left out."""
+def render_law(
+    name: str, report: FitReport, given: Points, plans: Sequence[RunPlan | None] = ()
+) -> str:
+    """Draw a fit: a whole HTML document. `given` are the points before any was left out.
+
+    `plans` say of each recommendation what its run takes, where there is a policy.
+    """
     return document(
         "law.html.j2",
         law_sections(report, given),
         {
             "name": name,
             "fitted": report.conditions[0].status,
-            "headline": _headline(report),
+            "headline": _headline(report, plans),
             "figures": _figures(report),
         },
     )
 
 
-def _headline(report: FitReport) -> Headline:
+def _headline(report: FitReport, plans: Sequence[RunPlan | None]) -> Headline:
     """Answer the largest budget asked for, else show the law."""
     notes = [dropped_sentence(report)]
     notes += [
@@ -44,8 +53,11 @@ def _headline(report: FitReport) -> Headline:
     if not report.conditions[0].status:
         return Headline("There is ", "no fit", f": {report.conditions[0].message}.", said)
     if report.recommendation:
-        largest = max(report.recommendation, key=lambda each: each.parameters)
+        sizes = [each.parameters for each in report.recommendation]
+        place = sizes.index(max(sizes))
+        largest, plan = report.recommendation[place], plans[place] if plans else None
         sentence = recommendation_sentence(largest, report.options.flat_percent)
+        sentence += "" if plan is None else f" {machine_sentence(plan)}".rstrip()
         before, middle, after = sentence.partition(f"{quantity(largest.parameters)} parameters")
         return Headline(before, middle, after, said)
     if report.fitted is not None:
