@@ -86,6 +86,9 @@ class Engine:
         except asyncio.CancelledError:
             await self.flight.cancel()
             raise
+        except Exception:
+            await self.flight.end()
+            raise
 
     async def apply(self, actions: Sequence[Action]) -> None:
         """Do the actions of one plan. The first error is raised once the others are done."""
@@ -207,16 +210,19 @@ class Engine:
         is_asking = bool(self.flight.asks)
         self.flight.asks.extend(asks)
         if not is_asking:
-            self.flight.begin(self._ask_in_order(), self.flight.asks.clear)
+            self.flight.begin(self._ask_in_order())
 
     async def _ask_in_order(self) -> None:
         """Create one trial after the other; a fault ends it, so that no number is left out."""
         asks = self.flight.asks
-        while asks:
-            await self._ask(asks[0])
-            ask = asks.popleft()
-            first = Launch(ask.scale, ask.number, 0)
-            self.flight.change((ask.scale, ask.number), self._launch(first))
+        try:
+            while asks:
+                await self._ask(asks[0])
+                ask = asks.popleft()
+                first = Launch(ask.scale, ask.number, 0)
+                self.flight.change((ask.scale, ask.number), self._launch(first))
+        finally:
+            asks.clear()
 
     async def _ask(self, action: Ask) -> ScalingTrial:
         scale = self.book.scales[action.scale].scale

@@ -18,6 +18,10 @@ from scaling_operator.core.sizing.admission import Slot
 Work = Coroutine[Any, Any, None]
 
 
+def _nothing() -> None:
+    """Do nothing."""
+
+
 @dataclass(slots=True)
 class Flight:
     """Tasks that have begun, and what they are about. All of it runs in one event loop."""
@@ -50,8 +54,8 @@ class Flight:
         self.discarding.update(keys)
         self.begin(work, lambda: self.discarding.difference_update(keys))
 
-    def begin(self, work: Work, ended: Callable[[], None]) -> None:
-        """Begin something; `ended` is called at its end, however that was."""
+    def begin(self, work: Work, ended: Callable[[], None] = _nothing) -> None:
+        """Begin something; `ended` is called once it has ended, however that was."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
 
@@ -78,16 +82,19 @@ class Flight:
 
     async def land(self) -> None:
         """Wait until nothing is under way; raise the first fault."""
+        error = await self.end()
+        if error is not None:
+            raise error
+
+    async def end(self) -> BaseException | None:
+        """Wait until nothing is under way; return the first fault."""
         while self._tasks:
             await asyncio.wait(self._tasks)
         error, self._error = self._error, None
-        if error is not None:
-            raise error
+        return error
 
     async def cancel(self) -> None:
         """End everything now."""
         for task in self._tasks:
             task.cancel()
-        while self._tasks:
-            await asyncio.wait(self._tasks)
-        self._error = None
+        await self.end()
