@@ -162,6 +162,7 @@ def kubeconfig(server: str) -> dict[str, Any]:
         (("get", "nobody"), 'scalingexperiments.scaling-operator.dev "nobody" not found'),
         (("get", "--context", "nowhere"), "nowhere"),
         (("get", "--kubeconfig", "/nowhere"), "/nowhere"),
+        (("get", "study", "-A"), "study is looked for in one namespace"),
         (("get", "--kubeconfig", "broken"), "kubeconfig broken cannot be read"),
         (("get", "--kubeconfig", "number"), "kubeconfig number cannot be read"),
         (("get", "--kubeconfig", "away"), "Is the cluster up, and is this the right context?"),

@@ -78,6 +78,12 @@ def test_a_recommended_run_has_the_machine_hours_and_cost_that_the_policy_gives(
     assert sentence == "Such a run takes 1 x h100, 2 d 22 h, 70.2 GPU hours and a cost of 281."
 
 
+def test_what_is_fixed_for_trials_does_not_bind_the_run_that_is_recommended() -> None:
+    sized = answers(own({"flops": 1e20}, {"cost": 281}, policy=machines(H100)))
+    small = {"resources": {"fixed": {"cpu": "1", "memory": "1Gi"}}}
+    assert answers(own({"flops": 1e20}, {"cost": 281}, policy=machines(H100), **small)) == sized
+
+
 def test_money_buys_the_size_that_its_flops_would_train() -> None:
     (found,) = answers(own({"cost": 281}, policy=machines(H100)))
     assert found.reason is None
@@ -95,36 +101,27 @@ def test_money_far_beyond_the_points_is_far_extrapolation_like_its_flops() -> No
 
 
 @pytest.mark.parametrize(
-    ("policy", "sections", "reason", "known"),
+    ("policy", "reason", "known"),
     [
-        pytest.param(None, {}, "NoPolicy", (), id="no policy is at hand"),
+        pytest.param(None, "NoPolicy", (), id="no policy is at hand"),
         pytest.param(
             machines({**H100, "pricePerHour": 0}),
-            {},
             "NoPrices",
             ("shape", "count", "hours", "gpu_hours"),
             id="a machine without a price has hours and no cost",
         ),
         pytest.param(
             machines({k: v for k, v in H100.items() if k != "flops"}),
-            {},
             "NoSpeed",
             ("shape", "count"),
             id="a machine without FLOP/s has neither",
         ),
-        pytest.param(
-            machines(H100),
-            {"resources": {"fixed": {"gpus": 1}}},
-            "FixedResources",
-            (),
-            id="fixed resources say nothing of speed",
-        ),
     ],
 )
 def test_what_a_policy_does_not_say_stays_unknown_with_a_reason(
-    policy: KnownMachines | None, sections: dict[str, Any], reason: str, known: tuple[str, ...]
+    policy: KnownMachines | None, reason: str, known: tuple[str, ...]
 ) -> None:
-    by_flops, by_cost = answers(own({"flops": 1e20}, {"cost": 500}, policy=policy, **sections))
+    by_flops, by_cost = answers(own({"flops": 1e20}, {"cost": 500}, policy=policy))
     assert by_flops.machine_reason == reason
     assert by_flops.machine_message
     assert by_flops.parameters is not None, "the size is known all the same"

@@ -48,7 +48,10 @@ def get(
     everywhere: AllNamespaces = False,  # noqa: FBT002 - typer's flag
 ) -> None:
     """Show experiments of a cluster, or one with its trials."""
-    where = Where(kubeconfig, context, namespace, everywhere and name is None)
+    if everywhere and name is not None:
+        message = f"{name} is looked for in one namespace: give --namespace, or leave out the name"
+        raise CannotShow(message)
+    where = Where(kubeconfig, context, namespace, everywhere)
     asyncio.run(_get(where, name))
 
 

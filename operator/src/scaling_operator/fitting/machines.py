@@ -32,11 +32,8 @@ class Workshop:
     machines: KnownMachines
 
     def plan(self, parameters: float, samples: float | None, flops: float | None) -> RunPlan:
-        """Say what a run of N on D with C FLOPs takes."""
+        """Say what a run of N on D with C FLOPs takes; what trials have fixed does not bind it."""
         spec = self.basis.spec
-        if spec.resources.fixed is not None:
-            message = "resources.fixed says nothing of speed or price"
-            return RunPlan(reason="FixedResources", message=message)
         need = self._need(parameters, samples)
         if isinstance(need, Need) and flops is not None:
             need = replace(need, flops=flops)
