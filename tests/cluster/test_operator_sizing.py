@@ -79,14 +79,10 @@ def machine(attempt: Json) -> tuple[Any, ...]:
     return had["shape"], told.get("microBatch"), told["accumulation"], told["recompute"]
 
 
-def told_to_pods(site: Site, name: str) -> list[Json]:
-    pods = sorted(site.pods(name), key=lambda pod: pod["metadata"]["name"])
-    return [
-        json.loads(variable["value"])
-        for pod in pods
-        for variable in pod["spec"]["containers"][0]["env"]
-        if variable["name"] == "SCALING_EXECUTION"
-    ]
+def told_to(pod: Json) -> Json:
+    variables = pod["spec"]["containers"][0]["env"]
+    (told,) = (each["value"] for each in variables if each["name"] == "SCALING_EXECUTION")
+    return json.loads(told)
 
 
 def test_memory_of_an_accelerator_that_runs_out_is_escalated_within_three_attempts(
@@ -117,12 +113,16 @@ def test_what_the_trainer_is_told_keeps_the_global_batch(site: Site) -> None:
         return bool(site.trial("batch", 0)) and len(attempts_or_none(site, "batch")) == 3
 
     site.wait(runs, BOUND_SECONDS, "three attempts have ended")
-    site.wait(lambda: told_to_pods(site, "batch"), BOUND_SECONDS, "the fourth has a pod")
-    told = told_to_pods(site, "batch")[-1]
+
+    def fourth() -> list[Json]:
+        return [pod for pod in site.pods("batch") if pod["metadata"]["name"] == "batch-0-0-3"]
+
+    site.wait(fourth, BOUND_SECONDS, "the fourth has a pod")
+    (pod,) = fourth()
+    told = told_to(pod)
 
     assert [machine(each)[0] for each in attempts(site, "batch")] == ["small"] * 3
     assert (told["micro_batch"] or 8) * told["accumulation"] * told["devices"] == 8
-    pod = site.pods("batch")[-1]
     assert (
         json.loads(pod["metadata"]["annotations"]["scaling-operator.dev/resources"])["shape"]
         == "large"

@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import zip_longest
 from types import ModuleType
 from typing import Any, cast
@@ -251,7 +251,8 @@ def set_finalizers(
 
 
 def end_by_kubelet(cluster: Cluster, namespace: str, name: str) -> None:
-    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    # A program takes a moment to end, and the wall clock may be set back meanwhile.
+    now = (datetime.now(UTC) + timedelta(seconds=2)).strftime("%Y-%m-%dT%H:%M:%SZ")
     pod_before = cluster.read("-n", namespace, "pod", name)
     (status,) = pod_before["status"]["containerStatuses"]
     ended = {"exitCode": 143, "reason": "Error", "startedAt": now, "finishedAt": now}

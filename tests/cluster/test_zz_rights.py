@@ -14,6 +14,7 @@ from testbed.chart import Object, rendered
 from testbed.cluster import Cluster
 from testbed.documents import played
 from testbed.installation import Ground
+from testbed.shipped import ACCOUNT
 
 Right = tuple[str, str, str]
 # Modules whose tests make an operator use what it may use.
@@ -62,8 +63,10 @@ def granted(documents: Iterable[Object]) -> set[Right]:
 
 
 def asked(cluster: Cluster, prefix: str) -> list[Entry]:
-    account = f"system:serviceaccount:{prefix}-"
-    return [entry for entry in cluster.audit.entries() if entry.user.startswith(account)]
+    """Read what the operators of these installations asked for; not their namespaces' others."""
+    first, last = f"system:serviceaccount:{prefix}-", f":{ACCOUNT}"
+    entries = cluster.audit.entries()
+    return [each for each in entries if each.user.startswith(first) and each.user.endswith(last)]
 
 
 def right_of(entry: Entry) -> tuple[str, str, str, str, str]:

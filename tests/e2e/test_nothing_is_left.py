@@ -18,9 +18,11 @@ from testnode.namespaces import CGROUPS, cgroup_of
 SECONDS = 10.0
 # A run: a machine with a cable and a mount, in which an orphan lives in a control group.
 RUN = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
 from testnode import machine, namespaces
+# What a shell starts in the background does not hear it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 folder = Path(sys.argv[1])
 with machine.running(folder) as made:
     made.connect("198.51.100.5", "198.51.100.6")
