@@ -19,8 +19,9 @@ from scaling_operator.api.status import ExperimentStatus, TrialStatus
 from scaling_operator.api.trial import ScalingTrial
 from scaling_operator.core.observed import ABSENT, AttemptPhase, AttemptView, Leftover, Rules
 from scaling_operator.core.reports import Answer, AttemptKey, Report, is_comparable
+from scaling_operator.core.sizing.admission import Slot
 from scaling_operator.engine.backend import TrialGone
-from scaling_operator.engine.book import Book, Slot, read_book, slot_of
+from scaling_operator.engine.book import Book, read_book, slot_of
 from scaling_operator.engine.engine import Engine
 from scaling_operator.engine.reports import Reports
 from scaling_operator.engine.watcher import Watcher
@@ -225,6 +226,23 @@ def test_in_whatever_order_writes_are_answered_nothing_is_lost_or_twice(
     assert {trial.status.state for trial in store.trials.values()} == {TrialState.SUCCEEDED}
     assert store.most_live <= parallel
     assert not store.workloads
+
+
+@pytest.mark.parametrize("turns", range(12))
+def test_nothing_is_under_way_once_it_was_interrupted(turns: int) -> None:
+    async def test() -> None:
+        store = Store()
+        engine = engine_of(spec_of(parallel=2, most=4), store)
+        settling = asyncio.create_task(engine.settle())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        settling.cancel()
+        await asyncio.gather(settling, return_exceptions=True)
+        assert engine.flight.is_empty
+        assert not engine.observe().changing
+        assert not engine.observe().asking, "a status that is written now counts what is stored"
+
+    run(test())
 
 
 def test_where_there_is_always_something_to_do_the_plan_is_returned_in_time() -> None:

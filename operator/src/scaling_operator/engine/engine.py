@@ -33,8 +33,9 @@ from scaling_operator.core.outcome import Machine, attempt_ended, finished, stat
 from scaling_operator.core.plan import plan
 from scaling_operator.core.reports import AttemptKey
 from scaling_operator.core.samples import samples_of
+from scaling_operator.core.sizing.admission import Slot
 from scaling_operator.engine.backend import Backend, TrialGone
-from scaling_operator.engine.book import Book, Slot, slot_of
+from scaling_operator.engine.book import Book, slot_of
 from scaling_operator.engine.flight import Flight
 from scaling_operator.engine.sorting import Change, sort_out
 from scaling_operator.engine.watcher import Watcher
@@ -224,7 +225,7 @@ class Engine:
         finally:
             asks.clear()
 
-    async def _ask(self, action: Ask) -> ScalingTrial:
+    async def _ask(self, action: Ask) -> None:
         scale = self.book.scales[action.scale].scale
         lane = self.lane(action.scale)
         started = time.perf_counter()
@@ -249,7 +250,6 @@ class Engine:
         if stored.spec != spec or stored.status.state.ended:
             lane.forget()
         self.book.note(stored, self.clock())
-        return stored
 
     def _base_seed(self) -> int | str:
         seed = self.book.spec.search.algorithm.seed

@@ -19,7 +19,7 @@ from scaling_operator.core.ladder import Scale
 from scaling_operator.core.observed import AttemptPhase, AttemptView, Observed
 from scaling_operator.core.outcome import Machine
 from scaling_operator.core.resources import PodResources
-from scaling_operator.core.sizing.admission import NOTHING, Demand, Neighbour, demand_of
+from scaling_operator.core.sizing.admission import NOTHING, Demand, Neighbour, Slot, demand_of
 from scaling_operator.core.sizing.allocation import (
     Allocation,
     fixed_allocation,
@@ -44,7 +44,6 @@ from scaling_operator.core.sizing.view import SizingView
 from scaling_operator.core.starting import room_of, wants_more
 from scaling_operator.core.transitions import ESCALATIONS
 
-Slot = tuple[int, int]
 NO_LIMIT = Limits()
 
 

@@ -9,8 +9,8 @@ from scaling_operator.api.policy import PolicySpec
 from scaling_operator.api.trial import ScalingTrial
 from scaling_operator.core.observed import AttemptView, Observed
 from scaling_operator.core.outcome import Machine
+from scaling_operator.core.sizing.admission import Slot
 from scaling_operator.core.sizing.one_run import KnownMachines
-from scaling_operator.engine.book import Slot
 
 
 @dataclass(frozen=True, slots=True)
