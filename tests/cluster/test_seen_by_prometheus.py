@@ -15,12 +15,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from boards.expressions import RULES, Expression, panels, rules
+from boards.expressions import RULES
 from testbed.documents import played
 from testbed.installation import Ground, Installation
 from testbed.prometheus import scraping
 from testbed.reporting import reporter_of
 from testbed.scene import Scene
+from testbed.seen import EveryExpression
 
 GPU = {"fixed": {"gpus": 1}}
 TROUBLES = {"PLAY_2": "exit-3", "PLAY_3": "oom", "PLAY_4": "evict,succeed"}
@@ -132,23 +133,8 @@ def scene(watched: Watched) -> Scene:
     return watched.scene
 
 
-@pytest.mark.parametrize("expression", tuple(panels()), ids=lambda each: each.place)
-def test_every_panel_shows_something(scene: Scene, expression: Expression) -> None:
-    scene.shows(expression)
-
-
-@pytest.mark.parametrize("rule", rules("record"), ids=lambda rule: rule["record"])
-def test_every_recording_rule_records_something(scene: Scene, rule: dict[str, Any]) -> None:
-    scene.records(rule)
-
-
-@pytest.mark.parametrize("rule", rules("alert"), ids=lambda rule: rule["alert"])
-def test_both_sides_of_every_alert_have_a_value(scene: Scene, rule: dict[str, Any]) -> None:
-    scene.compares(rule)
-
-
-def test_no_rule_fails_to_be_evaluated(scene: Scene) -> None:
-    assert not scene.unhealthy_rules()
+class TestEveryExpression(EveryExpression):
+    """Where KWOK plays the pods."""
 
 
 def test_no_alert_that_tells_of_a_broken_operator_fires(scene: Scene) -> None:

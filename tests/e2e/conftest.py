@@ -18,6 +18,7 @@ from testbed.cluster import Cluster
 from testbed.helm import Helm
 from testbed.reader import Reader
 from testbed.session import announcer, external, is_external
+from testbed.site import Site
 from testnode import images as recipes
 from testnode.debian import obstacle
 from testnode.names import ImageNames, chart_values
@@ -110,6 +111,13 @@ def reader(node: Node) -> Iterator[Reader]:
     found = Reader(node.cluster.server, node.pki)
     yield found
     found.close()
+
+
+@pytest.fixture
+def site(e2e_cluster: Cluster, release: Helm, namespace: str, reader: Reader) -> Site:
+    """The test module's namespace, on a cluster with the chart installed."""
+    del release
+    return Site(e2e_cluster, namespace, reader)
 
 
 @pytest.fixture(scope="module")

@@ -9,18 +9,10 @@ from typing import Any
 
 import pytest
 from testbed.cluster import Cluster
-from testbed.helm import Helm
-from testbed.reader import Reader
 from testbed.samples import read
 from testbed.site import Site
 
 SECONDS = 300.0
-
-
-@pytest.fixture
-def site(e2e_cluster: Cluster, release: Helm, namespace: str, reader: Reader) -> Site:
-    del release
-    return Site(e2e_cluster, namespace, reader)
 
 
 def claim_of(folder: Path) -> dict[str, Any]:

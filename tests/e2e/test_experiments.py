@@ -11,22 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from testbed.cluster import Cluster
 from testbed.helm import Helm
-from testbed.reader import Reader
 from testbed.samples import read
 from testbed.site import Site
+from testnode.scripts import own
 
 OPERATOR = "app.kubernetes.io/name=scaling-operator"
 SECONDS = 900.0
 
 Document = dict[str, Any]
-
-
-@pytest.fixture
-def site(e2e_cluster: Cluster, release: Helm, namespace: str, reader: Reader) -> Site:
-    del release
-    return Site(e2e_cluster, namespace, reader)
 
 
 def sample(name: str, renamed: str, **trials: Any) -> Document:
@@ -35,31 +28,6 @@ def sample(name: str, renamed: str, **trials: Any) -> Document:
     document["metadata"]["name"] = renamed
     document["spec"]["trials"] |= trials
     return document
-
-
-def own(name: str, image: str, script: str, **spec: Any) -> Document:
-    """Write an experiment whose trials run a Python script from an image."""
-    return {
-        "apiVersion": "scaling-operator.dev/v1alpha1",
-        "kind": "ScalingExperiment",
-        "metadata": {"name": name},
-        "spec": {
-            "objective": {"metric": "loss", "direction": "minimize"},
-            "search": {
-                "parameters": {"x": {"type": "float", "low": 0, "high": 1}},
-                "algorithm": {"name": "random", "seed": 7},
-            },
-            "trials": {"max": 1, "parallel": 1},
-            "trainer": {
-                "container": {
-                    "image": image,
-                    "imagePullPolicy": "IfNotPresent",
-                    "command": ["python3", "-c", script],
-                }
-            },
-            **spec,
-        },
-    }
 
 
 RESULT = """

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from boards.expressions import RULES, Expression, panels, rules
+from boards.expressions import RULES
 from testbed.browser import Browser
 from testbed.chart import NAME, rendered
 from testbed.documents import API_VERSION, experiment
@@ -25,6 +25,7 @@ from testbed.forward import forwarded
 from testbed.helm import Helm
 from testbed.reader import Reader
 from testbed.scene import Scene
+from testbed.seen import EveryExpression
 from testbed.site import Site
 from testnode.names import ImageNames, chart_values
 from testnode.node import Node
@@ -155,23 +156,8 @@ def scene(
         yield found
 
 
-@pytest.mark.parametrize("expression", tuple(panels()), ids=lambda each: each.place)
-def test_every_panel_shows_something(scene: Scene, expression: Expression) -> None:
-    scene.shows(expression)
-
-
-@pytest.mark.parametrize("rule", rules("record"), ids=lambda rule: rule["record"])
-def test_every_recording_rule_records_something(scene: Scene, rule: dict[str, Any]) -> None:
-    scene.records(rule)
-
-
-@pytest.mark.parametrize("rule", rules("alert"), ids=lambda rule: rule["alert"])
-def test_both_sides_of_every_alert_have_a_value(scene: Scene, rule: dict[str, Any]) -> None:
-    scene.compares(rule)
-
-
-def test_no_rule_fails_to_be_evaluated(scene: Scene) -> None:
-    assert not scene.unhealthy_rules()
+class TestEveryExpression(EveryExpression):
+    """On a node."""
 
 
 def test_an_expression_about_nothing_is_told_from_one_with_a_value(scene: Scene) -> None:

@@ -8,20 +8,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from testbed.cluster import Cluster
-from testbed.helm import Helm
-from testbed.reader import Reader
 from testbed.site import ENDS, Site
 from testnode.names import ImageNames
+from testnode.scripts import own
 
 SECONDS = 180.0
 Document = dict[str, Any]
-
-
-@pytest.fixture
-def site(e2e_cluster: Cluster, release: Helm, namespace: str, reader: Reader) -> Site:
-    del release
-    return Site(e2e_cluster, namespace, reader)
 
 
 @pytest.fixture
@@ -44,28 +36,8 @@ def policy(name: str, resource: str, **rest: Any) -> Document:
 
 def sized(name: str, image: str, script: str, by: str, **spec: Any) -> Document:
     """Write an experiment whose trials run a Python script on what a policy gives them."""
-    estimate = spec.pop("estimate")
-    return {
-        "apiVersion": "scaling-operator.dev/v1alpha1",
-        "kind": "ScalingExperiment",
-        "metadata": {"name": name},
-        "spec": {
-            "objective": {"metric": "loss", "direction": "minimize"},
-            "search": {
-                "parameters": {"x": {"type": "float", "low": 0, "high": 1}},
-                "algorithm": {"name": "random", "seed": 7},
-            },
-            "resources": {"policy": by, "estimate": estimate},
-            "trainer": {
-                "container": {
-                    "image": image,
-                    "imagePullPolicy": "IfNotPresent",
-                    "command": ["python3", "-c", script],
-                }
-            },
-            **spec,
-        },
-    }
+    resources = {"policy": by, "estimate": spec.pop("estimate")}
+    return own(name, image, script, resources=resources, **spec)
 
 
 # Takes 2.25 GiB, whatever it was given, and says so where it lives on.
