@@ -89,6 +89,7 @@ def container(**fields: Any) -> tuple[Change, ...]:
 
 
 KEY = {"name": "s", "key": "k"}
+SWITCH = {"type": "categorical", "choices": ["a", "b"]}
 SHM = {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": "8Gi"}}
 AFFINITY = "requiredDuringSchedulingIgnoredDuringExecution"
 TERM = f"spec.trainer.pod.affinity.nodeAffinity.{AFFINITY}.nodeSelectorTerms[0]"
@@ -697,6 +698,28 @@ CROSS: tuple[Row, ...] = (
         "the grid has more than 100,000 points",
     ),
     (
+        "a grid whose conditions hang together too much to be counted",
+        (
+            *container(),
+            ("spec/search/algorithm", {"name": "grid"}),
+            (
+                "spec/search/parameters",
+                {
+                    **{f"c{at:02}": SWITCH for at in range(30)},
+                    **{
+                        f"d{at:02}": {
+                            **SWITCH,
+                            "when": {f"c{at:02}": ["a"], f"c{(at + 7) % 30:02}": ["b"]},
+                        }
+                        for at in range(30)
+                    },
+                },
+            ),
+        ),
+        "spec.search.algorithm",
+        "too entangled to count its points; use fewer, or another algorithm",
+    ),
+    (
         "a pruner where a cosine is as long as a trial's own epochs",
         (
             ("spec/search/pruner", {"name": "asha"}),
@@ -1184,6 +1207,20 @@ ALLOWED: tuple[tuple[str, tuple[Change, ...]], ...] = (
         (
             ("spec/search/algorithm", {"name": "grid"}),
             ("spec/search/parameters", {"model.dropout": {**FLOAT, "step": 0.1}}),
+        ),
+    ),
+    (
+        "a long chain of conditions on the two parameters before",
+        (
+            *container(),
+            ("spec/search/algorithm", {"name": "grid"}),
+            (
+                "spec/search/parameters",
+                {
+                    f"p{at:02}": {**SWITCH, "when": {f"p{above:02}": ["a"] for above in range(at)}}
+                    for at in range(10)
+                },
+            ),
         ),
     ),
     (

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from scaling_operator.api.checks_grid import grid_points
 from scaling_operator.api.experiment import ScalingExperiment
+from scaling_operator.api.grid import grid_size
 from scaling_operator.api.names import DEFAULT_TRIALS
 from scaling_operator.api.search import (
     GeneticAlgorithm,
@@ -44,7 +44,7 @@ def _startup(experiment: ScalingExperiment) -> Iterator[str]:
 def _grid(experiment: ScalingExperiment) -> Iterator[str]:
     search, most = experiment.spec.search, experiment.spec.trials.max
     if isinstance(search.algorithm, GridAlgorithm) and most is not None:
-        points = grid_points(search.parameters)
+        points = grid_size(search)
         if points > most:
             yield (
                 f"spec.trials.max: the grid has {points:,} points, of which only {most:,} are "

@@ -15,7 +15,6 @@ from scaling_operator.api.checks_builtin import (
     paths_exist,
     values_are_allowed,
 )
-from scaling_operator.api.checks_grid import active_only
 from scaling_operator.api.draft import Draft
 from scaling_operator.api.fields import Scalar
 from scaling_operator.api.problems import Problem, shown
@@ -68,12 +67,12 @@ def _why_never(draft: Draft, built_in: BuiltIn, fixed: Values) -> str | None:
 
 
 def _objection(draft: Draft, built_in: BuiltIn, values: Values) -> str | None:
-    _, found = examine(BuiltIn, overlay(built_in, active_only(draft.parameters, values)))
+    _, found = examine(BuiltIn, overlay(built_in, draft.conditions.active_only(values)))
     return str(found[0]) if found else None
 
 
 def _is_active(draft: Draft, values: Values, fixed: Values) -> bool:
-    return fixed.keys() <= active_only(draft.parameters, values).keys()
+    return fixed.keys() <= draft.conditions.active_only(values).keys()
 
 
 def _combinations(fixed: Values, axes: Axes) -> Iterator[Values]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import typing
 from collections.abc import Iterable, Iterator, Mapping
 
-from scaling_operator.api.checks_grid import is_active
 from scaling_operator.api.draft import Draft
 from scaling_operator.api.fields import Scalar
 from scaling_operator.api.problems import Problem, below, shown, suggestion
@@ -128,7 +127,7 @@ def points_are_possible(draft: Draft) -> Iterable[Problem]:
                 objection = why_impossible(draft.parameters[name], value)
                 if objection is not None:
                     yield Problem(path, objection)
-                elif not is_active(draft.parameters[name], point):
+                elif not draft.conditions.is_active(name, point):
                     when = " and ".join(draft.parameters[name].when)
                     yield Problem(path, f"is active under a condition: set {when} in the point too")
 

@@ -24,6 +24,7 @@ from scaling_operator.api.fields import ApiSection, Scalar
 from scaling_operator.api.scaling import Scaling
 from scaling_operator.api.search import CategoricalParameter, Parameter, Search
 from scaling_operator.api.sections import read
+from scaling_operator.api.space import Conditions
 from scaling_trainer.config.builtin import BuiltIn
 
 
@@ -44,10 +45,11 @@ class DraftSpec(ApiSection):
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """The sound sections, and the whole `spec` as it was written."""
+    """The sound sections, the whole `spec` as it was written, when sound parameters are active."""
 
     spec: DraftSpec
     written: Mapping[str, Any]
+    conditions: Conditions
 
     @property
     def objectives(self) -> tuple[tuple[str, Objective], ...]:
@@ -115,7 +117,9 @@ def draft_of(sound: Mapping[str, Any], written: Mapping[str, Any]) -> Draft | No
     spec = sound.get("spec")
     if not isinstance(spec, Mapping):
         return None
-    return Draft(spec=read(DraftSpec, spec), written=mapping_at(written, "spec"))
+    sections = read(DraftSpec, spec)
+    conditions = Conditions(sections.search.parameters)
+    return Draft(sections, mapping_at(written, "spec"), conditions)
 
 
 def mapping_at(document: Mapping[str, Any], *path: str) -> Mapping[str, Any]:

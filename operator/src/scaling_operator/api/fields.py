@@ -26,6 +26,11 @@ from scaling_operator.api.names import (
 Scalar = str | int | float | bool
 
 
+def equality_key(value: Scalar) -> tuple[bool, Scalar]:
+    """Give what equal values of a file share: 1 and 1.0 are equal, 1 and true are not."""
+    return isinstance(value, bool), value
+
+
 class ApiSection(BaseModel):
     """Base of every section: camelCase in files, unknown keys are errors, values are finite.
 

@@ -10,8 +10,6 @@ import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from scaling_operator.api.fields import Scalar
-
 LONGEST_SHOWN = 60
 
 
@@ -81,8 +79,3 @@ def shown(value: object) -> str:
         case _:
             text = repr(value)
     return text if len(text) <= LONGEST_SHOWN else text[: LONGEST_SHOWN - 1] + "…"
-
-
-def same(one: Scalar, other: Scalar) -> bool:
-    """Whether two values of a file are the same: 1 and 1.0 are, 1 and true are not."""
-    return one == other and isinstance(one, bool) == isinstance(other, bool)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from scaling_operator.api.experiment import ExperimentSpec
+from scaling_operator.api.grid import grid_size
 from scaling_operator.api.names import DEFAULT_TRIALS
 from scaling_operator.api.search import GridAlgorithm
-from scaling_operator.search.grid import grid_size
 
 
 def trials_per_scale(spec: ExperimentSpec) -> int:

@@ -20,12 +20,13 @@ from optuna.storages import InMemoryStorage
 from optuna.trial import create_trial
 
 from scaling_operator.api.fields import Scalar
+from scaling_operator.api.grid import Grid
 from scaling_operator.api.search import GeneticAlgorithm, GridAlgorithm, Search
 from scaling_operator.api.search import NoPruner as NoPrunerSpec
+from scaling_operator.api.space import make_space
 from scaling_operator.api.status import Range
 from scaling_operator.core.curve import CurvePoints, is_kept
 from scaling_operator.search import importance
-from scaling_operator.search.grid import Grid
 from scaling_operator.search.mirror import Mirror
 from scaling_operator.search.points import typed_point
 from scaling_operator.search.pruners import Rungs, make_pruner, needs_whole_curves
@@ -37,7 +38,6 @@ from scaling_operator.search.samplers import (
     trial_attributes,
 )
 from scaling_operator.search.seed import slot_seed
-from scaling_operator.search.space import make_space
 from scaling_operator.search.trials import (
     OptunaState,
     Record,

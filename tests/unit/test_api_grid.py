@@ -6,9 +6,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from scaling_operator.api.fields import equality_key
+from scaling_operator.api.grid import (
+    MOST_POINTS,
+    MOST_STEPS,
+    Grid,
+    TooEntangled,
+    grid_point,
+    grid_size,
+)
 from scaling_operator.api.search import Search
-from scaling_operator.search.grid import grid_point, grid_size
-from scaling_operator.search.space import make_space, same
+from scaling_operator.api.space import make_space
 
 FLAGS = [True, False]
 ONE_AND_TRUE = [1, True]
@@ -109,14 +117,45 @@ def test_a_huge_grid_is_counted_and_read_without_listing_it() -> None:
     assert last == {"p0": 10**15}
 
 
-def test_conditions_that_are_too_entangled_are_refused_instead_of_counted_for_ever() -> None:
-    controllers = {f"c{index}": choice(0, 1) for index in range(30)}
-    children = {
-        f"d{index}": choice(0, 1, when={f"c{index}": [0], f"c{(index + 7) % 30}": [1]})
-        for index in range(30)
+def entangled(children: int) -> dict[str, Any]:
+    """Many switches, and behind all of them as many parameters that hang on two each."""
+    controllers = {f"c{at:02}": choice(0, 1) for at in range(children)}
+    hanging = {
+        f"d{at:02}": choice(0, 1, when={f"c{at:02}": [0], f"c{(at + 7) % children:02}": [1]})
+        for at in range(children)
     }
-    with pytest.raises(ValueError, match="too entangled"):
-        grid_size(grid(**controllers, **children))
+    return {**controllers, **hanging}
+
+
+def test_conditions_that_are_too_entangled_are_refused_instead_of_counted_for_ever() -> None:
+    with pytest.raises(TooEntangled, match="too entangled"):
+        grid_size(grid(**entangled(30)))
+
+
+@pytest.mark.parametrize("parents", [1, 2, 10])
+@pytest.mark.parametrize("length", [28, 60, 100])
+def test_the_longest_chains_are_counted_in_few_steps(length: int, parents: int) -> None:
+    chain = {
+        f"p{at:03}": choice(
+            "a", "b", when={f"p{above:03}": ["a"] for above in range(max(at - parents, 0), at)}
+        )
+        for at in range(length)
+    }
+    counted = Grid(grid(**chain))
+    assert counted.size == length + 1 if parents == 1 else counted.size > length
+    assert counted.steps <= 4 * length * 2**parents
+
+
+def test_counting_never_takes_more_than_its_steps() -> None:
+    counted = Grid(grid(**entangled(50)))
+    with pytest.raises(TooEntangled):
+        _ = counted.size
+    assert counted.steps <= MOST_STEPS
+
+
+def test_a_number_of_points_beyond_reckoning_is_given_as_the_largest() -> None:
+    wide = {"type": "float", "low": -1e300, "high": 1e300, "step": 1e-300}
+    assert grid_size(grid(a=wide, b=wide)) == MOST_POINTS
 
 
 @st.composite
@@ -143,7 +182,7 @@ def small_spaces(draw: st.DrawFn) -> Search:
 
 
 def _among(value: Any, values: list[Any]) -> bool:
-    return any(same(value, other) for other in values)
+    return equality_key(value) in map(equality_key, values)
 
 
 def _by_brute_force(search: Search) -> set[tuple[tuple[str, str], ...]]:

@@ -1,4 +1,4 @@
-"""The search space of a study: ranges as narrowed, and which parameter hangs on which.
+"""The search space: ranges as narrowed, their steps, and which parameter hangs on which.
 
 A parameter with `when` is active only while each parameter named there is active itself and has one
 of the values. Parameters are therefore settled in an order in which the controlling come first.
@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
-from scaling_operator.api.fields import Scalar
+from scaling_operator.api.fields import Scalar, equality_key
 from scaling_operator.api.search import (
     CategoricalParameter,
     FloatParameter,
@@ -22,12 +22,53 @@ from scaling_operator.api.search import (
 from scaling_operator.api.status import Range
 
 
+class UnsoundConditions(ValueError):
+    """A `when` that names what is not searched, or a circle of them."""
+
+
+Allowed = Mapping[str, frozenset[object]]
+"""What a `when` allows, as keys that compare as values of a file do."""
+
+
+class Conditions:
+    """When each parameter is active: what its `when` says, made to be asked often."""
+
+    def __init__(self, parameters: Mapping[str, Parameter]) -> None:
+        self._allowed: Mapping[str, Allowed] = {
+            name: {
+                controller: frozenset(map(equality_key, values))
+                for controller, values in parameter.when.items()
+            }
+            for name, parameter in parameters.items()
+        }
+
+    def is_active(self, name: str, values: Mapping[str, Scalar]) -> bool:
+        """Whether a parameter's conditions hold for the values of the others.
+
+        What is not searched is always active.
+        """
+        return all(
+            controller in values and equality_key(values[controller]) in allowed
+            for controller, allowed in self._allowed.get(name, {}).items()
+        )
+
+    def active_only(self, values: Mapping[str, Scalar]) -> dict[str, Scalar]:
+        """Leave out the values of parameters whose conditions do not hold; others stay."""
+        active = dict(values)
+        while True:  # What was switched off may have been the condition of another one.
+            left = {name: each for name, each in active.items() if self.is_active(name, active)}
+            if len(left) == len(active):
+                return left
+            active = left
+
+
 @dataclass(frozen=True, slots=True)
 class Space:
     """Parameters by name, and `order`: the same names, controlling ones first."""
 
     parameters: Mapping[str, Parameter]
     order: tuple[str, ...]
+    conditions: Conditions
 
     @property
     def conditional(self) -> bool:
@@ -36,10 +77,7 @@ class Space:
 
     def is_active(self, name: str, values: Mapping[str, Scalar]) -> bool:
         """Whether a parameter is searched, given the values of the active ones before it."""
-        return all(
-            controller in values and any(same(values[controller], wanted) for wanted in allowed)
-            for controller, allowed in self.parameters[name].when.items()
-        )
+        return self.conditions.is_active(name, values)
 
     def active_names(self, values: Mapping[str, Scalar]) -> Iterator[str]:
         """Give each active name in turn; the caller enters its value before it takes the next."""
@@ -50,16 +88,11 @@ class Space:
         return {name: values[name] for name in self.parameters if name in values}
 
 
-def same(one: Scalar, other: Scalar) -> bool:
-    """Whether two values mean the same: 1 is 1.0, but not true."""
-    return one == other and isinstance(one, bool) == isinstance(other, bool)
-
-
 def make_space(search: Search, ranges: Mapping[str, Range] | None = None) -> Space:
     """Make the space of a scale, numeric ranges narrowed where `ranges` names them.
 
-    Raises ValueError for a range of something that has none or that lies outside, and for a `when`
-    that names an unknown parameter or goes in a circle.
+    Raises ValueError for a range of something that has none or that lies outside;
+    UnsoundConditions for a `when` that names an unknown parameter or goes in a circle.
     """
     narrowed = dict(ranges or {})
     parameters: dict[str, Parameter] = {}
@@ -74,7 +107,7 @@ def make_space(search: Search, ranges: Mapping[str, Range] | None = None) -> Spa
     if narrowed:
         message = f"range of {', '.join(narrowed)}: only a float or int parameter has a range"
         raise ValueError(message)
-    return Space(parameters, _order(parameters))
+    return Space(parameters, _order(parameters), Conditions(parameters))
 
 
 def _within(
@@ -141,29 +174,24 @@ def _order(parameters: Mapping[str, Parameter]) -> tuple[str, ...]:
     A controlled parameter stands right behind its last controller: that keeps counting a grid
     cheap, since few conditions are open at a time.
     """
+    controlled: dict[str, list[str]] = {name: [] for name in parameters}
     for name, parameter in parameters.items():
         unknown = sorted(parameter.when.keys() - parameters.keys())
         if unknown:
             message = f"parameters.{name}.when names {unknown[0]}, which is not searched"
-            raise ValueError(message)
+            raise UnsoundConditions(message)
+        for controller in parameter.when:
+            controlled[controller].append(name)
     placed: dict[str, None] = {}
-
-    def place(name: str) -> None:
-        if name in placed or any(above not in placed for above in parameters[name].when):
-            return
-        placed[name] = None
-        for below in controlled_by(parameters, name):
-            place(below)
-
-    for name in parameters:
-        place(name)
+    for first in parameters:
+        waiting = [first]
+        while waiting:
+            name = waiting.pop()
+            if name not in placed and placed.keys() >= parameters[name].when.keys():
+                placed[name] = None
+                waiting.extend(reversed(controlled[name]))
     if len(placed) < len(parameters):
         circle = ", ".join(name for name in parameters if name not in placed)
         message = f"parameters.{circle}: their `when` go in a circle; none could ever be active"
-        raise ValueError(message)
+        raise UnsoundConditions(message)
     return tuple(placed)
-
-
-def controlled_by(parameters: Mapping[str, Parameter], name: str) -> tuple[str, ...]:
-    """Names of the parameters whose `when` names this one, in order."""
-    return tuple(below for below, parameter in parameters.items() if name in parameter.when)
