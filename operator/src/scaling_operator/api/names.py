@@ -127,6 +127,7 @@ class ConditionType(StrEnum):
     METHODS_DISAGREE = "MethodsDisagree"
     NOISE_TOO_HIGH = "NoiseTooHigh"
     TARGET_UNANSWERED = "TargetUnanswered"
+    INTERNAL_ERROR = "InternalError"
 
 
 FIT_CONDITIONS = (
@@ -169,6 +170,7 @@ class ConditionReason(StrEnum):
     VALID_POLICY = "ValidPolicy"
     SHAPES_OFFERED = "ShapesOffered"
     SHAPE_NOT_OFFERED = "ShapeNotOffered"
+    INTERNAL_ERROR = "InternalError"
 
 
 def trial_name(experiment: str, scale: int, number: int) -> str:

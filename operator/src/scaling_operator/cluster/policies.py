@@ -12,16 +12,14 @@ from scaling_operator.api.normal import normal_form
 from scaling_operator.api.policy import PolicyStatus, ResourcePolicy
 from scaling_operator.api.problems import listing
 from scaling_operator.api.sections import read
-from scaling_operator.api.status import Condition
 from scaling_operator.cluster.client import Client, Object
 from scaling_operator.cluster.errors import ClusterForbidden, NotFound
 from scaling_operator.cluster.index import Index, Key
 from scaling_operator.cluster.kinds import NODES, POLICIES
+from scaling_operator.core.conditions import MAX_MESSAGE, Finding, as_condition
 from scaling_operator.core.sizing.offered import NodeView, not_offered
-from scaling_operator.core.status import moment
 from scaling_operator.engine.sizer import Unusable
 
-MAX_MESSAGE = 1024
 Version = tuple[str, int] | None
 """A policy's uid and generation: another one means that trials are sized anew."""
 
@@ -85,7 +83,9 @@ async def publish(client: Client, index: Index, name: str, clock: Callable[[], f
     if isinstance(policy, ResourcePolicy):
         offered = await _offered(client, policy)
         findings += [] if offered is None else [offered]
-    conditions = tuple(_condition(each, before, generation, clock()) for each in findings)
+    conditions = tuple(
+        as_condition(each, before.conditions, generation, clock()) for each in findings
+    )
     status = PolicyStatus(observed_generation=generation, conditions=conditions)
     if status == before:
         return
@@ -96,23 +96,14 @@ async def publish(client: Client, index: Index, name: str, clock: Callable[[], f
         return
 
 
-@dataclass(frozen=True, slots=True)
-class _Finding:
-    """One thing that a policy's status says."""
-
-    kind: ConditionType
-    is_good: bool
-    reason: ConditionReason
-    message: str = ""
-
-
-def _readiness(policy: ResourcePolicy | str) -> _Finding:
+def _readiness(policy: ResourcePolicy | str) -> Finding:
     if isinstance(policy, ResourcePolicy):
-        return _Finding(ConditionType.READY, True, ConditionReason.VALID_POLICY)  # noqa: FBT003 - it is
-    return _Finding(ConditionType.READY, False, ConditionReason.POLICY_INVALID, policy)  # noqa: FBT003 - it is not
+        return Finding(ConditionType.READY, is_true=True, reason=ConditionReason.VALID_POLICY)
+    reason = ConditionReason.POLICY_INVALID
+    return Finding(ConditionType.READY, is_true=False, reason=reason, message=policy)
 
 
-async def _offered(client: Client, policy: ResourcePolicy) -> _Finding | None:
+async def _offered(client: Client, policy: ResourcePolicy) -> Finding | None:
     """Compare with the nodes that there are; None where we may not see them."""
     try:
         nodes = await client.list(NODES, None)
@@ -122,9 +113,10 @@ async def _offered(client: Client, policy: ResourcePolicy) -> _Finding | None:
     missing = not_offered(policy.spec, views)
     kind = ConditionType.OFFERED
     if not missing:
-        return _Finding(kind, True, ConditionReason.SHAPES_OFFERED)  # noqa: FBT003 - they are
+        return Finding(kind, is_true=True, reason=ConditionReason.SHAPES_OFFERED)
     message = f"no node offers {', '.join(missing)} now; trials that get it wait"
-    return _Finding(kind, False, ConditionReason.SHAPE_NOT_OFFERED, message)  # noqa: FBT003 - not all
+    reason = ConditionReason.SHAPE_NOT_OFFERED
+    return Finding(kind, is_true=False, reason=reason, message=message)
 
 
 def _node_view(node: Object) -> NodeView:
@@ -132,21 +124,3 @@ def _node_view(node: Object) -> NodeView:
     labels: dict[str, str] = node["metadata"].get("labels") or {}
     allocatable: dict[str, str] = status.get("allocatable") or {}
     return NodeView(labels, allocatable)
-
-
-def _condition(
-    found: _Finding, before: PolicyStatus, generation: int, now_seconds: float
-) -> Condition:
-    word = "True" if found.is_good else "False"
-    old = next((each for each in before.conditions if each.type == found.kind), None)
-    same = old is not None and old.status == word
-    return Condition(
-        type=found.kind,
-        status=word,
-        reason=found.reason,
-        message=found.message[:MAX_MESSAGE],
-        last_transition_time=old.last_transition_time
-        if same and old is not None
-        else moment(now_seconds),
-        observed_generation=generation,
-    )

@@ -5,8 +5,6 @@ Conditions keep their last transition time from the status before; all else is c
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 from scaling_operator.api.names import (
     FIT_CONDITIONS,
     ConditionReason,
@@ -18,13 +16,12 @@ from scaling_operator.api.status import (
     ExperimentStatus,
 )
 from scaling_operator.core.basis import awaits_fit
+from scaling_operator.core.conditions import Finding, as_condition, moment, with_finding
 from scaling_operator.core.observed import Observed
 from scaling_operator.core.progress import all_scales_have_ended, scale_has_ended
 from scaling_operator.core.refine import scales_to_add
 from scaling_operator.core.scale_status import best_of, front, scale_status, total
 from scaling_operator.core.sizing.view import seconds_left
-
-MAX_MESSAGE = 1024
 
 
 def counted_failures(observed: Observed) -> int:
@@ -106,24 +103,23 @@ def refused(
 
     Trials that run are left alone: they are settled when the spec is repaired.
     """
-    old = next((each for each in before.conditions if each.type == ConditionType.ACCEPTED), None)
-    since = (
-        old.last_transition_time
-        if old is not None and old.status == "False"
-        else moment(now_seconds)
+    invalid = Finding(
+        ConditionType.ACCEPTED, is_true=False, reason=ConditionReason.INVALID_SPEC, message=message
     )
-    condition = Condition(
-        type=ConditionType.ACCEPTED,
-        status="False",
-        reason=ConditionReason.INVALID_SPEC,
-        message=message[:MAX_MESSAGE],
-        last_transition_time=since,
-        observed_generation=generation,
-    )
-    others = tuple(each for each in before.conditions if each.type != ConditionType.ACCEPTED)
-    return before.model_copy(
-        update={"conditions": (condition, *others), "observed_generation": generation}
-    )
+    changed = with_finding(before, invalid, generation, now_seconds)
+    return changed.model_copy(update={"observed_generation": generation})
+
+
+def failing(
+    before: ExperimentStatus, message: str, generation: int | None, now_seconds: float
+) -> ExperimentStatus:
+    """Say that work on an experiment fails again and again by a fault of the operator's own.
+
+    The next status that `summarise` derives has no such condition: then the work went well.
+    """
+    kind, reason = ConditionType.INTERNAL_ERROR, ConditionReason.INTERNAL_ERROR
+    finding = Finding(kind, is_true=True, reason=reason, message=message)
+    return with_finding(before, finding, generation, now_seconds)
 
 
 def _phase(observed: Observed) -> Phase:
@@ -140,87 +136,63 @@ def _conditions(observed: Observed) -> tuple[Condition, ...]:
     suspended = _suspended_reason(observed)
     complete = _complete_reason(observed)
     failed = _failed_reason(observed)
-    return (
-        _condition(observed, ConditionType.ACCEPTED, ConditionReason.VALID_SPEC, is_true=True),
-        _condition(
-            observed,
+    found = (
+        Finding(ConditionType.ACCEPTED, is_true=True, reason=ConditionReason.VALID_SPEC),
+        Finding(
             ConditionType.SUSPENDED,
-            suspended or ConditionReason.RESUMED,
             is_true=suspended is not None,
+            reason=suspended or ConditionReason.RESUMED,
         ),
-        _condition(
-            observed,
+        Finding(
             ConditionType.COMPLETE,
-            complete or ConditionReason.TRIALS_REMAIN,
             is_true=complete is not None,
+            reason=complete or ConditionReason.TRIALS_REMAIN,
         ),
-        _condition(
-            observed,
+        Finding(
             ConditionType.FAILED,
-            failed or ConditionReason.WITHIN_LIMITS,
             is_true=failed is not None,
+            reason=failed or ConditionReason.WITHIN_LIMITS,
             message=_failed_message(observed, failed),
         ),
-        *_sizing_conditions(observed),
-        *_export_conditions(observed),
-        *_fit_conditions(observed),
+        *_sizing_findings(observed),
+        *_export_findings(observed),
+        *_fit_findings(observed),
     )
+    before, now = observed.status.conditions, observed.now_seconds
+    made = tuple(as_condition(each, before, observed.generation, now) for each in found)
+    return (*made, *_kept_fit_conditions(observed))
 
 
-def _sizing_conditions(observed: Observed) -> tuple[Condition, ...]:
+def _sizing_findings(observed: Observed) -> tuple[Finding, ...]:
     if observed.sizing is None:
         return ()
     verdict = observed.sizing.verdict
-    message = verdict.message[:MAX_MESSAGE]
-    kind = ConditionType.SIZED
-    return (_condition(observed, kind, verdict.reason, is_true=verdict.is_good, message=message),)
+    return (Finding(ConditionType.SIZED, verdict.is_good, verdict.reason, verdict.message),)
 
 
-def _export_conditions(observed: Observed) -> tuple[Condition, ...]:
+def _export_findings(observed: Observed) -> tuple[Finding, ...]:
     export = observed.status.export
     if export is None:
         return ()
     reason = ConditionReason.MODEL_SAVED if export.saved else ConditionReason.EXPORT_FAILED
-    message = f"trial {export.trial}: {export.message}"[:MAX_MESSAGE]
-    kind = ConditionType.EXPORTED
-    return (_condition(observed, kind, reason, is_true=export.saved, message=message),)
+    message = f"trial {export.trial}: {export.message}"
+    return (Finding(ConditionType.EXPORTED, export.saved, reason, message),)
 
 
-def _fit_conditions(observed: Observed) -> tuple[Condition, ...]:
+def _fit_findings(observed: Observed) -> tuple[Finding, ...]:
     if observed.fit is None:
-        kept = observed.status.conditions
-        return tuple(condition for condition in kept if condition.type in FIT_CONDITIONS)
+        return ()
     return tuple(
-        _condition(
-            *(observed, each.type, each.reason),
-            is_true=each.is_true,
-            message=each.message[:MAX_MESSAGE],
-        )
+        Finding(each.type, each.is_true, each.reason, each.message)
         for each in observed.fit.conditions
     )
 
 
-def _condition(
-    observed: Observed,
-    kind: ConditionType,
-    reason: str,
-    *,
-    is_true: bool,
-    message: str = "",
-) -> Condition:
-    status = "True" if is_true else "False"
-    before = next((old for old in observed.status.conditions if old.type == kind), None)
-    same = before is not None and before.status == status
-    return Condition(
-        type=kind,
-        status=status,
-        reason=reason,
-        message=message,
-        last_transition_time=before.last_transition_time
-        if same and before is not None
-        else moment(observed.now_seconds),
-        observed_generation=observed.generation,
-    )
+def _kept_fit_conditions(observed: Observed) -> tuple[Condition, ...]:
+    """Keep what was fitted before, until this process has fitted."""
+    if observed.fit is not None:
+        return ()
+    return tuple(each for each in observed.status.conditions if each.type in FIT_CONDITIONS)
 
 
 def _failed_reason(observed: Observed) -> ConditionReason | None:
@@ -264,8 +236,3 @@ def _stopped_by_budget(observed: Observed) -> bool:
         and observed.now_seconds >= end
         and observed.spec.budget.on_exceeded == "stop"
     )
-
-
-def moment(seconds: float | None) -> datetime | None:
-    """Give a time as conditions have it."""
-    return None if seconds is None else datetime.fromtimestamp(seconds, tz=UTC)
