@@ -1,0 +1,216 @@
+"""Bounded reading of what others wrote: regular files alone, of a known size and depth.
+
+A pipe, a device, a socket or a folder in a file's place is refused before it is opened, so that
+nothing waits and nothing is set off. `below` names a folder that others may have filled: from there
+on no part of a path may be a link. The standard library alone, as all of the contract.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import stat
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO, NoReturn, cast
+
+MOST_DEPTH = 64
+"""Levels of objects and lists in a JSON document; ours have fewer than ten."""
+
+# The user's own pipe: `scaling validate <(helm template ...)`.
+_OWN_PIPES = ("/dev/stdin", "/dev/fd/", "/proc/self/fd/")
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_KINDS = (
+    (stat.S_ISLNK, "is a link; only what lies in the folder itself is read"),
+    (stat.S_ISDIR, "is a folder"),
+    (stat.S_ISFIFO, "is a pipe, not a file"),
+    (stat.S_ISSOCK, "is a socket, not a file"),
+    (stat.S_ISCHR, "is a device, not a file"),
+    (stat.S_ISBLK, "is a device, not a file"),
+)
+
+
+class UnreadableFile(Exception):
+    """A file that is not read: `path` names it, `reason` says why."""
+
+    def __init__(self, path: Path | str, reason: str) -> None:
+        self.path = Path(path)
+        self.reason = reason
+        super().__init__(f"{path}: {reason}")
+
+
+class MissingFile(UnreadableFile):
+    """There is no such file."""
+
+
+class FolderInPlace(UnreadableFile):
+    """A folder lies where a file should."""
+
+
+class TooLarge(UnreadableFile):
+    """The file has more bytes than such a file can need."""
+
+
+def read_bytes(path: Path, most_bytes: int, *, below: Path | None = None) -> bytes:
+    """Read a regular file of at most `most_bytes`. Raises UnreadableFile."""
+    with open_regular(path, below=below) as file:
+        try:
+            content = file.read(most_bytes + 1)
+        except OSError as error:
+            _refuse(path, error)
+    if len(content) > most_bytes:
+        raise TooLarge(path, f"is larger than {_amount(most_bytes)}")
+    return content
+
+
+def read_text(path: Path, most_bytes: int, *, below: Path | None = None) -> str:
+    """Read a regular file of UTF-8 text, a byte order mark left out. Raises UnreadableFile."""
+    try:
+        return read_bytes(path, most_bytes, below=below).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UnreadableFile(path, f"is not UTF-8 text (byte {error.start})") from error
+
+
+def read_json(path: Path, most_bytes: int, *, below: Path | None = None) -> Any:
+    """Read a regular file with one JSON document. Raises UnreadableFile."""
+    return parse_json(read_text(path, most_bytes, below=below), path)
+
+
+def read_json_object(path: Path, most_bytes: int, *, below: Path | None = None) -> dict[str, Any]:
+    """Read a regular file with one JSON object. Raises UnreadableFile."""
+    document = read_json(path, most_bytes, below=below)
+    if not isinstance(document, dict):
+        raise UnreadableFile(path, "is no JSON object")
+    return cast("dict[str, Any]", document)
+
+
+def parse_json(text: str | bytes, source: Path | str) -> Any:
+    """Read a JSON document of at most MOST_DEPTH levels. Raises UnreadableFile."""
+    try:
+        document = json.loads(text)
+    except RecursionError as error:
+        raise UnreadableFile(source, "is nested too deeply") from error
+    except ValueError as error:
+        reason = f"is no JSON: {error}" if text.strip() else "is empty"
+        raise UnreadableFile(source, reason) from error
+    if is_deeper(document, MOST_DEPTH):
+        raise UnreadableFile(source, f"is nested deeper than {MOST_DEPTH} levels")
+    return document
+
+
+def is_deeper(document: object, levels: int) -> bool:
+    """Whether objects and lists are nested in more levels than these."""
+    here: list[Any] = [document]
+    for _ in range(levels + 1):
+        here = [
+            inner
+            for outer in here
+            if isinstance(outer, dict | list)
+            for inner in (
+                cast("dict[str, Any]", outer).values()
+                if isinstance(outer, dict)
+                else cast("list[Any]", outer)
+            )
+        ]
+        if not here:
+            return False
+    return True
+
+
+@contextmanager
+def open_regular(path: Path, *, below: Path | None = None) -> Generator[BinaryIO]:
+    """Open a regular file for reading. Raises UnreadableFile for anything else."""
+    try:
+        descriptor = _opened(path, below)
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name, or `..` below
+        _refuse(path, error)
+    with os.fdopen(descriptor, "rb") as file:
+        yield file
+
+
+def _opened(path: Path, below: Path | None) -> int:
+    with folder_below(path.parent, below) as folder:
+        name, follow = (path, True) if below is None else (path.name, False)
+        found = os.stat(name, dir_fd=folder, follow_symlinks=follow)
+        _check_kind(path, found, own_pipe=below is None and _is_own_pipe(path))
+        links = 0 if follow else os.O_NOFOLLOW
+        flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | links
+        descriptor = os.open(name, flags, dir_fd=folder)
+    try:
+        # It may have been replaced in between.
+        _check_kind(path, os.fstat(descriptor), own_pipe=below is None and _is_own_pipe(path))
+        os.set_blocking(descriptor, True)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+@contextmanager
+def folder_below(path: Path, below: Path | None) -> Generator[int | None]:
+    """Open a folder without following a link from `below` on; None without `below`.
+
+    Raises OSError that names the part which is a link or no folder.
+    """
+    if below is None:
+        yield None
+        return
+    parts = path.relative_to(below).parts
+    if ".." in parts:
+        message = f"{path} leads out of {below}"
+        raise ValueError(message)
+    descriptor = os.open(below, _FOLDER)
+    try:
+        reached = below
+        for part in parts:
+            reached /= part
+            descriptor = _step(descriptor, part, reached)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _step(folder: int, part: str, reached: Path) -> int:
+    """Go from one folder to the next; the descriptor that is given is closed."""
+    try:
+        inner = os.open(part, _FOLDER | os.O_NOFOLLOW, dir_fd=folder)
+    except OSError as error:
+        if error.errno in (errno.ENOTDIR, errno.ELOOP):
+            mode = os.stat(part, dir_fd=folder, follow_symlinks=False).st_mode
+            reason = "is a link" if stat.S_ISLNK(mode) else "is no folder"
+            raise NotADirectoryError(errno.ENOTDIR, reason, str(reached)) from error
+        raise OSError(error.errno, error.strerror, str(reached)) from error
+    os.close(folder)
+    return inner
+
+
+def _is_own_pipe(path: Path) -> bool:
+    return str(path).startswith(_OWN_PIPES)
+
+
+def _check_kind(path: Path, found: os.stat_result, *, own_pipe: bool) -> None:
+    if stat.S_ISREG(found.st_mode) or (own_pipe and not stat.S_ISDIR(found.st_mode)):
+        return
+    reason = next(reason for is_kind, reason in _KINDS if is_kind(found.st_mode))
+    kind = FolderInPlace if stat.S_ISDIR(found.st_mode) else UnreadableFile
+    raise kind(path, reason)
+
+
+def _refuse(path: Path, error: OSError | ValueError) -> NoReturn:
+    if isinstance(error, FileNotFoundError):
+        raise MissingFile(path, "no such file") from error
+    if isinstance(error, OSError):
+        place = path if error.filename is None else Path(os.fsdecode(error.filename))
+        # Below a folder the system names the last part alone.
+        place = path if place.name == path.name else place
+        raise UnreadableFile(place, f"cannot be read: {error.strerror}") from error
+    raise UnreadableFile(path, f"cannot be read: {error}") from error
+
+
+def _amount(size_bytes: int) -> str:
+    if size_bytes < 1024:  # noqa: PLR2004 - a KiB
+        return f"{size_bytes} bytes"
+    kib = size_bytes // 1024
+    return f"{kib} KiB" if kib < 10 * 1024 else f"{kib // 1024} MiB"

@@ -1,0 +1,175 @@
+"""Writing that leaves the old content or the new, and never follows a link that others have laid.
+
+A file is written to a fresh temporary file beside it, which takes its place at once. `below` names
+a folder that others may have filled: from there on no part of a path may be a link. Every OSError
+names the file. The standard library alone, as all of the contract.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+import stat
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from scaling_trainer.reading import folder_below
+
+_FRESH = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_SUFFIX = ".new"
+
+
+def write_file(
+    path: Path, content: str | bytes, *, below: Path | None = None, durable: bool = False
+) -> None:
+    """Write a file that is there whole or not at all; a link in its place is replaced.
+
+    `durable`: also after the power failed. Raises OSError.
+    """
+    with whole_file(path, below=below, durable=durable) as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+
+
+@contextmanager
+def whole_file(
+    path: Path, *, below: Path | None = None, durable: bool = False
+) -> Generator[BinaryIO]:
+    """Open a file for writing that takes its place when the block ends well. Raises OSError."""
+    beside = temporary_name(path)
+    with _naming(path), folder_below(path.parent, below) as folder:
+        place = beside if folder is not None else path.with_name(beside)
+        target = path.name if folder is not None else path
+        with contextlib.suppress(FileNotFoundError):  # a process of this id has died here before
+            os.unlink(place, dir_fd=folder)
+        try:
+            with os.fdopen(os.open(place, _FRESH, 0o666, dir_fd=folder), "wb") as file:
+                yield file
+                if durable:
+                    file.flush()
+                    os.fsync(file.fileno())
+            os.replace(place, target, src_dir_fd=folder, dst_dir_fd=folder)
+        except BaseException:
+            with contextlib.suppress(OSError):  # it was never made, or the disk is at fault
+                os.unlink(place, dir_fd=folder)
+            raise
+
+
+def temporary_name(path: Path) -> str:
+    """Name of the file that is written before it takes the place of `path`."""
+    return f".{path.name}.{os.getpid()}{_SUFFIX}"
+
+
+def is_temporary(name: str) -> bool:
+    """Whether a file is what a process that was killed has left of its writing."""
+    return name.startswith(".") and name.endswith(_SUFFIX)
+
+
+def write_output(path: Path, content: str | bytes) -> None:
+    """Write where the user said: through a link of theirs, into a pipe or a device too.
+
+    Raises OSError.
+    """
+    with _naming(path):
+        try:
+            takes_place = stat.S_ISREG(path.stat().st_mode) and path.parts[:2] != ("/", "dev")
+        except FileNotFoundError:
+            takes_place = True
+        if takes_place:
+            write_file(Path(os.path.realpath(path)), content)
+        else:
+            write_in_place(path, content)
+
+
+def write_in_place(path: Path, content: str | bytes) -> None:
+    """Overwrite what nothing can take the place of, as a mounted file. Raises OSError."""
+    with _naming(path), path.open("wb") as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+
+
+@contextmanager
+def fresh_file(path: Path, *, below: Path | None = None) -> Generator[BinaryIO]:
+    """Open a file for a log: empty, readable by others at once, no old file's other name.
+
+    Raises OSError.
+    """
+    with _naming(path), folder_below(path.parent, below) as folder:
+        name = path.name if folder is not None else path
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(name, dir_fd=folder)
+        descriptor = os.open(name, _FRESH, 0o666, dir_fd=folder)
+    with _naming(path), os.fdopen(descriptor, "wb") as file:
+        yield file
+
+
+@contextmanager
+def open_regular_for_writing(path: Path, flags: int) -> Generator[BinaryIO]:
+    """Open a file, made where there is none, with its content kept; no link, pipe or device.
+
+    Raises OSError.
+    """
+    with _naming(path):
+        flags |= os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        descriptor = os.open(path, flags, 0o666)
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            raise OSError(errno.EINVAL, "is no regular file", str(path))
+        with os.fdopen(descriptor, "ab" if flags & os.O_APPEND else "wb") as file:
+            yield file
+
+
+def make_folder(path: Path, *, below: Path) -> None:
+    """Make a folder and those above it; none below `below` may be a link. Raises OSError."""
+    parts = path.relative_to(below).parts
+    for count in range(1, len(parts) + 1):
+        reached = below.joinpath(*parts[:count])
+        with (
+            _naming(reached),
+            folder_below(reached.parent, below) as folder,
+            contextlib.suppress(FileExistsError),
+        ):
+            os.mkdir(reached.name, dir_fd=folder)
+    with _naming(path), folder_below(path, below):
+        pass
+
+
+def remove(path: Path, *, below: Path) -> None:
+    """Delete a file, a link itself, or a folder with all in it; nothing where there is nothing.
+
+    Raises OSError.
+    """
+    with (
+        _naming(path),
+        contextlib.suppress(FileNotFoundError),
+        folder_below(path.parent, below) as folder,
+    ):
+        mode = os.stat(path.name, dir_fd=folder, follow_symlinks=False).st_mode
+        if stat.S_ISDIR(mode):
+            shutil.rmtree(path.name, dir_fd=folder)
+        else:
+            os.unlink(path.name, dir_fd=folder)
+
+
+def rename(source: Path, target: Path, *, below: Path) -> None:
+    """Move a file or folder to a place where nothing lies. Raises OSError."""
+    with (
+        _naming(source),
+        folder_below(source.parent, below) as before,
+        folder_below(target.parent, below) as after,
+    ):
+        os.rename(source.name, target.name, src_dir_fd=before, dst_dir_fd=after)
+
+
+@contextmanager
+def _naming(path: Path) -> Generator[None]:
+    """Name the file in an OSError: the system names it at its opening alone."""
+    try:
+        yield
+    except OSError as error:
+        named = None if error.filename is None else Path(os.fsdecode(error.filename))
+        if named is not None and named.is_absolute() and named.name != temporary_name(path):
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
