@@ -11,7 +11,7 @@ import pytest
 from testbed.cluster import Cluster
 from testbed.process import OperatorProcess
 
-from scaling_operator.cluster.client import connect
+from scaling_operator.cluster.connection import connect
 from scaling_operator.cluster.index import Index
 from scaling_operator.cluster.watch import WATCHED, Watches
 

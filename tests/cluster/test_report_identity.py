@@ -16,7 +16,8 @@ import pytest
 from testbed.cluster import Cluster
 
 from scaling_operator.cluster import reports
-from scaling_operator.cluster.client import Client, connect
+from scaling_operator.cluster.client import Client
+from scaling_operator.cluster.connection import connect
 from scaling_operator.cluster.reports import Listener, ReportServer
 from scaling_operator.cluster.settings import TOKEN_AUDIENCE, ReportSettings, Settings
 from scaling_operator.cluster.tokens import PodIdentity, Tokens

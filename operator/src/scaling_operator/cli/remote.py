@@ -90,7 +90,7 @@ def status_of(thing: Mapping[str, Any]) -> ExperimentStatus:
 async def reached(where: Where) -> AsyncGenerator[Remote]:
     """Connect as kubectl would. Raises RemoteError, also for what fails within the block."""
     try:
-        from scaling_operator.cluster.client import connect  # noqa: PLC0415
+        from scaling_operator.cluster.connection import connect  # noqa: PLC0415
         from scaling_operator.cluster.errors import (  # noqa: PLC0415
             ClusterBusy,
             ClusterError,

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Any
 
-from scaling_operator.cluster.client import Client, connect
+from scaling_operator.cluster.client import Client
+from scaling_operator.cluster.connection import connect
 from scaling_operator.cluster.controller import Controller
 from scaling_operator.cluster.dashboard import Dashboard
 from scaling_operator.cluster.errors import ClusterBusy, ClusterError, ClusterForbidden

@@ -38,12 +38,16 @@ class Sweeper:
         """Sweep once a second, for ever."""
         while True:
             await asyncio.sleep(PERIOD_SECONDS)
-            for (kind, namespace), trials in list(self._waiting.items()):
-                batch = sorted(trials)[:NAMES_IN_A_REQUEST]
-                trials.difference_update(batch)
-                if not trials:
-                    del self._waiting[(kind, namespace)]
-                await self._sweep(kind, namespace, batch)
+            await self.once()
+
+    async def once(self) -> None:
+        """Sweep: one request for each namespace and kind where something waits."""
+        for (kind, namespace), trials in list(self._waiting.items()):
+            batch = sorted(trials)[:NAMES_IN_A_REQUEST]
+            trials.difference_update(batch)
+            if not trials:
+                del self._waiting[(kind, namespace)]
+            await self._sweep(kind, namespace, batch)
 
     async def _sweep(self, kind: Kind, namespace: str, trials: list[str]) -> None:
         try:

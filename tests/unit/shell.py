@@ -1,0 +1,160 @@
+"""The operator's controller over an API server in memory: a replica without network and threads.
+
+    shell.cluster.add(EXPERIMENTS, "team", played("study"))
+    await shell.settle()                                    # its first pod is there
+    succeed(shell.cluster, "team", "study-0-0-0", loss=0.5)
+    await shell.until(lambda: shell.status("study").phase is Phase.SUCCEEDED)
+
+What the watches would show reaches the index at once, unless `is_deaf`. Time stands still but for
+`later` and `until`, which move the cluster's clock. Another `Shell` over the same cluster is the
+next leader.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import cast
+
+from fake_cluster import FakeCluster, Object
+
+from scaling_operator.api.status import ExperimentStatus
+from scaling_operator.api.trial import ScalingTrial
+from scaling_operator.cluster.client import Client
+from scaling_operator.cluster.controller import Controller
+from scaling_operator.cluster.events import Events
+from scaling_operator.cluster.index import Index, Key
+from scaling_operator.cluster.kinds import EXPERIMENTS, PODS, TRIALS, Kind
+from scaling_operator.cluster.opening import Opener, status_of
+from scaling_operator.cluster.recorder import Recorder
+from scaling_operator.cluster.settings import PodSettings
+from scaling_operator.cluster.sweeper import Sweeper
+from scaling_operator.cluster.trials import read_trial
+from scaling_operator.cluster.watch import WATCHED_WITH_JOBS
+from scaling_operator.cluster.workloads.order import WorkloadSettings
+from scaling_operator.metrics.happenings import Happenings, new_registry
+
+TEAM = "team"
+BEGIN_SECONDS = 1_800_000_000.0
+TURNS = 1000
+"""More than any test needs: an experiment that never comes to rest is a fault."""
+
+
+@dataclass(slots=True)
+class Clock:
+    """Seconds since the epoch; moved by hand."""
+
+    seconds: float = BEGIN_SECONDS
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+@dataclass(slots=True)
+class Shell:
+    """A replica that leads. `settings` are those of all pods."""
+
+    cluster: FakeCluster
+    settings: PodSettings = field(default_factory=lambda: PodSettings(trainer_image="trainer:1"))
+    is_deaf: bool = False
+    """Whether events are lost."""
+    leads: bool = True
+    index: Index = field(default_factory=Index)
+    client: Client = field(init=False)
+    sweeper: Sweeper = field(init=False)
+    controller: Controller = field(init=False)
+    woken: dict[Key, None] = field(default_factory=dict[Key, None])
+    due: dict[Key, float] = field(default_factory=dict[Key, float])
+    """When an experiment is to be looked at again."""
+
+    def __post_init__(self) -> None:
+        clock = self.cluster.clock
+        self.client = self.cluster.client(may_write=lambda: self.leads)
+        recorder = Recorder(Happenings(new_registry("0")), self.index)
+        self.index.heard = recorder.put
+        self.sweeper = Sweeper(self.client)
+        workloads = WorkloadSettings(trainer_image=self.settings.trainer_image)
+        opener = Opener(
+            *(self.client, self.index, self.sweeper, self.settings, lambda: workloads),
+            wake=self.wake,
+            clock=clock,
+        )
+        events = Events(self.client, "operator-0")
+        self.controller = Controller(self.index, opener, events, recorder, clock)
+        for kind in WATCHED_WITH_JOBS:
+            for thing in self.cluster.all(kind):
+                self.hear("ADDED", kind, thing)
+        self.cluster.watchers.append(self.hear)
+
+    def hear(self, event: str, kind: Kind, thing: Object) -> None:
+        """Take in an event of a watch."""
+        if self.is_deaf or kind not in WATCHED_WITH_JOBS:
+            return
+        key = (self.index.drop if event == "DELETED" else self.index.put)(kind, thing)
+        if key is not None:
+            self.wake(key)
+
+    def wake(self, key: Key) -> None:
+        """Have an experiment looked at."""
+        self.woken[key] = None
+        self.controller.nudge(key)
+
+    async def settle(self) -> None:
+        """Reconcile whatever is woken, until nothing is. A fault is raised; its key stays woken."""
+        for _ in range(TURNS):
+            if not self.woken:
+                return
+            await self.reconcile(next(iter(self.woken)))
+        message = f"it never comes to rest: {', '.join(map(str, self.woken))}"
+        raise AssertionError(message)
+
+    async def reconcile(self, key: Key) -> float | None:
+        """Reconcile once; return when it wants to be looked at again."""
+        self.woken.pop(key, None)
+        try:
+            again = await self.controller.reconcile(key)
+        except Exception:
+            self.woken[key] = None
+            raise
+        self.due.pop(key, None)
+        if again is not None:
+            self.due[key] = again
+        return again
+
+    async def later(self, seconds: float) -> None:
+        """Let time pass; then sweep, and reconcile whoever is due or woken."""
+        clock = cast("Clock", self.cluster.clock)
+        clock.seconds += seconds
+        for key, moment in list(self.due.items()):
+            if moment <= clock.seconds:
+                self.wake(key)
+        await self.sweeper.once()
+        await self.settle()
+
+    async def until(self, is_so: Callable[[], object], seconds: float = 3600.0) -> None:
+        """Let time pass in steps of a second until something is so. Fails where it never is."""
+        end = self.cluster.clock() + seconds
+        await self.settle()
+        while not is_so():
+            assert self.cluster.clock() < end, f"not within {seconds} s"
+            await self.later(1.0)
+
+    def status(self, name: str) -> ExperimentStatus:
+        """Read an experiment's stored status."""
+        return status_of(self.cluster.one(EXPERIMENTS, TEAM, name))
+
+    def trials(self, name: str) -> list[ScalingTrial]:
+        """Read an experiment's stored trials, by scale and number."""
+        all_trials = [read_trial(thing) for thing in self.cluster.all(TRIALS, TEAM)]
+        ours = [each for each in all_trials if each.spec.experiment.name == name]
+        return sorted(ours, key=lambda each: (each.spec.scale, each.spec.number))
+
+    def pods(self) -> list[str]:
+        """Name the pods that there are."""
+        return [each["metadata"]["name"] for each in self.cluster.all(PODS, TEAM)]
+
+    def close(self) -> None:
+        """End the threads; the cluster speaks to it no more."""
+        self.cluster.watchers.remove(self.hear)
+        for key in list(self.controller.opened):
+            self.controller.close(key)
