@@ -22,7 +22,9 @@ from scaling_trainer.contract import (
     parameter_variable,
     read_assignment,
 )
+from scaling_trainer.metric_names import METRIC_NAME_PATTERN, is_metric_name, word_of
 from scaling_trainer.results import (
+    MAX_METRICS,
     MAX_RESULT_BYTES,
     Point,
     Result,
@@ -45,7 +47,10 @@ ASSIGNMENT = Assignment(
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
 NAMES = st.text(string.ascii_lowercase + "_", min_size=1, max_size=12)
+METRIC_NAMES = st.from_regex(METRIC_NAME_PATTERN.replace("$", r"\Z")).filter(is_metric_name)
 NUMBERS = st.none() | st.floats(0, 1e30)
+SECONDS = st.none() | st.floats(0, 1e10)
+BYTES = st.none() | st.floats(0, 2.0**60)
 
 
 def assignments() -> st.SearchStrategy[Assignment]:
@@ -79,16 +84,16 @@ def test_an_assignment_survives_its_variables(assignment: Assignment) -> None:
 @given(
     st.builds(
         Result,
-        metrics=st.dictionaries(NAMES, FINITE, max_size=5),
+        metrics=st.dictionaries(METRIC_NAMES, FINITE, max_size=5),
         values=st.none() | st.lists(FINITE, max_size=3).map(tuple),
         model_parameters=NUMBERS,
         samples=NUMBERS,
         flops=NUMBERS,
         steps=st.none() | st.integers(0, 10**6),
-        seconds=NUMBERS,
-        step_seconds=NUMBERS,
-        peak_host_bytes=NUMBERS,
-        peak_device_bytes=NUMBERS,
+        seconds=SECONDS,
+        step_seconds=SECONDS,
+        peak_host_bytes=BYTES,
+        peak_device_bytes=BYTES,
         reason=st.none() | st.just("Diverged"),
     )
 )
@@ -216,6 +221,49 @@ def test_what_a_shell_may_write(line: str, result: Result) -> None:
         pytest.param("[" * 4000, "not JSON", id="deeper than can be read"),
         pytest.param(" " * (MAX_RESULT_BYTES + 1), "4096 are allowed", id="too long"),
         pytest.param(b"\xff", "not JSON", id="no UTF-8"),
+        pytest.param('{"metrics":{"val acc!":1}}', r"^metrics\.val acc!: a name has", id="a mark"),
+        pytest.param('{"metrics":{"<img src=x>":1}}', r"metrics\.<img src=x>: a name", id="markup"),
+        pytest.param(r'{"metrics":{"\ud800":1}}', r"metrics\.\\ud800: a name", id="half a letter"),
+        pytest.param(r'{"metrics":{"a\u001b[31m":1}}', r"metrics\.a\\x1b\[31m: a", id="an escape"),
+        pytest.param(r'{"metrics":{"a\u202eb":1}}', r"metrics\.a\\u202eb: a", id="right to left"),
+        pytest.param(r'{"metrics":{"a\n":1}}', r"metrics\.a\\n: a name", id="a line's end"),
+        pytest.param('{"metrics":{"../x":1}}', r"metrics\.\.\./x: a name", id="a folder above"),
+        pytest.param('{"metrics":{"":1}}', r"metrics\.: a name", id="no name"),
+        pytest.param('{"metrics":{"' + "a" * 251 + '":1}}', "at most 250", id="a long name"),
+        pytest.param('{"metrics":{"a":1,"a":2}}', "'a' stands in it twice", id="two values"),
+        pytest.param('{"value":1,"value":2}', "'value' stands in it twice", id="two objectives"),
+        pytest.param(
+            '{"metrics":{' + ",".join(f'"{n}":1' for n in range(501)) + "}}",
+            "metrics has 501 entries; at most 500",
+            id="more metrics than a status holds",
+        ),
+        pytest.param('{"values":[1,2,3,4,5,6,7,8,9]}', "values has 9 entries", id="many values"),
+        pytest.param('{"modelParameters":-1}', "modelParameters is -1; it must be from 0", id="N"),
+        pytest.param('{"samples":-0.5}', "samples is -0.5; it must be from 0", id="D below 0"),
+        pytest.param('{"flops":-1}', "flops is -1; it must be from 0", id="C below 0"),
+        pytest.param('{"flops":1e300}', "flops is 1e.300; it must be from 0 to 1e.100", id="C"),
+        pytest.param('{"steps":1e300}', "steps is 1e.300; it must be from 0 to 9007", id="steps"),
+        pytest.param('{"steps":-1}', "steps is -1; it must be", id="steps below 0"),
+        pytest.param('{"seconds":-1}', "seconds is -1; it must be", id="time that runs back"),
+        pytest.param(
+            '{"stepSeconds":1e11}', "stepSeconds is 100000000000.0; it must", id="an age a step"
+        ),
+        pytest.param('{"peakHostBytes":1e30}', "peakHostBytes is 1e.30; it must", id="memory"),
+        pytest.param('{"peakDeviceBytes":[1]}', "peakDeviceBytes is \\[1\\], not", id="a list"),
+        pytest.param('{"reason":5}', "reason is 5; it must be a word", id="a reason of 5"),
+        pytest.param(r'{"reason":"\ud800"}', "reason is '.ud800'; it must", id="no reason"),
+        pytest.param('{"reason":"' + "x" * 65 + '"}', "reason is 'xxx", id="a long reason"),
+        pytest.param(
+            '{"points":[{"samples":-1,"metrics":{"a":1}}]}',
+            "points.samples is -1",
+            id="a point's D",
+        ),
+        pytest.param(
+            '{"points":[{"samples":1,"metrics":{"a!":1}}]}',
+            r"points\.metrics\.a!: a name has",
+            id="a point's name",
+        ),
+        pytest.param('{"value":"' + "x" * 4000 + '"}', "^value is 'x{79}, not", id="a long word"),
     ],
 )
 def test_a_bad_result_is_refused_with_a_reason(line: str | bytes, complaint: str) -> None:
@@ -256,6 +304,10 @@ def test_no_json_whatever_breaks_the_reader(document: dict[str, Any]) -> None:
         pytest.param(Result(values=(math.inf,)), "value", id="an objective"),
         pytest.param(Result(flops=math.inf), "flops is inf", id="a figure"),
         pytest.param(Result(metrics={f"m{n}": 0.1 for n in range(500)}), "fewer", id="too much"),
+        pytest.param(Result(metrics={"val acc!": 1.0}), "metrics.val acc!: a name", id="a name"),
+        pytest.param(Result(samples=-1), "samples is -1", id="D below 0"),
+        pytest.param(Result(steps=2**54), "steps is 18014398509481984", id="steps beyond doubles"),
+        pytest.param(Result(points=(Point(-1, {}),)), "points.samples is -1", id="a point"),
     ],
 )
 def test_a_result_that_nobody_could_read_is_not_written(result: Result, complaint: str) -> None:
@@ -265,3 +317,63 @@ def test_a_result_that_nobody_could_read_is_not_written(result: Result, complain
 
 def test_what_is_not_known_takes_no_room() -> None:
     assert encode_result(replace(Result(), steps=4)) == b'{"v":1,"steps":4}'
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param("val_loss", id="a word"),
+        pytest.param("val/acc", id="as half of all scripts write"),
+        pytest.param("Loss/val step", id="a space inside"),
+        pytest.param("eval/mmlu.x-5:acc", id="all marks"),
+        pytest.param("top-5", id="a hyphen"),
+        pytest.param("3d/iou", id="a digit first"),
+        pytest.param("a" * 250, id="as long as may be"),
+    ],
+)
+def test_names_that_training_scripts_use_are_names(name: str) -> None:
+    assert is_metric_name(name)
+    assert parse_result(json.dumps({"metrics": {name: 1}})).metrics == {name: 1}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("", " a", "a ", "/a", "a/", "a//b", "..", "a/../b", ".a", "-a", "a/-b", "é", "a\n"),
+        *(
+            "a\tb",
+            "a\u200bb",
+            "=a",
+            "@a",
+            "a,b",
+            'a"b',
+            "{a}",
+            "a;b",
+            "a|b",
+            "a%b",
+            "a+b",
+            "a" * 251,
+        ),
+    ],
+)
+def test_what_is_no_name_of_a_metric(name: str) -> None:
+    assert not is_metric_name(name)
+
+
+@given(METRIC_NAMES)
+def test_the_word_of_a_name_is_one_that_any_system_takes(name: str) -> None:
+    assert word_of(name).replace("_", "a").isalnum()
+    assert word_of(name).isascii()
+    assert word_of("val/acc") == "val_acc"
+
+
+def test_as_many_metrics_as_a_status_holds_are_read() -> None:
+    names = [f"{number:x}" for number in range(MAX_METRICS)]
+    assert (
+        len(
+            parse_result(
+                json.dumps({"metrics": dict.fromkeys(names, 1)}, separators=(",", ":"))
+            ).metrics
+        )
+        == MAX_METRICS
+    )

@@ -334,8 +334,12 @@ def test_a_body_that_would_unpack_to_more_is_not_unpacked() -> None:
             BODY | {"metrics": list[Any]()}, "metrics is missing or no object", id="no object"
         ),
         pytest.param(
-            BODY | {"metrics": {"a/b": 1}}, "metrics.a/b: a name has letters", id="a slash"
+            BODY | {"metrics": {"a b!": 1}}, "metrics.a b!: a name has letters", id="a mark"
         ),
+        pytest.param(
+            BODY | {"metrics": {"\ud800" * 90: 1}}, "metrics.\\ud800", id="halves of letters"
+        ),
+        pytest.param(b'{"seq":1,"seq":2}', "the body is not JSON: 'seq' stands in it", id="two"),
         pytest.param(BODY | {"metrics": {"a": None}}, "metrics.a is None", id="no value"),
         pytest.param(BODY | {"metrics": {"a": True}}, "metrics.a is True", id="true as a value"),
         pytest.param(b'{"seq":1,"step":1,"metrics":{"a":NaN}}', "metrics.a is nan", id="NaN"),

@@ -10,6 +10,8 @@ The standard library alone, so that any image can use it:
             break
     result(val_loss=loss)
 
+A name that is no word of Python goes into a mapping: `report({"val/loss": loss})`.
+
 * Nothing on the network ever breaks the training: what cannot be sent waits and is sent later.
 * The result file is rewritten at each report, so the last one counts where nobody calls `result`.
 * A value that is not finite is left out, of what is sent and of the file, and logged once: a trial
@@ -25,7 +27,6 @@ import json
 import logging
 import math
 import os
-import re
 import time
 from collections import deque
 from collections.abc import Mapping
@@ -35,6 +36,7 @@ from pathlib import Path
 from typing import Any
 
 from scaling_trainer.endpoint import Away, Busy, Endpoint, Lost, Refused
+from scaling_trainer.metric_names import METRIC_NAME_RULE, is_metric_name
 from scaling_trainer.results import Result, encode_result
 
 # What may wait for an endpoint that is away; beyond it the oldest are dropped.
@@ -43,7 +45,6 @@ MAX_WAITING = 1000
 PATIENCE_SECONDS = 10.0
 
 _STOPPING = ("prune", "stop")
-_METRIC_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 _log = logging.getLogger(__name__)
 
@@ -220,8 +221,8 @@ class Reporter:
 
 def _number(name: str, value: object) -> float:
     """Read a metric's value: a number, or what turns into one, as a tensor of one element does."""
-    if not _METRIC_NAME.fullmatch(name):
-        message = f"{name!r} is no metric's name: it has letters, digits and _ alone"
+    if not is_metric_name(name):
+        message = f"{name!r} is no metric's name: {METRIC_NAME_RULE}"
         raise ValueError(message)
     if isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
@@ -248,16 +249,38 @@ def _reporter() -> Reporter:
     return Reporter.from_environment(os.environ)
 
 
-def report(*, step: int | None = None, phase: str | None = None, **metrics: float) -> bool:
-    """Report metrics, by keyword; True means that the training is to stop.
+def report(
+    metrics: Mapping[str, float] | None = None,
+    /,
+    *,
+    step: int | None = None,
+    phase: str | None = None,
+    **named: float,
+) -> bool:
+    """Report metrics, as a mapping or by keyword; True means that the training is to stop.
+
+    `report({"val/acc": 0.9})` takes names that are no word of Python, or mean something here.
 
     `step` counts evaluations from 1 and rises, over all attempts of the trial; without it, it is
     the one after the last. `phase` says where the learning rate's schedule stands: pruning compares
     reports that are `stable`, or say nothing. Raises ValueError for a bad name, value or step.
     """
-    return _reporter().report(step, metrics, phase=phase)
+    return _reporter().report(step, _together(metrics, named), phase=phase)
 
 
-def result(**metrics: float) -> None:
-    """End the trial with these metrics; with none, those of the last report count."""
-    _reporter().result(Result(metrics=metrics))
+def result(metrics: Mapping[str, float] | None = None, /, **named: float) -> None:
+    """End the trial with these metrics, as in `report`; with none, those of the last report count.
+
+    Raises as `report` does.
+    """
+    _reporter().result(Result(metrics=_together(metrics, named)))
+
+
+def _together(
+    metrics: Mapping[str, float] | None, named: Mapping[str, float]
+) -> Mapping[str, float]:
+    both = sorted(named.keys() & (metrics or {}).keys())
+    if both:
+        message = f"{', '.join(both)} is given twice: in the mapping and by keyword"
+        raise ValueError(message)
+    return {**(metrics or {}), **named}

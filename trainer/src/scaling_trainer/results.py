@@ -11,13 +11,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
+from scaling_trainer.metric_names import METRIC_NAME_RULE, is_metric_name, shown_name
+from scaling_trainer.strict_json import NotAnObject, read_object
+
 # Kubernetes keeps 4,096 bytes of a termination message; ours stays far below, for pods of
 # several containers.
 MAX_RESULT_BYTES = 4096
 RESULT_VERSION = 1
 MAX_POINTS = 8
+MAX_METRICS = 500
+MAX_VALUES = 8
+MAX_STEPS = 2**53
+"""Up to here a double holds every whole number."""
 
-_LARGEST_WHOLE = 10**300
+# Far beyond what there is, and near enough that products and times of them stay numbers.
+_MOST = 1e100
+_MOST_SECONDS = 1e10
+_MOST_BYTES = 2.0**60
+_MOST_REASON = 64
 
 
 class ResultError(ValueError):
@@ -55,39 +66,46 @@ class Result:
     points: tuple[Point, ...] = ()
 
 
-# JSON key → attribute, in the order they are written. The same keys stand in a trial's status.
-_NUMBERS = {
-    "modelParameters": "model_parameters",
-    "samples": "samples",
-    "flops": "flops",
-    "steps": "steps",
-    "seconds": "seconds",
-    "stepSeconds": "step_seconds",
-    "peakHostBytes": "peak_host_bytes",
-    "peakDeviceBytes": "peak_device_bytes",
+@dataclass(frozen=True, slots=True)
+class _Figure:
+    """A number from 0 that a result may have, whole or not."""
+
+    attribute: str
+    most: float
+    whole: bool = False
+
+
+# By their JSON keys, in the order they are written. The same keys stand in a trial's status.
+_FIGURES = {
+    "modelParameters": _Figure("model_parameters", _MOST),
+    "samples": _Figure("samples", _MOST),
+    "flops": _Figure("flops", _MOST),
+    "steps": _Figure("steps", MAX_STEPS, whole=True),
+    "seconds": _Figure("seconds", _MOST_SECONDS),
+    "stepSeconds": _Figure("step_seconds", _MOST_SECONDS),
+    "peakHostBytes": _Figure("peak_host_bytes", _MOST_BYTES),
+    "peakDeviceBytes": _Figure("peak_device_bytes", _MOST_BYTES),
 }
 
 
 def encode_result(result: Result) -> bytes:
-    """Render a result as one line of JSON.
+    """Render a result as one line of JSON, which `parse_result` reads.
 
-    Raises ResultError where it is too large or not finite.
+    Raises ResultError where it is too large, or has a name or a number that no result can have.
     """
     document: dict[str, Any] = {"v": RESULT_VERSION}
     if result.values is not None:
-        document["values"] = [_finite(value, "value") for value in result.values]
+        document["values"] = list(_values(list(result.values)))
     if result.metrics:
-        document["metrics"] = {
-            name: _finite(value, f"metrics.{name}") for name, value in result.metrics.items()
-        }
-    for key, attribute in _NUMBERS.items():
-        value = getattr(result, attribute)
+        document["metrics"] = _metrics(result.metrics, "metrics")
+    for key, figure in _FIGURES.items():
+        value = getattr(result, figure.attribute)
         if value is not None:
-            document[key] = _finite(value, key)
+            document[key] = _figure(value, key, figure)
     if result.points:
         document["points"] = [_point_document(point) for point in result.points]
     if result.reason is not None:
-        document["reason"] = result.reason
+        document["reason"] = _reason(result.reason)
     text = json.dumps(document, separators=(",", ":")).encode()
     if len(text) > MAX_RESULT_BYTES:
         message = (
@@ -99,66 +117,84 @@ def encode_result(result: Result) -> bytes:
 
 
 def parse_result(text: str | bytes) -> Result:
-    """Read a result. Raises ResultError that says what is wrong.
+    """Read a result. Raises ResultError that names the field and what is allowed there.
 
-    Size, JSON, version, a value that is not finite.
+    Size, JSON, version, names, and numbers that are not finite or outside their range.
     """
-    raw = text.encode() if isinstance(text, str) else text
+    raw = text.encode(errors="replace") if isinstance(text, str) else text
     if len(raw) > MAX_RESULT_BYTES:
         message = f"the result has {len(raw)} bytes; at most {MAX_RESULT_BYTES} are allowed"
         raise ResultError(message)
     try:
-        document = json.loads(raw)
-    except (ValueError, RecursionError) as error:
-        message = f"the result is not JSON: {error}"
-        raise ResultError(message) from error
-    if not isinstance(document, dict):
-        message = "the result is not a JSON object"
-        raise ResultError(message)
-    return _result_of(cast("dict[str, Any]", document))
+        document = read_object(raw, "the result")
+    except NotAnObject as error:
+        raise ResultError(str(error)) from error
+    return _result_of(document)
 
 
-def _result_of(document: dict[str, Any]) -> Result:
+def _result_of(document: Mapping[str, Any]) -> Result:
     if document.get("v", RESULT_VERSION) != RESULT_VERSION:
-        message = f"the result has version v={document['v']!r}; {RESULT_VERSION} is understood"
+        message = (
+            f"the result has version v={_shown(document['v'])}; {RESULT_VERSION} is understood"
+        )
         raise ResultError(message)
     values: Any = document.get("values", [document["value"]] if "value" in document else None)
-    if values is not None and not isinstance(values, list):
-        message = "values is not a list"
-        raise ResultError(message)
-    metrics: Any = document.get("metrics", {})
-    if not isinstance(metrics, dict):
-        message = "metrics is not an object"
-        raise ResultError(message)
-    reason = document.get("reason")
-    numbers = {
-        attribute: _finite(document[key], key)
-        for key, attribute in _NUMBERS.items()
+    figures = {
+        figure.attribute: _figure(document[key], key, figure)
+        for key, figure in _FIGURES.items()
         if document.get(key) is not None
     }
-    steps = numbers.pop("steps", None)
-    if steps is not None and steps != int(steps):
-        message = f"steps is {steps!r}, not a whole number"
-        raise ResultError(message)
+    reason = document.get("reason")
     return Result(
-        metrics={
-            str(name): _finite(value, f"metrics.{name}")
-            for name, value in cast("dict[Any, Any]", metrics).items()
-        },
-        values=None
-        if values is None
-        else tuple(_finite(value, "value") for value in cast("list[Any]", values)),
-        steps=None if steps is None else int(steps),
-        reason=reason if isinstance(reason, str) else None,
+        metrics=_metrics(document.get("metrics", {}), "metrics"),
+        values=None if values is None else _values(values),
+        reason=None if reason is None else _reason(reason),
         points=_points(document.get("points", [])),
-        **numbers,
+        **cast("dict[str, Any]", figures),
     )
 
 
+def _values(given: object) -> tuple[float, ...]:
+    if not isinstance(given, list):
+        message = "values is not a list"
+        raise ResultError(message)
+    values = cast("list[object]", given)
+    if len(values) > MAX_VALUES:
+        message = f"values has {len(values)} entries; at most {MAX_VALUES} are allowed"
+        raise ResultError(message)
+    return tuple(_finite(value, "value") for value in values)
+
+
+def _metrics(given: object, where: str) -> dict[str, float]:
+    if not isinstance(given, Mapping):
+        message = f"{where} is not an object"
+        raise ResultError(message)
+    metrics = cast("Mapping[str, object]", given)
+    if len(metrics) > MAX_METRICS:
+        message = f"{where} has {len(metrics)} entries; at most {MAX_METRICS} are allowed"
+        raise ResultError(message)
+    return {name: _metric(name, value, where) for name, value in metrics.items()}
+
+
+def _metric(name: str, value: object, where: str) -> float:
+    path = f"{where}.{shown_name(name)}"
+    if not is_metric_name(name):
+        message = f"{path}: {METRIC_NAME_RULE}"
+        raise ResultError(message)
+    return _finite(value, path)
+
+
+def _reason(given: object) -> str:
+    if isinstance(given, str) and len(given) <= _MOST_REASON and given.isprintable():
+        return given
+    message = f"reason is {_shown(given)}; it must be a word, such as Diverged"
+    raise ResultError(message)
+
+
 def _point_document(point: Point) -> dict[str, Any]:
-    flops = {} if point.flops is None else {"flops": _finite(point.flops, "points.flops")}
-    metrics = {name: _finite(value, f"points.{name}") for name, value in point.metrics.items()}
-    return {"samples": _finite(point.samples, "points.samples"), **flops, "metrics": metrics}
+    flops = {} if point.flops is None else {"flops": _point_figure(point.flops, "flops")}
+    samples = _point_figure(point.samples, "samples")
+    return {"samples": samples, **flops, "metrics": _metrics(point.metrics, "points.metrics")}
 
 
 def _points(value: Any) -> tuple[Point, ...]:
@@ -176,22 +212,38 @@ def _point(value: Any) -> Point:
         raise ResultError(message)
     flops = document.get("flops")
     return Point(
-        samples=_finite(document["samples"], "points.samples"),
-        metrics={
-            str(name): _finite(number, f"points.metrics.{name}")
-            for name, number in cast("dict[Any, Any]", metrics).items()
-        },
-        flops=None if flops is None else _finite(flops, "points.flops"),
+        samples=_point_figure(document["samples"], "samples"),
+        metrics=_metrics(cast("dict[str, object]", metrics), "points.metrics"),
+        flops=None if flops is None else _point_figure(flops, "flops"),
     )
 
 
-def _finite(value: Any, name: str) -> float:
+def _point_figure(value: object, key: str) -> float:
+    return _figure(value, f"points.{key}", _FIGURES[key])
+
+
+def _figure(value: object, name: str, figure: _Figure) -> float:
+    number = _finite(value, name)
+    if figure.whole and number != int(number):
+        message = f"{name} is {_shown(value)}, not a whole number"
+        raise ResultError(message)
+    if not 0 <= number <= figure.most:
+        message = f"{name} is {_shown(value)}; it must be from 0 to {figure.most:.17g}"
+        raise ResultError(message)
+    return int(number) if figure.whole else number
+
+
+def _finite(value: object, name: str) -> float:
     if not isinstance(value, bool) and isinstance(value, int | float):
-        # JSON has whole numbers of any length; a float ends at 1e308.
-        if isinstance(value, int) and abs(value) > _LARGEST_WHOLE:
-            message = f"{name} is a number of {value.bit_length()} bits, too large"
-            raise ResultError(message)
-        if math.isfinite(value):
-            return value
-    message = f"{name} is {value!r}, not a finite number"
+        try:
+            number = float(value)
+        except OverflowError:  # JSON has whole numbers of any length; a float ends at 1e308
+            number = math.inf
+        if math.isfinite(number):
+            return number
+    message = f"{name} is {_shown(value)}, not a finite number"
     raise ResultError(message)
+
+
+def _shown(value: object) -> str:
+    return repr(value)[:80]

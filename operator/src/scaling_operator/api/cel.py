@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from scaling_operator.api.names import LABEL_KEY_PATTERN, PARAMETER_NAME_PATTERN
+from scaling_trainer.metric_names import METRIC_NAME_CHARACTERS, METRIC_NAME_PATTERN
 
 _KEYS = {
     PARAMETER_NAME_PATTERN: "a name is one or more words joined by dots, each of letters, digits "
     "and _, not beginning with a digit",
+    METRIC_NAME_PATTERN: f"a name has {METRIC_NAME_CHARACTERS}",
     LABEL_KEY_PATTERN: "a label is a name such as gpu-type or nvidia.com/gpu.product",
 }
 

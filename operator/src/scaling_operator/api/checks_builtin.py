@@ -10,16 +10,16 @@ from typing import cast
 from scaling_operator.api import paths
 from scaling_operator.api.draft import Draft, mapping_at
 from scaling_operator.api.fields import Scalar
-from scaling_operator.api.names import METRIC_NAME_PATTERN, PARAMETER_NAME_PATTERN
+from scaling_operator.api.names import PARAMETER_NAME_PATTERN
 from scaling_operator.api.problems import Problem, below, listing, nearest
 from scaling_operator.api.search import CategoricalParameter, FloatParameter, NoPruner, Parameter
 from scaling_trainer.config.builtin import class_names, objective_metrics
 from scaling_trainer.config.preprocessing import unsuitable
 from scaling_trainer.config.rules import METRICS_BY_TASK, PER_CLASS_METRICS, SHAPES
 from scaling_trainer.config.training import Cosine
+from scaling_trainer.metric_names import is_metric_name
 
 PARAMETERS = "spec.search.parameters"
-_METRIC = re.compile(METRIC_NAME_PATTERN)
 _NAME = re.compile(PARAMETER_NAME_PATTERN)
 _PER_CLASS = re.compile(rf"val_({'|'.join(PER_CLASS_METRICS)})_[A-Za-z0-9_]+")
 MOST_OBJECTIONS = 20  # about the values of one parameter
@@ -76,7 +76,7 @@ def _metrics(draft: Draft) -> Iterator[tuple[str, str]]:
     for path, objective in written:
         if isinstance(objective, dict):
             name = cast("dict[str, object]", objective).get("metric")
-            if isinstance(name, str) and _METRIC.fullmatch(name):
+            if isinstance(name, str) and is_metric_name(name):
                 yield f"{path}.metric", name
 
 

@@ -18,10 +18,10 @@ from scaling_operator.api.names import (
     CONFIG_KEY_PATTERN,
     LABEL_KEY_PATTERN,
     LABEL_VALUE_PATTERN,
-    METRIC_NAME_PATTERN,
     OBJECT_NAME_PATTERN,
     PARAMETER_NAME_PATTERN,
 )
+from scaling_trainer.metric_names import METRIC_NAME_LENGTH, METRIC_NAME_PATTERN
 
 Scalar = str | int | float | bool
 
@@ -127,7 +127,7 @@ Quantity = Annotated[
 RESOURCE_PATTERN = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?/[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$"
 ResourceName = Annotated[str, Field(pattern=RESOURCE_PATTERN, max_length=317)]
 ParameterName = Annotated[str, Field(pattern=PARAMETER_NAME_PATTERN, max_length=63)]
-MetricName = Annotated[str, Field(pattern=METRIC_NAME_PATTERN, max_length=63)]
+MetricName = Annotated[str, Field(pattern=METRIC_NAME_PATTERN, max_length=METRIC_NAME_LENGTH)]
 Text = Annotated[str, Field(max_length=1024)]
 ObjectName = Annotated[str, Field(pattern=OBJECT_NAME_PATTERN, max_length=253)]
 ConfigKey = Annotated[str, Field(pattern=CONFIG_KEY_PATTERN, max_length=253)]

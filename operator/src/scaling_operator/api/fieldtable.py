@@ -18,9 +18,10 @@ from pydantic.fields import FieldInfo
 from scaling_operator.api import shape
 from scaling_operator.api.experiment import ExperimentSpec
 from scaling_operator.api.fields import DURATION_PATTERN, QUANTITY_PATTERN
-from scaling_operator.api.names import METRIC_NAME_PATTERN, PARAMETER_NAME_PATTERN
+from scaling_operator.api.names import PARAMETER_NAME_PATTERN
 from scaling_operator.api.policy import PolicySpec
 from scaling_operator.api.problems import below
+from scaling_trainer.metric_names import METRIC_NAME_PATTERN
 
 Sections = tuple[shape.SectionClass, ...]
 _MARKED = re.compile(r"(<!-- fields: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)

@@ -32,7 +32,6 @@ MAX_ATTEMPTS = 100
 
 # ASCII by letter: \w means more in Python and pydantic than in a CRD.
 PARAMETER_NAME_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*$"
-METRIC_NAME_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*$"
 
 # Kubernetes' own: names of objects, keys of a ConfigMap or Secret, labels.
 _WORD = r"[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?"

@@ -11,11 +11,11 @@ from scaling_operator.api.names import (
     EXPERIMENT_NAME_PATTERN,
     LABEL_KEY_PATTERN,
     LABEL_VALUE_PATTERN,
-    METRIC_NAME_PATTERN,
     OBJECT_NAME_PATTERN,
     PARAMETER_NAME_PATTERN,
 )
 from scaling_operator.api.problems import listing, nearest, shown
+from scaling_trainer.metric_names import METRIC_NAME_CHARACTERS, METRIC_NAME_PATTERN
 
 Context = Mapping[str, Any]
 
@@ -24,7 +24,7 @@ _PATTERNS = {
     EXPERIMENT_NAME_PATTERN: "lower-case letters, digits and -, beginning with a letter and ending "
     "with a letter or digit, so that names of pods can be made from it",
     PARAMETER_NAME_PATTERN: f"one or more words joined by dots, each of {_LETTERS}",
-    METRIC_NAME_PATTERN: _LETTERS,
+    METRIC_NAME_PATTERN: METRIC_NAME_CHARACTERS,
     r"^[A-Za-z_][A-Za-z0-9_]*$": _LETTERS,
     r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$": "lower-case letters, digits and -, such as a100",
     OBJECT_NAME_PATTERN: "a Kubernetes name: lower-case letters, digits, - and .",

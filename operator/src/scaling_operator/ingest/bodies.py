@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from typing import Any, cast
 
-from scaling_operator.api.names import METRIC_NAME_PATTERN
 from scaling_operator.core.reports import Report
-from scaling_trainer.results import ResultError, parse_result
+from scaling_trainer.metric_names import METRIC_NAME_RULE, is_metric_name, shown_name
+from scaling_trainer.results import MAX_METRICS, MAX_STEPS, ResultError, parse_result
+from scaling_trainer.strict_json import NotAnObject, read_object
 
-MAX_METRICS = 500
-MAX_STEP = 2**53
 FIGURES = ("samples", "seconds", "peakHostBytes", "peakDeviceBytes")
 
 
@@ -42,19 +40,14 @@ def check_result(body: bytes) -> None:
 
 def _object(body: bytes) -> dict[str, Any]:
     try:
-        document = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        message = f"the body is not JSON: {error}"
-        raise BadReport(message) from error
-    if not isinstance(document, dict):
-        message = "the body is not a JSON object"
-        raise BadReport(message)
-    return cast("dict[str, Any]", document)
+        return read_object(body, "the body")
+    except NotAnObject as error:
+        raise BadReport(str(error)) from error
 
 
 def _whole(document: dict[str, Any], name: str) -> int:
     value = document.get(name)
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MAX_STEP:
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MAX_STEPS:
         message = f"{name} is {_shown(value)}; it must be a whole number from 1"
         raise BadReport(message)
     return value
@@ -76,13 +69,13 @@ def _metrics(value: Any) -> dict[str, float]:
         message = f"metrics has {len(metrics)} entries; at most {MAX_METRICS} are allowed"
         raise BadReport(message)
     for name, number in metrics.items():
-        if not re.fullmatch(METRIC_NAME_PATTERN, name):
-            message = f"metrics.{name[:80]}: a name has letters, digits and _ alone"
+        if not is_metric_name(name):
+            message = f"metrics.{shown_name(name)}: {METRIC_NAME_RULE}"
             raise BadReport(message)
         if not _is_finite(number):
-            message = f"metrics.{name[:80]} is {_shown(number)}; it must be a finite number"
+            message = f"metrics.{shown_name(name)} is {_shown(number)}; it must be a finite number"
             raise BadReport(message)
-    return metrics
+    return {name: float(number) for name, number in metrics.items()}
 
 
 def _figures(value: Any) -> dict[str, float]:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 
+from scaling_trainer.metric_names import word_of
 from scaling_trainer.preprocess.inputs import ClassTarget
-
-_UNFIT = re.compile(r"\W+", re.ASCII)
 
 
 def class_target(labels: Iterable[str]) -> ClassTarget:
@@ -15,7 +13,7 @@ def class_target(labels: Iterable[str]) -> ClassTarget:
     ordered = tuple(labels)
     names: dict[str, None] = {}
     for label in ordered:
-        plain = _UNFIT.sub("_", label).strip("_") or "class"
+        plain = word_of(label).strip("_") or "class"
         name, number = plain, 1
         while name in names:
             number += 1
