@@ -13,6 +13,7 @@ from testbed.orders import A100, BUILT_IN, EVERYTHING, REPORTS, order
 
 from scaling_operator.api.experiment import ExperimentSpec
 from scaling_operator.api.problems import InvalidSpec
+from scaling_operator.api.search import WarmStart
 from scaling_operator.cluster.workloads import job, pod
 from scaling_operator.cluster.workloads.environment import assignment_of, escaped
 from scaling_operator.cluster.workloads.order import AttemptOrder, refusals
@@ -283,3 +284,25 @@ def test_what_a_cluster_needs_beside_a_valid_file_is_named() -> None:
         "spec.trainer.container.image"
     ]
     assert [each.path for each in refusals(order().spec, no_image)] == ["spec.trainer.builtIn"]
+
+
+NOT_ON_A_CLUSTER = [
+    pytest.param("../../team-b/scalingexperiments/theirs", id="another namespace"),
+    pytest.param("../scalingexperiments?watch=true&a=", id="a query"),
+    pytest.param("runs/earlier", id="a folder, as a local run takes"),
+    pytest.param("Earlier", id="an upper-case letter"),
+    pytest.param("earlier.run", id="a dot"),
+    pytest.param("a" * 51, id="longer than an experiment's"),
+    pytest.param("earlier\n", id="the end of a line"),
+]
+
+
+@pytest.mark.parametrize("name", NOT_ON_A_CLUSTER)
+def test_what_is_no_experiment_of_the_namespace_is_refused_before_it_is_looked_for(
+    name: str,
+) -> None:
+    made = order()
+    search = made.spec.search.model_copy(update={"warm_start": WarmStart(from_=("mine", name))})
+    (problem,) = refusals(made.spec.model_copy(update={"search": search}), made.settings)
+    assert problem.path == "spec.search.warmStart.from[1]"
+    assert problem.message.endswith("is not the name of an experiment: on a cluster name one")

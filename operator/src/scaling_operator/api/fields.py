@@ -18,6 +18,7 @@ from scaling_operator.api.names import (
     CONFIG_KEY_PATTERN,
     LABEL_KEY_PATTERN,
     LABEL_VALUE_PATTERN,
+    OBJECT_NAME_LENGTH,
     OBJECT_NAME_PATTERN,
     PARAMETER_NAME_PATTERN,
 )
@@ -129,7 +130,7 @@ ResourceName = Annotated[str, Field(pattern=RESOURCE_PATTERN, max_length=317)]
 ParameterName = Annotated[str, Field(pattern=PARAMETER_NAME_PATTERN, max_length=63)]
 MetricName = Annotated[str, Field(pattern=METRIC_NAME_PATTERN, max_length=METRIC_NAME_LENGTH)]
 Text = Annotated[str, Field(max_length=1024)]
-ObjectName = Annotated[str, Field(pattern=OBJECT_NAME_PATTERN, max_length=253)]
+ObjectName = Annotated[str, Field(pattern=OBJECT_NAME_PATTERN, max_length=OBJECT_NAME_LENGTH)]
 ConfigKey = Annotated[str, Field(pattern=CONFIG_KEY_PATTERN, max_length=253)]
 LabelKey = Annotated[str, Field(pattern=LABEL_KEY_PATTERN, max_length=317)]
 LabelValue = Annotated[str, Field(pattern=LABEL_VALUE_PATTERN, max_length=63)]

@@ -4,6 +4,7 @@ The words are Kubernetes' (condition, reason) and Optuna's (trial, pruned). A re
 something is so; what follows from it is decided in `core.transitions` alone.
 """
 
+import re
 from enum import StrEnum
 
 GROUP = "scaling-operator.dev"
@@ -35,6 +36,9 @@ PARAMETER_NAME_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*$"
 
 # Kubernetes' own: names of objects, keys of a ConfigMap or Secret, labels.
 _WORD = r"[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?"
+OBJECT_NAME_LENGTH = 253
+NAMESPACE_PATTERN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
+NAMESPACE_LENGTH = 63
 OBJECT_NAME_PATTERN = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
 CONFIG_KEY_PATTERN = r"^[-._A-Za-z0-9]+$"
 LABEL_KEY_PATTERN = rf"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?{_WORD}$"
@@ -170,6 +174,21 @@ class ConditionReason(StrEnum):
     SHAPES_OFFERED = "ShapesOffered"
     SHAPE_NOT_OFFERED = "ShapeNotOffered"
     INTERNAL_ERROR = "InternalError"
+
+
+def is_experiment_name(name: str) -> bool:
+    """Whether a ScalingExperiment on a cluster can have this name."""
+    return len(name) <= EXPERIMENT_NAME_LENGTH and bool(re.fullmatch(EXPERIMENT_NAME_PATTERN, name))
+
+
+def is_object_name(name: str) -> bool:
+    """Whether an object of Kubernetes can have this name."""
+    return len(name) <= OBJECT_NAME_LENGTH and bool(re.fullmatch(OBJECT_NAME_PATTERN, name))
+
+
+def is_namespace(name: str) -> bool:
+    """Whether a namespace can have this name."""
+    return len(name) <= NAMESPACE_LENGTH and bool(re.fullmatch(NAMESPACE_PATTERN, name))
 
 
 def trial_name(experiment: str, scale: int, number: int) -> str:

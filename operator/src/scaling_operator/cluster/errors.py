@@ -5,6 +5,7 @@ ClusterError
 ├── AlreadyExists     409 on create: look at what is there and adopt it
 ├── Conflict          409 on write: somebody else was faster; read again
 ├── Invalid           400, 422: the object can never be accepted
+│   └── InvalidName       no object can have this name; nothing was asked
 ├── NoCluster         the kubeconfig does not say which cluster, or how to get in
 ├── ClusterForbidden  401, 403: we, or the namespace's rules, do not allow it
 │   ├── QuotaExceeded     it may fit later
@@ -37,6 +38,10 @@ class Conflict(ClusterError):
 
 class Invalid(ClusterError):
     """The object is refused for what it says."""
+
+
+class InvalidName(Invalid):
+    """No object, or no namespace, can have this name: nothing was asked."""
 
 
 class NoCluster(ClusterError):

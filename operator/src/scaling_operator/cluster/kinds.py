@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from scaling_operator.api.names import (
     API_VERSION,
@@ -11,7 +12,11 @@ from scaling_operator.api.names import (
     POLICY_KIND,
     TRIAL_KIND,
     VERSION,
+    is_namespace,
+    is_object_name,
 )
+from scaling_operator.api.problems import shown
+from scaling_operator.cluster.errors import InvalidName
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +34,20 @@ class Kind:
         return f"{self.group}/{self.version}" if self.group else self.version
 
     def path(self, namespace: str | None, name: str | None = None, below: str = "") -> str:
-        """Path of a collection, an object or its subresource."""
-        parts = ["/apis" if self.group else "/api", self.api_version]
-        parts += ["namespaces", namespace] if namespace is not None else []
-        parts += [self.plural, *([name] if name is not None else []), *([below] if below else [])]
-        return "/".join(parts)
+        """Path of a collection, an object or its subresource. Raises InvalidName.
+
+        A name may be a tenant's word: one that no object can have never becomes part of a path.
+        """
+        if namespace is not None and not is_namespace(namespace):
+            message = f"{shown(namespace)} is not the name of a namespace"
+            raise InvalidName(message)
+        if name is not None and not is_object_name(name):
+            message = f"{shown(name)} is not the name of a {self.name}"
+            raise InvalidName(message)
+        steps = [] if namespace is None else ["namespaces", namespace]
+        steps += [self.plural, *(() if name is None else (name,)), *((below,) if below else ())]
+        root = "/apis" if self.group else "/api"
+        return "/".join((root, self.api_version, *(quote(step, safe="") for step in steps)))
 
 
 EXPERIMENTS = Kind(GROUP, VERSION, "scalingexperiments", EXPERIMENT_KIND)

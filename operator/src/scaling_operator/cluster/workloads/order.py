@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from scaling_operator.api.experiment import ExperimentSpec
-from scaling_operator.api.names import attempt_name, trial_name
-from scaling_operator.api.problems import Problem, listing
+from scaling_operator.api.names import attempt_name, is_experiment_name, trial_name
+from scaling_operator.api.problems import Problem, listing, shown
 from scaling_operator.api.trial import ScalingTrial
 from scaling_operator.core.resources import PodResources
 from scaling_trainer.contract import Execution
@@ -98,3 +98,7 @@ def refusals(spec: ExperimentSpec, settings: WorkloadSettings) -> Iterator[Probl
         allowed = listing(settings.allowed_service_accounts) or "none but the default"
         message = f"{account} is not for experiments; the platform allows: {allowed}"
         yield Problem("spec.trainer.pod.serviceAccountName", message)
+    for at, name in enumerate(spec.search.warm_start.from_):
+        if not is_experiment_name(name):
+            message = f"{shown(name)} is not the name of an experiment: on a cluster name one"
+            yield Problem(f"spec.search.warmStart.from[{at}]", message)
