@@ -12,7 +12,8 @@ import yaml
 from aiohttp import web
 
 from scaling_operator.api.problems import LONGEST_SHOWN
-from scaling_operator.cluster.client import Client, connect
+from scaling_operator.cluster.client import Client
+from scaling_operator.cluster.connection import connect
 from scaling_operator.cluster.errors import InvalidName
 from scaling_operator.cluster.kinds import EXPERIMENTS, LEASES, NODES, POLICIES, TRIALS
 

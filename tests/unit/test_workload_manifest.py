@@ -302,7 +302,8 @@ def test_what_is_no_experiment_of_the_namespace_is_refused_before_it_is_looked_f
     name: str,
 ) -> None:
     made = order()
-    search = made.spec.search.model_copy(update={"warm_start": WarmStart(from_=("mine", name))})
+    warm_start = WarmStart.model_validate({"from": ["mine", name]})
+    search = made.spec.search.model_copy(update={"warm_start": warm_start})
     (problem,) = refusals(made.spec.model_copy(update={"search": search}), made.settings)
     assert problem.path == "spec.search.warmStart.from[1]"
     assert problem.message.endswith("is not the name of an experiment: on a cluster name one")
