@@ -90,7 +90,7 @@ def known(scales: int, per_scale: int = 3, noise: float = 0.0) -> Knowledge:
             layers, width, heads, batch = LADDER[scale]
             need = gpt(layers, width, heads, max(1, batch // (at + 1)))
             had = machine(need)
-            found = measure(found, scale, need, had, ended(need, had, 1 + noise * (-1) ** at))
+            found = measure(found, (scale, at), need, had, ended(need, had, 1 + noise * (-1) ** at))
     return found
 
 
@@ -128,7 +128,7 @@ def test_no_coefficient_is_ever_negative(noises: list[float]) -> None:
     for at, noise in enumerate(noises):
         need = gpt(*LADDER[at % 4])
         had = machine(need)
-        found = measure(found, at % 4, need, had, ended(need, had, noise))
+        found = measure(found, (at % 4, at), need, had, ended(need, had, noise))
 
     correction = calibrate(found.measurements, POLICY).pooled
 
@@ -153,7 +153,7 @@ def test_over_asking_is_taken_back() -> None:
     some = Knowledge()
     for _ in range(3):
         status = TrialStatus(peak_device_bytes=5 * GIB, peak_host_bytes=3 * GIB)
-        some = measure(some, 0, need, had, status)
+        some = measure(some, (0, len(some.measurements)), need, had, status)
     belief = believe(some, calibrate(some.measurements, POLICY), 0, POLICY)
 
     found = choose(need, Terms(POLICY, belief, 1e9))
@@ -174,7 +174,7 @@ def test_host_memory_after_a_shortage_shrinks_to_what_was_used_but_not_below_wha
     assert believe(some, Calibration(), 0, POLICY).host_floor_bytes == 6 * GIB
     for used, expected in ((4.5, 4.5 * 1.02), (3.0, 4 * 1.05)):
         status = TrialStatus(peak_host_bytes=used * GIB)
-        after = measure(some, 0, need, had, status)
+        after = measure(some, (0, len(some.measurements)), need, had, status)
         margin = Calibration(host_residual=0.0)
         floor = believe(after, margin, 0, POLICY).host_floor_bytes
         assert floor == pytest.approx(expected * GIB)
@@ -190,7 +190,11 @@ def test_step_times_give_the_next_scale_its_hours() -> None:
         assert need.steps is not None
         step = 0.02 + need.flops / need.steps / (989e12 * 0.3)
         some = measure(
-            some, scale, need, had, ended(need, had, step_seconds=step, seconds=step * need.steps)
+            some,
+            (scale, 0),
+            need,
+            had,
+            ended(need, had, step_seconds=step, seconds=step * need.steps),
         )
     need = gpt(*LADDER[2])
     belief = believe(some, calibrate(some.measurements, POLICY), 2, POLICY)
@@ -216,7 +220,7 @@ def test_one_scale_is_enough_to_put_the_policys_peak_right(slower: float) -> Non
     need = gpt(*LADDER[0])
     step = step_seconds(need) * slower
     had = machine(need)
-    some = measure(Knowledge(), 0, need, had, ended(need, had, step_seconds=step))
+    some = measure(Knowledge(), (0, 0), need, had, ended(need, had, step_seconds=step))
 
     calibration = calibrate(some.measurements, POLICY)
     following = gpt(*LADDER[1])
@@ -245,7 +249,7 @@ def test_a_trainer_whose_steps_are_not_known_is_timed_as_a_whole() -> None:
     """An own script: its estimate names FLOPs and no batch, so nothing tells how many steps."""
     first, second = (replace(gpt(*LADDER[0]), flops=flops, steps=None) for flops in (1e15, 4e15))
     status = TrialStatus(seconds=100.0, step_seconds=0.1, attempts=held(130.0))
-    some = measure(Knowledge(), 0, first, machine(first), status)
+    some = measure(Knowledge(), (0, 0), first, machine(first), status)
 
     belief = believe(some, calibrate(some.measurements, POLICY), 1, POLICY)
     found = choose(second, Terms(POLICY, belief, 1e9))
@@ -263,7 +267,9 @@ def test_a_shape_without_a_peak_has_hours_once_a_scale_was_measured() -> None:
     for scale in (0, 1):
         need = gpt(*LADDER[scale])
         had = machine(need)
-        some = measure(some, scale, need, had, ended(need, had, step_seconds=step_seconds(need)))
+        some = measure(
+            some, (scale, 0), need, had, ended(need, had, step_seconds=step_seconds(need))
+        )
     need = gpt(*LADDER[2])
 
     first = choose(need, Terms(bare, believe(Knowledge(), Calibration(), 2, bare), 1e9))
@@ -291,7 +297,7 @@ def test_what_a_machine_is_held_beside_the_training_is_learnt_too() -> None:
     need = gpt(*LADDER[0])
     had = machine(need)
     status = TrialStatus(seconds=100.0, step_seconds=step_seconds(need), attempts=held(130.0))
-    some = measure(Knowledge(), 0, need, had, status)
+    some = measure(Knowledge(), (0, 0), need, had, status)
 
     belief = believe(some, calibrate(some.measurements, POLICY), 0, POLICY)
     after = replace(believe(some, calibrate(some.measurements, POLICY), 1, POLICY), hours={})
@@ -307,7 +313,11 @@ def test_what_a_machine_is_held_beside_the_training_is_learnt_too() -> None:
 
 def test_a_trainer_that_says_no_time_is_known_by_how_long_it_held_its_machine() -> None:
     some = measure(
-        Knowledge(), 0, gpt(*LADDER[0]), machine(gpt(*LADDER[0])), TrialStatus(attempts=held(7200))
+        Knowledge(),
+        (0, 0),
+        gpt(*LADDER[0]),
+        machine(gpt(*LADDER[0])),
+        TrialStatus(attempts=held(7200)),
     )
 
     assert list(believe(some, Calibration(), 0, POLICY).hours.values()) == [2.0]
@@ -316,7 +326,7 @@ def test_a_trainer_that_says_no_time_is_known_by_how_long_it_held_its_machine() 
 def test_a_trial_that_was_interrupted_does_not_tell_how_long_a_machine_is_held() -> None:
     need = gpt(*LADDER[0])
     status = TrialStatus(seconds=7190.0, attempts=held(5000.0, times=2))
-    some = measure(Knowledge(), 0, need, machine(need), status)
+    some = measure(Knowledge(), (0, 0), need, machine(need), status)
 
     belief = believe(some, calibrate(some.measurements, POLICY), 0, POLICY)
 
@@ -327,7 +337,7 @@ def test_a_trial_that_was_interrupted_does_not_tell_how_long_a_machine_is_held()
 def test_hours_of_a_scale_that_was_measured_are_those_measured() -> None:
     need = gpt(*LADDER[0])
     had = machine(need)
-    some = measure(Knowledge(), 0, need, had, TrialStatus(seconds=7190.0))
+    some = measure(Knowledge(), (0, 0), need, had, TrialStatus(seconds=7190.0))
 
     found = choose(need, Terms(POLICY, believe(some, Calibration(), 0, POLICY), 1e9))
 
@@ -341,7 +351,9 @@ def test_what_is_known_does_not_grow_with_the_trials() -> None:
     had = machine(need)
     some = Knowledge()
     for at in range(50):
-        some = measure(some, 0, need, had, TrialStatus(peak_device_bytes=at * GIB))
+        some = measure(
+            some, (0, len(some.measurements)), need, had, TrialStatus(peak_device_bytes=at * GIB)
+        )
 
     assert len(some.measurements) == KEPT_PER_SCALE
     assert measured_at(some, 0)[0] == 49 * GIB + CONTEXT_BYTES
@@ -349,7 +361,7 @@ def test_what_is_known_does_not_grow_with_the_trials() -> None:
 
 
 def test_a_trial_with_fixed_resources_teaches_nothing() -> None:
-    some = measure(Knowledge(), 0, gpt(*LADDER[0]), Allocation(None, 1, GIB), TrialStatus())
+    some = measure(Knowledge(), (0, 0), gpt(*LADDER[0]), Allocation(None, 1, GIB), TrialStatus())
 
     assert some == Knowledge()
 
@@ -357,7 +369,7 @@ def test_a_trial_with_fixed_resources_teaches_nothing() -> None:
 def test_a_trial_on_a_cpu_corrects_the_host_alone() -> None:
     need = gpt(*LADDER[0])
     had = Allocation("cpu", 0, 8 * GIB)
-    some = measure(Knowledge(), 0, need, had, TrialStatus(peak_host_bytes=6 * GIB))
+    some = measure(Knowledge(), (0, 0), need, had, TrialStatus(peak_host_bytes=6 * GIB))
 
     (entry,) = some.measurements
 

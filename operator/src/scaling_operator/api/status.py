@@ -30,6 +30,7 @@ Metrics = Annotated[dict[MetricName, float], Field(max_length=500)]
 Message = Annotated[str, Field(max_length=1024)]
 MAX_CURVE_POINTS = 64
 MAX_EARLY_POINTS = 8
+MAX_FRONT = 50
 
 
 class Condition(ApiSection):
@@ -137,8 +138,10 @@ class ExperimentStatus(ApiSection):
     best: BestTrial | None = Field(
         default=None, description="Of the only scale, or of the one with the best value."
     )
-    front: Annotated[tuple[BestTrial, ...], Field(max_length=50)] = Field(
-        default=(), description="The Pareto front of several objectives."
+    front: Annotated[tuple[BestTrial, ...], Field(max_length=MAX_FRONT)] = Field(
+        default=(),
+        description="Of several objectives: trials that no other one dominates, by their values "
+        "in the objectives' order. Of more than 50 these are 50, evenly from end to end.",
     )
     scales: Annotated[tuple[ScaleStatus, ...], Field(max_length=MAX_SCALES + 10)] = Field(
         default=(), description="The rungs of the ladder, one where there is none."

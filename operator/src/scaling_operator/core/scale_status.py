@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from scaling_operator.api.experiment import Objective
 from scaling_operator.api.names import TrialState
-from scaling_operator.api.status import BestTrial, Counts, ScaleStatus
+from scaling_operator.api.status import MAX_FRONT, BestTrial, Counts, ScaleStatus
 from scaling_operator.core.law import checked
 from scaling_operator.core.observed import Observed, ScaleView
-from scaling_operator.core.tally import loss_of
+from scaling_operator.core.tally import losses_of, spread
 
 
 def scale_status(observed: Observed, view: ScaleView) -> ScaleStatus:
@@ -52,20 +51,13 @@ def best_of(observed: Observed, scales: tuple[ScaleStatus, ...]) -> BestTrial | 
     candidates = [scale.best for scale in scales if scale.best is not None]
     if len(objectives) > 1 or not candidates:
         return None
-    best = min(candidates, key=lambda trial: (*_losses(trial, objectives), trial.scale))
+    best = min(candidates, key=lambda trial: (*losses_of(trial, objectives), trial.scale))
     before = observed.status.best
     if before is not None and before.trial == best.trial and before.test_metrics is not None:
         return best.model_copy(update={"test_metrics": before.test_metrics})
     return best
 
 
-def _losses(trial: BestTrial, objectives: tuple[Objective, ...]) -> tuple[float, ...]:
-    return tuple(
-        loss_of(value, objective) for value, objective in zip(trial.values, objectives, strict=True)
-    )
-
-
 def front(observed: Observed) -> tuple[BestTrial, ...]:
-    """Join the Pareto fronts of the scales."""
-    fronts = [view.tally.front for view in observed.scales]
-    return tuple(trial for front in fronts for trial in front)[:50]
+    """Give the Pareto front; several objectives have one scale."""
+    return tuple(trial for view in observed.scales for trial in spread(view.tally.front, MAX_FRONT))

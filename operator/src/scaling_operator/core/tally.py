@@ -1,11 +1,15 @@
-"""Running totals of a scale: constant size however many trials, folded one ended trial at a time.
+"""Running totals of a scale: bounded however many trials, folded one ended trial at a time.
 
-Adding costs at most the length of `best` and `front`, never the history.
+Adding costs at most the length of `best` and `front`, never the history. Trials may end in any
+order: the totals are the same, so that a process that saw them end and one that reads them later
+agree.
 """
 
 from __future__ import annotations
 
+from bisect import bisect
 from dataclasses import dataclass, field, replace
+from operator import le
 
 from scaling_operator.api.experiment import Objective
 from scaling_operator.api.names import Reason, TrialState
@@ -13,7 +17,8 @@ from scaling_operator.api.status import BestTrial, Counts, CurvePoint, EarlyPoin
 from scaling_operator.api.trial import ScalingTrial
 
 KEPT_BEST = 50
-KEPT_FRONT = 50
+KEPT_FRONT = 500
+"""Of a larger front the first ones are kept, in the order of their losses: it costs memory."""
 KEPT_EARLY = 8
 
 # Reasons that end a trial without counting against `maxFailed`: not the user's fault, or a finding.
@@ -29,8 +34,9 @@ UNCOUNTED = frozenset(
 class Tally:
     """How the trials of a scale ended.
 
-    `best`: the best single-objective trials, best first; `front`: those that no other one beats in
-    every objective; `early`: the best at each D before the end, by D; `curve` is the very best's.
+    `best`: the best single-objective trials, best first; `front`: of several objectives those that
+    no other one dominates, by their losses; `early`: the best at each of the largest D before the
+    end, by D; `curve` is the very best's.
     """
 
     counts: Counts = field(default_factory=Counts)
@@ -117,32 +123,64 @@ def _best_early(
     points: tuple[EarlyPoint, ...],
     objective: Objective,
 ) -> tuple[BestTrial, ...]:
-    """Keep the best trial at each D; nearly equal amounts are one, where batches differ."""
-    best = {f"{each.samples or 0.0:.2g}": each for each in known}
+    """Keep the best trial at each of the largest D; nearly equal amounts are one D.
+
+    Batches differ, so that amounts do a little. No D that was kept ever vanishes: what is cut once
+    would be cut in any order.
+    """
+    best = {_amount(each): each for each in known}
     for point in points:
         own = {"samples": point.samples, "flops": point.flops, "values": (point.value,)}
         rival = entry.model_copy(update={**own, "metrics": {}})
-        key = f"{point.samples:.2g}"
-        if key not in best and len(best) >= KEPT_EARLY:
-            continue
-        holder = best.get(key)
-        if holder is None or loss_of(point.value, objective) < loss_of(holder.values[0], objective):
-            best[key] = rival
-    return tuple(sorted(best.values(), key=lambda each: each.samples or 0.0))
+        holder = best.setdefault(_amount(rival), rival)
+        if _early_rank(rival, objective) < _early_rank(holder, objective):
+            best[_amount(rival)] = rival
+    kept = sorted(best, reverse=True)[:KEPT_EARLY]
+    return tuple(best[amount] for amount in reversed(kept))
+
+
+def _amount(trial: BestTrial) -> float:
+    return float(f"{trial.samples or 0.0:.2g}")
+
+
+def _early_rank(trial: BestTrial, objective: Objective) -> tuple[float, int, float]:
+    return loss_of(trial.values[0], objective), trial.number, trial.samples or 0.0
+
+
+def losses_of(trial: BestTrial, objectives: tuple[Objective, ...]) -> tuple[float, ...]:
+    """Turn a trial's values so that smaller is better in each."""
+    return tuple(
+        loss_of(value, objective) for value, objective in zip(trial.values, objectives, strict=True)
+    )
 
 
 def _merge_front(
     front: tuple[BestTrial, ...], entry: BestTrial, objectives: tuple[Objective, ...]
 ) -> tuple[BestTrial, ...]:
-    if any(_dominates(other, entry, objectives) for other in front):
+    """Put a trial into its place on the front, unless another one dominates it.
+
+    In the order of losses whoever dominates a trial stands before it.
+    """
+    ranks = [(losses_of(each, objectives), each.number) for each in front]
+    losses = losses_of(entry, objectives)
+    at = bisect(ranks, (losses, entry.number))
+    if any(_dominates(other, losses) for other, _ in ranks[:at]):
         return front
-    kept = tuple(other for other in front if not _dominates(entry, other, objectives))
-    return (*kept, entry)[:KEPT_FRONT]
+    behind = tuple(
+        each
+        for each, (other, _) in zip(front[at:], ranks[at:], strict=True)
+        if not _dominates(losses, other)
+    )
+    return (*front[:at], entry, *behind)[:KEPT_FRONT]
 
 
-def _dominates(one: BestTrial, other: BestTrial, objectives: tuple[Objective, ...]) -> bool:
-    pairs = [
-        (loss_of(a, objective), loss_of(b, objective))
-        for a, b, objective in zip(one.values, other.values, objectives, strict=True)
-    ]
-    return all(a <= b for a, b in pairs) and any(a < b for a, b in pairs)
+def _dominates(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
+    return one != other and all(map(le, one, other))
+
+
+def spread(front: tuple[BestTrial, ...], count: int) -> tuple[BestTrial, ...]:
+    """Take so many of a front, evenly from its one end to the other, both included."""
+    if len(front) <= count:
+        return front
+    steps = max(count - 1, 1)
+    return tuple(front[round(place * (len(front) - 1) / steps)] for place in range(count))

@@ -38,7 +38,7 @@ from scaling_operator.core.sizing.needs import need_of
 from scaling_operator.core.sizing.one_run import KnownMachines
 from scaling_operator.core.sizing.outlook import Outlook, ScaleOutlook
 from scaling_operator.core.sizing.outlook_status import sizing_of
-from scaling_operator.core.sizing.usage import NONE_USED, Usage, rate_of, used
+from scaling_operator.core.sizing.usage import NONE_USED, Usage, UsageSum, rate_of, used
 from scaling_operator.core.sizing.verdict import Verdict
 from scaling_operator.core.sizing.view import SizingView
 from scaling_operator.core.starting import room_of, wants_more
@@ -57,8 +57,8 @@ class Sizer:
     neighbours: Callable[[], tuple[Neighbour, ...]] = tuple
     held: Demand = NOTHING
     is_hungry: bool = False
-    _lessons: Lessons = field(default_factory=Lessons)
-    _used: dict[int, Usage] = field(default_factory=dict[int, Usage])
+    lessons: Lessons = field(default_factory=Lessons)
+    _used: dict[int, UsageSum] = field(default_factory=dict[int, UsageSum])
     _ended: set[Slot] = field(default_factory=set[Slot])
     _looked: dict[int, ScaleOutlook] = field(default_factory=dict[int, ScaleOutlook])
 
@@ -71,7 +71,7 @@ class Sizer:
         if trial.status.state.ended:
             self._ended.add(slot)
             more = Usage(trial.status.gpu_hours or 0.0, trial.status.cost or 0.0)
-            self._used[trial.spec.scale] = self._used.get(trial.spec.scale, NONE_USED) + more
+            self._used[trial.spec.scale] = self._used.get(trial.spec.scale, UsageSum()) + more
         if has_learnt:
             self._looked.clear()
 
@@ -85,7 +85,7 @@ class Sizer:
         need = self._need(trial)
         if isinstance(need, Unknown):
             return Refusal((str(need),))
-        terms = terms_for(self.spec, self.policy, trial.spec.scale, self._lessons)
+        terms = terms_for(self.spec, self.policy, trial.spec.scale, self.lessons)
         fixed = self.spec.resources.fixed
         first = None if fixed is None else fixed_allocation(fixed)
         return allocate(need, terms, self._ended_attempts(trial), first)
@@ -95,7 +95,7 @@ class Sizer:
         if not uses_claims(self.policy, allocation):
             return pod_resources(allocation, self.policy)
         need = self._need(trial)
-        terms = terms_for(self.spec, self.policy, trial.spec.scale, self._lessons)
+        terms = terms_for(self.spec, self.policy, trial.spec.scale, self.lessons)
         shapes = () if isinstance(need, Unknown) else alternatives(need, terms, allocation)
         return pod_resources(allocation, self.policy, shapes)
 
@@ -122,7 +122,7 @@ class Sizer:
         views: Mapping[Slot, AttemptView],
     ) -> Observed:
         """Add what a plan needs to know of machines, and remember what neighbours ask for."""
-        machines = KnownMachines(self.policy, self._lessons)
+        machines = KnownMachines(self.policy, self.lessons)
         observed = replace(observed, sizing=self._view(observed, live, views), machines=machines)
         self.held = room_of(observed, observed.sizing).held if observed.sizing else NOTHING
         shares = self.policy.limits.namespace != NO_LIMIT
@@ -139,7 +139,7 @@ class Sizer:
         outlook = self._outlook(scales, has_started=bool(trials or self._ended))
         running = self._running(trials, views, observed.now_seconds)
         before = {
-            scale.scale.index: self._used.get(scale.scale.index, NONE_USED)
+            scale.scale.index: self._used.get(scale.scale.index, UsageSum()).usage
             for scale in outlook.scales
         }
         by_scale = {index: before[index] + running.get(index, NONE_USED) for index in before}
@@ -171,7 +171,7 @@ class Sizer:
 
     def _learn(self, trial: ScalingTrial) -> bool:
         """Fold what a trial has measured into what is known; whether that was anything."""
-        status, known = trial.status, self._lessons.knowledge
+        status, known = trial.status, self.lessons.knowledge
         if self.spec.resources.fixed is not None or not status.attempts:
             return False
         need = self._need(trial)
@@ -180,10 +180,11 @@ class Sizer:
         more = learn(known, trial.spec.scale, need, status, self.policy)
         last = status.attempts[-1].resources
         if status.state is TrialState.SUCCEEDED and last is not None:
-            more = measure(more, trial.spec.scale, need, self._had(last), status)
+            slot = trial.spec.scale, trial.spec.number
+            more = measure(more, slot, need, self._had(last), status)
         if more == known:
             return False
-        self._lessons = Lessons(more, calibrate(more.measurements, self.policy))
+        self.lessons = Lessons(more, calibrate(more.measurements, self.policy))
         return True
 
     def _need(self, trial: ScalingTrial) -> Need | Unknown:
@@ -209,7 +210,7 @@ class Sizer:
         for scale in scales:
             if scale.index not in self._looked:
                 self._looked[scale.index] = look_at(
-                    self.spec, self.policy, scale, self.trials_per_scale, self._lessons
+                    self.spec, self.policy, scale, self.trials_per_scale, self.lessons
                 )
         looked = tuple(self._looked[scale.index] for scale in scales)
         started = has_started and self.spec.resources.fixed is None
@@ -217,7 +218,7 @@ class Sizer:
         return Outlook(looked, verdict)
 
     def _status(self, looked: ScaleOutlook, total: Usage) -> ScaleSizing:
-        return sizing_of(looked, self._lessons.knowledge).model_copy(
+        return sizing_of(looked, self.lessons.knowledge).model_copy(
             update={
                 "used_gpu_hours": _rounded(total.gpu_hours),
                 "used_cost": _rounded(total.cost),

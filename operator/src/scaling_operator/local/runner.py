@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from scaling_operator.api.experiment import ExperimentSpec
@@ -128,9 +128,11 @@ def open_runner(
     clock: Callable[[], float] = time.time,
 ) -> Runner:
     """Put a run together."""
+    weights = Weights(backend.store, book)
+    weights.forget_others()
 
     def ended(trial: ScalingTrial) -> None:
-        _forget_weights(backend.store, book, trial)
+        weights.ended(trial)
         backend.watcher.ended(trial)
 
     watcher = replace(backend.watcher, ended=ended)
@@ -143,10 +145,29 @@ def open_runner(
     return Runner(identity, backend, engine, Reports(engine, woken.set), woken)
 
 
-def _forget_weights(store: Store, book: Book, trial: ScalingTrial) -> None:
-    """Keep weights only of trials that may still be the best one."""
-    tally = book.scales[trial.spec.scale].tally
-    kept = {best.number for best in (*tally.best[:1], *tally.front)}
-    rivals = {best.number for best in tally.best[1:2]}
-    for number in ({trial.spec.number} | rivals) - kept:
-        store.forget_checkpoint(trial.spec.scale, number)
+@dataclass(slots=True)
+class Weights:
+    """Keeps weights only of trials that may still be the best one, or on the Pareto front."""
+
+    store: Store
+    book: Book
+    _kept: dict[int, set[int]] = field(default_factory=dict[int, set[int]])
+    """By scale, the numbers of ended trials whose weights are there."""
+
+    def forget_others(self) -> None:
+        """Delete what an earlier run has left: it may have ended before it could."""
+        for scale, records in self.book.records.items():
+            self._kept[scale] = {n for n in records if (scale, n) not in self.book.live}
+            self._forget(scale)
+
+    def ended(self, trial: ScalingTrial) -> None:
+        """Delete weights that are now needless: the trial's own, or those of one that it beats."""
+        self._kept.setdefault(trial.spec.scale, set()).add(trial.spec.number)
+        self._forget(trial.spec.scale)
+
+    def _forget(self, scale: int) -> None:
+        tally = self.book.scales[scale].tally
+        wanted = {best.number for best in (*tally.best[:1], *tally.front)}
+        for number in self._kept[scale] - wanted:
+            self.store.forget_checkpoint(scale, number)
+        self._kept[scale] &= wanted

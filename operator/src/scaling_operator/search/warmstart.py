@@ -12,7 +12,7 @@ from scaling_operator.api.search import Search, cast
 from scaling_operator.api.space import make_space
 from scaling_operator.api.trial import ScalingTrial
 from scaling_operator.core.observed import Point
-from scaling_operator.core.tally import Tally, add
+from scaling_operator.core.tally import Tally, add, spread
 from scaling_operator.search.points import point_problems
 
 log = logging.getLogger(__name__)
@@ -43,7 +43,8 @@ def best_points(other: Other, spec: ExperimentSpec) -> list[Point]:
     for trial in other.trials:
         if trial.status.state is TrialState.SUCCEEDED:
             tally = add(tally, trial, spec.all_objectives)
-    points = [_known(trial.parameters, spec.search) for trial in (*tally.best, *tally.front)]
+    front = spread(tally.front, spec.search.warm_start.top_k)
+    points = [_known(trial.parameters, spec.search) for trial in (*tally.best, *front)]
     return _usable(points, spec.search)
 
 

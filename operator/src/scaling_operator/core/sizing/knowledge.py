@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from scaling_operator.api.names import Reason
 from scaling_operator.api.policy import PolicySpec
 from scaling_operator.api.status import TrialStatus
+from scaling_operator.core.sizing.admission import Slot
 from scaling_operator.core.sizing.allocation import Allocation, from_status, shape_named
 from scaling_operator.core.sizing.belief import Belief, Place, StepTime, first_belief
 from scaling_operator.core.sizing.choice import Refusal
@@ -50,6 +51,7 @@ class Measurement:
     """
 
     scale: int
+    number: int
     place: Place
     device: DeviceParts
     host: HostParts
@@ -133,7 +135,7 @@ def _raise(need: Need, had: Allocation, ended: tuple[Ended, ...], policy: Policy
 
 
 def measure(
-    known: Knowledge, scale: int, need: Need, had: Allocation, status: TrialStatus
+    known: Knowledge, slot: Slot, need: Need, had: Allocation, status: TrialStatus
 ) -> Knowledge:
     """Add the peaks and times of a trial that succeeded on a machine."""
     if had.shape is None:
@@ -145,7 +147,8 @@ def measure(
     peak = status.peak_device_bytes
     startup, hours = _held(status)
     entry = Measurement(
-        scale=scale,
+        scale=slot[0],
+        number=slot[1],
         place=(had.shape, had.count, had.execution.recompute),
         device=device_parts(need, had.execution) if on_device else DeviceParts(),
         host=host_parts(need, had.execution, on_device=on_device),
@@ -178,11 +181,12 @@ def _kept(measurements: tuple[Measurement, ...]) -> Iterator[Measurement]:
     scales = sorted({each.scale for each in measurements})
     for scale in scales:
         own = [each for each in measurements if each.scale == scale]
-        yield from sorted(own, key=_peak, reverse=True)[:KEPT_PER_SCALE]
+        yield from sorted(own, key=_rank)[:KEPT_PER_SCALE]
 
 
-def _peak(measurement: Measurement) -> tuple[float, float]:
-    return measurement.device_bytes or 0.0, measurement.host_bytes or 0.0
+def _rank(measurement: Measurement) -> tuple[float, float, int]:
+    """Order by what was used, most first; peaks are often equal, and trials end in any order."""
+    return -(measurement.device_bytes or 0.0), -(measurement.host_bytes or 0.0), measurement.number
 
 
 def measured_at(known: Knowledge, scale: int) -> tuple[float | None, float | None]:

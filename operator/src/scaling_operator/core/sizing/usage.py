@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 
 from scaling_operator.api.experiment import FixedResources
 from scaling_operator.api.policy import PolicySpec, Shape
@@ -25,6 +26,23 @@ class Usage:
 
 
 NONE_USED = Usage()
+
+
+@dataclass(frozen=True, slots=True)
+class UsageSum:
+    """An exact sum: the same whatever the order, which a sum of rounded numbers is not."""
+
+    gpu_hours: Fraction = Fraction()
+    cost: Fraction = Fraction()
+
+    def __add__(self, more: Usage) -> UsageSum:
+        """Add what one trial has used."""
+        return UsageSum(self.gpu_hours + Fraction(more.gpu_hours), self.cost + Fraction(more.cost))
+
+    @property
+    def usage(self) -> Usage:
+        """The sum, rounded once."""
+        return Usage(float(self.gpu_hours), float(self.cost))
 
 
 def rate_of(
