@@ -11,7 +11,6 @@ from typing import Any
 
 import aiohttp
 import pytest
-from aiohttp import web
 from aiohttp.typedefs import Middleware
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,8 +19,10 @@ from scaling_operator.core.reports import Answer, Reply, Report
 from scaling_operator.ingest.answers import counted
 from scaling_operator.ingest.bodies import BadReport, parse_report
 from scaling_operator.ingest.endpoint import Endpoint, NotAnAttempt, NotNow, Rate
-from scaling_operator.ingest.throttle import Throttle
 from scaling_operator.ingest.web import MAX_BODY_BYTES, application
+from scaling_operator.server.limits import Limits
+from scaling_operator.server.listen import Port, listen
+from scaling_operator.server.throttle import Throttle
 
 BODY: dict[str, Any] = {"seq": 1, "step": 1, "metrics": {"val_loss": 0.5}}
 
@@ -78,12 +79,8 @@ def talk(
 
     async def run() -> None:
         app = application(endpoint, *middlewares)
-        runner = web.AppRunner(app, access_log=None, auto_decompress=False)
-        await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        host, port = runner.addresses[0][:2]
-        async with aiohttp.ClientSession(f"http://{host}:{port}") as session:
+        server = await listen(app, Port("127.0.0.1", 0, Limits(100, 100)))
+        async with aiohttp.ClientSession(f"http://127.0.0.1:{server.port}") as session:
 
             async def send(
                 body: Any = BODY,
@@ -100,7 +97,7 @@ def talk(
                 await conversation(send)
             finally:
                 await session.close()
-                await runner.cleanup()
+                await server.stop()
 
     asyncio.run(run())
 

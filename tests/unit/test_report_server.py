@@ -20,6 +20,7 @@ from scaling_operator.cluster.settings import TOKEN_AUDIENCE, ReportSettings, Se
 from scaling_operator.cluster.tokens import PodIdentity
 from scaling_operator.core.reports import Answer, Reply, Report
 from scaling_operator.ingest.endpoint import Rate
+from scaling_operator.server.limits import Limits
 from scaling_trainer import endpoint
 from scaling_trainer.endpoint import Endpoint
 from scaling_trainer.report import Reporter
@@ -77,6 +78,7 @@ class Operator:
     active: bool = True
     answer: Answer = Answer.CONTINUE
     error: Exception | None = None
+    turned_away: list[str] = field(default_factory=list[str])
 
     async def on_report(self, sender: PodIdentity, report: Report) -> Reply:
         if self.error is not None:
@@ -106,7 +108,8 @@ class Bench:
 
     async def begin(self, settings: Settings) -> ReportServer:
         listener = Listener(
-            self.operator.on_report, lambda: self.operator.active, self.operator.experiment
+            *(self.operator.on_report, lambda: self.operator.active, self.operator.experiment),
+            turned_away=self.operator.turned_away.append,
         )
         return await reports.start(settings, cast("Client", self.api), listener, "127.0.0.1")
 
@@ -265,17 +268,20 @@ def test_a_pod_that_reports_without_end_is_slowed_down_and_loses_nothing(
     assert play(story).operator.seqs() == list(range(1, 10))
 
 
-def test_connections_are_bounded(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reports, "MAX_CONNECTIONS", 2)
+def test_connections_are_bounded_and_who_waits_makes_room(
+    play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reports, "LIMITS", Limits(connections=2, connections_per_address=2))
 
     async def story(bench: Bench) -> None:
         trainers = [bench.reporter() for _ in range(3)]
         for trainer in trainers:
             await told(trainer)
-        assert bench.operator.seqs() == [1, 1]
-        trainers[0].close()
-        await asyncio.sleep(0.05)
-        await asyncio.to_thread(trainers[2].result, Result(metrics={"val_loss": 1.0}))
-        trainers[1].close()
+        # The third took the first one's connection, which was idle.
+        assert bench.operator.seqs() == [1, 1, 1]
+        assert bench.operator.turned_away == ["TooMany"]
+        for trainer in trainers:
+            await asyncio.to_thread(trainer.result, Result(metrics={"val_loss": 1.0}))
+            trainer.close()
 
     assert play(story).operator.seqs() == [1, 1, 1]

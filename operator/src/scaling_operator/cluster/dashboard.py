@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -12,6 +12,7 @@ from scaling_operator.cluster.index import Index, Key
 from scaling_operator.cluster.opening import Opened
 from scaling_operator.search.mirror import Mirror
 from scaling_operator.search.serving import served
+from scaling_operator.server.listen import unheard
 
 REFRESH_SECONDS = 5.0
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - as the other ports
@@ -28,6 +29,7 @@ class Dashboard:
     opened: Mapping[Key, Opened]
     address: str | None
     port: int | None
+    refused: Callable[[str], None] = unheard
     _mirror: Mirror = field(default_factory=Mirror)
     _stack: ExitStack = field(default_factory=ExitStack)
     _names: dict[str, Key] = field(default_factory=dict[str, Key])
@@ -36,7 +38,8 @@ class Dashboard:
         """Serve. Raises DashboardMissing, and OSError where the port is taken."""
         if self.port is not None:
             application = self._mirror.application()
-            self._stack.enter_context(served(application, self.address or EVERYWHERE, self.port))
+            at = (self.address or EVERYWHERE, self.port)
+            self._stack.enter_context(served(application, *at, self.refused))
         return self
 
     async def __aexit__(

@@ -13,6 +13,8 @@ from scaling_operator.cluster.index import Key
 from scaling_operator.cluster.queue import WorkQueue
 from scaling_operator.cluster.resync import Resync
 from scaling_operator.cluster.watch import Watches
+from scaling_operator.server.limits import Limits
+from scaling_operator.server.listen import BoundedServer, Port, listen, unheard
 
 TICK_SECONDS = 0.5
 MAX_LAG_SECONDS = 5.0
@@ -20,6 +22,8 @@ MAX_QUEUE_SECONDS = 300.0
 MAX_WATCH_FAILURES = 8
 """In a row, each after a longer pause: some three minutes without a watch."""
 MAX_MISSES = 3
+LIMITS = Limits(connections=64, connections_per_address=16)
+"""A kubelet needs one at a time."""
 
 
 @dataclass(slots=True)
@@ -74,8 +78,10 @@ class Health:
 
 
 @asynccontextmanager
-async def serving(health: Health, address: str | None, port: int) -> AsyncGenerator[None]:
-    """Serve /healthz and /readyz at an address; None: everywhere."""
+async def serving(
+    health: Health, address: str | None, port: int, refused: Callable[[str], None] = unheard
+) -> AsyncGenerator[BoundedServer]:
+    """Serve /healthz and /readyz at an address; None: everywhere. Raises OSError."""
 
     async def healthz(request: web.Request) -> web.Response:
         del request
@@ -88,13 +94,11 @@ async def serving(health: Health, address: str | None, port: int) -> AsyncGenera
     app = web.Application()
     app.router.add_get("/healthz", healthz)
     app.router.add_get("/readyz", readyz)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    await web.TCPSite(runner, address, port).start()
+    server = await listen(app, Port(address, port, LIMITS), refused)
     try:
-        yield
+        yield server
     finally:
-        await runner.cleanup()
+        await server.stop()
 
 
 def _answer(trouble: str | None, well: str) -> web.Response:

@@ -42,6 +42,7 @@ class Listening:
                 *(self._take, self.leads, self._experiment),
                 accepted=self.happenings.report_accepted,
                 refused=self.happenings.report_refused,
+                turned_away=self.happenings.turned_away("reports"),
             )
             self._server = await reports.start(
                 self.settings, self.client, listener, self.settings.address

@@ -17,6 +17,7 @@ from scaling_operator.cluster.controller import Controller
 from scaling_operator.cluster.dashboard import Dashboard
 from scaling_operator.cluster.errors import ClusterBusy, ClusterError, ClusterForbidden
 from scaling_operator.cluster.events import Events
+from scaling_operator.cluster.exposing import exposed
 from scaling_operator.cluster.health import Health, serving
 from scaling_operator.cluster.index import Index, Key
 from scaling_operator.cluster.lease import Lease
@@ -30,7 +31,7 @@ from scaling_operator.cluster.resync import Resync
 from scaling_operator.cluster.settings import Settings
 from scaling_operator.cluster.sweeper import Sweeper
 from scaling_operator.cluster.watch import WATCHED, WATCHED_WITH_JOBS, Watches
-from scaling_operator.metrics.exposition import Exposition, exposed
+from scaling_operator.metrics.exposition import Exposition
 from scaling_operator.metrics.happenings import Happenings, new_registry
 
 log = logging.getLogger(__name__)
@@ -68,10 +69,18 @@ class Operator:
         """Work until `stop`, or until a part that should never end ends."""
         async with AsyncExitStack() as stack:
             settings = self.settings
-            health = serving(self.health, settings.address, settings.health_port)
-            await stack.enter_async_context(health)
-            metrics = exposed(self.exposition, settings.address, settings.metrics_port)
-            await stack.enter_async_context(metrics)
+            turned_away = self.recorder.happenings.turned_away
+            ports = (
+                serving(
+                    *(self.health, settings.address, settings.health_port), turned_away("health")
+                ),
+                exposed(
+                    *(self.exposition, settings.address, settings.metrics_port),
+                    turned_away("metrics"),
+                ),
+            )
+            for port in ports:
+                await stack.enter_async_context(port)
             await stack.enter_async_context(self.listening)
             await stack.enter_async_context(self.dashboard)
             watching = asyncio.create_task(self.watches.run())
@@ -190,7 +199,10 @@ async def build(settings: Settings, stack: AsyncExitStack) -> Operator:
     return Operator(
         *(settings, client, index, queue, holder[0], watches, controller, sweeper),
         *(resync, health, listening, recorder),
-        dashboard=Dashboard(index, controller.opened, settings.address, settings.dashboard_port),
+        dashboard=Dashboard(
+            *(index, controller.opened, settings.address, settings.dashboard_port),
+            recorder.happenings.turned_away("dashboard"),
+        ),
         exposition=Exposition(registry, Looking(index, health, recorder).samples),
     )
 

@@ -14,8 +14,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from aiohttp import web
-
 from scaling_operator.cluster.certificate import Material, server_context, show
 from scaling_operator.cluster.certificate_secret import CertificateSecret
 from scaling_operator.cluster.client import Client
@@ -26,12 +24,13 @@ from scaling_operator.core.reports import Reply, Report
 from scaling_operator.ingest.answers import counted
 from scaling_operator.ingest.endpoint import Endpoint, NotAnAttempt, NotNow, Rate
 from scaling_operator.ingest.web import application
+from scaling_operator.server.limits import Limits
+from scaling_operator.server.listen import BoundedServer, Port, listen, unheard
 
-# A connection costs 0.28 MB, a new one 2 ms (measured): keep those alone that are used often.
-MAX_CONNECTIONS = 500
-KEEP_ALIVE_SECONDS = 15.0
-HANDSHAKE_SECONDS = 5.0
-CLOSING_SECONDS = 2.0
+# A connection costs 0.28 MB, a new one 2 ms (measured). A node's pods may share an address.
+LIMITS = Limits(
+    connections=500, connections_per_address=30, opened_per_second=20.0, opened_at_once=100
+)
 REFRESH_SECONDS = 3600.0
 RETRY_SECONDS = 30.0
 
@@ -42,10 +41,6 @@ T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 
-def _unheard(heard: str) -> None:
-    del heard
-
-
 @dataclass(frozen=True, slots=True)
 class Listener:
     """What the operator says to reports. Its functions may raise ClusterError and NotAnAttempt."""
@@ -53,10 +48,12 @@ class Listener:
     on_report: Callable[[PodIdentity, Report], Awaitable[Reply]]
     is_active: Callable[[], bool]
     experiment: Callable[[PodIdentity], Awaitable[Mapping[str, Any]]] | None = None
-    accepted: Callable[[str], None] = _unheard
+    accepted: Callable[[str], None] = unheard
     """Is told what each report was answered."""
-    refused: Callable[[str], None] = _unheard
+    refused: Callable[[str], None] = unheard
     """Is told why one was refused."""
+    turned_away: Callable[[str], None] = unheard
+    """Is told why a connection, or what it sent, never came to be a report."""
 
 
 async def start(
@@ -69,28 +66,14 @@ async def start(
     certificates = _Certificates(settings, client)
     material = await certificates.current(None)
     context = server_context(material)
-    runner = web.AppRunner(
-        application(
-            _endpoint(client, listener),
-            counted(listener.accepted, listener.refused, listener.is_active),
-        ),
-        access_log=None,
-        auto_decompress=False,
-        keepalive_timeout=KEEP_ALIVE_SECONDS,
-        shutdown_timeout=CLOSING_SECONDS,
+    app = application(
+        _endpoint(client, listener),
+        counted(listener.accepted, listener.refused, listener.is_active),
     )
-    await runner.setup()
-    try:
-        server = await asyncio.get_running_loop().create_server(
-            lambda: _connection(runner, listener.refused),
-            *(address, settings.reports.port),
-            ssl=context,
-            ssl_handshake_timeout=HANDSHAKE_SECONDS,
-        )
-    except OSError:
-        await runner.cleanup()
-        raise
-    return ReportServer(certificates, context, runner, server, material)
+    server = await listen(
+        *(app, Port(address, settings.reports.port, LIMITS, context), listener.turned_away)
+    )
+    return ReportServer(certificates, context, server, material)
 
 
 @dataclass(slots=True)
@@ -99,8 +82,7 @@ class ReportServer:
 
     _certificates: _Certificates
     _context: ssl.SSLContext
-    _runner: web.AppRunner
-    _server: asyncio.Server
+    _server: BoundedServer
     _material: Material
     _refreshing: asyncio.Task[None] = field(init=False)
 
@@ -115,14 +97,13 @@ class ReportServer:
     @property
     def port(self) -> int:
         """The port it listens on."""
-        return int(self._server.sockets[0].getsockname()[1])
+        return self._server.port
 
     async def stop(self) -> None:
         """End the connections; their senders try again, here or elsewhere."""
         self._refreshing.cancel()
         await asyncio.gather(self._refreshing, return_exceptions=True)
-        self._server.close()
-        await self._runner.cleanup()
+        await self._server.stop()
 
     async def refresh(self) -> None:
         """Renew the certificate where it is time, or take what another replica has renewed.
@@ -178,21 +159,6 @@ def _endpoint(client: Client, listener: Listener) -> Endpoint[PodIdentity]:
         return await _or_later(described(sender))
 
     return Endpoint(authenticate, on_report, listener.is_active, experiment, Rate())
-
-
-def _connection(runner: web.AppRunner, refused: Callable[[str], None]) -> asyncio.Protocol:
-    server = runner.server
-    if server is None or len(server.connections) >= MAX_CONNECTIONS:
-        refused("TooMany")
-        return _Refusal()
-    return server()
-
-
-class _Refusal(asyncio.Protocol):
-    """Ends a connection that is one too many; its sender tries again later."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        transport.close()
 
 
 async def _or_later(asked: Awaitable[T]) -> T:

@@ -15,7 +15,7 @@ from typing import Any, Protocol, cast
 
 from scaling_operator.cluster.kinds import TOKEN_REVIEWS, Kind
 from scaling_operator.ingest.endpoint import NotNow
-from scaling_operator.ingest.throttle import Throttle
+from scaling_operator.server.throttle import Throttle
 
 CACHE_SECONDS = 60.0
 MAX_CACHED = 10_000

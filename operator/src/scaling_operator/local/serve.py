@@ -10,8 +10,6 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from aiohttp import web
-
 from scaling_operator.api.status import ExperimentStatus
 from scaling_operator.core.reports import AttemptKey
 from scaling_operator.engine.book import Book
@@ -21,6 +19,12 @@ from scaling_operator.local.backend import LocalBackend
 from scaling_operator.local.finish import finish, preload
 from scaling_operator.local.runner import Runner, open_runner
 from scaling_operator.local.store import Identity
+from scaling_operator.server.limits import Limits
+from scaling_operator.server.listen import Port, listen
+
+HERE = "127.0.0.1"
+LIMITS = Limits(connections=1000, connections_per_address=1000)
+"""All senders are our own, and have one address."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,16 +58,14 @@ async def _open_runner(opened: Opened) -> AsyncGenerator[Runner]:
         del address  # this machine's
         return opened.backend.attempts.who(token)
 
-    server = web.AppRunner(application(Endpoint(authenticate, runner.report)), access_log=None)
-    await server.setup()
-    await web.TCPSite(server, "127.0.0.1", 0).start()
-    host, port = server.addresses[0][:2]
-    opened.backend.report_url = f"http://{host}:{port}"
+    app = application(Endpoint(authenticate, runner.report))
+    server = await listen(app, Port(HERE, 0, LIMITS))
+    opened.backend.report_url = f"http://{HERE}:{server.port}"
     try:
         yield runner
     finally:
         runner.engine.close()
-        await server.cleanup()
+        await server.stop()
 
 
 async def _until_over_or_stopped(runner: Runner, stop: asyncio.Event) -> ExperimentStatus:

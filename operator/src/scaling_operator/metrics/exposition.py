@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from aiohttp import web
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.exposition import choose_encoder
@@ -67,24 +65,3 @@ def _cheapest_encoder(accept: str) -> tuple[Callable[[CollectorRegistry], bytes]
     # Prometheus prefers OpenMetrics and takes text too. Both say the same of these metrics, without
     # exemplars and creation times, and text is written in two thirds of the time.
     return choose_encoder("" if "text/plain" in accept else accept)
-
-
-@asynccontextmanager
-async def exposed(exposition: Exposition, address: str | None, port: int) -> AsyncGenerator[None]:
-    """Serve /metrics at an address; None: everywhere."""
-
-    async def metrics(request: web.Request) -> web.Response:
-        body, content_type = await exposition.answer(request.headers.get("Accept", ""))
-        response = web.Response(body=body, headers={"Content-Type": content_type})
-        response.enable_compression()
-        return response
-
-    app = web.Application()
-    app.router.add_get("/metrics", metrics)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    await web.TCPSite(runner, address, port).start()
-    try:
-        yield
-    finally:
-        await runner.cleanup()

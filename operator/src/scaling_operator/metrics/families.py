@@ -108,6 +108,14 @@ REPORTS_REFUSED = _operator(
     " Standby, NotNow, Other.",
     ("reason",),
 )
+TURNED_AWAY = _operator(
+    "requests_refused",
+    "counter",
+    "What a port refused unread. port: reports, metrics, health, dashboard. reason: Malformed,"
+    " TooSlow, TooMany (connections), TooOften (new ones), Handshake (no TLS); metrics also"
+    " BadToken, Forbidden, NotNow.",
+    ("port", "reason"),
+)
 ASK = _operator("ask_seconds", "histogram", "Proposals of the samplers.", ("algorithm",), "seconds")
 ASKS_FAILED = _operator(
     "asks_failed",

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import product
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, Info, disable_created_metrics
 
@@ -10,6 +13,7 @@ from scaling_operator.api.names import Reason, TrialState
 from scaling_operator.api.trial import ScalingTrial
 from scaling_operator.metrics import families as all_of
 from scaling_operator.metrics.families import OWNER, Family
+from scaling_operator.server.listen import REFUSALS
 
 Owner = tuple[str, str]
 """Namespace and name of an experiment."""
@@ -46,6 +50,8 @@ class Happenings:
         for family, words in CLOSED.items():
             for word in words:  # else the first of a kind is no increase that could be seen
                 (self._counters | self._histograms)[family.name].labels(word)
+        for port, reason in product(PORTS, REFUSALS):
+            self._counters[all_of.TURNED_AWAY.name].labels(port, reason)
 
     def lead_changed(self) -> None:
         """Count a gain or a loss of the Lease."""
@@ -71,6 +77,10 @@ class Happenings:
     def report_refused(self, reason: str) -> None:
         """Count a report that was refused."""
         self._count(all_of.REPORTS_REFUSED, reason)
+
+    def turned_away(self, port: str) -> Callable[[str], None]:
+        """Give what counts the refusals of a port, by their reasons."""
+        return partial(self._count, all_of.TURNED_AWAY, port)
 
     def asked(self, algorithm: str, seconds: float) -> None:
         """Measure a proposal of a sampler."""
@@ -138,10 +148,12 @@ COUNTED = (
     all_of.WATCH_EVENTS,
     all_of.REPORTS_ACCEPTED,
     all_of.REPORTS_REFUSED,
+    all_of.TURNED_AWAY,
     all_of.ASKS_FAILED,
     all_of.ATTEMPTS,
     all_of.TRAINING_REPORTS,
 )
+PORTS = ("reports", "metrics", "health", "dashboard")
 CLOSED = {
     all_of.ASKS_FAILED: ("random", "grid", "tpe", "gp", "genetic"),
     all_of.RECONCILE: ("ok", "busy", "forbidden", "error", "bug"),

@@ -1,0 +1,235 @@
+"""The one way to serve HTTP here: an aiohttp application behind bounds (limits.py), TLS or not."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.typedefs import Handler, Middleware
+
+from scaling_operator.server import limits
+from scaling_operator.server.connection import MALFORMED, NAME, Connection
+from scaling_operator.server.limits import Limits
+from scaling_operator.server.places import NoPlace, Places
+from scaling_operator.server.throttle import Throttle
+
+REFUSALS = (MALFORMED, "TooSlow", "TooMany", "TooOften", "Handshake")
+"""Why a server refuses a connection or a request before its application sees it."""
+# Of the kernel, for each connection; a cgroup pays for it too.
+_RECEIVE_BYTES = 32 * 1024
+
+
+def unheard(reason: str) -> None:
+    """Tell nobody of a refusal."""
+    del reason
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """Where to listen, and for whom. Address None: everywhere; number 0: any free one."""
+
+    address: str | None
+    number: int
+    limits: Limits
+    context: ssl.SSLContext | None = None
+    """Of TLS; None: plain HTTP."""
+
+
+async def listen(
+    app: web.Application, port: Port, refused: Callable[[str], None] = unheard
+) -> BoundedServer:
+    """Serve `app`. `refused` is told one of REFUSALS each time.
+
+    The application is this server's from now on. Raises OSError where the port is taken.
+    """
+    app.middlewares.insert(0, _step(refused))
+    app.on_response_prepare.append(_hide)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=limits.CLOSING_SECONDS)
+    await runner.setup()
+    assert runner.server is not None  # noqa: S101 - that is what setup does
+    server = BoundedServer(runner, runner.server, port.limits, port.context, refused)
+    try:
+        await server.start(port)
+    except BaseException:
+        await runner.cleanup()
+        raise
+    return server
+
+
+@dataclass(slots=True)
+class BoundedServer:
+    """A server that listens; `listen` makes it."""
+
+    _runner: web.AppRunner
+    _manager: web.Server
+    _limits: Limits
+    _context: ssl.SSLContext | None
+    refused: Callable[[str], None]
+    _places: Places[Connection] = field(init=False)
+    _opened: Throttle[str] | None = field(init=False)
+    _handshakes: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]])
+    _server: asyncio.Server | None = None
+
+    def __post_init__(self) -> None:
+        per_second, at_once = self._limits.opened_per_second, self._limits.opened_at_once
+        self._places = Places(self._limits)
+        self._opened = None if per_second is None else Throttle[str](per_second, at_once)
+
+    @property
+    def port(self) -> int:
+        """The port it listens on."""
+        assert self._server is not None  # noqa: S101 - `listen` has started it
+        return int(self._server.sockets[0].getsockname()[1])
+
+    @property
+    def connections(self) -> int:
+        """How many there are, those in their handshake too."""
+        return len(self._places)
+
+    async def start(self, port: Port) -> None:
+        """Take connections from now on. Raises OSError."""
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(
+            lambda: _Arrival(self), port.address, port.number, start_serving=False
+        )
+        for each in server.sockets:
+            each.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BYTES)
+        await server.start_serving()
+        self._server = server
+
+    async def stop(self) -> None:
+        """End the connections; those that are served have a moment."""
+        if self._server is not None:
+            self._server.close()
+        for each in list(self._handshakes):
+            each.cancel()
+        await asyncio.gather(*self._handshakes, return_exceptions=True)
+        await self._runner.cleanup()
+
+    def arrive(self, socket: asyncio.Transport) -> None:
+        """Let a connection in, or end it."""
+        peer = socket.get_extra_info("peername")
+        if not peer:
+            socket.abort()  # it has left already
+            return
+        connection = Connection(self._manager, self, socket)
+        if not self._admit(connection, str(peer[0])):
+            socket.abort()
+        elif self._context is None:
+            socket.set_protocol(connection)
+            connection.connection_made(socket)
+        else:
+            socket.pause_reading()  # nothing is read before TLS is there to read it
+            task = asyncio.create_task(self._secure(connection, socket, self._context))
+            self._handshakes.add(task)
+            task.add_done_callback(self._handshakes.discard)
+
+    def serves(self, connection: Connection) -> None:
+        """Hear that a request of it is served."""
+        self._places.serve(connection)
+
+    def waits(self, connection: Connection) -> None:
+        """Hear that it waits for a request."""
+        self._places.wait(connection)
+
+    def lost(self, connection: Connection) -> None:
+        """Hear that it has ended."""
+        self._places.leave(connection)
+
+    def _admit(self, connection: Connection, address: str) -> bool:
+        if self._opened is not None and self._opened.take(address) > 0:
+            self.refused("TooOften")
+            return False
+        try:
+            leaving = self._places.enter(connection, address)
+        except NoPlace:
+            self.refused("TooMany")
+            return False
+        if leaving is not None:
+            self.refused("TooMany")
+            leaving.abort()
+        return True
+
+    async def _secure(
+        self, connection: Connection, socket: asyncio.Transport, context: ssl.SSLContext
+    ) -> None:
+        try:
+            secured = None
+            if not socket.is_closing():
+                secured = await asyncio.get_running_loop().start_tls(
+                    *(socket, connection, context),
+                    server_side=True,
+                    ssl_handshake_timeout=limits.HANDSHAKE_SECONDS,
+                    ssl_shutdown_timeout=limits.LINGERING_SECONDS,
+                )
+        except OSError:  # TLS's errors are some of them
+            secured = None
+        except asyncio.CancelledError:
+            self._places.leave(connection)
+            raise
+        if secured is None:
+            if self._places.leave(connection):
+                self.refused("Handshake")
+        elif not connection.is_lost:
+            connection.connection_made(secured)
+
+
+@dataclass(slots=True)
+class _Arrival(asyncio.Protocol):
+    """A connection that was accepted: only now is it known whose it is."""
+
+    listening: BoundedServer
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - of a socket
+        self.listening.arrive(transport)
+
+
+def _step(refused: Callable[[str], None]) -> Middleware:
+    """Make the middleware that tells a connection how far its request is."""
+
+    @web.middleware
+    async def step(request: web.Request, handler: Handler) -> web.StreamResponse:
+        connection = request.protocol
+        assert isinstance(connection, Connection)  # noqa: S101 - `arrive` makes no other
+        connection.begin()
+        try:
+            answer = await _answer(request, handler, refused)
+            _close_where_unread(request, answer)
+        except web.HTTPException as error:
+            _close_where_unread(request, error)
+            raise
+        finally:
+            connection.end(discards=not request.content.is_eof())
+        return answer
+
+    return step
+
+
+def _close_where_unread(request: web.Request, answer: web.StreamResponse) -> None:
+    """End a connection on which more comes than anybody wants to read."""
+    if not request.content.is_eof():
+        answer.force_close()
+
+
+async def _answer(
+    request: web.Request, handler: Handler, refused: Callable[[str], None]
+) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except (web.RequestPayloadError, HttpProcessingError) as error:
+        refused(MALFORMED)
+        raise web.HTTPBadRequest(text="malformed body") from error
+    except ConnectionError as error:
+        # Its client has left: nobody will read this.
+        raise web.HTTPBadRequest from error
+
+
+async def _hide(request: web.Request, response: web.StreamResponse) -> None:
+    del request
+    response.headers["Server"] = NAME
