@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -15,7 +16,7 @@ from scaling_operator.api.names import Reason, TrialState
 from scaling_operator.cluster.client import Access
 from scaling_operator.cluster.decisions import write_decision
 from scaling_operator.cluster.index import Key
-from scaling_operator.cluster.logs import FIELDS, REDACTED, LogFormat, about, set_up
+from scaling_operator.cluster.logs import FIELDS, REDACTED, LogFormat, about, redact, set_up
 from scaling_operator.core.actions import (
     Action,
     AddScales,
@@ -153,3 +154,49 @@ def test_kopfs_line_per_event_is_not_written() -> None:
     logging.getLogger("kopf.objects").info("Handler 'event' succeeded.")
 
     assert stream.getvalue() == ""
+
+
+TOKENS = [
+    pytest.param(JWT, REDACTED, id="a token alone"),
+    pytest.param(f"token={JWT}, kept", f"token={REDACTED}, kept", id="among words"),
+    pytest.param(f"token_{JWT}", f"token_{REDACTED}", id="at the end of a word"),
+    pytest.param(f"a.b.{JWT}.c", f"a.b.{REDACTED}.c", id="among dots"),
+    pytest.param(f"{JWT} {JWT}", f"{REDACTED} {REDACTED}", id="twice"),
+    pytest.param(JWT.rpartition(".")[0] + ".", REDACTED, id="without a signature"),
+    pytest.param(f"key: {PRIVATE_KEY}", f"key: {REDACTED}\n", id="a private key"),
+    pytest.param("https://me:word@host", f"https://{REDACTED}@host", id="a password"),
+    pytest.param("bearer 0123456789abc", f"bearer {REDACTED}", id="a bearer's"),
+    pytest.param("eyJoy.of.names", "eyJoy.of.names", id="a word that only begins alike"),
+    pytest.param("eyJhbGciOiJSUzI1NiIs.", "eyJhbGciOiJSUzI1NiIs.", id="a head alone"),
+]
+
+
+@pytest.mark.parametrize(("text", "expected"), TOKENS)
+def test_secrets_are_taken_out_and_nothing_else(text: str, expected: str) -> None:
+    assert redact(text) == expected
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        "eyJ",
+        "eyJhbGciOiJSUzI1NiIs.",
+        "eyJhbGciOiJSUzI1NiIs..",
+        "a",
+        "a.",
+        ".",
+        "-----BEGIN ",
+        "-----BEGIN PRIVATE KEY-----",
+        "-----BEGIN A",
+        "bearer ",
+        "basic a",
+        "://a:",
+        "://",
+        "a:b@",
+    ],
+)
+def test_redaction_takes_time_by_length_alone(piece: str) -> None:
+    text = piece * (400_000 // len(piece))
+    start = time.process_time()
+    redact(text)
+    assert time.process_time() - start < 5  # looking again from each character takes minutes

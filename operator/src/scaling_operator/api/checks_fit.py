@@ -15,7 +15,7 @@ from scaling_operator.api.checks_builtin import (
     paths_exist,
     values_are_allowed,
 )
-from scaling_operator.api.draft import Draft
+from scaling_operator.api.draft import Draft, spread
 from scaling_operator.api.fields import Scalar
 from scaling_operator.api.problems import Problem, shown
 from scaling_operator.api.sections import examine
@@ -116,16 +116,11 @@ def _with_a_say(draft: Draft, built_in: BuiltIn, start: Values) -> Axes:
             for each, values in _conditions_of(draft, [name]).items()
             if each not in start
         }
-        few = {each: _spread(values) for each, values in {**conditions, name: axis}.items()}
+        few = {
+            each: spread(values, _SAMPLES) for each, values in {**conditions, name: axis}.items()
+        }
         for changed in islice(_combinations({}, few), _SAMPLES**2):
             if _objection(draft, built_in, {**start, **changed}) != before:
                 found |= {**conditions, **found, name: axis}
                 break
     return found
-
-
-def _spread(values: Sequence[Values]) -> Sequence[Values]:
-    """Take a few of many, the first and the last among them."""
-    if len(values) <= _SAMPLES:
-        return values
-    return [values[at * (len(values) - 1) // (_SAMPLES - 1)] for at in range(_SAMPLES)]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from scaling_operator.api.draft import Draft
-from scaling_operator.api.expressions import ExpressionError, evaluate, is_expression
+from scaling_operator.api.draft import Draft, spread
+from scaling_operator.api.expressions import ExpressionError, compute, is_expression, variables_of
 from scaling_operator.api.fields import Scalar
 from scaling_operator.api.problems import Problem
 from scaling_operator.api.search import CategoricalParameter, Parameter
 
 _PATH = "spec.resources.estimate"
+_MOST_RUNGS = 20  # that are tried, the first and the last among them
 
 
 def estimate_suits_the_trainer(draft: Draft) -> Iterable[Problem]:
@@ -21,23 +22,23 @@ def estimate_suits_the_trainer(draft: Draft) -> Iterable[Problem]:
 
 
 def amounts_can_be_computed(draft: Draft) -> Iterable[Problem]:
-    """Try every expression at both ends of the search space, at every rung."""
+    """Try every expression at both ends of the search space, at the ladder's rungs."""
     estimate = draft.spec.resources.estimate
     if estimate is None:
         return
-    for name, amount in estimate.amounts():
-        if not is_expression(amount):
-            continue
-        for where, values in _trials(draft):
+    waiting = {name: amount for name, amount in estimate.amounts() if is_expression(amount)}
+    for where, values in _trials(draft) if waiting else ():
+        variables = variables_of(values)
+        for name, amount in list(waiting.items()):
             try:
-                evaluate(amount, values)
+                compute(amount, variables)
             except ExpressionError as error:
                 yield Problem(f"{_PATH}.{name}", f"{error} ({where})")
-                break
+                del waiting[name]
 
 
 def _trials(draft: Draft) -> Iterator[tuple[str, Mapping[str, Scalar]]]:
-    rungs = draft.scales or (("", {}),)
+    rungs = spread(draft.scales, _MOST_RUNGS) or (("", {}),)
     for end, pick in (("the smallest values", 0), ("the largest values", -1)):
         searched = {
             name: _ends(parameter)[pick]

@@ -5,9 +5,9 @@ The checks that look at several sections take a draft, so that one bad field hid
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, TypeVar, cast
 
 from pydantic import Field
 
@@ -26,6 +26,8 @@ from scaling_operator.api.search import CategoricalParameter, Parameter, Search
 from scaling_operator.api.sections import read
 from scaling_operator.api.space import Conditions
 from scaling_trainer.config.builtin import BuiltIn
+
+T = TypeVar("T")
 
 
 class DraftSpec(ApiSection):
@@ -120,6 +122,13 @@ def draft_of(sound: Mapping[str, Any], written: Mapping[str, Any]) -> Draft | No
     sections = read(DraftSpec, spec)
     conditions = Conditions(sections.search.parameters)
     return Draft(sections, mapping_at(written, "spec"), conditions)
+
+
+def spread(values: Sequence[T], most: int) -> Sequence[T]:
+    """Take a few of many, the first and the last among them."""
+    if len(values) <= most:
+        return values
+    return [values[at * (len(values) - 1) // (most - 1)] for at in range(most)]
 
 
 def mapping_at(document: Mapping[str, Any], *path: str) -> Mapping[str, Any]:

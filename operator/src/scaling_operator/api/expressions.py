@@ -15,12 +15,15 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, cast
 
 from scaling_operator.api.fields import QUANTITY_PATTERN, Scalar
+from scaling_operator.api.problems import listing, shown
 from scaling_operator.api.quantities import parse_quantity
 
 if TYPE_CHECKING:
     from cel import Program
 
 Amount = float | int | str
+Variables = Mapping[str, Any]
+"""A trial's parameters as an expression sees them."""
 MAX_LENGTH = 1024
 ALL = "parameters"
 """The variable that holds every parameter by its whole name."""
@@ -74,7 +77,12 @@ def is_expression(amount: Amount) -> bool:
 
 def evaluate(amount: Amount, values: Mapping[str, Scalar]) -> float:
     """Give an amount for one trial: finite and at least 0. Raises ExpressionError."""
-    number = _evaluated(amount, values) if is_expression(amount) else _plain(amount)
+    return compute(amount, variables_of(values) if is_expression(amount) else {})
+
+
+def compute(amount: Amount, variables: Variables) -> float:
+    """Do as `evaluate`, with the variables of a trial that has several amounts."""
+    number = _computed(str(amount), variables) if is_expression(amount) else _plain(amount)
     if not (math.isfinite(number) and number >= 0):
         message = f"is {number}; it must be a finite number, at least 0"
         raise ExpressionError(message)
@@ -85,26 +93,56 @@ def _plain(amount: Amount) -> float:
     return parse_quantity(amount) if isinstance(amount, str) else float(amount)
 
 
-def _evaluated(amount: Amount, values: Mapping[str, Scalar]) -> float:
+def _computed(text: str, variables: Variables) -> float:
     from cel import Context  # noqa: PLC0415 - loads slowly, and few experiments need it
 
-    program = _program(str(amount))
-    variables = variables_of(values)
-    unknown = [name for name in program.variables() if name not in variables]
+    program = _program(text)
+    named = program.variables()
+    unknown = [name for name in named if name not in variables]
     if unknown:
-        known = ", ".join(variables)
-        message = f"names {', '.join(unknown)}, which this trial does not have; it has {known}"
-        raise ExpressionError(message)
+        message = f"names {listing(unknown)}, which this trial does not have; it has "
+        raise ExpressionError(message + listing(variables))
+    failed: list[Exception] = []
+    context = Context({name: variables[name] for name in named}, _functions(failed))
+    found: Any = None
     try:
-        found: Any = program.execute(Context(variables, dict(_FUNCTIONS)))
-    except (ArithmeticError, RuntimeError, TypeError, ValueError) as error:
-        hint = "; write numbers with a point: 12.0" if isinstance(error, TypeError) else ""
-        message = f"cannot be computed: {_first_sentence(error)}{hint}"
-        raise ExpressionError(message) from error
+        found = program.execute(context)
+    # An expression is its author's program: whatever it ends in is said to its author.
+    except Exception as error:  # noqa: BLE001
+        failed.append(error)
+    if failed:
+        message = f"cannot be computed: {_why(failed[0])}"
+        raise ExpressionError(message) from failed[0]
     if isinstance(found, bool) or not isinstance(found, int | float):
         message = f"gives {type(found).__name__}, not a number"
         raise ExpressionError(message)
     return float(found)
+
+
+def _functions(failed: list[Exception]) -> dict[str, Callable[..., float]]:
+    """Give the functions; what one raises goes into `failed`, for the library would log it."""
+
+    def kept(function: Callable[..., float]) -> Callable[..., float]:
+        def called(*given: Any) -> float:
+            try:
+                return function(*given)
+            except (ArithmeticError, TypeError, ValueError) as error:
+                failed.append(error)
+                return math.nan
+
+        return called
+
+    return {name: kept(function) for name, function in _FUNCTIONS.items()}
+
+
+def _why(error: Exception) -> str:
+    match error:
+        case KeyError(args=(name, *_)):
+            return f"there is no {shown(name)}"
+        case TypeError():
+            return f"{_first_sentence(error)}; write numbers with a point: 12.0"
+        case _:
+            return _first_sentence(error)
 
 
 def variables_of(values: Mapping[str, Scalar]) -> dict[str, Any]:
@@ -157,5 +195,5 @@ def _program(text: str) -> Program:
 
 
 def _first_sentence(error: Exception) -> str:
-    text = str(error).splitlines()[0]
+    text = next(iter(str(error).splitlines()), type(error).__name__)
     return text.rpartition("ERROR: <input>:")[2].split(". ", maxsplit=1)[0][:200]
