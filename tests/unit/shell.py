@@ -72,7 +72,7 @@ class Shell:
         self.client = self.cluster.client(may_write=lambda: self.leads)
         recorder = Recorder(Happenings(new_registry("0")), self.index)
         self.index.heard = recorder.put
-        self.sweeper = Sweeper(self.client)
+        self.sweeper = Sweeper(self.client, self.index)
         workloads = WorkloadSettings(trainer_image=self.settings.trainer_image)
         opener = Opener(
             *(self.client, self.index, self.sweeper, self.settings, lambda: workloads),

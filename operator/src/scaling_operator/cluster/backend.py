@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from scaling_operator.api.experiment import ExperimentSpec
@@ -10,14 +10,22 @@ from scaling_operator.api.names import Reason
 from scaling_operator.api.status import ExperimentStatus
 from scaling_operator.api.trial import ScalingTrial
 from scaling_operator.cluster.client import Client, Object
-from scaling_operator.cluster.errors import AlreadyExists, Invalid, PodRefused, QuotaExceeded
+from scaling_operator.cluster.errors import (
+    AlreadyExists,
+    Invalid,
+    NotFound,
+    PodRefused,
+    QuotaExceeded,
+)
 from scaling_operator.cluster.index import Index, Key
-from scaling_operator.cluster.kinds import EXPERIMENTS
+from scaling_operator.cluster.kinds import EXPERIMENTS, JOBS, PODS, TRIALS
 from scaling_operator.cluster.leftovers import Leftovers
 from scaling_operator.cluster.looks import Looks
 from scaling_operator.cluster.naming import workload_name
 from scaling_operator.cluster.ordering import Orders, claim
+from scaling_operator.cluster.ownership import is_owned
 from scaling_operator.cluster.refusals import Refusals
+from scaling_operator.cluster.statuses import write_status
 from scaling_operator.cluster.sweeper import Sweeper
 from scaling_operator.cluster.trials import StoredTrials, created_seconds
 from scaling_operator.cluster.workload_kinds import WorkloadKind
@@ -59,6 +67,7 @@ class ClusterBackend:
         self._leftovers = Leftovers(
             *(self.client, self.index, self.sweeper, self.key, self.kind),
             looks=self._looks,
+            uid_of=self._trials.uid_of,
             keep_failed_seconds=self.keep_failed_seconds,
         )
 
@@ -66,12 +75,13 @@ class ClusterBackend:
         """Show where an attempt stands: its workload, or why there is none."""
         name = workload_name(self.key, key)
         workload = self.index.workload(self.kind.kind, self.key, name)
-        if workload is not None and _owner_uid(workload) == trial.metadata.get("uid"):
+        if workload is not None and self.owns(key, workload):
             self._seen.add(key)
             return self._looks.at(workload)
-        if workload is not None:
-            message = "a workload of this name belongs to an older trial; it goes away"
-            return AttemptView(AttemptPhase.WAITING, message=message, since_seconds=self.clock())
+        if workload is not None and key not in self._seen:
+            since = _waits_since(trial)
+            message = _not_ours(name)
+            return AttemptView(AttemptPhase.WAITING, message=message, since_seconds=since)
         refusal = self._refusals.current(key)
         if refusal is not None:
             since = _waits_since(trial)
@@ -79,8 +89,26 @@ class ClusterBackend:
                 AttemptPhase.WAITING, refusal.reason, refusal.message, since_seconds=since
             )
         if key in self._seen:
-            return self._looks.parting(name)
+            return self._looks.parting(name, self._trials.uid_of((key.scale, key.number)))
         return ABSENT
+
+    def note(self, trials: Iterable[ScalingTrial]) -> None:
+        """Take in the trials that are stored already."""
+        for trial in trials:
+            self._trials.note(trial)
+
+    def owns(self, key: AttemptKey, workload: Object) -> bool:
+        """Whether a workload belongs to the trial of an attempt."""
+        return is_owned(workload, TRIALS, self._trials.uid_of((key.scale, key.number)))
+
+    def runs(self, key: AttemptKey, pod: Object) -> bool | None:
+        """Whether a pod runs an attempt; None where its Job is not known yet."""
+        if self.kind.kind is PODS:
+            return self.owns(key, pod)
+        workload = self.index.workload(self.kind.kind, self.key, workload_name(self.key, key))
+        if workload is None:
+            return None
+        return self.owns(key, workload) and is_owned(pod, JOBS, workload["metadata"]["uid"])
 
     def leftovers(self, book: Book) -> Iterator[Leftover]:
         """Name the workloads that nobody waits for."""
@@ -116,6 +144,9 @@ class ClusterBackend:
         except AlreadyExists:
             name = workload_name(self.key, key)
             made = await self.client.get(self.kind.kind, self.key.namespace, name)
+            if not self.owns(key, made):
+                self._refusals.note_for_now(key, None, _not_ours(name))
+                return
         except QuotaExceeded as error:
             self._refusals.note_for_now(key, Reason.QUOTA_EXCEEDED, str(error))
             return
@@ -131,12 +162,13 @@ class ClusterBackend:
         await self._leftovers.discard(keys)
 
     async def publish(self, status: ExperimentStatus) -> None:
-        """Write the experiment's status whole."""
-        body = {"status": status.model_dump(mode="json", exclude_none=True)}
-        stored = await self.client.apply_status(
-            EXPERIMENTS, self.key.namespace, self.key.name, body
-        )
-        self.index.put(EXPERIMENTS, stored)
+        """Write the experiment's status whole. Raises NotFound where it is gone."""
+        known = self.index.experiments.get(self.key)
+        if known is None or known["metadata"]["uid"] != self.uid:
+            message = f"{self.key} is gone"
+            raise NotFound(message)
+        document = status.model_dump(mode="json", exclude_none=True)
+        self.index.put(EXPERIMENTS, await write_status(self.client, EXPERIMENTS, known, document))
 
     def _order(self, trial: ScalingTrial, attempt: int) -> AttemptOrder | None:
         """Order an attempt; None where no machine is left for it, which is then its view."""
@@ -151,9 +183,8 @@ class ClusterBackend:
         return orders.sized(trial, attempt, found, self.sizer)
 
 
-def _owner_uid(workload: Object) -> str | None:
-    owners: list[Object] = workload["metadata"].get("ownerReferences", [])
-    return next((str(owner["uid"]) for owner in owners if owner.get("controller")), None)
+def _not_ours(name: str) -> str:
+    return f"{name} is there and is not this trial's: the attempt begins when it is gone"
 
 
 def _waits_since(trial: ScalingTrial) -> float:

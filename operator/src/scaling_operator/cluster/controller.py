@@ -21,10 +21,12 @@ from scaling_operator.cluster.opening import Opened, Opener, status_of
 from scaling_operator.cluster.policies import publish
 from scaling_operator.cluster.recorder import Changed, Recorder
 from scaling_operator.cluster.sharing import Sharing
+from scaling_operator.cluster.statuses import write_status
 from scaling_operator.core.actions import Plan
 from scaling_operator.core.finishing import to_finish
 from scaling_operator.core.reports import AttemptKey, Reply, Report
 from scaling_operator.core.status import refused
+from scaling_operator.ingest.endpoint import NotAnAttempt
 
 log = logging.getLogger(__name__)
 PUBLISH_SECONDS = 1.0
@@ -82,10 +84,21 @@ class Controller:
         """Have experiments read anew at their next turn: somebody else changed them."""
         self._stale.update(key for key in keys if key in self.opened)
 
-    async def report(self, key: Key, attempt: AttemptKey, report: Report) -> Reply | None:
-        """Take a report; None where the experiment is not in memory yet."""
+    async def report(
+        self, key: Key, attempt: AttemptKey, pod: Object, report: Report
+    ) -> Reply | None:
+        """Take a report of the pod that runs an attempt; None where that is not known yet.
+
+        Raises NotAnAttempt where the pod is not that attempt's.
+        """
         opened = self.opened.get(key)
-        return None if opened is None else await opened.reports.take(attempt, report)
+        runs = None if opened is None else opened.backend.runs(attempt, pod)
+        if opened is None or runs is None:
+            return None
+        if not runs:
+            message = f"pod {pod['metadata']['name']} is not of this experiment"
+            raise NotAnAttempt(message)
+        return await opened.reports.take(attempt, report)
 
     async def _advance(self, key: Key, thing: Object) -> float | None:
         opened = self.opened.get(key)
@@ -175,11 +188,9 @@ class Controller:
         status = refused(before, message, thing["metadata"]["generation"], self.clock())
         if status == before:
             return
-        body = {"status": status.model_dump(mode="json", exclude_none=True)}
+        document = status.model_dump(mode="json", exclude_none=True)
         try:
-            stored = await self.opener.client.apply_status(
-                EXPERIMENTS, key.namespace, key.name, body
-            )
+            stored = await write_status(self.opener.client, EXPERIMENTS, thing, document)
         except NotFound:
             return
         self.index.put(EXPERIMENTS, stored)

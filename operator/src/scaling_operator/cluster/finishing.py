@@ -17,8 +17,9 @@ from scaling_operator.cluster.errors import (
     PodRefused,
     QuotaExceeded,
 )
-from scaling_operator.cluster.kinds import PODS
+from scaling_operator.cluster.kinds import EXPERIMENTS, PODS
 from scaling_operator.cluster.opening import Opened
+from scaling_operator.cluster.ownership import is_owned
 from scaling_operator.cluster.workloads import finisher, pod
 from scaling_operator.cluster.workloads.order import AttemptOrder
 from scaling_operator.core.finishing import Finished, FinishingStep, finishing, not_saved, to_finish
@@ -27,6 +28,10 @@ from scaling_operator.core.resources import PodResources
 from scaling_trainer.contract import Execution
 
 LOOK_AGAIN_SECONDS = 10.0
+
+
+class _NotOurs(Exception):
+    """Another pod has the finisher's name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +68,9 @@ class Finisher:
 
     def _present(self) -> Object | None:
         backend = self.opened.backend
-        return backend.index.workload(PODS, backend.key, finisher_name(backend.key.name))
+        present = backend.index.workload(PODS, backend.key, finisher_name(backend.key.name))
+        is_ours = present is not None and is_owned(present, EXPERIMENTS, backend.uid)
+        return present if is_ours else None
 
     def _view(self, best: BestTrial, present: Object | None) -> AttemptView:
         if present is None:
@@ -78,10 +85,13 @@ class Finisher:
     async def _start(
         self, best: BestTrial, spec: ExperimentSpec, status: ExperimentStatus
     ) -> FinishingStep | Finished:
-        """Create the pod, or say why there cannot be one. Quota is waited for, as by a trial."""
+        """Create the pod, or say why there cannot be one.
+
+        Quota, and a pod that has its name, are waited for as by a trial.
+        """
         try:
             await self._create(best, spec)
-        except QuotaExceeded as error:
+        except (QuotaExceeded, _NotOurs) as error:
             since = status.completion_time
             waited_seconds = (
                 0.0 if since is None else self.opened.backend.clock() - since.timestamp()
@@ -119,6 +129,9 @@ class Finisher:
             made = await backend.client.get(
                 PODS, backend.key.namespace, manifest["metadata"]["name"]
             )
+            if not is_owned(made, EXPERIMENTS, backend.uid):
+                message = f"pod {made['metadata']['name']} is there and is not this experiment's"
+                raise _NotOurs(message) from None
         backend.index.put(PODS, made)
 
     async def _delete(self, present: Object) -> None:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from scaling_operator.api.names import LABEL_TRIAL
+from scaling_operator.api.names import trial_name
 from scaling_operator.cluster.client import Client, Object
 from scaling_operator.cluster.errors import Conflict, NotFound
 from scaling_operator.cluster.index import Index, Key
+from scaling_operator.cluster.kinds import TRIALS
 from scaling_operator.cluster.looks import Looks
 from scaling_operator.cluster.naming import attempt_of, workload_name
+from scaling_operator.cluster.ownership import is_owned
 from scaling_operator.cluster.sweeper import Sweeper
 from scaling_operator.cluster.workload_kinds import WorkloadKind
 from scaling_operator.core.observed import AttemptPhase, Leftover
 from scaling_operator.core.reports import AttemptKey
+from scaling_operator.core.sizing.admission import Slot
 from scaling_operator.engine.book import Book
 
 
@@ -28,6 +31,8 @@ class Leftovers:
     experiment: Key
     kind: WorkloadKind
     looks: Looks
+    uid_of: Callable[[Slot], str | None]
+    """Tells the uid of a trial of the experiment: what it does not own is not ours."""
     keep_failed_seconds: float
     _going: set[str] = field(default_factory=set[str])
     """Names of workloads whose deletion was asked for."""
@@ -42,7 +47,9 @@ class Leftovers:
             name = workload["metadata"]["name"]
             present.add(name)
             key = attempt_of(self.experiment, name)
-            if key is not None and not book.is_current(key) and name not in self._going:
+            if key is None or book.is_current(key) or name in self._going:
+                continue
+            if self._is_ours(key, workload):
                 yield self._leftover(book, key, workload)
         self._going &= present
         self.looks.keep(present)
@@ -53,13 +60,14 @@ class Leftovers:
             name = workload_name(self.experiment, key)
             self._going.add(name)
             workload = self.index.workload(self.kind.kind, self.experiment, name)
-            if workload is None:
+            if workload is None or not self._is_ours(key, workload):
                 continue
-            trial = workload["metadata"].get("labels", {}).get(LABEL_TRIAL)
-            if trial is None or key in self._outlived:
+            if key in self._outlived:
                 await self._delete(workload)
             else:
-                self.sweeper.add(self.kind.kind, self.experiment.namespace, trial)
+                trial = trial_name(self.experiment.name, key.scale, key.number)
+                uid = self.uid_of((key.scale, key.number))
+                self.sweeper.add(self.kind.kind, self.experiment, trial, str(uid))
 
     def look_again(self) -> None:
         """Try anew what is under way for long: deletions that may have been lost."""
@@ -68,6 +76,9 @@ class Leftovers:
     def _is_awaited(self, book: Book, name: str) -> bool:
         key = attempt_of(self.experiment, name)
         return key is not None and book.is_current(key)
+
+    def _is_ours(self, key: AttemptKey, workload: Object) -> bool:
+        return is_owned(workload, TRIALS, self.uid_of((key.scale, key.number)))
 
     async def _delete(self, workload: Object) -> None:
         metadata = workload["metadata"]

@@ -14,6 +14,7 @@ from scaling_operator.cluster.controller import Controller
 from scaling_operator.cluster.errors import NotFound
 from scaling_operator.cluster.index import Index, Key
 from scaling_operator.cluster.kinds import EXPERIMENTS, PODS, TRIALS
+from scaling_operator.cluster.ownership import is_owned
 from scaling_operator.cluster.settings import Settings
 from scaling_operator.cluster.tokens import PodIdentity
 from scaling_operator.cluster.workloads.identity import attempt_of, finishes
@@ -81,7 +82,7 @@ class Listening:
         key, attempt = Key(sender.namespace, found[0]), found[1]
         reply = None
         if self.controller is not None:
-            reply = await self.controller.report(key, attempt, report)
+            reply = await self.controller.report(key, attempt, pod, report)
         if reply is None:
             message = "the experiment is being read"
             raise NotNow(message)
@@ -95,6 +96,9 @@ class Listening:
             message = f"pod {sender.pod_name} is no finisher"
             raise NotAnAttempt(message)
         thing = await self.client.get(EXPERIMENTS, sender.namespace, name)
+        if not is_owned(pod, EXPERIMENTS, thing["metadata"]["uid"]):
+            message = f"pod {sender.pod_name} is not this experiment's"
+            raise NotAnAttempt(message)
         selector = f"{LABEL_EXPERIMENT}={name}"
         trials = await self.client.list(TRIALS, sender.namespace, selector)
         uid = thing["metadata"]["uid"]

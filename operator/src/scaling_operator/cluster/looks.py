@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 from scaling_operator.cluster.client import Object
 from scaling_operator.cluster.index import Index, Key
-from scaling_operator.cluster.kinds import PODS
+from scaling_operator.cluster.kinds import PODS, TRIALS
+from scaling_operator.cluster.ownership import is_owned
 from scaling_operator.cluster.workload_kinds import WorkloadKind
 from scaling_operator.cluster.workloads.order import Bounds
 from scaling_operator.cluster.workloads.record import with_record
@@ -39,9 +40,12 @@ class Looks:
             self._known[name] = (workload, view)
         return view
 
-    def parting(self, name: str) -> AttemptView:
-        """View a workload that was seen and is gone."""
-        return self.kind.parting_view(self.index, self.experiment, name, self.bounds, self.clock())
+    def parting(self, name: str, trial_uid: str | None) -> AttemptView:
+        """View a workload of a trial that was seen and is gone."""
+        last = self.index.gone.get((self.kind.kind, self.experiment), {}).get(name)
+        if last is not None and not is_owned(last, TRIALS, trial_uid):
+            last = None
+        return self.kind.parting_view(self.index, self.experiment, last, self.bounds, self.clock())
 
     def keep(self, names: Set[str]) -> None:
         """Forget all other workloads."""

@@ -99,6 +99,7 @@ class Opener:
             clock=self.clock,
             sizer=sizer,
         )
+        backend.note(trials)
 
         def fitted(view: FitView) -> None:
             book.fit = view

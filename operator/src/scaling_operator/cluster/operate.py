@@ -160,7 +160,7 @@ async def build(settings: Settings, stack: AsyncExitStack) -> Operator:
 
     connection = connect(settings.kubeconfig, may_write=leads, observe=recorder.requested)
     client = await stack.enter_async_context(connection)
-    sweeper = Sweeper(client)
+    sweeper = Sweeper(client, index)
     listening = Listening(settings, client, index, leads, recorder.happenings)
 
     def wake(key: Key) -> None:

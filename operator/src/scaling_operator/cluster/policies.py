@@ -73,7 +73,10 @@ def read_policy(thing: Object) -> ResourcePolicy | str:
 
 
 async def publish(client: Client, index: Index, name: str, clock: Callable[[], float]) -> None:
-    """Write into a policy's status whether it can be used, where that has changed."""
+    """Write into a policy's status whether it can be used, where that has changed.
+
+    Raises Conflict where the policy has changed meanwhile: its event is on its way.
+    """
     thing = index.policies.get(name)
     if thing is None:
         return
@@ -89,7 +92,10 @@ async def publish(client: Client, index: Index, name: str, clock: Callable[[], f
     status = PolicyStatus(observed_generation=generation, conditions=conditions)
     if status == before:
         return
-    body = {"status": status.model_dump(mode="json", exclude_none=True)}
+    body = {
+        "metadata": {"resourceVersion": thing["metadata"]["resourceVersion"]},
+        "status": status.model_dump(mode="json", exclude_none=True),
+    }
     try:
         index.put(POLICIES, await client.apply_status(POLICIES, None, name, body))
     except NotFound:

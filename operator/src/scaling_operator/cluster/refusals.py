@@ -17,7 +17,7 @@ LONGEST_RETRY_SECONDS = 60.0
 class Refusal:
     """A pod that the API server did not take, and when to try again."""
 
-    reason: Reason
+    reason: Reason | None
     message: str
     times: int
     retry_at_seconds: float
@@ -36,7 +36,7 @@ class Refusals:
         is_over = refusal is None or self.clock() >= refusal.retry_at_seconds
         return None if is_over else refusal
 
-    def note_for_now(self, key: AttemptKey, reason: Reason, message: str) -> None:
+    def note_for_now(self, key: AttemptKey, reason: Reason | None, message: str) -> None:
         """Note a refusal that may pass: each time the pause is twice as long."""
         before = self._known.get(key)
         times = 1 if before is None else before.times + 1

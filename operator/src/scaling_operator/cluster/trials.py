@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from scaling_operator.api.names import LABEL_EXPERIMENT, LABEL_SCALE, LABEL_TRIAL, trial_name
 from scaling_operator.api.trial import ScalingTrial
 from scaling_operator.cluster.client import Client, Object
-from scaling_operator.cluster.errors import AlreadyExists, ClusterBusy, Conflict, NotFound
+from scaling_operator.cluster.errors import AlreadyExists, ClusterBusy, NotFound
 from scaling_operator.cluster.index import Key
 from scaling_operator.cluster.kinds import EXPERIMENTS, TRIALS
+from scaling_operator.cluster.statuses import write_status
+from scaling_operator.core.sizing.admission import Slot
 from scaling_operator.engine.backend import TrialGone
-
-SAVE_TRIES = 5
+from scaling_operator.engine.book import slot_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,17 @@ class StoredTrials:
     client: Client
     experiment: Key
     uid: str
+    _uids: dict[Slot, str] = field(default_factory=dict[Slot, str])
+    """Of all trials that are, or were, stored: what they own is ours to delete."""
+
+    def note(self, trial: ScalingTrial) -> ScalingTrial:
+        """Take in a stored trial."""
+        self._uids[slot_of(trial)] = str(trial.metadata["uid"])
+        return trial
+
+    def uid_of(self, slot: Slot) -> str | None:
+        """Tell the uid of a trial of this experiment; None where there is no such trial."""
+        return self._uids.get(slot)
 
     async def create(self, trial: ScalingTrial) -> ScalingTrial:
         """Create the ScalingTrial: the commit of a proposal. The stored object wins."""
@@ -35,36 +47,23 @@ class StoredTrials:
             "spec": trial.spec.model_dump(mode="json", exclude_none=True),
         }
         try:
-            return read_trial(await self.client.create(TRIALS, self.experiment.namespace, body))
+            made = await self.client.create(TRIALS, self.experiment.namespace, body)
+            return self.note(read_trial(made))
         except AlreadyExists:
             stored = read_trial(await self.client.get(TRIALS, self.experiment.namespace, name))
         if stored.spec.experiment.uid != self.uid:
             message = f"{name} belongs to a deleted experiment of the same name"
             raise ClusterBusy(message, retry_after_seconds=2.0)
-        return stored
+        return self.note(stored)
 
     async def save(self, trial: ScalingTrial) -> ScalingTrial:
-        """Write a trial's status; the first end that is written stays."""
-        name = str(trial.metadata["name"])
+        """Write a trial's status; the first end that is written stays. Raises TrialGone."""
+        known = {"metadata": {**trial.metadata, "namespace": self.experiment.namespace}}
         status = trial.status.model_dump(mode="json", exclude_none=True)
-        version = trial.metadata["resourceVersion"]
-        for _ in range(SAVE_TRIES):
-            body = {"metadata": {"resourceVersion": version}, "status": status}
-            try:
-                return read_trial(
-                    await self.client.apply_status(TRIALS, self.experiment.namespace, name, body)
-                )
-            except NotFound as error:
-                raise TrialGone(name) from error
-            except Conflict:
-                stored = await self._read(name)
-            if stored.metadata["uid"] != trial.metadata["uid"]:
-                raise TrialGone(name)
-            if stored.status.state.ended:
-                return stored
-            version = stored.metadata["resourceVersion"]
-        message = f"{name} changes faster than it can be written"
-        raise ClusterBusy(message)
+        try:
+            return read_trial(await write_status(self.client, TRIALS, known, status, _has_ended))
+        except NotFound as error:
+            raise TrialGone(str(trial.metadata["name"])) from error
 
     def _metadata(self, name: str, trial: ScalingTrial) -> Object:
         return {
@@ -78,12 +77,6 @@ class StoredTrials:
             "ownerReferences": [_owner_reference(self.experiment.name, self.uid)],
         }
 
-    async def _read(self, name: str) -> ScalingTrial:
-        try:
-            return read_trial(await self.client.get(TRIALS, self.experiment.namespace, name))
-        except NotFound as error:
-            raise TrialGone(name) from error
-
 
 def read_trial(thing: Object) -> ScalingTrial:
     """Read a stored trial; of its metadata only what is needed is kept."""
@@ -96,6 +89,10 @@ def read_trial(thing: Object) -> ScalingTrial:
             "status": thing.get("status") or {},
         }
     )
+
+
+def _has_ended(stored: Object) -> bool:
+    return read_trial(stored).status.state.ended
 
 
 def created_seconds(trial: ScalingTrial) -> float:

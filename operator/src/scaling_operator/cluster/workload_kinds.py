@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from scaling_operator.api.names import LABEL_ATTEMPT, LABEL_TRIAL, Reason
+from scaling_operator.api.names import Reason
 from scaling_operator.cluster.client import Object
 from scaling_operator.cluster.index import Index, Key
 from scaling_operator.cluster.kinds import JOBS, PODS, Kind
+from scaling_operator.cluster.ownership import is_owned
 from scaling_operator.cluster.workloads import job, pod
 from scaling_operator.cluster.workloads.ending import interruption_of
 from scaling_operator.cluster.workloads.order import AttemptOrder, Bounds
@@ -24,13 +25,12 @@ class WorkloadKind:
     view: Callable[[Index, Key, Object, Bounds, float], AttemptView]
 
     def parting_view(
-        self, index: Index, key: Key, name: str, bounds: Bounds, now_seconds: float
+        self, index: Index, key: Key, last: Object | None, bounds: Bounds, now_seconds: float
     ) -> AttemptView:
-        """Tell how an attempt ended whose workload is gone: by what was last seen of it.
+        """Tell how an attempt ended whose workload is gone: by what was last seen of it, if known.
 
         A pod that ends and goes in one moment shows its end, or who ended it, in its last state.
         """
-        last = index.gone.get((self.kind, key), {}).get(name)
         deleted = (Reason.POD_DELETED, "its workload was deleted")
         if last is not None:
             view = self.view(index, key, last, bounds, now_seconds)
@@ -50,15 +50,8 @@ def _pod_view(
 def _job_view(
     index: Index, key: Key, workload: Object, bounds: Bounds, now_seconds: float
 ) -> AttemptView:
-    labels = workload["metadata"].get("labels", {})
-    pods = [
-        each
-        for each in index.workloads_of(PODS, key)
-        if all(
-            each["metadata"]["labels"].get(name) == labels.get(name)
-            for name in (LABEL_TRIAL, LABEL_ATTEMPT)
-        )
-    ]
+    uid = workload["metadata"].get("uid")
+    pods = [each for each in index.workloads_of(PODS, key) if is_owned(each, JOBS, uid)]
     return job.observe([workload, *pods], bounds, now_seconds)
 
 

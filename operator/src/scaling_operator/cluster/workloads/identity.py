@@ -1,7 +1,6 @@
-"""Whose attempt a pod runs, by what nobody but the operator can have made: its name.
+"""Which attempt a pod says it runs: by its labels, which have to fit its name.
 
-Labels and owners are whatever a pod's author writes. The name of an attempt's workload is taken as
-soon as the operator has made it, and one that was there before is never adopted.
+That is what a pod's author wrote. Whether it is so, the uid of its owner says (ownership.py).
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from scaling_operator.core.reports import AttemptKey
 
 
 def attempt_of(pod: Mapping[str, Any], *, in_jobs: bool) -> tuple[str, AttemptKey] | None:
-    """Name the experiment and the attempt that a pod runs; None where it runs none.
+    """Name the experiment and the attempt that a pod claims to run; None where it claims none.
 
     `in_jobs`: attempts are Jobs here, whose pods have names of their own.
     """
@@ -40,7 +39,7 @@ def attempt_of(pod: Mapping[str, Any], *, in_jobs: bool) -> tuple[str, AttemptKe
 
 
 def finishes(pod: Mapping[str, Any]) -> str | None:
-    """Name the experiment that a pod finishes; None where it finishes none."""
+    """Name the experiment that a pod claims to finish; None where it claims none."""
     metadata: Mapping[str, Any] = pod["metadata"]
     labels: Mapping[str, str] = metadata.get("labels") or {}
     experiment = labels.get(LABEL_EXPERIMENT)

@@ -1,0 +1,34 @@
+"""Whose an object is: by the uid of the owner that controls it, never by name or labels alone.
+
+Names are free again when their object is gone, and labels are copied with a manifest. Whatever is
+adopted, deleted or believed is asked here first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+from scaling_operator.cluster.kinds import Kind
+
+
+def is_owned(thing: Mapping[str, Any], kind: Kind, uid: str | None) -> bool:
+    """Whether the object that controls a thing is the one of this kind and uid.
+
+    `uid` None, of an object that is not known, owns nothing.
+    """
+    metadata: Mapping[str, Any] = thing["metadata"]
+    owners = cast("list[Mapping[str, Any]]", metadata.get("ownerReferences") or [])
+    return uid is not None and any(
+        owner.get("controller") is True
+        and owner.get("uid") == uid
+        and owner.get("kind") == kind.name
+        and _group(str(owner.get("apiVersion"))) == kind.group
+        for owner in owners
+    )
+
+
+def _group(api_version: str) -> str:
+    """Take the group of an `apiVersion`: versions come and go, and the object stays the same."""
+    group, _, version = api_version.rpartition("/")
+    return group if version else ""
