@@ -110,7 +110,7 @@ REFUSALS = [
                  "dataset.path: d has rows with more values than the header has columns",
                  id="rows longer than the header"),
     pytest.param(content(b"a,kind\n1,2\n1,2,3\n"), "classification", KIND, {},
-                 "dataset.path: d cannot be read as csv: Error tokenizing data",
+                 "dataset.path: d has rows with more values than the header has columns: line 3",
                  id="a row longer than the others"),
     pytest.param(folder, "classification", KIND | {"name": "parquet"}, {},
                  "dataset.path: 'd' is not a file", id="a folder, not a table"),

@@ -86,11 +86,15 @@ def _predict(given: argparse.Namespace) -> int:
     from scaling_trainer.predict import predict  # noqa: PLC0415 # slow
 
     try:
-        predictions = predict(given.best, given.input)
+        predictions = predict(given.best, given.input, tell=_note)
         predictions.to_csv(given.out or sys.stdout, index=False)
     except (DataError, OSError) as error:
         return _refuse(error)
     return 0
+
+
+def _note(sentence: str) -> None:
+    sys.stderr.write(f"note: {sentence}\n")
 
 
 def _refuse(error: Exception) -> int:

@@ -7,7 +7,9 @@ Ratings: a number for each user and item. Text: how surprised the model is by th
 from __future__ import annotations
 
 import json
+import logging
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
@@ -17,25 +19,32 @@ from torch import nn
 from torch.nn import functional
 
 from scaling_trainer import checkpoint
+from scaling_trainer.config.data import Dataset, Delimited
 from scaling_trainer.config.models import Transformer
+from scaling_trainer.data.delimited import Form, read_delimited
 from scaling_trainer.data.errors import DataError
 from scaling_trainer.export import CONFIG, PREPROCESSING
 from scaling_trainer.preprocess import Preprocessor
+from scaling_trainer.preprocess.learned import column_names, never_seen, read_as_learned
 from scaling_trainer.tensors import pieces
 from scaling_trainer.trained import Trained, load_model, read_record
 
 _ROWS_AT_ONCE = 4096
 _TEXT = "text"
+_log = logging.getLogger(__name__)
 
 
-def predict(best: Path, table: Path) -> pd.DataFrame:
+def predict(best: Path, table: Path, tell: Callable[[str], None] = _log.warning) -> pd.DataFrame:
     """Give one row of predictions for each row of a CSV file.
 
+    The columns are read as training read them; `tell` hears of values that training never saw.
     Raises DataError that names the file or column which cannot be used.
     """
     trained = read_record(best / CONFIG)
     preprocessor = _read_preprocessor(best / PREPROCESSING)
-    frame = _read_table(table)
+    frame = _read_table(table, trained.config.dataset, preprocessor)
+    for unseen in never_seen(preprocessor.inputs, frame):
+        tell(unseen)
     torch.set_num_threads(trained.config.threads)
     model = load_model(trained, best / checkpoint.WEIGHTS)
     with torch.inference_mode():
@@ -55,16 +64,14 @@ def _read_preprocessor(path: Path) -> Preprocessor:
         raise DataError(str(path), f"is no preprocessor: {error}") from error
 
 
-def _read_table(path: Path) -> pd.DataFrame:
+def _read_table(path: Path, dataset: Dataset, preprocessor: Preprocessor) -> pd.DataFrame:
+    encoding = dataset.encoding if isinstance(dataset, Delimited) else None
+    form = Form(column_names(preprocessor.inputs), encoding=encoding, keeps_blank=True)
     try:
-        frame = pd.read_csv(path)
-    except OSError as error:
-        raise DataError(str(path), f"cannot be read: {error.strerror or error}") from error
-    except (ValueError, pd.errors.ParserError) as error:
-        raise DataError(str(path), f"is no CSV table: {error}") from error
-    if frame.empty:
-        raise DataError(str(path), "has no rows")
-    return frame
+        frame = read_delimited(path, form).frame
+    except DataError as error:
+        raise DataError(str(path), error.message.removeprefix(f"{path.name} ")) from error
+    return read_as_learned(frame, preprocessor.inputs, preprocessor.notation)
 
 
 def _readable(outputs: torch.Tensor, trained: Trained, preprocessor: Preprocessor) -> pd.DataFrame:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import resource
 from collections.abc import Mapping
 from pathlib import Path
@@ -38,6 +39,8 @@ from scaling_trainer.trained import (
 
 RECORD = "trial.json"
 
+_log = logging.getLogger(__name__)
+
 # Beyond it the data stay in host memory, and batches move to the accelerator one by one.
 _RESIDENT_BYTES = 2 * 2**30
 
@@ -55,6 +58,8 @@ def run_trial(assignment: Assignment, reporter: Reporter) -> Result:
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
     prepared = prepare(config, assignment.data_dir)
+    for note in prepared.notes:
+        _log.info("data: %s", note)
     identity = identity_of(config, assignment, prepared)
     record = assignment.checkpoint_dir / RECORD
     if record.exists() and (done := read_record(record)).identity == identity:

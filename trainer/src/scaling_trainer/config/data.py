@@ -7,10 +7,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from scaling_trainer.config.base import Column, Path, Section, SectionError
+from scaling_trainer.config.base import Column, Fraction, Path, Section, SectionError
 
 # Two, so that no straight line parts the classes.
 CLUSTERS_PER_CLASS = 2
+
+Broken = Literal["refuse", "skip"]
 
 
 class Split(Section):
@@ -123,7 +125,42 @@ class Bundled(Split):
     name: Literal["digits", "breast-cancer", "wine", "iris", "diabetes"]
 
 
-class Table(Split):
+Encoding = Literal[
+    "utf-8", "utf-16", "utf-16-le", "utf-16-be", "latin-1", "cp1250", "cp1251", "cp1252", "cp1253",
+    "cp1254", "cp932", "gb18030", "big5", "euc-kr", "koi8-r",
+]  # fmt: skip
+
+
+class Delimited(Split):
+    """How a text of rows is written. What is absent is found out where it is clear, and told."""
+
+    separator: Literal[",", ";", "\t", "|", " "] | None = Field(
+        default=None,
+        description='Between the values of a row; a tab is "\\t" in quotes. Absent: found out.',
+    )
+    decimal: Literal[".", ","] | None = Field(
+        default=None, description="Before the decimals of a number. Absent: found out."
+    )
+    thousands: Literal[",", ".", " ", "'"] | None = Field(
+        default=None, description="Between the thousands of a number. Absent: found out."
+    )
+    encoding: Encoding | None = Field(
+        default=None, description="Absent: UTF-8, or what the file's first bytes say."
+    )
+    missing_values: tuple[Annotated[str, Field(max_length=64)], ...] | None = Field(
+        default=None,
+        max_length=100,
+        description="What stands for a missing value beside the empty text. Absent: NA, NaN, null "
+        "and their like, except in classes, users and items: there they are names.",
+    )
+    broken: Broken = Field(
+        default="refuse",
+        description="Rows with more or fewer values than the header: refuse, or leave out and "
+        "count.",
+    )
+
+
+class Table(Delimited):
     """A table with a target column; the other columns are features unless `features` names them."""
 
     name: Literal["csv", "parquet"]
@@ -131,6 +168,21 @@ class Table(Split):
     target: Column = Field(description="Column to predict.")
     features: tuple[Column, ...] = Field(
         default=(), max_length=1000, description="Columns to learn from; empty: all but the target."
+    )
+    numeric: tuple[Column, ...] = Field(
+        default=(),
+        max_length=1000,
+        description="Columns of numbers, also where their values look like codes.",
+    )
+    categorical: tuple[Column, ...] = Field(
+        default=(),
+        max_length=1000,
+        description="Columns of categories, also where their values look like numbers.",
+    )
+    max_unreadable: Fraction = Field(
+        default=0.05,
+        description="Share of a column's values that may be no numbers, for it to be one of "
+        "numbers all the same: they count as missing.",
     )
 
     @model_validator(mode="after")
@@ -140,6 +192,19 @@ class Table(Split):
             raise SectionError(("features", sentence))
         if len(set(self.features)) < len(self.features):
             raise SectionError(("features", "a column is named twice: name each once"))
+        return self
+
+    @model_validator(mode="after")
+    def _types_are_settled(self) -> Table:
+        both = sorted(set(self.numeric) & set(self.categorical))
+        if both:
+            sentence = f"{both[0]!r} is named as numeric too: name it in one of the two"
+            raise SectionError(("categorical", sentence))
+        if self.name == "csv":
+            return self
+        for field in Delimited.model_fields.keys() - Split.model_fields.keys():
+            if getattr(self, field) != Delimited.model_fields[field].default:
+                raise SectionError((field, f"{field} does not suit parquet: it is for csv"))
         return self
 
 
@@ -166,16 +231,27 @@ class ImageFolder(Split):
         default=32, ge=4, le=1024, description="Images are resized to this height and width."
     )
     channels: Literal[1, 3] = Field(default=3, description="1 for grey, 3 for colour.")
+    broken: Broken = Field(
+        default="refuse",
+        description="Images that cannot be read: refuse, or leave out and count.",
+    )
 
 
 class Text(Split):
-    """A UTF-8 text file; the tokens are its bytes. Split in order: the end is for the test."""
+    """A text file; the tokens are its bytes as UTF-8. Split in order: the end is for the test."""
 
     name: Literal["text"]
     path: Path = Field(description="File, relative to the experiment file or to the claim's root.")
+    encoding: Encoding | None = Field(
+        default=None, description="Absent: UTF-8, or what the file's first bytes say."
+    )
+    broken: Broken = Field(
+        default="refuse",
+        description="Bytes that are no text in this encoding: refuse, or leave out and count.",
+    )
 
 
-class Ratings(Split):
+class Ratings(Delimited):
     """A CSV table of ratings: one row per user, item and rating."""
 
     name: Literal["ratings"]

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import posixpath
 import zipfile
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from scaling_trainer.config.data import Arrays, ImageFolder, Ratings, Table, Text
+from scaling_trainer.config.base import Task
+from scaling_trainer.config.data import Arrays, Ratings, Table, Text
+from scaling_trainer.data.encodings import encoding_of, told, undecodable
 from scaling_trainer.data.errors import DataError
-from scaling_trainer.data.source import RatingSource, RowSource, TextSource
-from scaling_trainer.preprocess.columns import column
-from scaling_trainer.preprocess.pixels import IMAGE_SUFFIXES, PIXEL_MAXIMUM, read_images
+from scaling_trainer.data.source import Provenance, RatingSource, RowSource, TextSource
+from scaling_trainer.data.text_tables import feature_names, read_ratings, read_table
+from scaling_trainer.preprocess.columns import as_numbers, as_text, column
+from scaling_trainer.preprocess.pixels import PIXEL_MAXIMUM
 
 _MATRIX, _IMAGES = 2, 4  # dimensions of the inputs of an .npz
 _PATH = "dataset.path"
@@ -39,7 +40,8 @@ def locate(data_dir: Path, path: str) -> Path:
     return found
 
 
-def _locate_file(data_dir: Path, path: str) -> Path:
+def locate_file(data_dir: Path, path: str) -> Path:
+    """Find a file below `data_dir`, as `locate` does. Raises DataError where it is a folder."""
     found = locate(data_dir, path)
     if not found.is_file():
         message = f"{path!r} is not a file"
@@ -47,46 +49,36 @@ def _locate_file(data_dir: Path, path: str) -> Path:
     return found
 
 
-def table(dataset: Table, data_dir: Path) -> RowSource:
+def table(dataset: Table, data_dir: Path, task: Task) -> RowSource:
     """Read a CSV or Parquet table. Raises DataError that names a missing column."""
-    frame = _read_frame(_locate_file(data_dir, dataset.path), dataset.name)
+    path = locate_file(data_dir, dataset.path)
+    if dataset.name == "csv":
+        return read_table(dataset, path, task)
+    frame = _read_parquet(path)
     target = column(frame, dataset.target)
-    names = dataset.features or tuple(name for name in frame.columns if name != dataset.target)
-    if not names:
-        message = f"{dataset.path} has no column beside the target"
-        raise DataError(_PATH, message)
+    names = feature_names(frame, dataset)
     features = pd.DataFrame({name: column(frame, name) for name in names})
+    for name in set(dataset.categorical) & set(names):
+        features[name] = as_text(features[name], name)
+    for name in set(dataset.numeric) & set(names):
+        features[name] = as_numbers(features[name], name)
     return RowSource(features, target)
 
 
 def ratings(dataset: Ratings, data_dir: Path) -> RatingSource:
     """Read a CSV table of ratings. Raises DataError that names a missing column."""
-    frame = _read_frame(_locate_file(data_dir, dataset.path), "csv")
-    names = (dataset.user, dataset.item, dataset.rating)
-    return RatingSource(pd.DataFrame({name: column(frame, name) for name in names}), *names)
+    return read_ratings(dataset, locate_file(data_dir, dataset.path))
 
 
-def _read_frame(path: Path, form: str) -> pd.DataFrame:
-    read = cast("Callable[[Path], pd.DataFrame]", _READERS[form])
+def _read_parquet(path: Path) -> pd.DataFrame:
     try:
-        frame = read(path)
-    # The parsers' own errors are all ValueErrors (Arrow's too), the files' are OSErrors.
+        frame = pd.read_parquet(path)
+    # Arrow's own errors are all ValueErrors, the files' are OSErrors.
     except (OSError, ValueError) as error:
-        message = f"{path.name} cannot be read as {form}: {str(error).strip()}"
+        message = f"{path.name} cannot be read as parquet: {str(error).strip()}"
         raise DataError(_PATH, message) from error
-    # pandas takes what stands before the header's first column for names of rows.
-    if form == "csv" and not isinstance(frame.index, pd.RangeIndex):
-        message = f"{path.name} has rows with more values than the header has columns"
-        raise DataError(_PATH, message)
-    frame.columns = pd.Index([str(name) for name in frame.columns])
+    frame.columns = pd.Index([str(name).strip() for name in frame.columns])
     return frame
-
-
-# Read whole, else a long column may get another type in each of its pieces.
-_READERS: dict[str, Callable[..., Any]] = {
-    "csv": partial(pd.read_csv, low_memory=False),
-    "parquet": pd.read_parquet,
-}
 
 
 def arrays(dataset: Arrays, data_dir: Path) -> RowSource:
@@ -94,7 +86,7 @@ def arrays(dataset: Arrays, data_dir: Path) -> RowSource:
 
     Raises DataError for any other shape, and for pickled arrays, which could run code.
     """
-    path = _locate_file(data_dir, dataset.path)
+    path = locate_file(data_dir, dataset.path)
     inputs = _read_array(path, dataset.inputs, "dataset.inputs")
     target = pd.Series(_read_array(path, dataset.target, "dataset.target").reshape(-1))
     if len(inputs) != len(target):
@@ -136,44 +128,25 @@ def _read_array(path: Path, name: str, field: str) -> NDArray[np.generic]:
     return array
 
 
-def image_folder(dataset: ImageFolder, data_dir: Path) -> RowSource:
-    """Read a folder of images; each folder in it is a class. Files of other kinds are left out."""
-    root = locate(data_dir, dataset.path)
-    if not root.is_dir():
-        message = f"{dataset.path!r} is not a folder"
-        raise DataError(_PATH, message)
-    files = image_files(root)
-    if not files:
-        message = (
-            f"{dataset.path!r} holds no images: a folder per class is needed, "
-            f"with files that end in {', '.join(IMAGE_SUFFIXES)}"
-        )
-        raise DataError(_PATH, message)
-    pixels = read_images(files, (dataset.channels, dataset.pixels, dataset.pixels))
-    labels = [path.relative_to(root).parts[0] for path in files]
-    return RowSource(pixels, pd.Series(labels), maximum=PIXEL_MAXIMUM)
-
-
-def image_files(root: Path) -> list[Path]:
-    """List the images in the class folders below `root`, in the order of their names."""
-    return sorted(
-        path
-        for path in root.rglob("*")
-        if path.suffix.lower() in IMAGE_SUFFIXES and path.parent != root and path.is_file()
-    )
-
-
 def text(dataset: Text, data_dir: Path) -> TextSource:
-    """Read a UTF-8 text. Raises DataError where it is something else."""
-    path = _locate_file(data_dir, dataset.path)
+    """Read a text, as UTF-8. Raises DataError where it is none in its encoding."""
+    path = locate_file(data_dir, dataset.path)
+    codec = encoding_of(path, dataset.encoding)
     try:
         content = path.read_bytes()
     except OSError as error:
         message = f"{path.name} cannot be read: {error.strerror}"
         raise DataError(_PATH, message) from error
+    notes = told(codec, dataset.encoding)
+    if dataset.broken == "skip":
+        decoded = content.decode(codec, errors="ignore")
+        left = len(content) - len(decoded.encode(codec))
+        gaps = (f"{left} bytes that are no {codec} were left out",) if left else ()
+        provenance = Provenance((*notes, *gaps), {"broken": left})
+        return TextSource(decoded.encode(), provenance)
     try:
-        content.decode()
+        decoded = content.decode(codec)
     except UnicodeDecodeError as error:
-        message = f"{path.name} is not UTF-8: byte {error.start} is {content[error.start]:#04x}"
-        raise DataError(_PATH, message) from error
-    return TextSource(content)
+        where = f"byte {error.start} is {content[error.start]:#04x}"
+        raise undecodable(path, codec, where) from error
+    return TextSource(decoded.encode(), Provenance(notes))

@@ -25,7 +25,7 @@ from scaling_trainer.config.data import (
     Text,
 )
 from scaling_trainer.config.models import Cnn, Transformer
-from scaling_trainer.data import files, grammar, sklearn_sets, synthetic
+from scaling_trainer.data import files, grammar, images, sklearn_sets, synthetic
 from scaling_trainer.data.errors import DataError
 from scaling_trainer.data.prepared import Kind, Prepared
 from scaling_trainer.data.ratings import prepare_ratings
@@ -64,7 +64,7 @@ def _stamps(dataset: Dataset, data_dir: Path) -> tuple[_Stamp, ...]:
     """Tell whether a file has changed since it was read, without reading it."""
     match dataset:
         case ImageFolder():
-            found = files.image_files(files.locate(data_dir, dataset.path))
+            found = images.image_files(files.locate(data_dir, dataset.path))
         case Table() | Arrays() | Text() | Ratings():
             found = [files.locate(data_dir, dataset.path)]
         case _:
@@ -76,7 +76,7 @@ def _stamps(dataset: Dataset, data_dir: Path) -> tuple[_Stamp, ...]:
 @lru_cache(maxsize=_KEPT)
 def _prepare(recipe: Recipe, data_dir: Path, stamps: tuple[_Stamp, ...]) -> Prepared:
     del stamps  # only tells one state of the files from another
-    source = _read(recipe.dataset, data_dir)
+    source = _read(recipe, data_dir)
     match source:
         case RowSource():
             return prepare_rows(source, recipe)
@@ -88,8 +88,8 @@ def _prepare(recipe: Recipe, data_dir: Path, stamps: tuple[_Stamp, ...]) -> Prep
             assert_never(source)
 
 
-def _read(dataset: Dataset, data_dir: Path) -> Source:  # noqa: C901, PLR0911 # one line for each
-    match dataset:
+def _read(recipe: Recipe, data_dir: Path) -> Source:  # noqa: C901, PLR0911 # one line for each
+    match dataset := recipe.dataset:
         case SyntheticRegression():
             return synthetic.regression(dataset)
         case SyntheticClassification():
@@ -101,11 +101,11 @@ def _read(dataset: Dataset, data_dir: Path) -> Source:  # noqa: C901, PLR0911 # 
         case Bundled():
             return sklearn_sets.bundled(dataset)
         case Table():
-            return files.table(dataset, data_dir)
+            return files.table(dataset, data_dir, recipe.task)
         case Arrays():
             return files.arrays(dataset, data_dir)
         case ImageFolder():
-            return files.image_folder(dataset, data_dir)
+            return images.image_folder(dataset, data_dir)
         case Text():
             return files.text(dataset, data_dir)
         case Ratings():

@@ -47,7 +47,7 @@ class Prepared:
 
     `classes` are names fit for a metric's name (`val_recall_<class>`). `cardinalities` are (users,
     items) for ratings and (256,) for tokens. `removed` counts training rows by cause. `augment`
-    changes a batch of training images, as the generator draws.
+    changes a batch of training images, as the generator draws. `notes` say how the data were read.
     """
 
     kind: Kind
@@ -59,3 +59,4 @@ class Prepared:
     removed: Mapping[str, int]
     preprocessor: Preprocessor
     augment: Augment | None
+    notes: tuple[str, ...] = ()

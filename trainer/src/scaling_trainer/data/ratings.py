@@ -42,7 +42,7 @@ def prepare_ratings(source: RatingSource, recipe: Recipe) -> Prepared:
     target = fit_number_target(
         train[source.rating].to_numpy(np.float64), recipe.preprocessing.scaling
     )
-    preprocessor = Preprocessor(inputs, target)
+    preprocessor = Preprocessor(inputs, target, source.provenance.notation)
 
     def part(rows: pd.DataFrame) -> Part:
         ratings = rows[source.rating].to_numpy(np.float64)
@@ -55,9 +55,10 @@ def prepare_ratings(source: RatingSource, recipe: Recipe) -> Prepared:
         test=part(test),
         classes=(),
         cardinalities=(len(inputs.users), len(inputs.items)),
-        removed=removed,
+        removed={**source.provenance.left_out, **removed},
         preprocessor=preprocessor,
         augment=None,
+        notes=source.provenance.notes,
     )
 
 

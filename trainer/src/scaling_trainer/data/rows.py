@@ -6,7 +6,7 @@ split comes before the cleaning, so that trials with other preprocessing score t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import assert_never
 
 import numpy as np
@@ -63,7 +63,8 @@ def prepare_rows(source: RowSource, recipe: Recipe) -> Prepared:
     preprocessing = recipe.preprocessing
     known, unlabelled = _labelled(source, preprocessing)
     target = _read_target(known, recipe)
-    whole = Rows(readable(known.features, preprocessing.missing), target.values)
+    told = source.provenance
+    whole = Rows(readable(known.features, preprocessing.missing, told.by_column), target.values)
     (train, validation, test), left_out = _complete(_split(whole, target, recipe), preprocessing)
     train, cleaned = _clean(train, preprocessing)
     _refuse_lost_classes(train, target)
@@ -72,7 +73,8 @@ def prepare_rows(source: RowSource, recipe: Recipe) -> Prepared:
         if isinstance(train.features, pd.DataFrame)
         else fit_images(train.features, source.maximum, preprocessing.scaling)
     )
-    preprocessor = Preprocessor(inputs, _fit_target(target, train, preprocessing))
+    fitted = _fit_target(target, train, preprocessing)
+    preprocessor = Preprocessor(inputs, fitted, told.notation)
     part = _part(preprocessor, train)
     return Prepared(
         kind=Kind.TABLE if isinstance(inputs, TableInputs) else Kind.IMAGES,
@@ -81,11 +83,15 @@ def prepare_rows(source: RowSource, recipe: Recipe) -> Prepared:
         test=_part(preprocessor, test),
         classes=target.target.names if isinstance(target, Classes) else (),
         cardinalities=(),
-        removed=unlabelled | left_out | cleaned | _noticed(train, part, preprocessing),
+        removed={
+            **told.left_out,
+            **(unlabelled | left_out | cleaned | _noticed(train, part, preprocessing)),
+        },
         preprocessor=preprocessor,
         augment=augmenter(preprocessing.augmentation, inputs)
         if isinstance(inputs, ImageInputs)
         else None,
+        notes=told.notes,
     )
 
 
@@ -95,7 +101,7 @@ def _labelled(source: RowSource, preprocessing: Preprocessing) -> tuple[RowSourc
     if there.all():
         return source, {}
     features = _take(source.features, there)
-    left = RowSource(features, source.target[there], source.maximum, source.labels)
+    left = replace(source, features=features, target=source.target[there])
     return left, {"missing_target": int((~there).sum())}
 
 

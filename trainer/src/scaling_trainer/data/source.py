@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+
+from scaling_trainer.preprocess.notation import Notation
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """How the data were read: what a person is told, and what a file to predict is read by.
+
+    `left_out` counts rows or files by cause, `by_column` says more about a column with gaps.
+    """
+
+    notes: tuple[str, ...] = ()
+    left_out: Mapping[str, int] = field(default_factory=dict[str, int])
+    by_column: Mapping[str, str] = field(default_factory=dict[str, str])
+    notation: Notation = field(default_factory=Notation)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +37,7 @@ class RowSource:
     target: pd.Series
     maximum: float = 1.0
     labels: tuple[str, ...] = ()
+    provenance: Provenance = field(default_factory=Provenance)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +45,7 @@ class TextSource:
     """A text as UTF-8."""
 
     content: bytes
+    provenance: Provenance = field(default_factory=Provenance)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +58,7 @@ class RatingSource:
     rating: str
     users: tuple[str, ...] = ()
     items: tuple[str, ...] = ()
+    provenance: Provenance = field(default_factory=Provenance)
 
 
 Source = RowSource | TextSource | RatingSource

@@ -53,5 +53,9 @@ def read_classes(series: pd.Series, labels: tuple[str, ...]) -> Classes:
 
 
 def read_numbers(series: pd.Series) -> Numbers:
-    """Read numbers. Raises DataError that quotes what is none."""
-    return Numbers(as_numbers(series, _FIELD))
+    """Read numbers. Raises DataError that quotes what is none, and where all are one."""
+    values = as_numbers(series, _FIELD)
+    if len(values) > 1 and (values == values[0]).all():
+        message = f"the target is {values[0]:g} in every row: there is nothing to learn"
+        raise DataError(_FIELD, message)
+    return Numbers(values)

@@ -32,9 +32,10 @@ def prepare_tokens(source: TextSource, recipe: Recipe) -> Prepared:
         test=Part(tokens[behind:], nothing),
         classes=(),
         cardinalities=(VOCABULARY,),
-        removed={},
+        removed=dict(source.provenance.left_out),
         preprocessor=Preprocessor(TokenInputs(), NextToken()),
         augment=None,
+        notes=source.provenance.notes,
     )
 
 

@@ -7,7 +7,7 @@ from typing import cast
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pandas.api.types import infer_dtype
+from pandas.api.types import infer_dtype, is_float_dtype
 
 from scaling_trainer.data.errors import DataError
 
@@ -16,6 +16,8 @@ Flags = NDArray[np.bool_]
 
 # Beyond it a square no longer fits, and the sums of scaling end in NaN.
 LARGEST = 1e30
+# Above it, two whole numbers may be one float.
+EXACT = 2**53
 _SHOWN = 10
 
 _NUMERIC = ("integer", "floating", "mixed-integer-float", "decimal", "boolean")
@@ -58,12 +60,13 @@ def as_numbers(series: pd.Series, name: str) -> Floats:
     # A mixed column's own truth values count as 0 and 1; text that spells a number is one.
     numbers: pd.Series = pd.to_numeric(series, errors="coerce")
     values = numbers.to_numpy(dtype=np.float64, na_value=np.nan)
-    _refuse(series, name, np.isnan(values) & ~missing(series), "is not a number")
-    _refuse(series, name, np.abs(np.nan_to_num(values)) > LARGEST, f"is beyond {LARGEST:g}")
+    refuse_where(series, name, np.isnan(values) & ~missing(series), "is not a number")
+    refuse_where(series, name, np.abs(np.nan_to_num(values)) > LARGEST, f"is beyond {LARGEST:g}")
     return values
 
 
-def _refuse(series: pd.Series, name: str, bad: Flags, reason: str) -> None:
+def refuse_where(series: pd.Series, name: str, bad: Flags, reason: str) -> None:
+    """Raise DataError that quotes the first value which is flagged."""
     if bad.any():
         row = int(np.argmax(bad))
         (value,) = series.iloc[row : row + 1].tolist()  # as Python's own type
@@ -72,16 +75,17 @@ def _refuse(series: pd.Series, name: str, bad: Flags, reason: str) -> None:
 
 
 def as_text(series: pd.Series, name: str) -> pd.Series:
-    """Give a column as text, None where there is no value; whole numbers lose their `.0`.
+    """Give a column as text, None where there is no value; whole floats lose their `.0`.
 
     So that a label is the same text whether a missing value made its column one of floats or not.
+    Whole numbers of any length keep their digits.
     """
-    if is_text(series, name):
-        text = series.astype(object).map(str, na_action="ignore")
-    else:
-        text = pd.Series(as_numbers(series, name)).map(_spelled, na_action="ignore")
+    if not is_text(series, name) and is_float_dtype(series):
+        as_numbers(series, name)  # refuses what is no usable number
+    text = series.astype(object).map(_spelled, na_action="ignore")
     return text.astype(object).where(series.notna().to_numpy(), None).reset_index(drop=True)
 
 
-def _spelled(number: float) -> str:
-    return str(int(number)) if number.is_integer() else repr(number)
+def _spelled(value: object) -> str:
+    plain = cast("object", value.item()) if isinstance(value, np.generic) else value
+    return str(int(plain)) if isinstance(plain, float) and plain.is_integer() else str(plain)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from scaling_trainer.config.data import Broken
 from scaling_trainer.data.errors import DataError
 
 Pixels = NDArray[np.uint8]
@@ -20,15 +22,35 @@ PIXEL_MAXIMUM = 255.0
 _BOMBS = (Image.DecompressionBombWarning, Image.DecompressionBombError)
 
 
-def read_images(paths: Sequence[Path], shape: tuple[int, int, int]) -> Pixels:
-    """Read files and resize them to `shape` (channels, height, width): (rows, *shape), 0 to 255.
+@dataclass(frozen=True, slots=True)
+class Images:
+    """Pixels (rows, channels, height, width), the files they came from, and those left out."""
 
-    Raises DataError that names a file which is no image.
+    pixels: Pixels
+    files: tuple[Path, ...]
+    broken: tuple[Path, ...] = ()
+
+
+def read_images(
+    paths: Sequence[Path], shape: tuple[int, int, int], broken: Broken = "refuse"
+) -> Images:
+    """Read files and resize them to `shape` (channels, height, width); pixels from 0 to 255.
+
+    Raises DataError that names a file which is no image, unless such are to be left out.
     """
-    images = np.zeros((len(paths), *shape), dtype=np.uint8)
-    for row, path in enumerate(paths):
-        images[row] = _read(path, shape)
-    return images
+    pixels = np.zeros((len(paths), *shape), dtype=np.uint8)
+    files: list[Path] = []
+    left_out: list[Path] = []
+    for path in paths:
+        try:
+            pixels[len(files)] = _read(path, shape)
+        except DataError:
+            if broken == "refuse":
+                raise
+            left_out.append(path)
+        else:
+            files.append(path)
+    return Images(pixels[: len(files)], tuple(files), tuple(left_out))
 
 
 def _read(path: Path, shape: tuple[int, int, int]) -> Pixels:

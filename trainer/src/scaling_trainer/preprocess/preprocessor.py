@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,6 +13,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from scaling_trainer.data.errors import DataError
 from scaling_trainer.preprocess.inputs import ClassTarget, Inputs, NumberTarget, Target
+from scaling_trainer.preprocess.notation import Notation
 from scaling_trainer.preprocess.transform import transform
 
 
@@ -22,6 +23,8 @@ class Preprocessor:
 
     inputs: Annotated[Inputs, Field(discriminator="kind")]
     target: Annotated[Target, Field(discriminator="kind")]
+    notation: Notation = field(default_factory=Notation)
+    """How the file of the training rows wrote its numbers and gaps."""
 
     def transform(self, frame: pd.DataFrame, *, folder: Path = Path()) -> torch.Tensor:
         """Turn raw rows, read by column name, into inputs as a `Part` holds them.

@@ -25,6 +25,7 @@ from scaling_trainer.preprocess.inputs import (
     Target,
     TokenInputs,
 )
+from scaling_trainer.preprocess.names import places_of
 from scaling_trainer.preprocess.pixels import read_images
 
 # float32 ends here; a scaled value beyond it would reach the model as infinity.
@@ -84,7 +85,7 @@ def _one_hot(known: CategoryColumn, series: pd.Series) -> Floats:
         text = text.where(text.notna(), known.fill)
     elif text.isna().any():
         _refuse_missing(known.name, missing(series))
-    places = pd.Index(known.categories, dtype=object).get_indexer(pd.Index(text, dtype=object))
+    places = places_of(text, known.categories)
     # An unknown category has place -1, which equals none: a row of zeros.
     return (places[:, None] == np.arange(len(known.categories))).astype(np.float64)
 
@@ -105,7 +106,7 @@ def _raw_images(inputs: ImageInputs, frame: pd.DataFrame, folder: Path) -> NDArr
         names = as_text(column(frame, "path"), "path")
         if names.isna().any():
             _refuse_missing("path", names.isna().to_numpy(dtype=np.bool_))
-        return read_images([folder / str(name) for name in names], shape)
+        return read_images([folder / str(name) for name in names], shape).pixels
     pixels = [as_numbers(column(frame, name), name) for name in pixel_names(inputs)]
     return np.stack(pixels, axis=1).reshape(len(frame), *shape)
 
@@ -131,12 +132,14 @@ def _pairs(inputs: RatingInputs, frame: pd.DataFrame) -> torch.Tensor:
 
 def _places(series: pd.Series, name: str, known: tuple[str, ...]) -> NDArray[np.int64]:
     text = as_text(series, name)
-    places = pd.Index(known, dtype=object).get_indexer(pd.Index(text, dtype=object))
-    if (places < 0).any():
-        row = int(np.argmax(places < 0))
+    places = places_of(text, known)
+    unknown = places < 0
+    if unknown.any():
+        row, rows = int(np.argmax(unknown)), int(unknown.sum())
         message = f"{text.iloc[row]!r} in row {row + 1} is not among the {len(known)} of training"
-        raise DataError(name, message)
-    return places.astype(np.int64)
+        others = f"; in {rows} rows there is none of them" if rows > 1 else ""
+        raise DataError(name, message + others)
+    return places
 
 
 def transform_target(target: Target, values: NDArray[np.int64] | Floats) -> torch.Tensor:

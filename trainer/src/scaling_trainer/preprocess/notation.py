@@ -1,0 +1,86 @@
+"""How numbers and missing values are written in a text file, and reading them by it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+Texts = NDArray[np.object_]
+
+MISSING_MARKS = (
+    *("NA", "N/A", "n/a", "#N/A", "<NA>", "#NA", "#N/A N/A", "NaN", "nan", "-nan", "-NaN"),
+    *("NULL", "null", "None", "1.#IND", "1.#QNAN", "-1.#IND", "-1.#QNAN"),
+)
+"""What pandas takes for a missing value; the empty text is always one."""
+
+TRUTH = {
+    **dict.fromkeys(("True", "TRUE", "true"), "1"),
+    **dict.fromkeys(("False", "FALSE", "false"), "0"),
+}
+
+# Signs that stand between thousands where the setting says a blank or an apostrophe.
+_ALIKE = {" ": " \u00a0\u2009\u202f", "'": "'\u2019"}
+_MINUS = "\u2212"
+
+
+@dataclass(frozen=True, slots=True)
+class Notation:
+    """How a file writes numbers, and what it writes where there is no value.
+
+    `missing` None: `MISSING_MARKS`, except in names of classes, users and items.
+    """
+
+    decimal: str = "."
+    thousands: str = ""
+    missing: tuple[str, ...] | None = None
+
+    def numbers(self, texts: Texts) -> NDArray[np.float64]:
+        """Read numbers (and truth values as 1 and 0); NaN where a text is none."""
+        values = _plain(texts) if self.decimal == "." else np.full(len(texts), np.nan)
+        left = np.isnan(values)
+        if left.any():
+            form = self._form()
+            values[left] = _plain(_objects(self._unified(text, form) for text in texts[left]))
+        return values
+
+    def is_missing(self, texts: Texts, *, names: bool = False) -> NDArray[np.bool_]:
+        """Which texts stand for no value. `names`: texts that name something, as classes do."""
+        marks = self.missing if self.missing is not None else () if names else MISSING_MARKS
+        return pd.Series(texts).isin(["", *marks]).to_numpy(dtype=np.bool_)
+
+    def _form(self) -> re.Pattern[str]:
+        between = f"[{re.escape(_ALIKE.get(self.thousands, self.thousands))}]"
+        groups = rf"\d{{1,3}}(?:{between}\d{{2,3}})*{between}\d{{3}}|" if self.thousands else ""
+        decimals = rf"(?:{re.escape(self.decimal)}(\d*))?"
+        return re.compile(rf"([+-]?)({groups}\d*){decimals}([eE][+-]?\d+)?", re.ASCII)
+
+    def _unified(self, text: str, form: re.Pattern[str]) -> str:
+        """Write a number as Python does; what is none becomes the empty text."""
+        if text in TRUTH:
+            return TRUTH[text]
+        found = form.fullmatch(text.replace(_MINUS, "-"))
+        if found is None:
+            return ""
+        sign, whole, decimals, exponent = (part or "" for part in found.groups())
+        digits = "".join(sign for sign in whole if sign.isdigit())
+        return f"{sign}{digits}.{decimals}{exponent}" if digits or decimals else ""
+
+
+def _plain(texts: Texts) -> NDArray[np.float64]:
+    return cast("NDArray[np.float64]", pd.to_numeric(texts, errors="coerce")).astype(np.float64)
+
+
+def stripped(series: pd.Series) -> Texts:
+    """Give the texts of a column without the blanks around them; None becomes the empty text."""
+    return _objects("" if text is None else str(text).strip() for text in series)
+
+
+def _objects(texts: Iterable[str]) -> Texts:
+    # Not np.array: of texts alone it would make an array of their longest length.
+    return pd.Series(list(texts), dtype=object).to_numpy()
