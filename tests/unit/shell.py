@@ -12,12 +12,16 @@ next leader.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Any, cast
 
 from fake_cluster import FakeCluster, Object
 
+from scaling_operator.api.checks import check_document
+from scaling_operator.api.problems import Problem
+from scaling_operator.api.search import Search
 from scaling_operator.api.status import ExperimentStatus
 from scaling_operator.api.trial import ScalingTrial
 from scaling_operator.cluster.client import Client
@@ -32,7 +36,10 @@ from scaling_operator.cluster.sweeper import Sweeper
 from scaling_operator.cluster.trials import read_trial
 from scaling_operator.cluster.watch import WATCHED_WITH_JOBS
 from scaling_operator.cluster.workloads.order import WorkloadSettings
+from scaling_operator.fitting.lane import FitRunner, ThreadFits
 from scaling_operator.metrics.happenings import Happenings, new_registry
+from scaling_operator.processes.workers import Workers
+from scaling_operator.search.lanes import StudyHost, ThreadHost
 
 TEAM = "team"
 BEGIN_SECONDS = 1_800_000_000.0
@@ -50,12 +57,29 @@ class Clock:
         return self.seconds
 
 
+class Threads:
+    """Workers in threads of the test: the same work, without the start of processes."""
+
+    async def check(self, namespace: str, document: Mapping[str, Any]) -> tuple[Problem, ...]:
+        del namespace
+        return await asyncio.to_thread(check_document, document)
+
+    def studies(self, namespace: str, search: Search) -> StudyHost:
+        del namespace, search
+        return ThreadHost()
+
+    def fits(self, namespace: str) -> FitRunner:
+        del namespace
+        return ThreadFits()
+
+
 @dataclass(slots=True)
 class Shell:
     """A replica that leads. `settings` are those of all pods."""
 
     cluster: FakeCluster
     settings: PodSettings = field(default_factory=lambda: PodSettings(trainer_image="trainer:1"))
+    workers: Workers = field(default_factory=Threads)
     is_deaf: bool = False
     """Whether events are lost."""
     leads: bool = True
@@ -78,6 +102,7 @@ class Shell:
             *(self.client, self.index, self.sweeper, self.settings, lambda: workloads),
             wake=self.wake,
             clock=clock,
+            workers=self.workers,
         )
         events = Events(self.client, "operator-0")
         self.controller = Controller(self.index, opener, events, recorder, clock)

@@ -50,6 +50,55 @@ def test_a_key_that_is_added_while_it_is_worked_on_comes_again_afterwards() -> N
     in_loop(test)
 
 
+def of_namespace(key: str) -> str:
+    return key[0]
+
+
+def test_namespaces_take_turns_however_many_keys_one_of_them_adds() -> None:
+    async def run() -> None:
+        queue = WorkQueue(Clock(), of_namespace)
+        for key in ("a1", "a2", "a3", "b1", "c1", "b2"):
+            queue.add(key)
+        taken = [await queue.get() for _ in range(6)]
+        assert taken == ["a1", "b1", "c1", "a2", "b2", "a3"]
+
+    asyncio.run(run())
+
+
+def test_a_namespace_never_has_all_workers() -> None:
+    async def run() -> None:
+        queue = WorkQueue(Clock(), of_namespace, 2)
+        for key in ("a1", "a2", "a3"):
+            queue.add(key)
+        assert [await queue.get(), await queue.get()] == ["a1", "a2"]
+        third = asyncio.create_task(queue.get())
+        await asyncio.sleep(0)
+        assert not third.done(), "two of its keys are worked on"
+        queue.add("b1")
+        assert await third == "b1", "another namespace's key need not wait"
+        fourth = asyncio.create_task(queue.get())
+        await asyncio.sleep(0)
+        assert not fourth.done()
+        queue.done("a1")
+        assert await fourth == "a3"
+
+    asyncio.run(run())
+
+
+def test_a_queue_stalls_only_while_keys_wait_and_none_is_taken() -> None:
+    async def test(queue: WorkQueue[str], clock: Clock) -> None:
+        assert queue.stalled_seconds == 0.0
+        queue.add("a")
+        queue.add("b")
+        clock.now = 10.0
+        assert queue.stalled_seconds == 10.0
+        await queue.get()
+        clock.now = 15.0
+        assert (queue.oldest_seconds, queue.stalled_seconds) == (15.0, 5.0)
+
+    in_loop(test)
+
+
 def test_keys_come_in_the_order_in_which_they_were_added_first() -> None:
     async def test(queue: WorkQueue[str], clock: Clock) -> None:
         del clock

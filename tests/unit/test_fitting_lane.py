@@ -17,6 +17,7 @@ from scaling_operator.core.observed import LiveTrial, Observed, Rules, ScaleView
 from scaling_operator.core.tally import Tally
 from scaling_operator.fitting import fit as fitting
 from scaling_operator.fitting import lane
+from scaling_operator.fitting.broken import broken
 from scaling_operator.fitting.lane import FitLane
 
 SPEC = ExperimentSpec.model_validate(
@@ -118,11 +119,11 @@ def test_what_a_decision_waits_for_is_fitted_at_once(monkeypatch: pytest.MonkeyP
 def test_a_fit_that_breaks_is_a_condition_and_not_the_end(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def broken(basis: FitBasis) -> None:
+    def breaks(basis: FitBasis) -> None:
         message = f"{len(basis.points)} points"
         raise ZeroDivisionError(message)
 
-    monkeypatch.setattr(fitting, "fit", broken)
+    monkeypatch.setattr(fitting, "fit", breaks)
 
     async def scene() -> None:
         heard = Heard()
@@ -140,15 +141,30 @@ def test_a_fit_that_breaks_is_a_condition_and_not_the_end(
     assert "the fit broke" in caplog.text
 
 
-def test_closing_ends_the_thread() -> None:
-    async def scene() -> None:
+def test_closing_waits_for_no_fit_and_the_thread_ends_with_its_fit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    may_end = threading.Event()
+
+    def slow(basis: FitBasis) -> FitView:
+        may_end.wait(30)
+        return broken(basis, "late")
+
+    monkeypatch.setattr(lane, "_fit", slow)
+
+    async def scene() -> list[FitView]:
         heard = Heard()
         heard.lane.consider(observed())
         await asyncio.sleep(0)
         heard.lane.close()
+        may_end.set()
+        return heard.views
 
-    asyncio.run(scene())
-    assert not [t for t in threading.enumerate() if t.name.startswith("fit")]
+    assert asyncio.run(scene()) == [], "nobody hears of it"
+    for thread in threading.enumerate():
+        if thread.name.startswith("fit"):
+            thread.join(30)
+            assert not thread.is_alive()
 
 
 def test_settling_waits_for_the_fit_of_what_is_known() -> None:

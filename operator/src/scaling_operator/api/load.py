@@ -38,6 +38,11 @@ def experiment_of(document: Mapping[str, object]) -> ScalingExperiment:
     problems = check_document(document)
     if problems:
         raise InvalidSpec(problems)
+    return read_checked(document)
+
+
+def read_checked(document: Mapping[str, object]) -> ScalingExperiment:
+    """Read an object that `check_document` finds nothing wrong with."""
     asked = {name: value for name, value in document.items() if name != "status"}
     return read(ScalingExperiment, normal_form(asked)[0])
 

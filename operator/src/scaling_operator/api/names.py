@@ -152,6 +152,7 @@ class ConditionReason(StrEnum):
 
     VALID_SPEC = "ValidSpec"
     INVALID_SPEC = "InvalidSpec"
+    SEARCH_TOO_COSTLY = "SearchTooCostly"
     SUSPENDED = "Suspended"
     RESUMED = "Resumed"
     ALL_TRIALS_DONE = "AllTrialsDone"

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from scaling_operator.api.names import ConditionType, Phase, TrialState
+from scaling_operator.api.names import ConditionReason, ConditionType, Phase, TrialState
 from scaling_operator.api.problems import InvalidSpec
 from scaling_operator.api.status import ExperimentStatus
 from scaling_operator.api.trial import ScalingTrial
@@ -25,8 +25,9 @@ from scaling_operator.cluster.statuses import write_status
 from scaling_operator.core.actions import Plan
 from scaling_operator.core.finishing import to_finish
 from scaling_operator.core.reports import AttemptKey, Reply, Report
-from scaling_operator.core.status import refused
+from scaling_operator.core.status import failing, refused
 from scaling_operator.ingest.endpoint import NotAnAttempt
+from scaling_operator.processes.bounds import WorkExceeded
 
 log = logging.getLogger(__name__)
 PUBLISH_SECONDS = 1.0
@@ -43,6 +44,8 @@ class Controller:
     clock: Callable[[], float]
     opened: dict[Key, Opened] = field(default_factory=dict[Key, Opened])
     _stale: set[Key] = field(default_factory=set[Key])
+    _too_costly: dict[Key, tuple[str, int]] = field(default_factory=dict[Key, tuple[str, int]])
+    """Versions of experiments whose search takes more than it may: they are left alone."""
 
     async def reconcile(self, key: Key) -> float | None:
         """Bring an experiment forward as far as it goes now.
@@ -56,13 +59,23 @@ class Controller:
         thing = self.index.experiments.get(key)
         if thing is None or "deletionTimestamp" in thing["metadata"]:
             self.close(key)  # the rest is Kubernetes' garbage collector's
+            self._too_costly.pop(key, None)
             self.index.forget(key)
             self.recorder.forget(key)
+            return None
+        if self._too_costly.get(key) == _version(thing):
             return None
         try:
             return await self._advance(key, thing)
         except InvalidSpec as invalid:
-            await self._refuse(key, thing, "; ".join(str(each) for each in invalid.problems))
+            message = "; ".join(str(each) for each in invalid.problems)
+            await self._refuse(key, thing, ConditionReason.INVALID_SPEC, message)
+            return None
+        except WorkExceeded as exceeded:
+            # The same would take as much again, now and after each restart.
+            self._too_costly[key] = _version(thing)
+            self.close(key)
+            await self._refuse(key, thing, ConditionReason.SEARCH_TOO_COSTLY, str(exceeded))
             return None
         finally:
             await self.events.send()
@@ -117,7 +130,7 @@ class Controller:
             )
             self.opened[key] = opened
         else:
-            self.opener.follow(opened, thing)
+            await self.opener.follow(key, opened, thing)
         held = self._sharing.held(key)
         settled = await opened.engine.settle(self.clock() + PUBLISH_SECONDS)
         self.recorder.settled(key)
@@ -183,10 +196,26 @@ class Controller:
         self._note_conditions(key, opened.uid, before, status)
         return None
 
-    async def _refuse(self, key: Key, thing: Object, message: str) -> None:
-        before = status_of(thing)
-        status = refused(before, message, thing["metadata"]["generation"], self.clock())
-        if status == before:
+    async def tell_fault(self, key: Key, error: Exception) -> None:
+        """Say in an experiment's status that work on it fails by a fault of this operator's."""
+        thing = self.index.experiments.get(key)
+        if thing is None:
+            return
+        message = f"{type(error).__name__}: {error}; it is tried again, see the operator's log"
+        generation = thing["metadata"]["generation"]
+        status = failing(status_of(thing), message, generation, self.clock())
+        await self._say(key, thing, status, ConditionReason.INTERNAL_ERROR, message)
+
+    async def _refuse(self, key: Key, thing: Object, reason: ConditionReason, message: str) -> None:
+        generation = thing["metadata"]["generation"]
+        status = refused(status_of(thing), reason, message, generation, self.clock())
+        await self._say(key, thing, status, reason, message)
+
+    async def _say(
+        self, key: Key, thing: Object, status: ExperimentStatus, reason: str, message: str
+    ) -> None:
+        """Write a status that no plan has made, with its Event, if it is news."""
+        if status == status_of(thing):
             return
         document = status.model_dump(mode="json", exclude_none=True)
         try:
@@ -195,8 +224,8 @@ class Controller:
             return
         self.index.put(EXPERIMENTS, stored)
         uid = str(thing["metadata"]["uid"])
-        self.events.add(Note(EXPERIMENTS, *key, uid, "InvalidSpec", message))
-        log.warning("the spec is refused: %s", message, extra=about(key, reason="InvalidSpec"))
+        self.events.add(Note(EXPERIMENTS, *key, uid, reason, message))
+        log.warning("%s", message, extra=about(key, reason=reason))
 
     def _teller(self, key: Key) -> Changed:
         def changed(before: ScalingTrial, after: ScalingTrial) -> None:
@@ -218,6 +247,11 @@ class Controller:
                 note = Note(EXPERIMENTS, *key, uid, each.reason, each.message or each.type, warning)
                 self.events.add(note)
                 log.info("%s: %s", each.type, each.message, extra=about(key, reason=each.reason))
+
+
+def _version(thing: Object) -> tuple[str, int]:
+    """Give what changes when an experiment is changed, or made anew under the same name."""
+    return str(thing["metadata"]["uid"]), int(thing["metadata"]["generation"])
 
 
 def _has_claim(thing: Object) -> bool:

@@ -10,8 +10,10 @@ from types import TracebackType
 
 from scaling_operator.cluster.index import Index, Key
 from scaling_operator.cluster.opening import Opened
+from scaling_operator.search.calls import built
 from scaling_operator.search.mirror import Mirror
 from scaling_operator.search.serving import served
+from scaling_operator.search.study import Record, StudySettings
 from scaling_operator.server.listen import unheard
 
 REFRESH_SECONDS = 5.0
@@ -33,6 +35,7 @@ class Dashboard:
     _mirror: Mirror = field(default_factory=Mirror)
     _stack: ExitStack = field(default_factory=ExitStack)
     _names: dict[str, Key] = field(default_factory=dict[str, Key])
+    _copied: dict[str, tuple[Record, ...]] = field(default_factory=dict[str, tuple[Record, ...]])
 
     async def __aenter__(self) -> Dashboard:
         """Serve. Raises DashboardMissing, and OSError where the port is taken."""
@@ -64,12 +67,17 @@ class Dashboard:
             for scale, lane in list(opened.engine.lanes.items()):
                 name = f"{key} {scale}"
                 self._names[name] = key
-                try:
-                    await lane.show(self._mirror, name)
-                except RuntimeError:
-                    # The study was closed meanwhile, or is rebuilt at its next use.
-                    continue
+                records = tuple(lane.recall())
+                await asyncio.to_thread(self._show, name, lane.settings, records)
         gone = {name for name, key in self._names.items() if key not in self.index.experiments}
         for name in gone:
             del self._names[name]
+            self._copied.pop(name, None)
         self._mirror.keep_only(self._names)
+
+    def _show(self, name: str, settings: StudySettings, records: tuple[Record, ...]) -> None:
+        """Bring one copy up to date from the stored trials: the study itself is elsewhere."""
+        if self._copied.get(name) == records:
+            return
+        built(settings, records).show(self._mirror, name)
+        self._copied[name] = records

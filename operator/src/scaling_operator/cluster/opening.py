@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from scaling_operator.api.experiment import ExperimentSpec
-from scaling_operator.api.load import experiment_of
+from scaling_operator.api.load import read_checked
 from scaling_operator.api.names import LABEL_EXPERIMENT
 from scaling_operator.api.policy import ResourcePolicy
 from scaling_operator.api.problems import InvalidSpec, Problem
@@ -34,10 +35,13 @@ from scaling_operator.engine.rules import trials_per_scale
 from scaling_operator.engine.sizer import Sizer
 from scaling_operator.engine.watcher import Watcher
 from scaling_operator.fitting.lane import FitLane
+from scaling_operator.processes.workers import Workers
 from scaling_operator.search.available import unavailable
 
 SAVE_CURVES_AFTER_SECONDS = 10.0
 QUEUEING_GRACE_SECONDS = 5.0
+TRIALS_AT_A_TIME = 100
+"""Read in one go: some milliseconds, in which nothing else moves."""
 Neighbours = Callable[[], tuple[Neighbour, ...]]
 
 
@@ -64,6 +68,7 @@ class Opener:
     workload_settings: Callable[[], WorkloadSettings]
     wake: Callable[[Key], None]
     clock: Callable[[], float]
+    workers: Workers
 
     @property
     def policies(self) -> Policies:
@@ -79,15 +84,18 @@ class Opener:
         self, key: Key, thing: Object, watcher: Watcher, neighbours: Neighbours
     ) -> Opened:
         """Read an experiment and its trials. Raises InvalidSpec."""
-        spec = self.spec_of(thing)
+        spec = await self.spec_of(key, thing)
         uid = str(thing["metadata"]["uid"])
         trials = await self._trials(key, uid)
-        book = read_book(spec, self.rules(spec), status_of(thing), trials)
+        book = read_book(spec, self.rules(spec), status_of(thing), ())
         book.generation = int(thing["metadata"]["generation"])
         version = self.policies.version(spec)
-        sizer = self._size(book, trials, neighbours)
+        sizer = self._size(book, neighbours)
         if trials and book.started_seconds is None:
             book.started_seconds = min(created_seconds(trial) for trial in trials)
+        for at, trial in enumerate(trials):
+            book.note(trial, self.clock())
+            await _take_turns(at)
         if not all(view.open for view in book.scales.values()):
             book.warm_points = await warm_points(self.client, key.namespace, spec)
         backend = ClusterBackend(
@@ -104,20 +112,19 @@ class Opener:
         def fitted(view: FitView) -> None:
             book.fit = view
 
-        fits = FitLane(fitted, lambda: self.wake(key))
-        engine = Engine(key.name, uid, book, backend, watcher, self.clock, fits)
+        fits = FitLane(fitted, lambda: self.wake(key), self.workers.fits(key.namespace))
+        studies = self.workers.studies(key.namespace, spec.search)
+        engine = Engine(key.name, uid, book, backend, watcher, self.clock, fits, studies)
         reports = Reports(engine, lambda: self.wake(key), SAVE_CURVES_AFTER_SECONDS)
         return Opened(uid, engine, backend, reports, policy_version=version)
 
-    def _size(self, book: Book, trials: list[ScalingTrial], neighbours: Neighbours) -> Sizer | None:
+    def _size(self, book: Book, neighbours: Neighbours) -> Sizer | None:
         """Give the book its policy; None where there is none that can be used."""
         policy = self.policies.find(book.spec)
         if not isinstance(policy, ResourcePolicy):
             book.machines = policy
             return None
         sizer = Sizer(book.spec, policy.spec, book.rules.max_trials, neighbours)
-        for trial in trials:
-            sizer.note(trial)
         book.machines = sizer
         return sizer
 
@@ -125,20 +132,23 @@ class Opener:
         """Whether an experiment follows a policy that has changed, or another one now."""
         return opened.policy_version != self.policies.version(opened.engine.book.spec)
 
-    def follow(self, opened: Opened, thing: Object) -> None:
+    async def follow(self, key: Key, opened: Opened, thing: Object) -> None:
         """Take over what may change while an experiment runs. Raises InvalidSpec."""
         generation = int(thing["metadata"]["generation"])
         if generation != opened.engine.book.generation:
-            spec = self.spec_of(thing)
+            spec = await self.spec_of(key, thing)
             book = opened.engine.book
             book.spec, book.rules, book.generation = spec, self.rules(spec), generation
             opened.backend.spec = spec
             if opened.backend.sizer is not None:
                 opened.backend.sizer.follow(spec, book.rules.max_trials)
 
-    def spec_of(self, thing: Object) -> ExperimentSpec:
+    async def spec_of(self, key: Key, thing: Object) -> ExperimentSpec:
         """Read a spec that this cluster can follow. Raises InvalidSpec."""
-        spec = experiment_of(thing).spec
+        wrong = await self.workers.check(key.namespace, thing)
+        if wrong:
+            raise InvalidSpec(wrong)
+        spec = (await asyncio.to_thread(read_checked, thing)).spec
         problems = [*refusals(spec, self.workload_settings())]
         extra = unavailable(spec.search)
         if extra is not None:
@@ -164,9 +174,18 @@ class Opener:
 
     async def _trials(self, key: Key, uid: str) -> list[ScalingTrial]:
         listed = await self.client.list(TRIALS, key.namespace, f"{LABEL_EXPERIMENT}={key.name}")
-        trials = [read_trial(thing) for thing in listed]
-        ours = [trial for trial in trials if trial.spec.experiment.uid == uid]
+        ours: list[ScalingTrial] = []
+        for at, thing in enumerate(listed):
+            trial = read_trial(thing)
+            if trial.spec.experiment.uid == uid:
+                ours.append(trial)
+            await _take_turns(at)
         return sorted(ours, key=lambda trial: (trial.spec.scale, trial.spec.number))
+
+
+async def _take_turns(at: int) -> None:
+    if at % TRIALS_AT_A_TIME == TRIALS_AT_A_TIME - 1:
+        await asyncio.sleep(0)
 
 
 def status_of(thing: Object) -> ExperimentStatus:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import Counter
 from collections.abc import Coroutine, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -33,9 +34,14 @@ from scaling_operator.cluster.sweeper import Sweeper
 from scaling_operator.cluster.watch import WATCHED, WATCHED_WITH_JOBS, Watches
 from scaling_operator.metrics.exposition import Exposition
 from scaling_operator.metrics.happenings import Happenings, new_registry
+from scaling_operator.processes.workers import WorkerProcesses
 
 log = logging.getLogger(__name__)
-WORKERS = 8
+WORKERS = 16
+WORKERS_PER_NAMESPACE = 8
+"""However many of a namespace's experiments wait for something, other namespaces go on."""
+BUGS_TO_TELL = 3
+"""So many times in a row: then it is no passing state, and the experiment says so."""
 FORBIDDEN_PAUSE_SECONDS = 30.0
 SHORTEST_PAUSE_SECONDS = 0.05
 """A moment that has passed and changed nothing must not keep the event loop busy."""
@@ -59,7 +65,10 @@ class Operator:
     recorder: Recorder
     exposition: Exposition
     dashboard: Dashboard
+    workers: WorkerProcesses
     _stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    _bugs: Counter[Key] = field(default_factory=Counter[Key])
+    """How often in a row work on an experiment has failed by a fault of this operator's."""
 
     def stop(self) -> None:
         """End; the Lease is given back, so that a standby goes on at once."""
@@ -99,6 +108,7 @@ class Operator:
                 await asyncio.gather(watching, leading, return_exceptions=True)
                 for key in list(self.controller.opened):
                     self.controller.close(key)
+                await self.workers.close()
 
     def _endless(self) -> list[Coroutine[Any, Any, None]]:
         workers = [self._work() for _ in range(WORKERS)]
@@ -134,16 +144,29 @@ class Operator:
             pause = self.queue.failed(key)
             log.info("again in %.1f s: %s", pause, error, extra=about(key))
             return "error"
-        except Exception:  # a bug must not end the work on other experiments
+        except Exception as error:  # a bug must not end the work on other experiments
             self.controller.distrust([key])
-            pause = self.queue.failed(key)
-            log.exception("again in %.1f s, read anew", pause, extra=about(key))
+            log.exception("a fault of this operator; read anew", extra=about(key))
+            await self._note_bug(key, error)
+            self.queue.failed(key)
             return "bug"
+        self._bugs.pop(key, None)
         self.queue.done(key)
         if again_seconds is not None:
             pause = max(again_seconds - time.time(), SHORTEST_PAUSE_SECONDS)
             self.queue.add_after(key, pause)
         return "ok"
+
+    async def _note_bug(self, key: Key, error: Exception) -> None:
+        """Tell the experiment of a fault that does not pass."""
+        self._bugs[key] += 1
+        if self._bugs[key] != BUGS_TO_TELL:
+            return
+        try:
+            await self.controller.tell_fault(key, error)
+        except ClusterError as unsaid:
+            self._bugs[key] -= 1  # the next time, then
+            log.info("the fault is not told yet: %s", unsaid, extra=about(key))
 
 
 async def build(settings: Settings, stack: AsyncExitStack) -> Operator:
@@ -152,7 +175,10 @@ async def build(settings: Settings, stack: AsyncExitStack) -> Operator:
     registry = new_registry(version("scaling-operator"))
     recorder = Recorder(Happenings(registry), index)
     index.heard = recorder.put
-    queue: WorkQueue[Key] = WorkQueue(time.monotonic)
+    queue: WorkQueue[Key] = WorkQueue(
+        time.monotonic, lambda key: key.namespace, WORKERS_PER_NAMESPACE
+    )
+    workers = WorkerProcesses()
     holder: list[Lease] = []
 
     def leads() -> bool:
@@ -170,6 +196,7 @@ async def build(settings: Settings, stack: AsyncExitStack) -> Operator:
     opener = Opener(
         *(client, index, sweeper, settings.pods, listening.workload_settings, wake),
         clock=time.time,
+        workers=workers,
     )
     controller = Controller(index, opener, Events(client, settings.name), recorder, time.time)
     listening.controller = controller
@@ -204,6 +231,7 @@ async def build(settings: Settings, stack: AsyncExitStack) -> Operator:
             recorder.happenings.turned_away("dashboard"),
         ),
         exposition=Exposition(registry, Looking(index, health, recorder).samples),
+        workers=workers,
     )
 
 

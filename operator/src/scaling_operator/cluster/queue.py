@@ -1,14 +1,17 @@
 """The work queue: which experiment is looked at next.
 
 A key waits once however often it is added, is worked on by one worker at a time, and comes again
-where it was added meanwhile. First come, first served, so that no experiment starves another. One
-that failed comes again after a delay that doubles, with jitter.
+where it was added meanwhile. Groups (namespaces) take turns, within one it is first come, first
+served; and no group has all workers, so that none starves another. One that failed comes again
+after a delay that doubles, with jitter.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
+import sys
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
@@ -18,14 +21,27 @@ FIRST_BACKOFF_SECONDS = 0.2
 MAX_BACKOFF_SECONDS = 60.0
 
 
+def _one_for_all(key: object) -> str:
+    del key
+    return ""
+
+
 @dataclass(slots=True)
 class WorkQueue(Generic[K]):
     """Keys to work on. All of it runs in one event loop."""
 
     clock: Callable[[], float]
     """Monotonic, in seconds."""
-    _waiting: dict[K, float] = field(default_factory=dict[K, float])
+    group: Callable[[K], str] = _one_for_all
+    """Whose a key is: those of a group share its turns."""
+    most_per_group: int = sys.maxsize
+    """Keys of one group that are worked on at the same time."""
+    _waiting: dict[str, dict[K, float]] = field(default_factory=dict[str, dict[K, float]])
+    """Since when each key waits; the group whose turn is next comes first."""
     _busy: set[K] = field(default_factory=set[K])
+    _busy_in: Counter[str] = field(default_factory=Counter[str])
+    _taken_seconds: float = float("-inf")
+    """When a key was last taken to be worked on."""
     _again: set[K] = field(default_factory=set[K])
     _timers: dict[K, asyncio.TimerHandle] = field(default_factory=dict[K, asyncio.TimerHandle])
     _failures: dict[K, int] = field(default_factory=dict[K, int])
@@ -36,7 +52,7 @@ class WorkQueue(Generic[K]):
         if key in self._busy:
             self._again.add(key)
         else:
-            self._waiting.setdefault(key, self.clock())
+            self._waiting.setdefault(self.group(key), {}).setdefault(key, self.clock())
             self._added.set()
 
     def add_after(self, key: K, seconds: float) -> None:
@@ -54,12 +70,17 @@ class WorkQueue(Generic[K]):
 
     async def get(self) -> K:
         """Wait for the next key. The caller says `done` or `failed` afterwards."""
-        while not self._waiting:
+        while (group := self._next_group()) is None:
             self._added.clear()
             await self._added.wait()
-        key = next(iter(self._waiting))
-        del self._waiting[key]
+        keys = self._waiting.pop(group)
+        key = next(iter(keys))
+        del keys[key]
+        if keys:
+            self._waiting[group] = keys  # behind all others
         self._busy.add(key)
+        self._busy_in[group] += 1
+        self._taken_seconds = self.clock()
         return key
 
     def done(self, key: K) -> None:
@@ -97,19 +118,35 @@ class WorkQueue(Generic[K]):
 
     def __len__(self) -> int:
         """How many keys wait."""
-        return len(self._waiting)
+        return sum(len(keys) for keys in self._waiting.values())
 
     @property
     def oldest_seconds(self) -> float:
         """How long the key has waited that has waited longest; 0 where none waits."""
-        return self.clock() - min(self._waiting.values()) if self._waiting else 0.0
+        since = min((min(keys.values()) for keys in self._waiting.values()), default=self.clock())
+        return self.clock() - since
+
+    @property
+    def stalled_seconds(self) -> float:
+        """For how long keys have waited and none was taken; 0 where none waits."""
+        return min(self.oldest_seconds, self.clock() - self._taken_seconds)
+
+    def _next_group(self) -> str | None:
+        has_room = (name for name in self._waiting if self._busy_in[name] < self.most_per_group)
+        return next(has_room, None)
 
     def _due(self, key: K) -> None:
         self._timers.pop(key, None)
         self.add(key)
 
     def _release(self, key: K) -> None:
-        self._busy.discard(key)
+        if key in self._busy:
+            self._busy.discard(key)
+            group = self.group(key)
+            self._busy_in[group] -= 1
+            if not self._busy_in[group]:
+                del self._busy_in[group]
+            self._added.set()  # a worker may be free for this group again
         if key in self._again:
             self._again.discard(key)
             self.add(key)

@@ -97,16 +97,18 @@ def summarise(observed: Observed) -> ExperimentStatus:
 
 
 def refused(
-    before: ExperimentStatus, message: str, generation: int | None, now_seconds: float
+    before: ExperimentStatus,
+    reason: ConditionReason,
+    message: str,
+    generation: int | None,
+    now_seconds: float,
 ) -> ExperimentStatus:
     """Say that a spec cannot be followed; all that was found so far stays.
 
     Trials that run are left alone: they are settled when the spec is repaired.
     """
-    invalid = Finding(
-        ConditionType.ACCEPTED, is_true=False, reason=ConditionReason.INVALID_SPEC, message=message
-    )
-    changed = with_finding(before, invalid, generation, now_seconds)
+    finding = Finding(ConditionType.ACCEPTED, is_true=False, reason=reason, message=message)
+    changed = with_finding(before, finding, generation, now_seconds)
     return changed.model_copy(update={"observed_generation": generation})
 
 

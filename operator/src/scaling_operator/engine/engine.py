@@ -40,7 +40,7 @@ from scaling_operator.engine.flight import Flight
 from scaling_operator.engine.sorting import Change, sort_out
 from scaling_operator.engine.watcher import Watcher
 from scaling_operator.fitting.lane import FitLane
-from scaling_operator.search.lanes import Lane, record_of
+from scaling_operator.search.lanes import Lane, StudyHost, ThreadHost, record_of
 from scaling_operator.search.seed import slot_seed
 from scaling_operator.search.study import StudySettings
 
@@ -56,6 +56,7 @@ class Engine:
     watcher: Watcher
     clock: Callable[[], float]
     fits: FitLane | None = None
+    studies: StudyHost = field(default_factory=ThreadHost)
     lanes: dict[int, Lane] = field(default_factory=dict[int, Lane])
     flight: Flight = field(default_factory=Flight)
     _locks: dict[Slot, asyncio.Lock] = field(default_factory=dict[Slot, asyncio.Lock])
@@ -109,6 +110,7 @@ class Engine:
                     ranges=self.book.scales[scale].ranges,
                 ),
                 lambda: self.book.records_of(scale),
+                self.studies,
                 self.watcher.ask_failed,
             )
         return self.lanes[scale]
@@ -149,11 +151,12 @@ class Engine:
             self.watcher.ended(stored)
 
     def close(self) -> None:
-        """End the threads of the studies and of the fit."""
+        """Forget the studies, and begin no more fits."""
         if self.fits is not None:
             self.fits.close()
         for lane in self.lanes.values():
             lane.close()
+        self.studies.end()
 
     async def _begin(self, actions: Sequence[Action]) -> None:
         for action in actions:

@@ -8,10 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from scaling_operator.api.fitted import FitStatus, Recommendation, ScalePrediction
-from scaling_operator.api.names import ConditionType
+from scaling_operator.api.fitted import Recommendation, ScalePrediction
 from scaling_operator.api.scaling import Scaling, Target
-from scaling_operator.core.law import FitBasis, FitCondition, FitView
+from scaling_operator.core.law import FitBasis, FitView
 from scaling_operator.core.sizing.one_run import RunPlan
 from scaling_operator.fitting.answer import (
     LONGEST,
@@ -63,12 +62,6 @@ def fit(basis: FitBasis) -> FitOutcome:
         predictions=_predictions(report, asked.runs),
     )
     return FitOutcome(view, report, prepared)
-
-
-def failed(basis: FitBasis, message: str) -> FitView:
-    """Say that the fit broke: a fault of ours, not of the points."""
-    condition = FitCondition(ConditionType.FIT_READY, "FitFailed", message, is_true=False)
-    return FitView(basis, FitStatus(points=0), (condition,))
 
 
 Questions = Mapping[Target, Question | Unasked]

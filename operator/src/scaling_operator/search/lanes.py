@@ -1,97 +1,162 @@
-"""Studies in worker threads, one lane per scale: the event loop never waits for a sampler.
+"""One study and those who ask it, one after the other: the event loop never waits for a sampler.
 
-A study is a cache. It is rebuilt from the trials at the start, and again when an ask fails.
+A study is a cache. It is rebuilt from the trials at its first use, when an ask has failed, and
+wherever it is not open any more.
 """
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Protocol, cast
 
 from scaling_operator.api.fields import Scalar
 from scaling_operator.api.names import Reason
-from scaling_operator.api.search import Search, cast
+from scaling_operator.api.search import Search
+from scaling_operator.api.search import cast as cast_value
 from scaling_operator.api.trial import ScalingTrial
 from scaling_operator.core.reports import is_comparable
-from scaling_operator.search.mirror import Mirror
-from scaling_operator.search.study import AskFailed, Proposal, Record, Study, StudySettings
+from scaling_operator.search.calls import (
+    Answer,
+    Ask,
+    Call,
+    Close,
+    Open,
+    OpenStudies,
+    Report,
+    StudyClosed,
+    Tell,
+)
+from scaling_operator.search.study import AskFailed, Proposal, Record, StudySettings
 
 log = logging.getLogger(__name__)
-Answer = TypeVar("Answer")
+TRIES_TO_OPEN = 3
+"""Another study's fault may end the process that this one was just opened in."""
+_names = itertools.count()
 
 
 def _unheard() -> None:
     pass
 
 
+class StudyHost(Protocol):
+    """Where studies are open: a thread, or processes."""
+
+    async def call(self, name: str, call: Call) -> Answer:
+        """Have something done with a study.
+
+        Raises StudyClosed for one that is not open there, AskFailed where the sampler raises.
+        """
+        ...
+
+    def close(self, name: str) -> None:
+        """Forget a study soon."""
+        ...
+
+    def end(self) -> None:
+        """End what was started for the studies of one experiment."""
+        ...
+
+
+@dataclass(slots=True)
+class ThreadHost:
+    """Studies in one thread of this process."""
+
+    _studies: OpenStudies = field(default_factory=OpenStudies)
+    _thread: ThreadPoolExecutor = field(
+        default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="study")
+    )
+
+    async def call(self, name: str, call: Call) -> Answer:
+        """Have something done with a study, after what was asked before."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._thread, self._studies.perform, name, call)
+
+    def close(self, name: str) -> None:
+        """Forget a study once the thread has done what it was asked to."""
+        self._thread.submit(self._studies.perform, name, Close())
+
+    def end(self) -> None:
+        """End the thread once it has done what it was asked to."""
+        self._thread.shutdown(wait=False)
+
+
 @dataclass(slots=True)
 class Lane:
-    """The study of one scale and the one thread that may touch it."""
+    """The study of one scale. Calls wait for each other, in the order in which they came."""
 
     settings: StudySettings
     recall: Callable[[], Iterable[Record]]
     """Reads the records of the scale's trials, in order of number: what a rebuild starts from."""
+    host: StudyHost
     ask_failed: Callable[[], None] = _unheard
     """Hears of each try at a proposal that the sampler could not make."""
-    _thread: ThreadPoolExecutor = field(
-        default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="study")
-    )
-    _study: Study | None = None
+    _name: str = ""
+    _is_open: bool = False
+    _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    def __post_init__(self) -> None:
+        # A name is never used twice: what is still said to an older study cannot reach this one.
+        self._name = f"{self.settings.name}#{next(_names)}"
 
     async def ask(self, number: int, point: Mapping[str, Scalar] | None) -> Proposal:
         """Sample a slot; once more on a rebuilt study where the first try fails."""
-        try:
-            return await self._try(number, point)
-        except AskFailed:
-            log.exception("study %s: asking for trial %s failed", self.settings.name, number)
-            return await self._try(number, point)
+        async with self._turn:
+            try:
+                return await self._ask(number, point)
+            except AskFailed:
+                log.exception("study %s: asking for trial %s failed", self.settings.name, number)
+                return await self._ask(number, point)
 
     async def report(self, number: int, step: int, value: float) -> bool:
         """Hand over an intermediate value; True when the trial should be pruned."""
-        return await self._in_thread(lambda: self._open().report(number, step, value))
+        async with self._turn:
+            return bool(await self._call(Report(number, step, value)))
 
     async def tell(self, record: Record) -> None:
         """Tell a trial's end."""
-        await self._in_thread(lambda: self._open().tell(record))
-
-    async def importances(self) -> Mapping[str, float]:
-        """How much each parameter matters, as far as the trials show."""
-        return await self._in_thread(lambda: self._open().importances())
-
-    async def show(self, mirror: Mirror, name: str) -> None:
-        """Bring the study's copy in a mirror up to date."""
-        await self._in_thread(lambda: self._open().show(mirror, name))
+        async with self._turn:
+            await self._call(Tell(record))
 
     def forget(self) -> None:
         """Drop the study: it is rebuilt at the next use."""
-        self._study = None
+        self._is_open = False
 
     def close(self) -> None:
-        """End the thread once it has done what it was asked to."""
-        self._thread.shutdown(wait=False)
+        """Forget the study for good."""
+        self.host.close(self._name)
 
-    async def _try(self, number: int, point: Mapping[str, Scalar] | None) -> Proposal:
+    async def _ask(self, number: int, point: Mapping[str, Scalar] | None) -> Proposal:
         try:
-            return await self._in_thread(lambda: self._open().ask(number, point))
+            return cast("Proposal", await self._call(Ask(number, point)))
         except AskFailed:
             self.ask_failed()
-            self._study = None  # it is broken for good
             raise
 
-    async def _in_thread(self, call: Callable[[], Answer]) -> Answer:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, call)
+    async def _call(self, call: Call) -> Answer:
+        for tries_left in reversed(range(TRIES_TO_OPEN)):
+            try:
+                await self._open()
+                return await self.host.call(self._name, call)
+            except StudyClosed:
+                self._is_open = False
+                if not tries_left:
+                    raise
+            except BaseException:
+                # An answer that nobody took may have changed the study; a failed ask has broken it.
+                self._is_open = False
+                raise
+        raise AssertionError  # the last try returns or raises
 
-    def _open(self) -> Study:
-        if self._study is None:
-            study = Study(self.settings)
-            for record in self.recall():
-                study.add(record)
-            self._study = study
-        return self._study
+    async def _open(self) -> None:
+        if not self._is_open:
+            # Said first: who forgets the study while it is opened wants it opened once more.
+            self._is_open = True
+            await self.host.call(self._name, Open(self.settings, tuple(self.recall())))
 
 
 def record_of(trial: ScalingTrial, search: Search) -> Record:
@@ -100,7 +165,8 @@ def record_of(trial: ScalingTrial, search: Search) -> Record:
     return Record(
         number=spec.number,
         parameters={
-            name: cast(search.parameters[name], spec.parameters[name]) for name in spec.searched
+            name: cast_value(search.parameters[name], spec.parameters[name])
+            for name in spec.searched
         },
         attributes=spec.sampler_attributes,
         state=status.state,

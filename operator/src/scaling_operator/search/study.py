@@ -192,7 +192,7 @@ class Study:
         if is_latest:
             trial = copy.copy(self._storage.get_trial(number))
             trial.intermediate_values = dict(running.curve)
-            running.hopeless = self._pruner.prune(self._study, trial)
+            running.hopeless = bool(self._pruner.prune(self._study, trial))  # or numpy's
         self._note_rungs(number, tuple(sorted(running.curve.items())))
         return running.hopeless
 

@@ -6,8 +6,11 @@ Constant size however many trials: a few measurements of each scale are kept, th
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Annotated, cast
+
+from pydantic import BeforeValidator, PlainSerializer
 
 from scaling_operator.api.names import Reason
 from scaling_operator.api.policy import PolicySpec
@@ -38,6 +41,22 @@ from scaling_operator.core.sizing.parts import (
 )
 
 KEPT_PER_SCALE = 8
+
+
+def _from_pairs(value: object) -> object:
+    pairs = cast("list[tuple[Iterable[object], object]]", value)
+    return {tuple(key): item for key, item in pairs} if isinstance(value, list) else value
+
+
+def _to_pairs(factors: Mapping[tuple[int, str], float]) -> list[tuple[tuple[int, str], float]]:
+    return list(factors.items())
+
+
+ByScaleAndShape = Annotated[
+    Mapping[tuple[int, str], float],
+    BeforeValidator(_from_pairs),
+    PlainSerializer(_to_pairs),  # a JSON object has no pairs as keys
+]
 # An estimate that has run out is taken as at least so much beyond the memory that there was.
 _BEYOND = 1.05
 
@@ -72,7 +91,7 @@ class Knowledge:
     """
 
     measurements: tuple[Measurement, ...] = ()
-    raised: Mapping[tuple[int, str], float] = field(default_factory=dict[tuple[int, str], float])
+    raised: ByScaleAndShape = field(default_factory=dict[tuple[int, str], float])
     failed_host_bytes: Mapping[int, float] = field(default_factory=dict[int, float])
 
 

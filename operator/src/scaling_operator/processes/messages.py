@@ -1,0 +1,110 @@
+"""What the processes say to each other, as JSON. Numbers that are not finite survive the way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Generic, TypeVar
+
+from pydantic import TypeAdapter
+from pydantic_core import to_json
+
+from scaling_operator.api.fitted import FitStatus, Recommendation, ScalePrediction
+from scaling_operator.api.problems import Problem
+from scaling_operator.core.law import FitBasis, FitCondition
+from scaling_operator.search.calls import Answer, Ask, Call, Close, Open, Report, Tell
+from scaling_operator.search.study import Proposal
+
+T = TypeVar("T")
+
+
+class Codec(Generic[T]):
+    """Between one type and JSON. The schema is built at the first use: some are large."""
+
+    def __init__(self, kind: Any) -> None:
+        self._kind = kind
+        self._adapter: TypeAdapter[T] | None = None
+
+    def encode(self, value: T) -> bytes:
+        """Give a value as JSON."""
+        return to_json(self._known.dump_python(value, by_alias=True), inf_nan_mode="constants")
+
+    def decode(self, text: bytes) -> T:
+        """Read a value back."""
+        return self._known.validate_json(text)
+
+    @property
+    def _known(self) -> TypeAdapter[T]:
+        if self._adapter is None:
+            self._adapter = TypeAdapter(self._kind)
+        return self._adapter
+
+
+class Task(StrEnum):
+    """What a process can be asked for."""
+
+    CHECK = "check"
+    STUDY = "study"
+    FIT = "fit"
+
+
+class Outcome(StrEnum):
+    """How a piece of work ended."""
+
+    DONE = "done"
+    OUT_OF_MEMORY = "outOfMemory"
+    STUDY_CLOSED = "studyClosed"
+    ASK_FAILED = "askFailed"
+    BROKEN = "broken"
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """The head of a request; the work itself follows as a message of its own."""
+
+    task: Task
+    cpu_seconds: int
+    memory_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """The head of an answer; where it is done, the answer itself follows."""
+
+    outcome: Outcome
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FitAnswer:
+    """What a fit says, without what it was asked."""
+
+    status: FitStatus
+    conditions: tuple[FitCondition, ...]
+    recommendations: tuple[Recommendation, ...] = ()
+    predictions: Mapping[int, ScalePrediction] = field(default_factory=dict[int, ScalePrediction])
+
+
+ORDER: Codec[Order] = Codec(Order)
+ENDING: Codec[Ending] = Codec(Ending)
+DOCUMENT: Codec[dict[str, Any]] = Codec(dict[str, Any])
+PROBLEMS: Codec[tuple[Problem, ...]] = Codec(tuple[Problem, ...])
+BASIS: Codec[FitBasis] = Codec(FitBasis)
+FIT_ANSWER: Codec[FitAnswer] = Codec(FitAnswer)
+STUDY_ANSWER: Codec[Answer] = Codec(Proposal | bool | None)
+_CALLS: dict[str, Codec[Any]] = {
+    each.__name__: Codec(each) for each in (Open, Ask, Report, Tell, Close)
+}
+
+
+def encode_call(study: str, call: Call) -> bytes:
+    """Say what is to be done with a study: its name, the kind of call, the call."""
+    kind = type(call).__name__
+    return b"\n".join((study.encode(), kind.encode(), _CALLS[kind].encode(call)))
+
+
+def decode_call(text: bytes) -> tuple[str, Call]:
+    """Read back which study, and what is to be done with it."""
+    study, kind, call = text.split(b"\n", 2)
+    return study.decode(), _CALLS[kind.decode()].decode(call)

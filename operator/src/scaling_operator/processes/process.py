@@ -1,0 +1,133 @@
+"""One process that works for this one: started at its first work, ended after its last."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from dataclasses import dataclass, field
+
+from scaling_operator.processes.bounds import WorkBounds, WorkExceeded, WorkFailed
+from scaling_operator.processes.frames import frame, read_frame
+from scaling_operator.processes.messages import ENDING, ORDER, Ending, Order, Outcome, Task
+from scaling_operator.search.calls import StudyClosed
+from scaling_operator.search.study import AskFailed
+
+MODULE = "scaling_operator.processes.child"
+ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+STREAM_BYTES = 1024 * 1024
+
+
+@dataclass(slots=True)
+class WorkerProcess:
+    """A process and its pipes. One piece of work at a time: the caller sees to that."""
+
+    _process: asyncio.subprocess.Process | None = None
+    _ending: set[asyncio.Task[int]] = field(default_factory=set[asyncio.Task[int]])
+
+    @property
+    def is_running(self) -> bool:
+        """Whether there is a process now."""
+        return self._process is not None and self._process.returncode is None
+
+    async def start(self) -> asyncio.subprocess.Process:
+        """Start it now: the first work then waits for less."""
+        if self._process is not None and self._process.returncode is None:
+            return self._process
+        starting = asyncio.create_task(_started())
+        try:
+            self._process = process = await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            self._process = await starting  # else nobody would end it
+            self.kill()
+            raise
+        return process
+
+    async def work(self, task: Task, payload: bytes, bounds: WorkBounds) -> bytes:
+        """Have a piece of work done.
+
+        Raises WorkExceeded where it takes more than its bounds, WorkFailed where it breaks, and
+        what a study raises: StudyClosed, AskFailed.
+        """
+        process = await self.start()
+        order = Order(task, bounds.cpu_seconds, bounds.memory_bytes)
+        message = frame(ORDER.encode(order)) + frame(payload)
+        try:
+            async with asyncio.timeout(bounds.wall_seconds):
+                ending, answer = await _exchange(process, message)
+        except TimeoutError as error:
+            await self.end()
+            message = f"it was not done after {bounds.wall_seconds:.0f} s"
+            raise WorkExceeded(message) from error
+        except asyncio.CancelledError:
+            self.kill()  # its answer would be taken for that to the next work
+            raise
+        except (asyncio.IncompleteReadError, ConnectionError) as error:
+            code = await process.wait()
+            raise _death(code, bounds) from error
+        if ending.outcome is Outcome.OUT_OF_MEMORY:
+            await process.wait()
+        return _result(ending, answer, bounds)
+
+    async def end(self) -> None:
+        """End it at once, and wait until it has gone."""
+        self.kill()
+        await asyncio.gather(*self._ending)
+
+    def kill(self) -> None:
+        """End it at once; the next work starts another."""
+        process, self._process = self._process, None
+        if process is not None and process.returncode is None:
+            process.kill()
+            ending = asyncio.get_running_loop().create_task(process.wait())
+            self._ending.add(ending)
+            ending.add_done_callback(self._ending.discard)
+
+
+async def _started() -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", MODULE),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        env=os.environ | ONE_THREAD,
+        limit=STREAM_BYTES,
+        start_new_session=True,  # Ctrl-C is the operator's to handle
+    )
+
+
+async def _exchange(process: asyncio.subprocess.Process, message: bytes) -> tuple[Ending, bytes]:
+    to, back = process.stdin, process.stdout
+    if to is None or back is None:
+        problem = "a worker process has no pipes"
+        raise WorkFailed(problem)
+    to.write(message)
+    await to.drain()
+    return ENDING.decode(await read_frame(back)), await read_frame(back)
+
+
+def _result(ending: Ending, answer: bytes, bounds: WorkBounds) -> bytes:
+    match ending.outcome:
+        case Outcome.DONE:
+            return answer
+        case Outcome.OUT_OF_MEMORY:
+            raise _needs_memory(bounds)
+        case Outcome.STUDY_CLOSED:
+            raise StudyClosed(ending.message)
+        case Outcome.ASK_FAILED:
+            raise AskFailed(ending.message)
+        case Outcome.BROKEN:
+            raise WorkFailed(ending.message)
+
+
+def _death(code: int, bounds: WorkBounds) -> Exception:
+    """Say why a process has ended amid its work, by its exit code."""
+    if code == -signal.SIGXCPU:
+        return WorkExceeded(f"it needs more than {bounds.cpu_seconds} s of processor time")
+    if code == -signal.SIGKILL:
+        return _needs_memory(bounds)  # by the kernel, for want of memory
+    return WorkFailed(f"its process ended by itself with code {code}")
+
+
+def _needs_memory(bounds: WorkBounds) -> WorkExceeded:
+    return WorkExceeded(f"it needs more than {bounds.memory_bytes // 2**20} MiB of memory")
