@@ -104,6 +104,10 @@ benchmark-cluster: cluster-binaries ## Measure the operator against two bare loo
 benchmark-laws: setup ## Measure a fit and 1,000 bootstraps on one core.
 	OPENBLAS_NUM_THREADS=1 $(RUN) python tests/benchmarks/bench_bootstrap.py
 
+.PHONY: benchmark-plan
+benchmark-plan: setup ## Measure a plan of 1, 100 and 1,000 live trials, pods and Jobs, its status included.
+	PYTHONPATH=tests/unit $(RUN) python tests/benchmarks/bench_plan.py
+
 .PHONY: coverage-of-intervals
 coverage-of-intervals: setup ## Count how often the laws' intervals hold the truth (minutes).
 	OPENBLAS_NUM_THREADS=1 $(RUN) python tests/benchmarks/coverage_of_intervals.py

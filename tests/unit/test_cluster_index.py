@@ -157,7 +157,7 @@ def test_what_a_pod_was_last_tells_how_it_ended(
     index = Index()
     index.put(PODS, status_of(pod("a", 3), phase="Running"))
     index.drop(PODS, status_of(pod("a", 4), **last))
-    view = POD_KIND.parting_view(index, KEY, index.gone[PODS, KEY]["a"], Bounds(), 100.0)
+    view = POD_KIND.parting_view(index, index.gone[PODS, KEY]["a"], Bounds(), 100.0)
     assert (view.phase, view.reason) == (phase, reason)
 
 

@@ -18,6 +18,7 @@ from scaling_operator.core.observed import (
     ABSENT,
     AttemptPhase,
     AttemptView,
+    LiveTrial,
     Observed,
     Rules,
     ScaleView,
@@ -88,9 +89,10 @@ def attempt(number: int, had: Allocation, reason: Reason | None = None) -> Attem
     return Attempt(number=number, reason=reason, resources=to_status(had), completion_time=now)
 
 
-def observed() -> Observed:
+def observed(*views: AttemptView) -> Observed:
     scale = ScaleView(Scale(0), Tally(), open=True)
-    return Observed(7200.0, spec(), Rules(max_trials=10), (scale,), started_seconds=0.0)
+    live = tuple(LiveTrial(0, number, view=view) for number, view in enumerate(views))
+    return Observed(7200.0, spec(), Rules(max_trials=10), (scale,), live, started_seconds=0.0)
 
 
 def test_the_same_allocation_follows_from_what_is_stored() -> None:
@@ -123,7 +125,7 @@ def test_what_was_measured_corrects_the_next_trials() -> None:
     sized.note(done)
 
     after = got(sized, trial(1))
-    view = sized.complete(observed(), (), {}).sizing
+    view = sized.complete(observed(), ()).sizing
     assert view is not None
     assert first.memory_bytes == 2.5 * 2**30
     assert after.memory_bytes is not None
@@ -145,7 +147,7 @@ def test_fixed_accelerators_cost_what_the_dearest_shape_that_has_them_does() -> 
 
 def test_what_a_fit_recommends_is_planned_by_the_policy_and_by_what_trials_taught() -> None:
     sized = sizer()
-    before = sized.complete(observed(), (), {}).machines
+    before = sized.complete(observed(), ()).machines
     assert before is not None
     assert before.policy == POLICY
     assert before.lessons == Lessons()
@@ -154,7 +156,7 @@ def test_what_a_fit_recommends_is_planned_by_the_policy_and_by_what_trials_taugh
     done = trial(0, Attempt(number=0, resources=to_status(allocation)))
     status = {"state": TrialState.SUCCEEDED, "values": (1.0,), "peak_device_bytes": peak}
     sized.note(done.model_copy(update={"status": done.status.model_copy(update=status)}))
-    after = sized.complete(observed(), (), {}).machines
+    after = sized.complete(observed(), ()).machines
     assert after is not None
     assert after.lessons != Lessons()
 
@@ -165,7 +167,7 @@ def test_what_runs_is_in_the_ledger() -> None:
     runs = AttemptView(AttemptPhase.RUNNING, started_seconds=3600.0, resources=to_status(had))
     live = trial(0, gpu_hours=0.25, cost=0.25)
 
-    view = sized.complete(observed(), (live,), {(0, 0): runs}).sizing
+    view = sized.complete(observed(runs), (live,)).sizing
 
     assert view is not None
     assert view.used.gpu_hours == pytest.approx(1.25)
@@ -178,7 +180,7 @@ def test_parameters_that_fit_nowhere_are_infeasible_and_do_not_refuse_the_experi
     wide = {"parameters": {"b": {"type": "int", "low": 1, "high": 100_000}}}
     rigid = {**ESTIMATE, "honours": []}
     sized = sizer(search=wide, resources={"estimate": rigid})
-    view = sized.complete(observed(), (), {}).sizing
+    view = sized.complete(observed(), ()).sizing
     large = trial(0, b=100_000)
 
     assert view is not None
@@ -200,8 +202,8 @@ def test_memory_that_ran_out_stays_the_reason_when_nothing_is_left() -> None:
 def test_what_begins_within_its_budget_is_not_refused_later() -> None:
     """A plan is judged before it starts; from then on the budget itself decides."""
     sized = sizer(budget={"gpuHours": 1e-6})
-    before = sized.complete(observed(), (), {}).sizing
-    started = sized.complete(observed(), (trial(0),), {(0, 0): ABSENT}).sizing
+    before = sized.complete(observed(), ()).sizing
+    started = sized.complete(observed(ABSENT), (trial(0),)).sizing
 
     assert before is not None
     assert started is not None
@@ -211,10 +213,10 @@ def test_what_begins_within_its_budget_is_not_refused_later() -> None:
 
 def test_a_spec_that_changes_is_followed() -> None:
     sized = sizer(budget={"gpuHours": 1e-6})
-    sized.complete(observed(), (), {})
+    sized.complete(observed(), ())
 
     sized.follow(spec(), 10)
-    view = sized.complete(observed(), (), {}).sizing
+    view = sized.complete(observed(), ()).sizing
 
     assert view is not None
     assert view.verdict.is_good
@@ -234,7 +236,7 @@ def test_fixed_resources_are_kept_through_every_interruption() -> None:
 
 def test_a_policy_that_cannot_be_used_starts_nothing() -> None:
     unusable = Unusable(ConditionReason.POLICY_NOT_FOUND, "there is no such policy")
-    completed = unusable.complete(observed(), (), {})
+    completed = unusable.complete(observed(), ())
     assert completed.machines is None, "and nothing prices what a fit recommends"
     view = completed.sizing
 

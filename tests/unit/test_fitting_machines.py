@@ -241,7 +241,7 @@ def test_what_trials_teach_counts_once_all_have_ended() -> None:
 def test_a_local_run_has_prices_and_no_sizing() -> None:
     spec = built_in(None).spec
     policy = machines(H100).policy
-    observed = Prices(policy).complete(Observed(0.0, spec, Rules(max_trials=1), ()), (), {})
+    observed = Prices(policy).complete(Observed(0.0, spec, Rules(max_trials=1), ()), ())
     assert observed.machines == KnownMachines(policy)
     assert observed.sizing is None, "trials share this machine"
 

@@ -75,9 +75,12 @@ class ClusterBackend:
         """Show where an attempt stands: its workload, or why there is none."""
         name = workload_name(self.key, key)
         workload = self.index.workload(self.kind.kind, self.key, name)
-        if workload is not None and self.owns(key, workload):
-            self._seen.add(key)
-            return self._looks.at(workload)
+        if workload is not None:
+            seen = self._looks.look(name, workload)
+            uid = self._trials.uid_of((key.scale, key.number))
+            if uid is not None and seen.owner_uid == uid:
+                self._seen.add(key)
+                return seen.view
         if workload is not None and key not in self._seen:
             since = _waits_since(trial)
             message = _not_ours(name)

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from scaling_operator.api.names import LABEL_EXPERIMENT
 from scaling_operator.cluster.kinds import EXPERIMENTS, JOBS, PODS, POLICIES, Kind
+from scaling_operator.cluster.ownership import owner_uid
 
 Object = dict[str, Any]
 
@@ -47,6 +48,10 @@ class Index:
     """Is told of each object that is taken in: what it was before, and what it is."""
     _pods: dict[tuple[str, str], Key] = field(default_factory=dict[tuple[str, str], Key])
     """Whose a pod is, by namespace and name: a report names its pod alone."""
+    _pods_of_jobs: dict[str, dict[str, Object]] = field(
+        default_factory=dict[str, dict[str, Object]]
+    )
+    """Pods by the uid of the Job that controls them: they have names of their own."""
 
     def put(self, kind: Kind, thing: Object) -> Key | None:
         """Take in an object; return whom it concerns, None where we know it, or a newer one."""
@@ -62,6 +67,10 @@ class Index:
         self.gone.get((kind, key), {}).pop(name, None)
         if kind is PODS:
             self._pods[(key.namespace, name)] = key
+            self._forget_pod(before)
+            job = owner_uid(thing, JOBS)
+            if job is not None:
+                self._pods_of_jobs.setdefault(job, {})[_uid(thing)] = thing
         self.heard(kind, key, before, thing)
         return key
 
@@ -79,6 +88,7 @@ class Index:
                 self.gone.setdefault((kind, key), {})[name] = last
             if kind is PODS:
                 self._pods.pop((key.namespace, name), None)
+                self._forget_pod(known)
         return key
 
     def workload(self, kind: Kind, key: Key, name: str) -> Object | None:
@@ -89,6 +99,10 @@ class Index:
         """Find a pod of ours by its name."""
         key = self._pods.get((namespace, name))
         return None if key is None else self.workload(PODS, key, name)
+
+    def pods_of(self, job: Object) -> Iterable[Object]:
+        """All pods that a Job controls."""
+        return self._pods_of_jobs.get(_uid(job), {}).values()
 
     def workloads_of(self, kind: Kind, key: Key) -> Iterator[Object]:
         """All pods or jobs of an experiment."""
@@ -143,6 +157,14 @@ class Index:
                 wrong.add(key)
                 self.drop(kind, gone)
         return wrong
+
+    def _forget_pod(self, pod: Object | None) -> None:
+        job = None if pod is None else owner_uid(pod, JOBS)
+        if pod is not None and job is not None:
+            pods = self._pods_of_jobs.get(job, {})
+            pods.pop(_uid(pod), None)
+            if not pods:
+                self._pods_of_jobs.pop(job, None)
 
     def _of(self, kind: Kind) -> Iterator[tuple[Key, dict[Any, Object]]]:
         if kind is EXPERIMENTS:

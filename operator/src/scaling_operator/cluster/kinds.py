@@ -19,9 +19,9 @@ from scaling_operator.api.problems import shown
 from scaling_operator.cluster.errors import InvalidName
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Kind:
-    """A kind of object. `group` is empty for Kubernetes' oldest kinds."""
+    """A kind of object: one of those below. `group` is empty for Kubernetes' oldest kinds."""
 
     group: str
     version: str

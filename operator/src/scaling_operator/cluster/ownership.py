@@ -17,15 +17,18 @@ def is_owned(thing: Mapping[str, Any], kind: Kind, uid: str | None) -> bool:
 
     `uid` None, of an object that is not known, owns nothing.
     """
+    return uid is not None and owner_uid(thing, kind) == uid
+
+
+def owner_uid(thing: Mapping[str, Any], kind: Kind) -> str | None:
+    """Give the uid of the object that controls a thing; None where that is of another kind."""
     metadata: Mapping[str, Any] = thing["metadata"]
     owners = cast("list[Mapping[str, Any]]", metadata.get("ownerReferences") or [])
-    return uid is not None and any(
-        owner.get("controller") is True
-        and owner.get("uid") == uid
-        and owner.get("kind") == kind.name
-        and _group(str(owner.get("apiVersion"))) == kind.group
-        for owner in owners
-    )
+    for owner in owners:
+        if owner.get("controller") is True:  # an API server allows one
+            same = _group(str(owner.get("apiVersion"))) == kind.group
+            return owner.get("uid") if same and owner.get("kind") == kind.name else None
+    return None
 
 
 def _group(api_version: str) -> str:

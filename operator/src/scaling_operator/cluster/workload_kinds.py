@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from scaling_operator.api.names import Reason
 from scaling_operator.cluster.client import Object
-from scaling_operator.cluster.index import Index, Key
+from scaling_operator.cluster.index import Index
 from scaling_operator.cluster.kinds import JOBS, PODS, Kind
-from scaling_operator.cluster.ownership import is_owned
 from scaling_operator.cluster.workloads import job, pod
 from scaling_operator.cluster.workloads.ending import interruption_of
 from scaling_operator.cluster.workloads.order import AttemptOrder, Bounds
@@ -22,10 +21,12 @@ class WorkloadKind:
 
     kind: Kind
     manifest: Callable[[AttemptOrder], Object]
-    view: Callable[[Index, Key, Object, Bounds, float], AttemptView]
+    parts: Callable[[Index, Object], tuple[Object, ...]]
+    """The objects that a workload's view is made from: itself first."""
+    observe: Callable[[Sequence[Object], Bounds, float], AttemptView]
 
     def parting_view(
-        self, index: Index, key: Key, last: Object | None, bounds: Bounds, now_seconds: float
+        self, index: Index, last: Object | None, bounds: Bounds, now_seconds: float
     ) -> AttemptView:
         """Tell how an attempt ended whose workload is gone: by what was last seen of it, if known.
 
@@ -33,27 +34,21 @@ class WorkloadKind:
         """
         deleted = (Reason.POD_DELETED, "its workload was deleted")
         if last is not None:
-            view = self.view(index, key, last, bounds, now_seconds)
+            view = self.observe(self.parts(index, last), bounds, now_seconds)
             if view.phase in (AttemptPhase.EXITED, AttemptPhase.LOST):
                 return view
             deleted = interruption_of(last, {}) or deleted
         return AttemptView(AttemptPhase.LOST, *deleted, since_seconds=now_seconds)
 
 
-def _pod_view(
-    index: Index, key: Key, workload: Object, bounds: Bounds, now_seconds: float
-) -> AttemptView:
-    del index, key
-    return pod.observe([workload], bounds, now_seconds)
+def _alone(index: Index, workload: Object) -> tuple[Object, ...]:
+    del index
+    return (workload,)
 
 
-def _job_view(
-    index: Index, key: Key, workload: Object, bounds: Bounds, now_seconds: float
-) -> AttemptView:
-    uid = workload["metadata"].get("uid")
-    pods = [each for each in index.workloads_of(PODS, key) if is_owned(each, JOBS, uid)]
-    return job.observe([workload, *pods], bounds, now_seconds)
+def _with_pods(index: Index, workload: Object) -> tuple[Object, ...]:
+    return workload, *index.pods_of(workload)
 
 
-POD_KIND = WorkloadKind(PODS, pod.manifest, _pod_view)
-JOB_KIND = WorkloadKind(JOBS, job.manifest, _job_view)
+POD_KIND = WorkloadKind(PODS, pod.manifest, _alone, pod.observe)
+JOB_KIND = WorkloadKind(JOBS, job.manifest, _with_pods, job.observe)

@@ -55,7 +55,7 @@ def awaits_prediction(observed: Observed) -> bool:
 
     While trials run, bests change all the time: a fit of the same scales then is new enough.
     """
-    if not observed.slots:
+    if not observed.live_scales:
         return awaits_fit(observed)
     basis = _to_fit(observed)
     if basis is None:

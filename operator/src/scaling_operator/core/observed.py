@@ -161,6 +161,13 @@ class Observed:
     """Live trials about which something is being done: they count, and nothing is decided."""
     asking: frozenset[Slot] = frozenset()
     """Trials that are being created: they have their slots and machines already."""
+    live_scales: frozenset[int] = field(init=False, compare=False)
+    """Scales of which a trial lives, or will in a moment."""
+
+    def __post_init__(self) -> None:
+        """Find once what a plan asks for each scale."""
+        scales = {trial.scale for trial in self.live} | {scale for scale, _ in self.asking}
+        object.__setattr__(self, "live_scales", frozenset(scales))
 
     @property
     def idle(self) -> tuple[LiveTrial, ...]:
@@ -168,14 +175,9 @@ class Observed:
         return tuple(trial for trial in self.live if trial.slot not in self.changing)
 
     @property
-    def slots(self) -> tuple[Slot, ...]:
-        """Trials that live, or will in a moment."""
-        return (*(trial.slot for trial in self.live), *self.asking)
-
-    @property
     def free(self) -> int:
         """How many more trials may begin."""
-        return self.spec.trials.parallel - len(self.slots)
+        return self.spec.trials.parallel - len(self.live) - len(self.asking)
 
     def created(self, view: ScaleView) -> int:
         """How many trials of a scale are there, or will be in a moment."""

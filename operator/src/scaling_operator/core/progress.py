@@ -10,14 +10,16 @@ TUNED_SHARE = 0.5
 
 def scale_has_ended(observed: Observed, view: ScaleView) -> bool:
     """Whether no trial of the scale is live and none will follow."""
-    if any(scale == view.scale.index for scale, _ in observed.slots):
+    if view.scale.index in observed.live_scales:
         return False
     return view.tally.goal_reached or view.created >= observed.rules.max_trials
 
 
 def all_scales_have_ended(observed: Observed) -> bool:
     """Whether nothing is live and no scale that is known has trials left."""
-    return not observed.slots and all(scale_has_ended(observed, view) for view in observed.scales)
+    if observed.live_scales:
+        return False
+    return all(scale_has_ended(observed, view) for view in observed.scales)
 
 
 def is_tuned(observed: Observed, view: ScaleView) -> bool:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import dataclass
+
 from scaling_operator.api.names import TrialState
 from scaling_operator.api.status import MAX_FRONT, BestTrial, Counts, ScaleStatus
 from scaling_operator.core.law import checked
@@ -9,15 +12,33 @@ from scaling_operator.core.observed import Observed, ScaleView
 from scaling_operator.core.tally import losses_of, spread
 
 
-def scale_status(observed: Observed, view: ScaleView) -> ScaleStatus:
+@dataclass(frozen=True, slots=True)
+class LiveCounts:
+    """Live trials of a scale, by state."""
+
+    running: int = 0
+    queued: int = 0
+
+
+NONE_LIVE = LiveCounts()
+
+
+def live_counts(observed: Observed) -> dict[int, LiveCounts]:
+    """Count the live trials of all scales in one pass."""
+    found = Counter((trial.scale, trial.state) for trial in observed.live)
+    return {
+        scale: LiveCounts(found[scale, TrialState.RUNNING], found[scale, TrialState.QUEUED])
+        for scale, _ in found
+    }
+
+
+def scale_status(observed: Observed, view: ScaleView, live: LiveCounts) -> ScaleStatus:
     """Say what a scale is, how far it is, what it found and what was foretold of it."""
-    live = [trial for trial in observed.live if trial.scale == view.scale.index]
-    queued = sum(trial.state is TrialState.QUEUED for trial in live)
     best = view.tally.best[0] if view.tally.best else None
     counts = view.tally.counts.model_copy(
         update={
-            "running": len(live) - queued,
-            "queued": queued,
+            "running": live.running,
+            "queued": live.queued,
             "max": observed.rules.max_trials,
         }
     )

@@ -12,12 +12,12 @@ from scaling_operator.api.names import Reason, TrialState
 from scaling_operator.core.actions import Action, Ask, Launch, SetState
 from scaling_operator.core.observed import AttemptPhase, LiveTrial, Observed, ScaleView
 from scaling_operator.core.sizing.admission import (
-    NOTHING,
     Admission,
     Room,
     Slot,
     Wanting,
     admit,
+    total,
 )
 from scaling_operator.core.sizing.view import SizingView
 from scaling_operator.core.transitions import QUEUEING, launch_time
@@ -31,7 +31,7 @@ def launches(observed: Observed) -> tuple[Action, ...]:
         if trial.view.phase is AttemptPhase.ABSENT
         and observed.now_seconds >= launch_time(trial, observed.rules)
     )
-    if observed.sizing is None:
+    if observed.sizing is None or not due:
         return tuple(Launch(trial.scale, trial.number, trial.attempt) for trial in due)
     orders = _orders(observed)
     wanting = [
@@ -92,7 +92,7 @@ def _wanted(observed: Observed) -> Iterator[Slot]:
 def _admitted(observed: Observed, slots: list[Slot]) -> list[Slot]:
     """Take the slots that find room; of a scale without gaps, since numbers follow each other."""
     sizing = observed.sizing
-    if sizing is None:
+    if sizing is None or not slots:
         return slots
     orders = _orders(observed)
     wanting = [Wanting(slot, sizing.of_scale(slot[0]), orders[slot[0]]) for slot in slots]
@@ -113,8 +113,8 @@ def room_of(observed: Observed, sizing: SizingView) -> Room:
         for trial, demand in zip(present, demands, strict=True)
         if trial.view.phase is AttemptPhase.WAITING and _blocks(trial.view.reason, sizing)
     )
-    begun = sum((sizing.of_scale(scale) for scale, _ in observed.asking), NOTHING)
-    return Room(sizing.limits, sum(demands, begun), sizing.neighbours, waiting)
+    begun = (sizing.of_scale(scale) for scale, _ in observed.asking)
+    return Room(sizing.limits, total((*demands, *begun)), sizing.neighbours, waiting)
 
 
 def _blocks(reason: Reason | None, sizing: SizingView) -> bool:

@@ -20,7 +20,14 @@ from scaling_operator.core.conditions import Finding, as_condition, moment, with
 from scaling_operator.core.observed import Observed
 from scaling_operator.core.progress import all_scales_have_ended, scale_has_ended
 from scaling_operator.core.refine import scales_to_add
-from scaling_operator.core.scale_status import best_of, front, scale_status, total
+from scaling_operator.core.scale_status import (
+    NONE_LIVE,
+    best_of,
+    front,
+    live_counts,
+    scale_status,
+    total,
+)
 from scaling_operator.core.sizing.view import seconds_left
 
 
@@ -48,7 +55,9 @@ def budget_deadline(observed: Observed) -> float | None:
 
 def is_complete(observed: Observed) -> bool:
     """Whether every scale has ended or the budget has stopped the rest, and all is fitted."""
-    if observed.slots or not (all_scales_have_ended(observed) or _stopped_by_budget(observed)):
+    if observed.live_scales or not (
+        all_scales_have_ended(observed) or _stopped_by_budget(observed)
+    ):
         return False
     grows = bool(scales_to_add(observed)) and not _stopped_by_budget(observed)
     return not grows and not awaits_fit(observed)
@@ -69,11 +78,12 @@ def has_nothing(observed: Observed) -> bool:
 def summarise(observed: Observed) -> ExperimentStatus:
     """Derive the whole status. Its size depends on the number of scales, never of trials."""
     conditions = _conditions(observed)
+    live = live_counts(observed)
     scales = tuple(
-        scale_status(observed, view)
+        scale_status(observed, view, live.get(view.scale.index, NONE_LIVE))
         for view in sorted(observed.scales, key=lambda view: view.scale.index)
     )
-    over = is_complete(observed) or (has_failed(observed) and not observed.slots)
+    over = is_complete(observed) or (has_failed(observed) and not observed.live_scales)
     return ExperimentStatus(
         observed_generation=observed.generation,
         phase=_phase(observed),

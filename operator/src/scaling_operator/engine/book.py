@@ -5,7 +5,7 @@ A cache of what is stored, never ahead of it: every change is committed first an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -52,14 +52,22 @@ class Machines(Protocol):
         self,
         observed: Observed,
         live: tuple[ScalingTrial, ...],
-        views: Mapping[Slot, AttemptView],
     ) -> Observed:
-        """Add what a plan needs to know of machines."""
+        """Add what a plan needs to know of machines; `live` are those observed, in their order."""
         ...
 
     def machine(self, view: AttemptView) -> Machine | None:
         """Say what an attempt had; None where that was not recorded."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Observed:
+    """A live trial as the plan before saw it."""
+
+    trial: ScalingTrial
+    key: AttemptKey
+    live: LiveTrial
 
 
 @dataclass(slots=True)
@@ -81,6 +89,7 @@ class Book:
     )
     pruned_seconds: dict[AttemptKey, float] = field(default_factory=dict[AttemptKey, float])
     machines: Machines | None = None
+    _observed_before: dict[Slot, _Observed] = field(default_factory=dict[Slot, _Observed])
 
     def observe(
         self,
@@ -96,7 +105,7 @@ class Book:
             spec=self.spec,
             rules=self.rules,
             scales=tuple(self.scales[scale.index] for scale in order),
-            live=tuple(_live_trial(trial, view) for trial in self.live.values()),
+            live=tuple(self._observed(slot, view) for slot in self.live),
             leftovers=tuple(
                 left for left in leftovers if _key_of(left) not in under_way.discarding
             ),
@@ -110,9 +119,28 @@ class Book:
         )
         if self.machines is None:
             return observed
-        live = tuple(self.live.values())
-        views = {slot_of(t): each.view for t, each in zip(live, observed.live, strict=True)}
-        return self.machines.complete(observed, live, views)
+        return self.machines.complete(observed, tuple(self.live.values()))
+
+    def _forget_live(self, slot: Slot) -> None:
+        self.live.pop(slot, None)
+        self.last_points.pop(slot, None)
+        self._observed_before.pop(slot, None)
+
+    def _observed(
+        self, slot: Slot, view: Callable[[ScalingTrial, AttemptKey], AttemptView]
+    ) -> LiveTrial:
+        """Observe a live trial; as before, where neither it nor its attempt has changed."""
+        trial, before = self.live[slot], self._observed_before.get(slot)
+        if before is None or before.trial is not trial:
+            key = AttemptKey(*slot, len(trial.status.attempts))
+            before = _Observed(trial, key, _live_trial(trial, key, view(trial, key)))
+        else:
+            seen = view(trial, before.key)
+            if seen is before.live.view:
+                return before.live
+            before = replace(before, live=replace(before.live, view=seen))
+        self._observed_before[slot] = before
+        return before.live
 
     def is_current(self, key: AttemptKey) -> bool:
         """Whether somebody waits for this attempt."""
@@ -141,8 +169,7 @@ class Book:
         known = number in self.records.setdefault(scale, {})
         if trial.status.state.ended and (slot in self.live or not known):
             view = replace(view, tally=add(view.tally, trial, self.spec.all_objectives))
-            self.live.pop(slot, None)
-            self.last_points.pop(slot, None)
+            self._forget_live(slot)
         elif not trial.status.state.ended:
             self.live[slot] = trial
         self.records[scale][number] = record_of(trial, self.spec.search)
@@ -152,8 +179,7 @@ class Book:
 
     def forget(self, slot: Slot) -> None:
         """Note that a stored trial is gone; its number stays used."""
-        self.live.pop(slot, None)
-        self.last_points.pop(slot, None)
+        self._forget_live(slot)
         self.records.get(slot[0], {}).pop(slot[1], None)
 
     def add_point(
@@ -215,14 +241,11 @@ def _key_of(leftover: Leftover) -> AttemptKey:
     return AttemptKey(leftover.scale, leftover.number, leftover.attempt)
 
 
-def _live_trial(
-    trial: ScalingTrial, view: Callable[[ScalingTrial, AttemptKey], AttemptView]
-) -> LiveTrial:
+def _live_trial(trial: ScalingTrial, key: AttemptKey, view: AttemptView) -> LiveTrial:
     ended = tuple(attempt.reason or Reason.SUSPENDED for attempt in trial.status.attempts)
     last = trial.status.attempts[-1].completion_time if trial.status.attempts else None
-    key = AttemptKey(trial.spec.scale, trial.spec.number, len(ended))
     return LiveTrial(
         *(key.scale, key.number, trial.status.state, ended),
-        view=view(trial, key),
+        view=view,
         last_ended_seconds=None if last is None else last.timestamp(),
     )

@@ -6,7 +6,7 @@ policy changes. Everything that decides is in `core.sizing`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from scaling_operator.api.experiment import ExperimentSpec
@@ -47,6 +47,49 @@ from scaling_operator.core.transitions import ESCALATIONS
 NO_LIMIT = Limits()
 
 
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """What a live trial was given, or would be, what it has used before, and what an hour is."""
+
+    trial: ScalingTrial
+    recorded: AttemptResources | None
+    lessons: Lessons
+    demand: Demand | None
+    rate: Usage
+    used_before: Usage
+
+    def is_of(
+        self, trial: ScalingTrial, recorded: AttemptResources | None, lessons: Lessons
+    ) -> bool:
+        """Whether it was reckoned from these very values."""
+        return self.trial is trial and self.recorded is recorded and self.lessons is lessons
+
+
+@dataclass(slots=True)
+class _Machines:
+    """Sums over live trials; GPU hours and cost by scale."""
+
+    demands: dict[Slot, Demand] = field(default_factory=dict[Slot, Demand])
+    rates: list[Usage] = field(default_factory=list[Usage])
+    gpu_hours: dict[int, float] = field(default_factory=dict[int, float])
+    cost: dict[int, float] = field(default_factory=dict[int, float])
+
+    def add(self, scale: int, more: Usage) -> None:
+        """Count what was used at a scale."""
+        self.gpu_hours[scale] = self.gpu_hours.get(scale, 0.0) + more.gpu_hours
+        self.cost[scale] = self.cost.get(scale, 0.0) + more.cost
+
+    def used(self, scale: int) -> Usage:
+        """Give what was used at a scale."""
+        return Usage(self.gpu_hours.get(scale, 0.0), self.cost.get(scale, 0.0))
+
+    @property
+    def rate(self) -> Usage:
+        """Give what an hour of all that runs is."""
+        hours, cost = (each.gpu_hours for each in self.rates), (each.cost for each in self.rates)
+        return Usage(sum(hours), sum(cost))
+
+
 @dataclass(slots=True)
 class Sizer:
     """Sizes the trials of an experiment by a policy."""
@@ -61,6 +104,8 @@ class Sizer:
     _used: dict[int, UsageSum] = field(default_factory=dict[int, UsageSum])
     _ended: set[Slot] = field(default_factory=set[Slot])
     _looked: dict[int, ScaleOutlook] = field(default_factory=dict[int, ScaleOutlook])
+    _known: dict[Slot, _Given] = field(default_factory=dict[Slot, _Given])
+    """Machines of live trials: a plan looks at all of them, and few have changed."""
 
     def note(self, trial: ScalingTrial) -> None:
         """Take in a stored trial: where memory ran out, what it used, what it measured."""
@@ -70,6 +115,7 @@ class Sizer:
         has_learnt = self._learn(trial)
         if trial.status.state.ended:
             self._ended.add(slot)
+            self._known.pop(slot, None)
             more = Usage(trial.status.gpu_hours or 0.0, trial.status.cost or 0.0)
             self._used[trial.spec.scale] = self._used.get(trial.spec.scale, UsageSum()) + more
         if has_learnt:
@@ -79,6 +125,7 @@ class Sizer:
         """Take over what may change while an experiment runs."""
         self.spec, self.trials_per_scale = spec, trials_per_scale
         self._looked.clear()
+        self._known.clear()
 
     def allocation(self, trial: ScalingTrial) -> Allocation | Refusal:
         """Decide what the next attempt of a trial gets."""
@@ -119,11 +166,10 @@ class Sizer:
         self,
         observed: Observed,
         live: tuple[ScalingTrial, ...],
-        views: Mapping[Slot, AttemptView],
     ) -> Observed:
         """Add what a plan needs to know of machines, and remember what neighbours ask for."""
         machines = KnownMachines(self.policy, self.lessons)
-        observed = replace(observed, sizing=self._view(observed, live, views), machines=machines)
+        observed = replace(observed, sizing=self._view(observed, live), machines=machines)
         self.held = room_of(observed, observed.sizing).held if observed.sizing else NOTHING
         shares = self.policy.limits.namespace != NO_LIMIT
         self.is_hungry = shares and wants_more(observed)
@@ -133,16 +179,15 @@ class Sizer:
         self,
         observed: Observed,
         trials: tuple[ScalingTrial, ...],
-        views: Mapping[Slot, AttemptView],
     ) -> SizingView:
         scales = tuple(view.scale for view in observed.scales)
         outlook = self._outlook(scales, has_started=bool(trials or self._ended))
-        running = self._running(trials, views, observed.now_seconds)
+        machines = self._machines(observed, trials)
         before = {
             scale.scale.index: self._used.get(scale.scale.index, UsageSum()).usage
             for scale in outlook.scales
         }
-        by_scale = {index: before[index] + running.get(index, NONE_USED) for index in before}
+        by_scale = {index: before[index] + machines.used(index) for index in before}
         total = sum(by_scale.values(), NONE_USED)
         return SizingView(
             verdict=outlook.verdict,
@@ -156,7 +201,7 @@ class Sizer:
                 used_gpu_hours=_rounded(total.gpu_hours),
                 used_cost=_rounded(total.cost),
             ),
-            demands=self._demands(trials, views),
+            demands=machines.demands,
             scale_demands={
                 scale.scale.index: demand_of(scale.allocation)
                 for scale in outlook.scales
@@ -166,7 +211,7 @@ class Sizer:
             is_queued=self.policy.queue is not None,
             neighbours=self.neighbours(),
             used=total,
-            rate=self._rate(views.values()),
+            rate=machines.rate,
         )
 
     def _learn(self, trial: ScalingTrial) -> bool:
@@ -225,40 +270,46 @@ class Sizer:
             }
         )
 
-    def _running(
-        self, trials: tuple[ScalingTrial, ...], views: Mapping[Slot, AttemptView], now: float
-    ) -> dict[int, Usage]:
-        """Sum up, by scale, what live trials have used: earlier attempts, and the one that runs."""
-        found: dict[int, Usage] = {}
-        for trial in trials:
-            scale = trial.spec.scale
-            view = views[scale, trial.spec.number]
-            more = Usage(trial.status.gpu_hours or 0.0, trial.status.cost or 0.0)
-            machine = self.machine(view)
-            if machine is not None and _is_held(view):
-                more += used(machine.rate, machine.started_seconds, now)
-            found[scale] = found.get(scale, NONE_USED) + more
+    def _machines(self, observed: Observed, trials: tuple[ScalingTrial, ...]) -> _Machines:
+        """Sum up what live trials have or want, have used, and use in an hour."""
+        found = _Machines()
+        for trial, live in zip(trials, observed.live, strict=True):
+            given = self._given(trial, live.view.resources)
+            if given.demand is not None:
+                found.demands[live.slot] = given.demand
+            if given.used_before is not NONE_USED:
+                found.add(live.scale, given.used_before)
+            view = live.view
+            if given.recorded is not None and _is_held(view):
+                found.add(live.scale, used(given.rate, view.started_seconds, observed.now_seconds))
+                found.rates.append(given.rate)
         return found
 
-    def _rate(self, views: Iterable[AttemptView]) -> Usage:
-        machines = (self.machine(view) for view in views if _is_held(view))
-        return sum((machine.rate for machine in machines if machine is not None), NONE_USED)
-
-    def _demands(
-        self, trials: tuple[ScalingTrial, ...], views: Mapping[Slot, AttemptView]
-    ) -> dict[Slot, Demand]:
-        found: dict[Slot, Demand] = {}
-        for trial in trials:
-            slot = trial.spec.scale, trial.spec.number
-            recorded = views[slot].resources
-            had = self.allocation(trial) if recorded is None else self._had(recorded)
-            if isinstance(had, Allocation):
-                found[slot] = demand_of(had)
-        return found
+    def _given(self, trial: ScalingTrial, recorded: AttemptResources | None) -> _Given:
+        """Say what a live trial has or wants of machines, reckoned once for each of its states."""
+        slot = trial.spec.scale, trial.spec.number
+        known = self._known.get(slot)
+        if known is not None and known.is_of(trial, recorded, self.lessons):
+            return known
+        had = self.allocation(trial) if recorded is None else self._had(recorded)
+        fixed = self.spec.resources.fixed
+        given = _Given(
+            *(trial, recorded, self.lessons),
+            demand=demand_of(had) if isinstance(had, Allocation) else None,
+            rate=NONE_USED if recorded is None else rate_of(recorded, self.policy, fixed),
+            used_before=_used_before(trial),
+        )
+        self._known[slot] = given
+        return given
 
 
 def _is_held(view: AttemptView) -> bool:
     return view.phase is AttemptPhase.RUNNING and view.started_seconds is not None
+
+
+def _used_before(trial: ScalingTrial) -> Usage:
+    hours, cost = trial.status.gpu_hours or 0.0, trial.status.cost or 0.0
+    return Usage(hours, cost) if hours or cost else NONE_USED
 
 
 def _rounded(number: float) -> float:
@@ -287,8 +338,7 @@ class Unusable:
         self,
         observed: Observed,
         live: tuple[ScalingTrial, ...],
-        views: Mapping[Slot, AttemptView],
     ) -> Observed:
         """Say that nothing may start, and why."""
-        del live, views
+        del live
         return replace(observed, sizing=SizingView(Verdict(self.reason, self.message)))

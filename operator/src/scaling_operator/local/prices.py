@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from scaling_operator.api.policy import PolicySpec
 from scaling_operator.api.trial import ScalingTrial
 from scaling_operator.core.observed import AttemptView, Observed
 from scaling_operator.core.outcome import Machine
-from scaling_operator.core.sizing.admission import Slot
 from scaling_operator.core.sizing.one_run import KnownMachines
 
 
@@ -27,12 +25,7 @@ class Prices:
         """Say nothing of an attempt: it had no machine of the policy."""
         del view
 
-    def complete(
-        self,
-        observed: Observed,
-        live: tuple[ScalingTrial, ...],
-        views: Mapping[Slot, AttemptView],
-    ) -> Observed:
+    def complete(self, observed: Observed, live: tuple[ScalingTrial, ...]) -> Observed:
         """Add the machines."""
-        del live, views
+        del live
         return replace(observed, machines=KnownMachines(self.policy))

@@ -8,7 +8,7 @@ goes first.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from scaling_operator.api.names import Reason
@@ -40,6 +40,16 @@ class Demand:
 
 
 NOTHING = Demand()
+
+
+def total(demands: Iterable[Demand]) -> Demand:
+    """Sum up many."""
+    gpus, cores, memory_bytes = 0, 0.0, 0.0
+    for each in demands:
+        gpus += each.gpus
+        cores += each.cores
+        memory_bytes += each.memory_bytes
+    return Demand(gpus, cores, memory_bytes)
 
 
 def demand_of(allocation: Allocation) -> Demand:
@@ -130,7 +140,7 @@ def _refusal(demand: Demand, held: Demand, room: Room) -> tuple[Reason, str] | N
         if shape == demand.shape:
             behind = f"waits behind another trial on {shape or 'a machine'}: {words}"
             return Reason.UNSCHEDULABLE, behind
-    others = sum((each.held for each in room.neighbours), NOTHING)
+    others = total(each.held for each in room.neighbours)
     for name, limits, had in (
         ("limits.experiment", room.limits.experiment, held),
         ("limits.namespace", room.limits.namespace, held + others),

@@ -1,0 +1,157 @@
+"""Experiments with many live trials, each with a workload that runs: what a plan is made from."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from scaling_operator.api.experiment import ExperimentSpec
+from scaling_operator.api.policy import PolicySpec
+from scaling_operator.api.status import ExperimentStatus, ScaleStatus
+from scaling_operator.api.trial import ExperimentReference, ScalingTrial, TrialSpec
+from scaling_operator.cluster.backend import ClusterBackend
+from scaling_operator.cluster.index import Index, Key
+from scaling_operator.cluster.kinds import JOBS, PODS
+from scaling_operator.cluster.ordering import Orders
+from scaling_operator.cluster.workload_kinds import WorkloadKind
+from scaling_operator.cluster.workloads.order import Bounds, WorkloadSettings
+from scaling_operator.core.actions import Plan
+from scaling_operator.core.ladder import scales_of
+from scaling_operator.core.observed import Rules
+from scaling_operator.core.plan import plan
+from scaling_operator.core.sizing.allocation import Allocation
+from scaling_operator.engine.book import read_book
+from scaling_operator.engine.engine import Engine
+from scaling_operator.engine.sizer import Sizer
+from scaling_operator.engine.watcher import Watcher
+
+KEY = Key("team", "study")
+CREATED, STARTED = "2026-11-24T12:00:00Z", "2026-11-24T12:00:05Z"
+NOW_SECONDS = 1795521600.0 + 60
+SETTINGS = WorkloadSettings(trainer_image="trainer")
+POLICY = PolicySpec.model_validate(
+    {
+        "shapes": [{"name": "cpu", "flops": 1e10, "pricePerHour": 0.1}],
+        "limits": {"experiment": {"cpu": 1_000_000}, "namespace": {"memory": "1Pi"}},
+    }
+)
+
+
+def experiment(live: int, scales: int = 1) -> ExperimentSpec:
+    """Write an experiment that may have no more trials than it has."""
+    document: dict[str, Any] = {
+        "objective": {"metric": "loss", "direction": "minimize"},
+        "search": {"parameters": {"x": {"type": "float", "low": -1, "high": 1}}},
+        "trials": {"max": 100_000, "parallel": live},
+        "resources": {"estimate": {"hostMemory": "1Gi", "parameters": 1e6, "samples": 1e6}},
+        "trainer": {"container": {"image": "mine"}},
+    }
+    if scales > 1:
+        document["scaling"] = {"parameter": "width", "sizes": [8 + at for at in range(scales)]}
+    return ExperimentSpec.model_validate(document)
+
+
+def trials_of(spec: ExperimentSpec, live: int) -> list[ScalingTrial]:
+    """Write stored trials that run, in all scales alike."""
+    scales = scales_of(spec)
+    return [_trial(at % len(scales), at // len(scales)) for at in range(live)]
+
+
+def _trial(scale: int, number: int) -> ScalingTrial:
+    name = f"{KEY.name}-{scale}-{number}"
+    return ScalingTrial(
+        metadata={"name": name, "uid": f"uid-of-{name}", "creationTimestamp": CREATED},
+        spec=TrialSpec(
+            experiment=ExperimentReference(name=KEY.name, uid="uid"),
+            scale=scale,
+            number=number,
+            parameters={"x": 0.5},
+            searched=("x",),
+            seed=1,
+        ),
+    )
+
+
+def engine(kind: WorkloadKind, live: int, scales: int = 1, *, sized: bool = True) -> Engine:
+    """Open an experiment whose trials all have a workload that runs, seen by the index."""
+    spec, index = experiment(live, scales), Index()
+    trials = trials_of(spec, live)
+    known = [ScaleStatus(index=scale.index, open=True) for scale in scales_of(spec)]
+    status = ExperimentStatus(scales=tuple(known))
+    book = read_book(spec, Rules(max_trials=100_000), status, trials)
+    sizer = Sizer(spec, POLICY, 100_000) if sized else None
+    book.machines = sizer
+    for trial in trials:
+        for run in _workloads(kind, spec, trial, sizer):
+            index.put(JOBS if run["kind"] == "Job" else PODS, run)
+    nothing: Any = None
+    backend = ClusterBackend(
+        key=KEY,
+        uid="uid",
+        spec=spec,
+        client=nothing,
+        index=index,
+        sweeper=nothing,
+        kind=kind,
+        workload_settings=lambda: SETTINGS,
+        bounds=Bounds(),
+        keep_failed_seconds=3600.0,
+        clock=_now,
+        sizer=sizer,
+    )
+    backend.note(trials)
+    return Engine(KEY.name, "uid", book, backend, Watcher(), _now)
+
+
+def planned(one: Engine) -> Plan:
+    """Do what a turn does where nothing is to be done."""
+    return plan(one.observe())
+
+
+def _now() -> float:
+    return NOW_SECONDS
+
+
+def _workloads(
+    kind: WorkloadKind, spec: ExperimentSpec, trial: ScalingTrial, sizer: Sizer | None
+) -> list[dict[str, Any]]:
+    """Write an attempt's workload as the API server hands it out: a pod, or a Job and its pod."""
+    orders = Orders(KEY, spec, SETTINGS)
+    found = None if sizer is None else sizer.allocation(trial)
+    if sizer is not None and isinstance(found, Allocation):
+        made = kind.manifest(orders.sized(trial, 0, found, sizer))
+    else:
+        made = kind.manifest(orders.unsized(trial, 0))
+    name = made["metadata"]["name"]
+    made["metadata"] |= {"uid": f"uid-of-{name}", "resourceVersion": "1"}
+    made["metadata"]["creationTimestamp"] = CREATED
+    if made["kind"] == "Pod":
+        made["status"] = _running()
+        return [made]
+    made["status"] = {"startTime": CREATED, "active": 1}
+    template = copy.deepcopy(made["spec"]["template"])
+    owner = {"apiVersion": "batch/v1", "kind": "Job", "name": name, "uid": f"uid-of-{name}"}
+    pod: dict[str, Any] = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        **template,
+        "status": _running(),
+    }
+    pod["metadata"] |= {
+        "name": f"{name}-x7k2p",
+        "namespace": KEY.namespace,
+        "uid": f"uid-of-pod-{name}",
+        "resourceVersion": "2",
+        "creationTimestamp": CREATED,
+        "ownerReferences": [owner | {"controller": True}],
+    }
+    return [made, pod]
+
+
+def _running() -> dict[str, Any]:
+    state = {"running": {"startedAt": STARTED}}
+    return {
+        "phase": "Running",
+        "startTime": STARTED,
+        "containerStatuses": [{"name": "trainer", "state": state}],
+    }
