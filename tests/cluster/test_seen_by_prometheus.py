@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 from boards.expressions import RULES
-from testbed.documents import played
+from testbed.documents import played, policy
 from testbed.installation import Ground, Installation
 from testbed.prometheus import scraping
 from testbed.reporting import reporter_of
@@ -85,7 +85,9 @@ def watched(ground: Ground, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     with ExitStack() as stack:
         one = stack.enter_context(ground.installed("--log-format", "json", started=False))
         site, operator = one.site, one.operator
-        site.apply(played("past", ("spec/suspend", True)))
+        named = f"{site.namespace}-seen"
+        stack.callback(site.kubectl, "delete", "rsp", named)
+        site.apply(policy(named), played("past", ("spec/suspend", True)))
         patch = json.dumps({"status": past_status()})
         site.kubectl(*("patch", "sx", "past", "--subresource=status", "--type=merge", "-p", patch))
         url = f"https://127.0.0.1:{operator.report_port}"

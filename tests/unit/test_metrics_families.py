@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[2]
 BOUNDED = {
     *("namespace", "experiment", "scale", "state", "reason", "shape", "phase", "condition"),
     *("verb", "resource", "code", "cause", "action", "result", "algorithm", "version"),
-    *("coefficient", "bound", "target", "budget", "memory", "aggregate", "port"),
+    *("coefficient", "bound", "target", "budget", "memory", "aggregate", "policy", "port"),
 }
 
 ALGORITHMS = [

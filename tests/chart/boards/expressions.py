@@ -52,6 +52,11 @@ def compared(expression: str) -> str:
     return _COMPARISON.sub(r" \1 bool ", " ".join(expression.split()))
 
 
+def of_any_condition(expression: str) -> str:
+    """Ask for every condition instead of one."""
+    return re.sub(r'(scaling_[a-z]+_condition)\{condition="[A-Za-z]+"\}', r"\1", expression)
+
+
 def names(expression: str) -> set[str]:
     """Name the metrics of an expression."""
     return set(_NAME.findall(_STRING.sub('""', expression)))

@@ -6,13 +6,13 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from scaling_operator.api.names import ConditionReason, ConditionType, Phase, TrialState
+from scaling_operator.api.names import ConditionReason, Phase, TrialState
 from scaling_operator.api.problems import InvalidSpec
-from scaling_operator.api.status import ExperimentStatus
+from scaling_operator.api.status import Condition, ExperimentStatus
 from scaling_operator.api.trial import ScalingTrial
 from scaling_operator.cluster.client import Object
 from scaling_operator.cluster.errors import NotFound
-from scaling_operator.cluster.events import Events, Note
+from scaling_operator.cluster.events import Events, Note, Regarding
 from scaling_operator.cluster.finishing import Finisher
 from scaling_operator.cluster.index import Index, Key
 from scaling_operator.cluster.kinds import EXPERIMENTS, TRIALS
@@ -23,6 +23,7 @@ from scaling_operator.cluster.recorder import Changed, Recorder
 from scaling_operator.cluster.sharing import Sharing
 from scaling_operator.cluster.statuses import write_status
 from scaling_operator.core.actions import Plan
+from scaling_operator.core.conditions import is_wished, news, stops_work
 from scaling_operator.core.finishing import to_finish
 from scaling_operator.core.reports import AttemptKey, Reply, Report
 from scaling_operator.core.status import failing, refused
@@ -144,11 +145,17 @@ class Controller:
         return self._look_again(key, opened, settled, due)
 
     async def _policy(self, name: str) -> None:
-        """Say whether a policy can be used, and have those look again who name it."""
-        await publish(self.opener.client, self.index, name, self.clock)
+        """Say whether a policy can be used; those who name it hear of that, and look again."""
+        turn = await publish(self.opener.client, self.index, name, self.clock)
         for key, named in self.opener.policies.names_used(self.index.experiments):
-            if named == name:
-                self.opener.wake(key)
+            if named != name:
+                continue
+            self.opener.wake(key)
+            thing = self.index.experiments[key]
+            if turn is not None and not self._is_over(key, thing):
+                regarding = Regarding(EXPERIMENTS, *key, str(thing["metadata"]["uid"]))
+                self._note_conditions(regarding, *turn, prefix=f"ResourcePolicy {name}: ")
+        await self.events.send()
 
     @property
     def _sharing(self) -> Sharing:
@@ -193,7 +200,8 @@ class Controller:
         await opened.backend.publish(status)
         opened.engine.book.status = status
         opened.published_seconds = now
-        self._note_conditions(key, opened.uid, before, status)
+        regarding = Regarding(EXPERIMENTS, *key, opened.uid)
+        self._note_conditions(regarding, before.conditions, status.conditions)
         return None
 
     async def tell_fault(self, key: Key, error: Exception) -> None:
@@ -204,18 +212,17 @@ class Controller:
         message = f"{type(error).__name__}: {error}; it is tried again, see the operator's log"
         generation = thing["metadata"]["generation"]
         status = failing(status_of(thing), message, generation, self.clock())
-        await self._say(key, thing, status, ConditionReason.INTERNAL_ERROR, message)
+        await self._say(key, thing, status)
 
     async def _refuse(self, key: Key, thing: Object, reason: ConditionReason, message: str) -> None:
         generation = thing["metadata"]["generation"]
         status = refused(status_of(thing), reason, message, generation, self.clock())
-        await self._say(key, thing, status, reason, message)
+        await self._say(key, thing, status)
 
-    async def _say(
-        self, key: Key, thing: Object, status: ExperimentStatus, reason: str, message: str
-    ) -> None:
+    async def _say(self, key: Key, thing: Object, status: ExperimentStatus) -> None:
         """Write a status that no plan has made, with its Event, if it is news."""
-        if status == status_of(thing):
+        before = status_of(thing)
+        if status == before:
             return
         document = status.model_dump(mode="json", exclude_none=True)
         try:
@@ -223,9 +230,8 @@ class Controller:
         except NotFound:
             return
         self.index.put(EXPERIMENTS, stored)
-        uid = str(thing["metadata"]["uid"])
-        self.events.add(Note(EXPERIMENTS, *key, uid, reason, message))
-        log.warning("%s", message, extra=about(key, reason=reason))
+        regarding = Regarding(EXPERIMENTS, *key, str(thing["metadata"]["uid"]))
+        self._note_conditions(regarding, before.conditions, status.conditions)
 
     def _teller(self, key: Key) -> Changed:
         def changed(before: ScalingTrial, after: ScalingTrial) -> None:
@@ -237,16 +243,20 @@ class Controller:
         return changed
 
     def _note_conditions(
-        self, key: Key, uid: str, before: ExperimentStatus, after: ExperimentStatus
+        self,
+        about_what: Regarding,
+        before: Iterable[Condition],
+        after: Iterable[Condition],
+        prefix: str = "",
     ) -> None:
-        """Send an Event for each condition that has become true."""
-        were = {each.type for each in before.conditions if each.status == "True"}
-        for each in after.conditions:
-            if each.status == "True" and each.type not in were:
-                warning = each.type == ConditionType.FAILED
-                note = Note(EXPERIMENTS, *key, uid, each.reason, each.message or each.type, warning)
-                self.events.add(note)
-                log.info("%s: %s", each.type, each.message, extra=about(key, reason=each.reason))
+        """Send an Event for each condition that a person should hear of."""
+        for each in news(before, after):
+            is_trouble = stops_work(each) and not is_wished(each)
+            message = prefix + (each.message or each.type)
+            self.events.add(Note(*about_what, each.reason, message, is_trouble))
+            level = logging.WARNING if is_trouble else logging.INFO
+            key = Key(about_what.namespace, about_what.name)
+            log.log(level, "%s: %s", each.type, message, extra=about(key, reason=each.reason))
 
 
 def _version(thing: Object) -> tuple[str, int]:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 from scaling_operator.cluster.client import FIELD_MANAGER, Client
@@ -19,6 +19,15 @@ BURST = 25
 REFILL_SECONDS = 10.0
 MAX_NOTE = 1024
 MAX_BUDGETS = 1000
+
+
+class Regarding(NamedTuple):
+    """The object that an Event is about."""
+
+    kind: Kind
+    namespace: str
+    name: str
+    uid: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,14 @@ from scaling_operator.cluster.logs import about
 from scaling_operator.cluster.recorder import Recorder
 from scaling_operator.metrics import families as all_of
 from scaling_operator.metrics.machines import machines
-from scaling_operator.metrics.projection import Sample, View, phases, samples_of, view_of
+from scaling_operator.metrics.projection import (
+    Sample,
+    View,
+    phases,
+    policy_samples_of,
+    samples_of,
+    view_of,
+)
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +55,7 @@ class Looking:
             if moved is not None:
                 yield Sample(all_of.PROGRESS, key, moved)
         yield from self.recorder.running.samples()
+        yield from self._policies()
 
     def _process(self) -> Iterator[Sample]:
         health = self.health
@@ -60,6 +68,13 @@ class Looking:
         restarts = {"Missed": 0, **health.watches.restarts}
         for cause, count in restarts.items():
             yield Sample(all_of.WATCH_RESTARTS, (cause,), count)
+
+    def _policies(self) -> Iterator[Sample]:
+        for name, thing in dict(self.index.policies).items():
+            try:
+                yield from policy_samples_of(thing)
+            except ValidationError as error:
+                log.info("policy %s is shown without metrics: %s", name, error)
 
     def _current(self) -> dict[Key, View]:
         things = dict(self.index.experiments)

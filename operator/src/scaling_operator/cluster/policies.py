@@ -12,6 +12,7 @@ from scaling_operator.api.normal import normal_form
 from scaling_operator.api.policy import PolicyStatus, ResourcePolicy
 from scaling_operator.api.problems import listing
 from scaling_operator.api.sections import read
+from scaling_operator.api.status import Condition
 from scaling_operator.cluster.client import Client, Object
 from scaling_operator.cluster.errors import ClusterForbidden, NotFound
 from scaling_operator.cluster.index import Index, Key
@@ -72,14 +73,20 @@ def read_policy(thing: Object) -> ResourcePolicy | str:
     return read(ResourcePolicy, normal_form(document)[0])
 
 
-async def publish(client: Client, index: Index, name: str, clock: Callable[[], float]) -> None:
-    """Write into a policy's status whether it can be used, where that has changed.
+Turn = tuple[tuple[Condition, ...], tuple[Condition, ...]]
+"""The conditions of a policy before and after."""
+
+
+async def publish(
+    client: Client, index: Index, name: str, clock: Callable[[], float]
+) -> Turn | None:
+    """Write into a policy's status whether it can be used; None where nothing has changed.
 
     Raises Conflict where the policy has changed meanwhile: its event is on its way.
     """
     thing = index.policies.get(name)
     if thing is None:
-        return
+        return None
     before = PolicyStatus.model_validate(thing.get("status") or {})
     policy, generation = read_policy(thing), int(thing["metadata"].get("generation", 0))
     findings = [_readiness(policy)]
@@ -91,7 +98,7 @@ async def publish(client: Client, index: Index, name: str, clock: Callable[[], f
     )
     status = PolicyStatus(observed_generation=generation, conditions=conditions)
     if status == before:
-        return
+        return None
     body = {
         "metadata": {"resourceVersion": thing["metadata"]["resourceVersion"]},
         "status": status.model_dump(mode="json", exclude_none=True),
@@ -99,7 +106,8 @@ async def publish(client: Client, index: Index, name: str, clock: Callable[[], f
     try:
         index.put(POLICIES, await client.apply_status(POLICIES, None, name, body))
     except NotFound:
-        return
+        return None
+    return before.conditions, conditions
 
 
 def _readiness(policy: ResourcePolicy | str) -> Finding:

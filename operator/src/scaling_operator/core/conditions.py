@@ -1,15 +1,35 @@
-"""How a condition is made. Its transition time stays for as long as its status does."""
+"""How a condition is made, and which ones stop work.
+
+Whatever stops work is told: an Event, a metric and an alert follow from `STOPS_WORK`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from scaling_operator.api.names import ConditionType
+from scaling_operator.api.names import FIT_CONDITIONS, ConditionReason, ConditionType
 from scaling_operator.api.status import Condition, ExperimentStatus
 
 MAX_MESSAGE = 1024
+
+STOPS_WORK: Mapping[ConditionType, bool | None] = {
+    ConditionType.ACCEPTED: False,
+    ConditionType.SUSPENDED: True,
+    ConditionType.COMPLETE: None,
+    ConditionType.FAILED: True,
+    ConditionType.EXPORTED: False,
+    ConditionType.SIZED: False,
+    ConditionType.READY: False,
+    ConditionType.OFFERED: False,
+    ConditionType.INTERNAL_ERROR: True,
+    **dict.fromkeys(FIT_CONDITIONS, None),
+}
+"""For each condition, whether work stops where it is true or where it is false; None: never.
+
+Completion is an answer, and a fit that refuses is one too.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +72,36 @@ def with_finding(
     condition = as_condition(finding, before.conditions, generation, now_seconds)
     others = tuple(each for each in before.conditions if each.type != finding.kind)
     return before.model_copy(update={"conditions": (condition, *others)})
+
+
+def stops_work(condition: Condition) -> bool:
+    """Whether something cannot go on until somebody acts, or the world changes."""
+    worse = {kind.value: status for kind, status in STOPS_WORK.items()}.get(condition.type)
+    return worse is not None and condition.status == str(worse)
+
+
+def is_wished(condition: Condition) -> bool:
+    """Whether work stops because somebody has asked for it."""
+    return condition.reason == ConditionReason.SUSPENDED
+
+
+def news(before: Iterable[Condition], after: Iterable[Condition]) -> tuple[Condition, ...]:
+    """Pick what a person should hear: what has become true, and what stops work or does so anew."""
+    were = {(each.type, each.status): each for each in before}
+    return tuple(
+        each
+        for each in after
+        if (each.status == "True" or stops_work(each))
+        and _is_new(each, were.get((each.type, each.status)))
+    )
+
+
+def _is_new(condition: Condition, old: Condition | None) -> bool:
+    """Whether it was not said before; what stops work is new where a changed spec did not help."""
+    if old is None or not stops_work(condition):
+        return old is None
+    told = old.reason, old.observed_generation
+    return told != (condition.reason, condition.observed_generation)
 
 
 def moment(seconds: float | None) -> datetime | None:

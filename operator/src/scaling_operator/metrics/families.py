@@ -131,7 +131,14 @@ SLOT_IDLE = _operator(
 EXPERIMENTS = _gauge("experiments", ("namespace", "phase"), "Experiments by phase.")
 PHASE = _gauge("experiment_phase", (*OWNER, "phase"), "1 for the phase that it is in.")
 CONDITION = _gauge(
-    "experiment_condition", (*OWNER, "condition", "reason"), "1 for each condition that is true."
+    "experiment_condition",
+    (*OWNER, "condition", "reason"),
+    "1 for each condition that is true, 0 for each that is false where that stops work.",
+)
+POLICY_CONDITION = _gauge(
+    "policy_condition",
+    ("policy", "condition", "reason"),
+    "The same of ResourcePolicies.",
 )
 START = _gauge(
     "experiment_start_timestamp_seconds", OWNER, "When its first trial began.", "Unix seconds"

@@ -8,7 +8,9 @@ from typing import Any, NamedTuple
 
 from scaling_operator.api.experiment import Budget, Trials
 from scaling_operator.api.names import Phase, TrialState
-from scaling_operator.api.status import ExperimentStatus, ScaleStatus
+from scaling_operator.api.policy import PolicyStatus
+from scaling_operator.api.status import Condition, ExperimentStatus, ScaleStatus
+from scaling_operator.core.conditions import stops_work
 from scaling_operator.metrics import families as all_of
 from scaling_operator.metrics.families import Family
 from scaling_operator.metrics.happenings import Owner
@@ -50,9 +52,7 @@ def samples_of(view: View, now_seconds: float) -> Iterator[Sample]:
     """Give everything that one experiment shows."""
     owner, status = view.owner, view.status
     yield Sample(all_of.PHASE, (*owner, status.phase.value), 1)
-    for condition in status.conditions:
-        if condition.status == "True":
-            yield Sample(all_of.CONDITION, (*owner, condition.type, condition.reason), 1)
+    yield from _conditions(all_of.CONDITION, owner, status.conditions)
     yield Sample(all_of.PATIENCE, owner, view.trials.timeout.total_seconds())
     if status.start_time is not None:
         yield Sample(all_of.START, owner, status.start_time.timestamp())
@@ -60,6 +60,22 @@ def samples_of(view: View, now_seconds: float) -> Iterator[Sample]:
         yield from _scale(owner, scale)
     yield from _fit(owner, status)
     yield from _budget(view, now_seconds)
+
+
+def policy_samples_of(thing: Mapping[str, Any]) -> Iterator[Sample]:
+    """Give everything that a policy shows. Raises ValueError (pydantic's) as `view_of`."""
+    status = PolicyStatus.model_validate(thing.get("status") or {})
+    owner = (str(thing["metadata"]["name"]),)
+    yield from _conditions(all_of.POLICY_CONDITION, owner, status.conditions)
+
+
+def _conditions(
+    family: Family, owner: tuple[str, ...], conditions: Iterable[Condition]
+) -> Iterator[Sample]:
+    for condition in conditions:
+        is_true = condition.status == "True"
+        if is_true or stops_work(condition):
+            yield Sample(family, (*owner, condition.type, condition.reason), float(is_true))
 
 
 def phases(views: Iterable[View]) -> Iterator[Sample]:
