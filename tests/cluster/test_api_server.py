@@ -1,0 +1,76 @@
+"""A real API server does what the one in memory does (tests/unit/test_api_server.py)."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from api_server_cases import PAGE, Seen, Site, each_case
+from testbed.cluster import Cluster
+
+from scaling_operator.cluster.client import Client
+from scaling_operator.cluster.connection import connect
+from scaling_operator.cluster.index import Index, Key
+from scaling_operator.cluster.kinds import TRIALS, Kind
+from scaling_operator.cluster.watch import Watches
+
+
+@pytest.fixture
+def own_namespace(cluster: Cluster) -> Iterator[str]:
+    """A namespace of one case."""
+    name = f"scaling-{uuid.uuid4().hex[:8]}"
+    cluster.kubectl("create", "namespace", name)
+    cluster.kubectl("-n", name, "wait", "--for=create", "serviceaccount/default", "--timeout=30s")
+    yield name
+    cluster.kubectl("delete", "namespace", name, "--wait=false")
+
+
+class Deaf(Index):
+    """Takes in nothing: a kind that the operator does not watch has no place in its index."""
+
+    def put(self, kind: Kind, thing: dict[str, Any]) -> None:
+        del kind, thing
+
+    def drop(self, kind: Kind, thing: dict[str, Any]) -> None:
+        del kind, thing
+
+
+@asynccontextmanager
+async def watched(client: Client, namespace: str) -> AsyncGenerator[Seen]:
+    seen: Seen = []
+
+    def hear(kind: Kind, gone: bool, thing: dict[str, Any]) -> None:  # noqa: FBT001 - it is, or not
+        del kind
+        seen.append((gone, thing["metadata"]["name"], thing.get("status", {}).get("state", "")))
+
+    def wake(key: Key) -> None:
+        del key
+
+    watches = Watches(Deaf(), wake, client.access, (TRIALS,), (namespace,), seen=hear)
+    watching = asyncio.create_task(watches.run())
+    await asyncio.wait_for(watches.ready.wait(), 30)
+    try:
+        yield seen
+    finally:
+        watches.stop()
+        await asyncio.wait_for(watching, 30)
+
+
+@pytest.mark.usefixtures("crds")
+@each_case
+def test_the_real_one(
+    cluster: Cluster,
+    own_namespace: str,
+    monkeypatch: pytest.MonkeyPatch,
+    case: Callable[[Site], Awaitable[None]],
+) -> None:
+    async def ask() -> None:
+        async with connect(cluster.kubeconfig) as client:
+            await case(Site(client, own_namespace, lambda: watched(client, own_namespace)))
+
+    monkeypatch.setattr("scaling_operator.cluster.client.PAGE_SIZE", PAGE)
+    asyncio.run(ask())

@@ -1,0 +1,34 @@
+"""The API server in memory does what a real one does (tests/cluster/test_api_server.py)."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+from api_server_cases import PAGE, Seen, Site, each_case
+from fake_cluster import FakeCluster, Object
+
+from scaling_operator.cluster.kinds import TRIALS, Kind
+
+
+@each_case
+async def test_the_one_in_memory(
+    fake: FakeCluster,
+    monkeypatch: pytest.MonkeyPatch,
+    case: Callable[[Site], Awaitable[None]],
+) -> None:
+    @asynccontextmanager
+    async def watching() -> AsyncGenerator[Seen]:
+        seen: Seen = []
+
+        def hear(event: str, kind: Kind, thing: Object) -> None:
+            if kind is TRIALS:
+                state = thing.get("status", {}).get("state", "")
+                seen.append((event == "DELETED", thing["metadata"]["name"], state))
+
+        fake.watchers.append(hear)
+        yield seen
+
+    monkeypatch.setattr("scaling_operator.cluster.client.PAGE_SIZE", PAGE)
+    await case(Site(fake.client(), "team", watching))
