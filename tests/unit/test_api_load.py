@@ -192,7 +192,7 @@ UNREADABLE: tuple[tuple[str, str, str], ...] = (
         "kind: Pod\n---\n- 1\n",
         "my.yaml: holds no ScalingExperiment among Pod, something without a kind; exactly one",
     ),
-    ("lists without end", DEEP, "my.yaml: is nested too deeply"),
+    ("lists without end", DEEP, "my.yaml: line 1, column 61: is nested too deeply"),
     ("mappings without end in JSON", '{"a":' * 100_000, "my.yaml: is nested too deeply"),
     ("aliases without end", BOMB, "the document: too large or too deep: at most 100,000 values"),
     ("an alias of itself", "a: &a [*a]\n", "the document: too large or too deep"),

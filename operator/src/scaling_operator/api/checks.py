@@ -90,7 +90,9 @@ def _all(
 
 def _in_order(problems: Iterable[Problem], document: Any) -> tuple[Problem, ...]:
     """Sort problems as the file is read, each once."""
-    places = {path: at for at, path in enumerate(_walk(document, ""))}
+    found = tuple(dict.fromkeys(problems))
+    above = frozenset(each for problem in found for each in _prefixes(problem.path))
+    places = {path: at for at, path in enumerate(_walk(document, "", above))}
 
     def place(problem: Problem) -> int:
         path = problem.path
@@ -98,18 +100,26 @@ def _in_order(problems: Iterable[Problem], document: Any) -> tuple[Problem, ...]
             path = path[: max(path.rfind("."), path.rfind("["), 0)]
         return places.get(path, 0)
 
-    return tuple(sorted(dict.fromkeys(problems), key=place))
+    return tuple(sorted(found, key=place))
 
 
-def _walk(value: Any, path: str) -> Iterator[str]:
-    """Paths of a document in its own order."""
+def _prefixes(path: str) -> Iterator[str]:
+    """Give a path and all that may stand above it; a name may have dots in it."""
+    yield path
+    yield from (path[:at] for at, each in enumerate(path) if each in ".[")
+
+
+def _walk(value: Any, path: str, above: frozenset[str]) -> Iterator[str]:
+    """Paths of a document in its own order, as far as they lead to one of `above`."""
+    if path not in above and path:
+        return
     yield path
     if isinstance(value, dict):
         for key, child in cast("dict[str, Any]", value).items():
-            yield from _walk(child, below(path, key))
+            yield from _walk(child, below(path, key), above)
     elif isinstance(value, list):
         for at, child in enumerate(cast("list[Any]", value)):
-            yield from _walk(child, below(path, at))
+            yield from _walk(child, below(path, at), above)
 
 
 def _headers(document: Mapping[str, Any], kind: str) -> Iterable[Problem]:

@@ -12,25 +12,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn, cast
 
-from ruamel.yaml import YAML
-from ruamel.yaml.constructor import DuplicateKeyError, SafeConstructor
+from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import MarkedYAMLError, StringMark, YAMLError
 
+from scaling_operator.api.bounded_yaml import TooMuchYAML, read_yaml
 from scaling_operator.api.problems import InvalidSpec, Problem, listing, shown
 
 MAX_BYTES = 1024 * 1024
-
-
-class _Constructor(SafeConstructor):
-    """Values as JSON knows them: a date stays the text that was written."""
-
-
-def _text(constructor: Any, node: Any) -> str:
-    return constructor.construct_scalar(node)
-
-
-# ruamel has no types of its own: what goes in and comes out is Any here and checked afterwards.
-cast("Any", _Constructor).add_constructor("tag:yaml.org,2002:timestamp", _text)
 
 
 def refuse(path: str, message: str) -> NoReturn:
@@ -63,10 +51,8 @@ def parse(text: str, source: str) -> list[object]:
         document = _parse_json(text, source)
         if document is not None:
             return [document]
-    yaml: Any = YAML(typ="safe", pure=True)
-    yaml.Constructor = _Constructor
     try:
-        return [each for each in yaml.load_all(text) if each is not None]
+        return read_yaml(text)
     except MarkedYAMLError as error:
         refuse(source, _place(error) + _reason(error))
     except RecursionError:
@@ -107,6 +93,8 @@ def _reason(error: Any) -> str:
         quoted = re.search('"(.*?)"', str(cast("Any", error).problem))
         key = shown(quoted.group(1)) if quoted else ""
         return f"the key {key} stands twice in one mapping; keep one"
+    if isinstance(error, TooMuchYAML):
+        return str(cast("Any", error).problem)
     context = f" ({error.context})" if error.context else ""
     return f"not valid YAML: {error.problem or 'syntax error'}{context}"
 

@@ -8,13 +8,16 @@ is reported: NaN and infinities, keys that are not text, and aliases that grow w
 from __future__ import annotations
 
 import math
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 from scaling_operator.api.problems import Problem, below, shown
 
 MAX_VALUES = 100_000
 MAX_DEPTH = 60
 LARGEST_WHOLE_FLOAT = 2.0**53
+
+# Where a value stands: the place above it and the step from there. Few are ever written out.
+_Place: TypeAlias = "tuple[_Place, str | int] | None"
 
 
 def normal_form(document: object) -> tuple[Any, tuple[Problem, ...]]:
@@ -26,7 +29,7 @@ def normal_form(document: object) -> tuple[Any, tuple[Problem, ...]]:
         )
         return None, (Problem("the document", message),)
     problems: list[Problem] = []
-    return _copy(document, "", problems), tuple(problems)
+    return _copy(document, None, problems), tuple(problems)
 
 
 def _is_bounded(document: object) -> bool:
@@ -49,46 +52,51 @@ def _is_bounded(document: object) -> bool:
     return True
 
 
-def _copy(value: object, path: str, problems: list[Problem]) -> Any:
+def _copy(value: object, place: _Place, problems: list[Problem]) -> Any:
     match value:
         case dict():
-            return _copy_mapping(cast("dict[object, object]", value), path, problems)
+            return _copy_mapping(cast("dict[object, object]", value), place, problems)
         case list() | tuple():
             items = cast("list[object]", value)
-            return [_copy(item, below(path, at), problems) for at, item in enumerate(items)]
+            return [_copy(item, (place, at), problems) for at, item in enumerate(items)]
         case bool() | str() | None:
             return value
         case int():
-            return value if -(2**63) <= value < 2**63 else _copy_float(value, path, problems)
+            return value if -(2**63) <= value < 2**63 else _copy_float(value, place, problems)
         case float():
-            return _copy_float(value, path, problems)
+            return _copy_float(value, place, problems)
         case _:
             message = f"a YAML value of kind {type(value).__name__} is not allowed: write text"
-            problems.append(Problem(path, message))
+            problems.append(Problem(_path(place), message))
             return None
 
 
 def _copy_mapping(
-    mapping: dict[object, object], path: str, problems: list[Problem]
+    mapping: dict[object, object], place: _Place, problems: list[Problem]
 ) -> dict[str, Any]:
     copy: dict[str, Any] = {}
     for key, value in mapping.items():
         if isinstance(key, str):
-            copy[key] = _copy(value, below(path, key), problems)
+            copy[key] = _copy(value, (place, key), problems)
         else:
             message = f"the key {shown(key)} is not text: write it in quotes"
-            problems.append(Problem(path, message))
+            problems.append(Problem(_path(place), message))
     return copy
 
 
-def _copy_float(value: float, path: str, problems: list[Problem]) -> float | None:
+def _copy_float(value: float, place: _Place, problems: list[Problem]) -> float | None:
     try:
         number = float(value)
     except OverflowError:  # a whole number that no float can hold
         number = math.inf
     if not math.isfinite(number):
-        problems.append(Problem(path, f"{number} is not allowed: numbers must be finite"))
+        message = f"{number} is not allowed: numbers must be finite"
+        problems.append(Problem(_path(place), message))
         return None
     if number.is_integer() and abs(number) <= LARGEST_WHOLE_FLOAT:
         return int(number)
     return number
+
+
+def _path(place: _Place) -> str:
+    return "" if place is None else below(_path(place[0]), place[1])

@@ -21,6 +21,9 @@ from scaling_trainer.config.base import SectionError
 Path = tuple[str | int, ...]
 M = TypeVar("M", bound=BaseModel)
 
+MOST_PROBLEMS = 100
+"""A document with more is not looked at any further."""
+_MOST_ERRORS = 5 * MOST_PROBLEMS  # a union of plain values has one for each of its arms
 # Errors that may only be due to what was taken out below them.
 _CONSEQUENCES = ("value_error", "too_short")
 
@@ -40,7 +43,8 @@ def examine(
 ) -> tuple[Any, tuple[Problem, ...]]:
     """Find every problem of a document, and what is left of it without the faulty parts.
 
-    The parts in `kept` stay even when something in them is missing.
+    The parts in `kept` stay even when something in them is missing. After MOST_PROBLEMS the rest is
+    left unread, and nothing of the document.
     """
     removed: frozenset[Path] = frozenset()
     problems: dict[Problem, None] = {}  # a set that keeps the order
@@ -49,13 +53,14 @@ def examine(
         errors = _errors(section, sound)
         # Unknown fields first: one of them may be spelled like a variant's name in pydantic's path.
         errors = [each for each in errors if each["type"] == "extra_forbidden"] or errors
-        errors = [each for each in errors if not _is_short_of_faulty_items(each, errors)]
         faulty: set[Path] = set()
-        for error in errors:
+        for error in errors[:_MOST_ERRORS]:
             path = _resolve(document, removed, error)
             found = _problems(section, document, (path, error), removed)
             problems.update(dict.fromkeys(found))
             faulty.add(path[:-1] if error["type"] == "missing" else path)
+        if len(errors) > _MOST_ERRORS or len(problems) > MOST_PROBLEMS:
+            return {}, _first(problems)
         new = faulty - removed - kept
         if not new:
             return sound, tuple(_one_a_path(problems))
@@ -66,35 +71,46 @@ def _errors(section: type[BaseModel], document: Any) -> list[ErrorDetails]:
     try:
         read(section, document)
     except ValidationError as error:
-        errors = error.errors(include_url=False)
-        return [each for each in errors if not _is_short_of_faulty_items(each, errors)]
+        return _without_consequences(error.errors(include_url=False))
     return []
 
 
-def _is_short_of_faulty_items(error: ErrorDetails, errors: Iterable[ErrorDetails]) -> bool:
-    """Whether a list is too short only because pydantic does not count items with faults."""
-    at = error["loc"]
-    return error["type"] == "too_short" and any(
-        other["loc"][: len(at)] == at and len(other["loc"]) > len(at) for other in errors
-    )
+def _without_consequences(errors: list[ErrorDetails]) -> list[ErrorDetails]:
+    """Leave out that a list is too short where pydantic only does not count items with faults."""
+    short = {each["loc"] for each in errors if each["type"] == "too_short"}
+    if not short:
+        return errors
+    above = {each["loc"][:length] for each in errors for length in range(len(each["loc"]))}
+    faulty = short & above
+    return [each for each in errors if each["type"] != "too_short" or each["loc"] not in faulty]
 
 
-def _without(value: Any, removed: frozenset[Path], path: Path = ()) -> Any:
-    if isinstance(value, dict):
-        entries = cast("dict[str, Any]", value).items()
-        return {
-            key: _without(child, removed, (*path, key))
-            for key, child in entries
-            if (*path, key) not in removed
-        }
-    if isinstance(value, list):
-        items = enumerate(cast("list[Any]", value))
-        return [
-            _without(child, removed, (*path, at))
-            for at, child in items
-            if (*path, at) not in removed
-        ]
-    return value
+def _first(problems: Iterable[Problem]) -> tuple[Problem, ...]:
+    first = tuple(_one_a_path(problems))[:MOST_PROBLEMS]
+    message = f"has more than {MOST_PROBLEMS} problems; these are the first"
+    return (Problem("the document", message), *first)
+
+
+def _without(document: Any, removed: frozenset[Path]) -> Any:
+    """Copy what has lost a part; the rest is shared with the document."""
+    if not removed:
+        return document
+    touched = frozenset(path[:length] for path in removed for length in range(len(path)))
+
+    def left(value: Any, path: Path) -> Any:
+        if path not in touched:
+            return value
+        if isinstance(value, dict):
+            entries = cast("dict[str, Any]", value).items()
+            places = ((key, child, (*path, key)) for key, child in entries)
+            return {key: left(child, at) for key, child, at in places if at not in removed}
+        if isinstance(value, list):
+            items = enumerate(cast("list[Any]", value))
+            places = ((child, (*path, index)) for index, child in items)
+            return [left(child, at) for child, at in places if at not in removed]
+        return value
+
+    return left(document, ())
 
 
 def _resolve(document: Any, removed: frozenset[Path], error: ErrorDetails) -> Path:
