@@ -10,6 +10,7 @@ from scaling_operator.api.policy import PolicySpec
 from scaling_operator.api.status import ExperimentStatus, ScaleStatus
 from scaling_operator.api.trial import ExperimentReference, ScalingTrial, TrialSpec
 from scaling_operator.cluster.backend import ClusterBackend
+from scaling_operator.cluster.holdings import Holdings
 from scaling_operator.cluster.index import Index, Key
 from scaling_operator.cluster.kinds import JOBS, PODS
 from scaling_operator.cluster.ordering import Orders
@@ -97,6 +98,7 @@ def engine(kind: WorkloadKind, live: int, scales: int = 1, *, sized: bool = True
         bounds=Bounds(),
         keep_failed_seconds=3600.0,
         clock=_now,
+        holdings=Holdings(index, _now),
         sizer=sizer,
     )
     backend.note(trials)

@@ -12,11 +12,14 @@ from scaling_operator.api.trial import ScalingTrial
 from scaling_operator.cluster.client import Client, Object
 from scaling_operator.cluster.errors import (
     AlreadyExists,
+    ClusterBusy,
+    ClusterError,
     Invalid,
     NotFound,
     PodRefused,
     QuotaExceeded,
 )
+from scaling_operator.cluster.holdings import Holdings
 from scaling_operator.cluster.index import Index, Key
 from scaling_operator.cluster.kinds import EXPERIMENTS, JOBS, PODS, TRIALS
 from scaling_operator.cluster.leftovers import Leftovers
@@ -32,6 +35,7 @@ from scaling_operator.cluster.workload_kinds import WorkloadKind
 from scaling_operator.cluster.workloads.order import AttemptOrder, Bounds, WorkloadSettings
 from scaling_operator.core.observed import ABSENT, AttemptPhase, AttemptView, Leftover
 from scaling_operator.core.reports import AttemptKey
+from scaling_operator.core.sizing.admission import demand_of_record
 from scaling_operator.core.sizing.choice import Refusal as NoMachine
 from scaling_operator.engine.book import Book
 from scaling_operator.engine.sizer import Sizer
@@ -52,6 +56,7 @@ class ClusterBackend:
     bounds: Bounds
     keep_failed_seconds: float
     clock: Callable[[], float]
+    holdings: Holdings
     sizer: Sizer | None = None
     _looks: Looks = field(init=False)
     _trials: StoredTrials = field(init=False)
@@ -138,8 +143,18 @@ class ClusterBackend:
         """Create the attempt's workload; one of this name that is ours already is adopted."""
         key = AttemptKey(trial.spec.scale, trial.spec.number, attempt)
         order = self._order(trial, attempt)
-        if order is None:
+        if order is None or not self._reserve(key, order):
             return
+        try:
+            await self._create(key, order)
+        except ClusterBusy:
+            raise  # it may have been made: its room stays reserved
+        except ClusterError:
+            self.holdings.release(self.key, order.name)
+            raise
+        self.holdings.release(self.key, order.name)
+
+    async def _create(self, key: AttemptKey, order: AttemptOrder) -> None:
         manifest = self.kind.manifest(order)
         try:
             await claim(self.client, order)
@@ -172,6 +187,17 @@ class ClusterBackend:
             raise NotFound(message)
         document = status.model_dump(mode="json", exclude_none=True)
         self.index.put(EXPERIMENTS, await write_status(self.client, EXPERIMENTS, known, document))
+
+    def _reserve(self, key: AttemptKey, order: AttemptOrder) -> bool:
+        """Take room under the policy's limits: others may have taken it since this was planned."""
+        recorded = order.resources.recorded
+        if self.sizer is None or recorded is None:
+            return True
+        demand, limits = demand_of_record(recorded), self.sizer.policy.limits
+        beyond = self.holdings.reserve(self.key, order.name, demand, limits)
+        if beyond is not None:
+            self._refusals.note_for_now(key, Reason.QUOTA_EXCEEDED, beyond)
+        return beyond is None
 
     def _order(self, trial: ScalingTrial, attempt: int) -> AttemptOrder | None:
         """Order an attempt; None where no machine is left for it, which is then its view."""

@@ -14,6 +14,7 @@ from scaling_operator.cluster.client import Object
 from scaling_operator.cluster.errors import NotFound
 from scaling_operator.cluster.events import Events, Note, Regarding
 from scaling_operator.cluster.finishing import Finisher
+from scaling_operator.cluster.holdings import Holdings
 from scaling_operator.cluster.index import Index, Key
 from scaling_operator.cluster.kinds import EXPERIMENTS, TRIALS
 from scaling_operator.cluster.logs import about
@@ -47,6 +48,11 @@ class Controller:
     _stale: set[Key] = field(default_factory=set[Key])
     _too_costly: dict[Key, tuple[str, int]] = field(default_factory=dict[Key, tuple[str, int]])
     """Versions of experiments whose search takes more than it may: they are left alone."""
+    sharing: Sharing = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Count what all workloads hold."""
+        self.sharing = Sharing(Holdings(self.index, self.clock))
 
     async def reconcile(self, key: Key) -> float | None:
         """Bring an experiment forward as far as it goes now.
@@ -55,6 +61,17 @@ class Controller:
         """
         if not key.namespace:
             return await self._policy(key.name)
+        try:
+            return await self._reconcile(key)
+        except Exception:
+            self.sharing.calm(key)
+            raise
+        finally:
+            if self.sharing.has_changed(key):
+                for other in self.sharing.hungry(key):
+                    self.opener.wake(other)
+
+    async def _reconcile(self, key: Key) -> float | None:
         if key in self._stale:
             self.close(key)
         thing = self.index.experiments.get(key)
@@ -62,6 +79,7 @@ class Controller:
             self.close(key)  # the rest is Kubernetes' garbage collector's
             self._too_costly.pop(key, None)
             self.index.forget(key)
+            self.sharing.holdings.forget(key)
             self.recorder.forget(key)
             return None
         if self._too_costly.get(key) == _version(thing):
@@ -85,6 +103,7 @@ class Controller:
         """Forget an experiment. Only whoever reconciles it may."""
         self._stale.discard(key)
         opened = self.opened.pop(key, None)
+        self.sharing.peers.pop(key, None)
         if opened is not None:
             opened.engine.close()
 
@@ -119,25 +138,20 @@ class Controller:
         if opened is not None and opened.uid != thing["metadata"]["uid"]:
             self.close(key)
             opened = None
-        if opened is not None and self.opener.is_outdated(opened):
+        if opened is not None and self.opener.is_outdated(opened, thing):
+            await self.opener.spec_of(key, thing)  # else the spec before goes on
             self.close(key)
             opened = None
         if opened is None:
             if self._is_over(key, thing):
                 return None
             watcher = self.recorder.watcher(key, thing["spec"], self._teller(key))
-            opened = await self.opener.open(
-                key, thing, watcher, lambda: self._sharing.neighbours(key)
-            )
+            opened = await self.opener.open(key, thing, watcher, self.sharing)
             self.opened[key] = opened
         else:
             await self.opener.follow(key, opened, thing)
-        held = self._sharing.held(key)
         settled = await opened.engine.settle(self.clock() + PUBLISH_SECONDS)
         self.recorder.settled(key)
-        if self._sharing.held(key) != held:
-            for other in list(self._sharing.hungry(key)):
-                self.opener.wake(other)
         await opened.reports.save_due(self.clock())
         status, finish_seconds = await Finisher(opened).step(settled.status)
         due = [finish_seconds, await self._publish(key, opened, status)]
@@ -156,10 +170,6 @@ class Controller:
                 regarding = Regarding(EXPERIMENTS, *key, str(thing["metadata"]["uid"]))
                 self._note_conditions(regarding, *turn, prefix=f"ResourcePolicy {name}: ")
         await self.events.send()
-
-    @property
-    def _sharing(self) -> Sharing:
-        return Sharing(self.opened)
 
     def _look_again(
         self, key: Key, opened: Opened, settled: Plan, others: Sequence[float | None]
@@ -215,6 +225,7 @@ class Controller:
         await self._say(key, thing, status)
 
     async def _refuse(self, key: Key, thing: Object, reason: ConditionReason, message: str) -> None:
+        self.sharing.calm(key)
         generation = thing["metadata"]["generation"]
         status = refused(status_of(thing), reason, message, generation, self.clock())
         await self._say(key, thing, status)

@@ -44,8 +44,11 @@ class Index:
     )
     """Workloads as they were last seen, until `bury`: their end may not have been read yet."""
     policies: dict[str, Object] = field(default_factory=dict[str, Object])
+    changes: dict[Key, int] = field(default_factory=dict[Key, int])
+    """Another number for each state of an experiment's workloads."""
     heard: Callable[[Kind, Key, Object | None, Object], None] = _unheard
     """Is told of each object that is taken in: what it was before, and what it is."""
+    _last_change: int = 0
     _pods: dict[tuple[str, str], Key] = field(default_factory=dict[tuple[str, str], Key])
     """Whose a pod is, by namespace and name: a report names its pod alone."""
     _pods_of_jobs: dict[str, dict[str, Object]] = field(
@@ -65,6 +68,8 @@ class Index:
         thing["metadata"].pop("managedFields", None)
         things[name] = thing
         self.gone.get((kind, key), {}).pop(name, None)
+        if kind in (PODS, JOBS):
+            self._note_change(key)
         if kind is PODS:
             self._pods[(key.namespace, name)] = key
             self._forget_pod(before)
@@ -83,6 +88,7 @@ class Index:
         if name in things and _uid(things[name]) == _uid(thing):
             known = things.pop(name)
             if kind in (PODS, JOBS):
+                self._note_change(key)
                 # The event of a deletion shows the object's last state.
                 last = thing if "status" in thing else known
                 self.gone.setdefault((kind, key), {})[name] = last
@@ -108,6 +114,12 @@ class Index:
         """All pods or jobs of an experiment."""
         yield from list(self.workloads.get((kind, key), {}).values())
 
+    def is_gone(self, kind: Kind, thing: Object) -> bool:
+        """Whether an object's end was seen: a list may be older than the event of its deletion."""
+        found = self._place(kind, thing)
+        last = None if found is None else self.gone.get((kind, found[0]), {}).get(found[2])
+        return last is not None and _uid(last) == _uid(thing)
+
     def bury(self, kind: Kind, key: Key, is_awaited: Callable[[str], bool]) -> None:
         """Forget the workloads that are gone and whose end nobody waits for."""
         gone = self.gone.get((kind, key), {})
@@ -123,6 +135,8 @@ class Index:
         for kind, owner in list(self.workloads):
             if owner == key and not self.workloads[(kind, owner)]:
                 del self.workloads[(kind, owner)]
+        if not any(owner == key for _, owner in self.workloads):
+            self.changes.pop(key, None)
 
     def snapshot(self, kind: Kind) -> dict[tuple[Key, str], str]:
         """Name what is known of a kind now, with uids: to be taken before a list is asked for."""
@@ -157,6 +171,10 @@ class Index:
                 wrong.add(key)
                 self.drop(kind, gone)
         return wrong
+
+    def _note_change(self, key: Key) -> None:
+        self._last_change += 1
+        self.changes[key] = self._last_change
 
     def _forget_pod(self, pod: Object | None) -> None:
         job = None if pod is None else owner_uid(pod, JOBS)

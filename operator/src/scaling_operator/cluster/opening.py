@@ -18,8 +18,9 @@ from scaling_operator.cluster.backend import ClusterBackend
 from scaling_operator.cluster.client import Client, Object
 from scaling_operator.cluster.index import Index, Key
 from scaling_operator.cluster.kinds import TRIALS
-from scaling_operator.cluster.policies import Policies, Version
+from scaling_operator.cluster.policies import Policies, SizedBy
 from scaling_operator.cluster.settings import PodSettings
+from scaling_operator.cluster.sharing import Peer, Sharing
 from scaling_operator.cluster.sweeper import Sweeper
 from scaling_operator.cluster.trials import created_seconds, read_trial
 from scaling_operator.cluster.warmstart import warm_points
@@ -27,7 +28,8 @@ from scaling_operator.cluster.workload_kinds import JOB_KIND, POD_KIND, Workload
 from scaling_operator.cluster.workloads.order import Bounds, WorkloadSettings, refusals
 from scaling_operator.core.law import FitView
 from scaling_operator.core.observed import Rules
-from scaling_operator.core.sizing.admission import Neighbour
+from scaling_operator.core.sizing.admission import Beside
+from scaling_operator.core.sizing.view import NO_LIMITS
 from scaling_operator.engine.book import Book, read_book
 from scaling_operator.engine.engine import Engine
 from scaling_operator.engine.reports import Reports
@@ -42,7 +44,6 @@ SAVE_CURVES_AFTER_SECONDS = 10.0
 QUEUEING_GRACE_SECONDS = 5.0
 TRIALS_AT_A_TIME = 100
 """Read in one go: some milliseconds, in which nothing else moves."""
-Neighbours = Callable[[], tuple[Neighbour, ...]]
 
 
 @dataclass(slots=True)
@@ -54,7 +55,7 @@ class Opened:
     backend: ClusterBackend
     reports: Reports
     published_seconds: float = 0.0
-    policy_version: Version = None
+    sized_by: SizedBy = None, None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,17 +81,15 @@ class Opener:
         """What an attempt is."""
         return JOB_KIND if self.settings.kind == "job" else POD_KIND
 
-    async def open(
-        self, key: Key, thing: Object, watcher: Watcher, neighbours: Neighbours
-    ) -> Opened:
+    async def open(self, key: Key, thing: Object, watcher: Watcher, sharing: Sharing) -> Opened:
         """Read an experiment and its trials. Raises InvalidSpec."""
         spec = await self.spec_of(key, thing)
         uid = str(thing["metadata"]["uid"])
         trials = await self._trials(key, uid)
         book = read_book(spec, self.rules(spec), status_of(thing), ())
         book.generation = int(thing["metadata"]["generation"])
-        version = self.policies.version(spec)
-        sizer = self._size(book, neighbours)
+        sized_by = self.policies.sized_by(thing)
+        sizer = self._size(book, lambda: sharing.beside(key, book))
         if trials and book.started_seconds is None:
             book.started_seconds = min(created_seconds(trial) for trial in trials)
         for at, trial in enumerate(trials):
@@ -105,9 +104,12 @@ class Opener:
             bounds=Bounds(image_pull_grace_seconds=self.settings.image_pull_grace_seconds),
             keep_failed_seconds=self.settings.keep_failed_seconds,
             clock=self.clock,
+            holdings=sharing.holdings,
             sizer=sizer,
         )
         backend.note(trials)
+        if sizer is not None and sizer.policy.limits != NO_LIMITS:
+            await sharing.holdings.look(self.client, self.kind.kind, key.namespace)
 
         def fitted(view: FitView) -> None:
             book.fit = view
@@ -116,21 +118,23 @@ class Opener:
         studies = self.workers.studies(key.namespace, spec.search)
         engine = Engine(key.name, uid, book, backend, watcher, self.clock, fits, studies)
         reports = Reports(engine, lambda: self.wake(key), SAVE_CURVES_AFTER_SECONDS)
-        return Opened(uid, engine, backend, reports, policy_version=version)
+        if sizer is not None:
+            sharing.peers[key] = Peer(sizer, engine.flight)
+        return Opened(uid, engine, backend, reports, sized_by=sized_by)
 
-    def _size(self, book: Book, neighbours: Neighbours) -> Sizer | None:
+    def _size(self, book: Book, beside: Callable[[], Beside]) -> Sizer | None:
         """Give the book its policy; None where there is none that can be used."""
         policy = self.policies.find(book.spec)
         if not isinstance(policy, ResourcePolicy):
             book.machines = policy
             return None
-        sizer = Sizer(book.spec, policy.spec, book.rules.max_trials, neighbours)
+        sizer = Sizer(book.spec, policy.spec, book.rules.max_trials, beside)
         book.machines = sizer
         return sizer
 
-    def is_outdated(self, opened: Opened) -> bool:
-        """Whether an experiment follows a policy that has changed, or another one now."""
-        return opened.policy_version != self.policies.version(opened.engine.book.spec)
+    def is_outdated(self, opened: Opened, thing: Object) -> bool:
+        """Whether trials are to be sized anew: by another policy, or by other resources."""
+        return opened.sized_by != self.policies.sized_by(thing)
 
     async def follow(self, key: Key, opened: Opened, thing: Object) -> None:
         """Take over what may change while an experiment runs. Raises InvalidSpec."""

@@ -203,6 +203,7 @@ async def build(settings: Settings, stack: AsyncExitStack) -> Operator:
 
     def on_change(gained: bool) -> None:  # noqa: FBT001 - a Lease is held or not
         controller.distrust(controller.opened)
+        controller.sharing.holdings.look_again()
         queue.clear()
         sweeper.clear()
         recorder.lead_changed()

@@ -21,8 +21,8 @@ from scaling_operator.core.conditions import MAX_MESSAGE, Finding, as_condition
 from scaling_operator.core.sizing.offered import NodeView, not_offered
 from scaling_operator.engine.sizer import Unusable
 
-Version = tuple[str, int] | None
-"""A policy's uid and generation: another one means that trials are sized anew."""
+SizedBy = tuple[tuple[str, int] | None, Object | None]
+"""A policy's uid and generation, where there is one, and `spec.resources`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +31,14 @@ class Policies:
 
     index: Index
 
-    def version(self, spec: ExperimentSpec) -> Version:
-        """Tell one state of an experiment's policy from another; None where there is none."""
-        thing = self.index.policies.get(spec.resources.policy)
-        if thing is None:
-            return None
-        metadata = thing["metadata"]
-        return str(metadata["uid"]), int(metadata.get("generation", 0))
+    def sized_by(self, thing: Object) -> SizedBy:
+        """Tell from what an experiment's trials are sized: another answer means, anew."""
+        policy = self.index.policies.get(_policy_name(thing))
+        metadata: Object = {} if policy is None else policy["metadata"]
+        version = (
+            None if policy is None else (str(metadata["uid"]), int(metadata.get("generation", 0)))
+        )
+        return version, thing["spec"].get("resources")
 
     def find(self, spec: ExperimentSpec) -> ResourcePolicy | Unusable | None:
         """Find an experiment's policy; None where it names none and there is no default."""
@@ -58,9 +59,13 @@ class Policies:
     def names_used(self, experiments: Mapping[Key, Object]) -> Iterator[tuple[Key, str]]:
         """Give each experiment with the policy that it names."""
         for key, thing in experiments.items():
-            spec: Object = thing.get("spec") or {}
-            resources: Object = spec.get("resources") or {}
-            yield key, str(resources.get("policy", "default"))
+            yield key, _policy_name(thing)
+
+
+def _policy_name(thing: Object) -> str:
+    spec: Object = thing.get("spec") or {}
+    resources: Object = spec.get("resources") or {}
+    return str(resources.get("policy", "default"))
 
 
 def read_policy(thing: Object) -> ResourcePolicy | str:

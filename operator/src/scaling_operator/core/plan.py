@@ -19,16 +19,12 @@ from scaling_operator.core.actions import (
     Plan,
 )
 from scaling_operator.core.basis import awaits_prediction
+from scaling_operator.core.limits import budget_is_spent, is_suspended, may_start_nothing
 from scaling_operator.core.observed import AttemptPhase, Leftover, LiveTrial, Observed, ScaleView
 from scaling_operator.core.progress import scale_has_ended
 from scaling_operator.core.refine import scales_to_add
 from scaling_operator.core.starting import asks, launches, may_ask
-from scaling_operator.core.status import (
-    budget_deadline,
-    counted_failures,
-    is_complete,
-    summarise,
-)
+from scaling_operator.core.status import budget_deadline, has_failed, is_complete, summarise
 from scaling_operator.core.transfer import fits, hand_on
 from scaling_operator.core.transitions import deadline, launch_time, settle
 
@@ -72,9 +68,9 @@ def _settle_what_ended(observed: Observed) -> tuple[Action, ...]:
 
 def _stop_what_may_not_go_on(observed: Observed) -> tuple[Action, ...]:
     """Stop all after too many failures or at the budget's end; a scale's trials at its goal."""
-    if counted_failures(observed) > observed.spec.trials.max_failed:
+    if has_failed(observed):
         return _stop(observed.idle, StopReason.TOO_MANY_FAILURES)
-    if _budget_is_spent(observed) and observed.spec.budget.on_exceeded == "stop":
+    if budget_is_spent(observed) and observed.spec.budget.on_exceeded == "stop":
         return _stop(observed.idle, StopReason.BUDGET_EXHAUSTED)
     reached = {view.scale.index for view in observed.scales if view.tally.goal_reached}
     return _stop(
@@ -88,7 +84,7 @@ def _stop(trials: tuple[LiveTrial, ...], reason: StopReason) -> tuple[Action, ..
 
 def _release_while_suspended(observed: Observed) -> tuple[Action, ...]:
     """Give machines back while suspended: the attempt ends, the trial stays and goes on later."""
-    if not _is_suspended(observed):
+    if not is_suspended(observed):
         return ()
     return tuple(
         EndAttempt(trial.scale, trial.number, trial.attempt, Reason.SUSPENDED, "suspended")
@@ -99,7 +95,7 @@ def _release_while_suspended(observed: Observed) -> tuple[Action, ...]:
 
 def _add_scales(observed: Observed) -> tuple[Action, ...]:
     """Add a size beyond an edge of the ladder, once all before have ended."""
-    if _may_start_nothing(observed):
+    if may_start_nothing(observed):
         return ()
     added = scales_to_add(observed)
     return (AddScales(added),) if added else ()
@@ -111,7 +107,7 @@ def _open_scales(observed: Observed) -> tuple[Action, ...]:
     The law predicts a scale before it opens, so that a fit under way is waited for.
     """
     closed = tuple(view for view in observed.scales if not view.open)
-    if not closed or _may_start_nothing(observed) or awaits_prediction(observed):
+    if not closed or may_start_nothing(observed) or awaits_prediction(observed):
         return ()
     following = closed[0]
     before = observed.scales[: observed.scales.index(following)]
@@ -136,29 +132,9 @@ def _open(observed: Observed, view: ScaleView) -> Action:
 
 def _start(observed: Observed) -> tuple[Action, ...]:
     """Launch what has no workload, then ask for as many new trials as slots are free."""
-    if _may_start_nothing(observed):
+    if may_start_nothing(observed):
         return ()
     return launches(observed) or tuple(asks(observed))
-
-
-def _may_start_nothing(observed: Observed) -> bool:
-    return (
-        _is_suspended(observed)
-        or counted_failures(observed) > observed.spec.trials.max_failed
-        or _budget_is_spent(observed)
-        or is_complete(observed)
-        or (observed.sizing is not None and not observed.sizing.verdict.is_good)
-    )
-
-
-def _is_suspended(observed: Observed) -> bool:
-    spent = _budget_is_spent(observed) and observed.spec.budget.on_exceeded == "suspend"
-    return observed.spec.suspend or spent
-
-
-def _budget_is_spent(observed: Observed) -> bool:
-    end = budget_deadline(observed)
-    return end is not None and observed.now_seconds >= end
 
 
 def _wake_at(observed: Observed) -> float | None:
@@ -169,7 +145,7 @@ def _wake_at(observed: Observed) -> float | None:
     moments += [
         launch_time(trial, observed.rules)
         for trial in observed.live
-        if trial.view.phase is AttemptPhase.ABSENT and not _may_start_nothing(observed)
+        if trial.view.phase is AttemptPhase.ABSENT and not may_start_nothing(observed)
     ]
     if not is_complete(observed):
         moments.append(budget_deadline(observed))

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from scaling_operator.api.names import Reason, TrialState
 from scaling_operator.core.actions import Action, Ask, Launch, SetState
+from scaling_operator.core.limits import may_start_nothing
 from scaling_operator.core.observed import AttemptPhase, LiveTrial, Observed, ScaleView
 from scaling_operator.core.sizing.admission import (
     Admission,
@@ -65,7 +66,7 @@ def asks(observed: Observed) -> Iterator[Action]:
 
 def wants_more(observed: Observed) -> bool:
     """Whether a free slot finds no machine: what others of the namespace make way for."""
-    if observed.sizing is None:
+    if observed.sizing is None or may_start_nothing(observed):
         return False
     absent = sum(trial.view.phase is AttemptPhase.ABSENT for trial in observed.idle)
     wanted = list(_wanted(observed))
@@ -114,7 +115,8 @@ def room_of(observed: Observed, sizing: SizingView) -> Room:
         if trial.view.phase is AttemptPhase.WAITING and _blocks(trial.view.reason, sizing)
     )
     begun = (sizing.of_scale(scale) for scale, _ in observed.asking)
-    return Room(sizing.limits, total((*demands, *begun)), sizing.neighbours, waiting)
+    held = total((*demands, *begun, sizing.beside.left))
+    return Room(sizing.limits, held, sizing.beside.neighbours, waiting)
 
 
 def _blocks(reason: Reason | None, sizing: SizingView) -> bool:

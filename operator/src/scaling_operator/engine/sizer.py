@@ -19,7 +19,14 @@ from scaling_operator.core.ladder import Scale
 from scaling_operator.core.observed import AttemptPhase, AttemptView, Observed
 from scaling_operator.core.outcome import Machine
 from scaling_operator.core.resources import PodResources
-from scaling_operator.core.sizing.admission import NOTHING, Demand, Neighbour, Slot, demand_of
+from scaling_operator.core.sizing.admission import (
+    NOTHING,
+    Beside,
+    Demand,
+    Slot,
+    demand_of,
+    demand_of_record,
+)
 from scaling_operator.core.sizing.allocation import (
     Allocation,
     fixed_allocation,
@@ -40,8 +47,8 @@ from scaling_operator.core.sizing.outlook import Outlook, ScaleOutlook
 from scaling_operator.core.sizing.outlook_status import sizing_of
 from scaling_operator.core.sizing.usage import NONE_USED, Usage, UsageSum, rate_of, used
 from scaling_operator.core.sizing.verdict import Verdict
-from scaling_operator.core.sizing.view import SizingView
-from scaling_operator.core.starting import room_of, wants_more
+from scaling_operator.core.sizing.view import NO_LIMITS, NOTHING_BESIDE, SizingView
+from scaling_operator.core.starting import wants_more
 from scaling_operator.core.transitions import ESCALATIONS
 
 NO_LIMIT = Limits()
@@ -97,8 +104,7 @@ class Sizer:
     spec: ExperimentSpec
     policy: PolicySpec
     trials_per_scale: int
-    neighbours: Callable[[], tuple[Neighbour, ...]] = tuple
-    held: Demand = NOTHING
+    beside: Callable[[], Beside] = Beside
     is_hungry: bool = False
     lessons: Lessons = field(default_factory=Lessons)
     _used: dict[int, UsageSum] = field(default_factory=dict[int, UsageSum])
@@ -155,6 +161,12 @@ class Sizer:
         too_wide = looked is None or isinstance(looked.found, Choice)
         return Reason.INFEASIBLE if too_wide else Reason.ACCELERATOR_OOM
 
+    def demand_of_scale(self, scale: int) -> Demand:
+        """Say what a new trial of a scale would hold, as far as that was planned."""
+        looked = self._looked.get(scale)
+        planned = None if looked is None else looked.allocation
+        return NOTHING if planned is None else demand_of(planned)
+
     def machine(self, view: AttemptView) -> Machine | None:
         """Say what an attempt had and what an hour of it is; None where that was not recorded."""
         if view.resources is None:
@@ -170,7 +182,6 @@ class Sizer:
         """Add what a plan needs to know of machines, and remember what neighbours ask for."""
         machines = KnownMachines(self.policy, self.lessons)
         observed = replace(observed, sizing=self._view(observed, live), machines=machines)
-        self.held = room_of(observed, observed.sizing).held if observed.sizing else NOTHING
         shares = self.policy.limits.namespace != NO_LIMIT
         self.is_hungry = shares and wants_more(observed)
         return observed
@@ -209,7 +220,7 @@ class Sizer:
             },
             limits=self.policy.limits,
             is_queued=self.policy.queue is not None,
-            neighbours=self.neighbours(),
+            beside=self.beside() if self.policy.limits != NO_LIMITS else NOTHING_BESIDE,
             used=total,
             rate=machines.rate,
         )
@@ -285,17 +296,20 @@ class Sizer:
                 found.rates.append(given.rate)
         return found
 
+    def _wanted(self, trial: ScalingTrial) -> Demand | None:
+        found = self.allocation(trial)
+        return demand_of(found) if isinstance(found, Allocation) else None
+
     def _given(self, trial: ScalingTrial, recorded: AttemptResources | None) -> _Given:
         """Say what a live trial has or wants of machines, reckoned once for each of its states."""
         slot = trial.spec.scale, trial.spec.number
         known = self._known.get(slot)
         if known is not None and known.is_of(trial, recorded, self.lessons):
             return known
-        had = self.allocation(trial) if recorded is None else self._had(recorded)
         fixed = self.spec.resources.fixed
         given = _Given(
             *(trial, recorded, self.lessons),
-            demand=demand_of(had) if isinstance(had, Allocation) else None,
+            demand=self._wanted(trial) if recorded is None else demand_of_record(recorded),
             rate=NONE_USED if recorded is None else rate_of(recorded, self.policy, fixed),
             used_before=_used_before(trial),
         )

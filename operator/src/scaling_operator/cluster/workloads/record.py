@@ -25,14 +25,15 @@ def with_record(view: AttemptView, workload: Json) -> AttemptView:
     if view.phase is AttemptPhase.ABSENT:
         return view
     started = moment(workload, "status", "startTime")
-    return replace(view, resources=_read(workload), started_seconds=started)
+    return replace(view, resources=recorded(workload), started_seconds=started)
 
 
-def _read(workload: Json) -> AttemptResources | None:
-    recorded = text(workload, "metadata", "annotations", ANNOTATION_RESOURCES)
-    if not recorded:
+def recorded(workload: Json) -> AttemptResources | None:
+    """Read what machine a workload was given; None where no policy gave it one. Never raises."""
+    written = text(workload, "metadata", "annotations", ANNOTATION_RESOURCES)
+    if not written:
         return None
     try:
-        return AttemptResources.model_validate_json(recorded)
+        return AttemptResources.model_validate_json(written)
     except ValidationError:  # somebody has edited it
         return None

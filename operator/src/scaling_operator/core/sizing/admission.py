@@ -14,9 +14,12 @@ from dataclasses import dataclass
 from scaling_operator.api.names import Reason
 from scaling_operator.api.policy import Limits, PolicyLimits
 from scaling_operator.api.quantities import format_bytes, format_cores, parse_quantity
-from scaling_operator.core.sizing.allocation import Allocation
+from scaling_operator.api.status_sizing import AttemptResources
+from scaling_operator.core.sizing.allocation import Allocation, to_status
 
 Slot = tuple[int, int]
+SUMS_DIFFER = 1e-9
+"""By what part sums of the same numbers may differ."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +57,17 @@ def total(demands: Iterable[Demand]) -> Demand:
 
 def demand_of(allocation: Allocation) -> Demand:
     """Reduce an allocation to what limits speak of."""
+    return demand_of_record(to_status(allocation))
+
+
+def demand_of_record(recorded: AttemptResources) -> Demand:
+    """Read what limits speak of from what stands on a workload, or will: to the same byte."""
     return Demand(
-        allocation.count if allocation.resource is not None else 0,
-        allocation.cores or 0.0,
-        allocation.memory_bytes or 0.0,
-        allocation.shape,
-        allocation.device_bytes,
+        recorded.count,
+        0.0 if recorded.cpu is None else parse_quantity(recorded.cpu),
+        0.0 if recorded.memory is None else parse_quantity(recorded.memory),
+        recorded.shape,
+        recorded.estimated_device_bytes or 0.0,
     )
 
 
@@ -69,6 +77,17 @@ class Neighbour:
 
     held: Demand
     is_hungry: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What is held beside an experiment's live trials.
+
+    `left` is held by workloads of its own that are still to go: of ended trials, older attempts.
+    """
+
+    left: Demand = NOTHING
+    neighbours: tuple[Neighbour, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,15 +160,23 @@ def _refusal(demand: Demand, held: Demand, room: Room) -> tuple[Reason, str] | N
             behind = f"waits behind another trial on {shape or 'a machine'}: {words}"
             return Reason.UNSCHEDULABLE, behind
     others = total(each.held for each in room.neighbours)
-    for name, limits, had in (
-        ("limits.experiment", room.limits.experiment, held),
-        ("limits.namespace", room.limits.namespace, held + others),
-    ):
-        beyond = next(_beyond(demand, had, limits), None)
-        if beyond is not None:
-            return Reason.QUOTA_EXCEEDED, f"{name}.{beyond}"
+    beyond = exceeded(demand, held, others, room.limits)
+    if beyond is not None:
+        return Reason.QUOTA_EXCEEDED, beyond
     if _is_someone_elses_turn(held, room):
         return Reason.QUOTA_EXCEEDED, "limits.namespace: another experiment waits and holds less"
+    return None
+
+
+def exceeded(demand: Demand, own: Demand, others: Demand, limits: PolicyLimits) -> str | None:
+    """Say which limit a demand would exceed, beside what its experiment and the others hold."""
+    for name, bounds, held in (
+        ("limits.experiment", limits.experiment, own),
+        ("limits.namespace", limits.namespace, own + others),
+    ):
+        beyond = next(_beyond(demand, held, bounds), None)
+        if beyond is not None:
+            return f"{name}.{beyond}"
     return None
 
 
@@ -157,11 +184,17 @@ def _beyond(demand: Demand, held: Demand, limits: Limits) -> Iterator[str]:
     """Name the limits that a demand would exceed."""
     if limits.gpus is not None and demand.gpus and held.gpus + demand.gpus > limits.gpus:
         yield f"gpus allows {limits.gpus}, {held.gpus} are held"
-    if limits.cpu is not None and held.cores + demand.cores > parse_quantity(limits.cpu):
+    if limits.cpu is not None and _is_above(held.cores + demand.cores, limits.cpu):
         yield f"cpu allows {limits.cpu}, {_cores(held.cores)} are held"
-    most = None if limits.memory is None else parse_quantity(limits.memory)
-    if most is not None and held.memory_bytes + demand.memory_bytes > most:
+    if limits.memory is not None and _is_above(
+        held.memory_bytes + demand.memory_bytes, limits.memory
+    ):
         yield f"memory allows {limits.memory}, {_bytes(held.memory_bytes)} are held"
+
+
+def _is_above(amount: float, limit: str) -> bool:
+    """Whether a sum exceeds a limit; three times 100m are 300m, though not as binary fractions."""
+    return amount > parse_quantity(limit) * (1 + SUMS_DIFFER)
 
 
 def _cores(cores: float) -> str:

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 
 from scaling_operator.api.policy import PolicyLimits
 from scaling_operator.api.status_sizing import Ledger, ScaleSizing
-from scaling_operator.core.sizing.admission import NOTHING, Demand, Neighbour, Slot
+from scaling_operator.core.sizing.admission import NOTHING, Beside, Demand, Slot
 from scaling_operator.core.sizing.usage import NONE_USED, Usage
 from scaling_operator.core.sizing.verdict import Verdict
 
 NO_LIMITS = PolicyLimits()
+NOTHING_BESIDE = Beside()
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,7 @@ class SizingView:
     limits: PolicyLimits = NO_LIMITS
     is_queued: bool = False
     """Whether a queue such as Kueue's holds workloads back: it may see as many as there are."""
-    neighbours: tuple[Neighbour, ...] = ()
+    beside: Beside = NOTHING_BESIDE
     used: Usage = NONE_USED
     rate: Usage = NONE_USED
 
