@@ -12,7 +12,7 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp.typedefs import Middleware
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scaling_operator.core.reports import Answer, Reply, Report
@@ -393,3 +393,53 @@ def test_a_throttle_forgets_whom_it_has_not_heard_the_longest() -> None:
     # 2 was quiet the longest and begins anew; 1 is still remembered.
     assert throttle.wait(1) == 1
     assert throttle.wait(2) == 0
+
+
+HALVES = ["\\ud800", "\\udfff", "a\\ud83d", "\\udc00\\ud800"]
+PLACES = [
+    pytest.param('{"seq": 1, "step": 1, "metrics": {"%s": 1}}', id="a name"),
+    pytest.param('{"seq": 1, "step": 1, "metrics": {"a": "%s"}}', id="a value"),
+    pytest.param('{"seq": "%s", "step": 1, "metrics": {}}', id="a number"),
+    pytest.param('{"seq": 1, "step": 1, "metrics": {}, "phase": "%s"}', id="the phase"),
+    pytest.param('{"seq": 1, "step": 1, "metrics": {}, "%s": 1}', id="a field that nobody reads"),
+    pytest.param('{"seq": 1, "step": 1, "metrics": {}, "x": [{"y": "%s"}]}', id="deep within"),
+    pytest.param('["%s"]', id="no object"),
+    pytest.param('{"%s": 1, "%s": 1}', id="twice"),
+]
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("path", ["/v1/report", "/v1/result"])
+def test_half_a_character_anywhere_is_refused_and_not_logged(
+    caplog: pytest.LogCaptureFixture, path: str, place: str
+) -> None:
+    async def conversation(send: Send) -> None:
+        for half in HALVES:
+            escaped = place.replace("%s", half).encode()
+            raw = place.replace("%s", json.loads(f'"{half}"')).encode(errors="surrogatepass")
+            for body in (escaped, raw):
+                assert (await send(body, path)).status == 400
+
+    talk(Shell().endpoint(), conversation)
+    assert caplog.records == []
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(
+        st.binary(max_size=80)
+        | st.recursive(
+            st.none() | st.booleans() | st.floats() | st.integers() | st.text(st.characters()),
+            lambda inner: st.lists(inner) | st.dictionaries(st.text(st.characters()), inner),
+            max_leaves=8,
+        ).map(lambda value: json.dumps(BODY | {"metrics": value}).encode()),
+        max_size=20,
+    )
+)
+def test_no_body_whatever_is_our_fault(bodies: list[bytes]) -> None:
+    async def conversation(send: Send) -> None:
+        for body in bodies:
+            for path in ("/v1/report", "/v1/result"):
+                assert (await send(body, path)).status in (200, 400)
+
+    talk(Shell().endpoint(), conversation)

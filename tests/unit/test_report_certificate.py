@@ -231,3 +231,13 @@ def test_a_damaged_secret_is_issued_anew_and_said(
 def test_a_missing_secret_is_an_error() -> None:
     with pytest.raises(NotFound):
         Secrets(name="another").current()
+
+
+def test_tls_offers_no_suite_that_does_not_authenticate_what_it_encrypts() -> None:
+    context = server_context(issue(["127.0.0.1"], datetime.now(UTC)))
+
+    suites = [str(each["name"]) for each in context.get_ciphers()]
+    assert suites
+    assert [each for each in suites if "GCM" not in each and "CHACHA20" not in each] == []
+    assert context.minimum_version >= ssl.TLSVersion.TLSv1_2
+    assert ssl.OP_NO_RENEGOTIATION in context.options

@@ -1,4 +1,4 @@
-"""The report endpoint's certificate: an authority of our own, and what it has signed.
+"""The certificate of the operator's ports: an authority of our own, and what it has signed.
 
 Pods get the authority's certificate when they are made, and trust nothing else. It signs with the
 same key for as long as the Secret lives, so a new certificate, for new names too, is one that every
@@ -15,6 +15,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from scaling_operator.cluster import certificate_signing as signing
+
+CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
+"""Of TLS 1.2: those that encrypt and authenticate at once. TLS 1.3 has no others."""
 
 
 class BadMaterial(ValueError):
@@ -79,6 +82,9 @@ def server_context(material: Material) -> ssl.SSLContext:
     """Make the TLS settings of the endpoint."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers(CIPHERS)
+    # A client must not make us sign again and again on one connection.
+    context.options |= ssl.OP_NO_RENEGOTIATION
     show(context, material)
     return context
 

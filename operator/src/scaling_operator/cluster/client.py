@@ -13,13 +13,19 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, cast
 
 from scaling_operator.cluster.errors import ClusterBusy, ClusterForbidden, error_of
-from scaling_operator.cluster.kinds import LEASES, SECRETS, TOKEN_REVIEWS, Kind
+from scaling_operator.cluster.kinds import (
+    LEASES,
+    SECRETS,
+    SUBJECT_ACCESS_REVIEWS,
+    TOKEN_REVIEWS,
+    Kind,
+)
 
 FIELD_MANAGER = "scaling-operator"
 PAGE_SIZE = 500
 METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 # Leases make a leader; certificates are guarded by their resourceVersion; reviews change nothing.
-_UNGUARDED = (LEASES, SECRETS, TOKEN_REVIEWS)
+_UNGUARDED = (LEASES, SECRETS, TOKEN_REVIEWS, SUBJECT_ACCESS_REVIEWS)
 
 Object = dict[str, Any]
 

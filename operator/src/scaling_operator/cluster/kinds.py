@@ -61,5 +61,8 @@ SECRETS = Kind("", "v1", "secrets", "Secret")
 NODES = Kind("", "v1", "nodes", "Node")
 CLAIM_TEMPLATES = Kind("resource.k8s.io", "v1", "resourceclaimtemplates", "ResourceClaimTemplate")
 TOKEN_REVIEWS = Kind("authentication.k8s.io", "v1", "tokenreviews", "TokenReview")
+SUBJECT_ACCESS_REVIEWS = Kind(
+    "authorization.k8s.io", "v1", "subjectaccessreviews", "SubjectAccessReview"
+)
 
 OWN_API_VERSION = API_VERSION

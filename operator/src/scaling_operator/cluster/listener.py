@@ -41,6 +41,7 @@ class Listening:
         if self.settings.reports.url is not None:
             listener = reports.Listener(
                 *(self._take, self.leads, self._experiment),
+                knows=self._knows,
                 accepted=self.happenings.report_accepted,
                 refused=self.happenings.report_refused,
                 turned_away=self.happenings.turned_away("reports"),
@@ -104,6 +105,10 @@ class Listening:
         uid = thing["metadata"]["uid"]
         ours = [each for each in trials if each["spec"]["experiment"]["uid"] == uid]
         return {"experiment": thing, "trials": ours}
+
+    def _knows(self, claimed: PodIdentity) -> bool:
+        pod = self.index.pod(claimed.namespace, claimed.pod_name)
+        return pod is not None and pod["metadata"]["uid"] == claimed.pod_uid
 
     async def _pod(self, sender: PodIdentity) -> Object:
         """Find the sender's pod; the index may not have it yet."""

@@ -88,6 +88,14 @@ def operate(  # noqa: PLR0913 - the options of a command
     ] = None,
     health_port: Annotated[int, typer.Option(envvar=_variable("HEALTH_PORT"))] = 8080,
     metrics_port: Annotated[int, typer.Option(envvar=_variable("METRICS_PORT"))] = 9090,
+    metrics_secure: Annotated[
+        bool,
+        typer.Option(
+            "--metrics-secure",
+            envvar=_variable("METRICS_SECURE"),
+            help="Metrics by TLS, for those who may get /metrics.",
+        ),
+    ] = False,
     dashboard_port: Annotated[
         int | None,
         typer.Option(envvar=_variable("DASHBOARD_PORT"), help="optuna-dashboard; none: off."),
@@ -140,6 +148,7 @@ def operate(  # noqa: PLR0913 - the options of a command
         resync_seconds=_seconds(resync),
         health_port=health_port,
         metrics_port=metrics_port,
+        metrics_secure=metrics_secure,
         dashboard_port=dashboard_port,
         reports=ReportSettings(report_url, report_port, report_secret, tuple(report_host or ())),
         lease=LeaseSettings(lease),

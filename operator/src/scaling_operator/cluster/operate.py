@@ -83,10 +83,7 @@ class Operator:
                 serving(
                     *(self.health, settings.address, settings.health_port), turned_away("health")
                 ),
-                exposed(
-                    *(self.exposition, settings.address, settings.metrics_port),
-                    turned_away("metrics"),
-                ),
+                exposed(self.exposition, settings, self.client, turned_away("metrics")),
             )
             for port in ports:
                 await stack.enter_async_context(port)

@@ -6,18 +6,15 @@ reach it.
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import ssl
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from scaling_operator.cluster.certificate import Material, server_context, show
-from scaling_operator.cluster.certificate_secret import CertificateSecret
 from scaling_operator.cluster.client import Client
 from scaling_operator.cluster.errors import ClusterBusy, ClusterError
+from scaling_operator.cluster.reviews import PodReview
+from scaling_operator.cluster.serving_certificate import ServingCertificate, open_certificate
 from scaling_operator.cluster.settings import TOKEN_AUDIENCE, Settings
 from scaling_operator.cluster.tokens import PodIdentity, Tokens
 from scaling_operator.core.reports import Reply, Report
@@ -31,12 +28,17 @@ from scaling_operator.server.listen import BoundedServer, Port, listen, unheard
 LIMITS = Limits(
     connections=500, connections_per_address=30, opened_per_second=20.0, opened_at_once=100
 )
-REFRESH_SECONDS = 3600.0
 RETRY_SECONDS = 30.0
 
 _AWAY = "the operator cannot reach the API server now"
 
 T = TypeVar("T")
+
+
+def _nobody(pod: PodIdentity) -> bool:
+    del pod
+    return False
+
 
 _log = logging.getLogger(__name__)
 
@@ -48,6 +50,8 @@ class Listener:
     on_report: Callable[[PodIdentity, Report], Awaitable[Reply]]
     is_active: Callable[[], bool]
     experiment: Callable[[PodIdentity], Awaitable[Mapping[str, Any]]] | None = None
+    knows: Callable[[PodIdentity], bool] = _nobody
+    """Whether there is such a pod, by what has been seen of the cluster."""
     accepted: Callable[[str], None] = unheard
     """Is told what each report was answered."""
     refused: Callable[[str], None] = unheard
@@ -63,36 +67,31 @@ async def start(
 
     Raises ClusterError where the Secret cannot be read or written, and OSError.
     """
-    certificates = _Certificates(settings, client)
-    material = await certificates.current(None)
-    context = server_context(material)
+    certificate = await open_certificate(settings, client)
     app = application(
         _endpoint(client, listener),
         counted(listener.accepted, listener.refused, listener.is_active),
     )
-    server = await listen(
-        *(app, Port(address, settings.reports.port, LIMITS, context), listener.turned_away)
-    )
-    return ReportServer(certificates, context, server, material)
+    port = Port(address, settings.reports.port, LIMITS, certificate.context)
+    try:
+        server = await listen(app, port, listener.turned_away)
+    except BaseException:
+        await certificate.close()
+        raise
+    return ReportServer(certificate, server)
 
 
 @dataclass(slots=True)
 class ReportServer:
     """A report endpoint that listens; `start` makes it."""
 
-    _certificates: _Certificates
-    _context: ssl.SSLContext
+    _certificate: ServingCertificate
     _server: BoundedServer
-    _material: Material
-    _refreshing: asyncio.Task[None] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._refreshing = asyncio.create_task(self._keep_fresh())
 
     @property
     def authority(self) -> str:
         """The certificate that pods are to trust, as PEM text: SCALING_REPORT_CA."""
-        return self._material.authority
+        return self._certificate.authority
 
     @property
     def port(self) -> int:
@@ -101,8 +100,7 @@ class ReportServer:
 
     async def stop(self) -> None:
         """End the connections; their senders try again, here or elsewhere."""
-        self._refreshing.cancel()
-        await asyncio.gather(self._refreshing, return_exceptions=True)
+        await self._certificate.close()
         await self._server.stop()
 
     async def refresh(self) -> None:
@@ -110,38 +108,11 @@ class ReportServer:
 
         Raises ClusterError and OSError.
         """
-        material = await self._certificates.current(self._material)
-        if material != self._material:
-            show(self._context, material)
-            self._material = material
-
-    async def _keep_fresh(self) -> None:
-        pause_seconds = REFRESH_SECONDS
-        while True:
-            await asyncio.sleep(pause_seconds)
-            try:
-                await self.refresh()
-                pause_seconds = REFRESH_SECONDS
-            except (ClusterError, OSError) as error:
-                _log.warning("the report endpoint's certificate: trying again: %s", error)
-                pause_seconds = RETRY_SECONDS
-
-
-@dataclass(frozen=True, slots=True)
-class _Certificates:
-    """The Secret of these settings."""
-
-    settings: Settings
-    client: Client
-
-    async def current(self, held: Material | None) -> Material:
-        reports = self.settings.reports
-        secret = CertificateSecret(self.client, self.settings.namespace, reports.secret)
-        return await secret.current(reports.hosts, datetime.now(UTC), held)
+        await self._certificate.refresh()
 
 
 def _endpoint(client: Client, listener: Listener) -> Endpoint[PodIdentity]:
-    tokens = Tokens(client, TOKEN_AUDIENCE)
+    tokens = Tokens(PodReview(client, TOKEN_AUDIENCE), listener.knows)
     described = listener.experiment
 
     async def authenticate(token: str, address: str) -> PodIdentity | None:

@@ -62,6 +62,8 @@ class Settings:
     resync_seconds: float = 90.0
     health_port: int = 8080
     metrics_port: int = 9090
+    metrics_secure: bool = False
+    """Metrics by TLS, for those whom the API server lets read them."""
     dashboard_port: int | None = None
     """optuna-dashboard's; None: it is not served."""
     reports: ReportSettings = field(default_factory=ReportSettings)

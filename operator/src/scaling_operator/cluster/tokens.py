@@ -1,36 +1,34 @@
-"""Whose token it is: the API server says, by TokenReview, and what it says holds for a minute.
+"""Whose token it is: the API server says, and what it says holds for a minute.
 
-A pod's token is bound to the pod: the API server refuses it as soon as the pod is gone, which no
-check of the signature alone would notice.
+Bad tokens cost it a review each, so an address may send few of them. That is no matter for whoever
+shares the address: a token that was good before, or says that it is of a pod we know, has nothing
+to do with the others'.
 """
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import json
+import re
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol, cast
+from typing import Any, Generic, TypeVar
 
-from scaling_operator.cluster.kinds import TOKEN_REVIEWS, Kind
 from scaling_operator.ingest.endpoint import NotNow
 from scaling_operator.server.throttle import Throttle
 
 CACHE_SECONDS = 60.0
 MAX_CACHED = 10_000
-# Each token that is no good costs the API server a review.
 REFUSALS_PER_SECOND = 1.0
 REFUSALS_AT_ONCE = 10
 
-_POD_NAME = "authentication.kubernetes.io/pod-name"
-_POD_UID = "authentication.kubernetes.io/pod-uid"
+# RFC 6750's characters of a bearer token.
+_TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 
-
-class Objects(Protocol):
-    """What is needed of a `Client`."""
-
-    async def create(self, kind: Kind, namespace: str | None, body: dict[str, Any]) -> Any: ...  # noqa: D102
+Identity = TypeVar("Identity")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,68 +40,86 @@ class PodIdentity:
     pod_uid: str
 
 
-@dataclass(slots=True)
-class Tokens:
-    """Reviews tokens for an audience; remembers the good ones, as hashes, for a minute."""
+def _nobody(pod: PodIdentity) -> bool:
+    del pod
+    return False
 
-    objects: Objects
-    audience: str
+
+@dataclass(slots=True)
+class Tokens(Generic[Identity]):
+    """Asks `review` about tokens; remembers the good ones, as hashes, for a minute.
+
+    `knows` tells whether there is such a pod. Its bad tokens are counted by themselves.
+    """
+
+    review: Callable[[str], Awaitable[Identity | None]]
+    knows: Callable[[PodIdentity], bool] = _nobody
     clock: Callable[[], float] = time.monotonic
-    _known: OrderedDict[bytes, tuple[PodIdentity, float]] = field(
-        default_factory=OrderedDict[bytes, tuple[PodIdentity, float]]
+    _known: OrderedDict[bytes, tuple[Identity, float]] = field(
+        default_factory=OrderedDict[bytes, "tuple[Identity, float]"]
     )
-    _refusals: Throttle[str] = field(init=False)
+    _refusals: Throttle[PodIdentity | str] = field(init=False)
 
     def __post_init__(self) -> None:
         self._refusals = Throttle(REFUSALS_PER_SECOND, REFUSALS_AT_ONCE, self.clock)
 
-    async def authenticate(self, token: str, address: str) -> PodIdentity | None:
-        """Tell the pod of a token; None where it is no pod's, or not for us.
+    async def authenticate(self, token: str, address: str) -> Identity | None:
+        """Tell whose a token is; None where it is nobody's, or not for us.
 
-        Raises NotNow for an address that sent too many bad ones, and ClusterErrors.
+        Raises NotNow for an address, or a pod, that sent too many bad ones, and ClusterErrors.
         """
-        digest = hashlib.sha256(token.encode(errors="replace")).digest()
+        if not _TOKEN.fullmatch(token):
+            return None
+        digest = hashlib.sha256(token.encode()).digest()
         known = self._known.get(digest)
-        if known is not None and self.clock() < known[1]:
-            return known[0]
-        wait_seconds = self._refusals.wait(address)
+        if known is not None:
+            if self.clock() < known[1]:
+                return known[0]
+            return await self._reviewed(token, digest)
+        return await self._at_the_expense_of(self._payer(token, address), token, digest)
+
+    def _payer(self, token: str, address: str) -> PodIdentity | str:
+        pod = claimed_pod(token)
+        return pod if pod is not None and self.knows(pod) else address
+
+    async def _at_the_expense_of(
+        self, payer: PodIdentity | str, token: str, digest: bytes
+    ) -> Identity | None:
+        """Review a token, which its payer pays for unless it is good."""
+        wait_seconds = self._refusals.take(payer)
         if wait_seconds > 0:
             message = "too many bad tokens from this address"
             raise NotNow(message, wait_seconds)
-        identity = await self._review(token)
-        if identity is None:
-            self._known.pop(digest, None)
-            self._refusals.take(address)
-        else:
-            self._remember(digest, identity)
+        identity = None
+        is_bad = False
+        try:
+            identity = await self._reviewed(token, digest)
+            is_bad = identity is None
+        finally:
+            if not is_bad:
+                self._refusals.give_back(payer)
         return identity
 
-    async def _review(self, token: str) -> PodIdentity | None:
-        body = {
-            "apiVersion": TOKEN_REVIEWS.api_version,
-            "kind": TOKEN_REVIEWS.name,
-            "spec": {"token": token, "audiences": [self.audience]},
-        }
-        review = await self.objects.create(TOKEN_REVIEWS, None, body)
-        return identity_of(review.get("status") or {}, self.audience)
-
-    def _remember(self, digest: bytes, identity: PodIdentity) -> None:
-        self._known[digest] = (identity, self.clock() + CACHE_SECONDS)
-        self._known.move_to_end(digest)
-        while len(self._known) > MAX_CACHED:
-            self._known.popitem(last=False)
+    async def _reviewed(self, token: str, digest: bytes) -> Identity | None:
+        identity = await self.review(token)
+        if identity is None:
+            self._known.pop(digest, None)
+        else:
+            self._known[digest] = (identity, self.clock() + CACHE_SECONDS)
+            self._known.move_to_end(digest)
+            while len(self._known) > MAX_CACHED:
+                self._known.popitem(last=False)
+        return identity
 
 
-def identity_of(status: Mapping[str, Any], audience: str) -> PodIdentity | None:
-    """Read the pod from a review's status; None where it names none, or another audience."""
-    # An authenticator that knows no audiences names none: its yes is not for us.
-    if status.get("authenticated") is not True or audience not in (status.get("audiences") or ()):
+def claimed_pod(token: str) -> PodIdentity | None:
+    """Read the pod that a service account's token says it is bound to. Nobody has checked that."""
+    try:
+        _, claims, _ = token.split(".")
+        padded = claims + "=" * (-len(claims) % 4)
+        bound: Any = json.loads(base64.urlsafe_b64decode(padded))["kubernetes.io"]
+        found = PodIdentity(bound["namespace"], bound["pod"]["name"], bound["pod"]["uid"])
+    except (ValueError, LookupError, TypeError, RecursionError):
         return None
-    user = cast("Mapping[str, Any]", status.get("user") or {})
-    extra = cast("Mapping[str, list[str]]", user.get("extra") or {})
-    pod_name, pod_uid = extra.get(_POD_NAME), extra.get(_POD_UID)
-    match str(user.get("username")).split(":"):
-        case ["system", "serviceaccount", namespace, _] if pod_name and pod_uid:
-            return PodIdentity(namespace, pod_name[0], pod_uid[0])
-        case _:
-            return None
+    words = (found.namespace, found.pod_name, found.pod_uid)
+    return found if all(type(word) is str for word in words) else None

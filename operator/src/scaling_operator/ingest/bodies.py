@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from typing import Any, cast
@@ -21,13 +22,15 @@ class BadReport(ValueError):
 def parse_report(body: bytes) -> Report:
     """Read a report. Raises BadReport that names the field and what is allowed."""
     document = _object(body)
-    return Report(
+    report = Report(
         seq=_whole(document, "seq"),
         step=_whole(document, "step"),
         metrics=_metrics(document.get("metrics")),
         figures=_figures(document.get("figures")),
         phase=_phase(document.get("phase")),
     )
+    _refuse_halves(document)
+    return report
 
 
 def check_result(body: bytes) -> None:
@@ -36,6 +39,16 @@ def check_result(body: bytes) -> None:
         parse_result(body)
     except ResultError as error:
         raise BadReport(str(error)) from error
+    _refuse_halves(_object(body))
+
+
+def _refuse_halves(document: object) -> None:
+    """Refuse halves of characters, which JSON can escape and no text can hold."""
+    try:
+        json.dumps(document, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        message = "the body has half a character, one of \\ud800 to \\udfff alone"
+        raise BadReport(message) from error
 
 
 def _object(body: bytes) -> dict[str, Any]:

@@ -62,7 +62,7 @@ class _Handlers(Generic[Sender]):
         try:
             parsed = parse_report(await _body(request))
         except BadReport as error:
-            raise web.HTTPBadRequest(text=str(error)) from error
+            raise web.HTTPBadRequest(text=_text(error)) from error
         reply = await self._endpoint.on_report(sender, parsed)
         return web.json_response(
             {"seq": parsed.seq, "durable": reply.durable, "action": reply.answer.value}
@@ -74,7 +74,7 @@ class _Handlers(Generic[Sender]):
         try:
             check_result(await _body(request))
         except BadReport as error:
-            raise web.HTTPBadRequest(text=str(error)) from error
+            raise web.HTTPBadRequest(text=_text(error)) from error
         return web.json_response({"action": Answer.CONTINUE.value})
 
     async def experiment(self, request: web.Request, sender: Sender) -> web.Response:
@@ -98,12 +98,18 @@ class _Handlers(Generic[Sender]):
         return sender
 
     async def _identify(self, request: web.Request) -> Sender:
-        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-        if scheme == "Bearer" and token:
+        token = bearer_token(request)
+        if token:
             sender = await self._endpoint.authenticate(token, request.remote or "")
             if sender is not None:
                 return sender
         raise web.HTTPUnauthorized(text="the bearer token belongs to no running attempt")
+
+
+def bearer_token(request: web.Request) -> str:
+    """Read the token that a request shows; empty: none."""
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    return token if scheme == "Bearer" else ""
 
 
 async def _body(request: web.Request) -> bytes:
@@ -112,6 +118,11 @@ async def _body(request: web.Request) -> bytes:
             return await request.read()
     except TimeoutError as error:
         raise web.HTTPRequestTimeout(headers={"Connection": "close"}) from error
+
+
+def _text(error: Exception) -> str:
+    """Say what is wrong in characters that can be sent, whatever the sender's own words were."""
+    return str(error).encode(errors="backslashreplace").decode()
 
 
 def _retry_after(seconds: float) -> dict[str, str]:

@@ -36,6 +36,12 @@ class Throttle(Generic[Key]):
             self._left[key] = (left - 1, at)
         return wait_seconds
 
+    def give_back(self, key: Key) -> None:
+        """Undo a `take`."""
+        if key in self._left:
+            left, at = self._left[key]
+            self._left[key] = (min(float(self.burst), left + 1), at)
+
     def wait(self, key: Key) -> float:
         """Seconds until the key may do something; 0: now."""
         now = self.clock()
