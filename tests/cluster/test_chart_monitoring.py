@@ -13,6 +13,8 @@ from testbed.chart import Object, rendered
 
 KINDS = ("ServiceMonitor", "PodMonitor", "PrometheusRule", "ConfigMap")
 
+AUTHORIZATION = {"credentials": {"name": "scraper", "key": "token"}}
+
 
 def made(helm: Path, **metrics: Any) -> dict[str, list[Object]]:
     objects = rendered(helm, {"metrics": metrics})
@@ -34,12 +36,43 @@ def test_a_monitor_finds_the_port_and_keeps_the_experiments_namespace(
     helm: Path, value: str, kind: str, endpoints: str
 ) -> None:
     asked = {"enabled": True, "labels": {"release": "prometheus"}, "interval": "1m"}
+    asked |= {"authorization": AUTHORIZATION}
     (monitor,) = made(helm, **{value: asked})[kind]
 
     assert monitor["metadata"]["labels"]["release"] == "prometheus"
     (endpoint,) = monitor["spec"][endpoints]
     assert (endpoint["port"], endpoint["interval"]) == ("metrics", "1m")
     assert endpoint["honorLabels"] is True
+    assert (endpoint["scheme"], endpoint["authorization"]) == ("https", AUTHORIZATION)
+    assert "bearerTokenFile" not in endpoint
+
+
+def test_the_service_monitor_shows_its_own_token_and_trusts_the_operator_s_authority(
+    helm: Path,
+) -> None:
+    (monitor,) = made(helm, serviceMonitor={"enabled": True})["ServiceMonitor"]
+    (endpoint,) = monitor["spec"]["endpoints"]
+
+    assert endpoint["bearerTokenFile"].startswith("/var/run/secrets/kubernetes.io/serviceaccount/")
+    assert endpoint["tlsConfig"] == {
+        "serverName": "scaling-operator-metrics.scaling-operator.svc",
+        "ca": {"secret": {"name": "scaling-operator-reports", "key": "ca.crt"}},
+    }
+    lax = {"enabled": True, "insecureSkipVerify": True}
+    (other,) = made(helm, serviceMonitor=lax)["ServiceMonitor"]
+    assert other["spec"]["endpoints"][0]["tlsConfig"] == {"insecureSkipVerify": True}
+
+
+def test_the_monitor_of_plain_metrics_shows_nothing(helm: Path) -> None:
+    for kind, endpoints in (
+        ("serviceMonitor", "endpoints"),
+        ("podMonitor", "podMetricsEndpoints"),
+    ):
+        (monitor,) = made(helm, secure=False, **{kind: {"enabled": True}})[
+            kind[0].upper() + kind[1:]
+        ]
+        (endpoint,) = monitor["spec"][endpoints]
+        assert set(endpoint) == {"port", "path", "interval", "honorLabels"}
 
 
 def test_the_service_monitor_selects_the_metrics_service_alone(helm: Path) -> None:

@@ -133,6 +133,12 @@ REFUSED: list[Any] = [
         id="a monitor of no Service",
     ),
     pytest.param(
+        {"metrics": {"podMonitor": {"enabled": True}}},
+        "metrics.podMonitor.enabled needs metrics.podMonitor.authorization",
+        id="a monitor without a token",
+    ),
+    pytest.param({"networkPolicy": {"dnsPorts": []}}, "/networkPolicy/dnsPorts", id="no port"),
+    pytest.param(
         {"reports": {"clusterIP": "None"}}, "it needs reports.url", id="a headless Service"
     ),
     pytest.param(
@@ -163,6 +169,8 @@ ARGUMENTS: list[Any] = [
     pytest.param({"watchNamespaces": ["a", "b"]}, "--watch-namespace=b"),
     pytest.param({"healthPort": 8081}, "--health-port=8081"),
     pytest.param({"metrics": {"port": 9091}}, "--metrics-port=9091"),
+    pytest.param({}, "--metrics-secure", id="metrics by TLS"),
+    pytest.param({}, "--report-host=scaling-operator-metrics.scaling-operator.svc"),
     pytest.param({}, "--log-format=json", id="a cluster's log is JSON"),
     pytest.param({"logFormat": "text"}, "--log-format=text"),
     pytest.param({"dashboard": {"enabled": True}}, "--dashboard-port=8081"),
@@ -216,7 +224,7 @@ def test_the_chart_and_the_command_know_the_same_options(helm: Path) -> None:
 
 
 def test_without_reports_nothing_of_them_is_there(helm: Path) -> None:
-    objects = rendered(helm, {"reports": {"enabled": False}})
+    objects = rendered(helm, {"reports": {"enabled": False}, "metrics": {"secure": False}})
     assert not [each for each in arguments_of(objects) if each.startswith("--report")]
     assert names_of(objects, "Secret") == set()
     assert names_of(objects, "Service") == {"scaling-operator-metrics"}
@@ -282,6 +290,7 @@ IN_THE_CLUSTER = {
     ("resourcepolicies", "watch"),
     ("resourcepolicies/status", "patch"),
     ("tokenreviews", "create"),
+    ("subjectaccessreviews", "create"),
 }
 
 
@@ -361,24 +370,80 @@ def test_what_can_be_left_out_is_left_out(helm: Path) -> None:
             "userRoles": {"create": False},
             "serviceAccount": {"create": False, "name": "mine"},
             "resourcePolicy": {"create": False},
-            "metrics": {"service": {"enabled": False}},
+            "metrics": {"service": {"enabled": False}, "secure": False},
             "reports": {"enabled": False},
+            "networkPolicy": {"enabled": False},
         },
     )
     assert [o["kind"] for o in objects] == ["Deployment"]
     assert pod_of(objects)["serviceAccountName"] == "mine"
 
 
-def test_the_network_policy_lets_trials_report_and_whom_it_names_read_metrics(helm: Path) -> None:
-    peers = [{"namespaceSelector": {"matchLabels": {"name": "monitoring"}}}]
-    policy = only(
-        rendered(helm, {"networkPolicy": {"enabled": True, "metricsFrom": peers}}), "NetworkPolicy"
+def selected(peer: Object, labels: Mapping[str, str]) -> bool:
+    """Whether a peer of a NetworkPolicy is a pod with these labels, in whatever namespace."""
+    return all(
+        (rule["key"] in labels) == (rule["operator"] == "Exists")
+        for rule in peer["podSelector"]["matchExpressions"]
     )
+
+
+def test_the_network_policy_lets_trials_report_and_reach_nothing_else(helm: Path) -> None:
+    policy = only(rendered(helm), "NetworkPolicy")["spec"]
+    reachable = {
+        name: [rule["ports"][0]["port"] for rule in policy["ingress"] for peer in rule["from"]
+               if selected(peer, labels)]
+        for name, labels in (("trial", {"scaling-operator.dev/experiment": "x"}), ("other", {}))
+    }  # fmt: skip
+    assert reachable == {"trial": ["reports"], "other": ["metrics"]}
+    peers = [peer for rule in policy["ingress"] for peer in rule["from"]]
+    assert all(peer["namespaceSelector"] == {} for peer in peers)
+
+
+def test_the_network_policy_lets_whom_it_names_read_metrics(helm: Path) -> None:
+    peers = [{"namespaceSelector": {"matchLabels": {"name": "monitoring"}}}]
+    policy = only(rendered(helm, {"networkPolicy": {"metricsFrom": peers}}), "NetworkPolicy")
     reports, metrics = policy["spec"]["ingress"]
     assert reports["ports"] == [{"port": "reports", "protocol": "TCP"}]
     (peer,) = reports["from"]
     assert peer["namespaceSelector"] == {}
     assert peer["podSelector"]["matchExpressions"][0]["key"] == "scaling-operator.dev/experiment"
     assert metrics["from"] == peers
-    closed = {"networkPolicy": {"enabled": True}, "reports": {"enabled": False}}
+    closed: Values = {"networkPolicy": {"metricsFrom": list[Any]()}, "reports": {"enabled": False}}
     assert "ingress" not in only(rendered(helm, closed), "NetworkPolicy")["spec"]
+
+
+def test_the_network_policy_lets_the_operator_reach_the_api_server_and_dns(helm: Path) -> None:
+    policy = only(rendered(helm), "NetworkPolicy")["spec"]
+    assert policy["policyTypes"] == ["Ingress", "Egress"]
+    api_server, dns = policy["egress"]
+    assert {443, 6443} <= {each["port"] for each in api_server["ports"]}
+    assert {(each["port"], each["protocol"]) for each in dns["ports"]} >= {(53, "UDP"), (53, "TCP")}
+    # Where it is nobody can know beforehand.
+    assert "to" not in api_server
+
+    peers = [{"ipBlock": {"cidr": "10.1.2.3/32"}}]
+    asked = {"networkPolicy": {"apiServerPorts": [7443], "apiServerTo": peers}}
+    narrow = only(rendered(helm, asked), "NetworkPolicy")["spec"]["egress"][0]
+    assert narrow == {"ports": [{"port": 7443, "protocol": "TCP"}], "to": peers}
+
+
+def test_who_scrapes_gets_a_role_of_one_path(helm: Path) -> None:
+    role = only(rendered(helm), "ClusterRole", "scaling-operator-metrics-reader")
+    assert role["rules"] == [{"nonResourceURLs": ["/metrics"], "verbs": ["get"]}]
+    plain = rendered(helm, {"metrics": {"secure": False}})
+    assert "scaling-operator-metrics-reader" not in names_of(plain, "ClusterRole")
+    assert "subjectaccessreviews" not in json.dumps(plain)
+    assert "--metrics-secure" not in arguments_of(plain)
+
+
+def test_secure_metrics_have_their_certificate_without_reports_too(helm: Path) -> None:
+    objects = rendered(helm, {"reports": {"enabled": False}})
+    assert names_of(objects, "Secret") == {"scaling-operator-reports"}
+    assert names_of(objects, "Service") == {"scaling-operator-metrics"}
+    assert [each for each in arguments_of(objects) if each.startswith("--report")] == [
+        "--report-secret=scaling-operator-reports",
+        "--report-host=scaling-operator-metrics.scaling-operator.svc",
+    ]
+    own = rules_of(only(objects, "Role", "scaling-operator-own"))
+    assert {("secrets", "get"), ("secrets", "update")} <= own
+    assert ("tokenreviews", "create") in rules_of(only(objects, "ClusterRole"))

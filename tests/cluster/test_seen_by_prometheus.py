@@ -21,6 +21,7 @@ from testbed.installation import Ground, Installation
 from testbed.prometheus import scraping
 from testbed.reporting import reporter_of
 from testbed.scene import Scene
+from testbed.scraper import Scraper, admitted
 from testbed.seen import EveryExpression
 
 GPU = {"fixed": {"gpus": 1}}
@@ -73,6 +74,11 @@ class Watched:
 
     operator: Installation
     scene: Scene
+    scraper: Scraper
+
+    def metrics(self) -> str:
+        """Read what Prometheus reads."""
+        return self.scraper.read(self.operator.operator.metrics_port)
 
 
 @pytest.fixture(scope="module")
@@ -91,9 +97,13 @@ def watched(ground: Ground, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         patch = json.dumps({"status": past_status()})
         site.kubectl(*("patch", "sx", "past", "--subresource=status", "--type=merge", "-p", patch))
         url = f"https://127.0.0.1:{operator.report_port}"
-        operator.options = (*operator.options, "--report-url", url, "--report-host", "127.0.0.1")
+        shown = ("--report-url", url, "--report-host", "127.0.0.1", "--metrics-secure")
+        operator.options = (*operator.options, *shown)
         operator.start().wait_ready()
-        prometheus = stack.enter_context(scraping(program, operator.metrics_port, RULES, folder))
+        role = f"scaling-operator-metrics-reader-{site.namespace}"
+        scraper = stack.enter_context(admitted(ground.cluster, site.namespace, role))
+        port = operator.metrics_port
+        prometheus = stack.enter_context(scraping(program, port, RULES, folder, scraper))
         many = ("spec/trials", {"max": 2000, "parallel": 4, "maxFailed": 100})
         budget = ("spec/budget", {"duration": "8h", "gpuHours": 100, "cost": 300})
         site.apply(
@@ -127,7 +137,7 @@ def watched(ground: Ground, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         found.wait_for('scaling_training_samples_per_second{experiment="search"}')
         found.wait_for('scaling_attempts_ended_total{reason="OOMKilled"} > 0')
         found.wait_for("scaling:progress:ratio")
-        yield Watched(one, found)
+        yield Watched(one, found, scraper)
 
 
 @pytest.fixture
@@ -155,7 +165,7 @@ def test_promtool_finds_nothing_to_say_of_a_scrape(watched: Watched) -> None:
         pytest.skip("needs promtool (Debian package prometheus)")
     done = subprocess.run(
         [promtool, "check", "metrics"],
-        input=watched.operator.operator.metrics().encode(),
+        input=watched.metrics().encode(),
         capture_output=True,
         check=False,
     )
@@ -175,7 +185,7 @@ def test_series_of_a_deleted_experiment_go_away(watched: Watched) -> None:
 
     site.kubectl("delete", "sx", "short")
 
-    site.wait(lambda: "short" not in watched.operator.operator.metrics(), 20, "its series are gone")
+    site.wait(lambda: "short" not in watched.metrics(), 20, "its series are gone")
 
 
 def test_the_log_has_a_line_for_each_decision_and_no_token(watched: Watched) -> None:

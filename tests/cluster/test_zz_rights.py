@@ -21,6 +21,7 @@ Right = tuple[str, str, str]
 NEEDED = {
     "site": (
         "test_operator_crashes.py",
+        "test_operator_metrics.py",
         "test_operator_reports.py",
         "test_operator_rights.py",
         "test_operator_sizing.py",
@@ -34,6 +35,7 @@ SHARED_WITH_PODS = {
     ("", "secrets", "get"),
     ("", "secrets", "update"),
     ("authentication.k8s.io", "tokenreviews", "create"),
+    ("authorization.k8s.io", "subjectaccessreviews", "create"),
     ("resource.k8s.io", "resourceclaimtemplates", "create"),
     ("scaling-operator.dev", "resourcepolicies/status", "patch"),
     ("scaling-operator.dev", "scalingexperiments", "get"),

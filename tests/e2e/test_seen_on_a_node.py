@@ -1,9 +1,10 @@
 """What people see of an operator that the chart installed, while two experiments run on a node.
 
-A real Prometheus finds it as the chart's ServiceMonitor says. `law` is a ladder whose trials are a
-formula that reports, on machines with prices; its last size trains on. `search` is the built-in
-trainer. Nothing of what is shown was put there: each expression of each panel, rule and alert has
-its value from these pods. Then optuna-dashboard, by `kubectl port-forward`, in a browser.
+A real Prometheus finds it as the chart's ServiceMonitor says, and shows a token that may. `law` is
+a ladder whose trials are a formula that reports, on machines with prices; its last size trains on.
+`search` is the built-in trainer. Nothing of what is shown was put there: each expression of each
+panel, rule and alert has its value from these pods. Then optuna-dashboard, by
+`kubectl port-forward`, in a browser.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import shutil
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,7 @@ from testbed.forward import forwarded
 from testbed.helm import Helm
 from testbed.reader import Reader
 from testbed.scene import Scene
+from testbed.scraper import admitted
 from testbed.seen import EveryExpression
 from testbed.site import Site
 from testnode.names import ImageNames, chart_values
@@ -142,9 +145,13 @@ def scene(
     asked = {**chart_values(images), "metrics": {"serviceMonitor": {"enabled": True}}}
     objects = rendered(release.program, asked)
     (monitor,) = (each for each in objects if each["kind"] == "ServiceMonitor")
-    job = job_of(monitor, site.cluster, release.namespace)
     folder = tmp_path_factory.mktemp("prometheus")
-    with watching(program, node, job, RULES, folder) as prometheus:
+    role = f"{release.namespace}-{NAME}-metrics-reader"
+    with ExitStack() as stack:
+        scraper = stack.enter_context(admitted(site.cluster, release.namespace, role))
+        secured = scraper.job(folder, f"{NAME}-metrics.{release.namespace}.svc")
+        job = {**job_of(monitor, site.cluster, release.namespace), **secured}
+        prometheus = stack.enter_context(watching(program, node, job, RULES, folder))
         found = Scene(site, prometheus, RATE_INTERVAL, site.namespace)
         here = f'namespace="{site.namespace}"'
         for name in ("law", "search"):

@@ -17,7 +17,7 @@ from scaling_operator.core.transitions import QUEUEING
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-ROLES, USERS = ("Role", "ClusterRole"), ("-view", "-edit")
+ROLES, USERS = ("Role", "ClusterRole"), ("-view", "-edit", "-metrics-reader")
 GUIDE = (DOCS / "operating.md").read_text()
 
 

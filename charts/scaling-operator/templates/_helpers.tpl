@@ -82,14 +82,57 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 {{- end }}
 
+{{/* Host of the metrics' Service, as its certificate says. */}}
+{{- define "scaling-operator.metricsHost" -}}
+{{- printf "%s-metrics.%s.svc" (include "scaling-operator.fullname" .) .Release.Namespace }}
+{{- end }}
+
+{{/* Whether a port shows a certificate: not empty. */}}
+{{- define "scaling-operator.hasCertificate" -}}
+{{- if or .Values.reports.enabled .Values.metrics.secure }}true{{ end }}
+{{- end }}
+
+{{/* How a monitor scrapes; of a list of the release, the monitor's values and a file with a token. */}}
+{{- define "scaling-operator.scrape" -}}
+{{- $root := index . 0 }}
+{{- $monitor := index . 1 }}
+{{- $tokenFile := index . 2 }}
+# The label `namespace` is the experiment's, not that of the operator's pod.
+- port: metrics
+  path: /metrics
+  interval: {{ $monitor.interval }}
+  honorLabels: true
+  {{- if $root.Values.metrics.secure }}
+  scheme: https
+  tlsConfig:
+    {{- if $monitor.insecureSkipVerify }}
+    insecureSkipVerify: true
+    {{- else }}
+    serverName: {{ include "scaling-operator.metricsHost" $root }}
+    ca: {secret: {name: {{ include "scaling-operator.reportsName" $root }}, key: ca.crt}}
+    {{- end }}
+  {{- if $monitor.authorization }}
+  authorization: {{- toYaml $monitor.authorization | nindent 4 }}
+  {{- else }}
+  bearerTokenFile: {{ $tokenFile }}
+  {{- end }}
+  {{- end }}
+{{- end }}
+
 {{/* Names and addresses in the certificate, one a line. */}}
 {{- define "scaling-operator.certificateHosts" -}}
-{{- $hosts := list (include "scaling-operator.reportsHost" .) }}
+{{- $hosts := list }}
+{{- if .Values.metrics.secure }}
+{{- $hosts = append $hosts (include "scaling-operator.metricsHost" .) }}
+{{- end }}
+{{- if .Values.reports.enabled }}
+{{- $hosts = append $hosts (include "scaling-operator.reportsHost" .) }}
 {{- with .Values.reports.clusterIP }}
 {{- $hosts = append $hosts . }}
 {{- end }}
 {{- with .Values.reports.url }}
 {{- $hosts = append $hosts ((urlParse .).hostname | trimPrefix "[" | trimSuffix "]") }}
+{{- end }}
 {{- end }}
 {{- concat $hosts .Values.reports.hosts | uniq | join "\n" }}
 {{- end }}
@@ -134,10 +177,16 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 - apiGroups: [""]
   resources: [nodes]
   verbs: [list]
-{{- if .Values.reports.enabled }}
-# Whose a reporting pod's token is. The API server has no such question for a single namespace.
+{{- if include "scaling-operator.hasCertificate" . }}
+# Whose a token is: a reporting pod's, Prometheus'. The API server has no such question for a single namespace.
 - apiGroups: [authentication.k8s.io]
   resources: [tokenreviews]
+  verbs: [create]
+{{- end }}
+{{- if .Values.metrics.secure }}
+# Whether that one may read the metrics.
+- apiGroups: [authorization.k8s.io]
+  resources: [subjectaccessreviews]
   verbs: [create]
 {{- end }}
 {{- end }}
@@ -146,6 +195,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- define "scaling-operator.check" -}}
 {{- if and .Values.metrics.serviceMonitor.enabled (not .Values.metrics.service.enabled) }}
 {{- fail "metrics.serviceMonitor.enabled needs metrics.service.enabled; without a Service use metrics.podMonitor" }}
+{{- end }}
+{{- if and .Values.metrics.podMonitor.enabled .Values.metrics.secure (not .Values.metrics.podMonitor.authorization) }}
+{{- fail "metrics.podMonitor.enabled needs metrics.podMonitor.authorization with metrics.secure: a PodMonitor names no file with a token; or use metrics.serviceMonitor" }}
 {{- end }}
 {{- if and .Values.podDisruptionBudget.enabled (lt (int .Values.replicas) 2) }}
 {{- fail "podDisruptionBudget.enabled needs replicas of 2 or more: with one it would hold up every drain of its node" }}

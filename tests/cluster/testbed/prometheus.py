@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from testbed.process import free_port
+from testbed.scraper import Scraper
 
 START_SECONDS = 20.0
 
@@ -80,12 +81,13 @@ def command(
 
 @contextmanager
 def scraping(
-    program: str, metrics_port: int, rules: Sequence[Path], folder: Path
+    program: str, metrics_port: int, rules: Sequence[Path], folder: Path, scraper: Scraper
 ) -> Generator[Prometheus]:
     """Scrape an operator of this machine for as long as the block lasts."""
     targets = [{"targets": [f"127.0.0.1:{metrics_port}"]}]
     server = Prometheus(f"127.0.0.1:{free_port()}")
-    job = {"honor_labels": True, "static_configs": targets}
+    secured = scraper.job(folder, "127.0.0.1")
+    job = {"honor_labels": True, "static_configs": targets, **secured}
     starts = command(program, server.address, job, rules, folder)
     log = folder / "prometheus.log"
     with log.open("wb") as output:
