@@ -14,6 +14,7 @@ import asyncio
 import copy
 import json
 import re
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
@@ -74,6 +75,8 @@ class FakeCluster(Store):
     faults: list[Fault] = field(default_factory=list[Fault])
     tokens: dict[str, Object] = field(default_factory=dict[str, Object])
     """The status of each token's review."""
+    busy_seconds: float = 0.0
+    """Processor time that answers have taken: none of the client's."""
 
     def client(
         self,
@@ -102,10 +105,12 @@ class FakeCluster(Store):
                 await fault.before()
             if fault.answer is not None:
                 return _answer(fault.answer[0], {"message": f"{name} {fault.answer[1]}"})
+        began = time.thread_time()
         try:
             answer = _answer(200, self._do(call))
         except Refused as refused:
             answer = _answer(refused.code, {"reason": refused.reason, "message": str(refused)})
+        self.busy_seconds += time.thread_time() - began
         if fault is not None and fault.is_lost:
             message = "the connection broke"
             raise ConnectionResetError(message)
@@ -178,7 +183,7 @@ class FakeCluster(Store):
 
     def _selected(self, call: Call) -> list[Object]:
         selector = (call.query or {}).get("labelSelector", "")
-        things = self.all(call.kind, call.namespace)
+        things = self.stored(call.kind, call.namespace)  # the answer's JSON is the copy
         return [each for each in things if _matches(selector, each["metadata"].get("labels", {}))]
 
     def _expect(self, place: Place, name: str, wanted: str | None) -> None:

@@ -42,9 +42,13 @@ class Store:
 
     def all(self, kind: Kind, namespace: str | None = None) -> list[Object]:
         """Copy all objects of a kind, by namespace and name."""
+        return copy.deepcopy(self.stored(kind, namespace))
+
+    def stored(self, kind: Kind, namespace: str | None = None) -> list[Object]:
+        """Give all objects of a kind, by namespace and name, themselves: do not change them."""
         places = sorted((place[1:], place) for place in self.objects if place[0] is kind)
         found = [place for where, place in places if namespace in (None, where[0])]
-        return [copy.deepcopy(self.objects[place]) for place in found]
+        return [self.objects[place] for place in found]
 
     def one(self, kind: Kind, namespace: str | None, name: str) -> Object:
         """Copy an object. Raises KeyError."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, cast
 
@@ -140,13 +140,21 @@ class Client:
     async def list(self, kind: Kind, namespace: str | None, labels: str = "") -> list[Object]:
         """Read all objects, of all namespaces where none is given, as they are now."""
         items: list[Object] = []
+        async for page in self.pages(kind, namespace, labels):
+            items += page
+        return items
+
+    async def pages(
+        self, kind: Kind, namespace: str | None, labels: str = ""
+    ) -> AsyncGenerator[Sequence[Object]]:
+        """Read all objects page by page: so that many need not be in memory at once."""
         query = {"limit": str(PAGE_SIZE)} | ({"labelSelector": labels} if labels else {})
         while True:
             page = await self._send(Call("list", kind, namespace, query=query))
-            items += page["items"] or ()
+            yield page["items"] or ()
             following = page["metadata"].get("continue")
             if not following:
-                return items
+                return
             query["continue"] = following
 
     async def names(self, kind: Kind, namespace: str | None, labels: str = "") -> dict[str, str]:

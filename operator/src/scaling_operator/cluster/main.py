@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import sys
 from contextlib import AsyncExitStack
@@ -173,6 +174,8 @@ def operate(  # noqa: PLR0913 - the options of a command
 async def _run(settings: Settings) -> None:
     async with AsyncExitStack() as stack:
         operator = await build(settings, stack)
+        # What is loaded by now stays: looking through it again and again would keep the event loop.
+        gc.freeze()
         loop = asyncio.get_running_loop()
 
         def take_signals() -> None:

@@ -13,7 +13,6 @@ from scaling_operator.api.names import LABEL_EXPERIMENT
 from scaling_operator.api.policy import ResourcePolicy
 from scaling_operator.api.problems import InvalidSpec, Problem
 from scaling_operator.api.status import ExperimentStatus
-from scaling_operator.api.trial import ScalingTrial
 from scaling_operator.cluster.backend import ClusterBackend
 from scaling_operator.cluster.client import Client, Object
 from scaling_operator.cluster.index import Index, Key
@@ -42,7 +41,7 @@ from scaling_operator.search.available import unavailable
 
 SAVE_CURVES_AFTER_SECONDS = 10.0
 QUEUEING_GRACE_SECONDS = 5.0
-TRIALS_AT_A_TIME = 100
+TRIALS_AT_A_TIME = 50
 """Read in one go: some milliseconds, in which nothing else moves."""
 
 
@@ -85,18 +84,10 @@ class Opener:
         """Read an experiment and its trials. Raises InvalidSpec."""
         spec = await self.spec_of(key, thing)
         uid = str(thing["metadata"]["uid"])
-        trials = await self._trials(key, uid)
         book = read_book(spec, self.rules(spec), status_of(thing), ())
         book.generation = int(thing["metadata"]["generation"])
         sized_by = self.policies.sized_by(thing)
         sizer = self._size(book, lambda: sharing.beside(key, book))
-        if trials and book.started_seconds is None:
-            book.started_seconds = min(created_seconds(trial) for trial in trials)
-        for at, trial in enumerate(trials):
-            book.note(trial, self.clock())
-            await _take_turns(at)
-        if not all(view.open for view in book.scales.values()):
-            book.warm_points = await warm_points(self.client, key.namespace, spec)
         backend = ClusterBackend(
             *(key, uid, spec, self.client, self.index, self.sweeper),
             kind=self.kind,
@@ -107,7 +98,9 @@ class Opener:
             holdings=sharing.holdings,
             sizer=sizer,
         )
-        backend.note(trials)
+        await self._read_trials(key, uid, book, backend)
+        if not all(view.open for view in book.scales.values()):
+            book.warm_points = await warm_points(self.client, key.namespace, spec)
         if sizer is not None and sizer.policy.limits != NO_LIMITS:
             await sharing.holdings.look(self.client, self.kind.kind, key.namespace)
 
@@ -176,20 +169,23 @@ class Opener:
             fits=True,
         )
 
-    async def _trials(self, key: Key, uid: str) -> list[ScalingTrial]:
-        listed = await self.client.list(TRIALS, key.namespace, f"{LABEL_EXPERIMENT}={key.name}")
-        ours: list[ScalingTrial] = []
-        for at, thing in enumerate(listed):
-            trial = read_trial(thing)
-            if trial.spec.experiment.uid == uid:
-                ours.append(trial)
-            await _take_turns(at)
-        return sorted(ours, key=lambda trial: (trial.spec.scale, trial.spec.number))
-
-
-async def _take_turns(at: int) -> None:
-    if at % TRIALS_AT_A_TIME == TRIALS_AT_A_TIME - 1:
-        await asyncio.sleep(0)
+    async def _read_trials(self, key: Key, uid: str, book: Book, backend: ClusterBackend) -> None:
+        """Note all stored trials, some at a time: others of the event loop go on meanwhile."""
+        began = book.started_seconds
+        created: list[float] = []
+        labels = f"{LABEL_EXPERIMENT}={key.name}"
+        async for page in self.client.pages(TRIALS, key.namespace, labels):
+            for at, thing in enumerate(page):
+                trial = read_trial(thing)
+                if trial.spec.experiment.uid == uid:
+                    created.append(created_seconds(trial))
+                    book.note(trial, created[-1])
+                    backend.note((trial,))
+                if at % TRIALS_AT_A_TIME == 0:
+                    await asyncio.sleep(0)
+        # The API server lists by name: 10 before 2.
+        book.live = dict(sorted(book.live.items()))
+        book.started_seconds = min(created, default=None) if began is None else began
 
 
 def status_of(thing: Object) -> ExperimentStatus:
