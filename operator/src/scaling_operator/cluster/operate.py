@@ -6,13 +6,14 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Coroutine, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass, field
 from importlib.metadata import version
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
-from scaling_operator.cluster.client import Client
+from scaling_operator.cluster.client import Client, Request
 from scaling_operator.cluster.connection import connect
 from scaling_operator.cluster.controller import Controller
 from scaling_operator.cluster.dashboard import Dashboard
@@ -45,6 +46,20 @@ BUGS_TO_TELL = 3
 FORBIDDEN_PAUSE_SECONDS = 30.0
 SHORTEST_PAUSE_SECONDS = 0.05
 """A moment that has passed and changed nothing must not keep the event loop busy."""
+
+
+class Connected(Protocol):
+    """Makes the client: `connect`, or one of another server."""
+
+    def __call__(
+        self,
+        kubeconfig: Path | None,
+        *,
+        may_write: Callable[[], bool],
+        observe: Callable[[Request], None],
+    ) -> AbstractAsyncContextManager[Client]:
+        """Connect for the length of a block."""
+        ...
 
 
 @dataclass(slots=True)
@@ -166,7 +181,9 @@ class Operator:
             log.info("the fault is not told yet: %s", unsaid, extra=about(key))
 
 
-async def build(settings: Settings, stack: AsyncExitStack) -> Operator:
+async def build(
+    settings: Settings, stack: AsyncExitStack, connected: Connected = connect
+) -> Operator:
     """Put an operator together; `stack` closes what it opens."""
     index = Index()
     registry = new_registry(version("scaling-operator"))
@@ -181,7 +198,7 @@ async def build(settings: Settings, stack: AsyncExitStack) -> Operator:
     def leads() -> bool:
         return bool(holder) and holder[0].leads()
 
-    connection = connect(settings.kubeconfig, may_write=leads, observe=recorder.requested)
+    connection = connected(settings.kubeconfig, may_write=leads, observe=recorder.requested)
     client = await stack.enter_async_context(connection)
     sweeper = Sweeper(client, index)
     listening = Listening(settings, client, index, leads, recorder.happenings)
