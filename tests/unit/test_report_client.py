@@ -420,18 +420,95 @@ def test_numbers_of_other_libraries_are_taken(connect: Connect, server: Server) 
         pytest.param(None, {"loss": "1.0"}, "metric loss is '1.0', not a number", id="text"),
         pytest.param(None, {"loss": None}, "metric loss is None", id="nothing"),
         pytest.param(None, {"loss": True}, "metric loss is True", id="a truth value"),
-        pytest.param(0, {"loss": 1.0}, "step is 0", id="steps count from 1"),
-        pytest.param(4, {"loss": 1.0}, "above the last one, 4", id="a step that does not rise"),
     ],
 )
 def test_mistakes_of_the_programmer_are_raised(
     connect: Connect, server: Server, step: int | None, metrics: dict[str, Any], complaint: str
 ) -> None:
     client = connect(server)
-    if step == 4:
-        client.report(4, {"loss": 1.0})
     with pytest.raises(ValueError, match=complaint):
         client.report(step, metrics)
+
+
+@pytest.mark.parametrize(
+    ("step", "complaint"),
+    [
+        pytest.param(0, "step is 0; the next one is a whole number above 4", id="from 0"),
+        pytest.param(3, "step is 3; the next one is a whole number above 4", id="it falls"),
+        pytest.param(4.5, "step is 4.5", id="a half"),
+        pytest.param("5", "step is '5'", id="text"),
+        pytest.param(math.nan, "step is nan", id="not a number"),
+        pytest.param(2**60, "step is 1152921504606846976", id="absurd"),
+    ],
+)
+def test_a_step_that_cannot_be_never_breaks_a_training(
+    connect: Connect, server: Server, caplog: pytest.LogCaptureFixture, step: Any, complaint: str
+) -> None:
+    client = connect(server)
+    client.report(4, {"loss": 1.0})
+    for _ in range(3):
+        client.report(step, {"loss": 0.5})
+    client.report(5, {"loss": 0.25})
+    client.result(Result(metrics={}))
+
+    assert set(server.operator.steps()) == {4, 5}
+    assert caplog.text.count("no point is drawn") == 1
+    assert complaint in caplog.text
+
+
+def test_steps_that_begin_at_0_lose_one_point_and_no_value(
+    connect: Connect, server: Server, tmp_path: Path
+) -> None:
+    client = connect(server)
+    client.result_file = tmp_path / "result.json"
+    client.report(0, {"loss": 1.0})
+    assert parse_result(client.result_file.read_bytes()).metrics == {"loss": 1.0}
+    client.report(1, {"loss": 0.5})
+
+    assert server.operator.steps() == [1]
+
+
+def test_steps_of_other_libraries_are_taken(connect: Connect, server: Server) -> None:
+    client = connect(server)
+    for step in (Index(1), 2.0):
+        client.report(step, {"loss": 1.0})  # pyright: ignore[reportArgumentType] # as scripts do
+    assert server.operator.steps() == [1, 2]
+
+
+class Index:
+    """A whole number that is none of Python's, as NumPy's."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def __index__(self) -> int:
+        return self.number
+
+
+def test_values_of_one_step_may_come_in_two_reports(
+    connect: Connect, server: Server, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = connect(server)
+    client.result_file = tmp_path / "result.json"
+    client.report(1, {"train_loss": 1.0})
+    client.report(1, {"val_loss": 2.0})
+
+    result = parse_result(client.result_file.read_bytes())
+    assert result.metrics == {"train_loss": 1.0, "val_loss": 2.0}
+    assert caplog.text == ""
+
+
+def test_a_full_disk_before_the_end_breaks_no_training(
+    connect: Connect, server: Server, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = connect(server)
+    client.result_file = tmp_path / "missing" / "result.json"
+    for step in (1, 2):
+        client.report(step, {"loss": 1.0})
+    assert server.operator.steps() == [1, 2]
+    assert caplog.text.count("cannot be written now") == 1
+    with pytest.raises(OSError, match="missing"):
+        client.result(Result(metrics={"loss": 1.0}))
 
 
 def test_more_metrics_than_a_result_holds_are_refused(

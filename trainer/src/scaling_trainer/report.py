@@ -12,7 +12,9 @@ The standard library alone, so that any image can use it:
 
 A name that is no word of Python goes into a mapping: `report({"val/loss": loss})`.
 
-* Nothing on the network ever breaks the training: what cannot be sent waits and is sent later.
+* Nothing on the network ever breaks the training: what cannot be sent waits and is sent later. Nor
+  does a full disk before the end, or a step that cannot be: both are logged, once.
+* Steps that nobody names are counted, also over attempts that go on from a checkpoint.
 * The result file is rewritten at each report, so the last one counts where nobody calls `result`.
 * A value that is not finite is left out, of what is sent and of the file, and logged once: a trial
   whose objective is missing in the end has failed.
@@ -26,6 +28,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import operator
 import os
 import time
 from collections import deque
@@ -37,7 +40,8 @@ from typing import Any
 
 from scaling_trainer.endpoint import Away, Busy, Endpoint, Lost, Refused
 from scaling_trainer.metric_names import METRIC_NAME_RULE, is_metric_name
-from scaling_trainer.results import Result, encode_result
+from scaling_trainer.results import MAX_STEPS, Result, encode_result
+from scaling_trainer.steps import Steps
 
 # What may wait for an endpoint that is away; beyond it the oldest are dropped.
 MAX_WAITING = 1000
@@ -69,7 +73,10 @@ class Reporter:
     result_file: Path | None = None
     endpoint: Endpoint | None = None
     keeps_file: bool = True
+    steps: Steps | None = None
+    """Counts the steps that nobody names over attempts; without it each attempt begins at 1."""
     _step: int = 0
+    _reached: int | None = None
     _seq: int = 0
     _sent: int = 0
     _durable: int = 0
@@ -78,6 +85,7 @@ class Reporter:
     _stop: bool = False
     _in_place: bool = False
     _left_out: set[str] = field(default_factory=set[str])
+    _told: set[str] = field(default_factory=set[str])
 
     @staticmethod
     def from_environment(environment: Mapping[str, str], *, keeps_file: bool = True) -> Reporter:
@@ -89,7 +97,9 @@ class Reporter:
         if url:
             token = Path(token_file) if token_file else None
             endpoint = Endpoint(url, token, environment.get("SCALING_REPORT_CA"))
-        return Reporter(Path(result_file) if result_file else None, endpoint, keeps_file)
+        folder = environment.get("SCALING_CHECKPOINT_DIR")
+        steps = Steps(Path(folder)) if folder else None
+        return Reporter(Path(result_file) if result_file else None, endpoint, keeps_file, steps)
 
     def report(
         self,
@@ -105,17 +115,24 @@ class Reporter:
         peakHostBytes, peakDeviceBytes.
 
         Steps count evaluations from 1 and rise, also over attempts; None is the one after the last.
-        `phase` is the schedule's: only reports that are `stable`, or have none, are compared.
-        Raises ValueError for a name or a value that no metric can have, for a step that does not
-        rise, and (ResultError) for more metrics than a result can hold.
+        A step that cannot be (0, no whole number, one that does not rise) draws no point: that is
+        logged once, and the values count all the same. `phase` is the schedule's: only reports that
+        are `stable`, or have none, are compared. Raises ValueError for a name or a value that no
+        metric can have, and (ResultError) for more metrics than a result can hold.
         """
-        self._last = self._finite(metrics)
-        self._step = self._next_step(step)
+        finite = self._finite(metrics)
+        following = self._next() if step is None else self._checked(step)
+        # Values of one step may come in several reports.
+        self._last = {**self._last, **finite} if following is None else finite
+        self._step = self._step if following is None else following
         if self.keeps_file:
-            self._write(Result(metrics=self._last, steps=self._step))
-        if self.endpoint is not None:
+            self._keep(Result(metrics=self._last, steps=self._step or None))
+        if step is None and self.steps is not None:
+            self.steps.note(self._step)
+        sent = self._step if following is None else following
+        if self.endpoint is not None and sent:
             self._seq += 1
-            waiting = _Waiting(self._seq, self._step, self._last, figures or {}, phase)
+            waiting = _Waiting(self._seq, sent, finite, figures or {}, phase)
             self._waiting.append(waiting)
             self._send(self.endpoint, insist=False)
         return self._stop
@@ -123,12 +140,15 @@ class Reporter:
     def result(self, result: Result) -> None:
         """End the trial: write the result file, send what waits, and then the result itself.
 
-        A result without metrics has those of the last report. Raises as `report` does.
+        A result without metrics has those of the last report. Raises as `report` does, and OSError
+        where the file cannot be written.
         """
         metrics = self._finite(result.metrics) or self._last
         steps = result.steps if result.steps is not None else (self._step or None)
         final = replace(result, metrics=metrics, steps=steps)
         self._write(final)
+        if self.steps is not None:
+            self.steps.forget()
         if self.endpoint is not None:
             self._send(self.endpoint, insist=True)
             # The file counts; the pushed one only tells a watcher earlier. One try is enough.
@@ -140,13 +160,37 @@ class Reporter:
         if self.endpoint is not None:
             self.endpoint.close()
 
-    def _next_step(self, step: int | None) -> int:
-        if step is None:
-            return self._step + 1
-        if step <= self._step:
-            message = f"step is {step}; it must be a whole number above the last one, {self._step}"
-            raise ValueError(message)
-        return step
+    def _next(self) -> int:
+        """Count the step that nobody has named."""
+        if self._reached is None:
+            self._reached = 0 if self.steps is None else self.steps.reached()
+        return max(self._step, self._reached) + 1
+
+    def _checked(self, step: object) -> int | None:
+        """Read a step; None where it cannot be one."""
+        number = _whole(step)
+        if number is not None and self._step < number <= MAX_STEPS:
+            return number
+        if number is not None and number == self._step > 0:
+            return None  # further values of the same step
+        self._tell_once(
+            "step",
+            f"step is {step!r}; the next one is a whole number above {self._step}: no point is "
+            "drawn for it",
+        )
+        return None
+
+    def _keep(self, result: Result) -> None:
+        """Write the result file before the end: what cannot be written now may be later."""
+        try:
+            self._write(result)
+        except OSError as error:
+            self._tell_once("file", f"{self.result_file} cannot be written now: {error}")
+
+    def _tell_once(self, about: str, message: str) -> None:
+        if about not in self._told:
+            self._told.add(about)
+            _log.warning("%s", message)
 
     def _finite(self, metrics: Mapping[str, float]) -> dict[str, float]:
         finite: dict[str, float] = {}
@@ -232,6 +276,13 @@ def _number(name: str, value: object) -> float:
     return float(value)  # pyright: ignore[reportArgumentType] # hasattr does not narrow
 
 
+def _whole(step: object) -> int | None:
+    """Read a whole number, also NumPy's or 3.0; None where it is none."""
+    if hasattr(step, "__index__"):
+        return operator.index(step)  # pyright: ignore[reportArgumentType] # hasattr does not narrow
+    return int(step) if isinstance(step, float) and step.is_integer() else None
+
+
 def replace_file(path: Path, content: bytes) -> None:
     """Write a file so that a reader finds the old or the new content, never a part."""
     beside = path.with_name(f".{path.name}.{os.getpid()}")
@@ -262,8 +313,9 @@ def report(
     `report({"val/acc": 0.9})` takes names that are no word of Python, or mean something here.
 
     `step` counts evaluations from 1 and rises, over all attempts of the trial; without it, it is
-    the one after the last. `phase` says where the learning rate's schedule stands: pruning compares
-    reports that are `stable`, or say nothing. Raises ValueError for a bad name, value or step.
+    the one after the last, or after what the last attempt has saved. `phase` says where the
+    learning rate's schedule stands: pruning compares reports that are `stable`, or say nothing.
+    Raises ValueError for a name or value that no metric can have; never for a step.
     """
     return _reporter().report(step, _together(metrics, named), phase=phase)
 
