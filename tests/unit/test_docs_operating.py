@@ -4,19 +4,31 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import typer
 from ruamel.yaml import YAML
 
-from scaling_operator.api.names import ConditionReason, Reason
+from scaling_operator.api.names import ConditionReason, Reason, StopReason
+from scaling_operator.cluster.health import (
+    MAX_LAG_SECONDS,
+    MAX_MISSES,
+    MAX_QUEUE_SECONDS,
+    MAX_WATCH_FAILURES,
+    Health,
+)
 from scaling_operator.cluster.main import app
+from scaling_operator.cluster.operate import FORBIDDEN_PAUSE_SECONDS
+from scaling_operator.cluster.queue import MAX_BACKOFF_SECONDS
+from scaling_operator.cluster.watch import LONGEST_PAUSE_SECONDS
 from scaling_operator.core.tally import UNCOUNTED
 from scaling_operator.core.transitions import QUEUEING
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
+SOURCE = ROOT / "operator" / "src" / "scaling_operator"
 ROLES, USERS = ("Role", "ClusterRole"), ("-view", "-edit", "-metrics-reader")
 GUIDE = (DOCS / "operating.md").read_text()
 
@@ -45,6 +57,54 @@ def test_a_row_says_whether_it_counts(row: list[str]) -> None:
         return
     assert ("does not count" in follows) == (reason in UNCOUNTED), reason
     assert ("`Queued`" in follows) == (reason in QUEUEING), reason
+
+
+def test_every_reason_of_a_stopped_trial_is_one_that_a_plan_gives() -> None:
+    """And the guide tells of no other."""
+    source = "".join(path.read_text() for path in (SOURCE / "core").glob("*.py"))
+    assert [each for each in StopReason if f"StopReason.{each.name}" not in source] == []
+    (told,) = re.findall(r"`Stopped` with (.*?)\.\n", GUIDE, re.DOTALL)
+    assert set(re.findall(r"`(\w+)`", told)) == set(StopReason)
+
+
+def test_how_long_pauses_are_while_the_api_server_is_away() -> None:
+    (row,) = [line for line in GUIDE.splitlines() if "the API server does not answer" in line]
+    told = [float(seconds) for seconds in re.findall(r"pauses up to (\d+) s", row)]
+    assert told == [MAX_BACKOFF_SECONDS, LONGEST_PAUSE_SECONDS]
+    (row,) = [line for line in GUIDE.splitlines() if line.startswith("| `forbidden` in its log")]
+    assert f"every {FORBIDDEN_PAUSE_SECONDS:.0f} s" in row
+
+
+def test_when_the_operator_says_that_it_is_not_well() -> None:
+    (told,) = re.findall(r"`/healthz` fails when (.*?): a restart", GUIDE, re.DOTALL)
+    words = " ".join(told.split())
+    assert words == (
+        f"the event loop lags {MAX_LAG_SECONDS:.0f} s, experiments wait and none has had its turn "
+        f"for {MAX_QUEUE_SECONDS / 60:.0f} minutes, the watches fail more than "
+        f"{MAX_WATCH_FAILURES} times in a row or fall behind {MAX_MISSES} comparisons in a row"
+    )
+
+
+@pytest.mark.parametrize(
+    ("failures", "misses", "is_sick"),
+    [
+        pytest.param(MAX_WATCH_FAILURES, 0, False, id="8 failures"),
+        pytest.param(MAX_WATCH_FAILURES + 1, 0, True, id="more than 8"),
+        pytest.param(0, MAX_MISSES - 1, False, id="2 comparisons"),
+        pytest.param(0, MAX_MISSES, True, id="3 comparisons"),
+    ],
+)
+def test_bounds_of_health_are_as_told(failures: int, misses: int, is_sick: bool) -> None:  # noqa: FBT001 - a table
+    parts: Any = SimpleNamespace(failures=failures, misses=misses, stalled_seconds=0.0)
+    health = Health(parts, parts, parts, lambda: True, lambda: True, lambda: 0.0)
+    assert (health.sick() is not None) == is_sick
+
+
+def test_every_decision_has_a_number_of_its_own() -> None:
+    pages = sorted((DOCS / "adr").glob("*.md"))
+    assert [int(page.name[:4]) for page in pages] == list(range(1, len(pages) + 1))
+    for page in pages:
+        assert page.read_text().startswith(f"# {int(page.name[:4])}. "), page.name
 
 
 def test_every_reason_of_a_condition_is_explained() -> None:

@@ -1,7 +1,8 @@
 """Constants of the API: group, labels, states, reasons and condition types, each in one place.
 
 The words are Kubernetes' (condition, reason) and Optuna's (trial, pruned). A reason says why
-something is so; what follows from it is decided in `core.transitions` alone.
+something is so; what follows is decided in `core.transitions` (what comes next), `core.tally` (what
+counts), `search.lanes` (what a sampler hears) and, of conditions, `core.conditions`.
 """
 
 import re
@@ -106,8 +107,6 @@ class StopReason(StrEnum):
     GOAL_REACHED = "GoalReached"
     BUDGET_EXHAUSTED = "BudgetExhausted"
     TOO_MANY_FAILURES = "TooManyFailures"
-    DELETED = "Deleted"
-    PRUNED = "Pruned"
 
 
 class ConditionType(StrEnum):

@@ -20,7 +20,7 @@ TICK_SECONDS = 0.5
 MAX_LAG_SECONDS = 5.0
 MAX_QUEUE_SECONDS = 300.0
 MAX_WATCH_FAILURES = 8
-"""In a row, each after a longer pause: some three minutes without a watch."""
+"""In a row, each after a longer pause: one to two minutes of pauses."""
 MAX_MISSES = 3
 LIMITS = Limits(connections=64, connections_per_address=16)
 """A kubelet needs one at a time."""

@@ -52,8 +52,6 @@ MEANINGS: Final[Mapping[Reason | StopReason, str]] = {
     StopReason.GOAL_REACHED: "the goal was reached elsewhere",
     StopReason.BUDGET_EXHAUSTED: "the experiment's budget was used up",
     StopReason.TOO_MANY_FAILURES: "the experiment had failed",
-    StopReason.DELETED: "it was deleted",
-    StopReason.PRUNED: "the pruner saw no hope",
 }
 
 
