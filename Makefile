@@ -108,6 +108,10 @@ benchmark-laws: setup ## Measure a fit and 1,000 bootstraps on one core.
 benchmark-plan: setup ## Measure a plan of 1, 100 and 1,000 live trials, pods and Jobs, its status included.
 	PYTHONPATH=tests/unit $(RUN) python tests/benchmarks/bench_plan.py
 
+.PHONY: benchmark-attacks
+benchmark-attacks: setup ## Measure the memory of the operator's ports under attack (ATTACK_SECONDS, 600).
+	$(RUN) python tests/benchmarks/bench_attacks.py --seconds $(or $(ATTACK_SECONDS),600)
+
 .PHONY: coverage-of-intervals
 coverage-of-intervals: setup ## Count how often the laws' intervals hold the truth (minutes).
 	OPENBLAS_NUM_THREADS=1 $(RUN) python tests/benchmarks/coverage_of_intervals.py

@@ -6,7 +6,7 @@ import asyncio
 import base64
 import dataclasses
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -21,6 +21,7 @@ from scaling_operator.cluster.kinds import SECRETS, SUBJECT_ACCESS_REVIEWS, TOKE
 from scaling_operator.cluster.settings import ReportSettings, Settings
 from scaling_operator.metrics.exposition import Exposition
 from scaling_operator.metrics.happenings import new_registry
+from scaling_operator.metrics.projection import Sample
 
 PROMETHEUS: dict[str, Any] = {
     "username": "system:serviceaccount:monitoring:prometheus",
@@ -174,3 +175,26 @@ def test_plain_metrics_ask_nobody() -> None:
 
     play(api, story, secure=False)
     assert (api.asked, api.secret) == ([], {})
+
+
+def test_many_scrapes_at_once_are_written_once() -> None:
+    looks: list[float] = []
+    now = [0.0]
+
+    def look() -> Iterator[Sample]:
+        looks.append(now[0])
+        yield from ()
+
+    exposition = Exposition(new_registry("1.0"), look, fresh_seconds=0.5, clock=lambda: now[0])
+
+    async def scrapes(accept: str) -> int:
+        return len(set(await asyncio.gather(*(exposition.answer(accept) for _ in range(100)))))
+
+    async def story() -> None:
+        for accept in ("text/plain", "application/openmetrics-text"):
+            assert await scrapes(accept) == 1
+        now[0] = 0.6
+        assert await scrapes("text/plain") == 1
+
+    asyncio.run(story())
+    assert looks == [0.0, 0.0, 0.6]

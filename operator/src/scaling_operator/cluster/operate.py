@@ -44,6 +44,8 @@ WORKERS_PER_NAMESPACE = 8
 BUGS_TO_TELL = 3
 """So many times in a row: then it is no passing state, and the experiment says so."""
 FORBIDDEN_PAUSE_SECONDS = 30.0
+FRESH_SECONDS = 0.5
+"""Scrapes within it get one answer."""
 SHORTEST_PAUSE_SECONDS = 0.05
 """A moment that has passed and changed nothing must not keep the event loop busy."""
 
@@ -245,7 +247,9 @@ async def build(
             *(index, controller.opened, settings.address, settings.dashboard_port),
             recorder.happenings.turned_away("dashboard"),
         ),
-        exposition=Exposition(registry, Looking(index, health, recorder).samples),
+        exposition=Exposition(
+            *(registry, Looking(index, health, recorder).samples), fresh_seconds=FRESH_SECONDS
+        ),
         workers=workers,
     )
 

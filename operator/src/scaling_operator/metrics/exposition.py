@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -42,10 +43,18 @@ def _family(family: Family) -> CounterMetricFamily | GaugeMetricFamily:
 
 @dataclass(slots=True)
 class Exposition:
-    """Answers scrapes: `look` gives what is so now, quickly, in the event loop."""
+    """Answers scrapes: `look` gives what is so now, quickly, in the event loop.
+
+    An answer serves all who ask within `fresh_seconds`: more of them cost no more.
+    """
 
     registry: CollectorRegistry
     look: Callable[[], Iterable[Sample]]
+    fresh_seconds: float = 0.0
+    clock: Callable[[], float] = time.monotonic
+    _answers: dict[str, tuple[bytes, float]] = field(
+        default_factory=dict[str, "tuple[bytes, float]"]
+    )
     _snapshot: Snapshot = field(default_factory=Snapshot)
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -54,11 +63,18 @@ class Exposition:
 
     async def answer(self, accept: str) -> tuple[bytes, str]:
         """Write everything, and name the content type that `accept` leads to."""
+        encoder, content_type = _cheapest_encoder(accept)
         async with self._lock:
+            now = self.clock()
+            known = self._answers.get(content_type)
+            if known is not None and now - known[1] < self.fresh_seconds:
+                return known[0], content_type
             self._snapshot.samples = tuple(self.look())
-            encoder, content_type = _cheapest_encoder(accept)
             # Writing takes longer than looking: it must not hold up the event loop.
-            return await asyncio.to_thread(encoder, self.registry), content_type
+            body = await asyncio.to_thread(encoder, self.registry)
+            fresh = {each: had for each, had in self._answers.items() if had[1] == now}
+            self._answers = fresh | {content_type: (body, now)}
+            return body, content_type
 
 
 def _cheapest_encoder(accept: str) -> tuple[Callable[[CollectorRegistry], bytes], str]:
