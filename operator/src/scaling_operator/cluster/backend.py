@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from scaling_operator.api.experiment import ExperimentSpec
@@ -126,6 +126,13 @@ class ClusterBackend:
     def wake_at_seconds(self) -> float | None:
         """When a refused pod is tried again."""
         return self._refusals.wake_at_seconds
+
+    def missing(self, book: Book, there: Mapping[str, str]) -> list[str]:
+        """Name the trials that should be stored and are not; `there` are those that are, by uid."""
+        names = book.names(self.key.name)
+        return [
+            name for name, slot in names.items() if there.get(name) != self._trials.uid_of(slot)
+        ]
 
     def look_again(self) -> None:
         """Try anew what is under way for long."""

@@ -77,11 +77,10 @@ class Resync:
     async def _look_at_trials(self) -> None:
         for key, opened in list(self.controller.opened.items()):
             opened.backend.look_again()
-            expected = opened.engine.book.names(key.name)
             labels = f"{LABEL_EXPERIMENT}={key.name}"
             there = await self.client.names(TRIALS, key.namespace, labels)
-            gone = expected - set(there)
+            gone = opened.backend.missing(opened.engine.book, there)
             if gone:
-                log.warning("%s: deleted by somebody: %s", key, ", ".join(sorted(gone)[:10]))
+                log.warning("%s: deleted by somebody: %s", key, ", ".join(gone[:10]))
                 self.controller.distrust([key])
             self.queue.add(key)

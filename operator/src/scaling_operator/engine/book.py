@@ -199,10 +199,10 @@ class Book:
         last = self.last_points.get(slot)
         return (*curve, last) if last and (not curve or last[0] > curve[-1][0]) else curve
 
-    def names(self, experiment: str) -> set[str]:
+    def names(self, experiment: str) -> dict[str, Slot]:
         """Names of all trials that should be stored."""
         return {
-            trial_name(experiment, scale, number)
+            trial_name(experiment, scale, number): (scale, number)
             for scale, records in self.records.items()
             for number in records
         }
