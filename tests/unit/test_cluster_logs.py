@@ -12,11 +12,12 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from scaling_operator.api.foreign_text import REDACTED, redact
 from scaling_operator.api.names import Reason, TrialState
 from scaling_operator.cluster.client import Access
 from scaling_operator.cluster.decisions import write_decision
 from scaling_operator.cluster.index import Key
-from scaling_operator.cluster.logs import FIELDS, REDACTED, LogFormat, about, redact, set_up
+from scaling_operator.cluster.logs import FIELDS, LogFormat, about, set_up
 from scaling_operator.core.actions import (
     Action,
     AddScales,

@@ -7,15 +7,13 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from functools import cache
 from typing import Any, cast
 
 import pytest
+from crd_validator import validator
 
-from scaling_operator.api.crd import KINDS, Kind, definition
+from scaling_operator.api.crd import KINDS, Kind
 from scaling_operator.api.sections import examine
-
-jsonschema: Any = pytest.importorskip("jsonschema", reason="jsonschema is not installed")
 
 EXPERIMENT: dict[str, Any] = {
     "apiVersion": "scaling-operator.dev/v1alpha1",
@@ -188,25 +186,6 @@ VALID = {
 }
 KIND_OF = {name: kind for kind in KINDS for name in VALID if name.split()[0] == kind.kind}
 DELETE = object()
-
-
-def plain(node: Any) -> Any:
-    """Turn a structural schema into a JSON schema: bounds are numbers there."""
-    if isinstance(node, list):
-        return [plain(each) for each in cast("list[Any]", node)]
-    if not isinstance(node, dict):
-        return node
-    copied = {key: plain(each) for key, each in cast("dict[str, Any]", node).items()}
-    for end in ("Minimum", "Maximum"):
-        if copied.get(f"exclusive{end}") is True:
-            copied[f"exclusive{end}"] = copied.pop(end.lower())
-    return copied
-
-
-@cache
-def validator(kind: Kind) -> Any:
-    schema = definition(kind)["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
-    return jsonschema.Draft202012Validator(plain(schema))
 
 
 def crd_accepts(kind: Kind, document: Mapping[str, Any]) -> bool:

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from scaling_operator.api.foreign_text import as_message
 from scaling_operator.api.names import Reason
 from scaling_operator.cluster.workloads import job, pod
 from scaling_operator.cluster.workloads.order import Bounds
@@ -456,7 +457,7 @@ def test_a_result_that_is_none_is_a_problem_with_exit_0_and_the_last_words_else(
     assert problem in (fine.result_problem or "")
     assert (fine.phase, fine.exit_code, fine.result) == (AttemptPhase.EXITED, 0, None)
     assert failed.result_problem is None
-    assert failed.message == message[:1024]
+    assert failed.message == as_message(message)
 
 
 def test_a_failed_program_may_leave_a_result_that_says_why() -> None:

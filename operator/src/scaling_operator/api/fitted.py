@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from scaling_operator.api.fields import ApiSection, ParameterName
+from scaling_operator.api.foreign_text import MAX_MESSAGE
 from scaling_operator.api.names import MAX_SCALES
 from scaling_operator.api.scaling import Target
 
@@ -19,7 +20,7 @@ MAX_POINTS_OF_A_SCALE = 9
 """A run that decays early several times gives several points."""
 
 Word = Annotated[str, Field(max_length=63)]
-Sentence = Annotated[str, Field(max_length=1024)]
+Sentence = Annotated[str, Field(max_length=MAX_MESSAGE)]
 Quantity = Literal["parameters", "tokens", "tokensPerParameter", "loss", "flops"]
 Coefficient = Literal["E", "A", "B", "alpha", "beta", "a"]
 

@@ -10,6 +10,8 @@ import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from scaling_operator.api.foreign_text import one_line
+
 LONGEST_SHOWN = 60
 
 
@@ -19,6 +21,11 @@ class Problem:
 
     path: str
     message: str
+
+    def __post_init__(self) -> None:
+        """Keep what a file says from doing something: keys and values stand in both."""
+        object.__setattr__(self, "path", one_line(self.path))
+        object.__setattr__(self, "message", one_line(self.message))
 
     def __str__(self) -> str:
         """Render as `path: message`; a problem of the whole document has no path."""

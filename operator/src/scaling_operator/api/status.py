@@ -14,6 +14,7 @@ from pydantic import Field
 
 from scaling_operator.api.fields import ApiSection, MetricName, ParameterName
 from scaling_operator.api.fitted import FitStatus, Recommendation, ScalePrediction
+from scaling_operator.api.foreign_text import MAX_MESSAGE
 from scaling_operator.api.names import (
     MAX_ATTEMPTS,
     MAX_SCALES,
@@ -27,7 +28,7 @@ from scaling_operator.api.status_sizing import AttemptResources, Ledger, ScaleSi
 
 Parameters = Annotated[dict[ParameterName, BoundedScalar], Field(max_length=120)]
 Metrics = Annotated[dict[MetricName, float], Field(max_length=500)]
-Message = Annotated[str, Field(max_length=1024)]
+Message = Annotated[str, Field(max_length=MAX_MESSAGE)]
 MAX_CURVE_POINTS = 64
 MAX_EARLY_POINTS = 8
 MAX_FRONT = 50

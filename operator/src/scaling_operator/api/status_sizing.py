@@ -10,9 +10,10 @@ from typing import Annotated
 from pydantic import Field
 
 from scaling_operator.api.fields import ApiSection
+from scaling_operator.api.foreign_text import MAX_MESSAGE
 
 Word = Annotated[str, Field(max_length=63)]
-Sentence = Annotated[str, Field(max_length=1024)]
+Sentence = Annotated[str, Field(max_length=MAX_MESSAGE)]
 Bytes = Annotated[float, Field(ge=0)]
 
 

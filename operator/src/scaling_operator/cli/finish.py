@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from scaling_operator.api.experiment import ExperimentSpec
+from scaling_operator.api.foreign_text import as_message
 from scaling_operator.api.load import experiment_of
 from scaling_operator.api.status import ExperimentStatus
 from scaling_operator.api.trial import ScalingTrial
@@ -42,8 +43,8 @@ def finish() -> int:
     try:
         metrics = _finish(assignment)
     except FinishFailed as error:
-        assignment.result_file.write_text(str(error)[:1024])
-        sys.stderr.write(f"{error}\n")
+        assignment.result_file.write_text(as_message(str(error)))
+        sys.stderr.write(f"{as_message(str(error))}\n")
         return 1
     assignment.result_file.write_bytes(encode_result(Result(metrics=metrics)))
     return 0

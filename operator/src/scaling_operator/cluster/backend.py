@@ -67,7 +67,7 @@ class ClusterBackend:
     def __post_init__(self) -> None:
         """Put the parts together."""
         self._looks = Looks(self.index, self.key, self.kind, self.bounds, self.clock)
-        self._trials = StoredTrials(self.client, self.key, self.uid)
+        self._trials = StoredTrials(self.client, self.key, self.uid, self.clock)
         self._refusals = Refusals(self.clock)
         self._leftovers = Leftovers(
             *(self.client, self.index, self.sweeper, self.key, self.kind),

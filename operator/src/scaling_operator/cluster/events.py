@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from uuid import uuid4
 
+from scaling_operator.api.foreign_text import as_message
 from scaling_operator.cluster.client import FIELD_MANAGER, Client
 from scaling_operator.cluster.errors import ClusterError
 from scaling_operator.cluster.kinds import EVENTS, TRIALS, Kind
@@ -17,7 +18,6 @@ from scaling_operator.cluster.kinds import EVENTS, TRIALS, Kind
 log = logging.getLogger(__name__)
 BURST = 25
 REFILL_SECONDS = 10.0
-MAX_NOTE = 1024
 MAX_BUDGETS = 1000
 
 
@@ -118,7 +118,7 @@ class Events:
             "action": note.reason,
             "reason": note.reason,
             "type": "Warning" if note.warning else "Normal",
-            "note": note.message[:MAX_NOTE],
+            "note": as_message(note.message),
             "regarding": {
                 "apiVersion": note.kind.api_version,
                 "kind": note.kind.name,

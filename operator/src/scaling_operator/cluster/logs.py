@@ -8,29 +8,16 @@ wrote it: a trainer's last words are somebody else's text.
 from __future__ import annotations
 
 import logging
-import re
 import sys
 from enum import StrEnum
 from typing import TextIO
 
 from pythonjsonlogger.json import JsonFormatter
 
+from scaling_operator.api.foreign_text import one_line, redact, visible
 from scaling_operator.cluster.index import Key
 
 FIELDS = ("experiment", "trial", "attempt", "reason")
-REDACTED = "[redacted]"
-
-_SECRETS = re.compile(
-    r"-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\w+/=\\]*(?:-----END [A-Z ]*PRIVATE KEY-----)?"
-    r"|(?<=bearer )[\w.~+/=-]{8,}"
-    r"|(?<=basic )[\w+/=-]{8,}"
-    r"|(?<=://)[^\s/:@]+:[^\s/@]+(?=@)",
-    re.IGNORECASE,
-)
-
-# Begins where words begin and never goes back, or a long word would be read once per character.
-_DOTTED = re.compile(r"(?<![\w-])[\w-]++(?:\.[\w-]*+)++")
-_SHORTEST_HEAD = len("eyJ") + 8
 
 
 class LogFormat(StrEnum):
@@ -61,26 +48,6 @@ def about(
     return fields
 
 
-def redact(text: str) -> str:
-    """Take out what looks like a token, a key or a password in an address.
-
-    In linear time, whatever the text: each character is looked at a few times at most.
-    """
-    return _SECRETS.sub(REDACTED, _DOTTED.sub(_without_token, text))
-
-
-def _without_token(dotted: re.Match[str]) -> str:
-    """Take out a JSON web token, as every service account's is: `eyJhead.body.signature`."""
-    parts = dotted[0].split(".")
-    for at, part in enumerate(parts[:-2]):
-        start = part.lower().find("eyj")
-        if start >= 0 and len(part) - start >= _SHORTEST_HEAD and parts[at + 1]:
-            rest = parts[at + 3 :]
-            head = ".".join((*parts[:at], part[:start] + REDACTED))
-            return ".".join((head, *rest)) if rest else head
-    return dotted[0]
-
-
 class TextFormatter(logging.Formatter):
     """`TIME LEVEL MODULE: sentence  experiment=team/x trial=0-3 attempt=0 reason=OOMKilled`."""
 
@@ -95,11 +62,11 @@ class TextFormatter(logging.Formatter):
             if getattr(record, name, None) not in (None, "")
         ]
         line = super().formatMessage(record)
-        return "  ".join((line, " ".join(fields))) if fields else line
+        return one_line("  ".join((line, " ".join(fields))) if fields else line)
 
     def format(self, record: logging.LogRecord) -> str:
-        """Write a record, with its traceback."""
-        return redact(super().format(record))
+        """Write a record, with its traceback, which alone has lines of its own."""
+        return visible(redact(super().format(record)), keep="\n\t")
 
 
 class JsonLines(JsonFormatter):

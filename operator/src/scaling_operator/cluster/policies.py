@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from scaling_operator.api.checks import check_policy
 from scaling_operator.api.experiment import ExperimentSpec
+from scaling_operator.api.foreign_text import as_message
 from scaling_operator.api.names import ConditionReason, ConditionType
 from scaling_operator.api.normal import normal_form
 from scaling_operator.api.policy import PolicyStatus, ResourcePolicy
@@ -17,7 +18,7 @@ from scaling_operator.cluster.client import Client, Object
 from scaling_operator.cluster.errors import ClusterForbidden, NotFound
 from scaling_operator.cluster.index import Index, Key
 from scaling_operator.cluster.kinds import NODES, POLICIES
-from scaling_operator.core.conditions import MAX_MESSAGE, Finding, as_condition
+from scaling_operator.core.conditions import Finding, as_condition
 from scaling_operator.core.sizing.offered import NodeView, not_offered
 from scaling_operator.engine.sizer import Unusable
 
@@ -53,7 +54,7 @@ class Policies:
         policy = read_policy(thing)
         if isinstance(policy, str):
             message = f"ResourcePolicy {name}: {policy}"
-            return Unusable(ConditionReason.POLICY_INVALID, message[:MAX_MESSAGE])
+            return Unusable(ConditionReason.POLICY_INVALID, as_message(message))
         return policy
 
     def names_used(self, experiments: Mapping[Key, Object]) -> Iterator[tuple[Key, str]]:

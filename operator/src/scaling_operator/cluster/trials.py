@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -9,10 +11,11 @@ from typing import Any
 from scaling_operator.api.names import LABEL_EXPERIMENT, LABEL_SCALE, LABEL_TRIAL, trial_name
 from scaling_operator.api.trial import ScalingTrial
 from scaling_operator.cluster.client import Client, Object
-from scaling_operator.cluster.errors import AlreadyExists, ClusterBusy, NotFound
+from scaling_operator.cluster.errors import AlreadyExists, ClusterBusy, Invalid, NotFound
 from scaling_operator.cluster.index import Key
 from scaling_operator.cluster.kinds import EXPERIMENTS, TRIALS
 from scaling_operator.cluster.statuses import write_status
+from scaling_operator.core.outcome import refused
 from scaling_operator.core.sizing.admission import Slot
 from scaling_operator.engine.backend import TrialGone
 from scaling_operator.engine.book import slot_of
@@ -25,6 +28,7 @@ class StoredTrials:
     client: Client
     experiment: Key
     uid: str
+    clock: Callable[[], float] = time.time
     _uids: dict[Slot, str] = field(default_factory=dict[Slot, str])
     """Of all trials that are, or were, stored: what they own is ours to delete."""
 
@@ -57,13 +61,33 @@ class StoredTrials:
         return self.note(stored)
 
     async def save(self, trial: ScalingTrial) -> ScalingTrial:
-        """Write a trial's status; the first end that is written stays. Raises TrialGone."""
-        known = {"metadata": {**trial.metadata, "namespace": self.experiment.namespace}}
-        status = trial.status.model_dump(mode="json", exclude_none=True)
+        """Write a trial's status; the first end that is written stays.
+
+        A status that the API server refuses ends the trial as InvalidResult: asked again, it would
+        say the same. Raises TrialGone, and Invalid where it refuses that end too.
+        """
         try:
-            return read_trial(await write_status(self.client, TRIALS, known, status, _has_ended))
+            try:
+                return await self._write(trial)
+            except Invalid as error:
+                return await self._write(await self._refused(trial, str(error)))
         except NotFound as error:
             raise TrialGone(str(trial.metadata["name"])) from error
+
+    async def _write(self, trial: ScalingTrial) -> ScalingTrial:
+        known = {"metadata": {**trial.metadata, "namespace": self.experiment.namespace}}
+        status = trial.status.model_dump(mode="json", exclude_none=True)
+        return read_trial(await write_status(self.client, TRIALS, known, status, _has_ended))
+
+    async def _refused(self, trial: ScalingTrial, why: str) -> ScalingTrial:
+        """Read a trial whose status was refused, and end it. An end that is stored stays."""
+        name = str(trial.metadata["name"])
+        stored = read_trial(await self.client.get(TRIALS, self.experiment.namespace, name))
+        if stored.metadata["uid"] != trial.metadata["uid"]:
+            raise TrialGone(name)
+        if stored.status.state.ended:
+            return stored
+        return stored.model_copy(update={"status": refused(stored.status, why, self.clock())})
 
     def _metadata(self, name: str, trial: ScalingTrial) -> Object:
         return {

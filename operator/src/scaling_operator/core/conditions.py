@@ -9,10 +9,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from scaling_operator.api.foreign_text import as_message
 from scaling_operator.api.names import FIT_CONDITIONS, ConditionReason, ConditionType
 from scaling_operator.api.status import Condition, ExperimentStatus
-
-MAX_MESSAGE = 1024
 
 STOPS_WORK: Mapping[ConditionType, bool | None] = {
     ConditionType.ACCEPTED: False,
@@ -57,7 +56,7 @@ def as_condition(
         type=finding.kind,
         status=finding.status,
         reason=finding.reason,
-        message=finding.message[:MAX_MESSAGE],
+        message=as_message(finding.message),
         last_transition_time=old.last_transition_time
         if same and old is not None
         else moment(now_seconds),

@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import assert_never
 
 from scaling_operator.api.experiment import ExperimentSpec
+from scaling_operator.api.foreign_text import as_message
 from scaling_operator.api.names import Phase
 from scaling_operator.api.status import BestTrial, ExperimentStatus, Export, Metrics
 from scaling_operator.core.observed import AttemptPhase, AttemptView
@@ -71,4 +72,4 @@ def _exited(best: BestTrial, view: AttemptView) -> Finished:
 
 def not_saved(best: BestTrial, message: str) -> Finished:
     """Say why a trial's model could not be saved."""
-    return Finished(Export(trial=best.trial, saved=False, message=message[:1024]))
+    return Finished(Export(trial=best.trial, saved=False, message=as_message(message)))

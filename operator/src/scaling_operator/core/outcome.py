@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from scaling_operator.api.names import Reason
+from pydantic import ValidationError
+
+from scaling_operator.api.foreign_text import as_message
+from scaling_operator.api.names import Reason, TrialState
 from scaling_operator.api.status import Attempt, CurvePoint, TrialStatus
 from scaling_operator.api.status_sizing import AttemptResources
 from scaling_operator.core.actions import EndAttempt, Finish, SetState
 from scaling_operator.core.curve import thin
 from scaling_operator.core.sizing.usage import Usage, used
 
-MAX_MESSAGE = 1024
 Curve = tuple[tuple[int, float], ...]
 
 
@@ -34,8 +36,62 @@ def finished(
 ) -> TrialStatus:
     """Build the terminal status of a trial; with a machine its last attempt is recorded too.
 
+    A status that could not be read back is none: the trial has failed as InvalidResult then.
     Raises ValueError where the trial has ended already: the first end stays.
     """
+    status = _finished(before, finish, curve, now_seconds, machine)
+    problem = _unreadable(status)
+    if problem is None:
+        return status
+    return _finished(before, _without_result(finish, problem), curve, now_seconds, machine)
+
+
+def refused(before: TrialStatus, why: str, now_seconds: float) -> TrialStatus:
+    """Build the terminal status of a trial whose status the API server does not take.
+
+    It says nothing that came from the trial's container, but for what is stored already.
+    """
+    return before.model_copy(
+        update={
+            "state": TrialState.FAILED,
+            "reason": Reason.INVALID_RESULT,
+            "message": as_message(f"its status is refused: {why}"),
+            "completion_time": _moment(now_seconds),
+        }
+    )
+
+
+def _without_result(finish: Finish, problem: str) -> Finish:
+    return replace(
+        finish,
+        state=TrialState.FAILED,
+        reason=Reason.INVALID_RESULT,
+        message=problem,
+        result=None,
+        values=(),
+        points=(),
+    )
+
+
+def _unreadable(status: TrialStatus) -> str | None:
+    """Say what of a status its reader would refuse; None where it reads it."""
+    try:
+        TrialStatus.model_validate_json(status.model_dump_json(exclude_none=True))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    except ValueError as error:  # half of a character, which no text can hold
+        return str(error)
+    return None
+
+
+def _finished(
+    before: TrialStatus,
+    finish: Finish,
+    curve: Curve,
+    now_seconds: float,
+    machine: Machine | None,
+) -> TrialStatus:
     if before.state.ended:
         message = f"the trial has ended as {before.state}; it cannot end again as {finish.state}"
         raise ValueError(message)
@@ -46,7 +102,7 @@ def finished(
         update={
             "state": finish.state,
             "reason": finish.reason,
-            "message": finish.message[:MAX_MESSAGE],
+            "message": as_message(finish.message),
             "completion_time": now,
             "values": finish.values,
             "curve": tuple(
@@ -60,7 +116,7 @@ def finished(
         last = Attempt(
             number=len(before.attempts),
             reason=finish.reason if isinstance(finish.reason, Reason) else None,
-            message=finish.message[:MAX_MESSAGE],
+            message=as_message(finish.message),
             exit_code=finish.exit_code,
         )
         status = _with_attempt(status, last, now_seconds, machine)
@@ -90,7 +146,7 @@ def attempt_ended(
     ended = Attempt(
         number=action.attempt,
         reason=action.reason,
-        message=action.message[:MAX_MESSAGE],
+        message=as_message(action.message),
         exit_code=action.exit_code,
     )
     return _with_attempt(before, ended, now_seconds, machine)
@@ -132,6 +188,6 @@ def state_set(before: TrialStatus, action: SetState) -> TrialStatus:
         update={
             "state": action.state,
             "reason": action.reason,
-            "message": action.message[:MAX_MESSAGE],
+            "message": as_message(action.message),
         }
     )

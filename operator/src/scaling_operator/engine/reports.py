@@ -90,6 +90,8 @@ class Reports:
         self.unsaved.setdefault(slot, Unsaved(self.engine.clock(), report.seq)).seq = report.seq
         if not self.save_after_seconds:
             await self._save(slot)
+        if slot not in book.live:  # it was deleted, or nobody takes its curve
+            return Answer.STOP
         if not await self._is_hopeless(key, report, value):
             self.wake()
             return Answer.CONTINUE

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from scaling_operator.api.foreign_text import as_message
 from scaling_operator.api.names import Reason
 from scaling_operator.cluster.workloads import troubles
 from scaling_operator.cluster.workloads.reading import Json, condition, moment, text, whole
 from scaling_operator.core.observed import AttemptPhase, AttemptView
-from scaling_operator.core.outcome import MAX_MESSAGE
 from scaling_trainer.contract import EXIT_ACCELERATOR_OOM, EXIT_DIVERGED
 from scaling_trainer.results import Result, ResultError, parse_result
 
@@ -44,7 +44,7 @@ def ended_view(pod: Json, terminated: Json, taken_seconds: float) -> AttemptView
         )
     reason, message = _failure(terminated, said if result is None else "")
     return AttemptView(
-        AttemptPhase.EXITED, reason, message[:MAX_MESSAGE], exit_code, result, since_seconds=since
+        AttemptPhase.EXITED, reason, as_message(message), exit_code, result, since_seconds=since
     )
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+from scaling_operator.api.foreign_text import as_message
 from scaling_operator.api.status_sizing import Ledger, ScaleSizing
 from scaling_operator.core.sizing.allocation import to_status
 from scaling_operator.core.sizing.choice import Choice, Refusal
 from scaling_operator.core.sizing.knowledge import Knowledge, measured_at
 from scaling_operator.core.sizing.need import Need
 from scaling_operator.core.sizing.outlook import Outlook, ScaleOutlook
-
-MAX_MESSAGE = 1024
 
 
 def sizing_of(looked: ScaleOutlook, known: Knowledge | None = None) -> ScaleSizing:
@@ -21,7 +20,7 @@ def sizing_of(looked: ScaleOutlook, known: Knowledge | None = None) -> ScaleSizi
         flops=need.flops,
         measured_device_bytes=device,
         measured_host_bytes=host,
-        message=str(looked.found)[:MAX_MESSAGE] if isinstance(looked.found, Refusal) else "",
+        message=as_message(str(looked.found)) if isinstance(looked.found, Refusal) else "",
     )
     if looked.allocation is None:
         return sizing

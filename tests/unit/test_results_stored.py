@@ -1,0 +1,210 @@
+"""Whatever a trial's container writes, its status can be stored, and read back."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from crd_validator import validator
+from fake_cluster import INVALID, Fault
+from fake_kubelet import end, succeed
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from shell import TEAM, Shell
+from testbed.documents import played
+
+from scaling_operator.api.crd import KINDS
+from scaling_operator.api.experiment import ExperimentSpec, Objective
+from scaling_operator.api.foreign_text import one_line
+from scaling_operator.api.names import Phase, Reason, TrialState
+from scaling_operator.api.status import TrialStatus
+from scaling_operator.api.trial import ExperimentReference, ScalingTrial, TrialSpec
+from scaling_operator.cluster.errors import Invalid
+from scaling_operator.cluster.kinds import EXPERIMENTS, TRIALS
+from scaling_operator.cluster.workloads.ending import ended_view
+from scaling_operator.core.actions import Finish
+from scaling_operator.core.observed import AttemptView, LiveTrial, Rules
+from scaling_operator.core.outcome import finished
+from scaling_operator.core.transitions import settle
+from scaling_operator.local.attempts import view_of
+from scaling_operator.local.store import Store
+from scaling_operator.local.workers import Ending
+from scaling_trainer.metric_names import is_metric_name
+from scaling_trainer.results import Result
+
+TRIAL_KIND = next(kind for kind in KINDS if kind.kind == "ScalingTrial")
+SPEC = TrialSpec(experiment=ExperimentReference(name="study", uid="u"), scale=0, number=1, seed=7)
+RULES = Rules(max_trials=4)
+KEYS = [
+    *("v", "value", "values", "metrics", "points", "reason", "steps", "modelParameters"),
+    *("samples", "flops", "seconds", "stepSeconds", "peakHostBytes", "peakDeviceBytes"),
+]
+NAMES = [
+    "val/acc",
+    "loss",
+    "Loss/val step",
+    "<img src=x onerror=y>",
+    "\ud800",
+    "a\x1b[31m",
+    "",
+    "x" * 300,
+]
+TEXT = st.text(st.characters(exclude_categories=()), max_size=8)
+NUMBERS = st.one_of(
+    st.floats(),
+    st.integers(),
+    st.sampled_from([-1, 0, 1e300, 1.7e308, -1.7e308, 2**53, 2**53 + 1, 10**299, 10**400, 2**63]),
+)
+NAMED = st.dictionaries(st.sampled_from(NAMES) | TEXT, NUMBERS, max_size=4)
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | NUMBERS | TEXT | NAMED,
+    lambda inner: st.lists(inner, max_size=9) | st.dictionaries(st.sampled_from(KEYS), inner),
+    max_leaves=6,
+)
+DOCUMENTS = st.dictionaries(st.sampled_from(KEYS), ANYTHING).map(
+    lambda document: json.dumps(document).encode()
+)
+
+
+def good_and_odd(more: dict[str, Any], metrics: dict[str, Any]) -> bytes:
+    return json.dumps(more | {"metrics": {"val/acc": 0.9} | metrics}).encode()
+
+
+GOOD_AND_ODD = st.builds(
+    good_and_odd, st.dictionaries(st.sampled_from(KEYS), NUMBERS, max_size=3), NAMED
+)
+WRITTEN = st.one_of(st.binary(max_size=80), DOCUMENTS, GOOD_AND_ODD)
+EXITS: st.SearchStrategy[int] = st.sampled_from([0, 0, 0, 1, 86, 87, 137, 255])
+
+
+def spec() -> ExperimentSpec:
+    return ExperimentSpec.model_validate(
+        {
+            "objective": {"metric": "val/acc", "direction": "maximize"},
+            "search": {"parameters": {"lr": {"type": "float", "low": 0, "high": 1}}},
+            "trainer": {"container": {"image": "i", "command": ["train"]}},
+        }
+    )
+
+
+def ended(view: AttemptView) -> TrialStatus:
+    """End a trial as both shells do."""
+    action = settle(LiveTrial(0, 1, view=view), spec=spec(), rules=RULES, now_seconds=1e9)
+    assert isinstance(action, Finish)
+    return finished(TrialStatus(), action, ((1, 0.5),), 1e9)
+
+
+def check_kept(status: TrialStatus) -> None:
+    """Check that a CRD takes it, and that both readers read what was written."""
+    written = status.model_dump(mode="json", exclude_none=True)
+    document = {"spec": SPEC.model_dump(mode="json", exclude_none=True), "status": written}
+    sent = json.loads(json.dumps(document, allow_nan=False))
+    validator(TRIAL_KIND).validate(sent)
+    # A structural schema cannot say it: a rule in CEL does.
+    assert all(is_metric_name(name) for name in written.get("metrics", {}))
+    assert ScalingTrial.model_validate(sent).status == status
+    assert status.message == one_line(status.message)
+
+
+@given(WRITTEN, EXITS)
+@settings(suppress_health_check=[HealthCheck.too_slow])
+def test_whatever_a_container_writes_can_be_stored(written: bytes, code: int) -> None:
+    said = written.decode(errors="replace")
+    # The API server's JSON: what is no UTF-8 never gets there, halves of characters may.
+    check_kept(ended(ended_view({}, {"exitCode": code, "message": said}, 1e9)))
+
+
+@given(WRITTEN, EXITS, TEXT)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+def test_whatever_a_process_writes_can_be_read_from_its_folder(
+    tmp_path: Path, written: bytes, code: int, last: str
+) -> None:
+    (tmp_path / "result.json").write_bytes(written)
+    status = ended(view_of(Ending(code, last), tmp_path / "result.json", 1e9))
+    check_kept(status)
+    store = Store(tmp_path)
+    store.write_trial(ScalingTrial(spec=SPEC, status=status))
+    assert [trial.status for trial in store.trials()] == [status]
+
+
+@pytest.mark.parametrize(
+    ("written", "message"),
+    [
+        pytest.param({"metrics": {"val/acc": 0.9, "b!": 1}}, "metrics.b!: a name has", id="a name"),
+        pytest.param({"value": 1, "steps": 1e300}, "steps is 1e+300; it must be", id="steps"),
+        pytest.param({"value": 1, "samples": -1}, "samples is -1; it must be from 0", id="a sign"),
+    ],
+)
+def test_an_odd_result_ends_its_trial_by_the_field_s_name(
+    written: dict[str, Any], message: str
+) -> None:
+    said = json.dumps(written)
+    status = ended(ended_view({}, {"exitCode": 0, "message": said}, 1e9))
+    assert (status.state, status.reason) == (TrialState.FAILED, Reason.INVALID_RESULT)
+    assert status.message.startswith(message)
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        pytest.param(Result(metrics={"val acc!": 1.0}), id="a name"),
+        pytest.param(Result(metrics={"\ud800": 1.0}), id="half a character"),
+        pytest.param(Result(metrics={"a": float("nan")}), id="no number"),
+        pytest.param(Result(samples=-1.0), id="a sign"),
+        pytest.param(Result(metrics={f"m{n}": 1.0 for n in range(501)}), id="too many"),
+    ],
+)
+def test_what_slips_past_the_reader_of_results_is_not_stored(result: Result) -> None:
+    succeeded = Finish(0, 1, TrialState.SUCCEEDED, result=result, values=(0.5,))
+    status = finished(TrialStatus(), succeeded, ((1, 0.5),), 1e9)
+    assert (status.state, status.reason) == (TrialState.FAILED, Reason.INVALID_RESULT)
+    assert status.message
+    assert not status.values
+    check_kept(status)
+
+
+@pytest.mark.parametrize("code", [0, 1])
+async def test_a_status_that_the_api_server_refuses_ends_its_trial(shell: Shell, code: int) -> None:
+    shell.cluster.add(EXPERIMENTS, TEAM, played("study", ("spec/trials", {"max": 1})))
+    await shell.settle()
+    shell.cluster.faults.append(Fault("patch", TRIALS, answer=INVALID))
+    end(shell.cluster, TEAM, "study-0-0-0", code=code, message='{"metrics":{"loss":0.25}}')
+    await shell.until(lambda: shell.status("study").phase is Phase.FAILED)
+
+    (trial,) = shell.trials("study")
+    assert (trial.status.state, trial.status.reason) == (TrialState.FAILED, Reason.INVALID_RESULT)
+    assert trial.status.message.startswith("its status is refused: study-0-0 is invalid")
+
+
+async def test_an_end_that_is_refused_too_is_not_repeated_at_once(shell: Shell) -> None:
+    shell.cluster.add(EXPERIMENTS, TEAM, played("study"))
+    await shell.settle()
+    shell.cluster.faults.append(Fault("patch", TRIALS, answer=INVALID, times=2))
+    before = len(shell.cluster.requests)
+    succeed(shell.cluster, TEAM, "study-0-0-0", loss=0.25)
+    with pytest.raises(Invalid):
+        await shell.settle()
+    assert [each.split()[0] for each in shell.cluster.requests[before:]].count("patch") == 2
+    await shell.settle()
+    assert shell.trials("study")[0].status.values == (0.25,)
+
+
+async def test_an_end_that_is_stored_already_stays_though_another_is_refused(shell: Shell) -> None:
+    shell.cluster.add(EXPERIMENTS, TEAM, played("study"))
+    await shell.settle()
+
+    async def somebody_else_ends_it() -> None:
+        stored = {"state": "Pruned", "values": [0.75]}
+        shell.cluster.edit(TRIALS, TEAM, "study-0-0", lambda thing: thing.update(status=stored))
+
+    fault = Fault("patch", TRIALS, answer=INVALID, before=somebody_else_ends_it)
+    shell.cluster.faults.append(fault)
+    succeed(shell.cluster, TEAM, "study-0-0-0", loss=0.25)
+    await shell.settle()
+    assert shell.trials("study")[0].status.state is TrialState.PRUNED
+
+
+def test_an_objective_may_be_called_as_scripts_call_it() -> None:
+    assert Objective(metric="val/acc", direction="maximize").metric == "val/acc"
