@@ -16,7 +16,7 @@ help: ## List the targets.
 
 $(UV):
 	$(PYTHON) -m venv .uv
-	.uv/bin/python -m pip install --quiet --disable-pip-version-check uv
+	.uv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r trainer/image-tools.txt
 
 $(BIN)/scaling: $(UV) uv.lock pyproject.toml
 	UV_LINK_MODE=$${UV_LINK_MODE:-hardlink} $(UV) sync --frozen --compile-bytecode --python $(PYTHON)
@@ -87,6 +87,10 @@ dashboards: setup ## Write the Grafana dashboards into the chart.
 .PHONY: manifests
 manifests: generate ## Render the manifests for kubectl from the chart (needs Go, to build Helm).
 	$(RUN) python tests/cluster/render.py
+
+.PHONY: image-tools
+image-tools: setup ## Write down, with hashes, what the images and make itself are built with, as uv.lock names it.
+	$(UV) export --quiet --frozen --only-group image-tools --no-emit-project --no-annotate --no-header > trainer/image-tools.txt
 
 .PHONY: chart-lint
 chart-lint: setup ## Check the chart: lint, values, what it renders (needs Go, to build Helm).
