@@ -107,6 +107,15 @@ REPORTS = Section(
             (per_second("scaling_operator_reports_refused_total", "reason"), "{{reason}}"),
             ("scaling_operator:reports_refused:ratio10m", "share of all"),
         ),
+        lines(
+            "Refused unread, by port",
+            "reqps",
+            (
+                per_second("scaling_operator_requests_refused_total", "port, reason"),
+                "{{port}}: {{reason}}",
+            ),
+            about="Connections and requests beyond a port's bounds, or no HTTP at all.",
+        ),
     ),
 )
 SEARCH = Section(

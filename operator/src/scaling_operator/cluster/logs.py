@@ -103,6 +103,7 @@ QUIET = {
     "kopf": logging.WARNING,
     "aiohttp.access": logging.WARNING,
     "asyncio": logging.WARNING,
+    "optuna_dashboard": logging.CRITICAL,  # a traceback for each odd address that is asked for
     # At DEBUG it writes headers.
     "kubernetes": logging.WARNING,
     "urllib3": logging.WARNING,
