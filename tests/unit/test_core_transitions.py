@@ -121,6 +121,12 @@ def test_a_trial_succeeds_only_by_exit_0_with_a_valid_result() -> None:
             id="exit 87 is divergence",
         ),
         pytest.param(
+            AttemptView(AttemptPhase.EXITED, exit_code=88, message="dataset.path: none.csv"),
+            TrialState.FAILED,
+            Reason.DATA_ERROR,
+            id="exit 88 says that the data cannot be used",
+        ),
+        pytest.param(
             AttemptView(AttemptPhase.EXITED, exit_code=137),
             TrialState.FAILED,
             Reason.TRAINER_FAILED,

@@ -137,12 +137,34 @@ def test_what_somebody_has_to_change_is_said_in_a_line(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     ending = run_attempt(changed(environment_of(assignment(tmp_path)), change))
-    assert ending.exit_code == 1
+    assert ending.exit_code == (88 if sentence == "none.csv" else 1)
     assert sentence in ending.error
+    if (tmp_path / "result.json").exists():
+        assert (tmp_path / "result.json").read_text() == ending.error, "a pod's last words"
     assert "\n" not in ending.error
     (record,) = (record for record in caplog.records if record.levelno == logging.ERROR)
     assert record.getMessage() == ending.error
     assert record.exc_info is None
+
+
+@pytest.mark.parametrize(
+    ("parameters", "code"),
+    [
+        pytest.param({}, 88, id="no trial can use these data"),
+        pytest.param({"optimizer.learning_rate": 0.1}, 88, id="a rate does not change them"),
+        pytest.param({"preprocessing.scaling": "standard"}, 1, id="another trial prepares others"),
+        pytest.param({"dataset.test": 0.3}, 1, id="another trial splits them otherwise"),
+    ],
+)
+def test_data_that_no_trial_can_use_have_a_code_of_their_own(
+    parameters: dict[str, Any], code: int, tmp_path: Path
+) -> None:
+    missing = CONFIG | {"dataset": {"name": "csv", "path": "none.csv", "target": "y"}}
+    given = replace(assignment(tmp_path), config=missing, parameters=parameters)
+    ending = run_attempt(environment_of(given))
+    assert ending.exit_code == code
+    assert ending.error == "dataset.path: 'none.csv' does not exist in the data folder"
+    assert (tmp_path / "result.json").read_text() == ending.error
 
 
 def test_a_smaller_attempt_goes_on_from_a_larger_one(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from scaling_trainer.contract import (
     EXIT_ACCELERATOR_OOM,
+    EXIT_DATA_ERROR,
     EXIT_DIVERGED,
     ContractError,
     read_assignment,
@@ -23,6 +24,8 @@ from scaling_trainer.train import Diverged, Stopped
 from scaling_trainer.trial import run_trial
 
 EXIT_ERROR = 1
+# What of a model decides whether data suffice for it.
+_OF_MODELS = ("model.name", "model.context")
 
 _log = logging.getLogger(__name__)
 
@@ -51,9 +54,12 @@ def run_attempt(environment: Mapping[str, str]) -> Ending:
         reporter.result(Result(reason="AcceleratorOOM", peak_device_bytes=peak))
         return _ended(EXIT_ACCELERATOR_OOM, str(error))
     except ValidationError as error:
-        return _ended(EXIT_ERROR, described(error))
-    except (ContractError, DataError) as error:
-        return _ended(EXIT_ERROR, str(error))
+        return _refused(EXIT_ERROR, described(error), reporter)
+    except ContractError as error:
+        return _refused(EXIT_ERROR, str(error), reporter)
+    except DataError as error:
+        own = decides_about_data(read_assignment(environment).parameters)
+        return _refused(EXIT_ERROR if own else EXIT_DATA_ERROR, str(error), reporter)
     finally:
         reporter.close()
     return Ending(0)
@@ -77,6 +83,20 @@ def described(error: ValidationError) -> str:
         f"{'.'.join(str(part) for part in found['loc']) or 'builtIn'}: {found['msg']}"
         for found in error.errors(include_url=False, include_context=False)
     )
+
+
+def decides_about_data(parameters: Iterable[str]) -> bool:
+    """Whether a trial's own parameters decide what its data are: others may do better."""
+    return any(
+        name in _OF_MODELS or name.partition(".")[0] in ("task", "dataset", "preprocessing")
+        for name in parameters
+    )
+
+
+def _refused(exit_code: int, message: str, reporter: Reporter) -> Ending:
+    """Say what somebody has to change, also where a pod's last words are read."""
+    reporter.failure(message)
+    return _ended(exit_code, message)
 
 
 def _ended(exit_code: int, message: str) -> Ending:

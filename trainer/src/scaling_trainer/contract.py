@@ -20,6 +20,8 @@ Scalar = str | int | float | bool
 
 EXIT_ACCELERATOR_OOM = 86
 EXIT_DIVERGED = 87
+EXIT_DATA_ERROR = 88
+"""The data cannot be used, whatever the parameters: no other trial would fare better."""
 
 _REFERENCE = re.compile(r"\$\$|\$\(([A-Za-z_][A-Za-z0-9_.-]*)\)")
 

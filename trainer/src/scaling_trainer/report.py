@@ -47,6 +47,7 @@ from scaling_trainer.steps import Steps
 MAX_WAITING = 1000
 # At the end of a training, for an endpoint that is there but asks to come later.
 PATIENCE_SECONDS = 10.0
+LONGEST_SENTENCE_BYTES = 1024
 
 _STOPPING = ("prune", "stop")
 
@@ -155,6 +156,10 @@ class Reporter:
             self.endpoint.post("/v1/result", json.loads(encode_result(final)))
         self.close()
 
+    def failure(self, sentence: str) -> None:
+        """Leave a sentence where a result would be: of a pod that fails it is the message."""
+        self._put(sentence.encode()[:LONGEST_SENTENCE_BYTES])
+
     def close(self) -> None:
         """Give the connection up; the next report would open another."""
         if self.endpoint is not None:
@@ -204,7 +209,9 @@ class Reporter:
         return finite
 
     def _write(self, result: Result) -> None:
-        text = encode_result(result)
+        self._put(encode_result(result))
+
+    def _put(self, text: bytes) -> None:
         if self.result_file is None:
             return
         if not self._in_place:

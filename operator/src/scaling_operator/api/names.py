@@ -85,6 +85,7 @@ class Reason(StrEnum):
     IMAGE_PULL_FAILED = "ImagePullFailed"
     CONFIG_ERROR = "ConfigError"
     TRAINER_FAILED = "TrainerFailed"
+    DATA_ERROR = "DataError"
     NO_RESULT = "NoResult"
     INVALID_RESULT = "InvalidResult"
     TIMED_OUT = "TimedOut"
@@ -107,6 +108,7 @@ class StopReason(StrEnum):
     GOAL_REACHED = "GoalReached"
     BUDGET_EXHAUSTED = "BudgetExhausted"
     TOO_MANY_FAILURES = "TooManyFailures"
+    UNUSABLE_DATA = "UnusableData"
 
 
 class ConditionType(StrEnum):
@@ -159,6 +161,7 @@ class ConditionReason(StrEnum):
     BUDGET_EXHAUSTED = "BudgetExhausted"
     TRIALS_REMAIN = "TrialsRemain"
     TOO_MANY_FAILURES = "TooManyFailures"
+    DATA_ERROR = "DataError"
     NO_TRIAL_SUCCEEDED = "NoTrialSucceeded"
     WITHIN_LIMITS = "WithinLimits"
     MODEL_SAVED = "ModelSaved"

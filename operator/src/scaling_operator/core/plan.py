@@ -24,7 +24,13 @@ from scaling_operator.core.observed import AttemptPhase, Leftover, LiveTrial, Ob
 from scaling_operator.core.progress import scale_has_ended
 from scaling_operator.core.refine import scales_to_add
 from scaling_operator.core.starting import asks, launches, may_ask
-from scaling_operator.core.status import budget_deadline, has_failed, is_complete, summarise
+from scaling_operator.core.status import (
+    budget_deadline,
+    data_error,
+    has_failed,
+    is_complete,
+    summarise,
+)
 from scaling_operator.core.transfer import fits, hand_on
 from scaling_operator.core.transitions import deadline, launch_time, settle
 
@@ -67,9 +73,12 @@ def _settle_what_ended(observed: Observed) -> tuple[Action, ...]:
 
 
 def _stop_what_may_not_go_on(observed: Observed) -> tuple[Action, ...]:
-    """Stop all after too many failures or at the budget's end; a scale's trials at its goal."""
+    """Stop all once the experiment has failed or its budget ends; a scale's trials at its goal."""
     if has_failed(observed):
-        return _stop(observed.idle, StopReason.TOO_MANY_FAILURES)
+        why = StopReason.TOO_MANY_FAILURES
+        if data_error(observed) is not None:
+            why = StopReason.UNUSABLE_DATA
+        return _stop(observed.idle, why)
     if budget_is_spent(observed) and observed.spec.budget.on_exceeded == "stop":
         return _stop(observed.idle, StopReason.BUDGET_EXHAUSTED)
     reached = {view.scale.index for view in observed.scales if view.tally.goal_reached}

@@ -63,9 +63,17 @@ def is_complete(observed: Observed) -> bool:
     return not grows and not awaits_fit(observed)
 
 
+def data_error(observed: Observed) -> str | None:
+    """Give what the first trial said that could not use the data; no other one could use them."""
+    found = ((view.scale.index, view.tally.data_error) for view in observed.scales)
+    errors = [(index, *error) for index, error in found if error is not None]
+    return min(errors)[-1] if errors else None
+
+
 def has_failed(observed: Observed) -> bool:
-    """Whether more trials failed than `maxFailed` allows."""
-    return counted_failures(observed) > observed.spec.trials.max_failed
+    """Whether the data cannot be used, or more trials failed than `maxFailed` allows."""
+    too_many = counted_failures(observed) > observed.spec.trials.max_failed
+    return too_many or data_error(observed) is not None
 
 
 def has_nothing(observed: Observed) -> bool:
@@ -208,6 +216,8 @@ def _kept_fit_conditions(observed: Observed) -> tuple[Condition, ...]:
 
 
 def _failed_reason(observed: Observed) -> ConditionReason | None:
+    if data_error(observed) is not None:
+        return ConditionReason.DATA_ERROR
     if has_failed(observed):
         return ConditionReason.TOO_MANY_FAILURES
     return ConditionReason.NO_TRIAL_SUCCEEDED if has_nothing(observed) else None
@@ -216,6 +226,8 @@ def _failed_reason(observed: Observed) -> ConditionReason | None:
 def _failed_message(observed: Observed, reason: ConditionReason | None) -> str:
     if reason is ConditionReason.NO_TRIAL_SUCCEEDED:
         return "no trial has a value; their reasons say why"
+    if reason is ConditionReason.DATA_ERROR:
+        return data_error(observed) or "the data cannot be used"
     failed = counted_failures(observed)
     limit = observed.spec.trials.max_failed
     return f"failed trials: {failed}; trials.maxFailed allows {limit}" if failed else ""

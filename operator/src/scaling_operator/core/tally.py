@@ -34,13 +34,15 @@ UNCOUNTED = frozenset(
 class Tally:
     """How the trials of a scale ended.
 
-    `best`: the best single-objective trials, best first; `front`: of several objectives those that
-    no other one dominates, by their losses; `early`: the best at each of the largest D before the
-    end, by D; `curve` is the very best's.
+    `data_error`: number and message of the first trial that could not use the data. `best`: the
+    best single-objective trials, best first; `front`: of several objectives those that no other one
+    dominates, by their losses; `early`: the best at each of the largest D before the end, by D;
+    `curve` is the very best's.
     """
 
     counts: Counts = field(default_factory=Counts)
     counted_failures: int = 0
+    data_error: tuple[int, str] | None = None
     best: tuple[BestTrial, ...] = ()
     front: tuple[BestTrial, ...] = ()
     goal_reached: bool = False
@@ -64,6 +66,9 @@ def add(tally: Tally, trial: ScalingTrial, objectives: tuple[Objective, ...]) ->
     counts = tally.counts.model_copy(update={key: getattr(tally.counts, key) + 1})
     counted = status.state is TrialState.FAILED and status.reason not in UNCOUNTED
     tally = replace(tally, counts=counts, counted_failures=tally.counted_failures + counted)
+    if status.reason is Reason.DATA_ERROR:
+        errors = (tally.data_error, (trial.spec.number, status.message))
+        return replace(tally, data_error=min(each for each in errors if each is not None))
     if status.state is not TrialState.SUCCEEDED:
         return tally
     entry = best_trial(trial)

@@ -12,7 +12,7 @@ from scaling_operator.api.names import MAX_ATTEMPTS, Reason, TrialState
 from scaling_operator.core.actions import Action, EndAttempt, Finish, SetState
 from scaling_operator.core.observed import AttemptPhase, AttemptView, LiveTrial, Rules
 from scaling_operator.core.values import early_points, values_of
-from scaling_trainer.contract import EXIT_ACCELERATOR_OOM, EXIT_DIVERGED
+from scaling_trainer.contract import EXIT_ACCELERATOR_OOM, EXIT_DATA_ERROR, EXIT_DIVERGED
 
 INTERRUPTIONS = frozenset({Reason.EVICTED, Reason.PREEMPTED, Reason.NODE_LOST, Reason.POD_DELETED})
 ESCALATIONS = frozenset({Reason.OOM_KILLED, Reason.ACCELERATOR_OOM})
@@ -137,6 +137,8 @@ def _reason_of_exit(view: AttemptView) -> Reason:
         return view.reason
     if view.exit_code == EXIT_DIVERGED:
         return Reason.DIVERGED
+    if view.exit_code == EXIT_DATA_ERROR:
+        return Reason.DATA_ERROR
     reported = view.result.reason if view.result is not None else None
     if view.exit_code == EXIT_ACCELERATOR_OOM or reported == Reason.ACCELERATOR_OOM:
         return Reason.ACCELERATOR_OOM

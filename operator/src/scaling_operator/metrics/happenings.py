@@ -165,7 +165,8 @@ CLOSED = {
 }
 COUNTED_FROM_ZERO = (
     *(TrialState.SUCCEEDED.value, TrialState.PRUNED.value),
-    *(Reason.TRAINER_FAILED.value, Reason.OOM_KILLED.value, Reason.ACCELERATOR_OOM.value),
+    *(Reason.TRAINER_FAILED.value, Reason.DATA_ERROR.value),
+    *(Reason.OOM_KILLED.value, Reason.ACCELERATOR_OOM.value),
 )
 MEASURED = (
     all_of.RECONCILE,

@@ -35,6 +35,7 @@ MEANINGS: Final[Mapping[Reason | StopReason, str]] = {
     Reason.IMAGE_PULL_FAILED: "the container's image could not be fetched",
     Reason.CONFIG_ERROR: "the trainer refused its configuration",
     Reason.TRAINER_FAILED: "the trainer ended with an error",
+    Reason.DATA_ERROR: "the data cannot be used, whatever the parameters",
     Reason.NO_RESULT: "the trainer ended well but left no result",
     Reason.INVALID_RESULT: "the result could not be read, or is not finite",
     Reason.TIMED_OUT: "the attempt took longer than trials.timeout",
@@ -52,6 +53,7 @@ MEANINGS: Final[Mapping[Reason | StopReason, str]] = {
     StopReason.GOAL_REACHED: "the goal was reached elsewhere",
     StopReason.BUDGET_EXHAUSTED: "the experiment's budget was used up",
     StopReason.TOO_MANY_FAILURES: "the experiment had failed",
+    StopReason.UNUSABLE_DATA: "another trial had found that the data cannot be used",
 }
 
 
