@@ -670,29 +670,6 @@ def test_too_many_failures_stop_everything_with_the_reason() -> None:
     assert "maxFailed" in failed.message
 
 
-def test_the_first_data_error_ends_the_experiment_and_says_why() -> None:
-    spec = spec_of(trials={"max": 30, "parallel": 3, "maxFailed": 10})
-    said = "dataset.path: t.csv does not exist"
-    world = World(spec, Disk(), trainer=lambda _: replace(exited(88), message=said))
-    status = world.run()
-    assert status.phase is Phase.FAILED
-    assert status.counts.failed + status.counts.stopped == 3, "no other trial has started"
-    assert status.counts.failed >= 1
-    assert status.completion_time is not None
-    stopped = [t for t in world.disk.trials.values() if t.status.state is TrialState.STOPPED]
-    assert {trial.status.reason for trial in stopped} <= {StopReason.UNUSABLE_DATA}
-    failed = next(c for c in status.conditions if c.type == "Failed")
-    assert (failed.status, failed.reason, failed.message) == ("True", "DataError", said)
-
-
-def test_data_that_cannot_be_used_end_a_ladder_too() -> None:
-    spec = spec_of(scaling=LADDER, trials={"max": 8, "parallel": 1})
-    world = World(spec, Disk(), trainer=lambda _: exited(88))
-    status = world.run()
-    assert (status.phase, status.counts.failed) == (Phase.FAILED, 1)
-    assert [scale.open for scale in status.scales].count(True) == 1
-
-
 def test_divergence_never_counts_against_max_failed() -> None:
     spec = spec_of(trials={"max": 6, "parallel": 2, "maxFailed": 0})
     status = World(spec, Disk(), trainer=lambda _: exited(87)).run()
