@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from pydantic import ValidationError
 
+from scaling_trainer.config.builtin import BuiltIn
 from scaling_trainer.contract import (
     EXIT_ACCELERATOR_OOM,
     EXIT_DATA_ERROR,
@@ -17,6 +18,7 @@ from scaling_trainer.contract import (
     ContractError,
     read_assignment,
 )
+from scaling_trainer.data.check import check_data, decides_about_data
 from scaling_trainer.data.errors import DataError
 from scaling_trainer.report import Reporter
 from scaling_trainer.results import Result
@@ -24,18 +26,20 @@ from scaling_trainer.train import Diverged, Stopped
 from scaling_trainer.trial import run_trial
 
 EXIT_ERROR = 1
-# What of a model decides whether data suffice for it.
-_OF_MODELS = ("model.name", "model.context")
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How an attempt ended, for a process to pass on; `error` is empty where all went well."""
+    """How an attempt ended, for a process to pass on; `error` is empty where all went well.
+
+    `notes` say how data were read, after a check of them.
+    """
 
     exit_code: int
     error: str = ""
+    notes: tuple[str, ...] = ()
 
 
 def run_attempt(environment: Mapping[str, str]) -> Ending:
@@ -77,19 +81,26 @@ def run_export(checkpoint: str, out: str, dataDir: str) -> Ending:  # noqa: N803
     return Ending(0)
 
 
+def run_check(
+    config: Mapping[str, object],
+    dataDir: str,  # noqa: N803 # a key of the line
+    varied: Sequence[str],
+) -> Ending:
+    """Read the data of a configuration once, before its first trial."""
+    try:
+        notes = check_data(BuiltIn.model_validate(config), Path(dataDir), varied)
+    except ValidationError as error:
+        return _ended(EXIT_ERROR, described(error))
+    except DataError as error:
+        return _ended(EXIT_DATA_ERROR, str(error))
+    return Ending(0, notes=notes)
+
+
 def described(error: ValidationError) -> str:
     """Say in one line what is wrong with a configuration, field by field."""
     return "; ".join(
         f"{'.'.join(str(part) for part in found['loc']) or 'builtIn'}: {found['msg']}"
         for found in error.errors(include_url=False, include_context=False)
-    )
-
-
-def decides_about_data(parameters: Iterable[str]) -> bool:
-    """Whether a trial's own parameters decide what its data are: others may do better."""
-    return any(
-        name in _OF_MODELS or name.partition(".")[0] in ("task", "dataset", "preprocessing")
-        for name in parameters
     )
 
 

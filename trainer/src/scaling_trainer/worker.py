@@ -2,6 +2,7 @@
 
 Over standard input comes a line per trial, `{"environment": {"SCALING_...": ...}, "log": path}`;
 `{"export": {"checkpoint": path, "out": path, "dataDir": path}, "log": path}` scores saved weights;
+`{"check": {"config": {...}, "dataDir": path, "varied": [names]}, "log": path}` reads the data once;
 back goes one line, `{"exitCode": 0, "error": ""}`, after a first `{"ready": true}`. What a trial
 prints goes to its log, also where it is C code that prints. The end of the input ends the worker.
 """
@@ -19,7 +20,7 @@ from typing import Any, TextIO
 
 import torch
 
-from scaling_trainer.attempt import EXIT_ERROR, Ending, run_attempt, run_export
+from scaling_trainer.attempt import EXIT_ERROR, Ending, run_attempt, run_check, run_export
 
 _STDOUT, _STDERR = 1, 2
 
@@ -33,7 +34,8 @@ def serve() -> None:
     _answer(answers, {"ready": True})
     for line in sys.stdin:
         ending = _run(json.loads(line))
-        _answer(answers, {"exitCode": ending.exit_code, "error": ending.error})
+        told = {"notes": list(ending.notes)} if ending.notes else {}
+        _answer(answers, {"exitCode": ending.exit_code, "error": ending.error, **told})
 
 
 def _warm_up() -> None:
@@ -47,6 +49,8 @@ def _run(task: dict[str, Any]) -> Ending:
         try:
             if "export" in task:
                 return run_export(**task["export"])
+            if "check" in task:
+                return run_check(**task["check"])
             return run_attempt(task["environment"])
         except Exception as error:  # noqa: BLE001 # a bug in one trial must not end the next ones
             traceback.print_exc()

@@ -32,6 +32,8 @@ Message = Annotated[str, Field(max_length=MAX_MESSAGE)]
 MAX_CURVE_POINTS = 64
 MAX_EARLY_POINTS = 8
 MAX_FRONT = 50
+MAX_DATA_NOTES = 20
+MAX_DATA_NOTE = 500
 
 
 class Condition(ApiSection):
@@ -121,6 +123,9 @@ class Export(ApiSection):
     message: Message = Field(default="", description="Where, or why not.")
 
 
+DataNote = Annotated[str, Field(max_length=MAX_DATA_NOTE)]
+
+
 class ExperimentStatus(ApiSection):
     """Where an experiment stands."""
 
@@ -146,6 +151,10 @@ class ExperimentStatus(ApiSection):
     )
     scales: Annotated[tuple[ScaleStatus, ...], Field(max_length=MAX_SCALES + 10)] = Field(
         default=(), description="The rungs of the ladder, one where there is none."
+    )
+    data_notes: Annotated[tuple[DataNote, ...], Field(max_length=MAX_DATA_NOTES)] = Field(
+        default=(),
+        description="How the data were read, where that may surprise; of a local run.",
     )
     export: Export | None = Field(
         default=None, description="The best trial's model, where there is a claim for artifacts."

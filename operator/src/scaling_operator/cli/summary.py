@@ -53,6 +53,8 @@ def print_findings(console: Console, spec: ExperimentSpec, status: ExperimentSta
     """Print why it ended, the best, and the ladder."""
     for line in hindrances(status):
         console.print(escape(line))
+    for note in status.data_notes:
+        console.print(f"Data: {escape(note)}")
     _print_reasons(console, status)
     _print_best(console, spec, status)
     if len(status.scales) > 1:

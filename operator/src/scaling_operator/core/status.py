@@ -104,6 +104,7 @@ def summarise(observed: Observed) -> ExperimentStatus:
         best=best_of(observed, scales),
         front=front(observed),
         scales=scales,
+        data_notes=observed.status.data_notes,
         export=observed.status.export,
         # Until this process has fitted, what was fitted before stays.
         fit=observed.status.fit if observed.fit is None else observed.fit.status,

@@ -19,6 +19,7 @@ from scaling_operator.engine.rules import trials_per_scale
 from scaling_operator.engine.watcher import Watcher
 from scaling_operator.local.attempts import Attempts
 from scaling_operator.local.backend import LocalBackend
+from scaling_operator.local.data_check import check_data
 from scaling_operator.local.preflight import missing_here
 from scaling_operator.local.prices import Prices
 from scaling_operator.local.store import Identity, Store, StoreError
@@ -48,12 +49,7 @@ async def run_session(order: Order, watcher: Watcher, stop: asyncio.Event) -> Ex
     store = Store(order.out.absolute())
     store.lock()
     try:
-        identity = store.begin(order.experiment)
-        _check_same(identity, order)
-        store.renew(identity, order.experiment)
-
-        book = _read(order, store)
-        parallel = book.spec.trials.parallel
+        parallel = order.parallel or order.experiment.spec.trials.parallel
         woken = asyncio.Event()
         attempts = Attempts(
             _process_maker(order), asyncio.Semaphore(parallel), clock=time.time, wake=woken.set
@@ -63,6 +59,14 @@ async def run_session(order: Order, watcher: Watcher, stop: asyncio.Event) -> Ex
             # Loads while the processes just started load PyTorch.
             from scaling_operator.local.serve import Opened, serve  # noqa: PLC0415
 
+            # Before the folder is begun: what is refused may be set otherwise.
+            notes = await _check_data(order, attempts, stop)
+            identity = store.begin(order.experiment)
+            _check_same(identity, order)
+            store.renew(identity, order.experiment)
+            book = _read(order, store)
+            if notes:
+                book.status = book.status.model_copy(update={"data_notes": notes})
             backend = LocalBackend(
                 *(identity.name, book.spec, store, attempts, watcher),
                 order.data_folder.absolute(),
@@ -72,6 +76,14 @@ async def run_session(order: Order, watcher: Watcher, stop: asyncio.Event) -> Ex
             await attempts.close()
     finally:
         store.unlock()
+
+
+async def _check_data(order: Order, attempts: Attempts, stop: asyncio.Event) -> tuple[str, ...]:
+    """Let a process that was started for trials read the data. Raises InvalidSpec."""
+    worker = attempts.idle(WarmWorker)
+    if worker is None:
+        return ()
+    return await check_data(worker, order.experiment.spec, order.data_folder.absolute(), stop)
 
 
 def _check_same(identity: Identity, order: Order) -> None:

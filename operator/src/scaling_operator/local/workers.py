@@ -12,7 +12,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -30,6 +30,8 @@ class Ending:
 
     exit_code: int
     message: str = ""
+    notes: tuple[str, ...] = ()
+    """How the data were read, after a check of them."""
 
 
 class Runner(Protocol):
@@ -76,6 +78,13 @@ class WarmWorker:
         folders = {"checkpoint": str(source), "out": str(target), "dataDir": str(data_folder)}
         return await self._do({"export": folders, "log": str(log)})
 
+    async def check(
+        self, config: Mapping[str, object], data_folder: Path, varied: Sequence[str], log: Path
+    ) -> Ending:
+        """Let the process read the data of a configuration once; `varied` differs by trial."""
+        asked = {"config": config, "dataDir": str(data_folder), "varied": list(varied)}
+        return await self._do({"check": asked, "log": str(log)})
+
     async def _do(self, task: Mapping[str, object]) -> Ending:
         if self._process is None or self._process.returncode is not None:
             await self.start()
@@ -97,7 +106,9 @@ class WarmWorker:
             return await self._died(process)
         if answer is None:
             return await self._died(process)
-        return Ending(answer["exitCode"], answer.get("error") or "")
+        return Ending(
+            answer["exitCode"], answer.get("error") or "", tuple(answer.get("notes") or ())
+        )
 
     async def close(self) -> None:
         """End the process; it gets a moment to do so by itself."""

@@ -48,7 +48,8 @@ class KeyFigure:
 
 def headline(report: ReportInput) -> Headline:
     """Answer the experiment's question in a sentence."""
-    progress = (*law_notes(report), *_progress(report))
+    data = tuple(f"Data: {note}." for note in report.status.data_notes)
+    progress = (*law_notes(report), *_progress(report), *data)
     parts = recommendation_parts(report)
     if parts is not None and report.status.best is not None:
         best = _of_best(report, report.status.best, progress)

@@ -76,7 +76,7 @@ def _stamps(dataset: Dataset, data_dir: Path) -> tuple[_Stamp, ...]:
 @lru_cache(maxsize=_KEPT)
 def _prepare(recipe: Recipe, data_dir: Path, stamps: tuple[_Stamp, ...]) -> Prepared:
     del stamps  # only tells one state of the files from another
-    source = _read(recipe, data_dir)
+    source = read_source(recipe, data_dir)
     match source:
         case RowSource():
             return prepare_rows(source, recipe)
@@ -88,7 +88,10 @@ def _prepare(recipe: Recipe, data_dir: Path, stamps: tuple[_Stamp, ...]) -> Prep
             assert_never(source)
 
 
-def _read(recipe: Recipe, data_dir: Path) -> Source:  # noqa: C901, PLR0911 # one line for each
+def read_source(  # noqa: C901, PLR0911 # one line for each
+    recipe: Recipe, data_dir: Path
+) -> Source:
+    """Read or make a data set, as it is before anything is done to it. Raises DataError."""
     match dataset := recipe.dataset:
         case SyntheticRegression():
             return synthetic.regression(dataset)

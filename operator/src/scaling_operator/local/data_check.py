@@ -1,0 +1,62 @@
+"""The data of a local run, read once by a worker before the first trial."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+
+from scaling_operator.api.experiment import ExperimentSpec
+from scaling_operator.api.problems import InvalidSpec, Problem
+from scaling_operator.api.status import MAX_DATA_NOTE, MAX_DATA_NOTES
+from scaling_operator.core.ladder import scales_of
+from scaling_operator.local.workers import WarmWorker
+
+_FIELD = "spec.trainer.builtIn"
+
+
+async def check_data(
+    worker: WarmWorker, spec: ExperimentSpec, data_folder: Path, stop: asyncio.Event
+) -> tuple[str, ...]:
+    """Give what is to be told of the data. Raises InvalidSpec where no trial could use them.
+
+    Once `stop` is set nobody waits for the answer, and the worker is ended.
+    """
+    built_in = spec.trainer.built_in
+    if built_in is None:
+        return ()
+    config = built_in.model_dump(mode="json", exclude_unset=True)
+    asked = worker.check(config, data_folder, varied_parameters(spec), Path(os.devnull))
+    checking, stopping = asyncio.create_task(asked), asyncio.create_task(stop.wait())
+    await asyncio.wait({checking, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if not checking.done():
+        checking.cancel()
+        await asyncio.gather(checking, return_exceptions=True)
+        return ()
+    ending = checking.result()
+    if ending.exit_code == 0:
+        return tuple(_clean(note) for note in ending.notes[:MAX_DATA_NOTES])
+    raise InvalidSpec((_problem(ending.message),))
+
+
+def varied_parameters(spec: ExperimentSpec) -> tuple[str, ...]:
+    """Name the parameters that differ between trials: those searched, and those of the sizes."""
+    names = dict.fromkeys(spec.search.parameters)
+    for scale in scales_of(spec):
+        names |= dict.fromkeys(scale.parameters)
+    return tuple(names)
+
+
+def _clean(note: str) -> str:
+    """Keep a sentence that quotes a file within bounds, and from doing anything to a terminal."""
+    plain = "".join(sign if sign.isprintable() else "?" for sign in note)
+    return plain if len(plain) <= MAX_DATA_NOTE else f"{plain[: MAX_DATA_NOTE - 1]}…"
+
+
+def _problem(message: str) -> Problem:
+    """Name the field where the sentence begins with one, else the data set as a whole."""
+    path, _, sentence = _clean(message).partition(": ")
+    if sentence and path.split(".")[0] in ("dataset", "preprocessing", "model"):
+        return Problem(f"{_FIELD}.{path}", sentence)
+    return Problem(f"{_FIELD}.dataset", _clean(message))
