@@ -1,0 +1,194 @@
+"""One operator process over the API server in memory: it leads, works, and ends in order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import pytest
+from fake_cluster import BUSY, FakeCluster, Fault, Object
+from fake_kubelet import succeed_always
+from testbed.documents import played
+
+from scaling_operator.api.names import Phase
+from scaling_operator.cluster.client import Client, Request
+from scaling_operator.cluster.controller import Controller
+from scaling_operator.cluster.index import Key
+from scaling_operator.cluster.kinds import EXPERIMENTS, LEASES, PODS, Kind
+from scaling_operator.cluster.opening import status_of
+from scaling_operator.cluster.operate import Operator, build
+from scaling_operator.cluster.queue import WorkQueue
+from scaling_operator.cluster.settings import LeaseSettings, PodSettings, Settings
+from scaling_operator.cluster.watch import Watches
+from scaling_operator.metrics.happenings import Happenings
+
+TEAM, STUDY = "team", Key("team", "study")
+PATIENCE_SECONDS = 200.0
+
+
+class WatchesInMemory(Watches):
+    """Watches whose events come from the API server in memory."""
+
+    async def run(self) -> None:
+        """Tell that they have begun, and wait for the end."""
+        self.ready.set()
+        while not self._stop.is_set():
+            await asyncio.sleep(0.01)
+
+    def hear(self, event: str, kind: Kind, thing: Object) -> None:
+        """Take in an event."""
+        if kind in self.kinds:
+            gone = event == "DELETED"
+            self.seen(kind, gone, thing)
+            key = (self.index.drop if gone else self.index.put)(kind, thing)
+            if key is not None:
+                self.wake(key)
+
+
+@asynccontextmanager
+async def operating(fake: FakeCluster, name: str = "a") -> AsyncGenerator[Operator]:
+    """Run a process for the length of a block."""
+
+    @asynccontextmanager
+    async def connected(
+        kubeconfig: Path | None,
+        *,
+        may_write: Callable[[], bool],
+        observe: Callable[[Request], None],
+    ) -> AsyncGenerator[Client]:
+        del kubeconfig
+        yield fake.client(may_write, observe)
+
+    settings = Settings(
+        *("scaling-system", name),
+        address="127.0.0.1",
+        health_port=0,
+        metrics_port=0,
+        lease=LeaseSettings(renew_seconds=0.05),
+        pods=PodSettings(trainer_image="trainer:1"),
+    )
+    async with AsyncExitStack() as stack, asyncio.timeout(PATIENCE_SECONDS):
+        one = await build(settings, stack, connected)
+        known = one.watches
+        watches = WatchesInMemory(known.index, known.wake, known.access, known.kinds)
+        watches.seen = known.seen
+        one.watches = one.resync.watches = one.health.watches = watches
+        for kind in watches.kinds:
+            for thing in fake.all(kind):
+                watches.hear("ADDED", kind, thing)
+        fake.watchers.append(watches.hear)
+        running = asyncio.create_task(one.run())
+        try:
+            yield one
+        finally:
+            one.stop()
+            await running
+            fake.watchers.remove(watches.hear)
+
+
+async def until(is_so: Callable[[], object]) -> None:
+    while not is_so():
+        await asyncio.sleep(0.01)
+
+
+def phase(fake: FakeCluster, name: str = "study") -> Phase:
+    return status_of(fake.one(EXPERIMENTS, TEAM, name)).phase
+
+
+@pytest.fixture
+def server() -> FakeCluster:
+    """An API server in memory whose clock is the machine's."""
+    return FakeCluster()
+
+
+async def test_it_takes_the_lease_works_and_gives_the_lease_back(server: FakeCluster) -> None:
+    succeed_always(server, lambda _: {"loss": 0.5})
+    server.add(EXPERIMENTS, TEAM, played("study"))
+    async with operating(server) as one:
+        await until(lambda: phase(server) is Phase.SUCCEEDED)
+        await until(lambda: not server.all(PODS))
+        assert one.health.sick() is None
+        assert one.health.unready() is None
+    assert server.one(LEASES, "scaling-system", "scaling-operator")["spec"]["holderIdentity"] == ""
+    assert not one.controller.opened
+
+
+async def test_what_comes_later_is_worked_on_too(server: FakeCluster) -> None:
+    succeed_always(server, lambda _: {"loss": 0.5})
+    async with operating(server):
+        for name in ("one", "two"):
+            server.add(EXPERIMENTS, TEAM, played(name))
+        await until(lambda: all(phase(server, each) is Phase.SUCCEEDED for each in ("one", "two")))
+
+
+async def test_a_standby_does_nothing_until_the_leader_ends(server: FakeCluster) -> None:
+    async with operating(server, "a") as first:
+        await until(first.lease.leads)
+        async with operating(server, "b") as second:
+            server.add(EXPERIMENTS, TEAM, played("study"))
+            await until(lambda: server.all(PODS))
+            assert not second.controller.opened
+            first.stop()
+            await until(second.lease.leads)
+            succeed_always(server, lambda _: {"loss": 0.5})
+            server.edit(EXPERIMENTS, TEAM, "study", lambda it: it["spec"]["trials"].update(max=2))
+            await until(lambda: STUDY in second.controller.opened)
+            assert [each["metadata"]["name"] for each in server.all(PODS)] == ["study-0-0-0"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "word", "least_seconds"),
+    [
+        pytest.param(BUSY, "busy", 1.0, id="busy: when the server says, or a second"),
+        pytest.param((403, "is forbidden: no"), "forbidden", 30.0, id="forbidden: half a minute"),
+        pytest.param((404, "not found"), "error", 0.0, id="anything else of the server: soon"),
+    ],
+)
+async def test_a_refusal_is_followed_by_a_pause(
+    server: FakeCluster,
+    monkeypatch: pytest.MonkeyPatch,
+    answer: tuple[int, str],
+    word: str,
+    least_seconds: float,
+) -> None:
+    pauses: list[float] = []
+    words: list[str] = []
+    failed, reconciled = WorkQueue[Key].failed, Happenings.reconciled
+
+    def noted(self: WorkQueue[Key], key: Key, at_least_seconds: float = 0.0) -> float:
+        pauses.append(failed(self, key, at_least_seconds))
+        return pauses[-1]
+
+    def told(self: Happenings, result: str, seconds: float) -> None:
+        words.append(result)
+        reconciled(self, result, seconds)
+
+    monkeypatch.setattr(WorkQueue, "failed", noted)
+    monkeypatch.setattr(Happenings, "reconciled", told)
+    server.add(EXPERIMENTS, TEAM, played("study"))
+    server.faults.append(Fault("create", PODS, answer=answer, times=10**6))
+    async with operating(server):
+        await until(lambda: word in words)
+    assert pauses[0] >= least_seconds
+
+
+async def test_a_bug_about_one_experiment_leaves_the_others_alone(
+    server: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    succeed_always(server, lambda _: {"loss": 0.5})
+    reconcile = Controller.reconcile
+
+    async def broken(self: Controller, key: Key) -> float | None:
+        if key.name == "odd":
+            message = "what nobody thought of"
+            raise ZeroDivisionError(message)
+        return await reconcile(self, key)
+
+    monkeypatch.setattr(Controller, "reconcile", broken)
+    for name in ("odd", "study"):
+        server.add(EXPERIMENTS, TEAM, played(name))
+    async with operating(server):
+        await until(lambda: phase(server) is Phase.SUCCEEDED)
+    assert phase(server, "odd") is not Phase.SUCCEEDED
