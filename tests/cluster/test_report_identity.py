@@ -19,6 +19,7 @@ from scaling_operator.cluster import reports
 from scaling_operator.cluster.client import Client
 from scaling_operator.cluster.connection import connect
 from scaling_operator.cluster.reports import Listener, ReportServer
+from scaling_operator.cluster.reviews import PodReview
 from scaling_operator.cluster.settings import TOKEN_AUDIENCE, ReportSettings, Settings
 from scaling_operator.cluster.tokens import PodIdentity, Tokens
 from scaling_operator.core.reports import Answer, Reply, Report
@@ -74,7 +75,7 @@ def delete(cluster: Cluster, pod: PodIdentity) -> None:
 def reviewed(cluster: Cluster, token: str) -> PodIdentity | None:
     async def ask() -> PodIdentity | None:
         async with connect(cluster.kubeconfig) as client:
-            return await Tokens(client, TOKEN_AUDIENCE).authenticate(token, "127.0.0.1")
+            return await Tokens(PodReview(client, TOKEN_AUDIENCE)).authenticate(token, "127.0.0.1")
 
     return asyncio.run(ask())
 
