@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from scaling_operator.cli.console import results_console
 from scaling_operator.cli.remote import CannotShow, Where, reached
 from scaling_operator.engine.outcome import Outcome
 
 EXIT_INTERRUPTED = 130
-LOG_COLUMNS = 160
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A ScalingExperiment.")]
 Context = Annotated[
@@ -32,12 +31,6 @@ AllNamespaces = Annotated[
 ReportFile = Annotated[
     Path | None, typer.Option("--out", help="Where the page goes; none: NAME-report.html.")
 ]
-
-
-def console() -> Console:
-    """Make a console; a line of a log is a line, however long."""
-    made = Console(highlight=False)
-    return made if made.is_terminal else Console(highlight=False, soft_wrap=True, width=LOG_COLUMNS)
 
 
 def get(
@@ -60,11 +53,11 @@ async def _get(where: Where, name: str | None) -> None:
 
     async with reached(where) as remote:
         if name is not None:
-            print_experiment(console(), await remote.outcome(name))
+            print_experiment(results_console(), await remote.outcome(name))
             return
         things = await remote.experiments()
     if things:
-        console().print(experiments_table(things, everywhere=where.everywhere))
+        results_console().print(experiments_table(things, everywhere=where.everywhere))
     else:
         place = "this cluster" if where.everywhere else f"namespace {remote.namespace}"
         sys.stdout.write(f"no experiments in {place}\n")
@@ -80,7 +73,7 @@ def watch(
     from scaling_operator.cli.watch import watch as follow  # noqa: PLC0415
 
     try:
-        code = asyncio.run(follow(console(), Where(kubeconfig, context, namespace), name))
+        code = asyncio.run(follow(results_console(), Where(kubeconfig, context, namespace), name))
     except KeyboardInterrupt:
         code = EXIT_INTERRUPTED
     raise typer.Exit(code)

@@ -11,11 +11,9 @@ import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
-from rich.console import Console
-from rich.markup import escape
-
 from scaling_operator.api.load import load_policy
 from scaling_operator.api.problems import InvalidSpec, Problem, shown
+from scaling_operator.cli.console import plain_console, results_console
 from scaling_operator.cli.fit_machines import machine_keys, planner, plans_of
 from scaling_operator.cli.fit_options import Columns, FitRequest
 from scaling_operator.cli.fit_print import FitTable, print_fit
@@ -47,7 +45,11 @@ def run_fit(request: FitRequest) -> int:
     if request.json:
         sys.stdout.write(json.dumps(_document(report, plans), indent=2, allow_nan=False) + "\n")
     else:
-        print_fit(_console(), report, FitTable(request.points, points, plans))
+        print_fit(
+            results_console(LOG_COLUMNS, soft_wrap=False),
+            report,
+            FitTable(request.points, points, plans),
+        )
     fitted = report.conditions[0].status
     if page is not None and fitted:
         return _draw(request, page, report, FitTable(request.points, points, plans))
@@ -130,7 +132,7 @@ def _page(request: FitRequest) -> Path | None:
 
 def _draw(request: FitRequest, page: Path, report: FitReport, table: FitTable) -> int:
     """Write the page; a folder of ours that cannot be written to costs the page, not the fit."""
-    notes = Console(stderr=request.json, highlight=False, soft_wrap=True)
+    notes = plain_console(stderr=request.json, soft_wrap=True)
     try:
         text = render_law(request.points.name, report, table.given, table.plans)
         page.write_text(text, encoding="utf-8")
@@ -138,16 +140,10 @@ def _draw(request: FitRequest, page: Path, report: FitReport, table: FitTable) -
         problem = Problem(str(page), f"cannot be written: {error.strerror or error}")
         if request.out is not None:
             raise InvalidSpec((problem,)) from error
-        Console(stderr=True, highlight=False, soft_wrap=True).print(escape(f"warning: {problem}"))
+        plain_console(stderr=True, soft_wrap=True).print(f"warning: {problem}")
         return 0
-    notes.print(f"Plots: {escape(str(page))}")
+    notes.print(f"Plots: {page}")
     return 0
-
-
-def _console() -> Console:
-    console = Console(highlight=False)
-    # A log, a pipe: a line is a line, however long.
-    return console if console.is_terminal else Console(highlight=False, width=LOG_COLUMNS)
 
 
 def _refuse(path: str, message: str) -> NoReturn:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
+from scaling_operator.cli.console import styled
 from scaling_operator.core.sizing.one_run import RunPlan
 from scaling_operator.laws.fit import FitReport
 from scaling_operator.laws.judge import ConditionType
@@ -42,15 +42,15 @@ def print_fit(console: Console, report: FitReport, table: FitTable) -> None:
     """Print a fit or, where there is none, why not."""
     path, given = table.path, table.given
     used = "" if len(given) == len(report.points) else f" of {len(given)}"
-    console.print(f"[bold]{escape(str(path))}[/bold]: {len(report.points)}{used} points")
+    console.print(styled((str(path), "bold"), f": {len(report.points)}{used} points"))
     _say(console, dropped_sentence(report))
     if not report.conditions[0].status:
-        console.print("[bold]No fit[/bold], and no number.")
+        console.print(styled(("No fit", "bold"), ", and no number."))
         _print_conditions(console, report)
         return
     if report.fitted is not None:
         console.print(
-            f"{escape(law_equation(report))}   (form {report.form}, "
+            f"{law_equation(report)}   (form {report.form}, "
             f"objective {report.fitted.objective:.7g})"
         )
         console.print(_coefficients(report))
@@ -145,8 +145,10 @@ def _print_conditions(console: Console, report: FitReport) -> None:
     said = [each for each in report.conditions if each.type is not ConditionType.FIT_READY]
     for condition in said or [each for each in report.conditions if not each.status]:
         console.print(
-            f"[bold yellow]{condition.type}[/bold yellow] ({condition.reason}):"
-            f" {escape(condition_sentence(condition))}",
+            styled(
+                (str(condition.type), "bold yellow"),
+                f" ({condition.reason}): {condition_sentence(condition)}",
+            ),
             soft_wrap=True,
         )
 
@@ -160,4 +162,4 @@ def _table(*headings: str, title: str | None = None) -> Table:
 
 def _say(console: Console, sentence: str) -> None:
     if sentence:
-        console.print(escape(sentence), soft_wrap=True)
+        console.print(sentence, soft_wrap=True)

@@ -14,6 +14,7 @@ from typing import NoReturn
 
 import numpy as np
 
+from scaling_operator.api.csv_cells import as_written
 from scaling_operator.api.problems import InvalidSpec, Problem, shown, suggestion
 from scaling_operator.cli.fit_options import Columns
 from scaling_operator.laws.points import (
@@ -98,7 +99,7 @@ def _rows(path: Path, text: str, delimiter: str) -> Iterator[Row]:
     try:
         for row in reader:
             if any(cell.strip() for cell in row):
-                yield reader.line_num, row
+                yield reader.line_num, [as_written(cell) for cell in row]
     except csv.Error as error:
         _refuse(f"{path}:{reader.line_num}", f"is no CSV: {error}")
 

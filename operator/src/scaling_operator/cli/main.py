@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 
 from scaling_operator.api.load import load_experiment, load_policy
 from scaling_operator.api.problems import InvalidSpec
 from scaling_operator.cli import cluster
+from scaling_operator.cli.console import plain_console, styled
 from scaling_operator.cli.fit_options import FitCommand, fit
 from scaling_operator.cli.remote import CannotShow, RemoteError
 
@@ -30,7 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="How does performance depend on size, and which size should I train?",
 )
-errors = Console(stderr=True, highlight=False, soft_wrap=True)
+errors = plain_console(stderr=True, soft_wrap=True)
 
 ExperimentFile = Annotated[
     Path, typer.Argument(metavar="FILE", help="A ScalingExperiment, as YAML or JSON.")
@@ -73,7 +72,7 @@ def validate(file: ExperimentFile) -> None:
     experiment = load_experiment(file)
     missing = [str(problem) for problem in missing_here(experiment.spec, file.absolute().parent)]
     for warning in (*warnings_of(experiment), *missing):
-        errors.print(f"warning: {escape(warning)}")
+        errors.print(f"warning: {warning}")
     sys.stdout.write(f"{file}: {experiment.metadata.name} is valid\n")
 
 
@@ -191,10 +190,10 @@ def _run(commands: typer.Typer) -> None:
         commands(standalone_mode=True)
     except InvalidSpec as invalid:
         for problem in invalid.problems:
-            errors.print(f"[bold]{escape(problem.path)}[/bold]: {escape(problem.message)}")
+            errors.print(styled((problem.path, "bold"), f": {problem.message}"))
         count = len(invalid.problems)
         errors.print(f"{count} error{'s' if count > 1 else ''}")
         sys.exit(EXIT_WRONG_INPUT)
     except (StoreError, RemoteError, CannotShow) as error:
-        errors.print(escape(str(error)))
+        errors.print(str(error))
         sys.exit(EXIT_WRONG_INPUT)

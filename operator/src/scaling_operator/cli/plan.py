@@ -10,11 +10,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from scaling_operator.api.experiment import ScalingExperiment
 from scaling_operator.api.load import load_experiment, load_policy
 from scaling_operator.api.policy import PolicySpec, ResourcePolicy
+from scaling_operator.cli.console import plain_console, results_console
 from scaling_operator.cli.plan_print import print_plan
 from scaling_operator.core.sizing.choice import Choice
 from scaling_operator.core.sizing.lookahead import look_ahead
@@ -23,7 +22,6 @@ from scaling_operator.core.sizing.outlook_status import ledger_of, sizing_of
 from scaling_operator.engine.rules import trials_per_scale
 
 EXIT_REFUSED = 3
-LOG_COLUMNS = 160
 # What a policy has to say at least; the chart's default is the same and may be changed.
 _CPUS = PolicySpec.model_validate(
     {"shapes": [{"name": "cpu", "flops": 6.4e10, "pricePerHour": 0.0}]}
@@ -41,7 +39,7 @@ def run_plan(file: Path, policy_file: Path | None, *, as_json: bool) -> int:
         if policy_file is None:
             _note("no --policy: planned for CPUs alone, as the chart's default policy does")
         _note_policy(experiment, policy)
-        print_plan(_console(), experiment, policy, outlook)
+        print_plan(results_console(soft_wrap=False), experiment, policy, outlook)
     return 0 if outlook.verdict.is_good else EXIT_REFUSED
 
 
@@ -58,13 +56,7 @@ def _note_policy(experiment: ScalingExperiment, policy: ResourcePolicy) -> None:
 
 
 def _note(text: str) -> None:
-    Console(stderr=True, highlight=False, soft_wrap=True).print(f"note: {text}", style="dim")
-
-
-def _console() -> Console:
-    console = Console(highlight=False)
-    # A log, a pipe: a line is a line, however long.
-    return console if console.is_terminal else Console(highlight=False, width=LOG_COLUMNS)
+    plain_console(stderr=True, soft_wrap=True).print(f"note: {text}", style="dim")
 
 
 def document(outlook: Outlook) -> dict[str, Any]:

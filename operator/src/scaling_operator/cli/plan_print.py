@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from scaling_operator.api.experiment import ScalingExperiment
 from scaling_operator.api.policy import ResourcePolicy
 from scaling_operator.api.quantities import MEBIBYTE
+from scaling_operator.cli.console import styled
 from scaling_operator.core.ladder import Scale
 from scaling_operator.core.sizing.allocation import Allocation
 from scaling_operator.core.sizing.choice import Choice, Refusal
@@ -27,9 +27,7 @@ def print_plan(
     console: Console, experiment: ScalingExperiment, policy: ResourcePolicy, outlook: Outlook
 ) -> None:
     """Print everything that is known before a run."""
-    console.print(
-        f"[bold]{experiment.metadata.name}[/bold] on policy [bold]{escape(policy.name)}[/bold]"
-    )
+    console.print(styled((experiment.metadata.name, "bold"), " on policy ", (policy.name, "bold")))
     console.print(_machines(outlook))
     if any(isinstance(scale.found, Choice) for scale in outlook.scales):
         console.print(_memory(policy, outlook))
@@ -37,9 +35,9 @@ def print_plan(
     verdict = outlook.verdict
     if verdict.is_good:
         if verdict.message:
-            console.print(f"[yellow]Warning:[/yellow] {escape(verdict.message)}")
+            console.print(styled(("Warning:", "yellow"), f" {verdict.message}"))
         return
-    console.print(f"[red]Would be refused: {verdict.reason}[/red]")
+    console.print(styled((f"Would be refused: {verdict.reason}", "red")))
     _print_reasons(console, outlook)
 
 
@@ -48,9 +46,9 @@ def _print_reasons(console: Console, outlook: Outlook) -> None:
     for scale in refused:
         console.print(f"scale {scale.scale.index}:")
         for reason in scale.found.reasons if isinstance(scale.found, Refusal) else ():
-            console.print(f"  {escape(reason)}")
+            console.print(f"  {reason}")
     if not refused:
-        console.print(escape(outlook.verdict.message))
+        console.print(outlook.verdict.message)
 
 
 def _table(title: str, columns: tuple[str, ...], left: tuple[str, ...]) -> Table:
@@ -80,10 +78,10 @@ def _machines(outlook: Outlook) -> Table:
         need = scale.need if isinstance(scale.need, Need) else Need()
         table.add_row(
             str(scale.scale.index),
-            escape(_size(scale.scale)),
+            _size(scale.scale),
             short(need.counted),
             short(need.flops),
-            escape(_machine(scale)),
+            _machine(scale),
             _batch(scale, need),
             str(scale.trials),
             amount(scale.hours),
@@ -137,7 +135,7 @@ def _print_sums(console: Console, experiment: ScalingExperiment, outlook: Outloo
     fits = not any(isinstance(scale.found, Refusal) for scale in outlook.scales)
     if outlook.cost is None and fits:
         for why in _unknown(experiment, outlook):
-            console.print(f"{UNKNOWN}: {escape(why)}", style="dim")
+            console.print(f"{UNKNOWN}: {why}", style="dim")
 
 
 def _unknown(experiment: ScalingExperiment, outlook: Outlook) -> list[str]:

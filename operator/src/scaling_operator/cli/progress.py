@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 
 from rich.console import Console, Group
 from rich.live import Live
-from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -20,6 +19,7 @@ from rich.progress import (
 )
 
 from scaling_operator.api.experiment import ExperimentSpec, ScalingExperiment
+from scaling_operator.api.foreign_text import one_line
 from scaling_operator.api.names import TrialState
 from scaling_operator.api.status import BestTrial, Counts, ExperimentStatus
 from scaling_operator.api.trial import ScalingTrial
@@ -70,7 +70,7 @@ class Display:
         value = report.metrics.get(metric)
         seen = "" if value is None else f"  {metric} {value:.4g}"
         step = f"step {report.step}" if report.step else "no report yet"
-        line = f"  [dim]trial {key.scale}-{key.number}  {step}{seen}[/dim]"
+        line = f"  trial {key.scale}-{key.number}  {step}{seen}"
         self.bars.rows.update(self.bars.running[slot], description=line)
 
     def on_end(self, trial: ScalingTrial) -> None:
@@ -96,16 +96,17 @@ def open_display(console: Console, experiment: ScalingExperiment) -> Generator[D
         yield display
         return
     whole = Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", style="bold", markup=False),
         BarColumn(bar_width=20),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[best]}"),
+        TextColumn("{task.fields[best]}", markup=False),
         console=console,
     )
-    rows = Progress(TextColumn("{task.description}"), console=console)
-    name = f"[bold]{escape(experiment.metadata.name)}[/bold]"
+    row = TextColumn("{task.description}", style="dim", markup=False)
+    rows = Progress(row, console=console)
+    name = experiment.metadata.name
     display.bars = Bars(whole, rows, whole.add_task(name, total=None, best="starting"))
     with Live(Group(whole, rows), console=console, transient=True):
         yield display
@@ -134,14 +135,14 @@ def trial_line(trial: ScalingTrial, spec: ExperimentSpec) -> str:
     for objective, value in zip(spec.all_objectives, status.values, strict=False):
         words.append(f"{objective.metric}={value:.4g}")
     if status.message and status.state is TrialState.FAILED:
-        words.append(escape(status.message))
+        words.append(status.message)
     words += [f"{name}={shown(value)}" for name, value in trial.spec.parameters.items()]
     return "  ".join(words)
 
 
 def shown(value: object) -> str:
     """Write a parameter's value, short."""
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return f"{value:.4g}" if isinstance(value, float) else one_line(str(value))
 
 
 def describe(best: BestTrial) -> str:

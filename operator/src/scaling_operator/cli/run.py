@@ -7,19 +7,15 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
-from rich.console import Console
-from rich.markup import escape
-
 from scaling_operator.api.advice import warnings_of
 from scaling_operator.api.experiment import ExperimentSpec, ScalingExperiment, Trainer
 from scaling_operator.api.names import Phase
 from scaling_operator.api.policy import PolicySpec
 from scaling_operator.api.status import ExperimentStatus
+from scaling_operator.cli.console import results_console
 from scaling_operator.cli.progress import Display, open_display
 from scaling_operator.cli.summary import print_summary
 from scaling_operator.local.session import Order, run_session
-
-LOG_COLUMNS = 160
 
 
 def run_experiment(
@@ -30,11 +26,9 @@ def run_experiment(
     policy: PolicySpec | None = None,
 ) -> int:
     """Run to the end or to Ctrl-C; return the exit code."""
-    console = Console(highlight=False)
-    if not console.is_terminal:  # a log: a line is a line, however long
-        console = Console(highlight=False, soft_wrap=True, width=LOG_COLUMNS)
+    console = results_console()
     for note in (*warnings_of(experiment), *ignored_locally(experiment.spec)):
-        console.print(f"note: {escape(note)}", style="dim")
+        console.print(f"note: {note}", style="dim")
     order = Order(experiment, file.absolute().parent, out, parallel, policy)
     with open_display(console, experiment) as display:
         status, interrupted = asyncio.run(_run(order, display))

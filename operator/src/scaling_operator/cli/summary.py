@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from scaling_operator.api.experiment import ExperimentSpec, ScalingExperiment
 from scaling_operator.api.fitted import Recommendation
 from scaling_operator.api.names import FIT_CONDITIONS, ConditionReason, ConditionType, Phase
 from scaling_operator.api.status import BestTrial, ExperimentStatus, ScaleStatus
+from scaling_operator.cli.console import styled
 from scaling_operator.cli.progress import describe, ended, shown
 from scaling_operator.report.machine_words import plan_of, run_words
 
@@ -41,26 +41,28 @@ def print_head(console: Console, name: str, status: ExperimentStatus, word: str)
     """Print what became of the trials, after a word for the whole."""
     counts = status.counts
     console.print(
-        f"[bold]{name}[/bold]"
-        f" {word}:"
-        f" {ended(counts)} of {counts.max} trials,"
-        f" {counts.succeeded} succeeded, {counts.pruned} pruned, {counts.failed} failed,"
-        f" {counts.stopped} stopped"
+        styled(
+            (name, "bold"),
+            f" {word}:"
+            f" {ended(counts)} of {counts.max} trials,"
+            f" {counts.succeeded} succeeded, {counts.pruned} pruned, {counts.failed} failed,"
+            f" {counts.stopped} stopped",
+        )
     )
 
 
 def print_findings(console: Console, spec: ExperimentSpec, status: ExperimentStatus) -> None:
     """Print why it ended, the best, and the ladder."""
     for line in hindrances(status):
-        console.print(escape(line))
+        console.print(line)
     for note in status.data_notes:
-        console.print(f"Data: {escape(note)}")
+        console.print(f"Data: {note}")
     _print_reasons(console, status)
     _print_best(console, spec, status)
     if len(status.scales) > 1:
         console.print(_ladder(spec, status))
     for line in fit_lines(status):
-        console.print(escape(line))
+        console.print(line)
 
 
 def hindrances(status: ExperimentStatus) -> list[str]:
@@ -119,7 +121,7 @@ def _print_reasons(console: Console, status: ExperimentStatus) -> None:
         said = condition.status == "True" and condition.type in ("Complete", "Failed")
         if said and condition.reason != ConditionReason.ALL_TRIALS_DONE:
             text = condition.reason + (f": {condition.message}" if condition.message else "")
-            console.print(escape(text))
+            console.print(text)
 
 
 def _print_best(console: Console, spec: ExperimentSpec, status: ExperimentStatus) -> None:
@@ -128,7 +130,7 @@ def _print_best(console: Console, spec: ExperimentSpec, status: ExperimentStatus
     best = status.best
     if best is None:
         return
-    found = escape(describe(best))
+    found = describe(best)
     console.print(
         f"Best: trial {best.trial}, {spec.all_objectives[0].metric} {best.values[0]:.6g}"
         + (f" with {found}" if found else "")

@@ -7,13 +7,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress_bar import ProgressBar
 from rich.table import Table
+from rich.text import Text
 
 from scaling_operator.api.experiment import ExperimentSpec
 from scaling_operator.api.names import Phase, TrialState
 from scaling_operator.api.trial import ScalingTrial
+from scaling_operator.cli.console import styled
 from scaling_operator.cli.progress import ended, shown
 from scaling_operator.cli.remote import status_of
 from scaling_operator.cli.summary import print_findings, short
@@ -57,7 +58,7 @@ def print_experiment(console: Console, outcome: Outcome) -> None:
     head = Table.grid(padding=(0, 1))
     bar = ProgressBar(max(counts.max, 1), ended(counts), width=BAR_WIDTH)
     head.add_row(
-        f"[bold]{escape(outcome.name)}[/bold]",
+        styled((outcome.name, "bold")),
         _phase(status.phase),
         bar,
         f"{ended(counts)}/{counts.max} trials",
@@ -109,17 +110,17 @@ def _values(trial: ScalingTrial, count: int) -> list[str]:
     return [last, *[""] * (count - 1)]
 
 
-def _state(trial: ScalingTrial) -> str:
+def _state(trial: ScalingTrial) -> Text:
     status = trial.status
     color = "red" if status.state is TrialState.FAILED else "none"
     reason = "" if status.reason is None else f" {status.reason.value}"
-    return f"[{color}]{status.state.value}{reason}[/{color}]"
+    return styled((f"{status.state.value}{reason}", color))
 
 
-def _phase(phase: Phase) -> str:
+def _phase(phase: Phase) -> Text:
     color = _COLORS.get(phase, "none")
-    return f"[{color}]{phase.value}[/{color}]"
+    return styled((phase.value, color))
 
 
 def _words(parameters: Iterable[tuple[str, object]]) -> str:
-    return escape(", ".join(f"{short(name)} {shown(value)}" for name, value in parameters))
+    return ", ".join(f"{short(name)} {shown(value)}" for name, value in parameters)

@@ -6,7 +6,6 @@ import asyncio
 from dataclasses import dataclass, field
 
 from rich.console import Console
-from rich.markup import escape
 
 from scaling_operator.api.experiment import ScalingExperiment
 from scaling_operator.api.load import experiment_of
@@ -74,7 +73,7 @@ async def _look(remote: Remote, name: str, display: Display, seen: _Seen) -> Exp
     if hindrances(status) != seen.hindrances:
         seen.hindrances = hindrances(status)
         for line in seen.hindrances:
-            display.console.print(escape(line))
+            display.console.print(line)
     version = str(thing["metadata"]["resourceVersion"])
     if version != seen.version:
         for trial in await remote.trials(thing):

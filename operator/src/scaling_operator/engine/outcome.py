@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from scaling_operator.api.csv_cells import disarmed
 from scaling_operator.api.experiment import ExperimentSpec
 from scaling_operator.api.status import ExperimentStatus
 from scaling_operator.api.trial import ScalingTrial
@@ -25,8 +26,14 @@ class Outcome:
 
 
 def table(trials: Iterable[ScalingTrial]) -> str:
-    """Write trials.csv: a row per trial; a column per parameter, metric and figure."""
-    rows = [_row(trial) for trial in trials]
+    """Write trials.csv: a row per trial; a column per parameter, metric and figure.
+
+    A parameter or metric that is called like a column before it stands as `parameters.NAME` or
+    `metrics.NAME`. No text is a formula in a spreadsheet.
+    """
+    listed = tuple(trials)
+    parameters = {name for trial in listed for name in trial.spec.parameters}
+    rows = [_row(trial, parameters) for trial in listed]
     columns = list(dict.fromkeys(name for row in rows for name in row)) or ["trial"]
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, columns, lineterminator="\n")
@@ -35,24 +42,32 @@ def table(trials: Iterable[ScalingTrial]) -> str:
     return text.getvalue()
 
 
-def _row(trial: ScalingTrial) -> dict[str, Any]:
+def _row(trial: ScalingTrial, parameters: Collection[str]) -> dict[str, Any]:
     spec, status = trial.spec, trial.status
     figures = status.model_dump(
         mode="json", by_alias=True, exclude={"values", "metrics", "curve", "attempts"}
     )
-    return {
+    first = {
         "trial": f"{spec.scale}-{spec.number}",
         "scale": spec.scale,
         "number": spec.number,
         "state": status.state.value,
         "reason": status.reason.value if status.reason is not None else "",
         **{f"value{index or ''}": value for index, value in enumerate(status.values)},
-        **spec.parameters,
-        **status.metrics,
-        **figures,
-        "attempts": _attempts(trial),
-        "seed": spec.seed,
     }
+    last = {**figures, "attempts": _attempts(trial), "seed": spec.seed}
+    own = {*first, *last}
+    row: dict[str, Any] = {
+        **first,
+        **_apart(spec.parameters, "parameters", own),
+        **_apart(status.metrics, "metrics", own | {*parameters}),
+        **last,
+    }
+    return {name: disarmed(cell) if isinstance(cell, str) else cell for name, cell in row.items()}
+
+
+def _apart(named: Mapping[str, Any], kind: str, taken: Collection[str]) -> dict[str, Any]:
+    return {f"{kind}.{name}" if name in taken else name: cell for name, cell in named.items()}
 
 
 def _attempts(trial: ScalingTrial) -> int:

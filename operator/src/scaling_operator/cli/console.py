@@ -1,0 +1,62 @@
+"""The terminal: the one place where a console is made. What is printed does nothing but show.
+
+Text is never markup: a style is given beside a text, not inside it, so that no name or message can
+break a line, colour it or turn into a link. What cannot be printed appears as its escape.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TextIO
+
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
+from rich.text import Text
+
+from scaling_operator.api.foreign_text import visible
+
+LOG_COLUMNS = 160
+
+
+class PlainConsole(Console):
+    """A console that obeys its own styles alone."""
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
+        """Render anything; what its texts hold is made visible."""
+        for segment in super().render(renderable, options):
+            if segment.control:
+                yield segment
+            else:
+                yield Segment(visible(segment.text, keep="\n"), segment.style)
+
+
+def plain_console(
+    *,
+    stderr: bool = False,
+    file: TextIO | None = None,
+    soft_wrap: bool = False,
+    columns: int | None = None,
+) -> PlainConsole:
+    """Make a console."""
+    return PlainConsole(
+        stderr=stderr,
+        file=file,
+        soft_wrap=soft_wrap,
+        width=columns,
+        highlight=False,
+        markup=False,
+        emoji=False,
+    )
+
+
+def results_console(columns: int = LOG_COLUMNS, *, soft_wrap: bool = True) -> PlainConsole:
+    """Make the console for results; in a log or a pipe a line is a line, however long."""
+    console = plain_console()
+    return console if console.is_terminal else plain_console(soft_wrap=soft_wrap, columns=columns)
+
+
+def styled(*parts: str | tuple[str, str]) -> Text:
+    """Join texts, each alone or with its style: `styled(("Warning:", "yellow"), " slow")`."""
+    return Text.assemble(*parts)
