@@ -78,9 +78,20 @@ WARNINGS: list[Any] = [
         id="nothing is searched, so nothing is random",
     ),
     pytest.param(
-        {"trials": {"max": 15}},
+        {
+            "trials": {"max": 15},
+            "search": {
+                "algorithm": {"name": "tpe", "startupTrials": 10},
+                "parameters": {"optimizer.learning_rate": {"type": "float", "low": 0.1, "high": 1}},
+            },
+        },
         "spec.search.algorithm.startupTrials: 10 of the 15 trials of a scale are random, more",
         id="more than half of the trials are random",
+    ),
+    pytest.param(
+        {"trials": {"max": 15}},
+        "",
+        id="nothing is written, so as many are random as suit the number of trials",
     ),
     pytest.param(
         {"objective": {"metric": "val_loss", "direction": "maximize"}},

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from scaling_operator.api.experiment import ScalingExperiment
-from scaling_operator.api.grid import grid_size
+from scaling_operator.api.grid import grid_size, points_without_repeats
 from scaling_operator.api.names import DEFAULT_TRIALS
 from scaling_operator.api.search import (
     GeneticAlgorithm,
@@ -21,7 +21,7 @@ _LARGE_IS_GOOD = ("val_accuracy", "val_precision", "val_recall", "val_f1", "val_
 
 def warnings_of(experiment: ScalingExperiment) -> tuple[str, ...]:
     """Say what looks like a slip, each as `path: what, and what to do`."""
-    rules = (_startup, _grid, _patience, _directions)
+    rules = (_startup, _grid, _finite, _patience, _directions)
     return tuple(warning for rule in rules for warning in rule(experiment))
 
 
@@ -34,7 +34,7 @@ def _startup(experiment: ScalingExperiment) -> Iterator[str]:
             field = "populationSize"
         case _:
             return
-    if random * 2 > most and experiment.spec.search.parameters:
+    if random is not None and random * 2 > most and experiment.spec.search.parameters:
         yield (
             f"spec.search.algorithm.{field}: {min(random, most)} of the {most} trials of a scale "
             "are random, more than half; lower it or raise trials.max"
@@ -50,6 +50,17 @@ def _grid(experiment: ScalingExperiment) -> Iterator[str]:
                 f"spec.trials.max: the grid has {points:,} points, of which only {most:,} are "
                 "tried; leave max out to try all"
             )
+
+
+def _finite(experiment: ScalingExperiment) -> Iterator[str]:
+    wanted = experiment.spec.trials.max or DEFAULT_TRIALS
+    points = points_without_repeats(experiment.spec.search)
+    if points is not None and points < wanted:
+        yield (
+            f"spec.search: the space has {points:,} points, so a scale ends with SpaceExhausted "
+            f"after {points:,} trials instead of {wanted:,}; with search.repeats: train points are "
+            "tried again"
+        )
 
 
 def _patience(experiment: ScalingExperiment) -> Iterator[str]:

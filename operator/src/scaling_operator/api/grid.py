@@ -16,6 +16,7 @@ from scaling_operator.api.fields import Scalar, equality_key
 from scaling_operator.api.search import (
     CategoricalParameter,
     FloatParameter,
+    GridAlgorithm,
     Parameter,
     Search,
 )
@@ -26,9 +27,12 @@ from scaling_operator.api.space import (
     lattice_value,
     make_space,
 )
+from scaling_operator.api.status import Range
 
 MOST_STEPS = 100_000
 """Bound on the work of counting: on ways to go on, over the cases that must be told apart."""
+FEW_STEPS = 5_000
+"""The same where nobody asked for a grid: a space that takes longer counts as infinite."""
 MOST_POINTS = 10**300
 """Counting ends here: a number above it is given as this."""
 
@@ -49,6 +53,33 @@ def grid_size(search: Search) -> int:
 def grid_point(search: Search, number: int) -> dict[str, Scalar]:
     """Give a point of the grid, active parameters only. Raises ValueError beyond the last."""
     return Grid(search).point(number)
+
+
+def finite_space(search: Search, ranges: Mapping[str, Range] | None = None) -> Grid | None:
+    """Count the points of a scale's space, whatever the algorithm; None where they have no end.
+
+    Nor is it finite for us where counting takes long, or where nothing is searched: trials differ
+    by their seeds then, as was asked for.
+    """
+    if not search.parameters or not all(map(is_countable, search.parameters.values())):
+        return None
+    grid = Grid(search, ranges, FEW_STEPS)
+    try:
+        _ = grid.size
+    except TooEntangled:
+        return None
+    return grid
+
+
+def points_without_repeats(search: Search, ranges: Mapping[str, Range] | None = None) -> int | None:
+    """How many trials a scale can have that all differ; None where there is no such bound.
+
+    A grid has a bound of its own: ranges do not narrow it.
+    """
+    if search.repeats == "train" or isinstance(search.algorithm, GridAlgorithm):
+        return None
+    space = finite_space(search, ranges)
+    return None if space is None else space.size
 
 
 def is_countable(parameter: Parameter) -> bool:
@@ -76,8 +107,14 @@ class Grid:
     names is an integer with one bit for each.
     """
 
-    def __init__(self, search: Search) -> None:
-        self._space = make_space(search)
+    def __init__(
+        self,
+        search: Search,
+        ranges: Mapping[str, Range] | None = None,
+        most_steps: int = MOST_STEPS,
+    ) -> None:
+        self._space = make_space(search, ranges)
+        self._most_steps = most_steps
         for name, parameter in self._space.parameters.items():
             if not is_countable(parameter):
                 message = f"parameters.{name}: a grid needs a step for a float; set step or use tpe"
@@ -132,7 +169,7 @@ class Grid:
         if inactive >> position & 1:
             return self._count(position + 1, inactive | self._children[position])
         ways = self._alike[position]
-        if self.steps + len(ways) > MOST_STEPS:
+        if self.steps + len(ways) > self._most_steps:
             message = "algorithm grid: the conditions are too entangled to count its points"
             raise TooEntangled(message)
         self.steps += len(ways)

@@ -30,6 +30,7 @@ EXPERIMENT_NAME_LENGTH = 50
 MAX_SCALES = 100
 MAX_TRIALS_PER_SCALE = 100_000
 DEFAULT_TRIALS = 40
+DEFAULT_STARTUP_TRIALS = 10
 MAX_ATTEMPTS = 100
 
 # ASCII by letter: \w means more in Python and pydantic than in a CRD.
@@ -157,6 +158,7 @@ class ConditionReason(StrEnum):
     SUSPENDED = "Suspended"
     RESUMED = "Resumed"
     ALL_TRIALS_DONE = "AllTrialsDone"
+    SPACE_EXHAUSTED = "SpaceExhausted"
     GOAL_REACHED = "GoalReached"
     BUDGET_EXHAUSTED = "BudgetExhausted"
     TRIALS_REMAIN = "TrialsRemain"

@@ -130,8 +130,12 @@ class TpeAlgorithm(Seeded):
     """Tree-structured Parzen estimator."""
 
     name: Literal["tpe"]
-    startup_trials: int = Field(
-        default=10, ge=1, le=10_000, description="Random trials before the first estimate."
+    startup_trials: int | None = Field(
+        default=None,
+        ge=1,
+        le=10_000,
+        description="Random trials before the first estimate. Absent: 10, or half of trials.max "
+        "where that is less.",
     )
 
 
@@ -139,8 +143,12 @@ class GpAlgorithm(Seeded):
     """Gaussian process; needs the extra `gp`."""
 
     name: Literal["gp"]
-    startup_trials: int = Field(
-        default=10, ge=1, le=10_000, description="Random trials before the first estimate."
+    startup_trials: int | None = Field(
+        default=None,
+        ge=1,
+        le=10_000,
+        description="Random trials before the first estimate. Absent: 10, or half of trials.max "
+        "where that is less.",
     )
 
 
@@ -269,6 +277,12 @@ class Search(ApiSection):
     )
     pruner: Pruner = Field(default=NoPruner(name="none"), description="Who stops hopeless trials.")
     warm_start: WarmStart = Field(default=WarmStart(), description="Points that are tried first.")
+    repeats: Literal["skip", "train"] = Field(
+        default="skip",
+        description="Points that a trial of the scale has tried, where the space has finitely "
+        "many: skip takes another one, and ends the scale once none is left; train tries them "
+        "again.",
+    )
 
 
 def cast(parameter: Parameter, value: Scalar) -> Scalar:

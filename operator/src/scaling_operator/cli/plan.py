@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from scaling_operator.api.advice import warnings_of
 from scaling_operator.api.experiment import ScalingExperiment
 from scaling_operator.api.load import load_experiment, load_policy
 from scaling_operator.api.policy import PolicySpec, ResourcePolicy
@@ -39,6 +40,8 @@ def run_plan(file: Path, policy_file: Path | None, *, as_json: bool) -> int:
         if policy_file is None:
             _note("no --policy: planned for CPUs alone, as the chart's default policy does")
         _note_policy(experiment, policy)
+        for warning in warnings_of(experiment):
+            _note(warning)
         print_plan(results_console(soft_wrap=False), experiment, policy, outlook)
     return 0 if outlook.verdict.is_good else EXIT_REFUSED
 

@@ -118,6 +118,8 @@ class ScaleView:
     points: tuple[Point, ...] = ()
     predicted: ScalePrediction | None = None
     """What the law said of it before its first trial."""
+    space_points: int | None = None
+    """How many points its space has; None where they are not counted, or tried again."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from scaling_operator.api.names import TrialState
 from scaling_operator.api.status import MAX_FRONT, BestTrial, Counts, ScaleStatus
 from scaling_operator.core.law import checked
 from scaling_operator.core.observed import Observed, ScaleView
+from scaling_operator.core.progress import most_trials
 from scaling_operator.core.tally import losses_of, spread
 
 
@@ -39,7 +40,7 @@ def scale_status(observed: Observed, view: ScaleView, live: LiveCounts) -> Scale
         update={
             "running": live.running,
             "queued": live.queued,
-            "max": observed.rules.max_trials,
+            "max": most_trials(observed, view),
         }
     )
     return ScaleStatus(
@@ -59,11 +60,11 @@ def scale_status(observed: Observed, view: ScaleView, live: LiveCounts) -> Scale
     )
 
 
-def total(observed: Observed, scales: tuple[ScaleStatus, ...]) -> Counts:
+def total(scales: tuple[ScaleStatus, ...]) -> Counts:
     """Count the trials of all scales."""
     fields = ("running", "queued", "succeeded", "pruned", "failed", "stopped")
     sums = {field: sum(int(getattr(scale.counts, field)) for scale in scales) for field in fields}
-    return Counts(**sums, max=observed.rules.max_trials * len(scales))
+    return Counts(**sums, max=sum(scale.counts.max for scale in scales))
 
 
 def best_of(observed: Observed, scales: tuple[ScaleStatus, ...]) -> BestTrial | None:

@@ -12,6 +12,7 @@ from scaling_operator.api.names import Reason, TrialState
 from scaling_operator.core.actions import Action, Ask, Launch, SetState
 from scaling_operator.core.limits import may_start_nothing
 from scaling_operator.core.observed import AttemptPhase, LiveTrial, Observed, ScaleView
+from scaling_operator.core.progress import most_trials
 from scaling_operator.core.sizing.admission import (
     Admission,
     Room,
@@ -75,7 +76,7 @@ def wants_more(observed: Observed) -> bool:
 
 def may_ask(observed: Observed, view: ScaleView) -> bool:
     """Whether a scale has trials left to be asked for."""
-    return not view.tally.goal_reached and observed.created(view) < observed.rules.max_trials
+    return not view.tally.goal_reached and observed.created(view) < most_trials(observed, view)
 
 
 def _wanted(observed: Observed) -> Iterator[Slot]:
@@ -83,7 +84,7 @@ def _wanted(observed: Observed) -> Iterator[Slot]:
     for view in observed.scales:
         if not view.open or not may_ask(observed, view):
             continue
-        for number in range(observed.created(view), observed.rules.max_trials):
+        for number in range(observed.created(view), most_trials(observed, view)):
             if free <= 0:
                 return
             free -= 1

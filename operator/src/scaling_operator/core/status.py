@@ -18,7 +18,7 @@ from scaling_operator.api.status import (
 from scaling_operator.core.basis import awaits_fit
 from scaling_operator.core.conditions import Finding, as_condition, moment, with_finding
 from scaling_operator.core.observed import Observed
-from scaling_operator.core.progress import all_scales_have_ended, scale_has_ended
+from scaling_operator.core.progress import all_scales_have_ended, is_exhausted, scale_has_ended
 from scaling_operator.core.refine import scales_to_add
 from scaling_operator.core.scale_status import (
     NONE_LIVE,
@@ -100,7 +100,7 @@ def summarise(observed: Observed) -> ExperimentStatus:
         completion_time=(observed.status.completion_time or moment(observed.now_seconds))
         if over
         else None,
-        counts=total(observed, scales),
+        counts=total(scales),
         best=best_of(observed, scales),
         front=front(observed),
         scales=scales,
@@ -168,6 +168,7 @@ def _conditions(observed: Observed) -> tuple[Condition, ...]:
             ConditionType.COMPLETE,
             is_true=complete is not None,
             reason=complete or ConditionReason.TRIALS_REMAIN,
+            message=_complete_message(observed, complete),
         ),
         Finding(
             ConditionType.FAILED,
@@ -251,7 +252,22 @@ def _complete_reason(observed: Observed) -> ConditionReason | None:
         return ConditionReason.BUDGET_EXHAUSTED
     if len(observed.scales) == 1 and observed.scales[0].tally.goal_reached:
         return ConditionReason.GOAL_REACHED
+    if all(is_exhausted(observed, view) for view in observed.scales):
+        return ConditionReason.SPACE_EXHAUSTED
     return ConditionReason.ALL_TRIALS_DONE
+
+
+def _complete_message(observed: Observed, reason: ConditionReason | None) -> str:
+    """Say of scales that ended early how many points they had."""
+    if reason not in (ConditionReason.SPACE_EXHAUSTED, ConditionReason.ALL_TRIALS_DONE):
+        return ""
+    counted = [
+        f"{view.space_points} of scale {view.scale.index}"
+        for view in observed.scales
+        if is_exhausted(observed, view)
+    ]
+    points = f"all points of the space were tried: {', '.join(counted)}"
+    return f"{points}; search.repeats: train tries points again" if counted else ""
 
 
 def _stopped_by_budget(observed: Observed) -> bool:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from scaling_operator.api.experiment import ExperimentSpec
+from scaling_operator.api.grid import points_without_repeats
 from scaling_operator.api.names import Reason, trial_name
 from scaling_operator.api.status import CurvePoint, ExperimentStatus
 from scaling_operator.api.trial import ScalingTrial
@@ -158,6 +159,7 @@ class Book:
             ranges=action.ranges,
             points=action.points,
             predicted=action.predicted,
+            space_points=points_without_repeats(self.spec.search, action.ranges),
         )
 
     def note(self, trial: ScalingTrial, now_seconds: float) -> None:
@@ -219,6 +221,7 @@ def read_book(
     """Rebuild the state from what is stored."""
     before = {scale.index: scale for scale in status.scales}
     views: dict[int, ScaleView] = {}
+    whole = points_without_repeats(spec.search)
     for scale in scales_of(spec, status.scales):
         known = before.get(scale.index)
         views[scale.index] = ScaleView(
@@ -228,6 +231,9 @@ def read_book(
             ranges=known.ranges if known is not None else {},
             points=known.points if known is not None else (),
             predicted=known.predicted if known is not None else None,
+            space_points=points_without_repeats(spec.search, known.ranges)
+            if known is not None and known.ranges
+            else whole,
         )
     book = Book(spec, rules, status, views)
     if status.start_time is not None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from scaling_operator.engine.ladder import fit_of, law_input
 from scaling_operator.engine.outcome import Outcome
+from scaling_operator.engine.rules import search_of
 from scaling_operator.fitting.fit import FitOutcome
 from scaling_operator.report.data import Confusion, ReportInput
 from scaling_operator.report.page import render
@@ -50,7 +51,7 @@ def studies_of(outcome: Outcome) -> Mapping[int, Study]:
             by_scale[scale] = Study(
                 StudySettings(
                     name=f"{outcome.name}-{scale}",
-                    search=spec.search,
+                    search=search_of(spec),
                     directions=tuple(goal.direction for goal in spec.all_objectives),
                     base_seed=outcome.uid,
                     scale=scale,

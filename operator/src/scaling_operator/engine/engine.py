@@ -37,6 +37,7 @@ from scaling_operator.core.sizing.admission import Slot
 from scaling_operator.engine.backend import Backend, TrialGone
 from scaling_operator.engine.book import Book, slot_of
 from scaling_operator.engine.flight import Flight
+from scaling_operator.engine.rules import search_of
 from scaling_operator.engine.sorting import Change, sort_out
 from scaling_operator.engine.watcher import Watcher
 from scaling_operator.fitting.lane import FitLane
@@ -103,7 +104,7 @@ class Engine:
             self.lanes[scale] = Lane(
                 StudySettings(
                     name=f"{self.name}-{scale}",
-                    search=self.book.spec.search,
+                    search=search_of(self.book.spec),
                     directions=tuple(goal.direction for goal in self.book.spec.all_objectives),
                     base_seed=self._base_seed(),
                     scale=scale,

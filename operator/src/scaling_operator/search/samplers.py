@@ -12,6 +12,7 @@ from typing import Any, assert_never, cast
 from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, RandomSampler, TPESampler
 from optuna.samplers.nsgaii import UniformCrossover
 
+from scaling_operator.api.names import DEFAULT_STARTUP_TRIALS
 from scaling_operator.api.search import (
     Algorithm,
     GeneticAlgorithm,
@@ -42,7 +43,7 @@ def make_sampler(algorithm: Algorithm, seed: int, *, conditional: bool) -> BaseS
         case TpeAlgorithm():
             with ignoring():  # `group` counts as experimental.
                 return TPESampler(
-                    n_startup_trials=algorithm.startup_trials,
+                    n_startup_trials=algorithm.startup_trials or DEFAULT_STARTUP_TRIALS,
                     n_ei_candidates=24,
                     seed=seed,
                     multivariate=True,
@@ -54,7 +55,7 @@ def make_sampler(algorithm: Algorithm, seed: int, *, conditional: bool) -> BaseS
             return GPSampler(
                 seed=seed,
                 independent_sampler=RandomSampler(seed=seed),
-                n_startup_trials=algorithm.startup_trials,
+                n_startup_trials=algorithm.startup_trials or DEFAULT_STARTUP_TRIALS,
                 deterministic_objective=False,
                 warn_independent_sampling=False,
             )

@@ -31,6 +31,7 @@ from scaling_operator.search.mirror import Mirror
 from scaling_operator.search.points import typed_point
 from scaling_operator.search.pruners import Rungs, make_pruner, needs_whole_curves
 from scaling_operator.search.quiet import quiet_logging
+from scaling_operator.search.repeats import RESAMPLES, repeats_of
 from scaling_operator.search.samplers import (
     RELATIVE,
     make_sampler,
@@ -114,21 +115,27 @@ class Study:
         self._settings = settings
         self._grid = Grid(search) if isinstance(search.algorithm, GridAlgorithm) else None
         self._space = make_space(search, None if self._grid else settings.ranges)
+        self._repeats = None if self._grid else repeats_of(search, self._space, settings.ranges)
+        self._pruner = make_pruner(search.pruner)
+        self._begin()
+        self._running: dict[int, _Running] = {}
+        self._shared_before: dict[str, list[int]] = {}
+        self._length = 0
+        self._broken = False
+
+    def _begin(self) -> None:
+        """Make an empty study."""
         # A storage of its own: an id in it is then the trial's number, also in parents' lists.
         self._storage = InMemoryStorage()
         self._study = optuna.create_study(
             storage=self._storage,
-            study_name=settings.name,
-            directions=settings.directions,
+            study_name=self._settings.name,
+            directions=self._settings.directions,
             sampler=RandomSampler(seed=0),
             pruner=NopPruner(),
         )
-        self._study_id = self._storage.get_study_id_from_name(settings.name)
-        self._pruner = make_pruner(search.pruner)
-        self._rungs = Rungs(search.pruner, self._pruner, self._study)
-        self._running: dict[int, _Running] = {}
-        self._length = 0
-        self._broken = False
+        self._study_id = self._storage.get_study_id_from_name(self._settings.name)
+        self._rungs = Rungs(self._settings.search.pruner, self._pruner, self._study)
 
     def ask(self, number: int, point: Mapping[str, Scalar] | None = None) -> Proposal:
         """Sample slot `number`, at an enqueued point if there is one; the point may be partial.
@@ -143,12 +150,14 @@ class Study:
         self._fill_gaps(number)
         self._broken = True
         try:
-            proposal = self._sample(number, enqueued)
+            proposal = self._new_point(number, enqueued)
         except Exception as error:
             message = f"study {self._settings.name}: sampling trial {number} failed: {error}"
             raise AskFailed(message) from error
         self._broken = False
         self._running[number] = _Running({})
+        if self._repeats is not None:
+            self._repeats.note(proposal.parameters)
         return proposal
 
     def add(self, record: Record) -> None:
@@ -164,6 +173,8 @@ class Study:
         self._fill_gaps(record.number)
         self._study.add_trial(trial)
         self._length += 1
+        if self._repeats is not None:
+            self._repeats.note(trial.params)
         known = self._study_attributes()
         for name, value in shared.items():
             if name not in known:
@@ -227,15 +238,40 @@ class Study:
         """Give each parameter's share in what tells good trials from others, largest first."""
         return importance.importances(self._study)
 
-    def _sample(self, number: int, enqueued: Mapping[str, Scalar]) -> Proposal:
+    def _new_point(self, number: int, enqueued: Mapping[str, Scalar]) -> Proposal:
+        """Sample a point; where it was tried already, the sampler's next, else any that is left."""
+        settings, repeats = self._settings, self._repeats
+        seed = slot_seed(settings.base_seed, settings.scale, number)
+        proposal = self._sample(number, enqueued, seed)
+        for place in range(1, RESAMPLES + 1):
+            if repeats is None or repeats.is_new(proposal.parameters):
+                return proposal
+            self._take_back()
+            # A whole point that is enqueued again would be the same again.
+            is_partial = len(enqueued) < len(proposal.parameters)
+            again = enqueued if place == 1 and is_partial else dict[str, Scalar]()
+            following = slot_seed(f"{settings.base_seed}#{place}", settings.scale, number)
+            proposal = self._sample(number, again, following)
+        left = None if repeats is None else repeats.left(seed)
+        if left is None:
+            return proposal
+        self._take_back()
+        return self._sample(number, left, seed)
+
+    def _take_back(self) -> None:
+        """Undo the last ask: Optuna forgets no trial, so that a study without it is made."""
+        trials = self._study.get_trials(deepcopy=False)[:-1]
+        self._begin()
+        self._study.add_trials(trials)
+        for name, value in self._shared_before.items():
+            self._storage.set_study_system_attr(self._study_id, name, value)
+        self._length -= 1
+
+    def _sample(self, number: int, enqueued: Mapping[str, Scalar], seed: int) -> Proposal:
         settings = self._settings
         algorithm = settings.search.algorithm
-        self._study.sampler = make_sampler(
-            algorithm,
-            slot_seed(settings.base_seed, settings.scale, number),
-            conditional=self._space.conditional,
-        )
-        before = self._study_attributes()
+        self._study.sampler = make_sampler(algorithm, seed, conditional=self._space.conditional)
+        before = self._shared_before = self._study_attributes()
         if enqueued:
             self._study.enqueue_trial(dict(enqueued), skip_if_exists=False)
         trial = self._study.ask()
