@@ -113,9 +113,10 @@ def test_a_live_trial_without_room_is_queued_with_the_reason_once() -> None:
         SetState(
             *(0, 1, TrialState.QUEUED, Reason.QUOTA_EXCEEDED),
             "limits.experiment.gpus allows 1, 1 are held",
+            queued_seconds=100.0,
         ),
     )
-    queued = replace(next_attempt, state=TrialState.QUEUED)
+    queued = replace(next_attempt, state=TrialState.QUEUED, queued_seconds=100.0)
     assert plan(observed(runs, queued, view=view)).actions == ()
 
 

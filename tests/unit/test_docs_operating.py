@@ -23,6 +23,7 @@ from scaling_operator.cluster.main import app
 from scaling_operator.cluster.operate import FORBIDDEN_PAUSE_SECONDS
 from scaling_operator.cluster.queue import MAX_BACKOFF_SECONDS
 from scaling_operator.cluster.watch import LONGEST_PAUSE_SECONDS
+from scaling_operator.core.bounds import BOUNDS
 from scaling_operator.core.tally import UNCOUNTED
 from scaling_operator.core.transitions import QUEUEING
 
@@ -105,6 +106,10 @@ def test_every_decision_has_a_number_of_its_own() -> None:
     assert [int(page.name[:4]) for page in pages] == list(range(1, len(pages) + 1))
     for page in pages:
         assert page.read_text().startswith(f"# {int(page.name[:4])}. "), page.name
+
+
+def test_what_repeats_or_waits_has_the_bounds_of_the_code() -> None:
+    assert table("bounds") == [[each.what, each.bound, each.then] for each in BOUNDS]
 
 
 def test_every_reason_of_a_condition_is_explained() -> None:

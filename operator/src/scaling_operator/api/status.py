@@ -208,6 +208,9 @@ class TrialStatus(ApiSection):
         default=None, description="Why it waits, or ended without a value."
     )
     message: Message = Field(default="", description="The reason in a sentence.")
+    queued_time: datetime | None = Field(
+        default=None, description="Since when it waits for a machine, where it does."
+    )
     attempts: Annotated[tuple[Attempt, ...], Field(max_length=MAX_ATTEMPTS)] = Field(
         default=(), description="Its runs; the last one is the current one."
     )

@@ -27,10 +27,10 @@ from scaling_operator.cluster.looks import Looks
 from scaling_operator.cluster.naming import workload_name
 from scaling_operator.cluster.ordering import Orders, claim
 from scaling_operator.cluster.ownership import is_owned
-from scaling_operator.cluster.refusals import Refusals
+from scaling_operator.cluster.refusals import Refusal, Refusals
 from scaling_operator.cluster.statuses import write_status
 from scaling_operator.cluster.sweeper import Sweeper
-from scaling_operator.cluster.trials import StoredTrials, created_seconds
+from scaling_operator.cluster.trials import StoredTrials
 from scaling_operator.cluster.workload_kinds import WorkloadKind
 from scaling_operator.cluster.workloads.order import AttemptOrder, Bounds, WorkloadSettings
 from scaling_operator.core.observed import ABSENT, AttemptPhase, AttemptView, Leftover
@@ -87,15 +87,10 @@ class ClusterBackend:
                 self._seen.add(key)
                 return seen.view
         if workload is not None and key not in self._seen:
-            since = _waits_since(trial)
-            message = _not_ours(name)
-            return AttemptView(AttemptPhase.WAITING, message=message, since_seconds=since)
+            return _refused(trial, self._refusals.blocked(key, _not_ours(name)))
         refusal = self._refusals.current(key)
         if refusal is not None:
-            since = _waits_since(trial)
-            return AttemptView(
-                AttemptPhase.WAITING, refusal.reason, refusal.message, since_seconds=since
-            )
+            return _refused(trial, refusal)
         if key in self._seen:
             return self._looks.parting(name, self._trials.uid_of((key.scale, key.number)))
         return ABSENT
@@ -223,8 +218,12 @@ def _not_ours(name: str) -> str:
     return f"{name} is there and is not this trial's: the attempt begins when it is gone"
 
 
-def _waits_since(trial: ScalingTrial) -> float:
-    """When the attempt began to wait: a restart of ours must not begin the wait anew."""
-    if trial.status.attempts and trial.status.attempts[-1].completion_time is not None:
-        return trial.status.attempts[-1].completion_time.timestamp()
-    return created_seconds(trial)
+def _refused(trial: ScalingTrial, refusal: Refusal) -> AttemptView:
+    """View an attempt that has no workload. Since when it waits is stored, for the next leader."""
+    queued = trial.status.queued_time
+    since = refusal.since_seconds if queued is None else queued.timestamp()
+    return AttemptView(
+        *(AttemptPhase.WAITING, refusal.reason, refusal.message),
+        since_seconds=since,
+        is_refused=True,
+    )

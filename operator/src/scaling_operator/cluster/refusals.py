@@ -7,10 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from scaling_operator.api.names import Reason
+from scaling_operator.core.bounds import FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS
 from scaling_operator.core.reports import AttemptKey
-
-FIRST_RETRY_SECONDS = 2.0
-LONGEST_RETRY_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +17,7 @@ class Refusal:
 
     reason: Reason | None
     message: str
+    since_seconds: float
     times: int
     retry_at_seconds: float
 
@@ -29,6 +28,7 @@ class Refusals:
 
     clock: Callable[[], float]
     _known: dict[AttemptKey, Refusal] = field(default_factory=dict[AttemptKey, Refusal])
+    _blocked: dict[AttemptKey, float] = field(default_factory=dict[AttemptKey, float])
 
     def current(self, key: AttemptKey) -> Refusal | None:
         """Say why an attempt has no workload; None where it may be tried now."""
@@ -38,18 +38,28 @@ class Refusals:
 
     def note_for_now(self, key: AttemptKey, reason: Reason | None, message: str) -> None:
         """Note a refusal that may pass: each time the pause is twice as long."""
-        before = self._known.get(key)
+        now, before = self.clock(), self._known.get(key)
+        if before is not None and now > before.retry_at_seconds + LONGEST_RETRY_SECONDS:
+            before = None  # it was not tried all the while: that was another wait
         times = 1 if before is None else before.times + 1
         pause = min(FIRST_RETRY_SECONDS * 2.0 ** min(times - 1, 10), LONGEST_RETRY_SECONDS)
-        self._known[key] = Refusal(reason, message, times, self.clock() + pause)
+        since = now if before is None else before.since_seconds
+        self._known[key] = Refusal(reason, message, since, times, now + pause)
 
     def note_for_good(self, key: AttemptKey, reason: Reason, message: str) -> None:
         """Note a refusal that another try does not change."""
-        self._known[key] = Refusal(reason, message, 1, math.inf)
+        self._known[key] = Refusal(reason, message, self.clock(), 1, math.inf)
+
+    def blocked(self, key: AttemptKey, message: str) -> Refusal:
+        """Say since when something else stands where an attempt's workload should be."""
+        now = self.clock()
+        since = self._blocked.setdefault(key, now)
+        return Refusal(None, message, since, 1, now)
 
     def forget(self, key: AttemptKey) -> None:
         """Forget what was refused: the attempt has its workload."""
         self._known.pop(key, None)
+        self._blocked.pop(key, None)
 
     @property
     def wake_at_seconds(self) -> float | None:

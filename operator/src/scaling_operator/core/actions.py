@@ -57,6 +57,8 @@ class SetState:
     state: TrialState
     reason: Reason | None
     message: str
+    queued_seconds: float | None = None
+    """Since when it waits, in seconds since the epoch; None where it runs."""
 
 
 @dataclass(frozen=True, slots=True)

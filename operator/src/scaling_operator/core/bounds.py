@@ -1,7 +1,71 @@
-"""Every bound on what repeats or waits, but for those that a file or an option sets."""
+"""What bounds whatever repeats or waits for a trial; the operating guide has the same table."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+from scaling_operator.api.names import MAX_ATTEMPTS
+
+FIRST_RETRY_SECONDS = 2.0
+LONGEST_RETRY_SECONDS = 60.0
+"""Between two tries to create a workload that was refused; `trials.pendingTimeout` ends them."""
+MAX_BACKOFF_DOUBLINGS = 6
+"""An interrupted attempt begins again after `--retry-backoff`, at most 64 times as long."""
 RESERVED_SECONDS = 300.0
 """Room for a workload whose create got no answer. A request may take 30 s, a resync follows within
 two minutes; after both the index knows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """One thing that repeats or waits, what bounds it, and what follows then."""
+
+    what: str
+    bound: str
+    then: str
+
+
+BOUNDS = (
+    Bound(
+        "a trial that waits for room: a limit, a quota, another trial's pod",
+        "`trials.pendingTimeout`",
+        "the trial fails, counts",
+    ),
+    Bound("a pod that waits for its node", "`trials.pendingTimeout`", "the trial fails, counts"),
+    Bound("an attempt that runs", "`trials.timeout`", "the trial fails, counts"),
+    Bound(
+        "interruptions in a row",
+        "`trials.maxInterruptions`",
+        "the trial fails, does not count",
+    ),
+    Bound(
+        "attempts with more memory",
+        "`escalation.maxEscalations` of the policy",
+        "the trial fails, counts",
+    ),
+    Bound(
+        "attempts of a trial, whatever ended them; suspensions too",
+        f"{MAX_ATTEMPTS}",
+        "the trial fails by the last one's reason",
+    ),
+    Bound(
+        "the pause before an interrupted attempt begins again",
+        f"`trials.retryBackoff`, doubled {MAX_BACKOFF_DOUBLINGS} times at most",
+        "the attempt begins",
+    ),
+    Bound(
+        "the pause before a pod that was refused is tried again",
+        f"{FIRST_RETRY_SECONDS:.0f} s, doubled up to {LONGEST_RETRY_SECONDS:.0f} s",
+        "it is tried again",
+    ),
+    Bound(
+        "room that is kept for a pod whose creation got no answer",
+        f"{RESERVED_SECONDS:.0f} s",
+        "others may have it",
+    ),
+    Bound(
+        "an experiment that is suspended, refused or not sized",
+        "a person's change",
+        "its trials begin to wait anew",
+    ),
+)

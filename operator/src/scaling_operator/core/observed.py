@@ -58,6 +58,8 @@ class AttemptView:
     """When its machine was taken, where that is known."""
     resources: AttemptResources | None = None
     """The machine that it was given."""
+    is_refused: bool = False
+    """It waits without a workload: none could be created."""
 
 
 ABSENT = AttemptView(AttemptPhase.ABSENT)
@@ -77,6 +79,8 @@ class LiveTrial:
     ended_attempts: tuple[Reason, ...] = ()
     view: AttemptView = ABSENT
     last_ended_seconds: float | None = None
+    queued_seconds: float | None = None
+    """Since when it waits for a machine, as it is stored; None where it does not."""
 
     @property
     def slot(self) -> Slot:

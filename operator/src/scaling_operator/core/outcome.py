@@ -101,6 +101,7 @@ def _finished(
     status = before.model_copy(
         update={
             "state": finish.state,
+            "queued_time": None,
             "reason": finish.reason,
             "message": as_message(finish.message),
             "completion_time": now,
@@ -155,7 +156,8 @@ def attempt_ended(
 def _with_attempt(
     before: TrialStatus, ended: Attempt, now_seconds: float, machine: Machine | None
 ) -> TrialStatus:
-    """Add an attempt that is over, and what it has used."""
+    """Add an attempt that is over, and what it has used; the next one's wait is one of its own."""
+    before = before.model_copy(update={"queued_time": None})
     ended = ended.model_copy(update={"completion_time": _moment(now_seconds)})
     if machine is None:
         return before.model_copy(update={"attempts": (*before.attempts, ended)})
@@ -181,13 +183,15 @@ def _moment(seconds: float) -> datetime:
 
 
 def state_set(before: TrialStatus, action: SetState) -> TrialStatus:
-    """Record that a trial is queued, or runs again."""
+    """Record that a trial is queued, and since when; or that it waits no more."""
     if before.state.ended:
         return before
+    since = action.queued_seconds
     return before.model_copy(
         update={
             "state": action.state,
             "reason": action.reason,
             "message": as_message(action.message),
+            "queued_time": None if since is None else _moment(since),
         }
     )

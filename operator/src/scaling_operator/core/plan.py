@@ -13,10 +13,10 @@ from scaling_operator.core.actions import (
     Action,
     AddScales,
     Discard,
-    EndAttempt,
     Finish,
     OpenScale,
     Plan,
+    SetState,
 )
 from scaling_operator.core.basis import awaits_prediction
 from scaling_operator.core.limits import budget_is_spent, is_suspended, may_start_nothing
@@ -32,7 +32,7 @@ from scaling_operator.core.status import (
     summarise,
 )
 from scaling_operator.core.transfer import fits, hand_on
-from scaling_operator.core.transitions import deadline, launch_time, settle
+from scaling_operator.core.transitions import deadline, launch_time, repeated, settle
 
 
 def plan(observed: Observed) -> Plan:
@@ -42,6 +42,7 @@ def plan(observed: Observed) -> Plan:
         or _settle_what_ended(observed)
         or _stop_what_may_not_go_on(observed)
         or _release_while_suspended(observed)
+        or _end_waits(observed)
         or _add_scales(observed)
         or _open_scales(observed)
         or _start(observed)
@@ -96,9 +97,20 @@ def _release_while_suspended(observed: Observed) -> tuple[Action, ...]:
     if not is_suspended(observed):
         return ()
     return tuple(
-        EndAttempt(trial.scale, trial.number, trial.attempt, Reason.SUSPENDED, "suspended")
+        repeated(trial, Reason.SUSPENDED, "suspended")
         for trial in observed.idle
         if trial.view.phase is not AttemptPhase.ABSENT
+    )
+
+
+def _end_waits(observed: Observed) -> tuple[Action, ...]:
+    """Let no trial wait while nothing may start: its wait begins anew when something may."""
+    if not may_start_nothing(observed):
+        return ()
+    return tuple(
+        SetState(trial.scale, trial.number, TrialState.RUNNING, None, "")
+        for trial in observed.idle
+        if trial.view.phase is AttemptPhase.ABSENT and trial.state is TrialState.QUEUED
     )
 
 

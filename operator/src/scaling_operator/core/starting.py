@@ -22,7 +22,12 @@ from scaling_operator.core.sizing.admission import (
     total,
 )
 from scaling_operator.core.sizing.view import SizingView
-from scaling_operator.core.transitions import QUEUEING, launch_time
+from scaling_operator.core.transitions import (
+    QUEUEING,
+    launch_time,
+    queue_deadline,
+    waited_too_long,
+)
 
 
 def launches(observed: Observed) -> tuple[Action, ...]:
@@ -45,14 +50,22 @@ def launches(observed: Observed) -> tuple[Action, ...]:
     live = {trial.slot: trial for trial in due}
     return (
         *(Launch(*slot, live[slot].attempt) for slot in found.admitted),
-        *_queued(found, live),
+        *_queued(observed, found, live),
     )
 
 
-def _queued(found: Admission, live: dict[Slot, LiveTrial]) -> Iterator[Action]:
+def _queued(observed: Observed, found: Admission, live: dict[Slot, LiveTrial]) -> Iterator[Action]:
+    """Have those wait for which there is no room; but none for ever."""
     for turned in found.turned:
-        if live[turned.slot].state is not TrialState.QUEUED:
-            yield SetState(*turned.slot, TrialState.QUEUED, turned.reason, turned.message)
+        trial = live[turned.slot]
+        end = queue_deadline(trial, observed.spec)
+        if end is None:
+            yield SetState(
+                *(*turned.slot, TrialState.QUEUED, turned.reason, turned.message),
+                queued_seconds=observed.now_seconds,
+            )
+        elif observed.now_seconds >= end:
+            yield waited_too_long(trial, observed.spec, turned.reason, turned.message)
 
 
 def asks(observed: Observed) -> Iterator[Action]:

@@ -24,7 +24,7 @@ KEPT_EARLY = 8
 # Reasons that end a trial without counting against `maxFailed`: not the user's fault, or a finding.
 UNCOUNTED = frozenset(
     {
-        *(Reason.DIVERGED, Reason.INFEASIBLE),
+        *(Reason.DIVERGED, Reason.INFEASIBLE, Reason.SUSPENDED),
         *(Reason.EVICTED, Reason.PREEMPTED, Reason.NODE_LOST, Reason.POD_DELETED),
     }
 )

@@ -10,6 +10,7 @@ from typing import assert_never
 from scaling_operator.api.experiment import ExperimentSpec
 from scaling_operator.api.names import MAX_ATTEMPTS, Reason, TrialState
 from scaling_operator.core.actions import Action, EndAttempt, Finish, SetState
+from scaling_operator.core.bounds import MAX_BACKOFF_DOUBLINGS
 from scaling_operator.core.observed import AttemptPhase, AttemptView, LiveTrial, Rules
 from scaling_operator.core.values import early_points, values_of
 from scaling_trainer.contract import EXIT_ACCELERATOR_OOM, EXIT_DATA_ERROR, EXIT_DIVERGED
@@ -56,12 +57,14 @@ def deadline(trial: LiveTrial, *, spec: ExperimentSpec, rules: Rules) -> float |
         case AttemptPhase.RUNNING:
             return view.since_seconds + spec.trials.timeout.total_seconds()
         case AttemptPhase.WAITING:
-            if view.reason in QUEUEING and trial.state is not TrialState.QUEUED:
+            if _queues(view) and trial.state is not TrialState.QUEUED:
                 return view.since_seconds + rules.queueing_grace_seconds
             return view.since_seconds + spec.trials.pending_timeout.total_seconds()
         case AttemptPhase.EXITED:
             return view.since_seconds + rules.no_result_grace_seconds
-        case AttemptPhase.ABSENT | AttemptPhase.LOST:
+        case AttemptPhase.ABSENT:
+            return queue_deadline(trial, spec)
+        case AttemptPhase.LOST:
             return None
         case _:
             assert_never(view.phase)
@@ -74,19 +77,41 @@ def _waiting(
     if reason is not None and reason in HOPELESS:
         return _fail(trial, reason, trial.view.message)
     if age_seconds >= spec.trials.pending_timeout.total_seconds():
-        waited = f"waited longer than {spec.trials.pending_timeout}"
-        message = f"{waited}: {trial.view.message}" if trial.view.message else waited
-        return _fail(trial, reason or Reason.UNSCHEDULABLE, message)
-    if reason in QUEUEING and age_seconds >= rules.queueing_grace_seconds:
+        return waited_too_long(trial, spec, reason, trial.view.message)
+    if _queues(trial.view) and age_seconds >= rules.queueing_grace_seconds:
         return _queued(trial)
     return None
+
+
+def waited_too_long(
+    trial: LiveTrial, spec: ExperimentSpec, reason: Reason | None, message: str
+) -> Finish:
+    """End a trial that has had no machine for too long."""
+    waited = f"waited longer than {spec.trials.pending_timeout}"
+    said = f"{waited}: {message}" if message else waited
+    return _fail(trial, reason or Reason.UNSCHEDULABLE, said)
+
+
+def queue_deadline(trial: LiveTrial, spec: ExperimentSpec) -> float | None:
+    """When a trial without a workload has waited for too long; None where it does not wait."""
+    if trial.queued_seconds is None:
+        return None
+    return trial.queued_seconds + spec.trials.pending_timeout.total_seconds()
+
+
+def _queues(view: AttemptView) -> bool:
+    """Whether it waits for what others have; else for its image, say, which takes no machine."""
+    return view.reason in QUEUEING or view.is_refused
 
 
 def _queued(trial: LiveTrial) -> Action | None:
     if trial.state is TrialState.QUEUED:
         return None
     view = trial.view
-    return SetState(trial.scale, trial.number, TrialState.QUEUED, view.reason, view.message)
+    return SetState(
+        *(trial.scale, trial.number, TrialState.QUEUED, view.reason, view.message),
+        queued_seconds=view.since_seconds,
+    )
 
 
 def _running(trial: LiveTrial) -> Action | None:
@@ -126,8 +151,8 @@ def _exited_badly(trial: LiveTrial, rules: Rules) -> Action:
     reason = _reason_of_exit(view)
     if reason in ESCALATIONS:
         escalations = sum(ended in ESCALATIONS for ended in trial.ended_attempts)
-        if escalations < rules.max_escalations and trial.attempt + 1 < MAX_ATTEMPTS:
-            return _repeat(trial, reason)
+        if escalations < rules.max_escalations:
+            return repeated(trial, reason, view.message)
     message = view.message or f"the trainer ended with exit code {view.exit_code}"
     return _fail(trial, reason, message)
 
@@ -147,9 +172,9 @@ def _reason_of_exit(view: AttemptView) -> Reason:
 
 def _lost(trial: LiveTrial, max_interruptions: int) -> Action:
     reason = trial.view.reason or Reason.POD_DELETED
-    if interruptions_in_a_row(trial) >= max_interruptions or trial.attempt + 1 >= MAX_ATTEMPTS:
+    if interruptions_in_a_row(trial) >= max_interruptions:
         return _fail(trial, reason, f"interrupted {trial.attempt + 1} times, the last: {reason}")
-    return _repeat(trial, reason)
+    return repeated(trial, reason, trial.view.message)
 
 
 def interruptions_in_a_row(trial: LiveTrial) -> int:
@@ -165,21 +190,24 @@ def interruptions_in_a_row(trial: LiveTrial) -> int:
 def launch_time(trial: LiveTrial, rules: Rules) -> float:
     """When the next attempt may start, in seconds since the epoch: later after each interruption.
 
-    Doubling stops at 64 times `backoff_seconds`.
+    Doubling stops after MAX_BACKOFF_DOUBLINGS.
     """
     interruptions = interruptions_in_a_row(trial)
     if not interruptions or trial.last_ended_seconds is None:
         return 0.0
-    return trial.last_ended_seconds + rules.backoff_seconds * 2.0 ** min(interruptions - 1, 6)
+    doublings = min(interruptions - 1, MAX_BACKOFF_DOUBLINGS)
+    return trial.last_ended_seconds + rules.backoff_seconds * 2.0**doublings
 
 
-def _repeat(trial: LiveTrial, reason: Reason) -> Action:
-    return EndAttempt(
-        trial.scale, trial.number, trial.attempt, reason, trial.view.message, trial.view.exit_code
-    )
+def repeated(trial: LiveTrial, reason: Reason, message: str) -> EndAttempt | Finish:
+    """End an attempt that another one follows; the last that a trial may have ends the trial."""
+    if trial.attempt + 1 >= MAX_ATTEMPTS:
+        return _fail(trial, reason, f"its last attempt of {MAX_ATTEMPTS}: {message or reason}")
+    slot = trial.scale, trial.number
+    return EndAttempt(*slot, trial.attempt, reason, message, trial.view.exit_code)
 
 
-def _fail(trial: LiveTrial, reason: Reason, message: str) -> Action:
+def _fail(trial: LiveTrial, reason: Reason, message: str) -> Finish:
     view = trial.view
     return Finish(
         trial.scale,

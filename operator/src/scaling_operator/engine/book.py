@@ -250,8 +250,10 @@ def _key_of(leftover: Leftover) -> AttemptKey:
 def _live_trial(trial: ScalingTrial, key: AttemptKey, view: AttemptView) -> LiveTrial:
     ended = tuple(attempt.reason or Reason.SUSPENDED for attempt in trial.status.attempts)
     last = trial.status.attempts[-1].completion_time if trial.status.attempts else None
+    queued = trial.status.queued_time
     return LiveTrial(
         *(key.scale, key.number, trial.status.state, ended),
         view=view,
         last_ended_seconds=None if last is None else last.timestamp(),
+        queued_seconds=None if queued is None else queued.timestamp(),
     )

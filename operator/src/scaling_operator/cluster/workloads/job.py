@@ -93,12 +93,18 @@ def _without_pods(job: Json, now_seconds: float) -> AttemptView:
     return AttemptView(
         AttemptPhase.WAITING,
         message="its Job has made no pod yet",
-        since_seconds=_created(job, now_seconds),
+        since_seconds=_admitted(job, now_seconds),
     )
 
 
 def _names_disruption(failed: Json) -> bool:
     return "DisruptionTarget" in text(failed, "message")
+
+
+def _admitted(job: Json, now_seconds: float) -> float:
+    """When a Job was let go: until then it has waited for its queue."""
+    started = moment(job, "status", "startTime")
+    return _created(job, now_seconds) if started is None else started
 
 
 def _created(job: Json, now_seconds: float) -> float:
