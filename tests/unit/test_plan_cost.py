@@ -13,8 +13,8 @@ from scaling_operator.cluster.workload_kinds import JOB_KIND, POD_KIND, Workload
 from scaling_operator.engine.engine import Engine
 
 MOST_CALLS = 120
-"""Of Python's functions and of built-in ones, for one more live trial in a plan. A few 10 ns each:
-1,000 trials stay well below the 10 ms that `make benchmark-plan` measures."""
+"""Of Python's functions and of built-in ones, for one more live trial in a plan; the time that
+they take is what `make benchmark-plan` measures."""
 KINDS = [pytest.param(POD_KIND, id="pods"), pytest.param(JOB_KIND, id="Jobs")]
 
 
