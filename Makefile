@@ -25,6 +25,10 @@ $(BIN)/scaling: $(UV) uv.lock pyproject.toml
 .PHONY: setup
 setup: $(BIN)/scaling ## Make .venv with the `scaling` command (PyTorch is a 2.8 GB download, once).
 
+.PHONY: fuzz-specs
+fuzz-specs: setup ## Check, plan and ask 10,000 generated specs (an hour or so).
+	FUZZ_SPECS=10000 $(RUN) pytest -q tests/unit/test_generated_documents.py -k can_be_run
+
 .PHONY: run
 run: setup ## Run the case study and draw its report: runs/case-study/report.html.
 	$(BIN)/scaling run manifests/samples/case-study.yaml --out runs/case-study

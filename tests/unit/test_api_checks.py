@@ -720,6 +720,46 @@ CROSS: tuple[Row, ...] = (
         "too entangled to count its points; use fewer, or another algorithm",
     ),
     (
+        "gp over every whole number there is",
+        (
+            *container(),
+            ("spec/search/algorithm", {"name": "gp"}),
+            search("n", {"type": "int", "low": 1, "high": 2**31}),
+        ),
+        f"{SEARCH}.n",
+        "algorithm gp looks at every value of ints and steps, at most 100,000 in all",
+    ),
+    (
+        "a range between which there are hardly any numbers",
+        (*container(), search("lr", {"type": "float", "low": 1.0, "high": 1.0 + 1e-12})),
+        f"{SEARCH}.lr.high",
+        "high is less than 1e-09 above low, which numbers hardly tell apart",
+    ),
+    (
+        "a step finer than numbers are",
+        (*container(), search("lr", {"type": "float", "low": 1e6, "high": 2e6, "step": 0.01})),
+        f"{SEARCH}.lr.step",
+        "step 0.01 is too fine; it must be at least 0.2",
+    ),
+    (
+        "a logarithm of next to nothing",
+        (*container(), search("lr", {"type": "float", "low": 1e-200, "high": 1, "log": True})),
+        f"{SEARCH}.lr.low",
+        "low 1e-200 is too small; with log at least 1e-100",
+    ),
+    (
+        "a range wider than samplers reckon with",
+        (*container(), search("lr", {"type": "float", "low": 0, "high": 1e308})),
+        f"{SEARCH}.lr.high",
+        "must be at most 1e+100",
+    ),
+    (
+        "whole numbers beyond what samplers tell apart",
+        (*container(), search("n", {"type": "int", "low": 0, "high": 2**53})),
+        f"{SEARCH}.n.high",
+        "must be at most 1125899906842624",
+    ),
+    (
         "a pruner where a cosine is as long as a trial's own epochs",
         (
             ("spec/search/pruner", {"name": "asha"}),

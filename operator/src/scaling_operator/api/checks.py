@@ -41,6 +41,7 @@ CHECKS: tuple[Check, ...] = (
     checks_search.conditions_end,
     checks_search.variables_differ,
     checks_grid.grid_is_finite,
+    checks_grid.values_can_be_listed,
     checks_search.pruner_has_one_objective,
     checks_builtin.pruner_compares_equal_phases,
     checks_search.points_are_possible,

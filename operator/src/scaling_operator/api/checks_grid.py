@@ -1,4 +1,4 @@
-"""A grid has points that can be counted, and not too many of them."""
+"""What is listed value by value can be counted, and is not too much: grids, and steps for gp."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from scaling_operator.api.draft import Draft
 from scaling_operator.api.grid import TooEntangled, grid_size, is_countable
 from scaling_operator.api.names import MAX_TRIALS_PER_SCALE
 from scaling_operator.api.problems import Problem, below
-from scaling_operator.api.search import GridAlgorithm
-from scaling_operator.api.space import UnsoundConditions
+from scaling_operator.api.search import FloatParameter, GpAlgorithm, GridAlgorithm, IntParameter
+from scaling_operator.api.space import UnsoundConditions, lattice_size
+
+MOST_LISTED = 100_000
 
 
 def grid_is_finite(draft: Draft) -> Iterable[Problem]:
@@ -22,6 +24,25 @@ def grid_is_finite(draft: Draft) -> Iterable[Problem]:
         yield Problem(below("spec.search.parameters", name), message)
     if not unbounded:
         yield from _too_many(draft)
+
+
+def values_can_be_listed(draft: Draft) -> Iterable[Problem]:
+    """Ask for few enough values of ranges with steps where the algorithm looks at each of them."""
+    if not isinstance(draft.spec.search.algorithm, GpAlgorithm):
+        return
+    sizes = {
+        name: lattice_size(each)
+        for name, each in draft.parameters.items()
+        if isinstance(each, IntParameter | FloatParameter)
+        and not (isinstance(each, FloatParameter) and each.step is None)
+    }
+    if sum(sizes.values()) > MOST_LISTED:
+        path = below("spec.search.parameters", max(sizes, key=lambda name: sizes[name]))
+        message = (
+            f"algorithm gp looks at every value of ints and steps, at most {MOST_LISTED:,} in all; "
+            "widen the steps, use type float, or another algorithm"
+        )
+        yield Problem(path, message)
 
 
 def _too_many(draft: Draft) -> Iterable[Problem]:

@@ -21,6 +21,14 @@ When = Annotated[
 ]
 
 
+LARGEST_INT = 2**50
+"""Samplers reckon with halves of whole numbers as floats: beyond this those do not differ."""
+LARGEST_FLOAT = 1e100
+"""Samplers square what they are given; the reciprocal is the smallest width."""
+_FINEST_WIDTH = 1e-9  # of the largest value of a range: narrower ones hold few numbers
+_FINEST_STEP = 1e-7  # of the largest: genetic tries for ever to meet finer ones exactly
+
+
 class Conditional(ApiSection):
     """What every parameter shares."""
 
@@ -35,8 +43,8 @@ class FloatParameter(Conditional):
     """A real number in a range, both ends included."""
 
     type: Literal["float"]
-    low: float = Field(description="Smallest value.")
-    high: float = Field(description="Largest value.")
+    low: float = Field(ge=-LARGEST_FLOAT, le=LARGEST_FLOAT, description="Smallest value.")
+    high: float = Field(ge=-LARGEST_FLOAT, le=LARGEST_FLOAT, description="Largest value.")
     step: float | None = Field(
         default=None, gt=0, description="Distance between values; not with log."
     )
@@ -46,7 +54,10 @@ class FloatParameter(Conditional):
 
     @model_validator(mode="after")
     def _range_is_sound(self) -> FloatParameter:
-        _check_range(self.low, self.high, log=self.log, step=self.step)
+        found = _range_problems(self.low, self.high, log=self.log, step=self.step)
+        found += [] if found else _fineness_problems(self.low, self.high, self.step, log=self.log)
+        if found:
+            raise SectionError(*found)
         return self
 
 
@@ -54,8 +65,8 @@ class IntParameter(Conditional):
     """A whole number in a range, both ends included."""
 
     type: Literal["int"]
-    low: int = Field(ge=-(2**53), le=2**53, description="Smallest value.")
-    high: int = Field(ge=-(2**53), le=2**53, description="Largest value.")
+    low: int = Field(ge=-LARGEST_INT, le=LARGEST_INT, description="Smallest value.")
+    high: int = Field(ge=-LARGEST_INT, le=LARGEST_INT, description="Largest value.")
     step: int | None = Field(
         default=None, ge=1, description="Distance between values; not with log."
     )
@@ -65,7 +76,11 @@ class IntParameter(Conditional):
 
     @model_validator(mode="after")
     def _range_is_sound(self) -> IntParameter:
-        _check_range(self.low, self.high, log=self.log, step=self.step)
+        found = _range_problems(self.low, self.high, log=self.log, step=self.step)
+        if not found and self.log:
+            found = _fineness_problems(self.low, self.high, None, log=True)
+        if found:
+            raise SectionError(*found)
         return self
 
 
@@ -89,7 +104,9 @@ Parameter = Annotated[
 ]
 
 
-def _check_range(low: float, high: float, *, log: bool, step: float | None) -> None:
+def _range_problems(
+    low: float, high: float, *, log: bool, step: float | None
+) -> list[tuple[str, str]]:
     found: list[tuple[str, str]] = []
     if low > high:
         found.append(("low", f"low {low:g} is above high {high:g}; low must be at most high"))
@@ -99,8 +116,24 @@ def _check_range(low: float, high: float, *, log: bool, step: float | None) -> N
         found.append(("step", "step does not go with log; leave one of them out"))
     if step is not None and low < high and step > (high - low) * (1 + 1e-9):  # 0.3 - 0.2 < 0.1
         found.append(("step", f"step {step:g} exceeds the range of {high - low:g}"))
-    if found:
-        raise SectionError(*found)
+    return found
+
+
+def _fineness_problems(
+    low: float, high: float, step: float | None, *, log: bool
+) -> list[tuple[str, str]]:
+    """Refuse what is finer than numbers are: samplers would divide by nothing, or never end."""
+    largest = max(abs(low), abs(high))
+    least = max(largest * _FINEST_WIDTH, 1 / LARGEST_FLOAT)
+    if low < high and high - low < least:
+        sentence = f"high is less than {least:g} above low, which numbers hardly tell apart"
+        return [("high", f"{sentence}; widen the range")]
+    if log and low < 1 / LARGEST_FLOAT:
+        return [("low", f"low {low:g} is too small; with log at least {1 / LARGEST_FLOAT:g}")]
+    if step is not None and step < largest * _FINEST_STEP:
+        sentence = f"step {step:g} is too fine; it must be at least {largest * _FINEST_STEP:g}"
+        return [("step", sentence)]
+    return []
 
 
 class Seeded(ApiSection):

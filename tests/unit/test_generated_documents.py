@@ -1,0 +1,95 @@
+"""What is accepted can be run, what cannot be run is refused in words, and either is said soon.
+
+`make fuzz-specs` runs 10,000 specs; FUZZ_SPECS says how many.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from random import Random
+from typing import Any
+
+import pytest
+from generated_documents import broken, experiment, largest
+
+from scaling_operator.api.checks import check_document
+from scaling_operator.api.experiment import ExperimentSpec
+from scaling_operator.api.load import experiment_of
+from scaling_operator.api.names import TrialState
+from scaling_operator.api.policy import PolicySpec
+from scaling_operator.api.problems import InvalidSpec
+from scaling_operator.api.status import ExperimentStatus
+from scaling_operator.core.observed import ABSENT, Rules
+from scaling_operator.core.plan import plan
+from scaling_operator.core.sizing.lookahead import look_ahead
+from scaling_operator.engine.book import read_book
+from scaling_operator.engine.rules import trials_per_scale
+from scaling_operator.search.study import Direction, Record, Study, StudySettings
+
+SPECS = int(os.environ.get("FUZZ_SPECS", "100"))
+A_PART = 50
+ASKS = 3
+CPU_SECONDS = 2.5
+"""Five times the half second that a check may take, for machines that do other things too."""
+POLICY = PolicySpec.model_validate({"shapes": [{"name": "cpu", "flops": 6e10, "pricePerHour": 0}]})
+
+
+def run(spec: ExperimentSpec, seed: int) -> None:
+    """Plan its machines and its first actions, then ask its study a few times."""
+    trials = trials_per_scale(spec)
+    look_ahead(spec, POLICY, trials)
+    book = read_book(spec, Rules(max_trials=trials), ExperimentStatus(), [])
+    assert plan(book.observe(lambda _trial, _key: ABSENT, (), 0.0)).actions
+    directions: tuple[Direction, ...] = tuple(goal.direction for goal in spec.all_objectives)
+    study = Study(StudySettings("study", spec.search, directions, seed, 0))
+    points = spec.search.warm_start.points
+    for number in range(min(trials, ASKS)):
+        proposal = study.ask(number, points[number] if number < len(points) else None)
+        json.dumps([dict(proposal.parameters), dict(proposal.attributes)], allow_nan=False)
+        values = tuple(float(number + at) for at in range(len(directions)))
+        study.report(number, 1, values[0])
+        end = (TrialState.SUCCEEDED, False, values, ((1, values[0]),))
+        study.tell(Record(number, proposal.parameters, proposal.attributes, *end))
+
+
+# Samplers warn of ranges whose last step is short, and of figures that overflow on the way.
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("first", range(0, SPECS, A_PART))
+def test_what_is_accepted_can_be_run(first: int) -> None:
+    accepted = 0
+    for seed in range(first, min(first + A_PART, SPECS)):
+        document = experiment(Random(seed))
+        try:
+            spec = experiment_of(document).spec
+        except InvalidSpec:
+            continue
+        accepted += 1
+        try:
+            run(spec, seed)
+        except Exception as error:
+            message = f"experiment(Random({seed})) is accepted and does not run: {error}"
+            raise AssertionError(message) from error
+    assert accepted > A_PART / 2
+
+
+@pytest.mark.parametrize(
+    "document", [pytest.param(document, id=name) for name, document in largest()]
+)
+def test_the_largest_documents_are_checked_soon(document: dict[str, Any]) -> None:
+    check_document(experiment(Random(0)))  # loads what is loaded at its first use
+    start = time.process_time()
+    check_document(document)
+    assert time.process_time() - start < CPU_SECONDS
+
+
+@pytest.mark.parametrize("first", range(0, 100, A_PART))
+def test_whatever_is_wrong_with_a_document_ends_in_words_soon(first: int) -> None:
+    for seed in range(first, first + A_PART):
+        random = Random(seed)
+        document = broken(random, experiment(random))
+        start = time.process_time()
+        for problem in check_document(document):
+            assert problem.message
+        assert time.process_time() - start < CPU_SECONDS, seed
