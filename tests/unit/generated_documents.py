@@ -259,7 +259,7 @@ def _estimate(random: Random, sizes: Sizes, parameters: Json) -> Json:
         text = random.choice(terms)
         while len(text) < length - 60:
             text += f" + {random.choice(terms)}"
-        made[name] = random.choice((text, text, random.choice((0, 1e9, "4Gi", "500m", 1e300))))
+        made[name] = random.choice((text, text, random.choice((0, 1e9, "4Gi", "500m", 1e30))))
     return made
 
 

@@ -212,6 +212,11 @@ PROBLEMS: list[Any] = [
         id="half an expression",
     ),
     pytest.param(
+        {"hostMemory": 1e300},
+        ["spec.resources.estimate.hostMemory: is 1e+300; it must be a finite number"],
+        id="more bytes than there are",
+    ),
+    pytest.param(
         {"layers": 2},
         ["spec.resources.estimate.width: a transformer has layers, width, heads, context"],
         id="half a transformer",

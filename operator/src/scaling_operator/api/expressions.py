@@ -25,6 +25,7 @@ Amount = float | int | str
 Variables = Mapping[str, Any]
 """A trial's parameters as an expression sees them."""
 MAX_LENGTH = 1024
+LARGEST_AMOUNT = 1e30
 ALL = "parameters"
 """The variable that holds every parameter by its whole name."""
 
@@ -66,8 +67,10 @@ class ExpressionError(ValueError):
 
 def check(amount: Amount) -> None:
     """Refuse what is no amount, before any parameter is known. Raises ExpressionError."""
-    if isinstance(amount, str) and not re.fullmatch(QUANTITY_PATTERN, amount):
-        _program(amount)
+    if is_expression(amount):
+        _program(str(amount))
+    else:
+        compute(amount, {})
 
 
 def is_expression(amount: Amount) -> bool:
@@ -83,8 +86,8 @@ def evaluate(amount: Amount, values: Mapping[str, Scalar]) -> float:
 def compute(amount: Amount, variables: Variables) -> float:
     """Do as `evaluate`, with the variables of a trial that has several amounts."""
     number = _computed(str(amount), variables) if is_expression(amount) else _plain(amount)
-    if not (math.isfinite(number) and number >= 0):
-        message = f"is {number}; it must be a finite number, at least 0"
+    if not 0 <= number <= LARGEST_AMOUNT:
+        message = f"is {number}; it must be a finite number, at least 0 and at most 1e30"
         raise ExpressionError(message)
     return number
 
