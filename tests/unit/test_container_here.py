@@ -12,6 +12,7 @@ from scaling_operator.api.container import Container
 from scaling_operator.api.experiment import ExperimentSpec
 from scaling_operator.cli.run import ignored_locally
 from scaling_operator.core.immutable import changed_parts
+from scaling_operator.local.guard import Guard
 from scaling_operator.local.workers import CommandRunner
 
 FROM_SECRET = {"name": "HUB_TOKEN", "valueFrom": {"secretKeyRef": {"name": "hub", "key": "token"}}}
@@ -55,7 +56,9 @@ def test_a_variable_from_a_secret_keeps_the_value_of_the_shell(
     )
     log = tmp_path / "log"
 
-    ending = asyncio.run(CommandRunner(container, tmp_path).run({}, log))
+    guard = Guard()
+    ending = asyncio.run(CommandRunner(container, tmp_path, guard).run({}, log))
+    guard.close()
 
     assert ending.exit_code == 0
     assert log.read_text() == "1 from my shell\n"

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NoReturn
 
 EXIT_USAGE = 2
+EXIT_EXHAUSTED = 4
 EXIT_TERMINATED = 128 + signal.SIGTERM
 
 
@@ -69,13 +70,20 @@ def _worker(_given: argparse.Namespace) -> int:
 
 
 def _export(given: argparse.Namespace) -> int:
+    from scaling_trainer.contract import EXIT_NO_SPACE  # noqa: PLC0415 # with its command
     from scaling_trainer.data.errors import DataError  # noqa: PLC0415 # slow
     from scaling_trainer.export import export  # noqa: PLC0415 # slow
+    from scaling_trainer.writing import NO_SPACE  # noqa: PLC0415 # with its command
 
     try:
         metrics = export(given.trial, given.out, given.data_dir)
     except DataError as error:
         return _refuse(error)
+    except OSError as error:
+        if error.errno not in NO_SPACE:
+            raise
+        sys.stderr.write(f"{error.filename}: {error.strerror}\n")
+        return EXIT_NO_SPACE
     for name, value in metrics.items():
         sys.stdout.write(f"{name} {value:g}\n")
     return 0
@@ -84,10 +92,14 @@ def _export(given: argparse.Namespace) -> int:
 def _predict(given: argparse.Namespace) -> int:
     from scaling_trainer.data.errors import DataError  # noqa: PLC0415 # slow
     from scaling_trainer.predict import predict  # noqa: PLC0415 # slow
+    from scaling_trainer.writing import write_output  # noqa: PLC0415 # with its command
 
     try:
-        predictions = predict(given.best, given.input, tell=_note)
-        predictions.to_csv(given.out or sys.stdout, index=False)
+        text = predict(given.best, given.input, tell=_note).to_csv(index=False)
+        if given.out is None:
+            sys.stdout.write(text)
+        else:
+            write_output(given.out, text)
     except (DataError, OSError) as error:
         return _refuse(error)
     return 0
@@ -98,8 +110,10 @@ def _note(sentence: str) -> None:
 
 
 def _refuse(error: Exception) -> int:
+    from scaling_trainer.writing import EXHAUSTED  # noqa: PLC0415 # with its command
+
     sys.stderr.write(f"error: {error}\n")
-    return EXIT_USAGE
+    return EXIT_EXHAUSTED if isinstance(error, OSError) and error.errno in EXHAUSTED else EXIT_USAGE
 
 
 if __name__ == "__main__":

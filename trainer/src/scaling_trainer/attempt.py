@@ -15,6 +15,7 @@ from scaling_trainer.contract import (
     EXIT_ACCELERATOR_OOM,
     EXIT_DATA_ERROR,
     EXIT_DIVERGED,
+    EXIT_NO_SPACE,
     ContractError,
     read_assignment,
 )
@@ -24,6 +25,7 @@ from scaling_trainer.report import Reporter
 from scaling_trainer.results import Result
 from scaling_trainer.train import Diverged, Stopped
 from scaling_trainer.trial import run_trial
+from scaling_trainer.writing import NO_SPACE
 
 EXIT_ERROR = 1
 
@@ -64,6 +66,10 @@ def run_attempt(environment: Mapping[str, str]) -> Ending:
     except DataError as error:
         own = decides_about_data(read_assignment(environment).parameters)
         return _refused(EXIT_ERROR if own else EXIT_DATA_ERROR, str(error), reporter)
+    except OSError as error:
+        if error.errno not in NO_SPACE:
+            raise
+        return _ended(EXIT_NO_SPACE, no_space(error))
     finally:
         reporter.close()
     return Ending(0)
@@ -78,6 +84,10 @@ def run_export(checkpoint: str, out: str, dataDir: str) -> Ending:  # noqa: N803
         export(Path(checkpoint), Path(out), Path(dataDir))
     except DataError as error:
         return _ended(EXIT_ERROR, str(error))
+    except OSError as error:
+        if error.errno not in NO_SPACE:
+            raise
+        return _ended(EXIT_NO_SPACE, no_space(error))
     return Ending(0)
 
 
@@ -94,6 +104,11 @@ def run_check(
     except DataError as error:
         return _ended(EXIT_DATA_ERROR, str(error))
     return Ending(0, notes=notes)
+
+
+def no_space(error: OSError) -> str:
+    """Say in one line which file found no space."""
+    return f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror)
 
 
 def described(error: ValidationError) -> str:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +21,15 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file  # pyright: ignore[reportUnknownVariableType] # any path
 from torch import nn
 
+from scaling_trainer.reading import MissingFile, UnreadableFile, open_regular, parse_json
+from scaling_trainer.writing import temporary_name, whole_file
+
 CHECKPOINT = "checkpoint.safetensors"
 WEIGHTS = "weights.safetensors"
+MOST_HEADER_BYTES = 16 * 1024 * 1024
+"""Names and shapes of some 100,000 tensors, and the document beside them."""
+
+_SYSTEM_ERROR = re.compile(r"\(os error (\d+)\)")
 
 _log = logging.getLogger(__name__)
 
@@ -36,30 +45,54 @@ class Checkpoint:
 
 
 def write(path: Path, checkpoint: Checkpoint) -> None:
-    """Write a file that is there whole or not at all, also after the power failed."""
+    """Write a file that is there whole or not at all, also after the power failed.
+
+    Raises OSError.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
     tensors = {name: tensor.contiguous() for name, tensor in checkpoint.tensors.items()}
-    save_file(tensors, beside, metadata={"document": json.dumps(checkpoint.document)})
-    with beside.open("rb") as written:
-        os.fsync(written.fileno())
-    beside.replace(path)
+    with whole_file(path, durable=True):
+        try:
+            save_file(
+                *(tensors, path.with_name(temporary_name(path))),
+                metadata={"document": json.dumps(checkpoint.document)},
+            )
+        except SafetensorError as error:
+            raise _system_error(error, path) from error
+
+
+def _system_error(error: SafetensorError, path: Path) -> OSError | SafetensorError:
+    """Give the system's error that the library has put into words."""
+    found = _SYSTEM_ERROR.search(str(error))
+    if found is None:
+        return error
+    code = int(found.group(1))
+    return OSError(code, os.strerror(code), str(path))
 
 
 def read(path: Path) -> Checkpoint | None:
     """Read what `write` wrote; None where there is nothing, or nothing that can be read."""
     try:
+        _check_header(path)
         opened: Any = safe_open(path, framework="pt")
         with opened as file:
-            document = json.loads(str(file.metadata()["document"]))
+            document = parse_json(str(file.metadata()["document"]), path)
             tensors: Tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 # no dict
-    except FileNotFoundError:
+    except MissingFile:
         return None
-    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+    except (SafetensorError, UnreadableFile, OSError, KeyError, TypeError, ValueError) as error:
         # From a disk at fault: training again is slower than an error, and right.
         _log.warning("%s cannot be read and is not used: %s", path, error)
         return None
     return Checkpoint(tensors, document)
+
+
+def _check_header(path: Path) -> None:
+    """Raise UnreadableFile for a link or a pipe, or where the header is longer than any of ours."""
+    with open_regular(path, below=path.parent) as file:
+        (length,) = struct.unpack("<Q", file.read(8).ljust(8, b"\0"))
+        if not 0 < length <= min(MOST_HEADER_BYTES, os.fstat(file.fileno()).st_size):
+            raise UnreadableFile(path, f"has a header of {length} bytes")
 
 
 def under(prefix: str, tensors: Mapping[str, torch.Tensor]) -> Tensors:

@@ -22,6 +22,8 @@ EXIT_ACCELERATOR_OOM = 86
 EXIT_DIVERGED = 87
 EXIT_DATA_ERROR = 88
 """The data cannot be used, whatever the parameters: no other trial would fare better."""
+EXIT_NO_SPACE = 89
+"""No space is left for the trial's files: it is tried again once somebody has made room."""
 
 _REFERENCE = re.compile(r"\$\$|\$\(([A-Za-z_][A-Za-z0-9_.-]*)\)")
 

@@ -18,8 +18,11 @@ from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
 
+from scaling_trainer.reading import UnreadableFile, read_text
+
 # Long enough for a handshake on a busy machine, short beside a training step that matters.
 TIMEOUT_SECONDS = 5.0
+MOST_TOKEN_BYTES = 64 * 1024
 FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 30.0
 # Behind one address may be several replicas of the operator, of which one takes reports.
@@ -121,7 +124,7 @@ class Endpoint:
         reused = self._connection is not None
         try:
             return self._send_to_one(path, body)
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, UnreadableFile, http.client.HTTPException) as error:
             self.close()
             return Lost() if reused else self._away(error)
 
@@ -150,7 +153,9 @@ class Endpoint:
         headers = {"Content-Type": "application/json"}
         if self.token_file is not None:
             # Kubernetes renews the token in its file.
-            headers["Authorization"] = f"Bearer {self.token_file.read_text().strip()}"
+            headers["Authorization"] = (
+                f"Bearer {read_text(self.token_file, MOST_TOKEN_BYTES).strip()}"
+            )
         prefix = urlsplit(self.url).path.rstrip("/")
         self._connection.send_whole(prefix + path, body, headers)
         response = self._connection.getresponse()

@@ -20,7 +20,7 @@ from scaling_trainer.data.prepared import Kind, Part
 from scaling_trainer.evaluate import Evaluator, Scored, confusion
 from scaling_trainer.feed import Rows
 from scaling_trainer.losses import loss_function
-from scaling_trainer.report import replace_file
+from scaling_trainer.reading import open_regular
 from scaling_trainer.seeding import seed_all
 from scaling_trainer.tensors import aligned
 from scaling_trainer.trained import (
@@ -31,6 +31,7 @@ from scaling_trainer.trained import (
     write_record,
 )
 from scaling_trainer.trial import RECORD
+from scaling_trainer.writing import whole_file, write_file
 
 CONFIG = "config.json"
 PREPROCESSING = "preprocessing.json"
@@ -51,7 +52,7 @@ def export(trial: Path, out: Path, data_dir: Path) -> dict[str, float]:
         raise DataError(path="dataset", message=message)
     scored, metrics = _score(trained, trial / checkpoint.WEIGHTS, prepared.test)
     out.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(trial / checkpoint.WEIGHTS, out / checkpoint.WEIGHTS)
+    _copy(trial / checkpoint.WEIGHTS, out / checkpoint.WEIGHTS)
     write_record(out / CONFIG, trained)
     _write(out / PREPROCESSING, prepared.preprocessor.to_json())
     document: dict[str, object] = {
@@ -80,4 +81,12 @@ def _score(trained: Trained, weights: Path, test: Part) -> tuple[Scored, dict[st
 
 
 def _write(path: Path, document: object) -> None:
-    replace_file(path, json.dumps(document, indent=1).encode())
+    write_file(path, json.dumps(document, indent=1), below=path.parent)
+
+
+def _copy(source: Path, target: Path) -> None:
+    with (
+        open_regular(source, below=source.parent) as file,
+        whole_file(target, below=target.parent) as copy,
+    ):
+        shutil.copyfileobj(file, copy, 1024 * 1024)

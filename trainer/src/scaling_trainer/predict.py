@@ -6,7 +6,6 @@ Ratings: a number for each user and item. Text: how surprised the model is by th
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 from collections.abc import Callable
@@ -26,8 +25,9 @@ from scaling_trainer.data.errors import DataError
 from scaling_trainer.export import CONFIG, PREPROCESSING
 from scaling_trainer.preprocess import Preprocessor
 from scaling_trainer.preprocess.learned import column_names, never_seen, read_as_learned
+from scaling_trainer.reading import UnreadableFile, read_json
 from scaling_trainer.tensors import pieces
-from scaling_trainer.trained import Trained, load_model, read_record
+from scaling_trainer.trained import MOST_BYTES, Trained, load_model, read_record, unreadable
 
 _ROWS_AT_ONCE = 4096
 _TEXT = "text"
@@ -57,10 +57,10 @@ def predict(best: Path, table: Path, tell: Callable[[str], None] = _log.warning)
 
 def _read_preprocessor(path: Path) -> Preprocessor:
     try:
-        return Preprocessor.from_json(json.loads(path.read_bytes()))
-    except OSError as error:
-        raise DataError(str(path), f"cannot be read: {error.strerror}") from error
-    except ValueError as error:
+        return Preprocessor.from_json(read_json(path, MOST_BYTES, below=path.parent))
+    except UnreadableFile as error:
+        raise unreadable(error) from error
+    except (ValueError, KeyError, TypeError) as error:
         raise DataError(str(path), f"is no preprocessor: {error}") from error
 
 

@@ -49,6 +49,10 @@ class FolderInPlace(UnreadableFile):
     """A folder lies where a file should."""
 
 
+class NotText(UnreadableFile):
+    """The file is not UTF-8 text."""
+
+
 class TooLarge(UnreadableFile):
     """The file has more bytes than such a file can need."""
 
@@ -70,7 +74,7 @@ def read_text(path: Path, most_bytes: int, *, below: Path | None = None) -> str:
     try:
         return read_bytes(path, most_bytes, below=below).decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise UnreadableFile(path, f"is not UTF-8 text (byte {error.start})") from error
+        raise NotText(path, f"is not UTF-8 text (byte {error.start})") from error
 
 
 def read_json(path: Path, most_bytes: int, *, below: Path | None = None) -> Any:

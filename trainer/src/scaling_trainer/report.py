@@ -25,6 +25,7 @@ A process of several threads or ranks reports from one of them.
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import math
@@ -42,6 +43,7 @@ from scaling_trainer.endpoint import Away, Busy, Endpoint, Lost, Refused
 from scaling_trainer.metric_names import METRIC_NAME_RULE, is_metric_name
 from scaling_trainer.results import MAX_STEPS, Result, encode_result
 from scaling_trainer.steps import Steps
+from scaling_trainer.writing import EXHAUSTED, write_file, write_in_place
 
 # What may wait for an endpoint that is away; beyond it the oldest are dropped.
 MAX_WAITING = 1000
@@ -216,12 +218,14 @@ class Reporter:
             return
         if not self._in_place:
             try:
-                replace_file(self.result_file, text)
-            except OSError:
+                write_file(self.result_file, text)
+            except OSError as error:
+                if error.errno in EXHAUSTED - {errno.EROFS}:
+                    raise  # what stands there is whole, and stays
                 # A pod's termination log is mounted by itself: nothing can take its place.
                 self._in_place = True
         if self._in_place:
-            self.result_file.write_bytes(text)
+            write_in_place(self.result_file, text)
 
     def _send(self, endpoint: Endpoint, *, insist: bool) -> None:
         deadline = time.monotonic() + (PATIENCE_SECONDS if insist else 0)
@@ -288,17 +292,6 @@ def _whole(step: object) -> int | None:
     if hasattr(step, "__index__"):
         return operator.index(step)  # pyright: ignore[reportArgumentType] # hasattr does not narrow
     return int(step) if isinstance(step, float) and step.is_integer() else None
-
-
-def replace_file(path: Path, content: bytes) -> None:
-    """Write a file so that a reader finds the old or the new content, never a part."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        beside.write_bytes(content)
-        beside.replace(path)
-    except OSError:
-        beside.unlink(missing_ok=True)
-        raise
 
 
 @cache

@@ -6,7 +6,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
@@ -16,9 +15,12 @@ from scaling_trainer.config.builtin import BuiltIn
 from scaling_trainer.counting import Dimensions
 from scaling_trainer.data.errors import DataError
 from scaling_trainer.data.prepared import Kind, Prepared
-from scaling_trainer.report import replace_file
+from scaling_trainer.reading import UnreadableFile, read_json_object
+from scaling_trainer.writing import write_file
 
 RECORD_VERSION = 1
+MOST_BYTES = 64 * 1024 * 1024
+"""Of a record or a preprocessor: 100,000 classes, and the categories of a wide table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +72,13 @@ def write_record(path: Path, trained: Trained) -> None:
         "identity": trained.identity,
         "result": trained.result,
     }
-    replace_file(path, json.dumps(document, indent=1).encode())
+    write_file(path, json.dumps(document, indent=1), below=path.parent)
 
 
 def read_record(path: Path) -> Trained:
     """Read a record. Raises DataError that names a file which is missing or is no record."""
     try:
-        document: dict[str, Any] = json.loads(path.read_bytes())
+        document = read_json_object(path, MOST_BYTES, below=path.parent)
         return Trained(
             config=BuiltIn.model_validate(document["builtIn"]),
             dimensions=Dimensions(**document["dimensions"]),
@@ -86,10 +88,16 @@ def read_record(path: Path) -> Trained:
             identity=str(document["identity"]),
             result=str(document["result"]),
         )
-    except OSError as error:
-        raise DataError(str(path), f"cannot be read: {error.strerror}") from error
+    except UnreadableFile as error:
+        raise unreadable(error) from error
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(str(path), f"is no record of a trained model: {error}") from error
+
+
+def unreadable(error: UnreadableFile) -> DataError:
+    """Say that a file cannot be read, and why."""
+    reason = error.reason.removeprefix("cannot be read: ")
+    return DataError(str(error.path), f"cannot be read: {reason}")
 
 
 def load_model(trained: Trained, weights: Path) -> nn.Module:

@@ -9,6 +9,7 @@ prints goes to its log, also where it is C code that prints. The end of the inpu
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -21,6 +22,7 @@ from typing import Any, TextIO
 import torch
 
 from scaling_trainer.attempt import EXIT_ERROR, Ending, run_attempt, run_check, run_export
+from scaling_trainer.writing import open_regular_for_writing
 
 _STDOUT, _STDERR = 1, 2
 
@@ -61,14 +63,15 @@ def _run(task: dict[str, Any]) -> Ending:
 def _output_to(log: Path) -> Generator[None]:
     """Send everything that is printed meanwhile, by whatever code, to a file."""
     before = os.dup(_STDERR)
-    with log.open("ab") as file:
+    with open_regular_for_writing(log, os.O_WRONLY | os.O_APPEND) as file:
         os.dup2(file.fileno(), _STDOUT)
         os.dup2(file.fileno(), _STDERR)
     try:
         yield
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError):  # a log that found no space costs no trial
+                stream.flush()
         os.dup2(before, _STDOUT)
         os.dup2(before, _STDERR)
         os.close(before)

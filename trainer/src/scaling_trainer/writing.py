@@ -19,6 +19,12 @@ from typing import BinaryIO
 
 from scaling_trainer.reading import folder_below
 
+NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+EXHAUSTED = NO_SPACE | {
+    *(errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.EIO, errno.EROFS)
+}
+"""What a machine is out of, or no longer does: nothing in the input mends it."""
+
 _FRESH = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _SUFFIX = ".new"
 
@@ -56,6 +62,20 @@ def whole_file(
             with contextlib.suppress(OSError):  # it was never made, or the disk is at fault
                 os.unlink(place, dir_fd=folder)
             raise
+
+
+@contextmanager
+def whole_folder(path: Path, *, below: Path) -> Generator[Path]:
+    """Give an empty folder that takes the place of `path` when the block ends well.
+
+    Raises OSError.
+    """
+    new = path.with_name(f".{path.name}{_SUFFIX}")
+    remove(new, below=below)
+    make_folder(new, below=below)
+    yield new
+    remove(path, below=below)
+    rename(new, path, below=below)
 
 
 def temporary_name(path: Path) -> str:
@@ -107,14 +127,14 @@ def fresh_file(path: Path, *, below: Path | None = None) -> Generator[BinaryIO]:
 
 @contextmanager
 def open_regular_for_writing(path: Path, flags: int) -> Generator[BinaryIO]:
-    """Open a file, made where there is none, with its content kept; no link, pipe or device.
+    """Open a file, made where there is none, with its content kept; no link, pipe or device but null.
 
     Raises OSError.
     """
     with _naming(path):
         flags |= os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         descriptor = os.open(path, flags, 0o666)
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode) and str(path) != os.devnull:
             os.close(descriptor)
             raise OSError(errno.EINVAL, "is no regular file", str(path))
         with os.fdopen(descriptor, "ab" if flags & os.O_APPEND else "wb") as file:

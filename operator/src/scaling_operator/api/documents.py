@@ -17,6 +17,7 @@ from ruamel.yaml.error import MarkedYAMLError, StringMark, YAMLError
 
 from scaling_operator.api.bounded_yaml import TooMuchYAML, read_yaml
 from scaling_operator.api.problems import InvalidSpec, Problem, listing, shown
+from scaling_trainer import reading
 
 MAX_BYTES = 1024 * 1024
 
@@ -29,20 +30,15 @@ def refuse(path: str, message: str) -> NoReturn:
 def read_text(path: Path, noun: str) -> str:
     """Read a file; `noun` names what it should hold. Raises InvalidSpec."""
     try:
-        with path.open("rb") as file:
-            raw = file.read(MAX_BYTES + 1)
-    except FileNotFoundError:
-        refuse(str(path), "no such file")
-    except IsADirectoryError:
+        return reading.read_text(path, MAX_BYTES)
+    except reading.FolderInPlace:
         refuse(str(path), f"is a directory; name the {noun} file in it")
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        refuse(str(path), f"cannot be read: {getattr(error, 'strerror', None) or error}")
-    if len(raw) > MAX_BYTES:
-        refuse(str(path), f"is larger than {MAX_BYTES // 1024} KiB; that is no {noun}")
-    try:
-        return raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        refuse(str(path), f"is not UTF-8 text (byte {error.start}); write YAML or JSON")
+    except reading.TooLarge as error:
+        refuse(str(path), f"{error.reason}; that is no {noun}")
+    except reading.NotText as error:
+        refuse(str(path), f"{error.reason}; write YAML or JSON")
+    except reading.UnreadableFile as error:
+        refuse(str(path), error.reason)
 
 
 def parse(text: str, source: str) -> list[object]:

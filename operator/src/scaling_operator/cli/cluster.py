@@ -12,6 +12,7 @@ import typer
 from scaling_operator.cli.console import results_console
 from scaling_operator.cli.remote import CannotShow, Where, reached
 from scaling_operator.engine.outcome import Outcome
+from scaling_trainer.writing import EXHAUSTED, write_file, write_output
 
 EXIT_INTERRUPTED = 130
 
@@ -89,8 +90,10 @@ def write_report(where: Where, name: str, out: Path | None) -> Path:
     path = out or Path(f"{name}-report.html")
     page = draw(asyncio.run(_outcome(where, name)))
     try:
-        path.write_text(page, encoding="utf-8")
+        (write_file if out is None else write_output)(path, page)
     except OSError as error:
+        if error.errno in EXHAUSTED:
+            raise
         message = f"cannot write {path}: {error.strerror}"
         raise CannotShow(message) from error
     return path

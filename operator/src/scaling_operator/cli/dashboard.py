@@ -39,9 +39,10 @@ def show(folder: Path, host: str, port: int) -> int:
 
 def refresh(mirror: Mirror, store: Store) -> None:
     """Show the trials as they are stored now."""
-    identity = store.identity()
+    contents = store.contents()
+    identity = contents.identity
     outcome = Outcome(
-        *(identity.name, identity.uid, identity.spec, store.status()), tuple(store.trials())
+        *(identity.name, identity.uid, identity.spec, contents.status), contents.trials
     )
     for scale, study in studies_of(outcome).items():
         study.show(mirror, f"{identity.name} {scale}")

@@ -6,9 +6,9 @@ claim and draws the report beside it. The variables are those of the contract.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
-import shutil
 import ssl
 import subprocess
 import sys
@@ -24,13 +24,23 @@ from scaling_operator.api.foreign_text import as_message
 from scaling_operator.api.load import experiment_of
 from scaling_operator.api.status import ExperimentStatus
 from scaling_operator.api.trial import ScalingTrial
-from scaling_operator.engine.drawing import draw
+from scaling_operator.engine.copying import copy_files
+from scaling_operator.engine.drawing import MOST_BYTES, draw
 from scaling_operator.engine.outcome import Outcome, table
-from scaling_trainer.contract import Assignment, read_assignment
+from scaling_trainer.contract import EXIT_NO_SPACE, Assignment, read_assignment
+from scaling_trainer.reading import UnreadableFile, parse_json, read_json_object, read_text
 from scaling_trainer.results import Result, encode_result
+from scaling_trainer.writing import (
+    NO_SPACE,
+    make_folder,
+    whole_folder,
+    write_file,
+    write_in_place,
+)
 
 TRIES = 30
 PAUSE_SECONDS = 2.0
+MOST_TOKEN_BYTES = 64 * 1024
 
 
 class FinishFailed(Exception):
@@ -43,16 +53,25 @@ def finish() -> int:
     try:
         metrics = _finish(assignment)
     except FinishFailed as error:
-        assignment.result_file.write_text(as_message(str(error)))
-        sys.stderr.write(f"{as_message(str(error))}\n")
-        return 1
-    assignment.result_file.write_bytes(encode_result(Result(metrics=metrics)))
+        return _failed(assignment, str(error), 1)
+    except OSError as error:
+        if error.errno not in NO_SPACE:
+            raise
+        return _failed(assignment, f"{error.filename}: {error.strerror}", EXIT_NO_SPACE)
+    write_in_place(assignment.result_file, encode_result(Result(metrics=metrics)))
     return 0
+
+
+def _failed(assignment: Assignment, message: str, code: int) -> int:
+    write_in_place(assignment.result_file, as_message(message))
+    sys.stderr.write(f"{as_message(message)}\n")
+    return code
 
 
 def _finish(assignment: Assignment) -> dict[str, float]:
     outcome = _fetch(assignment)
-    folder = assignment.data_dir / assignment.experiment
+    claim, folder = assignment.data_dir, assignment.data_dir / assignment.experiment
+    make_folder(folder, below=claim)
     best = folder / "best"
     metrics = _export(assignment, outcome.spec, best)
     status = outcome.status
@@ -61,29 +80,27 @@ def _finish(assignment: Assignment) -> dict[str, float]:
         status = status.model_copy(update={"best": scored})
     outcome = Outcome(outcome.name, outcome.uid, outcome.spec, status, outcome.trials)
     result = {"experiment": outcome.name, **status.model_dump(mode="json", exclude_none=True)}
-    _write(folder / "result.json", json.dumps(result, indent=2) + "\n")
-    _write(folder / "trials.csv", table(outcome.trials))
-    _write(folder / "report.html", draw(outcome, best))
+    write_file(folder / "result.json", json.dumps(result, indent=2) + "\n", below=claim)
+    write_file(folder / "trials.csv", table(outcome.trials), below=claim)
+    write_file(folder / "report.html", draw(outcome, best), below=claim)
     return metrics
 
 
 def _export(assignment: Assignment, spec: ExperimentSpec, best: Path) -> dict[str, float]:
     """Put the winner into `best/`, whole or not at all; return its test metrics."""
-    source, new = assignment.checkpoint_dir, best.with_name(".best.new")
-    shutil.rmtree(new, ignore_errors=True)
+    source = assignment.checkpoint_dir
     if not source.is_dir():
         message = f"{source} does not exist: the trial has left nothing on the claim"
         raise FinishFailed(message)
-    if spec.trainer.built_in is None:
+    with whole_folder(best, below=assignment.data_dir) as new:
+        if spec.trainer.built_in is not None:
+            return _score(source, new, assignment.data_dir)
         # Somebody's own trainer: what it saved is the model, and only it knows how to test it.
-        shutil.copytree(source, new)
-        _write(new / "parameters.json", json.dumps(dict(assignment.parameters), indent=2) + "\n")
-        metrics: dict[str, float] = {}
-    else:
-        metrics = _score(source, new, assignment.data_dir)
-    shutil.rmtree(best, ignore_errors=True)
-    new.rename(best)
-    return metrics
+        for note in copy_files(source, new):
+            sys.stderr.write(f"{note}\n")
+        parameters = json.dumps(dict(assignment.parameters), indent=2) + "\n"
+        write_file(new / "parameters.json", parameters, below=new)
+        return {}
 
 
 def _score(source: Path, out: Path, data_dir: Path) -> dict[str, float]:
@@ -91,17 +108,19 @@ def _score(source: Path, out: Path, data_dir: Path) -> dict[str, float]:
     done = subprocess.run(  # noqa: S603 - our own module
         [*words, "--data-dir", str(data_dir)], capture_output=True, text=True, check=False
     )
+    if done.returncode == EXIT_NO_SPACE:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(out))
     if done.returncode != 0:
         message = f"the model could not be scored: {done.stderr.strip()[-900:]}"
         raise FinishFailed(message)
-    return json.loads((out / "metrics.json").read_text())["metrics"]
+    return read_json_object(out / "metrics.json", MOST_BYTES, below=out)["metrics"]
 
 
 def _fetch(assignment: Assignment) -> Outcome:
     for tried in range(TRIES):
         try:
             return outcome_of(_get(assignment))
-        except (urllib.error.URLError, OSError) as error:
+        except (urllib.error.URLError, OSError, UnreadableFile) as error:
             if tried == TRIES - 1:
                 message = f"the operator does not answer: {error}"
                 raise FinishFailed(message) from error
@@ -113,13 +132,14 @@ def _get(assignment: Assignment) -> Mapping[str, Any]:
     if assignment.report_url is None or assignment.report_token_file is None:
         message = "the operator serves no reports (--report-url): there is nobody to ask"
         raise FinishFailed(message)
+    token = read_text(assignment.report_token_file, MOST_TOKEN_BYTES)
     request = urllib.request.Request(  # noqa: S310 - https, from the operator's own settings
         f"{assignment.report_url}/v1/experiment",
-        headers={"Authorization": f"Bearer {assignment.report_token_file.read_text().strip()}"},
+        headers={"Authorization": f"Bearer {token.strip()}"},
     )
     context = ssl.create_default_context(cadata=assignment.report_ca)
     with urllib.request.urlopen(request, timeout=60, context=context) as answer:  # noqa: S310
-        return json.load(answer)
+        return parse_json(answer.read(MOST_BYTES + 1)[:MOST_BYTES], assignment.report_url)
 
 
 def outcome_of(document: Mapping[str, Any]) -> Outcome:
@@ -137,10 +157,3 @@ def outcome_of(document: Mapping[str, Any]) -> Outcome:
         ExperimentStatus.model_validate(thing.get("status") or {}),
         tuple(trials),
     )
-
-
-def _write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.new")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)

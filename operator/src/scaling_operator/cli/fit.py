@@ -23,6 +23,7 @@ from scaling_operator.fitting.exchange import Plan, Purse
 from scaling_operator.laws.fit import FitOptions, FitReport, fit_points, to_json
 from scaling_operator.laws.optimum import Target
 from scaling_operator.report.law_page import render_law
+from scaling_trainer.writing import EXHAUSTED, write_file, write_output
 
 EXIT_REFUSED = 3
 EXIT_WRONG_INPUT = 2
@@ -135,8 +136,11 @@ def _draw(request: FitRequest, page: Path, report: FitReport, table: FitTable) -
     notes = plain_console(stderr=request.json, soft_wrap=True)
     try:
         text = render_law(request.points.name, report, table.given, table.plans)
-        page.write_text(text, encoding="utf-8")
+        # A page that the user has named goes where they said; ours replaces a link.
+        (write_file if request.out is None else write_output)(page, text)
     except OSError as error:
+        if error.errno in EXHAUSTED and request.out is not None:
+            raise
         problem = Problem(str(page), f"cannot be written: {error.strerror or error}")
         if request.out is not None:
             raise InvalidSpec((problem,)) from error

@@ -24,6 +24,7 @@ from scaling_operator.laws.points import (
     points_from_sizes,
     points_from_tokens,
 )
+from scaling_trainer.reading import FolderInPlace, NotText, TooLarge, UnreadableFile, read_text
 
 MAX_BYTES = 16 * 1024 * 1024
 MAX_ROWS = 100_000
@@ -60,20 +61,15 @@ def read_points(path: Path, columns: Columns) -> Points:
 
 def _text(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            raw = file.read(MAX_BYTES + 1)
-    except FileNotFoundError:
-        _refuse(str(path), "no such file")
-    except IsADirectoryError:
+        return read_text(path, MAX_BYTES)
+    except FolderInPlace:
         _refuse(str(path), "is a directory; name a CSV file in it")
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        _refuse(str(path), f"cannot be read: {getattr(error, 'strerror', None) or error}")
-    if len(raw) > MAX_BYTES:
-        _refuse(str(path), f"is larger than {MAX_BYTES // 1024**2} MiB; one line per run is enough")
-    try:
-        return raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        _refuse(str(path), f"is not UTF-8 text (byte {error.start}); save it as UTF-8")
+    except TooLarge as error:
+        _refuse(str(path), f"{error.reason}; one line per run is enough")
+    except NotText as error:
+        _refuse(str(path), f"{error.reason}; save it as UTF-8")
+    except UnreadableFile as error:
+        _refuse(str(path), error.reason)
 
 
 def _parsed(path: Path, text: str) -> _Table:

@@ -1,11 +1,13 @@
 """`scaling`: reads the command line, calls what does the work, and says errors in plain words.
 
 Exit codes: 0 done; 1 the experiment failed; 2 wrong input; 3 no law fits the points, or no machine
-the plan; 130 stopped by the user.
+the plan; 4 this machine is out of something, as space on a disk; 130 stopped by the user.
 """
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -18,9 +20,12 @@ from scaling_operator.cli import cluster
 from scaling_operator.cli.console import plain_console, styled
 from scaling_operator.cli.fit_options import FitCommand, fit
 from scaling_operator.cli.remote import CannotShow, RemoteError
+from scaling_trainer.reading import UnreadableFile
+from scaling_trainer.writing import EXHAUSTED, NO_SPACE
 
 EXIT_FAILED = 1
 EXIT_WRONG_INPUT = 2
+EXIT_EXHAUSTED = 4
 EXIT_INTERRUPTED = 130
 
 app = typer.Typer(
@@ -33,6 +38,10 @@ errors = plain_console(stderr=True, soft_wrap=True)
 
 ExperimentFile = Annotated[
     Path, typer.Argument(metavar="FILE", help="A ScalingExperiment, as YAML or JSON.")
+]
+Repair = Annotated[
+    bool,
+    typer.Option("--repair", help="Set aside what is damaged in the folder; go on with the rest."),
 ]
 ResultFolder = Annotated[Path, typer.Argument(metavar="DIR", help="The result folder of a run.")]
 
@@ -55,12 +64,18 @@ def run(
             help="A ResourcePolicy: what recommended sizes would take there; it sizes no trial.",
         ),
     ] = None,
+    repair: Repair = False,  # noqa: FBT002 - typer's flag
 ) -> None:
     """Run an experiment on this machine, or go on with it."""
-    from scaling_operator.cli.run import run_experiment  # noqa: PLC0415 - Optuna and plots load slowly
+    # Optuna and plots load slowly.
+    from scaling_operator.cli.run import run_experiment  # noqa: PLC0415
+    from scaling_operator.local.session import Order  # noqa: PLC0415
 
     machines = None if policy is None else load_policy(policy).spec
-    raise typer.Exit(run_experiment(load_experiment(file), file, out, parallel, machines))
+    order = Order(
+        *(load_experiment(file), file.absolute().parent, out, parallel, machines), repair=repair
+    )
+    raise typer.Exit(run_experiment(order))
 
 
 @app.command()
@@ -118,8 +133,10 @@ def report(
             "or --context"
         )
         raise CannotShow(message)
-    store = Store(Path(target))
-    sys.stdout.write(f"{write_report(store, store.trials())}\n")
+    contents = Store(Path(target)).contents()
+    for damage in contents.damaged:
+        errors.print(escape(f"warning: {damage}; left out"))
+    sys.stdout.write(f"{write_report(Path(target), contents)}\n")
 
 
 @app.command()
@@ -194,6 +211,20 @@ def _run(commands: typer.Typer) -> None:
         count = len(invalid.problems)
         errors.print(f"{count} error{'s' if count > 1 else ''}")
         sys.exit(EXIT_WRONG_INPUT)
-    except (StoreError, RemoteError, CannotShow) as error:
+    except (StoreError, RemoteError, CannotShow, UnreadableFile) as error:
         errors.print(str(error))
         sys.exit(EXIT_WRONG_INPUT)
+    except OSError as error:
+        errors.print(described(error))
+        sys.exit(EXIT_EXHAUSTED if error.errno in EXHAUSTED else EXIT_WRONG_INPUT)
+
+
+def described(error: OSError) -> str:
+    """Say in a sentence which file is concerned, and what helps where the machine is out of it."""
+    name = "" if error.filename is None else f"{os.fsdecode(error.filename)}: "
+    remedy = ""
+    if error.errno in NO_SPACE:
+        remedy = "; make room, and the same command goes on"
+    elif error.errno in (errno.EMFILE, errno.ENFILE):
+        remedy = "; allow more (ulimit -n) or lower trials.parallel, and the same command goes on"
+    return f"{name}{error.strerror or error}{remedy}"

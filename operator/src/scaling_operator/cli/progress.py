@@ -47,7 +47,13 @@ class Display:
 
     def watcher(self) -> Watcher:
         """Make what the runner calls."""
-        return Watcher(status=self.on_status, ended=self.on_end, reported=self.on_report)
+        return Watcher(
+            status=self.on_status, ended=self.on_end, reported=self.on_report, noted=self.on_note
+        )
+
+    def on_note(self, note: str) -> None:
+        """Say what the user should know."""
+        self.console.print(f"note: {escape(note)}", style="dim")
 
     def on_status(self, status: ExperimentStatus) -> None:
         """Move the bar and show the best so far."""

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterable, Iterator
 
 from scaling_operator.api.advice import warnings_of
-from scaling_operator.api.experiment import ExperimentSpec, ScalingExperiment, Trainer
+from scaling_operator.api.experiment import ExperimentSpec, Trainer
 from scaling_operator.api.names import Phase
-from scaling_operator.api.policy import PolicySpec
 from scaling_operator.api.status import ExperimentStatus
 from scaling_operator.cli.console import results_console
 from scaling_operator.cli.progress import Display, open_display
@@ -18,21 +17,15 @@ from scaling_operator.cli.summary import print_summary
 from scaling_operator.local.session import Order, run_session
 
 
-def run_experiment(
-    experiment: ScalingExperiment,
-    file: Path,
-    out: Path,
-    parallel: int | None,
-    policy: PolicySpec | None = None,
-) -> int:
-    """Run to the end or to Ctrl-C; return the exit code."""
+def run_experiment(order: Order) -> int:
+    """Run to the end, to Ctrl-C or to the closing of the terminal; return the exit code."""
     console = results_console()
+    experiment = order.experiment
     for note in (*warnings_of(experiment), *ignored_locally(experiment.spec)):
         console.print(f"note: {note}", style="dim")
-    order = Order(experiment, file.absolute().parent, out, parallel, policy)
     with open_display(console, experiment) as display:
         status, interrupted = asyncio.run(_run(order, display))
-    print_summary(console, experiment, status, out, interrupted=interrupted)
+    print_summary(console, experiment, status, order.out, interrupted=interrupted)
     if interrupted:
         return 130
     return 1 if status.phase is Phase.FAILED else 0
@@ -47,10 +40,27 @@ async def _run(order: Order, display: Display) -> tuple[ExperimentStatus, bool]:
             display.on_stop()
         stop.set()
 
+    # Once it is closed, nothing tells a terminal from a file.
+    terminals = [each for each in (1, 2) if os.isatty(each)]
+
+    def hang_up() -> None:
+        silence(terminals)
+        ask()
+
     for name in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(name, ask)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup sets it
+        loop.add_signal_handler(signal.SIGHUP, hang_up)
     status = await run_session(order, display.watcher(), stop)
     return status, stop.is_set()
+
+
+def silence(terminals: Iterable[int]) -> None:
+    """Write to nowhere what would go to a terminal that is closed: it can only fail."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for descriptor in terminals:
+        os.dup2(nowhere, descriptor)
+    os.close(nowhere)
 
 
 def ignored_locally(spec: ExperimentSpec) -> tuple[str, ...]:

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
-import json
+import logging
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    ValidationError,
+    model_validator,
+)
 
 from scaling_operator.engine.ladder import fit_of, law_input
 from scaling_operator.engine.outcome import Outcome
@@ -14,6 +24,13 @@ from scaling_operator.report.data import Confusion, ReportInput
 from scaling_operator.report.page import render
 from scaling_operator.search.lanes import record_of
 from scaling_operator.search.study import Study, StudySettings
+from scaling_trainer.reading import MissingFile, UnreadableFile, read_json
+
+METRICS = "metrics.json"
+MOST_BYTES = 64 * 1024 * 1024
+MOST_CLASSES = 2000
+
+log = logging.getLogger(__name__)
 
 
 def draw(outcome: Outcome, best: Path | None = None, fitted: FitOutcome | None = None) -> str:
@@ -63,11 +80,37 @@ def studies_of(outcome: Outcome) -> Mapping[int, Study]:
 
 
 def _evaluation(best: Path | None) -> tuple[Confusion | None, Mapping[str, int]]:
-    """Read what the best trial's evaluation left beside its weights."""
-    path = None if best is None else best / "metrics.json"
-    if path is None or not path.exists():
+    """Read what the best trial's evaluation left beside its weights, where it can be used."""
+    if best is None:
         return None, {}
-    document = json.loads(path.read_text())
-    counts, classes = document.get("confusion"), document.get("classes")
-    confusion = Confusion(tuple(classes), tuple(tuple(row) for row in counts)) if counts else None
-    return confusion, document.get("removed", {})
+    path = best / METRICS
+    try:
+        found = _Evaluation.model_validate(
+            read_json(path, MOST_BYTES, below=best.parent), strict=False
+        )
+    except MissingFile:
+        return None, {}
+    except (UnreadableFile, ValidationError) as error:
+        reason = error if isinstance(error, UnreadableFile) else f"{path}: is no evaluation"
+        log.warning("%s; left out of the report", reason)
+        return None, {}
+    counts = found.confusion
+    return Confusion(found.classes, counts) if counts else None, found.removed
+
+
+class _Evaluation(BaseModel):
+    """What the report shows of `best/metrics.json`: counts by true and by predicted class."""
+
+    model_config = ConfigDict(frozen=True)
+
+    classes: Annotated[tuple[str, ...], Field(max_length=MOST_CLASSES)] = ()
+    confusion: tuple[tuple[NonNegativeInt, ...], ...] = ()
+    removed: Annotated[dict[str, NonNegativeInt], Field(max_length=MOST_CLASSES)] = {}
+
+    @model_validator(mode="after")
+    def _is_square(self) -> Self:
+        sides = {len(self.confusion), *map(len, self.confusion)} - {0}
+        if sides - {len(self.classes)}:
+            message = "confusion has not one row and column for each of the classes"
+            raise ValueError(message)
+        return self

@@ -30,3 +30,5 @@ class Watcher:
     """The sampler proposed something; how many seconds it took."""
     ask_failed: Callable[[], None] = _unheard
     """The sampler raised instead."""
+    noted: Callable[[str], None] = _unheard
+    """Something the user should know, which stops nothing."""

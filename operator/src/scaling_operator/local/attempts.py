@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,9 +13,12 @@ from typing import TypeVar
 
 from scaling_operator.core.observed import AttemptPhase, AttemptView
 from scaling_operator.core.reports import AttemptKey
+from scaling_operator.local.guard import Guard
 from scaling_operator.local.workers import Ending, Runner
-from scaling_trainer.contract import Assignment, environment_of
-from scaling_trainer.results import ResultError, parse_result
+from scaling_trainer.contract import EXIT_NO_SPACE, Assignment, environment_of
+from scaling_trainer.reading import MissingFile, UnreadableFile, read_bytes
+from scaling_trainer.results import MAX_RESULT_BYTES, ResultError, parse_result
+from scaling_trainer.writing import fresh_file, write_file
 
 Kind = TypeVar("Kind", bound=Runner)
 
@@ -34,6 +39,7 @@ class Attempts:
     slots: asyncio.Semaphore
     clock: Callable[[], float]
     wake: Callable[[], None]
+    guard: Guard
     running: dict[AttemptKey, Running] = field(default_factory=dict[AttemptKey, Running])
     _idle: list[Runner] = field(default_factory=list[Runner])
     _tokens: dict[str, AttemptKey] = field(default_factory=dict[str, AttemptKey])
@@ -44,7 +50,7 @@ class Attempts:
         token = secrets.token_urlsafe(24)
         self._tokens[token] = key
         if assignment.report_token_file is not None:
-            assignment.report_token_file.write_text(token)
+            write_file(assignment.report_token_file, token, below=folder)
         view = AttemptView(AttemptPhase.WAITING, since_seconds=self.clock())
         task = asyncio.create_task(self._run(key, assignment, folder))
         self.running[key] = Running(task, view)
@@ -89,10 +95,15 @@ class Attempts:
             self._see(key, AttemptView(AttemptPhase.RUNNING, since_seconds=self.clock()))
             runner = self._idle.pop() if self._idle else self.make_runner()
             log = folder / f"attempt-{key.attempt}.log"
-            log.touch()
+            with fresh_file(log, below=folder):
+                pass
             ending = await runner.run(environment_of(assignment), log)
             self._idle.append(runner)
-        self._see(key, view_of(ending, assignment.result_file, self.clock()))
+        raise_no_space(ending)
+        view = view_of(ending, assignment.result_file, self.clock())
+        if view.result is None and is_full(folder):
+            raise OSError(errno.ENOSPC, f"no space left for trial {key.scale}-{key.number}", folder)
+        self._see(key, view)
 
     def _see(self, key: AttemptKey, view: AttemptView) -> None:
         if key in self.running:
@@ -102,13 +113,15 @@ class Attempts:
 
 def view_of(ending: Ending, result_file: Path, now_seconds: float) -> AttemptView:
     """Make what the core sees of an attempt whose process has ended."""
-    text = result_file.read_bytes() if result_file.exists() else b""
     result, problem = None, None
-    if text.strip():
-        try:
-            result = parse_result(text)
-        except ResultError as error:
-            problem = str(error)
+    try:
+        # What the trainer has laid there: a link, a pipe or a film is no result.
+        text = read_bytes(result_file, MAX_RESULT_BYTES, below=result_file.parent)
+        result = parse_result(text) if text.strip() else None
+    except MissingFile:
+        pass
+    except (ResultError, UnreadableFile) as error:
+        problem = str(error)
     return AttemptView(
         AttemptPhase.EXITED,
         message=ending.message,
@@ -117,6 +130,21 @@ def view_of(ending: Ending, result_file: Path, now_seconds: float) -> AttemptVie
         result_problem=problem,
         since_seconds=now_seconds,
     )
+
+
+def raise_no_space(ending: Ending) -> None:
+    """Raise OSError where a trainer ended since the disk is full: nothing is wrong with the trial.
+
+    The attempt stays open, as where the run is killed: the next run goes on from there.
+    """
+    if ending.exit_code == EXIT_NO_SPACE:
+        raise OSError(errno.ENOSPC, ending.message or os.strerror(errno.ENOSPC))
+
+
+def is_full(folder: Path) -> bool:
+    """Whether so little space is left that a trainer's result may not have fitted."""
+    found = os.statvfs(folder)
+    return found.f_bavail * found.f_frsize < MAX_RESULT_BYTES
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:

@@ -17,6 +17,7 @@ from scaling_operator.engine.watcher import Watcher
 from scaling_operator.local.attempts import Attempts
 from scaling_operator.local.store import Store
 from scaling_trainer.contract import Assignment
+from scaling_trainer.writing import make_folder, remove
 
 INTERRUPTED = AttemptView(
     AttemptPhase.LOST, Reason.NODE_LOST, "the run was interrupted while the attempt ran"
@@ -69,7 +70,11 @@ class LocalBackend:
         spec = trial.spec
         folder = self.store.trial_folder(spec.scale, spec.number).absolute()
         checkpoint = folder / "checkpoint"
-        checkpoint.mkdir(exist_ok=True)
+        if (
+            checkpoint.is_symlink() or checkpoint.is_file()
+        ):  # laid by somebody: nothing to go on from
+            remove(checkpoint, below=self.store.root)
+        make_folder(checkpoint, below=self.store.root)
         built_in = self.spec.trainer.built_in
         self.attempts.launch(
             Assignment(

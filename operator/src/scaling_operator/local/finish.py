@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scaling_operator.api.status import BestTrial, ExperimentStatus
-from scaling_operator.api.trial import ScalingTrial
+from scaling_operator.engine.copying import copy_files
 from scaling_operator.engine.outcome import Outcome, table
+from scaling_operator.local.attempts import raise_no_space
+from scaling_operator.local.contents import BEST, BEST_LOG, MOST_BYTES, REPORT, TABLE, Contents
 from scaling_operator.local.runner import Runner
-from scaling_operator.local.store import Store, StoreError
+from scaling_operator.local.store import StoreError
 from scaling_operator.local.workers import WarmWorker
+from scaling_trainer.reading import read_json_object
+from scaling_trainer.writing import fresh_file, whole_folder, write_file
 
 if TYPE_CHECKING:
     from scaling_operator.fitting.fit import FitOutcome
@@ -28,58 +32,62 @@ def preload() -> None:
 
 async def finish(runner: Runner, status: ExperimentStatus) -> ExperimentStatus:
     """Export the best trial, write the table and draw the report; return the status with scores."""
-    store = runner.store
+    store, tell = runner.store, runner.backend.watcher.noted
     best = status.best
     if best is not None and best.test_metrics is None:
-        best = await _export(runner, best)
+        best = await _export(runner, best, tell)
         status = status.model_copy(update={"best": best})
         store.write_status(runner.identity.name, status)
-    trials = store.trials()
-    write_table(store, trials)
-    write_report(store, trials, None if runner.engine.fits is None else runner.engine.fits.outcome)
+    contents = store.contents()
+    for damage in contents.damaged:
+        tell(f"{damage}; left out")
+    write_file(store.root / TABLE, table(contents.trials), below=store.root)
+    fits = runner.engine.fits
+    write_report(store.root, contents, None if fits is None else fits.outcome)
     return status
 
 
-async def _export(runner: Runner, best: BestTrial) -> BestTrial:
+async def _export(runner: Runner, best: BestTrial, tell: Callable[[str], None]) -> BestTrial:
     """Put the winner into `best/`. Raises StoreError where the trainer cannot evaluate it."""
     store = runner.store
     source = store.trial_folder(best.scale, best.number) / "checkpoint"
-    target = store.root / "best"
-    if runner.spec.trainer.built_in is None:
-        # Somebody's own trainer: what it saved is the model, and only it knows how to test it.
-        shutil.rmtree(target, ignore_errors=True)
-        shutil.copytree(source, target) if source.exists() else target.mkdir()
-        (target / "parameters.json").write_text(json.dumps(dict(best.parameters), indent=2) + "\n")
-        return best
-    log = store.root / "best.log"
-    worker = runner.attempts.idle(WarmWorker) or WarmWorker()
+    with whole_folder(store.root / BEST, below=store.root) as folder:
+        if runner.spec.trainer.built_in is None:
+            # Somebody's own trainer: what it saved is the model, and only it knows how to test it.
+            for note in copy_files(source, folder) if os.path.lexists(source) else ():
+                tell(note)
+            parameters = json.dumps(dict(best.parameters), indent=2) + "\n"
+            write_file(folder / "parameters.json", parameters, below=folder)
+            return best
+        await _evaluate(runner, best, source, folder)
+        document = read_json_object(folder / "metrics.json", MOST_BYTES, below=folder)
+    return best.model_copy(update={"test_metrics": document["metrics"]})
+
+
+async def _evaluate(runner: Runner, best: BestTrial, source: Path, folder: Path) -> None:
+    log = runner.store.root / BEST_LOG
+    with fresh_file(log, below=runner.store.root):
+        pass
+    worker = runner.attempts.idle(WarmWorker) or WarmWorker(runner.attempts.guard)
     try:
-        ending = await worker.export(source, target, runner.data_folder, log)
+        ending = await worker.export(source, folder, runner.data_folder, log)
     finally:
         await worker.close()
+    raise_no_space(ending)
     if ending.exit_code != 0:
         message = f"the best trial {best.trial} could not be evaluated: {ending.message}; see {log}"
         raise StoreError(message)
-    metrics = json.loads((target / "metrics.json").read_text())
-    return best.model_copy(update={"test_metrics": metrics["metrics"]})
 
 
-def write_report(
-    store: Store, trials: list[ScalingTrial], fitted: FitOutcome | None = None
-) -> Path:
-    """Draw report.html from what the folder holds; `fitted` spares another fit of it."""
+def write_report(root: Path, contents: Contents, fitted: FitOutcome | None = None) -> Path:
+    """Draw report.html from what a folder holds; `fitted` spares another fit of it."""
     # The plots load slowly, and only the end of a run needs them.
     from scaling_operator.engine.drawing import draw  # noqa: PLC0415
 
-    identity = store.identity()
-    outcome = Outcome(identity.name, identity.uid, identity.spec, store.status(), tuple(trials))
-    path = store.root / "report.html"
-    path.write_text(draw(outcome, store.root / "best", fitted), encoding="utf-8")
+    identity = contents.identity
+    outcome = Outcome(
+        *(identity.name, identity.uid, identity.spec, contents.status), contents.trials
+    )
+    path = root / REPORT
+    write_file(path, draw(outcome, root / BEST, fitted), below=root)
     return path
-
-
-def write_table(store: Store, trials: list[ScalingTrial]) -> None:
-    """Write trials.csv: a row per trial; a column per parameter, metric and figure."""
-    temporary = store.root / ".trials.csv.new"
-    temporary.write_text(table(trials), encoding="utf-8")
-    os.replace(temporary, store.root / "trials.csv")  # noqa: PTH105

@@ -27,7 +27,8 @@ from scaling_operator.engine.reports import Reports
 from scaling_operator.fitting.lane import FitLane
 from scaling_operator.local.attempts import Attempts
 from scaling_operator.local.backend import LocalBackend
-from scaling_operator.local.store import Identity, Store
+from scaling_operator.local.contents import Identity
+from scaling_operator.local.store import Store
 
 PUBLISH_SECONDS = 1.0
 """How long the status may lag behind where there is always something to do."""

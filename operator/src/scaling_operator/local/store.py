@@ -1,7 +1,8 @@
 """The result folder: the only truth of a local run, as Kubernetes objects are on a cluster.
 
 One JSON file per trial, shaped like a ScalingTrial, written whole and renamed into place: a crash
-at any instruction leaves the old text or the new. `result.json` is the experiment's status.
+at any instruction leaves the old text or the new. `result.json` is the experiment's status. No link
+in the folder is followed: it may be somebody else's.
 """
 
 from __future__ import annotations
@@ -9,32 +10,46 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import shutil
 import uuid
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, TypeVar
+from typing import TypeVar
 
-from pydantic import BaseModel, ValidationError
-
-from scaling_operator.api.experiment import ExperimentSpec, ScalingExperiment
+from scaling_operator.api.experiment import ScalingExperiment
 from scaling_operator.api.status import ExperimentStatus
 from scaling_operator.api.trial import ScalingTrial
+from scaling_operator.local.contents import (
+    EXPERIMENT,
+    RESULT,
+    TRIAL,
+    Contents,
+    Identity,
+    folders_of_trials,
+    is_folder,
+    read_contents,
+    read_experiment,
+    read_identity,
+    trial_folder,
+)
+from scaling_trainer.reading import MissingFile, UnreadableFile
+from scaling_trainer.writing import (
+    EXHAUSTED,
+    is_temporary,
+    make_folder,
+    open_regular_for_writing,
+    remove,
+    write_file,
+)
 
-Model = TypeVar("Model", bound=BaseModel)
+Found = TypeVar("Found")
+
+LOCK = ".lock"
 
 
 class StoreError(Exception):
     """The folder cannot be used; the message says why and what helps."""
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """What makes a folder's experiment this one: its name and uid; and the spec it has last had."""
-
-    name: str
-    uid: str
-    spec: ExperimentSpec
 
 
 @dataclass(slots=True)
@@ -42,23 +57,29 @@ class Store:
     """An open result folder. Only one process has it open for writing."""
 
     root: Path
-    _lock: IO[str] | None = field(default=None, repr=False)
+    _lock: ExitStack | None = field(default=None, repr=False)
 
     def lock(self) -> None:
-        """Take the folder for this process. Raises StoreError where another one has it."""
+        """Take the folder for this process. Raises StoreError where it cannot be had.
+
+        Raises OSError where this machine is out of something.
+        """
+        held = ExitStack()
         try:
             self.root.mkdir(parents=True, exist_ok=True)
-            lock = (self.root / ".lock").open("w")
+            lock = held.enter_context(open_regular_for_writing(self.root / LOCK, os.O_RDWR))
         except OSError as error:
-            message = f"{self.root} cannot be written: {error.strerror}"
+            if error.errno in EXHAUSTED:
+                raise
+            message = f"{error.filename or self.root} cannot be written: {error.strerror}"
             raise StoreError(message) from error
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            lock.close()
+            held.close()
             message = f"{self.root} is in use by another run; wait for it or choose another --out"
             raise StoreError(message) from error
-        self._lock = lock
+        self._lock = held
 
     def unlock(self) -> None:
         """Give the folder back."""
@@ -68,101 +89,76 @@ class Store:
 
     def begin(self, experiment: ScalingExperiment) -> Identity:
         """Read the folder's identity, or write it where the folder is new."""
-        path = self.root / "experiment.json"
-        if not path.exists():
-            if any(entry.name != ".lock" for entry in self.root.iterdir()):
-                message = f"{self.root} holds other files; choose a new folder for --out"
-                raise StoreError(message)
-            begun = experiment.model_copy(
-                update={
-                    "metadata": experiment.metadata.model_copy(update={"uid": str(uuid.uuid4())}),
-                    "status": None,
-                }
-            )
-            # What was not set stays unset: a default of today must not turn into a choice.
-            _replace(path, begun.model_dump_json(exclude_unset=True) + "\n")
+        if not os.path.lexists(self.root / EXPERIMENT):
+            for entry in self.root.iterdir():
+                if entry.name != LOCK and not is_temporary(entry.name):
+                    message = f"{self.root} holds other files; choose a new folder for --out"
+                    raise StoreError(message)
+            self.write_experiment(experiment, str(uuid.uuid4()))
+        self._tidy()
         return self.identity()
+
+    def write_experiment(self, experiment: ScalingExperiment, uid: str) -> None:
+        """Write which experiment the folder holds."""
+        metadata = experiment.metadata.model_copy(update={"uid": uid})
+        begun = experiment.model_copy(update={"metadata": metadata, "status": None})
+        # What was not set stays unset: a default of today must not turn into a choice.
+        self._write(self.root / EXPERIMENT, begun.model_dump_json(exclude_unset=True))
 
     def renew(self, identity: Identity, experiment: ScalingExperiment) -> None:
         """Write down what the user has changed since: targets, trials, budget and the like."""
-        if experiment.spec == identity.spec:
-            return
-        begun = _read(self.root / "experiment.json", ScalingExperiment)
-        if begun is not None:
+        if experiment.spec != identity.spec:
+            begun = read_experiment(self.root)
             renewed = begun.model_copy(update={"spec": experiment.spec})
-            _replace(
-                self.root / "experiment.json", renewed.model_dump_json(exclude_unset=True) + "\n"
-            )
+            self._write(self.root / EXPERIMENT, renewed.model_dump_json(exclude_unset=True))
 
     def identity(self) -> Identity:
         """Read which experiment the folder holds. Raises StoreError where it holds none."""
-        begun = _read(self.root / "experiment.json", ScalingExperiment)
-        if begun is None or begun.metadata.uid is None:
-            message = f"{self.root} holds no experiment"
-            raise StoreError(message)
-        return Identity(begun.metadata.name, begun.metadata.uid, begun.spec)
+        return self._told(read_identity)
 
-    def status(self) -> ExperimentStatus:
-        """Read the experiment's status; an empty one where none was written yet."""
-        path = self.root / "result.json"
-        if not path.exists():
-            return ExperimentStatus()
-        document = json.loads(path.read_text())
-        document.pop("experiment", None)
+    def contents(self) -> Contents:
+        """Read all that the folder holds. Raises StoreError where it holds no experiment."""
+        return self._told(read_contents)
+
+    def _told(self, read: Callable[[Path], Found]) -> Found:
         try:
-            return ExperimentStatus.model_validate(document)
-        except ValidationError as error:
-            message = f"{path} is damaged: {error.error_count()} fields cannot be read"
+            return read(self.root)
+        except MissingFile as error:
+            message = f"{self.root} holds no experiment"
             raise StoreError(message) from error
+        except UnreadableFile as error:
+            raise StoreError(str(error)) from error
 
     def write_status(self, name: str, status: ExperimentStatus) -> None:
         """Write result.json."""
         document = {"experiment": name, **status.model_dump(mode="json", exclude_none=True)}
-        _replace(self.root / "result.json", json.dumps(document, indent=2) + "\n")
-
-    def trials(self) -> list[ScalingTrial]:
-        """Read every trial, in order of scale and number."""
-        folder = self.root / "trials"
-        if not folder.is_dir():
-            return []
-        read = (_read(entry / "trial.json", ScalingTrial) for entry in folder.iterdir())
-        # A folder without its file: that run died before the commit, and the slot is free.
-        trials = [trial for trial in read if trial is not None]
-        return sorted(trials, key=lambda trial: (trial.spec.scale, trial.spec.number))
+        self._write(self.root / RESULT, json.dumps(document, indent=2))
 
     def write_trial(self, trial: ScalingTrial) -> None:
         """Write a trial's file: at its creation, and at each change of its status."""
         folder = self.trial_folder(trial.spec.scale, trial.spec.number)
-        folder.mkdir(parents=True, exist_ok=True)
-        _replace(folder / "trial.json", trial.model_dump_json(exclude_none=True) + "\n")
+        make_folder(folder, below=self.root)
+        self._write(folder / TRIAL, trial.model_dump_json(exclude_none=True))
 
     def trial_folder(self, scale: int, number: int) -> Path:
         """Where a trial's file, logs and checkpoint lie."""
-        return self.root / "trials" / f"{scale}-{number}"
+        return trial_folder(self.root, scale, number)
 
     def was_launched(self, scale: int, number: int, attempt: int) -> bool:
         """Whether the attempt had begun, in this process or one before."""
-        return (self.trial_folder(scale, number) / f"attempt-{attempt}.log").exists()
+        log = self.trial_folder(scale, number) / f"attempt-{attempt}.log"
+        return os.path.lexists(log)
 
     def forget_checkpoint(self, scale: int, number: int) -> None:
         """Delete the weights of a trial that nobody will ask for again."""
-        folder = self.trial_folder(scale, number) / "checkpoint"
-        if folder.exists():
-            shutil.rmtree(folder)
+        remove(self.trial_folder(scale, number) / "checkpoint", below=self.root)
 
+    def _tidy(self) -> None:
+        """Delete what a run that was killed has left half written."""
+        for folder in (self.root, *folders_of_trials(self.root)):
+            for path in list(folder.glob(".*")) if is_folder(folder) else ():
+                if is_temporary(path.name):
+                    remove(path, below=self.root)
 
-def _read(path: Path, model: type[Model]) -> Model | None:
-    """Read a file; None where there is none. Raises StoreError where it is damaged."""
-    try:
-        return model.model_validate_json(path.read_bytes())
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except ValidationError as error:
-        message = f"{path} is damaged: {error.error_count()} fields cannot be read"
-        raise StoreError(message) from error
-
-
-def _replace(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.new")
-    temporary.write_text(text)
-    os.replace(temporary, path)  # noqa: PTH105
+    def _write(self, path: Path, document: str) -> None:
+        write_file(path, document + "\n", below=self.root)

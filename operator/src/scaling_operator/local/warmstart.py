@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from scaling_operator.api.experiment import ExperimentSpec
@@ -10,11 +11,13 @@ from scaling_operator.local.store import Store, StoreError
 from scaling_operator.search.warmstart import Other, best_points
 
 
-def warm_points(spec: ExperimentSpec, beside: Path, data_folder: Path) -> tuple[Point, ...]:
+def warm_points(
+    spec: ExperimentSpec, beside: Path, data_folder: Path, tell: Callable[[str], None]
+) -> tuple[Point, ...]:
     """Collect `warmStart.points`, then the best `topK` of each folder in `warmStart.from`.
 
-    A name is a folder beside the result folder, or a path from the experiment file. Raises
-    StoreError where it is neither.
+    A name is a folder beside the result folder, or a path from the experiment file; what is damaged
+    in it is told and left out. Raises StoreError where it is neither.
     """
     warm = spec.search.warm_start
     points: list[Point] = [dict(point) for point in warm.points]
@@ -26,8 +29,10 @@ def warm_points(spec: ExperimentSpec, beside: Path, data_folder: Path) -> tuple[
                 f" ({beside}) nor a path from the experiment file"
             )
             raise StoreError(message)
-        store = Store(folder)
-        other = Other(str(folder), store.identity().spec, tuple(store.trials()))
+        contents = Store(folder).contents()
+        for damage in contents.damaged:
+            tell(f"{damage}; left out")
+        other = Other(str(folder), contents.identity.spec, contents.trials)
         try:
             points += best_points(other, spec)[: warm.top_k]
         except ValueError as error:

@@ -18,7 +18,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from scaling_operator.api.container import Container
+from scaling_operator.local.guard import Guard
 from scaling_trainer.contract import expand
+from scaling_trainer.writing import EXHAUSTED, fresh_file
 
 STOP_GRACE_SECONDS = 5.0
 LINE_LIMIT_BYTES = 1 << 20
@@ -54,6 +56,7 @@ class Runner(Protocol):
 class WarmWorker:
     """One process of the built-in trainer; started before its first trial, again after a death."""
 
+    guard: Guard
     _process: asyncio.subprocess.Process | None = field(default=None)
     _ready: bool = False
 
@@ -68,6 +71,7 @@ class WarmWorker:
             limit=LINE_LIMIT_BYTES,
             start_new_session=True,
         )
+        self.guard.watch(self._process.pid)
 
     async def run(self, environment: Mapping[str, str], log: Path) -> Ending:
         """Hand the trial to the process and wait for its answer."""
@@ -114,7 +118,7 @@ class WarmWorker:
         """End the process; it gets a moment to do so by itself."""
         process, self._process = self._process, None
         if process is not None:
-            await _end(process)
+            await _end(process, self.guard)
 
     async def _answer(self, process: asyncio.subprocess.Process) -> dict[str, Any] | None:
         if process.stdout is None:
@@ -126,6 +130,7 @@ class WarmWorker:
         said = await process.stderr.read() if process.stderr is not None else b""
         code = await process.wait()
         self._process = None
+        _end_group(process.pid, self.guard)
         last = said.decode(errors="replace").strip().rsplit("\n", 1)[-1]
         return Ending(_shell_code(code), last or _described(code))
 
@@ -136,6 +141,7 @@ class CommandRunner:
 
     container: Container
     folder: Path
+    guard: Guard
     _process: asyncio.subprocess.Process | None = field(default=None)
 
     async def start(self) -> None:
@@ -151,7 +157,7 @@ class CommandRunner:
         words = [
             expand(word, variables) for word in (*self.container.command, *self.container.args)
         ]
-        with log.open("wb") as output:
+        with fresh_file(log, below=log.parent) as output:
             try:
                 process = await asyncio.create_subprocess_exec(
                     *words,
@@ -163,7 +169,10 @@ class CommandRunner:
                     start_new_session=True,
                 )
             except OSError as error:
+                if error.errno in EXHAUSTED:
+                    raise
                 return Ending(127, f"{words[0]} cannot be started: {error.strerror}")
+        self.guard.watch(process.pid)
         self._process = process
         try:
             code = await process.wait()
@@ -171,31 +180,32 @@ class CommandRunner:
             await self.close()
             raise
         self._process = None
-        _end_group(process.pid)
+        _end_group(process.pid, self.guard)
         return Ending(_shell_code(code), "" if code == 0 else _described(code))
 
     async def close(self) -> None:
         """End the process and what it started."""
         process, self._process = self._process, None
         if process is not None:
-            await _end(process)
+            await _end(process, self.guard)
 
 
-async def _end(process: asyncio.subprocess.Process) -> None:
+async def _end(process: asyncio.subprocess.Process, guard: Guard) -> None:
     """Ask the whole process group to end, then make it."""
     with contextlib.suppress(ProcessLookupError):  # it has ended by itself
         os.killpg(process.pid, signal.SIGTERM)
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(STOP_GRACE_SECONDS):
             await process.wait()
-    _end_group(process.pid)
+    _end_group(process.pid, guard)
     await process.wait()
 
 
-def _end_group(leader: int) -> None:
+def _end_group(leader: int, guard: Guard) -> None:
     """End what a process has left behind; a group lives on without its leader."""
     with contextlib.suppress(ProcessLookupError):  # nobody is left
         os.killpg(leader, signal.SIGKILL)
+    guard.forget(leader)
 
 
 def _shell_code(code: int) -> int:

@@ -1,0 +1,174 @@
+"""A checkpoint folder and a model of somebody else are read within bounds; no link leads out."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import resource
+import signal
+import struct
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import torch
+
+from scaling_trainer import checkpoint
+from scaling_trainer.attempt import run_attempt, run_export
+from scaling_trainer.checkpoint import MOST_HEADER_BYTES, Checkpoint
+from scaling_trainer.contract import EXIT_NO_SPACE, Assignment, environment_of
+from scaling_trainer.data.errors import DataError
+from scaling_trainer.predict import predict
+from scaling_trainer.report import Reporter
+from scaling_trainer.results import Result
+from scaling_trainer.trained import read_record
+
+SAVED = Checkpoint({"a": torch.arange(1000.0)}, {"step": 3})
+
+
+@contextmanager
+def files_end_at(size_bytes: int) -> Generator[None]:
+    """Let every write beyond a size fail, as on a disk that is full."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, before[1]))
+    heard = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, heard)
+
+
+def header(length: int, text: bytes = b"") -> Callable[[Path], object]:
+    return lambda path: path.write_bytes(struct.pack("<Q", length) + text)
+
+
+def sparse_header(path: Path) -> None:
+    header(MOST_HEADER_BYTES + 1, b"{")(path)
+    os.truncate(path, 2 * MOST_HEADER_BYTES)
+
+
+def deep_document(path: Path) -> None:
+    names = {"__metadata__": {"document": "[" * 900 + "]" * 900}}
+    text = json.dumps(names).encode()
+    header(len(text), text)(path)
+
+
+@pytest.mark.parametrize(
+    "lay",
+    [
+        pytest.param(lambda path: path.write_bytes(b""), id="an empty file"),
+        pytest.param(header(2**63), id="a header longer than the file"),
+        pytest.param(header(0), id="a header of nothing"),
+        pytest.param(sparse_header, id="a header of 16 MiB and a byte"),
+        pytest.param(header(20, b"[" * 20), id="a header that is no JSON"),
+        pytest.param(deep_document, id="a document of 900 levels"),
+        pytest.param(os.mkfifo, id="a pipe"),
+        pytest.param(Path.mkdir, id="a folder"),
+        pytest.param(lambda path: path.symlink_to("/dev/zero"), id="a device"),
+        pytest.param(lambda path: path.symlink_to("../elsewhere"), id="a link"),
+    ],
+)
+@pytest.mark.timeout(30)
+def test_what_is_no_checkpoint_is_told_and_not_used(
+    tmp_path: Path, lay: Callable[[Path], object], caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "trial").mkdir()
+    checkpoint.write(tmp_path / "elsewhere", SAVED)
+    path = tmp_path / "trial" / "checkpoint.safetensors"
+    lay(path)
+    assert checkpoint.read(path) is None
+    assert f"{path} cannot be read" in caplog.text
+
+
+def test_a_checkpoint_is_read_as_it_was_written_and_replaces_a_link(tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("theirs")
+    path = tmp_path / "checkpoint.safetensors"
+    path.symlink_to(victim)
+    checkpoint.write(path, SAVED)
+    read = checkpoint.read(path)
+    assert read is not None
+    assert torch.equal(read.tensors["a"], SAVED.tensors["a"])
+    assert read.document == {"step": 3}
+    assert victim.read_text() == "theirs"
+
+
+def test_a_checkpoint_that_finds_no_space_leaves_the_one_before(tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint.safetensors"
+    checkpoint.write(path, SAVED)
+    with files_end_at(500), pytest.raises(OSError, match="too large") as failed:
+        checkpoint.write(path, Checkpoint({"a": torch.zeros(1000)}, {"step": 4}))
+    assert (failed.value.errno, failed.value.filename) == (errno.EFBIG, str(path))
+    read = checkpoint.read(path)
+    assert read is not None
+    assert read.document == {"step": 3}
+    assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
+
+
+def assignment(folder: Path) -> Assignment:
+    return Assignment(
+        *("test", 0, 0, 0, 7, {}),
+        result_file=folder / "result.json",
+        checkpoint_dir=folder / "checkpoint",
+        data_dir=folder,
+        config={
+            "task": "classification",
+            "dataset": {"name": "iris"},
+            "model": {"name": "mlp", "width": 8},
+            "epochs": 2,
+        },
+    )
+
+
+def test_a_trial_that_finds_no_space_ends_by_its_name_and_goes_on_once_there_is_some(
+    tmp_path: Path,
+) -> None:
+    environment = environment_of(assignment(tmp_path))
+    with files_end_at(300):
+        ending = run_attempt(environment)
+    assert ending.exit_code == EXIT_NO_SPACE
+    assert str(tmp_path) in ending.error
+    assert "too large" in ending.error
+    assert not (tmp_path / "result.json").exists()
+    assert run_attempt(environment).exit_code == 0
+    checkpoint_folder = str(tmp_path / "checkpoint")
+    with files_end_at(300):
+        ending = run_export(checkpoint_folder, str(tmp_path / "best"), str(tmp_path))
+    assert ending.exit_code == EXIT_NO_SPACE
+    assert not (tmp_path / "best" / "weights.safetensors").exists()
+
+
+def test_a_result_that_finds_no_space_leaves_the_one_before(tmp_path: Path) -> None:
+    path = tmp_path / "result.json"
+    reporter = Reporter(path)
+    reporter.report(1, {"loss": 1.0})
+    before = path.read_bytes()
+    with files_end_at(10), pytest.raises(OSError, match="too large"):
+        reporter.result(Result(metrics={"loss": 0.5}))
+    assert path.read_bytes() == before
+    reporter.result(Result(metrics={"loss": 0.5}))
+    assert json.loads(path.read_text())["metrics"] == {"loss": 0.5}
+
+
+@pytest.mark.parametrize("name", ["config.json", "preprocessing.json", "weights.safetensors"])
+@pytest.mark.timeout(60)
+def test_a_model_of_somebody_else_is_read_from_its_folder_alone(tmp_path: Path, name: str) -> None:
+    (tmp_path / "table.csv").write_text("a\n1\n")
+    assert run_attempt(environment_of(assignment(tmp_path))).exit_code == 0
+    best = tmp_path / "best"
+    assert run_export(str(tmp_path / "checkpoint"), str(best), str(tmp_path)).exit_code == 0
+    (best / name).rename(tmp_path / name)
+    (best / name).symlink_to(tmp_path / name)
+    with pytest.raises(DataError, match=name.replace(".", r"\.")):
+        predict(best, tmp_path / "table.csv")
+
+
+def test_a_record_of_another_kind_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "trial.json"
+    for content in (b"", b"[]", b"{}", b"[" * 100_000, b"\xff"):
+        path.write_bytes(content)
+        with pytest.raises(DataError, match=r"trial\.json"):
+            read_record(path)
