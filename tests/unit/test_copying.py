@@ -29,6 +29,10 @@ def target(tmp_path: Path) -> Path:
     return folder
 
 
+def link_to(target: str) -> Callable[[Path], None]:
+    return lambda path: path.symlink_to(target)
+
+
 def files(folder: Path) -> dict[str, str]:
     return {
         str(path.relative_to(folder)): path.read_text()
@@ -63,13 +67,13 @@ def test_a_link_to_a_file_of_the_folder_becomes_that_file(
 @pytest.mark.parametrize(
     ("lay", "reason"),
     [
-        pytest.param(lambda path: path.symlink_to("/etc/hostname"), "is a link", id="a file"),
-        pytest.param(lambda path: path.symlink_to("../secret"), "is a link", id="one beside"),
-        pytest.param(lambda path: path.symlink_to("/dev/zero"), "is a link", id="a device"),
-        pytest.param(lambda path: path.symlink_to("."), "is a link", id="the folder itself"),
-        pytest.param(lambda path: path.symlink_to("odd"), "is a link", id="itself"),
-        pytest.param(lambda path: path.symlink_to("nowhere"), "is a link", id="nothing"),
-        pytest.param(lambda path: path.symlink_to("/"), "is a link", id="all there is"),
+        pytest.param(link_to("/etc/hostname"), "is a link", id="a file"),
+        pytest.param(link_to("../secret"), "is a link", id="one beside"),
+        pytest.param(link_to("/dev/zero"), "is a link", id="a device"),
+        pytest.param(link_to("."), "is a link", id="the folder itself"),
+        pytest.param(link_to("odd"), "is a link", id="itself"),
+        pytest.param(link_to("nowhere"), "is a link", id="nothing"),
+        pytest.param(link_to("/"), "is a link", id="all there is"),
         pytest.param(os.mkfifo, "is a pipe", id="a pipe"),
     ],
 )

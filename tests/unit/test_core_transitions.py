@@ -40,7 +40,7 @@ VIEWS = [
     for phase, reason, exit_code, result, problem in itertools.product(
         AttemptPhase,
         (None, *Reason),
-        (None, 0, 1, 86, 87, 137),
+        (None, 0, 1, 86, 87, 88, 89, 137),
         (None, GOOD),
         (None, "not JSON"),
     )
@@ -188,6 +188,16 @@ def test_interruptions_repeat_the_attempt_and_never_count_as_failures(reason: Re
     ended = outcome(trial(view, reason, reason))
     assert isinstance(ended, Finish)
     assert ended.reason in UNCOUNTED
+
+
+def test_a_disk_that_is_full_is_nobodys_failure_and_the_attempt_is_repeated() -> None:
+    view = AttemptView(AttemptPhase.EXITED, exit_code=89, message="/artifacts: no space")
+    action = outcome(trial(view))
+    assert isinstance(action, EndAttempt)
+    assert (action.reason, action.message) == (Reason.STORAGE_FULL, "/artifacts: no space")
+    ended = outcome(trial(view, Reason.STORAGE_FULL, Reason.STORAGE_FULL))
+    assert isinstance(ended, Finish)
+    assert ended.reason is Reason.STORAGE_FULL
 
 
 def test_only_interruptions_in_a_row_are_bounded() -> None:

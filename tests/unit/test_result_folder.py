@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -79,7 +79,7 @@ def status_of(contents: Contents) -> ExperimentStatus:
     """What a run makes of a folder."""
     rules = Rules(max_trials=4)
     book = read_book(contents.identity.spec, rules, contents.status, contents.trials)
-    status = plan(book.observe(lambda *_: ABSENT, (), 0.0)).status
+    status = plan(book.observe(lambda _trial, _key: ABSENT, (), 0.0)).status
     outcome = Outcome(
         *(contents.identity.name, contents.identity.uid, contents.identity.spec),
         *(status, contents.trials),
@@ -331,8 +331,10 @@ JSON = st.recursive(
 def leaves(document: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
     """Every place in a document."""
     yield path
-    inner = document.items() if isinstance(document, dict) else ()
-    inner = enumerate(document) if isinstance(document, list) else inner
+    if isinstance(document, dict):
+        inner = list(cast("dict[str, Any]", document).items())
+    else:
+        inner = list(enumerate(cast("list[Any]", document) if isinstance(document, list) else ()))
     for name, value in inner:
         yield from leaves(value, (*path, name))
 
@@ -351,7 +353,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 
 @given(data=st.data())
-@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @pytest.mark.parametrize("name", ["result.json", TRIAL])
 def test_whatever_stands_in_a_file_it_is_used_or_named(
     made: Store, name: str, data: st.DataObject
@@ -372,7 +376,9 @@ def test_whatever_stands_in_a_file_it_is_used_or_named(
 
 
 @given(data=st.data())
-@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @pytest.mark.parametrize("name", ["result.json", TRIAL, "experiment.json"])
 def test_a_file_that_was_cut_anywhere_is_named(made: Store, name: str, data: st.DataObject) -> None:
     path = made.root / name

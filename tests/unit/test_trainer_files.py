@@ -18,7 +18,7 @@ import torch
 from scaling_trainer import checkpoint
 from scaling_trainer.attempt import run_attempt, run_export
 from scaling_trainer.checkpoint import MOST_HEADER_BYTES, Checkpoint
-from scaling_trainer.contract import EXIT_NO_SPACE, Assignment, environment_of
+from scaling_trainer.contract import EXIT_NO_SPACE, Assignment, Scalar, environment_of
 from scaling_trainer.data.errors import DataError
 from scaling_trainer.predict import predict
 from scaling_trainer.report import Reporter
@@ -41,6 +41,14 @@ def files_end_at(size_bytes: int) -> Generator[None]:
         signal.signal(signal.SIGXFSZ, heard)
 
 
+def link_to(target: str) -> Callable[[Path], None]:
+    return lambda path: path.symlink_to(target)
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
 def header(length: int, text: bytes = b"") -> Callable[[Path], object]:
     return lambda path: path.write_bytes(struct.pack("<Q", length) + text)
 
@@ -59,7 +67,7 @@ def deep_document(path: Path) -> None:
 @pytest.mark.parametrize(
     "lay",
     [
-        pytest.param(lambda path: path.write_bytes(b""), id="an empty file"),
+        pytest.param(empty, id="an empty file"),
         pytest.param(header(2**63), id="a header longer than the file"),
         pytest.param(header(0), id="a header of nothing"),
         pytest.param(sparse_header, id="a header of 16 MiB and a byte"),
@@ -67,8 +75,8 @@ def deep_document(path: Path) -> None:
         pytest.param(deep_document, id="a document of 900 levels"),
         pytest.param(os.mkfifo, id="a pipe"),
         pytest.param(Path.mkdir, id="a folder"),
-        pytest.param(lambda path: path.symlink_to("/dev/zero"), id="a device"),
-        pytest.param(lambda path: path.symlink_to("../elsewhere"), id="a link"),
+        pytest.param(link_to("/dev/zero"), id="a device"),
+        pytest.param(link_to("../elsewhere"), id="a link"),
     ],
 )
 @pytest.mark.timeout(30)
@@ -110,7 +118,7 @@ def test_a_checkpoint_that_finds_no_space_leaves_the_one_before(tmp_path: Path) 
 
 def assignment(folder: Path) -> Assignment:
     return Assignment(
-        *("test", 0, 0, 0, 7, {}),
+        *("test", 0, 0, 0, 7, dict[str, Scalar]()),
         result_file=folder / "result.json",
         checkpoint_dir=folder / "checkpoint",
         data_dir=folder,

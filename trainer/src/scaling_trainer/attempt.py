@@ -48,6 +48,17 @@ def run_attempt(environment: Mapping[str, str]) -> Ending:
     """Run a trial as the contract's variables say. What is a bug is raised."""
     reporter = Reporter.from_environment(environment, keeps_file=False)
     try:
+        return _attempt(environment, reporter)
+    except OSError as error:
+        if error.errno not in NO_SPACE:
+            raise
+        return _ended(EXIT_NO_SPACE, no_space(error))
+    finally:
+        reporter.close()
+
+
+def _attempt(environment: Mapping[str, str], reporter: Reporter) -> Ending:
+    try:
         reporter.result(run_trial(read_assignment(environment), reporter))
     except Stopped as error:
         # Pruned, or the machine is wanted back. What was found so far must never pass for a result.
@@ -66,12 +77,6 @@ def run_attempt(environment: Mapping[str, str]) -> Ending:
     except DataError as error:
         own = decides_about_data(read_assignment(environment).parameters)
         return _refused(EXIT_ERROR if own else EXIT_DATA_ERROR, str(error), reporter)
-    except OSError as error:
-        if error.errno not in NO_SPACE:
-            raise
-        return _ended(EXIT_NO_SPACE, no_space(error))
-    finally:
-        reporter.close()
     return Ending(0)
 
 

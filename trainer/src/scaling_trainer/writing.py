@@ -127,7 +127,7 @@ def fresh_file(path: Path, *, below: Path | None = None) -> Generator[BinaryIO]:
 
 @contextmanager
 def open_regular_for_writing(path: Path, flags: int) -> Generator[BinaryIO]:
-    """Open a file, made where there is none, with its content kept; no link, pipe or device but null.
+    """Open a file, made where there is none, its content kept; no link, pipe or device.
 
     Raises OSError.
     """

@@ -97,6 +97,7 @@ class Reason(StrEnum):
     PREEMPTED = "Preempted"
     NODE_LOST = "NodeLost"
     POD_DELETED = "PodDeleted"
+    STORAGE_FULL = "StorageFull"
     UNSCHEDULABLE = "Unschedulable"
     QUOTA_EXCEEDED = "QuotaExceeded"
     SUSPENDED = "Suspended"

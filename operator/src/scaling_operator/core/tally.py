@@ -26,6 +26,7 @@ UNCOUNTED = frozenset(
     {
         *(Reason.DIVERGED, Reason.INFEASIBLE, Reason.SUSPENDED),
         *(Reason.EVICTED, Reason.PREEMPTED, Reason.NODE_LOST, Reason.POD_DELETED),
+        Reason.STORAGE_FULL,
     }
 )
 

@@ -13,14 +13,29 @@ from scaling_operator.core.actions import Action, EndAttempt, Finish, SetState
 from scaling_operator.core.bounds import MAX_BACKOFF_DOUBLINGS
 from scaling_operator.core.observed import AttemptPhase, AttemptView, LiveTrial, Rules
 from scaling_operator.core.values import early_points, values_of
-from scaling_trainer.contract import EXIT_ACCELERATOR_OOM, EXIT_DATA_ERROR, EXIT_DIVERGED
+from scaling_trainer.contract import (
+    EXIT_ACCELERATOR_OOM,
+    EXIT_DATA_ERROR,
+    EXIT_DIVERGED,
+    EXIT_NO_SPACE,
+)
 
-INTERRUPTIONS = frozenset({Reason.EVICTED, Reason.PREEMPTED, Reason.NODE_LOST, Reason.POD_DELETED})
+INTERRUPTIONS = frozenset(
+    {
+        *(Reason.EVICTED, Reason.PREEMPTED, Reason.NODE_LOST, Reason.POD_DELETED),
+        Reason.STORAGE_FULL,
+    }
+)
 ESCALATIONS = frozenset({Reason.OOM_KILLED, Reason.ACCELERATOR_OOM})
 HOPELESS = frozenset(
     {Reason.IMAGE_PULL_FAILED, Reason.CONFIG_ERROR, Reason.INFEASIBLE, *ESCALATIONS}
 )
 """What waiting does not mend; memory that ran out counts where no machine with more is left."""
+_SPEAKING_EXITS = {
+    EXIT_DIVERGED: Reason.DIVERGED,
+    EXIT_DATA_ERROR: Reason.DATA_ERROR,
+    EXIT_NO_SPACE: Reason.STORAGE_FULL,
+}
 QUEUEING = frozenset({Reason.UNSCHEDULABLE, Reason.QUOTA_EXCEEDED})
 
 
@@ -45,7 +60,8 @@ def settle(
         case AttemptPhase.EXITED:
             return _exited(trial, spec, rules, age_seconds)
         case AttemptPhase.LOST:
-            return _lost(trial, spec.trials.max_interruptions)
+            reason = view.reason or Reason.POD_DELETED
+            return _interrupted(trial, reason, spec.trials.max_interruptions)
         case _:
             assert_never(view.phase)
 
@@ -125,7 +141,7 @@ def _exited(
 ) -> Action | None:
     view = trial.view
     if view.exit_code != 0:
-        return _exited_badly(trial, rules)
+        return _exited_badly(trial, rules, spec.trials.max_interruptions)
     if view.result_problem is not None:
         return _fail(trial, Reason.INVALID_RESULT, view.result_problem)
     if view.result is None:
@@ -146,9 +162,11 @@ def _exited(
     )
 
 
-def _exited_badly(trial: LiveTrial, rules: Rules) -> Action:
+def _exited_badly(trial: LiveTrial, rules: Rules, max_interruptions: int) -> Action:
     view = trial.view
     reason = _reason_of_exit(view)
+    if reason is Reason.STORAGE_FULL:  # somebody makes room; the trial is not at fault
+        return _interrupted(trial, reason, max_interruptions)
     if reason in ESCALATIONS:
         escalations = sum(ended in ESCALATIONS for ended in trial.ended_attempts)
         if escalations < rules.max_escalations:
@@ -160,18 +178,15 @@ def _exited_badly(trial: LiveTrial, rules: Rules) -> Action:
 def _reason_of_exit(view: AttemptView) -> Reason:
     if view.reason is not None:
         return view.reason
-    if view.exit_code == EXIT_DIVERGED:
-        return Reason.DIVERGED
-    if view.exit_code == EXIT_DATA_ERROR:
-        return Reason.DATA_ERROR
+    if view.exit_code in _SPEAKING_EXITS:
+        return _SPEAKING_EXITS[view.exit_code]
     reported = view.result.reason if view.result is not None else None
     if view.exit_code == EXIT_ACCELERATOR_OOM or reported == Reason.ACCELERATOR_OOM:
         return Reason.ACCELERATOR_OOM
     return Reason.TRAINER_FAILED
 
 
-def _lost(trial: LiveTrial, max_interruptions: int) -> Action:
-    reason = trial.view.reason or Reason.POD_DELETED
+def _interrupted(trial: LiveTrial, reason: Reason, max_interruptions: int) -> Action:
     if interruptions_in_a_row(trial) >= max_interruptions:
         return _fail(trial, reason, f"interrupted {trial.attempt + 1} times, the last: {reason}")
     return repeated(trial, reason, trial.view.message)

@@ -47,6 +47,7 @@ MEANINGS: Final[Mapping[Reason | StopReason, str]] = {
     Reason.PREEMPTED: "something more urgent took the place",
     Reason.NODE_LOST: "the node went away",
     Reason.POD_DELETED: "somebody deleted the attempt, or its process was killed",
+    Reason.STORAGE_FULL: "no space was left where the trial keeps its files",
     Reason.UNSCHEDULABLE: "no machine was free within trials.pendingTimeout",
     Reason.QUOTA_EXCEEDED: "the quota left no room within trials.pendingTimeout",
     Reason.SUSPENDED: "the experiment was suspended meanwhile",

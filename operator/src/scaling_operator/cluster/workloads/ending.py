@@ -7,7 +7,12 @@ from scaling_operator.api.names import Reason
 from scaling_operator.cluster.workloads import troubles
 from scaling_operator.cluster.workloads.reading import Json, condition, moment, text, whole
 from scaling_operator.core.observed import AttemptPhase, AttemptView
-from scaling_trainer.contract import EXIT_ACCELERATOR_OOM, EXIT_DATA_ERROR, EXIT_DIVERGED
+from scaling_trainer.contract import (
+    EXIT_ACCELERATOR_OOM,
+    EXIT_DATA_ERROR,
+    EXIT_DIVERGED,
+    EXIT_NO_SPACE,
+)
 from scaling_trainer.results import Result, ResultError, parse_result
 
 Interruption = tuple[Reason, str]
@@ -17,7 +22,7 @@ GONE = AttemptView(
 """An attempt that was made and has ended, and whose result went with its pod."""
 
 _UNKNOWN_EXIT = 255
-_SPEAKING_EXITS = (EXIT_ACCELERATOR_OOM, EXIT_DIVERGED, EXIT_DATA_ERROR)
+_SPEAKING_EXITS = (EXIT_ACCELERATOR_OOM, EXIT_DIVERGED, EXIT_DATA_ERROR, EXIT_NO_SPACE)
 
 
 def ended_view(pod: Json, terminated: Json, taken_seconds: float) -> AttemptView:
