@@ -164,7 +164,8 @@ def test_a_result_that_finds_no_space_leaves_the_one_before(tmp_path: Path) -> N
 @pytest.mark.parametrize("name", ["config.json", "preprocessing.json", "weights.safetensors"])
 @pytest.mark.timeout(60)
 def test_a_model_of_somebody_else_is_read_from_its_folder_alone(tmp_path: Path, name: str) -> None:
-    (tmp_path / "table.csv").write_text("a\n1\n")
+    names = [f"{part} {side} (cm)" for part in ("sepal", "petal") for side in ("length", "width")]
+    (tmp_path / "table.csv").write_text(f"{','.join(names)}\n1,2,3,4\n")
     assert run_attempt(environment_of(assignment(tmp_path))).exit_code == 0
     best = tmp_path / "best"
     assert run_export(str(tmp_path / "checkpoint"), str(best), str(tmp_path)).exit_code == 0
