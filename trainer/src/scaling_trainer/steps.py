@@ -15,9 +15,12 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+
+from scaling_trainer.reading import UnreadableFile, read_json_object
+from scaling_trainer.writing import is_temporary, write_file
 
 RECORD = ".scaling-steps.json"
+MOST_BYTES = 64 * 1024
 MAX_NOTED = 256
 MAX_FILES = 10_000
 """Files of a checkpoint folder that are looked at."""
@@ -44,12 +47,10 @@ class Steps:
     def note(self, step: int) -> None:
         """Write down that a step was reported just now."""
         path = self.folder / RECORD
-        beside = path.with_name(f"{RECORD}.{os.getpid()}")
         # The last one's time is that of the file itself: no other clock is asked.
         document = {"noted": self._noted, "step": step}
         try:
-            beside.write_text(json.dumps(document))
-            beside.replace(path)
+            write_file(path, json.dumps(document), below=self.folder)
             written = path.stat().st_mtime
         except OSError:
             return  # there is no such folder yet, or no room: a next attempt may begin anew
@@ -65,10 +66,10 @@ class Steps:
     def _read(self) -> list[tuple[int, float]]:
         path = self.folder / RECORD
         try:
-            document: Any = json.loads(path.read_text())
+            document = read_json_object(path, MOST_BYTES, below=self.folder)
             noted = [(int(step), float(seconds)) for step, seconds in document["noted"]]
             return [*noted, (int(document["step"]), path.stat().st_mtime)]
-        except (OSError, ValueError, TypeError, KeyError):
+        except (UnreadableFile, OSError, ValueError, TypeError, KeyError):
             return []
 
     def _saved(self) -> Iterator[float]:
@@ -76,7 +77,7 @@ class Steps:
         seen = 0
         for folder, _, names in os.walk(self.folder):
             for name in names:
-                if name.startswith(RECORD):
+                if name == RECORD or is_temporary(name):
                     continue
                 seen += 1
                 if seen > MAX_FILES:
