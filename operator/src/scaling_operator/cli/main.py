@@ -135,7 +135,7 @@ def report(
         raise CannotShow(message)
     contents = Store(Path(target)).contents()
     for damage in contents.damaged:
-        errors.print(escape(f"warning: {damage}; left out"))
+        errors.print(f"warning: {damage}; left out")
     sys.stdout.write(f"{write_report(Path(target), contents)}\n")
 
 

@@ -53,7 +53,7 @@ class Display:
 
     def on_note(self, note: str) -> None:
         """Say what the user should know."""
-        self.console.print(f"note: {escape(note)}", style="dim")
+        self.console.print(f"note: {note}", style="dim")
 
     def on_status(self, status: ExperimentStatus) -> None:
         """Move the bar and show the best so far."""
