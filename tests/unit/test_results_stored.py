@@ -18,6 +18,7 @@ from testbed.documents import played
 from scaling_operator.api.crd import KINDS
 from scaling_operator.api.experiment import ExperimentSpec, Objective
 from scaling_operator.api.foreign_text import one_line
+from scaling_operator.api.load import experiment_of
 from scaling_operator.api.names import Phase, Reason, TrialState
 from scaling_operator.api.status import TrialStatus
 from scaling_operator.api.trial import ExperimentReference, ScalingTrial, TrialSpec
@@ -121,12 +122,16 @@ def test_whatever_a_container_writes_can_be_stored(written: bytes, code: int) ->
 def test_whatever_a_process_writes_can_be_read_from_its_folder(
     tmp_path: Path, written: bytes, code: int, last: str
 ) -> None:
-    (tmp_path / "result.json").write_bytes(written)
-    status = ended(view_of(Ending(code, last), tmp_path / "result.json", 1e9))
+    (tmp_path / "said.json").write_bytes(written)
+    status = ended(view_of(Ending(code, last), tmp_path / "said.json", 1e9))
     check_kept(status)
-    store = Store(tmp_path)
+    store = Store(tmp_path / "run")
+    store.root.mkdir(exist_ok=True)
+    store.write_experiment(experiment_of(played("study")), "u")
     store.write_trial(ScalingTrial(spec=SPEC, status=status))
-    assert [trial.status for trial in store.trials()] == [status]
+    contents = store.contents()
+    assert not contents.damaged
+    assert [trial.status for trial in contents.trials] == [status]
 
 
 @pytest.mark.parametrize(
