@@ -42,7 +42,8 @@ def test_a_condition_that_turns_has_a_new_time() -> None:
     )
     before = ExperimentStatus(conditions=(accepted,))
 
-    assert refused(before, "no", 2, LATE.timestamp()).conditions[0].last_transition_time == LATE
+    after = refused(before, ConditionReason.INVALID_SPEC, "no", 2, LATE.timestamp())
+    assert after.conditions[0].last_transition_time == LATE
 
 
 def test_a_message_is_as_long_as_a_status_may_hold() -> None:

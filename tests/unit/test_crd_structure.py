@@ -233,3 +233,11 @@ def test_a_file_is_readable_and_small_enough_for_kubectl_apply(kind: Kind) -> No
     assert not re.search(r"[ \t]$|[&*]id\d", text, re.MULTILINE)
     yaml: Any = YAML(typ="safe", pure=True)
     assert cast("dict[str, Any]", yaml.load(text)) == definition(kind)
+
+
+@of_each_kind
+def test_no_bound_is_larger_than_the_api_server_can_hold(kind: Kind) -> None:
+    """It reads bounds as 64-bit integers: 1e100 would become the smallest of them."""
+    for path, node in walk(schema_of(kind)):
+        for bound in ("minimum", "maximum"):
+            assert abs(node.get(bound, 0)) <= 2**53, path

@@ -125,16 +125,26 @@ class OperatorProcess:
         self._process.send_signal(sign)
 
     def usage(self) -> Usage:
-        """CPU time and most memory so far, of the process as it was started last."""
+        """CPU time and most memory so far, of the process and of those that work for it now."""
         assert self._process is not None
-        folder = Path(f"/proc/{self._process.pid}")
-        fields = (folder / "stat").read_text().rpartition(")")[2].split()
-        status = (folder / "status").read_text().splitlines()
-        peak = next(line for line in status if line.startswith("VmHWM:"))
-        return Usage(
-            (int(fields[11]) + int(fields[12])) / _TICKS_PER_SECOND, int(peak.split()[1]) * 1024
-        )
+        folder = Path(f"/proc/{self._process.pid}/task/{self._process.pid}")
+        children = (folder / "children").read_text().split()
+        used = [_used(process) for process in (self._process.pid, *map(int, children))]
+        return Usage(sum(each.cpu_seconds for each in used), sum(each.peak_bytes for each in used))
 
     def log_end(self, characters: int = 4000) -> str:
         """The last lines that it wrote."""
         return self.log.read_text(errors="replace")[-characters:]
+
+
+def _used(process: int) -> Usage:
+    """Read what one process has used; one that has just ended has used nothing."""
+    folder = Path(f"/proc/{process}")
+    try:
+        fields = (folder / "stat").read_text().rpartition(")")[2].split()
+        status = (folder / "status").read_text().splitlines()
+    except OSError:
+        return Usage(0.0, 0)
+    peak = next((line for line in status if line.startswith("VmHWM:")), "VmHWM: 0 kB")
+    cpu_seconds = (int(fields[11]) + int(fields[12])) / _TICKS_PER_SECOND
+    return Usage(cpu_seconds, int(peak.split()[1]) * 1024)

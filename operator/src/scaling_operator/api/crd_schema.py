@@ -42,6 +42,8 @@ _BOUNDS = {
     "minimum": "minimum",
     "maximum": "maximum",
 }
+LARGEST_BOUND = 2**53
+"""The API server turns a larger bound into a 64-bit integer, which overflows and refuses all."""
 _FORMATS = {"integer": "int64", "number": "double"}
 _PLAIN = ("string", "boolean", "integer", "number")
 
@@ -80,7 +82,7 @@ def _kept(source: Mapping[str, Any]) -> Schema:
     if form is not None:
         node["format"] = form
     for key, bound in _BOUNDS.items():
-        if key in source:
+        if key in source and abs(source[key]) <= LARGEST_BOUND:
             node[bound] = source[key]
             if key != bound:
                 node[key] = True
