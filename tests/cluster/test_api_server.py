@@ -18,6 +18,9 @@ from scaling_operator.cluster.index import Index, Key
 from scaling_operator.cluster.kinds import TRIALS, Kind
 from scaling_operator.cluster.watch import Watches
 
+CLOSING_SECONDS = 0.25
+"""What aiohttp asks to be given to the end of TLS connections, before the event loop closes."""
+
 
 @pytest.fixture
 def own_namespace(cluster: Cluster) -> Iterator[str]:
@@ -58,6 +61,7 @@ async def watched(client: Client, namespace: str) -> AsyncGenerator[Seen]:
     finally:
         watches.stop()
         await asyncio.wait_for(watching, 30)
+        await asyncio.sleep(CLOSING_SECONDS)
 
 
 @pytest.mark.usefixtures("crds")

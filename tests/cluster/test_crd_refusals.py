@@ -138,7 +138,7 @@ ROWS: tuple[Row, ...] = (
         "spec.scaling",
         "a ladder needs a single objective",
     ),
-    ("a slash in a metric", (("spec/objective/metric", "val/loss"),), "objective.metric", "match"),
+    ("no name of a metric", (("spec/objective/metric", "val;loss"),), "objective.metric", "match"),
     ("a direction that is none", (("spec/objective/direction", "up"),), "direction", "Unsupported"),
     ("an unknown field", (("spec/serch", {}),), "spec.serch", "unknown field"),
     (
