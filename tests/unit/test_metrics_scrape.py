@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -24,6 +24,7 @@ from scaling_operator.metrics.running import Running
 EXPERIMENTS, TRIALS, SCALES = 50, 100, 5
 MAX_SERIES_OF_AN_EXPERIMENT = 250
 MAX_SCRAPE_SECONDS = 0.1
+LINES, LINES_SECONDS = 100_000, 0.045
 OPENMETRICS = "application/openmetrics-text;version=1.0.0"
 # What Prometheus 2 and 3 send.
 PROMETHEUS = f"{OPENMETRICS},text/plain;version=0.0.4;q=0.5,*/*;q=0.1"
@@ -178,13 +179,23 @@ def series(body: bytes) -> set[str]:
 
 
 def test_a_scrape_takes_less_than_a_tenth_of_a_second() -> None:
+    """On a core that writes LINES in LINES_SECONDS: a busy or slow one takes longer for both."""
     exposed = exposition()
 
-    async def scrape() -> float:
-        started = time.process_time()
+    async def scrape() -> None:
         await exposed.answer(PROMETHEUS)
-        return time.process_time() - started
 
-    # Processor time: how busy the machine is besides is not what this is about.
-    best = min(asyncio.run(scrape()) for _ in range(5))
-    assert best <= MAX_SCRAPE_SECONDS
+    taken = [(seconds(lambda: asyncio.run(scrape())), seconds(write_lines)) for _ in range(7)]
+    best, yardstick = (min(column) for column in zip(*taken, strict=True))
+    assert best / yardstick <= MAX_SCRAPE_SECONDS / LINES_SECONDS
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """Measure processor time: how busy the machine is besides is not what this is about."""
+    started = time.process_time()
+    work()
+    return time.process_time() - started
+
+
+def write_lines() -> str:
+    return "".join(f'name{{a="{at}",b="{at}"}} {at * 0.1}\n' for at in range(LINES))
