@@ -56,7 +56,14 @@ def test_an_account_without_the_role_is_refused(scraped: Scraped) -> None:
 
 def test_refusals_are_counted(scraped: Scraped) -> None:
     assert scraped.one.operator.is_alive
-    text = scraped.scraper.read(scraped.one.operator.metrics_port)
-    for reason in ("BadToken", "Forbidden"):
-        refused = f'scaling_operator_requests_refused_total{{port="metrics",reason="{reason}"}} 1.0'
-        assert refused in text
+    counted = [
+        f'scaling_operator_requests_refused_total{{port="metrics",reason="{reason}"}} 1.0'
+        for reason in ("BadToken", "Forbidden")
+    ]
+
+    def are_counted() -> bool:
+        text = scraped.scraper.read(scraped.one.operator.metrics_port)
+        return all(line in text for line in counted)
+
+    # Scrapes that follow each other closely share one answer.
+    scraped.one.site.wait(are_counted, 10, "both refusals are counted")
