@@ -61,11 +61,6 @@ class WorkerPool:
                 doing.cancel()
             raise
 
-    async def start(self) -> None:
-        """Start all processes, so that nobody's first work waits for that."""
-        for seat in self._seats:
-            await seat.process.start()
-
     async def close(self) -> None:
         """End all processes at once, and what they are at. Nothing more is done."""
         self._is_closed = True
