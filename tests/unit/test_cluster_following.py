@@ -17,9 +17,9 @@ from scaling_operator.api.experiment import (
     Resources,
     Trials,
 )
+from scaling_operator.api.immutable import changed_parts, fixed_parts, free_fields
 from scaling_operator.api.policy import PolicySpec
 from scaling_operator.cluster.kinds import EXPERIMENTS, POLICIES
-from scaling_operator.core.immutable import changed_parts
 
 STUDY = "study"
 
@@ -146,16 +146,14 @@ SPEC_CHANGES: dict[str, Any] = {
 def changeable() -> Iterator[str]:
     """Name what may change: what the rule of immutable parts leaves, a section field by field."""
     sections = {"trials": Trials, "budget": Budget, "resources": Resources, "artifacts": Artifacts}
-    fixed = ("objective", "objectives", "search")
-    parts = {"scaling": ("targets", "fit", "refine"), "trainer": ("pod",)}
     for name, field in ExperimentSpec.model_fields.items():
         alias = field.alias or name
         if name in sections:
             below = sections[name].model_fields.items()
             yield from (f"{alias}/{each.alias or inner}" for inner, each in below)
-        elif name in parts:
-            yield from (f"{alias}/{inner}" for inner in parts[name])
-        elif name not in fixed:
+        elif alias in fixed_parts():
+            yield from (f"{alias}/{inner}" for inner in free_fields(alias))
+        else:
             yield alias
 
 

@@ -10,8 +10,8 @@ import pytest
 
 from scaling_operator.api.container import Container
 from scaling_operator.api.experiment import ExperimentSpec
+from scaling_operator.api.immutable import changed_parts
 from scaling_operator.cli.run import ignored_locally
-from scaling_operator.core.immutable import changed_parts
 from scaling_operator.local.guard import Guard
 from scaling_operator.local.workers import CommandRunner
 

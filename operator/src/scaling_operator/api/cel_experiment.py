@@ -6,13 +6,14 @@ operator looks at the rest and answers with the condition Accepted=False.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from scaling_operator.api.cel import Rule, given
 from scaling_operator.api.cel_pod import POD_RULES
 from scaling_operator.api.cel_policy import POLICY_RULES
 from scaling_operator.api.cel_search import SEARCH_RULES
 from scaling_operator.api.cel_trainer import TRAINER_RULES
+from scaling_operator.api.immutable import fixed_parts, free_fields
 
 _SPEC = (
     Rule(
@@ -68,39 +69,22 @@ def _unchanged(parent: str, field: str) -> str:
     return f"(has({new}) ? has({old}) && {new} == {old} : !has({old}))"
 
 
-def _fixed(*fields: str, path: str) -> Rule:
-    whole = " && ".join(_unchanged("spec", field) for field in fields)
-    return Rule(
-        f"{_ACCEPTED}({whole})",
-        f"{fields[0]} cannot change once the experiment is accepted; make a new experiment",
-        path,
-        "FieldValueForbidden",
-    )
+def _unchanged_within(part: str, fields: Sequence[str]) -> str:
+    """Both have the part and these fields of it are equal, or neither has it."""
+    new, old = f"has(self.spec.{part})", f"has(oldSelf.spec.{part})"
+    whole = " && ".join(_unchanged(f"spec.{part}", field) for field in fields)
+    return f"{new} == {old} && (!{new} || ({whole}))"
 
 
-_FIXED_OF_SCALING = ("parameter", "sizes", "rungs", "design", "data", "budgets", "transfer")
-_EXPERIMENT = (
-    _fixed("objective", "objectives", path=".spec.objective"),
-    _fixed("search", path=".spec.search"),
-    Rule(
-        f"{_ACCEPTED}({_unchanged('spec.trainer', 'builtIn')} && "
-        f"{_unchanged('spec.trainer', 'container')})",
-        "the trainer cannot change once the experiment is accepted, but for its pod; make a new "
-        "experiment",
-        ".spec.trainer",
-        "FieldValueForbidden",
-    ),
-    Rule(
-        f"{_ACCEPTED}(has(self.spec.scaling) == has(oldSelf.spec.scaling) && "
-        "(!has(self.spec.scaling) || ("
-        + " && ".join(_unchanged("spec.scaling", field) for field in _FIXED_OF_SCALING)
-        + ")))",
-        "the ladder cannot change once the experiment is accepted, but for targets, fit and "
-        "refine; make a new experiment",
-        ".spec.scaling",
-        "FieldValueForbidden",
-    ),
-)
+def _fixed(part: str, fields: Sequence[str]) -> Rule:
+    unchanged = _unchanged_within(part, fields) if fields else _unchanged("spec", part)
+    free = ", ".join(free_fields(part))
+    but = f", but for {free}" if free else ""
+    message = f"{part} cannot change once the experiment is accepted{but}; make a new experiment"
+    return Rule(f"{_ACCEPTED}({unchanged})", message, f".spec.{part}", "FieldValueForbidden")
+
+
+_EXPERIMENT = tuple(_fixed(part, fields) for part, fields in fixed_parts().items())
 _EXPERIMENT_RULES: Mapping[str, tuple[Rule, ...]] = {
     "ExperimentSpec": _SPEC,
     "ScalingExperiment": _EXPERIMENT,

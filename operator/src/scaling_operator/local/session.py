@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scaling_operator.api.experiment import ScalingExperiment, Trials
+from scaling_operator.api.immutable import changed_parts
 from scaling_operator.api.policy import PolicySpec
 from scaling_operator.api.problems import InvalidSpec
 from scaling_operator.api.status import ExperimentStatus
-from scaling_operator.core.immutable import changed_parts
 from scaling_operator.core.observed import Rules
 from scaling_operator.engine.book import Book, read_book
 from scaling_operator.engine.rules import trials_per_scale
