@@ -119,6 +119,8 @@ REFUSED: list[Any] = [
     pytest.param({"watchNamespaces": ["Team"]}, "/watchNamespaces/0", id="no namespace's name"),
     pytest.param({"image": {"pullPolicy": "Often"}}, "/image/pullPolicy", id="a policy"),
     pytest.param({"image": {"digest": "1234"}}, "/image/digest", id="no digest"),
+    pytest.param({"trials": {"allowedSecrets": [""]}}, "/trials/allowedSecrets/0", id="no name"),
+    pytest.param({"trials": {"diskLimit": "much"}}, "/trials/diskLimit", id="no quantity"),
     pytest.param({"healthPort": 80}, "/healthPort", id="a port of root's"),
     pytest.param({"resourcePolicy": {"spec": {"shapes": []}}}, "/resourcePolicy", id="no shape"),
     pytest.param(
@@ -161,6 +163,14 @@ ARGUMENTS: list[Any] = [
     pytest.param({"trials": {"imagePullPolicy": "Never"}}, "--image-pull-policy=Never"),
     pytest.param({"trials": {"imagePullSecrets": ["a", "b"]}}, "--image-pull-secret=b"),
     pytest.param({"trials": {"allowedServiceAccounts": ["s3"]}}, "--allowed-service-account=s3"),
+    pytest.param({}, "--allowed-secret=*", id="all Secrets, unless somebody says which"),
+    pytest.param({"trials": {"allowedSecrets": ["hf-*"]}}, "--allowed-secret=hf-*"),
+    pytest.param({"trials": {"allowedSecrets": []}}, "--allowed-secret=", id="no Secret"),
+    pytest.param({"trials": {"allowedClaims": ["data"]}}, "--allowed-claim=data"),
+    pytest.param({"trials": {"allowedTolerations": ["spot"]}}, "--allowed-toleration=spot"),
+    pytest.param({"trials": {"allowedNodeLabels": ["gpu"]}}, "--allowed-node-label=gpu"),
+    pytest.param({}, "--disk-limit=50Gi", id="a bound for folders on a node's disk"),
+    pytest.param({"trials": {"diskLimit": "1Ti"}}, "--disk-limit=1Ti"),
     pytest.param({"trials": {"keepFailedPods": "5m"}}, "--keep-failed-pods=5m"),
     pytest.param({"trials": {"imagePullGrace": "1m"}}, "--image-pull-grace=1m"),
     pytest.param({"trials": {"noResultGrace": "5s"}}, "--no-result-grace=5s"),
@@ -221,6 +231,12 @@ def test_the_chart_and_the_command_know_the_same_options(helm: Path) -> None:
     assert options_of_the_command() - {"--kubeconfig", "--address", "--help"} == given | {
         f"--{name}" for name in variables
     }
+
+
+def test_the_namespace_is_made_where_that_is_asked_for_with_pod_security(helm: Path) -> None:
+    assert names_of(rendered(helm), "Namespace") == set()
+    made = only(rendered(helm, {"namespace": {"create": True}}), "Namespace")
+    assert made["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
 
 
 def test_without_reports_nothing_of_them_is_there(helm: Path) -> None:
@@ -284,7 +300,8 @@ IN_NAMESPACES = {
     ("resourceclaimtemplates", "create"),
 }
 IN_THE_CLUSTER = {
-    ("resourcepolicies/status", "patch"),
+    ("namespaces", "list"),
+    ("namespaces", "watch"),
     ("nodes", "list"),
     ("resourcepolicies", "list"),
     ("resourcepolicies", "watch"),

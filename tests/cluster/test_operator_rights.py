@@ -112,7 +112,7 @@ def given(one: Installation, helm: Path, kind: str) -> set[Right]:
             ("scaling-operator-view", "scaling-operator-edit")
         )
         for rule in role["rules"]
-        for resource in rule["resources"]
+        for resource in rule.get("resources", ())  # a scraper's rule is of a path
         for verb in rule["verbs"]
     }
 

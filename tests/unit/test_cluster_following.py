@@ -19,7 +19,7 @@ from scaling_operator.api.experiment import (
 )
 from scaling_operator.api.immutable import changed_parts, fixed_parts, free_fields
 from scaling_operator.api.policy import PolicySpec
-from scaling_operator.cluster.kinds import EXPERIMENTS, POLICIES
+from scaling_operator.cluster.kinds import EXPERIMENTS, NAMESPACES, POLICIES
 
 STUDY = "study"
 
@@ -94,6 +94,7 @@ POLICY_CHANGES: dict[str, Any] = {
     "backend": "dra",
     "queue": "team",
     "priority_class": "low",
+    "namespace_selector": {"matchExpressions": [{"key": "x", "operator": "DoesNotExist"}]},
 }
 
 
@@ -102,6 +103,7 @@ async def test_every_field_of_a_policy_is_followed_at_once(shell: Shell, field: 
     assert field in POLICY_CHANGES, f"{field} is new: say here how it may change"
     name = PolicySpec.model_fields[field].alias or field
     shape = {**SHAPE, "deviceClass": "gpu.example.com"}
+    shell.cluster.add(NAMESPACES, None, {"metadata": {"name": TEAM}})
     shell.cluster.add(POLICIES, None, policy("default", shape))
     shell.cluster.add(EXPERIMENTS, TEAM, sized(STUDY))
     await shell.settle()

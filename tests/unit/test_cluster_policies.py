@@ -11,9 +11,9 @@ from shell import TEAM, Shell
 from testbed.documents import Change, changed, played, policy
 
 from scaling_operator.api.policy import ResourcePolicy
-from scaling_operator.cluster.errors import ClusterForbidden, Conflict
+from scaling_operator.cluster.errors import ClusterBusy, ClusterForbidden, Conflict
 from scaling_operator.cluster.index import Key
-from scaling_operator.cluster.kinds import EXPERIMENTS, NODES, PODS, POLICIES
+from scaling_operator.cluster.kinds import EXPERIMENTS, NAMESPACES, NODES, PODS, POLICIES
 from scaling_operator.cluster.policies import Policies, read_policy
 
 ESTIMATE: Change = ("spec/resources/estimate", {"deviceMemory": "1Gi", "hostMemory": "1Gi"})
@@ -117,6 +117,57 @@ async def test_an_experiment_waits_while_its_policy_is_wrong(shell: Shell) -> No
     assert (sized.status, sized.reason) == ("False", "PolicyInvalid")
     shell.cluster.edit(POLICIES, None, "gpus", lambda it: it.update(spec=policy("x")["spec"]))
     await shell.until(shell.pods)
+
+
+def namespace(**labels: str) -> Object:
+    return {"metadata": {"name": TEAM, "labels": labels}}
+
+
+def selective(**labels: str) -> Object:
+    return changed(policy("gpus"), ("spec/namespaceSelector", {"matchLabels": labels}))
+
+
+async def test_a_policy_is_followed_in_the_namespaces_that_it_selects(shell: Shell) -> None:
+    shell.cluster.add(NAMESPACES, None, namespace(team="blue"))
+    shell.cluster.add(POLICIES, None, selective(team="blue"))
+    shell.cluster.add(EXPERIMENTS, TEAM, following("gpus"))
+    await shell.until(shell.pods)
+
+
+async def test_a_policy_of_others_starts_nothing_until_the_namespace_is_let_in(
+    shell: Shell,
+) -> None:
+    shell.cluster.add(NAMESPACES, None, namespace(team="red"))
+    shell.cluster.add(POLICIES, None, selective(team="blue"))
+    shell.cluster.add(EXPERIMENTS, TEAM, following("gpus"))
+    await shell.settle()
+    assert not shell.pods()
+    sized = {each.type: each for each in shell.status("study").conditions}["Sized"]
+    assert (sized.status, sized.reason) == ("False", "PolicyNotAllowed")
+    assert f"it is not for namespace {TEAM}" in str(sized.message)
+    assert "team=blue" in str(sized.message)
+
+    shell.cluster.edit(NAMESPACES, None, TEAM, lambda it: it.update(namespace(team="blue")))
+    await shell.until(shell.pods)
+
+
+async def test_a_namespace_that_is_shut_out_starts_no_further_trial(shell: Shell) -> None:
+    shell.cluster.add(NAMESPACES, None, namespace(team="blue"))
+    shell.cluster.add(POLICIES, None, selective(team="blue"))
+    shell.cluster.add(EXPERIMENTS, TEAM, following("gpus"))
+    await shell.until(shell.pods)
+    shell.cluster.edit(NAMESPACES, None, TEAM, lambda it: it.update(namespace()))
+    await shell.settle()
+    sized = {each.type: each for each in shell.status("study").conditions}["Sized"]
+    assert sized.reason == "PolicyNotAllowed"
+
+
+async def test_of_a_namespace_that_no_watch_has_shown_nothing_is_said(shell: Shell) -> None:
+    shell.cluster.add(POLICIES, None, selective(team="blue"))
+    shell.cluster.add(EXPERIMENTS, TEAM, following("gpus"))
+    with pytest.raises(ClusterBusy, match="namespace team has not been seen yet"):
+        await shell.settle()
+    assert not shell.pods()
 
 
 async def test_only_those_who_name_a_policy_look_again_when_it_changes(shell: Shell) -> None:

@@ -215,7 +215,7 @@ async def test_it_lists_the_namespaces_that_are_served_and_policies_of_the_clust
     assert shell.cluster.requests == [
         *("list scalingexperiments a", "list scalingexperiments b"),
         *("list pods a", "list pods b"),
-        "list resourcepolicies",
+        *("list resourcepolicies", "list namespaces"),
     ]
 
 

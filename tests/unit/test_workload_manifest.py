@@ -189,12 +189,27 @@ def test_the_operators_volumes_give_way_to_mounts_of_the_user() -> None:
     assert theirs["/dev/shm"]["emptyDir"] == {"medium": "Memory", "sizeLimit": "8Gi"}
 
 
-def test_a_claim_for_artifacts_is_mounted_in_place_of_an_empty_folder() -> None:
+def test_of_a_claim_an_experiment_reads_everything_and_writes_its_own_folder_alone() -> None:
     made = order()
     claim = {"persistentVolumeClaim": {"claimName": "experiments"}}
     spec = ExperimentSpec.model_validate({**made.spec.model_dump(mode="json"), "artifacts": claim})
+    kept = replace(made, spec=spec)
+    variables = {each["name"]: each["value"] for each in container_of(kept)["env"]}
 
-    assert volumes(replace(made, spec=spec))["/artifacts"] == {"name": "scaling-artifacts", **claim}
+    assert volumes(kept)["/artifacts"] == {"name": "scaling-artifacts", **claim}
+    assert [each for each in container_of(kept)["volumeMounts"] if "artifacts" in each["name"]] == [
+        {"name": "scaling-artifacts", "mountPath": "/artifacts", "readOnly": True},
+        {"name": "scaling-artifacts", "mountPath": "/artifacts/digits", "subPath": "digits"},
+    ]
+    assert variables["SCALING_CHECKPOINT_DIR"].startswith("/artifacts/digits/")
+    assert variables["SCALING_EXPERIMENT_UID"] == kept.trial.spec.experiment.uid
+
+
+def test_folders_on_the_disk_of_a_node_are_bounded_where_the_platform_says_so() -> None:
+    bounded = volumes(order(settings=replace(REPORTS, disk_limit="50Gi")))
+
+    assert bounded["/tmp"]["emptyDir"] == {"sizeLimit": "50Gi"}
+    assert bounded["/artifacts"]["emptyDir"] == {"sizeLimit": "50Gi"}
 
 
 def test_policy_and_user_say_together_where_a_pod_runs_and_the_policy_has_the_last_word() -> None:

@@ -173,6 +173,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 - apiGroups: [scaling-operator.dev]
   resources: [resourcepolicies/status]
   verbs: [patch]
+# Which namespaces a policy is for, by their labels.
+- apiGroups: [""]
+  resources: [namespaces]
+  verbs: [list, watch]
 # Whether any node offers what a policy names.
 - apiGroups: [""]
   resources: [nodes]

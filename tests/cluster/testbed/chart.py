@@ -64,17 +64,8 @@ def install_manifest(helm: Path) -> str:
     The definitions are files of their own, which only their own changes change. So is the policy:
     in one file with its definition kubectl would not know yet what a policy is.
     """
-    namespace = f"""\
----
-apiVersion: v1
-kind: Namespace
-metadata:
-  name: {NAME}
-  labels:
-    pod-security.kubernetes.io/enforce: restricted
-"""
-    without_policy = helm_template(helm, values={"resourcePolicy": {"create": False}})
-    return f"{_HEADER}{namespace}{_without_helm(without_policy)}"
+    values = {"namespace": {"create": True}, "resourcePolicy": {"create": False}}
+    return f"{_HEADER}{_without_helm(helm_template(helm, values=values))}"
 
 
 def policy_manifest(helm: Path) -> str:

@@ -71,6 +71,8 @@ class Assignment:
     result_file: Path
     checkpoint_dir: Path
     data_dir: Path
+    experiment_uid: str | None = None
+    """Tells experiments of one name apart, on a cluster; a local folder holds one alone."""
     config: Mapping[str, Any] | None = None
     samples: float | None = None
     execution: Execution = field(default_factory=Execution)
@@ -109,6 +111,7 @@ def environment_of(assignment: Assignment) -> dict[str, str]:
     for name, value in assignment.parameters.items():
         variables[parameter_variable(name)] = parameter_text(value)
     optional = {
+        "SCALING_EXPERIMENT_UID": assignment.experiment_uid,
         "SCALING_CONFIG": None if assignment.config is None else json.dumps(assignment.config),
         "SCALING_SAMPLES": None if assignment.samples is None else f"{assignment.samples:.17g}",
         "SCALING_REPORT_URL": assignment.report_url,
@@ -133,6 +136,7 @@ def read_assignment(environment: Mapping[str, str]) -> Assignment:
         result_file=Path(_required(environment, "SCALING_RESULT_FILE")),
         checkpoint_dir=Path(_required(environment, "SCALING_CHECKPOINT_DIR")),
         data_dir=Path(_required(environment, "SCALING_DATA_DIR")),
+        experiment_uid=environment.get("SCALING_EXPERIMENT_UID"),
         config=_json_object(environment, "SCALING_CONFIG")
         if "SCALING_CONFIG" in environment
         else None,

@@ -88,11 +88,13 @@ def read_config(assignment: Assignment) -> BuiltIn:
 
 
 def identity_of(config: BuiltIn, assignment: Assignment, prepared: Prepared) -> str:
-    """Tell one training from another: what it does, and on which data.
+    """Tell one training from another: whose it is, what it does, and on which data.
 
     How it runs on its machine is no part of it: the next attempt may have to use less memory.
     """
     settings = [config.model_dump(mode="json"), assignment.seed, assignment.samples]
+    if assignment.experiment_uid is not None:
+        settings.append(assignment.experiment_uid)
     data = [
         checksum(tensor)
         for part in (prepared.train, prepared.validation)

@@ -98,6 +98,7 @@ POD_RULES: Mapping[str, tuple[Rule, ...]] = {
         ),
     ),
     "NodeRequirement": _OPERATOR,
+    "LabelRequirement": _OPERATOR[:2],
     "Toleration": (
         Rule(
             f"!{_EXISTS} || !has(self.value) || self.value == ''",

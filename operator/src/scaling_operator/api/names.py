@@ -173,6 +173,7 @@ class ConditionReason(StrEnum):
     FIXED_RESOURCES = "FixedResources"
     POLICY_NOT_FOUND = "PolicyNotFound"
     POLICY_INVALID = "PolicyInvalid"
+    POLICY_NOT_ALLOWED = "PolicyNotAllowed"
     NOTHING_FITS = "NothingFits"
     ABOVE_LIMITS = "AboveLimits"
     OVER_BUDGET = "OverBudget"

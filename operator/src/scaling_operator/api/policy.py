@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from scaling_operator.api.fields import ApiSection, Quantity, ResourceName
 from scaling_operator.api.quantities import parse_quantity
+from scaling_operator.api.selector import LabelSelector
 from scaling_operator.api.status import Condition
 from scaling_trainer.config.base import SectionError
 
@@ -201,6 +202,9 @@ class PolicySpec(ApiSection):
     queue: Label | None = Field(default=None, description="Kueue's LocalQueue for the job kind.")
     priority_class: Annotated[str, Field(max_length=253)] | None = Field(
         default=None, description="PriorityClass of the pods."
+    )
+    namespace_selector: LabelSelector | None = Field(
+        default=None, description="Namespaces whose experiments may follow it; absent: all."
     )
 
     @model_validator(mode="after")

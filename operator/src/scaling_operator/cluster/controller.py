@@ -61,6 +61,8 @@ class Controller:
         """
         if not key.namespace:
             return await self._policy(key.name)
+        if not key.name:
+            return self._namespace(key.namespace)
         try:
             return await self._reconcile(key)
         except Exception:
@@ -170,6 +172,12 @@ class Controller:
                 regarding = Regarding(EXPERIMENTS, *key, str(thing["metadata"]["uid"]))
                 self._note_conditions(regarding, *turn, prefix=f"ResourcePolicy {name}: ")
         await self.events.send()
+
+    def _namespace(self, namespace: str) -> None:
+        """Look again at a namespace's experiments: its labels say which policies are theirs."""
+        for key in self.index.experiments:
+            if key.namespace == namespace:
+                self.opener.wake(key)
 
     def _look_again(
         self, key: Key, opened: Opened, settled: Plan, others: Sequence[float | None]

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from scaling_operator.api.names import LABEL_EXPERIMENT
-from scaling_operator.cluster.kinds import EXPERIMENTS, JOBS, PODS, POLICIES, Kind
+from scaling_operator.cluster.kinds import EXPERIMENTS, JOBS, NAMESPACES, PODS, POLICIES, Kind
 from scaling_operator.cluster.ownership import owner_uid
 
 Object = dict[str, Any]
@@ -22,7 +22,10 @@ def _unheard(*heard: object) -> None:
 
 
 class Key(NamedTuple):
-    """Namespace and name of an experiment: the unit of work."""
+    """Namespace and name of an experiment: the unit of work. A policy has no namespace.
+
+    A namespace by itself has no name beside it.
+    """
 
     namespace: str
     name: str
@@ -44,6 +47,7 @@ class Index:
     )
     """Workloads as they were last seen, until `bury`: their end may not have been read yet."""
     policies: dict[str, Object] = field(default_factory=dict[str, Object])
+    namespaces: dict[str, Object] = field(default_factory=dict[str, Object])
     changes: dict[Key, int] = field(default_factory=dict[Key, int])
     """Another number for each state of an experiment's workloads."""
     heard: Callable[[Kind, Key, Object | None, Object], None] = _unheard
@@ -188,9 +192,10 @@ class Index:
         if kind is EXPERIMENTS:
             for key, thing in self.experiments.items():
                 yield key, {key: thing}
-        elif kind is POLICIES:
-            for name, thing in self.policies.items():
-                yield Key("", name), {name: thing}
+        elif kind in (POLICIES, NAMESPACES):
+            things = self.policies if kind is POLICIES else self.namespaces
+            for name, thing in things.items():
+                yield _key_of(kind, name), {name: thing}
         else:
             for (workload, key), things in self.workloads.items():
                 if workload is kind:
@@ -203,8 +208,9 @@ class Index:
     def _place(self, kind: Kind, thing: Object) -> tuple[Key, dict[Any, Object], Any] | None:
         metadata = thing["metadata"]
         name = metadata["name"]
-        if kind is POLICIES:
-            return Key("", name), self.policies, name
+        if kind in (POLICIES, NAMESPACES):
+            things = self.policies if kind is POLICIES else self.namespaces
+            return _key_of(kind, name), things, name
         if kind is EXPERIMENTS:
             key = Key(metadata["namespace"], name)
             return key, self.experiments, key
@@ -216,6 +222,11 @@ class Index:
             return key, self.workloads.setdefault((kind, key), {}), name
         message = f"{kind.plural} are not watched"
         raise ValueError(message)
+
+
+def _key_of(kind: Kind, name: str) -> Key:
+    """Give the key of what lies in no namespace."""
+    return Key("", name) if kind is POLICIES else Key(name, "")
 
 
 def _uid(thing: Object) -> str:

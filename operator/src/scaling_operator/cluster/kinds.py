@@ -53,6 +53,7 @@ class Kind:
 EXPERIMENTS = Kind(GROUP, VERSION, "scalingexperiments", EXPERIMENT_KIND)
 TRIALS = Kind(GROUP, VERSION, "scalingtrials", TRIAL_KIND)
 POLICIES = Kind(GROUP, VERSION, "resourcepolicies", POLICY_KIND)
+NAMESPACES = Kind("", "v1", "namespaces", "Namespace")
 PODS = Kind("", "v1", "pods", "Pod")
 JOBS = Kind("batch", "v1", "jobs", "Job")
 LEASES = Kind("coordination.k8s.io", "v1", "leases", "Lease")

@@ -71,6 +71,8 @@ class Listening:
             report_url=self.settings.reports.url,
             report_ca=None if self._server is None else self._server.authority,
             allowed_service_accounts=tuple(sorted(pods.allowed_service_accounts)),
+            allowed=pods.allowed,
+            disk_limit=pods.disk_limit,
             queue=pods.queue,
         )
 

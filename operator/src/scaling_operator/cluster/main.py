@@ -22,6 +22,7 @@ from scaling_operator.cluster.settings import (
     ReportSettings,
     Settings,
 )
+from scaling_operator.cluster.workloads.allowed import EVERYTHING, Allowed
 
 PREFIX = "SCALING_OPERATOR_"
 THREADS_TAKE_TURNS_SECONDS = 0.001
@@ -110,6 +111,30 @@ def operate(  # noqa: PLR0913 - the options of a command
             envvar=_variable("ALLOWED_SERVICE_ACCOUNT"), help="Accounts that trials may name."
         ),
     ] = None,
+    allowed_secret: Annotated[
+        list[str],
+        typer.Option(
+            envvar=_variable("ALLOWED_SECRET"), help="Secrets that experiments may name: patterns."
+        ),
+    ] = list(EVERYTHING),  # noqa: B006 - typer copies it
+    allowed_claim: Annotated[
+        list[str],
+        typer.Option(envvar=_variable("ALLOWED_CLAIM"), help="Likewise claims."),
+    ] = list(EVERYTHING),  # noqa: B006
+    allowed_toleration: Annotated[
+        list[str],
+        typer.Option(envvar=_variable("ALLOWED_TOLERATION"), help="Likewise keys of taints."),
+    ] = list(EVERYTHING),  # noqa: B006
+    allowed_node_label: Annotated[
+        list[str],
+        typer.Option(envvar=_variable("ALLOWED_NODE_LABEL"), help="Likewise labels of nodes."),
+    ] = list(EVERYTHING),  # noqa: B006
+    disk_limit: Annotated[
+        str | None,
+        typer.Option(
+            envvar=_variable("DISK_LIMIT"), help="Of each folder that a pod has on its node."
+        ),
+    ] = None,
     keep_failed_pods: Annotated[
         str, typer.Option(envvar=_variable("KEEP_FAILED_PODS"), help="For their logs.")
     ] = "1h",
@@ -160,6 +185,10 @@ def operate(  # noqa: PLR0913 - the options of a command
             image_pull_policy=image_pull_policy,
             image_pull_secrets=tuple(image_pull_secret or ()),
             allowed_service_accounts=frozenset(allowed_service_account or ()),
+            allowed=Allowed(
+                *map(tuple, (allowed_secret, allowed_claim, allowed_toleration, allowed_node_label))
+            ),
+            disk_limit=disk_limit,
             keep_failed_seconds=_seconds(keep_failed_pods),
             image_pull_grace_seconds=_seconds(image_pull_grace),
             no_result_grace_seconds=_seconds(no_result_grace),

@@ -54,7 +54,7 @@ class Opened:
     backend: ClusterBackend
     reports: Reports
     published_seconds: float = 0.0
-    sized_by: SizedBy = None, None
+    sized_by: SizedBy = None, None, None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +84,10 @@ class Opener:
         """Read an experiment and its trials. Raises InvalidSpec."""
         spec = await self.spec_of(key, thing)
         uid = str(thing["metadata"]["uid"])
-        book = read_book(spec, self.rules(spec), status_of(thing), ())
+        book = read_book(spec, self.rules(spec, key.namespace), status_of(thing), ())
         book.generation = int(thing["metadata"]["generation"])
         sized_by = self.policies.sized_by(thing)
-        sizer = self._size(book, lambda: sharing.beside(key, book))
+        sizer = self._size(book, key.namespace, lambda: sharing.beside(key, book))
         backend = ClusterBackend(
             *(key, uid, spec, self.client, self.index, self.sweeper),
             kind=self.kind,
@@ -115,9 +115,9 @@ class Opener:
             sharing.peers[key] = Peer(sizer, engine.flight)
         return Opened(uid, engine, backend, reports, sized_by=sized_by)
 
-    def _size(self, book: Book, beside: Callable[[], Beside]) -> Sizer | None:
+    def _size(self, book: Book, namespace: str, beside: Callable[[], Beside]) -> Sizer | None:
         """Give the book its policy; None where there is none that can be used."""
-        policy = self.policies.find(book.spec)
+        policy = self.policies.find(book.spec, namespace)
         if not isinstance(policy, ResourcePolicy):
             book.machines = policy
             return None
@@ -135,7 +135,11 @@ class Opener:
         if generation != opened.engine.book.generation:
             spec = await self.spec_of(key, thing)
             book = opened.engine.book
-            book.spec, book.rules, book.generation = spec, self.rules(spec), generation
+            book.spec, book.rules, book.generation = (
+                spec,
+                self.rules(spec, key.namespace),
+                generation,
+            )
             opened.backend.spec = spec
             if opened.backend.sizer is not None:
                 opened.backend.sizer.follow(spec, book.rules.max_trials)
@@ -154,9 +158,9 @@ class Opener:
             raise InvalidSpec(tuple(problems))
         return spec
 
-    def rules(self, spec: ExperimentSpec) -> Rules:
+    def rules(self, spec: ExperimentSpec, namespace: str) -> Rules:
         """Limits of the core that are this operator's settings."""
-        policy = self.policies.find(spec)
+        policy = self.policies.find(spec, namespace)
         escalations = (
             policy.spec.escalation.max_escalations if isinstance(policy, ResourcePolicy) else 0
         )

@@ -15,15 +15,17 @@ from scaling_operator.api.problems import listing
 from scaling_operator.api.sections import read
 from scaling_operator.api.status import Condition
 from scaling_operator.cluster.client import Client, Object
-from scaling_operator.cluster.errors import ClusterForbidden, NotFound
+from scaling_operator.cluster.errors import ClusterBusy, ClusterForbidden, NotFound
 from scaling_operator.cluster.index import Index, Key
 from scaling_operator.cluster.kinds import NODES, POLICIES
 from scaling_operator.core.conditions import Finding, as_condition
 from scaling_operator.core.sizing.offered import NodeView, not_offered
 from scaling_operator.engine.sizer import Unusable
 
-SizedBy = tuple[tuple[str, int] | None, Object | None]
-"""A policy's uid and generation, where there is one, and `spec.resources`."""
+SizedBy = tuple[tuple[str, int] | None, Object | None, Object | None]
+"""A policy's uid and generation, where there is one; `spec.resources`; the namespace's labels,
+where the policy asks for them."""
+NOT_SEEN_PAUSE_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,15 +36,23 @@ class Policies:
 
     def sized_by(self, thing: Object) -> SizedBy:
         """Tell from what an experiment's trials are sized: another answer means, anew."""
-        policy = self.index.policies.get(_policy_name(thing))
-        metadata: Object = {} if policy is None else policy["metadata"]
-        version = (
-            None if policy is None else (str(metadata["uid"]), int(metadata.get("generation", 0)))
+        policy, resources = (
+            self.index.policies.get(_policy_name(thing)),
+            thing["spec"].get("resources"),
         )
-        return version, thing["spec"].get("resources")
+        if policy is None:
+            return None, resources, None
+        metadata: Object = policy["metadata"]
+        version = str(metadata["uid"]), int(metadata.get("generation", 0))
+        is_selective = "namespaceSelector" in policy["spec"]
+        namespace = self.index.namespaces.get(thing["metadata"]["namespace"])
+        return version, resources, _labels(namespace) if is_selective and namespace else None
 
-    def find(self, spec: ExperimentSpec) -> ResourcePolicy | Unusable | None:
-        """Find an experiment's policy; None where it names none and there is no default."""
+    def find(self, spec: ExperimentSpec, namespace: str) -> ResourcePolicy | Unusable | None:
+        """Find an experiment's policy; None where it names none and there is no default.
+
+        Raises ClusterBusy where the policy is for some namespaces, and no watch has shown this one.
+        """
         name = spec.resources.policy
         thing = self.index.policies.get(name)
         if thing is None and "policy" not in spec.resources.model_fields_set:
@@ -55,12 +65,33 @@ class Policies:
         if isinstance(policy, str):
             message = f"ResourcePolicy {name}: {policy}"
             return Unusable(ConditionReason.POLICY_INVALID, as_message(message))
+        if not self._is_for(policy, namespace):
+            selector = policy.spec.namespace_selector
+            message = (
+                f"spec.resources.policy {name}: it is not for namespace {namespace}; "
+                f"its namespaceSelector allows those labelled {selector}"
+            )
+            return Unusable(ConditionReason.POLICY_NOT_ALLOWED, as_message(message))
         return policy
+
+    def _is_for(self, policy: ResourcePolicy, namespace: str) -> bool:
+        selector = policy.spec.namespace_selector
+        if selector is None:
+            return True
+        known = self.index.namespaces.get(namespace)
+        if known is None:
+            message = f"namespace {namespace} has not been seen yet"
+            raise ClusterBusy(message, NOT_SEEN_PAUSE_SECONDS)
+        return selector.selects(_labels(known))
 
     def names_used(self, experiments: Mapping[Key, Object]) -> Iterator[tuple[Key, str]]:
         """Give each experiment with the policy that it names."""
         for key, thing in experiments.items():
             yield key, _policy_name(thing)
+
+
+def _labels(namespace: Object) -> dict[str, str]:
+    return namespace["metadata"].get("labels") or {}
 
 
 def _policy_name(thing: Object) -> str:

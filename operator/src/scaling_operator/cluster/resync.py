@@ -17,7 +17,7 @@ from scaling_operator.cluster.client import Client, Object
 from scaling_operator.cluster.controller import Controller
 from scaling_operator.cluster.errors import ClusterError
 from scaling_operator.cluster.index import Index, Key
-from scaling_operator.cluster.kinds import JOBS, PODS, POLICIES, TRIALS, Kind
+from scaling_operator.cluster.kinds import JOBS, NAMESPACES, PODS, POLICIES, TRIALS, Kind
 from scaling_operator.cluster.queue import WorkQueue
 from scaling_operator.cluster.watch import Watches
 
@@ -68,7 +68,7 @@ class Resync:
         before = self.index.snapshot(kind)
         listed: list[Object] = []
         labels = LABEL_EXPERIMENT if kind in (PODS, JOBS) else ""
-        everywhere = kind is POLICIES or not self.namespaces  # policies lie in no namespace
+        everywhere = kind in (POLICIES, NAMESPACES) or not self.namespaces  # they lie in none
         for namespace in (None,) if everywhere else self.namespaces:
             listed += await self.client.list(kind, namespace, labels)
         await asyncio.sleep(GRACE_SECONDS)

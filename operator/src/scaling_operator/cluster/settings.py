@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from scaling_operator.cluster.workloads.allowed import Allowed
+
 TOKEN_AUDIENCE = "scaling-operator.dev/reports"  # noqa: S105 - an audience is no secret
 
 
@@ -39,6 +41,9 @@ class PodSettings:
     image_pull_policy: str | None = None
     image_pull_secrets: tuple[str, ...] = ()
     allowed_service_accounts: frozenset[str] = frozenset()
+    allowed: Allowed = field(default_factory=Allowed)
+    disk_limit: str | None = None
+    """A quantity: the most of a pod's folder on its node's disk; None: no bound."""
     keep_failed_seconds: float = 3600.0
     image_pull_grace_seconds: float = 120.0
     no_result_grace_seconds: float = 30.0

@@ -20,7 +20,7 @@ from scaling_operator.api.names import LABEL_EXPERIMENT
 from scaling_operator.cluster.client import Access
 from scaling_operator.cluster.descent import Descent, followed
 from scaling_operator.cluster.index import Index, Key
-from scaling_operator.cluster.kinds import EXPERIMENTS, JOBS, PODS, POLICIES, Kind
+from scaling_operator.cluster.kinds import EXPERIMENTS, JOBS, NAMESPACES, PODS, POLICIES, Kind
 
 log = logging.getLogger(__name__)
 
@@ -181,7 +181,7 @@ class NoDiffs(kopf.DiffBaseStorage):
         del body, patch, essence
 
 
-WATCHED: tuple[Kind, ...] = (EXPERIMENTS, PODS, POLICIES)
+WATCHED: tuple[Kind, ...] = (EXPERIMENTS, PODS, POLICIES, NAMESPACES)
 WATCHED_WITH_JOBS: tuple[Kind, ...] = (*WATCHED, JOBS)
 
 

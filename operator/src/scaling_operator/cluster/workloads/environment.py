@@ -41,6 +41,7 @@ def assignment_of(order: AttemptOrder) -> Assignment:
     reports = settings.report_url is not None
     return Assignment(
         experiment=order.experiment,
+        experiment_uid=trial.experiment.uid,
         scale=trial.scale,
         trial=trial.number,
         attempt=order.attempt,

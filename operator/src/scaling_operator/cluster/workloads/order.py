@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from scaling_operator.api.experiment import ExperimentSpec
 from scaling_operator.api.names import attempt_name, is_experiment_name, trial_name
 from scaling_operator.api.problems import Problem, listing, shown
 from scaling_operator.api.trial import ScalingTrial
+from scaling_operator.cluster.workloads.allowed import Allowed, not_allowed
 from scaling_operator.core.resources import PodResources
 from scaling_trainer.contract import Execution
 
@@ -25,7 +26,8 @@ class WorkloadSettings:
     `report_url` None: no reports, hence no token. `report_ca` is the endpoint's certificate as PEM
     text. `queue` is a Kueue LocalQueue and holds for the kind job alone. `priority_class` is the
     pods' PriorityClass. `default_cpu` and `default_memory` are requests of the built-in trainer
-    where nothing else gives it any.
+    where nothing else gives it any. `disk_limit` is a quantity: the most that each folder of a pod
+    may hold on the disk of its node.
     """
 
     trainer_image: str
@@ -37,6 +39,8 @@ class WorkloadSettings:
     token_seconds: int = 3600
     run_as_user: int = 65532
     allowed_service_accounts: tuple[str, ...] = ()
+    allowed: Allowed = field(default_factory=Allowed)
+    disk_limit: str | None = None
     queue: str | None = None
     priority_class: str | None = None
     default_cpu: str = "1"
@@ -98,6 +102,7 @@ def refusals(spec: ExperimentSpec, settings: WorkloadSettings) -> Iterator[Probl
         allowed = listing(settings.allowed_service_accounts) or "none but the default"
         message = f"{account} is not for experiments; the platform allows: {allowed}"
         yield Problem("spec.trainer.pod.serviceAccountName", message)
+    yield from not_allowed(spec, settings.allowed)
     for at, name in enumerate(spec.search.warm_start.from_):
         if not is_experiment_name(name):
             message = f"{shown(name)} is not the name of an experiment: on a cluster name one"

@@ -1,0 +1,82 @@
+"""A label selector, as Kubernetes has it: which objects are meant, by their labels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Literal, assert_never
+
+from pydantic import Field, model_validator
+
+from scaling_operator.api.fields import ApiSection, LabelKey, LabelValue
+from scaling_trainer.config.base import SectionError
+
+
+class LabelRequirement(ApiSection):
+    """What is asked of one label."""
+
+    key: LabelKey = Field(description="Name of the label.")
+    operator: Literal["In", "NotIn", "Exists", "DoesNotExist"] = Field(
+        description="How it is compared with values."
+    )
+    values: Annotated[tuple[LabelValue, ...], Field(max_length=50)] = Field(
+        default=(), description="Some for In and NotIn, else none."
+    )
+
+    @model_validator(mode="after")
+    def _values_suit_the_operator(self) -> LabelRequirement:
+        if self.operator in ("In", "NotIn") and not self.values:
+            raise SectionError(("values", f"operator {self.operator} needs values"))
+        if self.operator in ("Exists", "DoesNotExist") and self.values:
+            raise SectionError(("values", f"operator {self.operator} takes no values"))
+        return self
+
+    def is_met_by(self, labels: Mapping[str, str]) -> bool:
+        """Whether labels are as asked; NotIn is met where the label is absent."""
+        match self.operator:
+            case "In":
+                return self.key in labels and labels[self.key] in self.values
+            case "NotIn":
+                return self.key not in labels or labels[self.key] not in self.values
+            case "Exists":
+                return self.key in labels
+            case "DoesNotExist":
+                return self.key not in labels
+            case _:
+                assert_never(self.operator)
+
+
+class LabelSelector(ApiSection):
+    """Objects that have all these labels, and meet all these requirements; empty: all objects."""
+
+    match_labels: Annotated[dict[LabelKey, LabelValue], Field(max_length=20)] = Field(
+        default={}, description="Labels, with their values."
+    )
+    match_expressions: Annotated[tuple[LabelRequirement, ...], Field(max_length=20)] = Field(
+        default=(), description="Further requirements."
+    )
+
+    def selects(self, labels: Mapping[str, str]) -> bool:
+        """Whether an object with these labels is meant."""
+        return all(labels.get(key) == value for key, value in self.match_labels.items()) and all(
+            each.is_met_by(labels) for each in self.match_expressions
+        )
+
+    def __str__(self) -> str:
+        """Write it as `kubectl get -l` takes it."""
+        equal = [f"{key}={value}" for key, value in self.match_labels.items()]
+        return ",".join([*equal, *(_written(each) for each in self.match_expressions)])
+
+
+def _written(requirement: LabelRequirement) -> str:
+    key, values = requirement.key, ",".join(requirement.values)
+    match requirement.operator:
+        case "In":
+            return f"{key} in ({values})"
+        case "NotIn":
+            return f"{key} notin ({values})"
+        case "Exists":
+            return key
+        case "DoesNotExist":
+            return f"!{key}"
+        case _:
+            assert_never(requirement.operator)
