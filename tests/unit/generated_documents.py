@@ -294,6 +294,8 @@ def largest() -> Iterator[tuple[str, Json]]:
             yield f"{name}, {algorithm}", _searching(parameters, {"name": algorithm})
     points = [{f"p{at}": "c999" for at in range(89)} for _ in range(100)]
     yield "points at the last choice", _searching(wide, {"name": "tpe"}, points)
+    beside = [{f"p{at}": "c1000" for at in range(89)} for _ in range(100)]
+    yield "points beside all choices", _searching(wide, {"name": "tpe"}, beside)
     at_the_end = [{f"p{at}": "c99" for at in range(100)} for _ in range(100)]
     yield "points under conditions", _searching(listed, {"name": "tpe"}, at_the_end)
     yield from _largest_of_the_built_in()
@@ -315,7 +317,6 @@ def _searching(parameters: Json, algorithm: Json, points: list[Json] | None = No
 
 def _largest_of_the_built_in() -> Iterator[tuple[str, Json]]:
     """Search as much of the built-in trainer as its fields allow, at values that hardly fit."""
-    heads = {"type": "categorical", "choices": list(range(1, 1001))}
     base: Json = {
         "objective": {"metric": "val_loss", "direction": "minimize"},
         "trainer": {
@@ -326,20 +327,32 @@ def _largest_of_the_built_in() -> Iterator[tuple[str, Json]]:
             }
         },
     }
-    widths = [7 * (at + 1) for at in range(100)]
+    many = {"type": "categorical", "choices": list(range(2, 1002))}
+    heads = {"type": "categorical", "choices": list(range(1, 257))}
+    rates = {"type": "categorical", "choices": [1e-6 * (at + 1) for at in range(1000)]}
+    layers = {"type": "categorical", "choices": list(range(1, 65))}
+    sized = {"model.heads": heads, "model.layers": layers}
+    others = {
+        "batch_size": many, "epochs": many, "model.context": many, "model.dropout": rates,
+        "optimizer.learning_rate": rates, "optimizer.weight_decay": rates,
+    }  # fmt: skip
+    when_sgd = {
+        name: {**each, "when": {"optimizer.name": ["sgd"]}} for name, each in others.items()
+    }
+    optimizers = {"type": "categorical", "choices": ["sgd", "adam", "adamw"]}
+    # Widths whose heads are found after a while, and widths that have hardly any.
+    ladders = {"multiples of 7": range(7, 707, 7), "odd widths": range(257, 457, 2)}
     for name, parameters in (
+        ("beyond what a field takes", {"model.heads": many}),
         ("heads", {"model.heads": heads}),
-        ("heads and depth", {"model.heads": heads, "model.depth": heads}),
-        ("most fields", {
-            "model.heads": heads, "model.depth": heads, "batch_size": heads, "epochs": heads,
-            "model.context": heads, "optimizer.learning_rate":
-            {"type": "categorical", "choices": [1e-6 * (at + 1) for at in range(1000)]},
-            "optimizer.name": {"type": "categorical", "choices": ["sgd", "adam", "adamw"]},
-        }),
-    ):  # fmt: skip
-        spec = {**copy.deepcopy(base), "search": {"parameters": parameters}}
-        spec["scaling"] = {"parameter": "model.width", "sizes": widths}
-        yield f"built-in, {name}", document(spec)
+        ("heads and layers", sized),
+        ("most fields", {**sized, **others}),
+        ("most fields under conditions", {**sized, **when_sgd, "optimizer.name": optimizers}),
+    ):
+        for words, widths in ladders.items():
+            spec = {**copy.deepcopy(base), "search": {"parameters": parameters}}
+            spec["scaling"] = {"parameter": "model.width", "sizes": list(widths)}
+            yield f"built-in, {name}, {words}", document(spec)
 
 
 def broken(random: Random, whole: Json) -> Json:

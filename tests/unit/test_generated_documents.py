@@ -14,12 +14,14 @@ from typing import Any
 import pytest
 from generated_documents import broken, experiment, largest
 
+from scaling_operator.api import checks_fit
 from scaling_operator.api.checks import check_document
 from scaling_operator.api.experiment import ExperimentSpec
 from scaling_operator.api.load import experiment_of
 from scaling_operator.api.names import TrialState
 from scaling_operator.api.policy import PolicySpec
 from scaling_operator.api.problems import InvalidSpec
+from scaling_operator.api.sections import examine
 from scaling_operator.api.status import ExperimentStatus
 from scaling_operator.core.observed import ABSENT, Rules
 from scaling_operator.core.plan import plan
@@ -82,6 +84,43 @@ def test_the_largest_documents_are_checked_soon(document: dict[str, Any]) -> Non
     start = time.process_time()
     check_document(document)
     assert time.process_time() - start < CPU_SECONDS
+
+
+def test_no_more_configurations_are_tried_than_a_document_may_cost(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tried = 0
+
+    def counted(*arguments: Any) -> Any:
+        nonlocal tried
+        tried += 1
+        return examine(*arguments)
+
+    monkeypatch.setattr(checks_fit, "examine", counted)
+    costs: dict[str, int] = {}
+    for name, document in largest():
+        tried = 0
+        check_document(document)
+        costs[name] = tried
+
+    assert max(costs.values()) <= checks_fit.MOST_TRIES_OF_A_DOCUMENT
+    # Some would take more: of those a part is only asked whether it is active.
+    assert max(costs.values()) > 0.5 * checks_fit.MOST_TRIES_OF_A_DOCUMENT
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        pytest.param(document, id=name)
+        for name, document in largest()
+        if name.endswith(("heads, multiples of 7", "fields, multiples of 7"))
+    ],
+)
+def test_a_value_that_some_size_fits_is_not_refused_when_the_tries_are_over(
+    document: dict[str, Any],
+) -> None:
+    """Each number of heads that is looked at divides one of 7, 14 ... 700."""
+    assert check_document(document) == ()
 
 
 @pytest.mark.parametrize("first", range(0, 100, A_PART))

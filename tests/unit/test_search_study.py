@@ -535,3 +535,31 @@ def test_enormous_values_break_no_sampler(algorithm: str) -> None:
         record = running(number, study.ask(number))
         value = (-1) ** number * 1.7e308
         study.tell(replace(record, state=TrialState.SUCCEEDED, values=(value,)))
+
+
+@pytest.mark.parametrize(
+    ("stored", "choice"),
+    [
+        pytest.param(True, True, id="true is not 1"),
+        pytest.param(1, 1, id="1 is not true"),
+        pytest.param(1.0, 1, id="1.0 is 1, as an API server may write it"),
+        pytest.param(2, 2.0, id="2 is 2.0"),
+        pytest.param("1", "1", id="a text is no number"),
+        pytest.param(0, 0, id="0 is a choice, not none"),
+        pytest.param("", "", id="nor is an empty text none"),
+    ],
+)
+def test_a_choice_comes_back_with_its_own_type(stored: Scalar, choice: Scalar) -> None:
+    kinds = CategoricalParameter(type="categorical", choices=(True, 1, 2.0, "1", 0, ""))
+
+    again = cast(kinds, stored)
+
+    assert (type(again), again) == (type(choice), choice)
+
+
+@pytest.mark.parametrize("value", [False, "true", "2", 1.5])
+def test_a_value_that_only_looks_like_a_choice_is_none(value: Scalar) -> None:
+    kinds = CategoricalParameter(type="categorical", choices=(True, 1, 2.0, "1", 0, ""))
+
+    with pytest.raises(ValueError, match="is none of the choices"):
+        cast(kinds, value)

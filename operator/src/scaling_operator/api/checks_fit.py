@@ -28,6 +28,8 @@ _LADDER = ""
 _MOST_VALUES = 100  # of one parameter that are looked at
 _MOST_TRIES = 300  # configurations that are tried for one value
 _SAMPLES = 5  # values of another parameter that show whether it has a say
+MOST_TRIES_OF_A_DOCUMENT = 3000
+"""After so many the rest is left alone: no document takes longer than a quarter of a second."""
 
 
 def values_fit_the_rest(draft: Draft) -> Iterable[Problem]:
@@ -35,44 +37,101 @@ def values_fit_the_rest(draft: Draft) -> Iterable[Problem]:
     built_in = draft.built_in
     if built_in is None or any(values_are_allowed(draft)) or any(paths_exist(draft)):
         return
+    tries = _Tries(draft, built_in)
+    for path, rung in draft.scales:
+        objection = _why_never(tries, rung)
+        if objection is not None:
+            yield Problem(path, f"does not fit: {objection}")
     for name, parameter in draft.parameters.items():
         found = (
             Problem(path, f"{shown(value)} does not fit: {objection}")
             for path, value in ends(name, parameter)[:_MOST_VALUES]
-            if (objection := _why_never(draft, built_in, {name: value})) is not None
+            if (objection := _why_never(tries, {name: value})) is not None
         )
         yield from islice(found, MOST_OBJECTIONS)
-    for path, rung in draft.scales:
-        objection = _why_never(draft, built_in, rung)
-        if objection is not None:
-            yield Problem(path, f"does not fit: {objection}")
 
 
-def _why_never(draft: Draft, built_in: BuiltIn, fixed: Values) -> str | None:
+class _Tries:
+    """Configurations of one document that are tried; after the last one whatever is asked may fit.
+
+    What is asked for each value again is worked out once.
+    """
+
+    def __init__(self, draft: Draft, built_in: BuiltIn) -> None:
+        self.draft = draft
+        self._built_in = built_in
+        self._left = MOST_TRIES_OF_A_DOCUMENT
+        self._starts: dict[frozenset[str], Values | None] = {}
+        self._axes: dict[str, Sequence[Values]] = {
+            name: [{name: value} for _, value in ends(name, parameter)]
+            for name, parameter in draft.parameters.items()
+        }
+        if draft.scales:
+            self._axes[_LADDER] = [rung for _, rung in draft.scales]
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the last try was made: what is not known since then says nothing."""
+        return self._left <= 0
+
+    def objection(self, values: Values) -> str | None:
+        """Say what is wrong with a configuration; None where nothing is known to be."""
+        if not self._one_more():
+            return None
+        active = self.draft.conditions.active_only(values)
+        _, found = examine(BuiltIn, overlay(self._built_in, active))
+        return str(found[0]) if found else None
+
+    def is_active(self, names: Iterable[str], values: Values) -> bool:
+        """Whether these parameters are active; not, as far as is known, after the last try."""
+        return self._one_more() and set(names) <= self.draft.conditions.active_only(values).keys()
+
+    def start(self, fixed: Values, needed: Axes) -> Values | None:
+        """Give values with which these are active, if there are any; which, the names decide."""
+        names = frozenset(fixed)
+        if names not in self._starts:
+            starts = islice(_combinations(fixed, needed), _MOST_TRIES)
+            self._starts[names] = next(
+                (each for each in starts if self.is_active(names, each)), None
+            )
+        start = self._starts[names]
+        return None if start is None else {**start, **fixed}
+
+    def others(self, start: Values) -> Iterator[tuple[str, Sequence[Values]]]:
+        """Give what a start leaves open; first what last turned out to make something fit."""
+        scaled = set(self.draft.scaled)
+        for name, axis in tuple(self._axes.items()):
+            if name not in start and not (name == _LADDER and start.keys() & scaled):
+                yield name, axis
+
+    def made_it_fit(self, name: str) -> None:
+        """Ask this parameter first from now on."""
+        self._axes = {name: self._axes[name], **self._axes}
+
+    def _one_more(self) -> bool:
+        self._left -= 1
+        return self._left >= 0
+
+
+def _why_never(tries: _Tries, fixed: Values) -> str | None:
     """Say why no combination with these values is a configuration; None where one may be."""
-    needed = _conditions_of(draft, fixed)
-    starts = islice(_combinations(fixed, needed), _MOST_TRIES)
-    start = next((values for values in starts if _is_active(draft, values, fixed)), None)
+    needed = _conditions_of(tries.draft, fixed)
+    start = tries.start(fixed, needed)
     if start is None:
         return None
-    if _objection(draft, built_in, start) is None:
+    before = tries.objection(start)
+    having_a_say = None if before is None else _with_a_say(tries, start, before)
+    if having_a_say is None:
         return None
-    axes = {**needed, **_with_a_say(draft, built_in, start)}
+    axes = {**needed, **having_a_say}
     combinations = tuple(islice(_combinations(fixed, axes), _MOST_TRIES + 1))
     if len(combinations) > _MOST_TRIES:
         return None
-    active = (values for values in combinations if _is_active(draft, values, fixed))
-    objections = [_objection(draft, built_in, values) for values in active]
-    return objections[0] if objections and None not in objections else None
-
-
-def _objection(draft: Draft, built_in: BuiltIn, values: Values) -> str | None:
-    _, found = examine(BuiltIn, overlay(built_in, draft.conditions.active_only(values)))
-    return str(found[0]) if found else None
-
-
-def _is_active(draft: Draft, values: Values, fixed: Values) -> bool:
-    return fixed.keys() <= draft.conditions.active_only(values).keys()
+    active = (values for values in combinations if tries.is_active(fixed, values))
+    objections = (tries.objection(values) for values in active)
+    first = next(objections, None)
+    fits = any(each is None for each in objections)
+    return None if fits or tries.is_over else first
 
 
 def _combinations(fixed: Values, axes: Axes) -> Iterator[Values]:
@@ -99,28 +158,27 @@ def _conditions_of(draft: Draft, names: Iterable[str]) -> Axes:
     return found
 
 
-def _with_a_say(draft: Draft, built_in: BuiltIn, start: Values) -> Axes:
-    """Find what changes the objection to the start when it alone changes, and its conditions."""
-    others: dict[str, Sequence[Values]] = {
-        name: [{name: value} for _, value in ends(name, parameter)]
-        for name, parameter in draft.parameters.items()
-        if name not in start
-    }
-    if draft.scales and not start.keys() & set(draft.scaled):
-        others[_LADDER] = [rung for _, rung in draft.scales]
-    before = _objection(draft, built_in, start)
+def _with_a_say(tries: _Tries, start: Values, before: str) -> Axes | None:
+    """Find what changes the objection to the start when it alone changes, and its conditions.
+
+    None where such a change leaves nothing to object to.
+    """
     found: dict[str, Sequence[Values]] = {}
-    for name, axis in others.items():
+    for name, axis in tries.others(start):
         conditions = {
             each: values
-            for each, values in _conditions_of(draft, [name]).items()
+            for each, values in _conditions_of(tries.draft, [name]).items()
             if each not in start
         }
         few = {
             each: spread(values, _SAMPLES) for each, values in {**conditions, name: axis}.items()
         }
         for changed in islice(_combinations({}, few), _SAMPLES**2):
-            if _objection(draft, built_in, {**start, **changed}) != before:
+            objection = tries.objection({**start, **changed})
+            if objection is None:
+                tries.made_it_fit(name)
+                return None
+            if objection != before:
                 found |= {**conditions, **found, name: axis}
                 break
     return found

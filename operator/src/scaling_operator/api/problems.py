@@ -65,9 +65,9 @@ def suggestion(name: str, known: Iterable[str]) -> str:
 
 def listing(names: Iterable[object]) -> str:
     """Join names by commas; of many, the first twenty."""
-    words = [str(name) for name in names]
-    more = f" and {len(words) - 20} more" if len(words) > 20 else ""  # noqa: PLR2004 - said above
-    return ", ".join(words[:20]) + more
+    given = tuple(names)
+    more = f" and {len(given) - 20} more" if len(given) > 20 else ""  # noqa: PLR2004 - said above
+    return ", ".join(str(name) for name in given[:20]) + more
 
 
 def shown(value: object) -> str:

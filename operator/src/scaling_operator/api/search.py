@@ -6,11 +6,13 @@ The parameters to tune, the algorithm that proposes them and the pruner that sto
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from functools import cached_property
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from scaling_operator.api.fields import ApiSection, ParameterName, Scalar
+from scaling_operator.api.fields import ApiSection, ParameterName, Scalar, equality_key
 from scaling_operator.api.problems import listing
 from scaling_trainer.config.base import SectionError
 
@@ -94,9 +96,14 @@ class CategoricalParameter(Conditional):
 
     @model_validator(mode="after")
     def _choices_differ(self) -> CategoricalParameter:
-        if len({(isinstance(choice, bool), choice) for choice in self.choices}) < len(self.choices):
+        if len(self.by_value) < len(self.choices):
             raise SectionError(("choices", "choices repeat a value; each may stand once"))
         return self
+
+    @cached_property
+    def by_value(self) -> Mapping[tuple[bool, Scalar], Scalar]:
+        """Each choice by what equal values share."""
+        return {equality_key(choice): choice for choice in self.choices}
 
 
 Parameter = Annotated[
@@ -340,8 +347,8 @@ def cast(parameter: Parameter, value: Scalar) -> Scalar:
 
 
 def _cast_choice(parameter: CategoricalParameter, value: Scalar) -> Scalar:
-    for choice in parameter.choices:
-        if choice == value and isinstance(choice, bool) == isinstance(value, bool):
-            return choice
-    message = f"{value!r} is none of the choices {listing(parameter.choices)}"
-    raise ValueError(message)
+    choice = parameter.by_value.get(equality_key(value))
+    if choice is None:
+        message = f"{value!r} is none of the choices {listing(parameter.choices)}"
+        raise ValueError(message)
+    return choice
