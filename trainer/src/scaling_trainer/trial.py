@@ -92,7 +92,7 @@ def identity_of(config: BuiltIn, assignment: Assignment, prepared: Prepared) -> 
 
     How it runs on its machine is no part of it: the next attempt may have to use less memory.
     """
-    settings = [config.model_dump(mode="json"), assignment.seed, assignment.samples]
+    settings: list[object] = [config.model_dump(mode="json"), assignment.seed, assignment.samples]
     if assignment.experiment_uid is not None:
         settings.append(assignment.experiment_uid)
     data = [
