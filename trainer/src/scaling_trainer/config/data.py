@@ -164,7 +164,10 @@ class Table(Delimited):
     """A table with a target column; the other columns are features unless `features` names them."""
 
     name: Literal["csv", "parquet"]
-    path: Path = Field(description="File, relative to the experiment file or to the claim's root.")
+    path: Path = Field(
+        description="File, relative to the experiment file or to the claim's root. A csv may be "
+        "packed: .gz, .bz2, .xz, or .zip with one file in it."
+    )
     target: Column = Field(description="Column to predict.")
     features: tuple[Column, ...] = Field(
         default=(), max_length=1000, description="Columns to learn from; empty: all but the target."
@@ -255,7 +258,10 @@ class Ratings(Delimited):
     """A CSV table of ratings: one row per user, item and rating."""
 
     name: Literal["ratings"]
-    path: Path = Field(description="File, relative to the experiment file or to the claim's root.")
+    path: Path = Field(
+        description="File, relative to the experiment file or to the claim's root; it may be "
+        "packed: .gz, .bz2, .xz, or .zip with one file in it."
+    )
     user: Column = Field(default="user", description="Column of the user.")
     item: Column = Field(default="item", description="Column of the item.")
     rating: Column = Field(default="rating", description="Column of the rating.")

@@ -6,6 +6,7 @@ import csv
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from io import TextIOWrapper
 from itertools import islice
 from pathlib import Path
 from typing import TextIO
@@ -13,7 +14,8 @@ from typing import TextIO
 import pandas as pd
 
 from scaling_trainer.config.data import Broken, Delimited
-from scaling_trainer.data.encodings import encoding_of, holds_nul, told, undecodable
+from scaling_trainer.data.compressed import open_expanded
+from scaling_trainer.data.encodings import LONGEST_MARK, encoding_of, holds_nul, told, undecodable
 from scaling_trainer.data.errors import DataError
 from scaling_trainer.data.separators import Layout, find_layout
 
@@ -103,8 +105,7 @@ def read_delimited(path: Path, form: Form) -> RawTable:
 
     Raises DataError where it is no such table, with the line and the setting that may be wrong.
     """
-    codec = encoding_of(path, form.encoding)
-    with _open(path, codec) as file:
+    with _open(path, form.encoding) as (file, codec):
         lines = _lines(path, file)
         first = list(islice(lines, _LINES_LOOKED_AT))
         if not any(line.strip() for line in first):
@@ -125,11 +126,14 @@ def read_delimited(path: Path, form: Form) -> RawTable:
 
 
 @contextmanager
-def _open(path: Path, codec: str) -> Generator[TextIO]:
-    """Open a text and put its reader's complaints in a sentence."""
+def _open(path: Path, setting: str | None) -> Generator[tuple[TextIO, str]]:
+    """Open a text with its codec, and put its reader's complaints in a sentence."""
+    codec = "utf-8"
     try:
-        with path.open(encoding=codec, newline="") as file:
-            yield file
+        with open_expanded(path) as file:
+            codec = encoding_of(file.read(LONGEST_MARK), setting)
+        with open_expanded(path) as file, TextIOWrapper(file, codec, newline="") as text:
+            yield text, codec
     except UnicodeError as error:
         raise undecodable(path, codec, str(error).split(": ")[-1]) from error
     except csv.Error as error:

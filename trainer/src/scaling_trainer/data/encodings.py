@@ -16,17 +16,12 @@ _BY_FIRST_BYTES = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-_LONGEST_MARK = 4
+LONGEST_MARK = 4
+"""So many first bytes of a file tell its encoding, where any do."""
 
 
-def encoding_of(path: Path, setting: str | None) -> str:
-    """Give the codec to read a file by. Raises DataError where the file cannot be opened."""
-    try:
-        with path.open("rb") as file:
-            first = file.read(_LONGEST_MARK)
-    except OSError as error:
-        message = f"{path.name} cannot be read: {error.strerror}"
-        raise DataError(path=_PATH, message=message) from error
+def encoding_of(first: bytes, setting: str | None) -> str:
+    """Give the codec to read a file by: by its first bytes, where there is no setting."""
     if setting is not None:
         # Its mark is no part of the text.
         return "utf-8-sig" if setting == "utf-8" else setting

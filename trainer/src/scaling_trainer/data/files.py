@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from scaling_trainer.config.base import Task
 from scaling_trainer.config.data import Arrays, Ratings, Table, Text
-from scaling_trainer.data.encodings import encoding_of, told, undecodable
+from scaling_trainer.data.encodings import LONGEST_MARK, encoding_of, told, undecodable
 from scaling_trainer.data.errors import DataError
 from scaling_trainer.data.source import Provenance, RatingSource, RowSource, TextSource
 from scaling_trainer.data.text_tables import feature_names, read_ratings, read_table
@@ -131,12 +131,12 @@ def _read_array(path: Path, name: str, field: str) -> NDArray[np.generic]:
 def text(dataset: Text, data_dir: Path) -> TextSource:
     """Read a text, as UTF-8. Raises DataError where it is none in its encoding."""
     path = locate_file(data_dir, dataset.path)
-    codec = encoding_of(path, dataset.encoding)
     try:
         content = path.read_bytes()
     except OSError as error:
         message = f"{path.name} cannot be read: {error.strerror}"
         raise DataError(_PATH, message) from error
+    codec = encoding_of(content[:LONGEST_MARK], dataset.encoding)
     notes = told(codec, dataset.encoding)
     if dataset.broken == "skip":
         decoded = content.decode(codec, errors="ignore")
