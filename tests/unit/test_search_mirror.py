@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import time
 import urllib.error
@@ -11,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from scaling_operator.api.csv_cells import as_written, disarmed
 from scaling_operator.api.fields import Scalar
 from scaling_operator.api.names import TrialState
 from scaling_operator.api.search import Search
@@ -150,3 +153,42 @@ def test_whatever_would_change_something_is_refused(
     with refusal.value as answer:
         assert answer.code == 405
     assert names(address) == {"one": 0}
+
+
+FORMULAS = ("=HYPERLINK(1)", "+1+1", "@SUM(1)", "-2-3", "relu", "=1,2", 'say "=1"')
+
+
+def table(address: str, path: str) -> list[list[str]]:
+    with urllib.request.urlopen(address + path, timeout=10) as answer:
+        assert answer.headers.get_content_type() == "text/csv"
+        return list(csv.reader(io.StringIO(answer.read().decode(), newline="")))
+
+
+def test_the_table_that_is_given_out_holds_no_formulas(mirror: Mirror, address: str) -> None:
+    kinds = {"type": "categorical", "choices": list(FORMULAS)}
+    low = {"type": "float", "low": -1, "high": -0.5}
+    search = Search.model_validate(
+        {"parameters": {"act": kinds, "x": low}, "algorithm": {"name": "random"}}
+    )
+    one = Study(StudySettings("one", search, ("minimize",), 7, 0))
+    for number, formula in enumerate(FORMULAS):
+        one.ask(number, {"act": formula, "x": -0.75})
+        one.tell(ended(number, {"act": formula, "x": -0.75}, -0.5))
+    one.show(mirror, "one")
+
+    header, *rows = table(address, f"/csv/{names(address)['one']}")
+
+    at = header.index("Param act")
+    assert [as_written(row[at]) for row in rows] == list(FORMULAS)
+    assert [row[at] for row in rows] == [disarmed(formula) for formula in FORMULAS]
+    assert {row[header.index("Param x")] for row in rows} == {"-0.75"}
+    assert {row[header.index("Value")] for row in rows} == {"-0.5"}
+
+
+def test_a_table_of_no_study_is_not_found(address: str) -> None:
+    with pytest.raises(urllib.error.HTTPError) as refusal:
+        urllib.request.urlopen(address + "/csv/7", timeout=10)
+
+    with refusal.value as answer:
+        assert answer.code == 404
+        assert json.load(answer) == {"reason": "study_id=7 is not found"}

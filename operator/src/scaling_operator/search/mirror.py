@@ -5,7 +5,9 @@ A study here has the same number for as long as it is shown, so that its page ma
 
 from __future__ import annotations
 
+import csv
 import importlib
+import io
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -14,10 +16,13 @@ from optuna.storages import InMemoryStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
+from scaling_operator.api.csv_cells import disarmed
+
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 """A WSGI application."""
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
 EXTRA = "optuna-dashboard is not installed: pip install 'scaling-operator[dashboard]'"
+_TABLES = "/csv/"
 
 
 class DashboardMissing(RuntimeError):
@@ -66,7 +71,7 @@ class Mirror:
             dashboard: Any = importlib.import_module("optuna_dashboard")
         except ModuleNotFoundError as error:
             raise DashboardMissing(EXTRA) from error
-        return read_only(dashboard.wsgi(self._storage))
+        return read_only(without_formulas(dashboard.wsgi(self._storage)))
 
     def _take(self, shown: _Shown, trial: FrozenTrial) -> None:
         known = shown.trials.get(trial.number)
@@ -92,3 +97,32 @@ def read_only(application: Application) -> Application:
         return [b'{"reason": "this dashboard only shows: studies are changed by their experiment"}']
 
     return guarded
+
+
+def without_formulas(application: Application) -> Application:
+    """Disarm what a spreadsheet would compute in the tables that are given out."""
+
+    def guarded(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        if not environ["PATH_INFO"].startswith(_TABLES):
+            return application(environ, start_response)
+        begun: list[tuple[str, list[tuple[str, str]]]] = []
+
+        def started(status: str, headers: list[tuple[str, str]], _: object = None) -> None:
+            begun.append((status, headers))
+
+        body = b"".join(application(environ, started))
+        status, headers = begun[-1]
+        if any("csv" in value for name, value in headers if name.lower() == "content-type"):
+            body = _disarmed_table(body.decode()).encode()
+            headers = [each for each in headers if each[0].lower() != "content-length"]
+        start_response(status, headers)
+        return [body]
+
+    return guarded
+
+
+def _disarmed_table(table: str) -> str:
+    written = io.StringIO()
+    rows = csv.reader(io.StringIO(table, newline=""))
+    csv.writer(written).writerows([disarmed(cell) for cell in row] for row in rows)
+    return written.getvalue()
