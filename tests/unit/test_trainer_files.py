@@ -5,15 +5,13 @@ from __future__ import annotations
 import errno
 import json
 import os
-import resource
-import signal
 import struct
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from scarce import files_end_at
 
 from scaling_trainer import checkpoint
 from scaling_trainer.attempt import run_attempt, run_export
@@ -26,19 +24,6 @@ from scaling_trainer.results import Result
 from scaling_trainer.trained import read_record
 
 SAVED = Checkpoint({"a": torch.arange(1000.0)}, {"step": 3})
-
-
-@contextmanager
-def files_end_at(size_bytes: int) -> Generator[None]:
-    """Let every write beyond a size fail, as on a disk that is full."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, before[1]))
-    heard = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-        signal.signal(signal.SIGXFSZ, heard)
 
 
 def link_to(target: str) -> Callable[[Path], None]:
