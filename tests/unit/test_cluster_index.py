@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from scaling_operator.api.names import Reason
-from scaling_operator.cluster.index import Index, Key
+from scaling_operator.cluster.index import MOST_DEPARTED, Index, Key
 from scaling_operator.cluster.kinds import EXPERIMENTS, PODS
 from scaling_operator.cluster.workload_kinds import POD_KIND
 from scaling_operator.cluster.workloads.order import Bounds
@@ -123,6 +123,38 @@ def test_what_went_away_between_list_and_comparison_is_no_miss() -> None:
     before = index.snapshot(PODS)
     index.drop(PODS, pod("a", 3))
     assert index.repair(PODS, [], before) == set()
+
+
+def test_what_a_list_shows_and_went_since_does_not_come_back() -> None:
+    index = Index()
+    index.put(PODS, pod("a", 3))
+    before = index.snapshot(PODS)
+    index.drop(PODS, pod("a", 5))
+    assert index.repair(PODS, [pod("a", 3), pod("a", 4)], before) == set()
+    assert versions(index) == {}
+
+
+def test_the_answer_to_a_write_that_comes_behind_the_deletion_is_old_news() -> None:
+    index = Index()
+    index.put(PODS, pod("a", 3))
+    index.drop(PODS, pod("a", 5))
+    assert index.put(PODS, pod("a", 4)) is None
+    assert versions(index) == {}
+
+
+def test_what_lost_our_label_and_has_it_again_is_taken_in() -> None:
+    index = Index()
+    index.put(PODS, pod("a", 3))
+    index.drop(PODS, pod("a", 5))
+    assert index.put(PODS, pod("a", 6)) == KEY
+
+
+def test_of_those_that_went_so_many_are_remembered() -> None:
+    index = Index()
+    for number in range(MOST_DEPARTED + 1):
+        index.drop(PODS, pod("a", 1, uid=str(number)))
+    assert not index.has_departed(pod("a", 1, uid="0"))
+    assert index.has_departed(pod("a", 1, uid="1"))
 
 
 def status_of(thing: dict[str, Any], **status: Any) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from testbed.documents import changed, played, policy
 
 from scaling_operator.api.names import Phase, TrialState
 from scaling_operator.cluster import resync
-from scaling_operator.cluster.errors import ClusterBusy
+from scaling_operator.cluster.errors import ClusterBusy, NotFound
 from scaling_operator.cluster.index import Key
 from scaling_operator.cluster.kinds import EXPERIMENTS, PODS, POLICIES, TRIALS
 from scaling_operator.cluster.queue import WorkQueue
@@ -121,6 +121,41 @@ async def test_an_experiment_whose_deletion_was_lost_is_closed(world: World) -> 
     await world.once()
     assert not shell.controller.opened
     assert not shell.index.experiments
+
+
+async def test_an_experiment_that_is_deleted_while_all_is_compared_does_not_begin_again(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resync, "GRACE_SECONDS", 0.02)
+    world = World(shell)
+    shell.cluster.add(EXPERIMENTS, TEAM, played("study"))
+    await shell.settle()
+    comparing = asyncio.create_task(world.once())
+    while "list scalingexperiments" not in shell.cluster.requests:
+        await asyncio.sleep(0)
+    shell.cluster.remove(EXPERIMENTS, TEAM, "study")
+    await comparing
+    assert not shell.controller.opened
+    assert not shell.index.experiments
+    assert not world.is_restarted
+
+
+async def test_an_experiment_of_whose_deletion_no_watch_has_told_is_closed_at_the_next_write(
+    world: World,
+) -> None:
+    shell = world.shell
+    shell.cluster.add(EXPERIMENTS, TEAM, played("study"))
+    await shell.settle()
+    pod = shell.cluster.one(PODS, TEAM, "study-0-0-0")
+    shell.is_deaf = True
+    shell.cluster.remove(EXPERIMENTS, TEAM, "study")
+    shell.is_deaf = False
+    shell.hear("DELETED", PODS, pod)
+    with pytest.raises(NotFound):
+        await shell.settle()
+    shell.wake(STUDY)
+    await shell.settle()
+    assert not shell.controller.opened
 
 
 async def test_where_nothing_was_missed_nothing_starts_again(world: World) -> None:

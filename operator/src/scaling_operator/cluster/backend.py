@@ -188,7 +188,12 @@ class ClusterBackend:
             message = f"{self.key} is gone"
             raise NotFound(message)
         document = status.model_dump(mode="json", exclude_none=True)
-        self.index.put(EXPERIMENTS, await write_status(self.client, EXPERIMENTS, known, document))
+        try:
+            stored = await write_status(self.client, EXPERIMENTS, known, document)
+        except NotFound:
+            self.index.drop(EXPERIMENTS, known)  # the event of its deletion was lost
+            raise
+        self.index.put(EXPERIMENTS, stored)
 
     def _reserve(self, key: AttemptKey, order: AttemptOrder) -> bool:
         """Take room under the policy's limits: others may have taken it since this was planned."""

@@ -93,7 +93,7 @@ class Holdings:
             if namespace in self._seen:
                 return
             for thing in await client.list(kind, namespace, LABEL_EXPERIMENT):
-                if not self.index.is_gone(kind, thing):
+                if not self.index.has_departed(thing):
                     self.index.put(kind, thing)
             self._seen.add(namespace)
 

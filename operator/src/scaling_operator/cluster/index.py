@@ -15,6 +15,8 @@ from scaling_operator.cluster.kinds import EXPERIMENTS, JOBS, NAMESPACES, PODS, 
 from scaling_operator.cluster.ownership import owner_uid
 
 Object = dict[str, Any]
+MOST_DEPARTED = 10_000
+"""So many that went are remembered: minutes of the busiest operator, where seconds are needed."""
 
 
 def _unheard(*heard: object) -> None:
@@ -53,6 +55,8 @@ class Index:
     heard: Callable[[Kind, Key, Object | None, Object], None] = _unheard
     """Is told of each object that is taken in: what it was before, and what it is."""
     _last_change: int = 0
+    _departed: dict[str, int] = field(default_factory=dict[str, int])
+    """Versions of the last objects that went, by uid: what is told of them later is older news."""
     _pods: dict[tuple[str, str], Key] = field(default_factory=dict[tuple[str, str], Key])
     """Whose a pod is, by namespace and name: a report names its pod alone."""
     _pods_of_jobs: dict[str, dict[str, Object]] = field(
@@ -67,6 +71,8 @@ class Index:
             return None
         key, things, name = found
         before = things.get(name)
+        if self.has_departed(thing):
+            return None
         if before is not None and (_is_older(thing, before) or _is_same(thing, before)):
             return None
         thing["metadata"].pop("managedFields", None)
@@ -89,6 +95,7 @@ class Index:
         if found is None:
             return None
         key, things, name = found
+        self._note_departure(thing, things.get(name))
         if name in things and _uid(things[name]) == _uid(thing):
             known = things.pop(name)
             if kind in (PODS, JOBS):
@@ -118,11 +125,12 @@ class Index:
         """All pods or jobs of an experiment."""
         yield from list(self.workloads.get((kind, key), {}).values())
 
-    def is_gone(self, kind: Kind, thing: Object) -> bool:
-        """Whether an object's end was seen: a list may be older than the event of its deletion."""
-        found = self._place(kind, thing)
-        last = None if found is None else self.gone.get((kind, found[0]), {}).get(found[2])
-        return last is not None and _uid(last) == _uid(thing)
+    def has_departed(self, thing: Object) -> bool:
+        """Whether an object's end was seen: a list, or an answer, may be older than that event.
+
+        One that lost our label and got it back is newer, and is taken in again.
+        """
+        return _version(thing) <= self._departed.get(_uid(thing), -1)
 
     def bury(self, kind: Kind, key: Key, is_awaited: Callable[[str], bool]) -> None:
         """Forget the workloads that are gone and whose end nobody waits for."""
@@ -160,7 +168,7 @@ class Index:
         wrong: set[Key] = set()
         for thing in listed:
             found = self._place(kind, thing)
-            if found is not None:
+            if found is not None and not self.has_departed(thing):
                 key, things, name = found
                 before.pop((key, thing["metadata"]["name"]), None)
                 known = things.get(name)
@@ -175,6 +183,12 @@ class Index:
                 wrong.add(key)
                 self.drop(kind, gone)
         return wrong
+
+    def _note_departure(self, thing: Object, known: Object | None) -> None:
+        versions = [_version(each) for each in (thing, known) if each and _uid(each) == _uid(thing)]
+        self._departed[_uid(thing)] = max(versions)
+        if len(self._departed) > MOST_DEPARTED:
+            del self._departed[next(iter(self._departed))]
 
     def _note_change(self, key: Key) -> None:
         self._last_change += 1
