@@ -104,6 +104,10 @@ class Reason(StrEnum):
     INFEASIBLE = "Infeasible"
 
 
+BAD_POINTS = frozenset({Reason.DIVERGED, Reason.INFEASIBLE})
+"""What its parameters alone end a trial by: its study ranks it last, and no failure is counted."""
+
+
 class StopReason(StrEnum):
     """Why a trial was stopped before its end."""
 

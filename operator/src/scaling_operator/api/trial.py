@@ -54,6 +54,10 @@ class ScalingTrial(ApiSection):
     spec: TrialSpec
     status: TrialStatus = TrialStatus()
 
+    def is_of(self, experiment_uid: str) -> bool:
+        """Whether it is of this experiment, not of a deleted one of the same name."""
+        return self.spec.experiment.uid == experiment_uid
+
     @property
     def created_seconds(self) -> float | None:
         """When the stored object was created, in seconds since the epoch; None where it is not."""

@@ -181,7 +181,7 @@ class Opener:
         async for page in self.client.pages(TRIALS, key.namespace, labels):
             for at, thing in enumerate(page):
                 trial = read_trial(thing)
-                if trial.spec.experiment.uid == uid:
+                if trial.is_of(uid):
                     created.append(created_seconds(trial))
                     book.note(trial, created[-1])
                     backend.note((trial,))

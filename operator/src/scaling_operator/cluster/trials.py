@@ -55,7 +55,7 @@ class StoredTrials:
             return self.note(read_trial(made))
         except AlreadyExists:
             stored = read_trial(await self.client.get(TRIALS, self.experiment.namespace, name))
-        if stored.spec.experiment.uid != self.uid:
+        if not stored.is_of(self.uid):
             message = f"{name} belongs to a deleted experiment of the same name"
             raise ClusterBusy(message, retry_after_seconds=2.0)
         return self.note(stored)

@@ -49,5 +49,5 @@ async def _read(client: Client, namespace: str, name: str, path: str) -> Other:
         raise InvalidSpec((Problem(path, message),)) from error
     listed = await client.list(TRIALS, namespace, f"{LABEL_EXPERIMENT}={name}")
     uid = thing["metadata"]["uid"]
-    trials = [trial for trial in map(read_trial, listed) if trial.spec.experiment.uid == uid]
+    trials = [trial for trial in map(read_trial, listed) if trial.is_of(uid)]
     return Other(name, spec, tuple(trials))

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from operator import le
 
 from scaling_operator.api.experiment import Objective
-from scaling_operator.api.names import Reason, TrialState
+from scaling_operator.api.names import BAD_POINTS, Reason, TrialState
 from scaling_operator.api.status import BestTrial, Counts, CurvePoint, EarlyPoint
 from scaling_operator.api.trial import ScalingTrial
 
@@ -24,8 +24,8 @@ KEPT_EARLY = 8
 # Reasons that end a trial without counting against `maxFailed`: not the user's fault, or a finding.
 UNCOUNTED = frozenset(
     {
-        *(Reason.DIVERGED, Reason.INFEASIBLE, Reason.SUSPENDED),
-        *(Reason.EVICTED, Reason.PREEMPTED, Reason.NODE_LOST, Reason.POD_DELETED),
+        *BAD_POINTS,
+        *(Reason.SUSPENDED, Reason.EVICTED, Reason.PREEMPTED, Reason.NODE_LOST, Reason.POD_DELETED),
         Reason.STORAGE_FULL,
     }
 )

@@ -182,7 +182,7 @@ def folders_of_trials(root: Path) -> list[Path]:
 def _check(trial: ScalingTrial, path: Path, identity: Identity, scales: set[int]) -> None:
     """Raise UnreadableFile for a trial that the experiment cannot have."""
     spec = trial.spec
-    if spec.experiment.uid != identity.uid:
+    if not trial.is_of(identity.uid):
         raise UnreadableFile(path, f"is a trial of another run of {spec.experiment.name}")
     if path.parent.name != f"{spec.scale}-{spec.number}":
         raise UnreadableFile(path, f"is trial {spec.scale}-{spec.number}'s: the folder is a copy")
