@@ -127,14 +127,32 @@ class OperatorProcess:
     def usage(self) -> Usage:
         """CPU time and most memory so far, of the process and of those that work for it now."""
         assert self._process is not None
-        folder = Path(f"/proc/{self._process.pid}/task/{self._process.pid}")
-        children = (folder / "children").read_text().split()
-        used = [_used(process) for process in (self._process.pid, *map(int, children))]
+        used = [_used(process) for process in (self._process.pid, *self._children())]
         return Usage(sum(each.cpu_seconds for each in used), sum(each.peak_bytes for each in used))
+
+    def memory_bytes(self) -> int:
+        """Memory that it holds now with all that work for it: what they share is counted once."""
+        assert self._process is not None
+        return sum(_held_bytes(process) for process in (self._process.pid, *self._children()))
+
+    def _children(self) -> list[int]:
+        assert self._process is not None
+        folder = Path(f"/proc/{self._process.pid}/task/{self._process.pid}")
+        return [int(process) for process in (folder / "children").read_text().split()]
 
     def log_end(self, characters: int = 4000) -> str:
         """The last lines that it wrote."""
         return self.log.read_text(errors="replace")[-characters:]
+
+
+def _held_bytes(process: int) -> int:
+    """Read the proportional set size of a process; one that has just ended holds nothing."""
+    try:
+        lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0
+    held = next((line for line in lines if line.startswith("Pss:")), "Pss: 0 kB")
+    return int(held.split()[1]) * 1024
 
 
 def _used(process: int) -> Usage:

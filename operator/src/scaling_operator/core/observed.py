@@ -178,6 +178,8 @@ class Observed:
     @property
     def idle(self) -> tuple[LiveTrial, ...]:
         """Live trials about which something may be decided."""
+        if not self.changing:
+            return self.live
         return tuple(trial for trial in self.live if trial.slot not in self.changing)
 
     @property

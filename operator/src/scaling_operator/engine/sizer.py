@@ -38,7 +38,7 @@ from scaling_operator.core.sizing.alternatives import alternatives, uses_claims
 from scaling_operator.core.sizing.choice import Choice, Refusal
 from scaling_operator.core.sizing.escalation import Ended, allocate
 from scaling_operator.core.sizing.judgement import judge, judge_started
-from scaling_operator.core.sizing.knowledge import learn, measure
+from scaling_operator.core.sizing.knowledge import Knowledge, learn, measure
 from scaling_operator.core.sizing.lookahead import Lessons, look_at, terms_for
 from scaling_operator.core.sizing.need import Need, Unknown
 from scaling_operator.core.sizing.needs import need_of
@@ -110,6 +110,9 @@ class Sizer:
     _used: dict[int, UsageSum] = field(default_factory=dict[int, UsageSum])
     _ended: set[Slot] = field(default_factory=set[Slot])
     _looked: dict[int, ScaleOutlook] = field(default_factory=dict[int, ScaleOutlook])
+    _statuses: dict[int, tuple[ScaleOutlook, Knowledge, ScaleSizing]] = field(
+        default_factory=dict[int, tuple[ScaleOutlook, Knowledge, ScaleSizing]]
+    )
     _known: dict[Slot, _Given] = field(default_factory=dict[Slot, _Given])
     """Machines of live trials: a plan looks at all of them, and few have changed."""
 
@@ -274,12 +277,18 @@ class Sizer:
         return Outlook(looked, verdict)
 
     def _status(self, looked: ScaleOutlook, total: Usage) -> ScaleSizing:
-        return sizing_of(looked, self.lessons.knowledge).model_copy(
-            update={
-                "used_gpu_hours": _rounded(total.gpu_hours),
-                "used_cost": _rounded(total.cost),
-            }
-        )
+        spent = {"used_gpu_hours": _rounded(total.gpu_hours), "used_cost": _rounded(total.cost)}
+        return self._written(looked).model_copy(update=spent)
+
+    def _written(self, looked: ScaleOutlook) -> ScaleSizing:
+        """Write a scale as its status has it, once for each outlook and state of what is known."""
+        known, index = self.lessons.knowledge, looked.scale.index
+        before = self._statuses.get(index)
+        if before is not None and before[0] is looked and before[1] is known:
+            return before[2]
+        written = sizing_of(looked, known)
+        self._statuses[index] = looked, known, written
+        return written
 
     def _machines(self, observed: Observed, trials: tuple[ScalingTrial, ...]) -> _Machines:
         """Sum up what live trials have or want, have used, and use in an hour."""
