@@ -17,7 +17,13 @@ import pytest
 from testbed.documents import API_VERSION, changed, played, trial
 
 from scaling_operator.cluster.client import Client
-from scaling_operator.cluster.errors import AlreadyExists, Conflict, Invalid, NotFound
+from scaling_operator.cluster.errors import (
+    AlreadyExists,
+    Conflict,
+    Invalid,
+    NotFound,
+    OutdatedDefinition,
+)
 from scaling_operator.cluster.kinds import (
     EXPERIMENTS,
     LEASES,
@@ -250,6 +256,17 @@ async def a_status_is_written_whole_and_nothing_else(site: Site) -> None:
     assert third["spec"] == first["spec"]
 
 
+async def a_status_field_that_the_definition_lacks_is_a_refusal_and_no_trouble_of_the_server(
+    site: Site,
+) -> None:
+    await site.make(TRIALS, trial("study-0-3"))
+    body = {"status": {"state": "Failed", "newerThanYou": 1}}
+    with pytest.raises(OutdatedDefinition, match=r"\.status\.newerThanYou: .*apply those of its"):
+        await site.client.apply_status(TRIALS, site.namespace, "study-0-3", body)
+    stored = await site.client.get(TRIALS, site.namespace, "study-0-3")
+    assert stored.get("status", {}).get("state") != "Failed"
+
+
 async def a_replacement_leaves_the_status_alone(site: Site) -> None:
     await site.make(EXPERIMENTS, played("study"))
     write = site.client.apply_status
@@ -356,6 +373,7 @@ CASES: tuple[Callable[[Site], Awaitable[None]], ...] = (
     what_changes_nothing_makes_no_version,
     a_lease_is_replaced_whole,
     a_status_is_written_whole_and_nothing_else,
+    a_status_field_that_the_definition_lacks_is_a_refusal_and_no_trouble_of_the_server,
     a_replacement_leaves_the_status_alone,
     a_status_may_ask_for_the_version_that_was_read,
     an_object_is_deleted_by_its_uid,

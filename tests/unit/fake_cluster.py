@@ -2,7 +2,8 @@
 
 `FakeCluster.client()` is the operator's `Client`; what it asks for is answered here as a real API
 server does: `api_server_cases.py` holds both to the same table. What is not here: admission, the
-defaults and checks of a CRD, other field managers, namespaces that do not exist.
+defaults and checks of a CRD (but for a status's unknown fields), other field managers, namespaces
+that do not exist.
 
 `faults` spoil requests, `requests` tells them, `watchers` hear of every change. `add`, `edit` and
 `remove` are what somebody else does: no fault meets them and `requests` does not tell them.
@@ -17,9 +18,11 @@ import re
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import cache
 
 from fake_store import Object, Place, Refused, Store, is_ours
 
+from scaling_operator.api.crd import KINDS, definition
 from scaling_operator.cluster.client import (
     METADATA_ONLY,
     Access,
@@ -143,6 +146,7 @@ class FakeCluster(Store):
                 return {"status": "Success"}
             case "patch":
                 self._expect(place, "resourceVersion", _metadata(call).get("resourceVersion"))
+                _expect_declared(call.kind, body["status"])
                 return self.edit(*place, lambda thing: thing.update(status=body["status"]))
             case _:
                 version = _metadata(call).get("resourceVersion")
@@ -204,6 +208,21 @@ def _metadata(call: Call) -> Object:
 
 def _has_status_apart(kind: Kind) -> bool:
     return is_ours(kind) or kind in (PODS, JOBS)
+
+
+def _expect_declared(kind: Kind, status: Object) -> None:
+    """Refuse a field that the kind's definition lacks, as server-side apply does."""
+    if is_ours(kind):
+        for name in status.keys() - _declared(kind):
+            why = f".status.{name}: field not declared in schema"
+            raise Refused(500, "", f"failed to create typed patch object: {why}")
+
+
+@cache
+def _declared(kind: Kind) -> frozenset[str]:
+    ours = next(each for each in KINDS if each.plural == kind.plural)
+    schema = definition(ours)["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    return frozenset(schema["properties"]["status"]["properties"])
 
 
 def _replace(kind: Kind, thing: Object, body: Object) -> None:

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
-from fake_cluster import BUSY, FakeCluster, Fault, Object
+from fake_cluster import BUSY, INVALID, FakeCluster, Fault, Object
 from fake_kubelet import succeed_always
 from testbed.documents import played
 
-from scaling_operator.api.names import Phase
+from scaling_operator.api.names import ConditionType, Phase
 from scaling_operator.cluster.client import Client, Request
 from scaling_operator.cluster.controller import Controller
 from scaling_operator.cluster.index import Key
-from scaling_operator.cluster.kinds import EXPERIMENTS, LEASES, PODS, Kind
+from scaling_operator.cluster.kinds import EXPERIMENTS, LEASES, PODS, TRIALS, Kind
 from scaling_operator.cluster.opening import status_of
 from scaling_operator.cluster.operate import Operator, build
 from scaling_operator.cluster.queue import WorkQueue
@@ -192,3 +193,56 @@ async def test_a_bug_about_one_experiment_leaves_the_others_alone(
     async with operating(server):
         await until(lambda: phase(server) is Phase.SUCCEEDED)
     assert phase(server, "odd") is not Phase.SUCCEEDED
+
+
+OLDER = (500, "failed to create typed patch object: .status.gpuHours: field not declared in schema")
+
+
+async def test_a_status_that_older_definitions_refuse_is_told_and_written_once_they_are_updated(
+    server: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No trial ends for it, and nothing is tried without a pause."""
+    monkeypatch.setattr("scaling_operator.cluster.operate.FORBIDDEN_PAUSE_SECONDS", 0.3)
+    succeed_always(server, lambda _: {"loss": 0.5})
+    server.add(EXPERIMENTS, TEAM, played("study"))
+    older = Fault("patch", TRIALS, answer=OLDER, times=10**6)
+    server.faults.append(older)
+
+    def refused() -> int:
+        return 10**6 - older.times
+
+    def told() -> list[str]:
+        conditions = status_of(server.one(EXPERIMENTS, TEAM, "study")).conditions
+        return [each.message for each in conditions if each.type == ConditionType.INTERNAL_ERROR]
+
+    async with operating(server):
+        await until(told)
+        assert "are older than this operator" in told()[0]
+        before, began = refused(), time.monotonic()
+        await asyncio.sleep(1.5)
+        # A pause between two tries is 0.3 s at least; a change may wake it in between, once.
+        assert 0 < refused() - before <= (time.monotonic() - began) / 0.3 + 2
+        (trial,) = server.all(TRIALS, TEAM)
+        assert trial.get("status", {}).get("state", "Running") == "Running"
+
+        server.faults.remove(older)
+        await until(lambda: phase(server) is Phase.SUCCEEDED)
+
+    assert not told()
+
+
+async def test_a_status_of_an_experiment_that_is_refused_is_tried_with_pauses(
+    server: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scaling_operator.cluster.operate.FORBIDDEN_PAUSE_SECONDS", 0.3)
+    succeed_always(server, lambda _: {"loss": 0.5})
+    server.add(EXPERIMENTS, TEAM, played("study"))
+    refusing = Fault("patch", EXPERIMENTS, answer=INVALID, times=8)
+    server.faults.append(refusing)
+    began = time.monotonic()
+
+    async with operating(server):
+        await until(lambda: phase(server) is Phase.SUCCEEDED)
+
+    # Each turn writes twice, the status and that it was refused: four turns, three pauses.
+    assert time.monotonic() - began > 3 * 0.3

@@ -223,7 +223,7 @@ class Controller:
         return None
 
     async def tell_fault(self, key: Key, error: Exception) -> None:
-        """Say in an experiment's status that work on it fails by a fault of this operator's."""
+        """Say in an experiment's status that work on it fails, by no fault of its own."""
         thing = self.index.experiments.get(key)
         if thing is None:
             return

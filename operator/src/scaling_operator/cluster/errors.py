@@ -6,6 +6,7 @@ ClusterError
 ├── Conflict          409 on write: somebody else was faster; read again
 ├── Invalid           400, 422: the object can never be accepted
 │   └── InvalidName       no object can have this name; nothing was asked
+├── OutdatedDefinition 500: the cluster's definition lacks a field; it may get it
 ├── NoCluster         the kubeconfig does not say which cluster, or how to get in
 ├── ClusterForbidden  401, 403: we, or the namespace's rules, do not allow it
 │   ├── QuotaExceeded     it may fit later
@@ -18,6 +19,9 @@ from __future__ import annotations
 from typing import Any
 
 DEFAULT_RETRY_SECONDS = 1.0
+OUTDATED = "the definitions in the cluster are older than this operator: apply those of its release"
+# Server-side apply's words; the code is that of a server that is in trouble, which passes.
+_UNDECLARED = "field not declared in schema"
 
 
 class ClusterError(Exception):
@@ -42,6 +46,10 @@ class Invalid(ClusterError):
 
 class InvalidName(Invalid):
     """No object, or no namespace, can have this name: nothing was asked."""
+
+
+class OutdatedDefinition(ClusterError):
+    """The definition in the cluster is older than what was written; it has to be updated."""
 
 
 class NoCluster(ClusterError):
@@ -81,6 +89,8 @@ def error_of(code: int, status: dict[str, Any], retry_after: str | None = None) 
             return Invalid(message)
         case 401 | 403:
             return _forbidden(message)
+        case 500 if _UNDECLARED in message:
+            return OutdatedDefinition(f"{message}; {OUTDATED}")
         case _:
             return ClusterBusy(message, _seconds(retry_after))
 

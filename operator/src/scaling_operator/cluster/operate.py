@@ -17,7 +17,13 @@ from scaling_operator.cluster.client import Client, Request
 from scaling_operator.cluster.connection import connect
 from scaling_operator.cluster.controller import Controller
 from scaling_operator.cluster.dashboard import Dashboard
-from scaling_operator.cluster.errors import ClusterBusy, ClusterError, ClusterForbidden
+from scaling_operator.cluster.errors import (
+    ClusterBusy,
+    ClusterError,
+    ClusterForbidden,
+    Invalid,
+    OutdatedDefinition,
+)
 from scaling_operator.cluster.events import Events
 from scaling_operator.cluster.exposing import exposed
 from scaling_operator.cluster.health import Health, serving
@@ -154,6 +160,11 @@ class Operator:
             pause = self.queue.failed(key, FORBIDDEN_PAUSE_SECONDS)
             log.warning("again in %.0f s: %s", pause, forbidden, extra=about(key))
             return "forbidden"
+        except (Invalid, OutdatedDefinition) as refused:  # the same would be refused at once again
+            await self._tell(key, refused)
+            pause = self.queue.failed(key, FORBIDDEN_PAUSE_SECONDS)
+            log.warning("again in %.0f s: %s", pause, refused, extra=about(key))
+            return "error"
         except ClusterError as error:
             pause = self.queue.failed(key)
             log.info("again in %.1f s: %s", pause, error, extra=about(key))
@@ -174,13 +185,17 @@ class Operator:
     async def _note_bug(self, key: Key, error: Exception) -> None:
         """Tell the experiment of a fault that does not pass."""
         self._bugs[key] += 1
-        if self._bugs[key] != BUGS_TO_TELL:
-            return
+        if self._bugs[key] == BUGS_TO_TELL and not await self._tell(key, error):
+            self._bugs[key] -= 1  # the next time, then
+
+    async def _tell(self, key: Key, error: Exception) -> bool:
+        """Say in an experiment's status what goes wrong with it; whether that could be said."""
         try:
             await self.controller.tell_fault(key, error)
         except ClusterError as unsaid:
-            self._bugs[key] -= 1  # the next time, then
             log.info("the fault is not told yet: %s", unsaid, extra=about(key))
+            return False
+        return True
 
 
 async def build(
