@@ -72,6 +72,20 @@ class _Given:
         return self.trial is trial and self.recorded is recorded and self.lessons is lessons
 
 
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """A scale's machines as its status has them, and what a new trial of it would hold."""
+
+    looked: ScaleOutlook
+    known: Knowledge
+    sizing: ScaleSizing
+    demand: Demand | None
+
+    def is_of(self, looked: ScaleOutlook, known: Knowledge) -> bool:
+        """Whether it was written from these very values."""
+        return self.looked is looked and self.known is known
+
+
 @dataclass(slots=True)
 class _Machines:
     """Sums over live trials; GPU hours and cost by scale."""
@@ -110,9 +124,7 @@ class Sizer:
     _used: dict[int, UsageSum] = field(default_factory=dict[int, UsageSum])
     _ended: set[Slot] = field(default_factory=set[Slot])
     _looked: dict[int, ScaleOutlook] = field(default_factory=dict[int, ScaleOutlook])
-    _statuses: dict[int, tuple[ScaleOutlook, Knowledge, ScaleSizing]] = field(
-        default_factory=dict[int, tuple[ScaleOutlook, Knowledge, ScaleSizing]]
-    )
+    _scales: dict[int, _Written] = field(default_factory=dict[int, _Written])
     _known: dict[Slot, _Given] = field(default_factory=dict[Slot, _Given])
     """Machines of live trials: a plan looks at all of them, and few have changed."""
 
@@ -217,9 +229,9 @@ class Sizer:
             ),
             demands=machines.demands,
             scale_demands={
-                scale.scale.index: demand_of(scale.allocation)
+                scale.scale.index: demand
                 for scale in outlook.scales
-                if scale.allocation is not None
+                if (demand := self._written(scale).demand) is not None
             },
             limits=self.policy.limits,
             is_queued=self.policy.queue is not None,
@@ -278,16 +290,16 @@ class Sizer:
 
     def _status(self, looked: ScaleOutlook, total: Usage) -> ScaleSizing:
         spent = {"used_gpu_hours": _rounded(total.gpu_hours), "used_cost": _rounded(total.cost)}
-        return self._written(looked).model_copy(update=spent)
+        return self._written(looked).sizing.model_copy(update=spent)
 
-    def _written(self, looked: ScaleOutlook) -> ScaleSizing:
-        """Write a scale as its status has it, once for each outlook and state of what is known."""
+    def _written(self, looked: ScaleOutlook) -> _Written:
+        """Write a scale down, once for each outlook and state of what is known."""
         known, index = self.lessons.knowledge, looked.scale.index
-        before = self._statuses.get(index)
-        if before is not None and before[0] is looked and before[1] is known:
-            return before[2]
-        written = sizing_of(looked, known)
-        self._statuses[index] = looked, known, written
+        before = self._scales.get(index)
+        if before is not None and before.is_of(looked, known):
+            return before
+        planned = None if looked.allocation is None else demand_of(looked.allocation)
+        self._scales[index] = written = _Written(looked, known, sizing_of(looked, known), planned)
         return written
 
     def _machines(self, observed: Observed, trials: tuple[ScalingTrial, ...]) -> _Machines:

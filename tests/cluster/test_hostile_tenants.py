@@ -1,0 +1,110 @@
+"""An honest experiment does not notice fifty that are as costly as the API lets them be."""
+
+from __future__ import annotations
+
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from statistics import median
+
+import pytest
+from ruamel.yaml import YAML
+from testbed.chart import CHART
+from testbed.cluster import Cluster
+from testbed.documents import played
+from testbed.hostile import hostile
+from testbed.installation import Ground, Installation
+from testbed.site import Site
+from testbed.vigil import keeping
+
+from scaling_operator.api.quantities import parse_quantity
+from scaling_operator.cluster.settings import LeaseSettings
+
+HOSTILE = 50
+HONEST = 5
+"""Measured so often, alone and beside the others."""
+SLACK_SECONDS = 5.0
+"""Where a machine does everything at once, API server and operator too, moments come late."""
+ANSWER_SECONDS = 280.0
+
+
+@pytest.fixture
+def theirs(cluster: Cluster) -> Iterator[str]:
+    """A namespace of somebody else's."""
+    name = f"hostile-{uuid.uuid4().hex[:8]}"
+    cluster.kubectl("create", "namespace", name)
+    yield name
+    cluster.kubectl("delete", "namespace", name, "--wait=false")
+
+
+@pytest.fixture
+def one(ground: Ground, theirs: str) -> Iterator[Installation]:
+    """An operator that serves both namespaces."""
+    with ground.installed("--watch-namespace", theirs) as installed:
+        yield installed
+
+
+def first_pod_seconds(site: Site, name: str) -> float:
+    """Begin an honest experiment, and tell when its first pod was there."""
+    site.apply(played(name, ("spec/trials", {"max": 2}), PLAY_SECONDS="0.1"))
+    began = time.monotonic()
+    site.wait(lambda: site.pods(name) or site.status(name).get("best"), 60, f"{name} has a pod")
+    took = time.monotonic() - began
+    site.wait_end(name)
+    return took
+
+
+def unanswered(site: Site, namespace: str) -> list[str]:
+    """Name the experiments that the operator has said nothing of yet."""
+    found = site.reader.list("scalingexperiments", namespace)
+    return [
+        each["metadata"]["name"]
+        for each in found
+        if not each.get("status", {}).get("conditions", [])
+    ]
+
+
+def reasons(site: Site, namespace: str) -> set[str]:
+    """Tell what the operator has found of all of them, where it is no good news."""
+    return {
+        condition["reason"]
+        for each in site.reader.list("scalingexperiments", namespace)
+        for condition in each["status"]["conditions"]
+        if (condition["type"], condition["status"])
+        in {("Accepted", "False"), ("InternalError", "True"), ("Sized", "False")}
+    }
+
+
+def most_memory_bytes() -> float:
+    values = YAML(typ="safe", pure=True).load((CHART / "values.yaml").read_text())
+    return float(parse_quantity(values["resources"]["limits"]["memory"]))
+
+
+@pytest.mark.timeout(900, func_only=True)
+def test_an_honest_experiment_does_not_notice_hostile_ones(
+    one: Installation, theirs: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site = one.site
+    alone = median(first_pod_seconds(site, f"alone-{at}") for at in range(HONEST))
+    create = ("-n", theirs, "create", "--validate=false", "-f", "-")
+    with keeping(one) as vigil:
+        for document in hostile(HOSTILE):
+            site.cluster.kubectl(*create, stdin=document, seconds=120)
+        beside = [first_pod_seconds(site, f"beside-{at}") for at in range(HONEST)]
+        site.wait(lambda: not unanswered(site, theirs), ANSWER_SECONDS, "all are answered")
+    with capsys.disabled():
+        sys.stdout.write(
+            f"\nfirst pod: alone {alone:.2f} s, beside {HOSTILE} hostile ones {median(beside):.2f} "
+            f"(worst {max(beside):.2f}); Lease renewed at the latest after "
+            f"{vigil.lease_age_seconds:.1f} s; {vigil.memory_bytes / 2**20:.0f} MiB; "
+            f"{', '.join(sorted(reasons(site, theirs)))}\n"
+        )
+    assert median(beside) <= 2 * alone + SLACK_SECONDS
+    assert vigil.lease_age_seconds < LeaseSettings().duration_seconds
+    assert (len(vigil.holders), len(vigil.transitions)) == (1, 1), "the Lease was lost"
+    assert vigil.unhealthy == 0
+    assert one.operator.is_alive
+    assert one.operator.starts == 1
+    assert vigil.memory_bytes < most_memory_bytes()
+    assert "InternalError" not in reasons(site, theirs)
