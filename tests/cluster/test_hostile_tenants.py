@@ -7,6 +7,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from statistics import median
+from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
@@ -77,7 +78,8 @@ def reasons(site: Site, namespace: str) -> set[str]:
 
 
 def most_memory_bytes() -> float:
-    values = YAML(typ="safe", pure=True).load((CHART / "values.yaml").read_text())
+    yaml: Any = YAML(typ="safe", pure=True)
+    values = yaml.load((CHART / "values.yaml").read_text())
     return float(parse_quantity(values["resources"]["limits"]["memory"]))
 
 
