@@ -437,14 +437,13 @@ def test_accelerators_are_claimed_where_the_policy_says_so(ground: Ground) -> No
 
     (template,) = templates
     (request,) = template["spec"]["spec"]["devices"]["requests"]
-    assert template["metadata"]["name"] == pod["metadata"]["name"]
     assert template["metadata"]["ownerReferences"][0]["uid"] == trial["metadata"]["uid"]
     assert [each["name"] for each in request["firstAvailable"]] == ["small", "large"]
     assert request["firstAvailable"][0]["deviceClassName"] == "gpu.nvidia.com"
     assert request["firstAvailable"][0]["count"] == 1
     assert "40Gi" in request["firstAvailable"][0]["selectors"][0]["cel"]["expression"]
     assert pod["spec"]["resourceClaims"] == [
-        {"name": "accelerators", "resourceClaimTemplateName": pod["metadata"]["name"]}
+        {"name": "accelerators", "resourceClaimTemplateName": template["metadata"]["name"]}
     ]
     resources = pod["spec"]["containers"][0]["resources"]
     assert resources["claims"] == [{"name": "accelerators"}]

@@ -13,7 +13,18 @@ from scaling_operator.cluster.workloads.order import AttemptOrder
 from scaling_operator.core.resources import DeviceRequest
 
 CLAIM = "accelerators"
+UID_CHARACTERS = 13
+"""Of a uid, whose first 8 and next 4 are by chance."""
 Json = dict[str, Any]
+
+
+def template_name(order: AttemptOrder) -> str:
+    """Name the template after the attempt and its trial's uid.
+
+    So one that is there already is this trial's, and not an earlier one's of the same name.
+    """
+    uid = str(order.trial.metadata["uid"])
+    return f"{order.name}-{uid[:UID_CHARACTERS]}"
 
 
 def template(order: AttemptOrder, described: Json) -> Json | None:
@@ -33,7 +44,7 @@ def template(order: AttemptOrder, described: Json) -> Json | None:
     return {
         "apiVersion": "resource.k8s.io/v1",
         "kind": "ResourceClaimTemplate",
-        "metadata": described,
+        "metadata": {**described, "name": template_name(order)},
         "spec": {"spec": {"devices": {"requests": [request]}}},
     }
 
@@ -50,10 +61,10 @@ def _request(device: DeviceRequest) -> Json:
 
 
 def pod_claims(order: AttemptOrder) -> list[Json]:
-    """Write the pod's claims, made from the template of its own name."""
+    """Write the pod's claims, made from the attempt's template."""
     if not order.resources.devices:
         return []
-    return [{"name": CLAIM, "resourceClaimTemplateName": order.name}]
+    return [{"name": CLAIM, "resourceClaimTemplateName": template_name(order)}]
 
 
 def container_claims(order: AttemptOrder) -> list[Json]:

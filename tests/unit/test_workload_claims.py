@@ -1,0 +1,65 @@
+"""Accelerators by claim: the template that an attempt gets, and whose it is."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from testbed.orders import A100, order
+
+from scaling_operator.api.trial import ScalingTrial
+from scaling_operator.cluster.workloads import pod
+from scaling_operator.cluster.workloads.claim import template
+from scaling_operator.cluster.workloads.order import AttemptOrder
+from scaling_operator.cluster.workloads.template import metadata
+from scaling_operator.core.resources import DeviceRequest
+
+SMALL = DeviceRequest("small", "gpu.example.com", 1)
+LARGE = DeviceRequest("large", "gpu.example.com", 2, "device.attributes['memory'] > 40")
+
+
+def claiming(*devices: DeviceRequest) -> AttemptOrder:
+    return order(resources=replace(A100, devices=devices))
+
+
+def test_without_devices_nothing_is_claimed() -> None:
+    made = order(resources=A100)
+    assert template(made, metadata(made)) is None
+    assert "resourceClaims" not in pod.manifest(made)["spec"]
+
+
+def test_one_shape_is_asked_for_exactly_and_several_in_the_order_of_the_choice() -> None:
+    (one,) = _requests(claiming(LARGE))
+    (several,) = _requests(claiming(SMALL, LARGE))
+    assert one["exactly"] == {
+        "deviceClassName": "gpu.example.com",
+        "allocationMode": "ExactCount",
+        "count": 2,
+        "selectors": [{"cel": {"expression": LARGE.selector}}],
+    }
+    assert [each["name"] for each in several["firstAvailable"]] == ["small", "large"]
+
+
+def _requests(made: AttemptOrder) -> list[dict[str, Any]]:
+    written = template(made, metadata(made))
+    assert written is not None
+    requests: list[dict[str, Any]] = written["spec"]["spec"]["devices"]["requests"]
+    return requests
+
+
+def test_a_template_is_of_one_trial_and_never_taken_for_an_earlier_one_s() -> None:
+    made = claiming(SMALL)
+    again = replace(made, trial=_reborn(made))
+    first, second = (template(each, metadata(each)) for each in (made, again))
+    assert first is not None
+    assert second is not None
+    assert made.name == again.name
+    assert first["metadata"]["name"] != second["metadata"]["name"]
+    for each, written in ((made, first), (again, second)):
+        (claim,) = pod.manifest(each)["spec"]["resourceClaims"]
+        assert claim["resourceClaimTemplateName"] == written["metadata"]["name"]
+
+
+def _reborn(made: AttemptOrder) -> ScalingTrial:
+    uid = "00000000-0000-4000-8000-000000000000"
+    return made.trial.model_copy(update={"metadata": {**made.trial.metadata, "uid": uid}})
