@@ -116,8 +116,6 @@ def signalled(how: signal.Signals) -> Callable[[Path, list[str], Callable[[], ob
             words, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
         ) as process:
             wait(begun, 120, "no trial began")
-            if how is signal.SIGKILL:
-                time.sleep(GUARDED_AFTER_SECONDS)
             process.send_signal(how)
             _, said = process.communicate(timeout=60)
         assert "Traceback" not in said
@@ -126,8 +124,6 @@ def signalled(how: signal.Signals) -> Callable[[Path, list[str], Callable[[], ob
     return end
 
 
-GUARDED_AFTER_SECONDS = 3.0
-"""A process that was started a moment ago may not be guarded yet: what is killed then leaves it."""
 ENDS = [
     pytest.param(close_the_terminal, 130, id="the terminal is closed"),
     pytest.param(signalled(signal.SIGHUP), 130, id="a hang-up alone"),

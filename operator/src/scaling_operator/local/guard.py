@@ -1,21 +1,32 @@
 """Ends a run's processes where the run itself is killed and can end nothing: a process beside it.
 
 It is told which process groups there are, over a pipe; when the run is gone it kills those that are
-left. It runs as a script, by path, so that it starts at once and needs the standard library alone.
+left. A process that was started a moment before may not have been told: it has a mark in its
+environment, and where there is a /proc it is found by that. The guard runs as a script, by path, so
+that it starts at once and needs the standard library alone.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import select
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 LOOK_SECONDS = 1.0
 """The pipe tells of the end at once, but for one that another child of the run holds open."""
+BEGINNING_SECONDS = 10.0
+"""So long a child of a run that is gone is waited for, which was forked and runs nothing yet."""
+MARK = "SCALING_GUARDED_BY"
+_LOOKS_SECONDS = (0.0, 0.05, 0.2, 1.0)
+_END = b"."
 
 
 @dataclass(slots=True)
@@ -23,7 +34,13 @@ class Guard:
     """Knows the process groups of a run, and kills them when this process is gone."""
 
     groups: set[int] = field(default_factory=set[int])
+    _name: str = field(default_factory=lambda: f"{os.getpid()}-{secrets.token_hex(8)}")
     _process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def mark(self) -> Mapping[str, str]:
+        """What the environment of each process has that is guarded, from its first moment on."""
+        return {MARK: self._name}
 
     def watch(self, group: int) -> None:
         """Kill this process group where this process ends without it. Raises OSError."""
@@ -37,8 +54,11 @@ class Guard:
 
     def start(self) -> None:
         """Start the guarding process, ahead of the first group. Raises OSError."""
+        # A run that another run started hands on no mark: its guard has to outlive it.
+        unmarked = {name: value for name, value in os.environ.items() if name != MARK}
         self._process = subprocess.Popen(  # noqa: S603 - this file
-            [sys.executable, "-I", "-S", __file__, str(os.getpid())],
+            [sys.executable, "-I", "-S", __file__, str(os.getpid()), self._name],
+            env=unmarked,
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -51,6 +71,7 @@ class Guard:
         process, self._process = self._process, None
         if process is not None and process.stdin is not None:
             with contextlib.suppress(BrokenPipeError):  # it has been killed
+                process.stdin.write(_END + b"\n")
                 process.stdin.close()
             process.wait()
 
@@ -72,19 +93,47 @@ def main() -> None:
     """Hear which groups there are until the run is gone; kill those that are left."""
     for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(each, signal.SIG_IGN)
-    run, groups, heard = int(sys.argv[1]), set[int](), b""
-    while os.getppid() == run:
+    run, name = int(sys.argv[1]), sys.argv[2]
+    groups, is_killed = _heard_until_gone(run)
+    for group in groups:
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # it has ended, and others
+            os.killpg(group, signal.SIGKILL)
+    for pause in _LOOKS_SECONDS if is_killed else ():
+        time.sleep(pause)
+        _kill_marked(name)
+
+
+def _heard_until_gone(run: int) -> tuple[set[int], bool]:
+    """Give the groups that are left when the run is gone, and whether it was killed.
+
+    The pipe ends when nobody holds it: neither the run nor a child that it has forked just now and
+    that has not begun its program, and so has no mark yet.
+    """
+    groups, heard = set[int](), b""
+    waits_until = float("inf")
+    while time.monotonic() < waits_until:
+        if os.getppid() != run and waits_until == float("inf"):
+            waits_until = time.monotonic() + BEGINNING_SECONDS
         if not select.select([0], [], [], LOOK_SECONDS)[0]:
             continue
         more = os.read(0, 65536)
         if not more:
             break
         *lines, heard = (heard + more).split(b"\n")
+        if _END in lines:
+            return groups, False
         for line in lines:
             (groups.add if line[:1] == b"+" else groups.discard)(int(line[1:]))
-    for group in groups:
-        with contextlib.suppress(ProcessLookupError, PermissionError):  # it has ended, and others
-            os.killpg(group, signal.SIGKILL)
+    return groups, True
+
+
+def _kill_marked(name: str) -> None:
+    wanted = f"{MARK}={name}".encode()
+    for folder in Path("/proc").glob("[0-9]*"):
+        # It has ended meanwhile, or is another user's.
+        with contextlib.suppress(OSError):
+            if wanted in (folder / "environ").read_bytes().split(b"\0"):
+                os.kill(int(folder.name), signal.SIGKILL)
 
 
 if __name__ == "__main__":

@@ -69,6 +69,7 @@ class WarmWorker:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             limit=LINE_LIMIT_BYTES,
+            env={**os.environ, **self.guard.mark},
             start_new_session=True,
         )
         self.guard.watch(self._process.pid)
@@ -165,7 +166,7 @@ class CommandRunner:
                     stdout=output,
                     stderr=asyncio.subprocess.STDOUT,
                     cwd=self.container.working_dir or self.folder,
-                    env=os.environ | variables,
+                    env={**os.environ, **variables, **self.guard.mark},
                     start_new_session=True,
                 )
             except OSError as error:
