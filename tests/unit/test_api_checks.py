@@ -157,6 +157,24 @@ FIELDS: tuple[Row, ...] = (
         "'tpee' is not allowed; did you mean tpe? allowed: random, grid, tpe, gp, genetic",
     ),
     (
+        "a field beside one that is called like its variant",
+        (("spec/search/pruner", {"name": "percentile", "percentile": 50, "warmupStep": 1}),),
+        "spec.search.pruner.warmupStep",
+        "unknown field; did you mean warmupSteps?",
+    ),
+    (
+        "a value beside a field that is called like its variant",
+        (("spec/search/pruner", {"name": "percentile", "percentile": 50, "warmupSteps": -1}),),
+        "spec.search.pruner.warmupSteps",
+        "must be at least 0, not -1",
+    ),
+    (
+        "a blank name of a field",
+        (("spec/ ", 1),),
+        "spec.' '",
+        "unknown field; ",
+    ),
+    (
         "variant not named",
         (("spec/search/pruner", {"minSteps": 3}),),
         "spec.search.pruner.name",

@@ -218,6 +218,8 @@ ODD: tuple[tuple[str, str, str], ...] = (
     ("minus infinity", "goal: -.inf", "spec.objective.goal: -inf is not allowed"),
     ("bytes", "goal: !!binary aGVsbG8=", "spec.objective.goal: a YAML value of kind bytes"),
     ("a set", "goal: !!set {a}", "spec.objective.goal: a YAML value of kind set is not"),
+    ("half a character", r'goal: "\ud800"', "spec.objective.goal: '\\ud800' has half a character"),
+    ("half a character in a key", r'"\udfff": 1', "spec.objective: the key '\\udfff' has half a"),
     ("a key that is a number", "1: 2", "spec.objective: the key 1 is not text: write it"),
     ("a key that is a list", "? [1]\n    : 2", "spec.objective: the key a list is not text"),
     ("a date is text", "goal: 2026-01-31", "spec.objective.goal: must be a number, not '2026-01"),
@@ -237,6 +239,20 @@ def test_what_json_cannot_hold_is_reported_with_its_path(entry: str, message: st
     lines = refusal(text)
 
     assert [line for line in lines if line.startswith(message)] == lines
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("2: 3\n", "the document: the key 2 is not text: write it in quotes"),
+        ('{"": 1}', "'': unknown field; allowed here: apiVersion, kind, metadata, spec, status"),
+        (f"a: *{'b' * 900}", "my.yaml: line 1, column 4: not valid YAML: found undefined alias"),
+    ],
+    ids=["a key that is no text", "a key of no characters", "an alias of a long name"],
+)
+def test_a_problem_at_the_top_has_a_place_and_few_words(text: str, line: str) -> None:
+    (found,) = [each for each in refusal(text) if each.startswith(line)]
+    assert len(found) < 300
 
 
 def test_a_single_document_of_another_kind_is_told_its_kind() -> None:

@@ -116,3 +116,13 @@ def test_of_many_problems_the_first_are_told(read: Any) -> None:
     assert "the document: has more than 100 problems; these are the first" in told
     assert any(each.startswith("k0: unknown field") for each in told)
     assert not any(each.startswith("k100: ") for each in told)
+
+
+@pytest.mark.parametrize("read", [parse_experiment, parse_policy])
+def test_of_many_values_that_json_cannot_hold_the_first_are_told(read: Any) -> None:
+    with pytest.raises(InvalidSpec) as refused:
+        read(f'{{"a": [{"NaN, " * 90_000}1], "spec": 1}}', "my.yaml")
+    told = [str(each) for each in refused.value.problems]
+    assert len(told) == MOST_PROBLEMS + 1
+    assert told[0] == "the document: has more than 100 problems; these are the first"
+    assert "a[3]: nan is not allowed: numbers must be finite" in told

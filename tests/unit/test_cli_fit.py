@@ -316,6 +316,20 @@ def test_a_file_or_an_option_that_is_wrong_is_named(
     assert (tmp_path / "points.csv").read_text() == text
 
 
+def test_names_of_columns_are_told_in_few_characters(tmp_path: Path) -> None:
+    (tmp_path / "points.csv").write_text(f"{'x' * 10_000},loss\n1,2\n")
+    ended = fit(tmp_path, "points.csv", *COLUMNS)
+    assert ended.returncode == 2
+    assert f"allowed: {'x' * 63}…, loss" in " ".join(ended.stderr.split())
+
+
+def test_products_beyond_a_double_are_refused_without_a_warning(tmp_path: Path) -> None:
+    (tmp_path / "points.csv").write_text("n,d,c,loss\n1e300,1e300,1e300,2\n1e308,1e9,1e300,3\n")
+    for column in ("--tokens", "d"), ("--flops", "c"):
+        words = ["--parameters", "n", *column, "--loss", "loss", "--bootstrap", "0"]
+        assert fit(tmp_path, "points.csv", *words).returncode == 3
+
+
 @pytest.mark.parametrize(
     ("words", "spreads"),
     [

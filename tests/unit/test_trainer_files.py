@@ -43,6 +43,13 @@ def sparse_header(path: Path) -> None:
     os.truncate(path, 2 * MOST_HEADER_BYTES)
 
 
+def speaking_type(path: Path) -> None:
+    """Name a type that a terminal obeys and that fills a log."""
+    kind = {"dtype": "\u202e\u009b31m" + "F" * 10_000, "shape": [1], "data_offsets": [0, 0]}
+    text = json.dumps({"a": kind}).encode()
+    header(len(text), text)(path)
+
+
 def deep_document(path: Path) -> None:
     names = {"__metadata__": {"document": "[" * 900 + "]" * 900}}
     text = json.dumps(names).encode()
@@ -58,6 +65,7 @@ def deep_document(path: Path) -> None:
         pytest.param(sparse_header, id="a header of 16 MiB and a byte"),
         pytest.param(header(20, b"[" * 20), id="a header that is no JSON"),
         pytest.param(deep_document, id="a document of 900 levels"),
+        pytest.param(speaking_type, id="a type that does something"),
         pytest.param(os.mkfifo, id="a pipe"),
         pytest.param(Path.mkdir, id="a folder"),
         pytest.param(link_to("/dev/zero"), id="a device"),
@@ -73,7 +81,10 @@ def test_what_is_no_checkpoint_is_told_and_not_used(
     path = tmp_path / "trial" / "checkpoint.safetensors"
     lay(path)
     assert checkpoint.read(path) is None
-    assert f"{path} cannot be read" in caplog.text
+    (message,) = caplog.messages
+    assert message.startswith(f"{path} cannot be read")
+    assert message.isprintable()
+    assert len(message) < 1000
 
 
 def test_a_checkpoint_is_read_as_it_was_written_and_replaces_a_link(tmp_path: Path) -> None:

@@ -28,6 +28,8 @@ CHECKPOINT = "checkpoint.safetensors"
 WEIGHTS = "weights.safetensors"
 MOST_HEADER_BYTES = 16 * 1024 * 1024
 """Names and shapes of some 100,000 tensors, and the document beside them."""
+MOST_REASON = 300
+"""Characters of why a file is not used."""
 
 _SYSTEM_ERROR = re.compile(r"\(os error (\d+)\)")
 
@@ -82,9 +84,15 @@ def read(path: Path) -> Checkpoint | None:
         return None
     except (SafetensorError, UnreadableFile, OSError, KeyError, TypeError, ValueError) as error:
         # From a disk at fault: training again is slower than an error, and right.
-        _log.warning("%s cannot be read and is not used: %s", path, error)
+        _log.warning("%s cannot be read and is not used: %s", path, _reason(error))
         return None
     return Checkpoint(tensors, document)
+
+
+def _reason(error: Exception) -> str:
+    """Show why: the library quotes what it cannot read, of any length and in any characters."""
+    words = " ".join(str(error)[:MOST_REASON].split())
+    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in words)
 
 
 def _check_header(path: Path) -> None:

@@ -23,8 +23,8 @@ from scaling_operator.api.experiment import ScalingExperiment
 from scaling_operator.api.names import API_VERSION, EXPERIMENT_KIND, POLICY_KIND
 from scaling_operator.api.normal import normal_form
 from scaling_operator.api.policy import ResourcePolicy
-from scaling_operator.api.problems import Problem, below
-from scaling_operator.api.sections import examine
+from scaling_operator.api.problems import Problem, below, spelled
+from scaling_operator.api.sections import FIRST_OF_MANY, MOST_PROBLEMS, examine
 
 Check = Callable[[Draft], Iterable[Problem]]
 
@@ -84,9 +84,14 @@ def check_policy(document: Mapping[str, Any]) -> tuple[Problem, ...]:
 def _all(
     unreadable: tuple[Problem, ...], found: Iterable[Problem], written: Mapping[str, Any]
 ) -> tuple[Problem, ...]:
+    """Put problems in the file's order; of more than anybody reads, the first."""
     known = {problem.path for problem in unreadable}
     later = (each for each in found if each.path not in known)
-    return _in_order((*unreadable, *later), written)
+    ordered = _in_order((*unreadable[: MOST_PROBLEMS + 1], *later), written)
+    told = tuple(each for each in ordered if each != FIRST_OF_MANY)
+    if len(told) == len(ordered) <= MOST_PROBLEMS:
+        return told
+    return (FIRST_OF_MANY, *told[:MOST_PROBLEMS])
 
 
 def _in_order(problems: Iterable[Problem], document: Any) -> tuple[Problem, ...]:
@@ -117,7 +122,7 @@ def _walk(value: Any, path: str, above: frozenset[str]) -> Iterator[str]:
     yield path
     if isinstance(value, dict):
         for key, child in cast("dict[str, Any]", value).items():
-            yield from _walk(child, below(path, key), above)
+            yield from _walk(child, below(path, spelled((key,))), above)
     elif isinstance(value, list):
         for at, child in enumerate(cast("list[Any]", value)):
             yield from _walk(child, below(path, at), above)

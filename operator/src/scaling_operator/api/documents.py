@@ -91,8 +91,9 @@ def _reason(error: Any) -> str:
         return f"the key {key} stands twice in one mapping; keep one"
     if isinstance(error, TooMuchYAML):
         return str(cast("Any", error).problem)
-    context = f" ({error.context})" if error.context else ""
-    return f"not valid YAML: {error.problem or 'syntax error'}{context}"
+    problem = (error.problem or "syntax error")[:200]  # it quotes names of any length
+    context = f" ({error.context[:200]})" if error.context else ""
+    return f"not valid YAML: {problem}{context}"
 
 
 def _first_line(error: Exception) -> str:

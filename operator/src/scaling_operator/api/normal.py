@@ -2,19 +2,26 @@
 
 Numbers take the form that JSON through Kubernetes gives them (1.0 becomes 1, a whole number beyond
 64 bits a float), so that a file means the same on a laptop and on a cluster. What JSON cannot hold
-is reported: NaN and infinities, keys that are not text, and aliases that grow without end.
+is reported: NaN and infinities, keys that are not text, halves of characters, and aliases that grow
+without end.
 """
 
 from __future__ import annotations
 
 import math
+import re
 from typing import Any, TypeAlias, cast
 
-from scaling_operator.api.problems import Problem, below, shown
+from scaling_operator.api.problems import Problem, shown, spelled
 
 MAX_VALUES = 100_000
 MAX_DEPTH = 60
+WHOLE = "the document"
+"""The path of what concerns a document as a whole."""
 LARGEST_WHOLE_FLOAT = 2.0**53
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_HALF = "has half a character, one of \\ud800 to \\udfff alone: write the whole one"
 
 # Where a value stands: the place above it and the step from there. Few are ever written out.
 _Place: TypeAlias = "tuple[_Place, str | int] | None"
@@ -27,7 +34,7 @@ def normal_form(document: object) -> tuple[Any, tuple[Problem, ...]]:
             f"too large or too deep: at most {MAX_VALUES:,} values, aliases counted each time they "
             f"are used, and {MAX_DEPTH} levels are read"
         )
-        return None, (Problem("the document", message),)
+        return None, (Problem(WHOLE, message),)
     problems: list[Problem] = []
     return _copy(document, None, problems), tuple(problems)
 
@@ -59,8 +66,8 @@ def _copy(value: object, place: _Place, problems: list[Problem]) -> Any:
         case list() | tuple():
             items = cast("list[object]", value)
             return [_copy(item, (place, at), problems) for at, item in enumerate(items)]
-        case bool() | str() | None:
-            return value
+        case str() | bool() | None:
+            return _copy_plain(value, place, problems)
         case int():
             return value if -(2**63) <= value < 2**63 else _copy_float(value, place, problems)
         case float():
@@ -76,12 +83,29 @@ def _copy_mapping(
 ) -> dict[str, Any]:
     copy: dict[str, Any] = {}
     for key, value in mapping.items():
-        if isinstance(key, str):
+        if isinstance(key, str) and _is_whole(key):
             copy[key] = _copy(value, (place, key), problems)
+        elif isinstance(key, str):
+            problems.append(Problem(_path(place) or WHOLE, f"the key {shown(key)} {_HALF}"))
         else:
             message = f"the key {shown(key)} is not text: write it in quotes"
-            problems.append(Problem(_path(place), message))
+            problems.append(Problem(_path(place) or WHOLE, message))
     return copy
+
+
+def _copy_plain(
+    value: str | bool | None,  # noqa: FBT001 - a document's value
+    place: _Place,
+    problems: list[Problem],
+) -> str | bool | None:
+    if isinstance(value, str) and not _is_whole(value):
+        problems.append(Problem(_path(place), f"{shown(value)} {_HALF}"))
+        return None
+    return value
+
+
+def _is_whole(text: str) -> bool:
+    return text.isascii() or not _SURROGATE.search(text)
 
 
 def _copy_float(value: float, place: _Place, problems: list[Problem]) -> float | None:
@@ -99,4 +123,8 @@ def _copy_float(value: float, place: _Place, problems: list[Problem]) -> float |
 
 
 def _path(place: _Place) -> str:
-    return "" if place is None else below(_path(place[0]), place[1])
+    steps: list[str | int] = []
+    while place is not None:
+        place, step = place
+        steps.append(step)
+    return spelled(reversed(steps))

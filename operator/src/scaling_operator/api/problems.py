@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from scaling_operator.api.foreign_text import one_line
 
 LONGEST_SHOWN = 60
+LONGEST_LISTED = 64
+"""A parameter's name may have 63 characters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,15 @@ def below(path: str, step: str | int) -> str:
     return f"{path}.{step}" if path and step else path + step
 
 
+def spelled(steps: Iterable[str | int]) -> str:
+    """Path of a place by the keys and indexes that lead to it; a blank key stands in quotes."""
+    path = ""
+    for step in steps:
+        is_blank = isinstance(step, str) and not step.strip()
+        path = below(path, repr(step) if is_blank else step)
+    return path
+
+
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """Find the known name that a mistyped one most likely means, regardless of case."""
     by_lower = {candidate.lower(): candidate for candidate in known}
@@ -64,10 +75,10 @@ def suggestion(name: str, known: Iterable[str]) -> str:
 
 
 def listing(names: Iterable[object]) -> str:
-    """Join names by commas; of many, the first twenty."""
+    """Join names by commas: of many the first twenty, of a long one the beginning."""
     given = tuple(names)
     more = f" and {len(given) - 20} more" if len(given) > 20 else ""  # noqa: PLR2004 - said above
-    return ", ".join(str(name) for name in given[:20]) + more
+    return ", ".join(_begun(str(name), LONGEST_LISTED) for name in given[:20]) + more
 
 
 def shown(value: object) -> str:
@@ -85,4 +96,8 @@ def shown(value: object) -> str:
             text = f"{value:.6g}"
         case _:
             text = repr(value)
-    return text if len(text) <= LONGEST_SHOWN else text[: LONGEST_SHOWN - 1] + "…"
+    return _begun(text, LONGEST_SHOWN)
+
+
+def _begun(text: str, most: int) -> str:
+    return text if len(text) <= most else text[: most - 1] + "…"

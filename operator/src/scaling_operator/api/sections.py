@@ -15,7 +15,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from scaling_operator.api import shape, wording
-from scaling_operator.api.problems import Problem, below, listing, nearest, shown
+from scaling_operator.api.normal import WHOLE
+from scaling_operator.api.problems import Problem, below, listing, nearest, shown, spelled
 from scaling_trainer.config.base import SectionError
 
 Path = tuple[str | int, ...]
@@ -23,6 +24,7 @@ M = TypeVar("M", bound=BaseModel)
 
 MOST_PROBLEMS = 100
 """A document with more is not looked at any further."""
+FIRST_OF_MANY = Problem(WHOLE, f"has more than {MOST_PROBLEMS} problems; these are the first")
 _MOST_ERRORS = 5 * MOST_PROBLEMS  # a union of plain values has one for each of its arms
 # Errors that may only be due to what was taken out below them.
 _CONSEQUENCES = ("value_error", "too_short")
@@ -55,7 +57,7 @@ def examine(
         errors = [each for each in errors if each["type"] == "extra_forbidden"] or errors
         faulty: set[Path] = set()
         for error in errors[:_MOST_ERRORS]:
-            path = _resolve(document, removed, error)
+            path = _resolve(section, document, removed, error)
             found = _problems(section, document, (path, error), removed)
             problems.update(dict.fromkeys(found))
             faulty.add(path[:-1] if error["type"] == "missing" else path)
@@ -86,9 +88,7 @@ def _without_consequences(errors: list[ErrorDetails]) -> list[ErrorDetails]:
 
 
 def _first(problems: Iterable[Problem]) -> tuple[Problem, ...]:
-    first = tuple(_one_a_path(problems))[:MOST_PROBLEMS]
-    message = f"has more than {MOST_PROBLEMS} problems; these are the first"
-    return (Problem("the document", message), *first)
+    return (FIRST_OF_MANY, *tuple(_one_a_path(problems))[:MOST_PROBLEMS])
 
 
 def _without(document: Any, removed: frozenset[Path]) -> Any:
@@ -113,21 +113,39 @@ def _without(document: Any, removed: frozenset[Path]) -> Any:
     return left(document, ())
 
 
-def _resolve(document: Any, removed: frozenset[Path], error: ErrorDetails) -> Path:
+def _resolve(
+    section: type[BaseModel], document: Any, removed: frozenset[Path], error: ErrorDetails
+) -> Path:
     """Path in the document that an error means: without variants' names, indexes as written."""
     path: Path = ()
-    at = document
+    at, is_chosen = document, False
     for step in error["loc"]:
         if isinstance(at, dict):
             mapping = cast("dict[str | int, Any]", at)
-            if step in mapping and (*path, step) not in removed:
-                path, at = (*path, step), mapping[step]
+            if not is_chosen and _is_variant(section, document, path, mapping, step):
+                is_chosen = True
+            elif step in mapping and (*path, step) not in removed:
+                path, at, is_chosen = (*path, step), mapping[step], False
         elif isinstance(at, list) and isinstance(step, int):
             items = cast("list[Any]", at)
             left = [index for index in range(len(items)) if (*path, index) not in removed]
             if step < len(left):
-                path, at = (*path, left[step]), items[left[step]]
+                path, at, is_chosen = (*path, left[step]), items[left[step]], False
     return (*path, error["loc"][-1]) if error["type"] == "missing" else path
+
+
+def _is_variant(
+    section: type[BaseModel], document: Any, path: Path, mapping: Mapping[Any, Any], step: str | int
+) -> bool:
+    """Whether a step of pydantic's path is a variant's name that is spelled like one of its fields.
+
+    `percentile` is a pruner and a field of it.
+    """
+    if step not in mapping or step not in (mapping.get("name"), mapping.get("type")):
+        return False
+    variants, _ = shape.variants_at(section, document, path)
+    field = shape.discriminator(variants)
+    return field is not None and mapping.get(field) == step
 
 
 def _problems(
@@ -137,7 +155,7 @@ def _problems(
     removed: frozenset[Path],
 ) -> Iterable[Problem]:
     path, error = found
-    where = _spelled(path)
+    where = spelled(path)
     context: Mapping[str, Any] = error.get("ctx", {})
     raised = context.get("error")
     if isinstance(raised, SectionError):
@@ -179,7 +197,7 @@ def _as_written(path: Path, field: str, removed: frozenset[Path]) -> str:
 
 def _problem(section: type[BaseModel], document: Any, found: tuple[Path, ErrorDetails]) -> Problem:
     path, error = found
-    where = _spelled(path)
+    where = spelled(path)
     context: Mapping[str, Any] = error.get("ctx", {})
     if error["type"] == "extra_forbidden":
         return Problem(where, _unknown(section, document, path))
@@ -248,10 +266,3 @@ def _unknown(section: type[BaseModel], document: Any, path: Path) -> str:
     if near is not None:
         return f"unknown field; did you mean {near}?"
     return f"unknown field; allowed here: {listing(dict.fromkeys(known)) or 'none'}"
-
-
-def _spelled(path: Path) -> str:
-    text = ""
-    for step in path:
-        text = below(text, step)
-    return text

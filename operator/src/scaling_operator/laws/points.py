@@ -56,7 +56,8 @@ def points_from_tokens(
     """
     size, data = _column(parameters), _column(tokens)
     _same_length(len(size), data, "D")
-    compute = FLOPS_PER_PARAMETER_AND_TOKEN * size * data if flops is None else _column(flops)
+    with np.errstate(over="ignore", invalid="ignore"):
+        compute = FLOPS_PER_PARAMETER_AND_TOKEN * size * data if flops is None else _column(flops)
     return _points(size, loss, tokens=data, flops=compute)
 
 
@@ -64,7 +65,7 @@ def points_from_flops(parameters: Values, flops: Values, loss: Values) -> Points
     """Build points from parameters and training FLOPs: D = C / (6 N). Raises ValueError."""
     size, compute = _column(parameters), _column(flops)
     _same_length(len(size), compute, "C")
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         data = compute / (FLOPS_PER_PARAMETER_AND_TOKEN * size)
     return _points(size, loss, tokens=data, flops=compute)
 
