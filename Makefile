@@ -29,6 +29,11 @@ setup: $(BIN)/scaling ## Make .venv with the `scaling` command (PyTorch is a 2.8
 fuzz-specs: setup ## Check, plan and ask 10,000 generated specs (an hour or so).
 	FUZZ_SPECS=10000 $(RUN) pytest -q tests/unit/test_generated_documents.py -k can_be_run
 
+.PHONY: fuzz
+fuzz: setup ## Try every reader of what others write by chance: FUZZ_SECONDS (60) each, seeds from FUZZ_SEED (0) on.
+	FUZZ_SECONDS=$(or $(FUZZ_SECONDS),60) FUZZ_SEED=$(or $(FUZZ_SEED),0) \
+	$(RUN) python -m pytest -q --timeout 0 --tb short --show-capture no tests/fuzz
+
 .PHONY: run
 run: setup ## Run the case study and draw its report: runs/case-study/report.html.
 	$(BIN)/scaling run manifests/samples/case-study.yaml --out runs/case-study
@@ -51,7 +56,7 @@ imports: setup ## Check who may import whom.
 
 .PHONY: unit
 unit: setup ## Run the quick tests alone.
-	$(RUN) python -m pytest tests/unit -m 'not benchmark' -n auto
+	$(RUN) python -m pytest tests/unit tests/fuzz -m 'not benchmark' -n auto
 
 .PHONY: cluster-binaries
 cluster-binaries: setup ## Build Kubernetes, etcd, KWOK and Helm for the tests, once (needs Go; some 20 minutes).

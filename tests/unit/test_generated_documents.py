@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from random import Random
@@ -13,47 +12,18 @@ from typing import Any
 
 import pytest
 from generated_documents import broken, experiment, largest
+from spec_run import run
 
 from scaling_operator.api import checks_fit
 from scaling_operator.api.checks import check_document
-from scaling_operator.api.experiment import ExperimentSpec
 from scaling_operator.api.load import experiment_of
-from scaling_operator.api.names import TrialState
-from scaling_operator.api.policy import PolicySpec
 from scaling_operator.api.problems import InvalidSpec
 from scaling_operator.api.sections import examine
-from scaling_operator.api.status import ExperimentStatus
-from scaling_operator.core.observed import ABSENT, Rules
-from scaling_operator.core.plan import plan
-from scaling_operator.core.sizing.lookahead import look_ahead
-from scaling_operator.engine.book import read_book
-from scaling_operator.engine.rules import trials_per_scale
-from scaling_operator.search.study import Direction, Record, Study, StudySettings
 
 SPECS = int(os.environ.get("FUZZ_SPECS", "100"))
 A_PART = 50
-ASKS = 3
 CPU_SECONDS = 2.5
 """Five times the half second that a check may take, for machines that do other things too."""
-POLICY = PolicySpec.model_validate({"shapes": [{"name": "cpu", "flops": 6e10, "pricePerHour": 0}]})
-
-
-def run(spec: ExperimentSpec, seed: int) -> None:
-    """Plan its machines and its first actions, then ask its study a few times."""
-    trials = trials_per_scale(spec)
-    look_ahead(spec, POLICY, trials)
-    book = read_book(spec, Rules(max_trials=trials), ExperimentStatus(), [])
-    assert plan(book.observe(lambda _trial, _key: ABSENT, (), 0.0)).actions
-    directions: tuple[Direction, ...] = tuple(goal.direction for goal in spec.all_objectives)
-    study = Study(StudySettings("study", spec.search, directions, seed, 0))
-    points = spec.search.warm_start.points
-    for number in range(min(trials, ASKS)):
-        proposal = study.ask(number, points[number] if number < len(points) else None)
-        json.dumps([dict(proposal.parameters), dict(proposal.attributes)], allow_nan=False)
-        values = tuple(float(number + at) for at in range(len(directions)))
-        study.report(number, 1, values[0])
-        end = (TrialState.SUCCEEDED, False, values, ((1, values[0]),))
-        study.tell(Record(number, proposal.parameters, proposal.attributes, *end))
 
 
 # Samplers warn of ranges whose last step is short, and of figures that overflow on the way.

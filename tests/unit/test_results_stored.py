@@ -7,37 +7,29 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from crd_validator import validator
 from fake_cluster import INVALID, Fault
 from fake_kubelet import end, succeed
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from shell import TEAM, Shell
+from stored_status import SPEC, check_kept, ended
 from testbed.documents import played
 
-from scaling_operator.api.crd import KINDS
-from scaling_operator.api.experiment import ExperimentSpec, Objective
-from scaling_operator.api.foreign_text import one_line
+from scaling_operator.api.experiment import Objective
 from scaling_operator.api.load import experiment_of
 from scaling_operator.api.names import Phase, Reason, TrialState
 from scaling_operator.api.status import TrialStatus
-from scaling_operator.api.trial import ExperimentReference, ScalingTrial, TrialSpec
+from scaling_operator.api.trial import ScalingTrial
 from scaling_operator.cluster.errors import Invalid
 from scaling_operator.cluster.kinds import EXPERIMENTS, TRIALS
 from scaling_operator.cluster.workloads.ending import ended_view
 from scaling_operator.core.actions import Finish
-from scaling_operator.core.observed import AttemptView, LiveTrial, Rules
 from scaling_operator.core.outcome import finished
-from scaling_operator.core.transitions import settle
 from scaling_operator.local.attempts import view_of
 from scaling_operator.local.store import Store
 from scaling_operator.local.workers import Ending
-from scaling_trainer.metric_names import is_metric_name
 from scaling_trainer.results import Result
 
-TRIAL_KIND = next(kind for kind in KINDS if kind.kind == "ScalingTrial")
-SPEC = TrialSpec(experiment=ExperimentReference(name="study", uid="u"), scale=0, number=1, seed=7)
-RULES = Rules(max_trials=4)
 KEYS = [
     *("v", "value", "values", "metrics", "points", "reason", "steps", "modelParameters"),
     *("samples", "flops", "seconds", "stepSeconds", "peakHostBytes", "peakDeviceBytes"),
@@ -78,35 +70,6 @@ GOOD_AND_ODD = st.builds(
 )
 WRITTEN = st.one_of(st.binary(max_size=80), DOCUMENTS, GOOD_AND_ODD)
 EXITS: st.SearchStrategy[int] = st.sampled_from([0, 0, 0, 1, 86, 87, 137, 255])
-
-
-def spec() -> ExperimentSpec:
-    return ExperimentSpec.model_validate(
-        {
-            "objective": {"metric": "val/acc", "direction": "maximize"},
-            "search": {"parameters": {"lr": {"type": "float", "low": 0, "high": 1}}},
-            "trainer": {"container": {"image": "i", "command": ["train"]}},
-        }
-    )
-
-
-def ended(view: AttemptView) -> TrialStatus:
-    """End a trial as both shells do."""
-    action = settle(LiveTrial(0, 1, view=view), spec=spec(), rules=RULES, now_seconds=1e9)
-    assert isinstance(action, Finish)
-    return finished(TrialStatus(), action, ((1, 0.5),), 1e9)
-
-
-def check_kept(status: TrialStatus) -> None:
-    """Check that a CRD takes it, and that both readers read what was written."""
-    written = status.model_dump(mode="json", exclude_none=True)
-    document = {"spec": SPEC.model_dump(mode="json", exclude_none=True), "status": written}
-    sent = json.loads(json.dumps(document, allow_nan=False))
-    validator(TRIAL_KIND).validate(sent)
-    # A structural schema cannot say it: a rule in CEL does.
-    assert all(is_metric_name(name) for name in written.get("metrics", {}))
-    assert ScalingTrial.model_validate(sent).status == status
-    assert status.message == one_line(status.message)
 
 
 @given(WRITTEN, EXITS)

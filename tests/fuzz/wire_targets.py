@@ -1,0 +1,210 @@
+"""What programs write: results, reports, termination messages, pods, checkpoints."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import struct
+import tempfile
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from hypothesis import strategies as st
+from mutations import MOST_BYTES, mutated
+from stored_status import RULES, check_kept, spec
+from targets import Target, check_words, files, made_of, of_files
+
+from scaling_operator.api.status import TrialStatus
+from scaling_operator.cluster.workloads import job, pod
+from scaling_operator.cluster.workloads.ending import ended_view
+from scaling_operator.cluster.workloads.order import Bounds
+from scaling_operator.core.actions import Finish
+from scaling_operator.core.observed import AttemptView, LiveTrial
+from scaling_operator.core.outcome import finished
+from scaling_operator.core.transitions import settle
+from scaling_operator.ingest.bodies import BadReport, check_result, parse_report
+from scaling_trainer import checkpoint
+from scaling_trainer.metric_names import is_metric_name
+from scaling_trainer.results import (
+    MAX_RESULT_BYTES,
+    Result,
+    ResultError,
+    encode_result,
+    parse_result,
+)
+
+NOW = 1_800_000_000.0
+A_DAY = 86_400.0
+BOUNDS = Bounds(
+    image_pull_grace_seconds=120, config_error_grace_seconds=30, deletion_grace_seconds=60
+)
+
+
+def check_a_result(written: bytes) -> bool:
+    """A result is written again as what was read; the endpoint takes no other than the reader."""
+    try:
+        result = parse_result(written)
+    except ResultError as error:
+        check_words(str(error))
+        assert _refusal(written) is not None
+        return False
+    _check_numbers(result)
+    refusal = _refusal(written)
+    assert refusal is None or "half a character" in refusal
+    try:
+        again = encode_result(result)
+    except ResultError as error:  # 1 is written as 1.0: it may no longer fit
+        check_words(str(error))
+        return len(written) > MAX_RESULT_BYTES / 2
+    assert parse_result(again) == result
+    return True
+
+
+def _refusal(body: bytes) -> str | None:
+    try:
+        check_result(body)
+    except BadReport as error:
+        check_words(str(error))
+        return str(error)
+    return None
+
+
+def _check_numbers(result: Result) -> None:
+    for point in result.points:
+        assert point.samples >= 0
+        assert all(map(math.isfinite, point.metrics.values()))
+    assert all(is_metric_name(name) for name in result.metrics)
+    assert all(map(math.isfinite, (*result.metrics.values(), *(result.values or ()))))
+    assert result.steps is None or type(result.steps) is int
+
+
+def check_a_report(body: bytes) -> bool:
+    """A report is passed on with the numbers and names that may be stored and drawn."""
+    try:
+        report = parse_report(body)
+    except BadReport as error:
+        check_words(str(error))
+        return False
+    assert min(report.seq, report.step) >= 1
+    assert max(report.seq, report.step) <= 2**53  # doubles hold no more
+    assert all(is_metric_name(name) for name in report.metrics)
+    assert all(map(math.isfinite, report.metrics.values()))
+    assert all(math.isfinite(each) and each >= 0 for each in report.figures.values())
+    kept = {"seq": report.seq, "step": report.step, "metrics": report.metrics}
+    whole = kept | {"figures": report.figures, "phase": report.phase}
+    assert parse_report(json.dumps(whole, allow_nan=False).encode()) == report
+    return True
+
+
+def check_a_message(written: bytes) -> bool:
+    """Whatever a container says at its end, its trial ends in a status that can be stored."""
+    try:
+        said = written.decode(errors="surrogatepass")  # as JSON's escapes may have it
+    except UnicodeDecodeError:
+        said = written.decode(errors="replace")
+    results: list[bool] = []
+    for code in (0, 1, 86, 137):
+        view = ended_view({}, {"exitCode": code, "message": said}, NOW)
+        _check_end(view, NOW + A_DAY)
+        results.append(view.result is not None)
+    return all(results)
+
+
+def check_a_pod(written: bytes) -> bool:
+    """Whatever an API server says of a pod or a Job, it is read, and an end can be stored."""
+    found = _object(written)
+    if found is None:
+        return False
+    for kind in (pod, job):
+        for now in (0.0, NOW, NOW + A_DAY, 1e12):
+            _check_end(kind.observe([found], BOUNDS, now), now)
+    return True
+
+
+def _check_end(view: AttemptView, now: float) -> None:
+    """Let a trial's attempt stand so: where that is the trial's end, the end can be stored."""
+    trial = LiveTrial(0, 1, view=view)
+    action = settle(trial, spec=spec(), rules=RULES, now_seconds=now)
+    if isinstance(action, Finish):
+        check_kept(finished(TrialStatus(), action, (), NOW))
+
+
+def _object(written: bytes) -> dict[str, Any] | None:
+    """Read what an API server's client would hand on."""
+    try:
+        found = json.loads(written)
+    except (ValueError, RecursionError):
+        return None
+    return cast("dict[str, Any]", found) if isinstance(found, dict) else None
+
+
+def check_a_checkpoint(written: bytes) -> bool:
+    """A checkpoint is read as it can be written again, or is told in one line and not used."""
+    told: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: told.append(record.getMessage())
+    log = logging.getLogger(checkpoint.__name__)
+    log.addHandler(handler)
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            return _check_file(Path(folder) / "checkpoint.safetensors", written, told)
+    finally:
+        log.removeHandler(handler)
+
+
+def _check_file(path: Path, written: bytes, told: list[str]) -> bool:
+    path.write_bytes(written)
+    saved = checkpoint.read(path)
+    if saved is None:
+        (message,) = told
+        check_words(message, 2000)
+        return False
+    size = sum(tensor.nbytes for tensor in saved.tensors.values())
+    assert size <= len(written), "tensors of more bytes than the file has"
+    checkpoint.write(path, saved)
+    again = checkpoint.read(path)
+    assert again is not None
+    assert json.dumps(again.document) == json.dumps(saved.document)
+    for name, tensor in saved.tensors.items():
+        other = again.tensors[name]
+        assert (tensor.dtype, tensor.shape) == (other.dtype, other.shape)
+        assert _bytes_of(tensor) == _bytes_of(other)
+    return True
+
+
+def _bytes_of(tensor: torch.Tensor) -> bytes:
+    return tensor.flatten().view(torch.uint8).numpy().tobytes() if tensor.numel() else b""
+
+
+def framed(header: bytes) -> bytes:
+    """Make a whole file of a header: its length, itself, and as many bytes as it speaks of."""
+    try:
+        entries: list[Any] = list(json.loads(header).values())
+        ends = [each["data_offsets"][1] for each in entries if "data_offsets" in each]
+        size = max((end for end in ends if 0 <= end <= MOST_BYTES), default=0)
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError):
+        size = 0
+    return struct.pack("<Q", len(header)) + header + bytes(int(size))
+
+
+def _header(file: bytes) -> bytes:
+    return file[8 : 8 + struct.unpack("<Q", file[:8].ljust(8, b"\0"))[0]]
+
+
+def _checkpoints() -> Target:
+    corpus = files("checkpoints")
+    whole = [content for _, content in corpus]
+    headers = made_of([_header(content) or b"{}" for content in whole]).map(framed)
+    inputs = st.one_of(headers, headers, mutated(whole))
+    return Target("checkpoints", inputs, check_a_checkpoint, corpus)
+
+
+TARGETS = (
+    of_files("results", check_a_result),
+    of_files("reports", check_a_report),
+    of_files("termination-messages", check_a_message, 100),
+    of_files("pods", check_a_pod, 100),
+    _checkpoints(),
+)
