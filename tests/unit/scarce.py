@@ -19,3 +19,14 @@ def files_end_at(size_bytes: int) -> Generator[None]:
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
         signal.signal(signal.SIGXFSZ, heard)
+
+
+@contextmanager
+def no_file_is_opened() -> Generator[None]:
+    """Let every opening fail, as where a process has as many open files as it may have."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from scarce import files_end_at
+from scarce import files_end_at, no_file_is_opened
 
 from scaling_trainer import checkpoint
 from scaling_trainer.attempt import run_attempt, run_export
@@ -110,6 +110,24 @@ def test_a_checkpoint_that_finds_no_space_leaves_the_one_before(tmp_path: Path) 
     assert read is not None
     assert read.document == {"step": 3}
     assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
+
+
+def test_what_finds_no_open_file_leaves_what_was_there_and_names_it(tmp_path: Path) -> None:
+    path, result = tmp_path / "checkpoint.safetensors", tmp_path / "result.json"
+    checkpoint.write(path, SAVED)
+    reporter = Reporter(result)
+    reporter.report(1, {"loss": 1.0})
+    before = path.read_bytes(), result.read_bytes()
+    other = Checkpoint({"a": torch.zeros(1000)}, {"step": 4})
+    for write, place in (
+        (lambda: checkpoint.write(path, other), path),
+        (lambda: reporter.result(Result(metrics={"loss": 0.5})), result),
+    ):
+        with no_file_is_opened(), pytest.raises(OSError, match="Too many open files") as failed:
+            write()
+        assert (failed.value.errno, failed.value.filename) == (errno.EMFILE, str(place))
+    assert (path.read_bytes(), result.read_bytes()) == before
+    assert {entry.name for entry in tmp_path.iterdir()} == {path.name, result.name}
 
 
 def assignment(folder: Path) -> Assignment:
