@@ -14,8 +14,16 @@ from typing import Any
 
 import pytest
 
+from scaling_trainer.contract import Assignment, Scalar, environment_of
+
 SCALING = [sys.executable, "-c", "from scaling_operator.cli.main import main; main()"]
 ENDS = 'echo "{\\"value\\": $1}" > "$SCALING_RESULT_FILE"'
+BUILT_IN = {
+    "task": "classification",
+    "dataset": {"name": "iris"},
+    "model": {"name": "mlp", "width": 8},
+    "epochs": 2,
+}
 EXPERIMENT: dict[str, Any] = {
     "apiVersion": "scaling-operator.dev/v1alpha1",
     "kind": "ScalingExperiment",
@@ -144,6 +152,56 @@ def test_a_folder_that_may_not_be_written_loses_nothing(tmp_path: Path, place: s
     assert_a_sentence(ended, 2, str(out), "Permission denied")
     assert values(out) == kept
     assert_goes_on(path, out, kept)
+
+
+def train(
+    folder: Path, checkpoints: Path, under: tuple[str, ...] = ()
+) -> subprocess.CompletedProcess[str]:
+    """Run a trial of the built-in trainer as a pod does, with its result apart."""
+    trial = Assignment(
+        *("test", 0, 0, 0, 7, dict[str, Scalar]()),
+        result_file=folder / "result.json",
+        checkpoint_dir=checkpoints,
+        data_dir=folder,
+        config=BUILT_IN,
+    )
+    return subprocess.run(
+        [*under, sys.executable, "-m", "scaling_trainer", "run"],
+        env=os.environ | environment_of(trial),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=250,
+    )
+
+
+def assert_told(ended: subprocess.CompletedProcess[str], folder: Path, *words: str) -> None:
+    """By its log, and by the sentence that a pod hands on."""
+    assert_a_sentence(ended, 1, *words)
+    sentence = (folder / "result.json").read_text()
+    assert all(word in sentence for word in words), sentence
+
+
+def test_a_trainer_on_a_read_only_disk_says_so_and_goes_on_later(
+    tmp_path: Path, disk: Path
+) -> None:
+    checkpoints = disk / "checkpoint"
+    checkpoints.mkdir()
+    remount(disk, "ro")
+    assert_told(train(tmp_path, checkpoints), tmp_path, str(checkpoints), "Read-only file system")
+
+    remount(disk, "rw")
+    assert train(tmp_path, checkpoints).returncode == 0
+
+
+def test_a_trainer_that_may_not_write_says_so_and_goes_on_later(tmp_path: Path) -> None:
+    checkpoints = tmp_path / "checkpoint"
+    checkpoints.mkdir(mode=0o555)
+    ended = train(tmp_path, checkpoints, as_anybody())
+    assert_told(ended, tmp_path, str(checkpoints), "Permission denied")
+
+    checkpoints.chmod(0o755)
+    assert train(tmp_path, checkpoints).returncode == 0
 
 
 def open_files(most: int) -> Callable[[], None]:

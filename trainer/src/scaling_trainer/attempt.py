@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,9 +26,11 @@ from scaling_trainer.report import Reporter
 from scaling_trainer.results import Result
 from scaling_trainer.train import Diverged, Stopped
 from scaling_trainer.trial import run_trial
-from scaling_trainer.writing import NO_SPACE
+from scaling_trainer.writing import EXHAUSTED, NO_SPACE
 
 EXIT_ERROR = 1
+# What the machine or its owner does not let a trainer do: a sentence says it, a traceback less.
+_NOT_OURS = EXHAUSTED | {errno.EACCES, errno.EPERM}
 
 _log = logging.getLogger(__name__)
 
@@ -50,9 +53,11 @@ def run_attempt(environment: Mapping[str, str]) -> Ending:
     try:
         return _attempt(environment, reporter)
     except OSError as error:
-        if error.errno not in NO_SPACE:
+        if error.errno in NO_SPACE:
+            return _ended(EXIT_NO_SPACE, told(error))
+        if error.errno not in _NOT_OURS:
             raise
-        return _ended(EXIT_NO_SPACE, no_space(error))
+        return _refused(EXIT_ERROR, told(error), reporter)
     finally:
         reporter.close()
 
@@ -92,7 +97,7 @@ def run_export(checkpoint: str, out: str, dataDir: str) -> Ending:  # noqa: N803
     except OSError as error:
         if error.errno not in NO_SPACE:
             raise
-        return _ended(EXIT_NO_SPACE, no_space(error))
+        return _ended(EXIT_NO_SPACE, told(error))
     return Ending(0)
 
 
@@ -111,8 +116,8 @@ def run_check(
     return Ending(0, notes=notes)
 
 
-def no_space(error: OSError) -> str:
-    """Say in one line which file found no space."""
+def told(error: OSError) -> str:
+    """Say in one line what is wrong with which file."""
     return f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror)
 
 
