@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from mutations import MOST_BYTES, mutated
 from stored_status import RULES, check_kept, spec
 from targets import Target, check_words, files, made_of, of_files
+from torch import nn
 
 from scaling_operator.api.status import TrialStatus
 from scaling_operator.cluster.workloads import job, pod
@@ -26,6 +27,7 @@ from scaling_operator.core.outcome import finished
 from scaling_operator.core.transitions import settle
 from scaling_operator.ingest.bodies import BadReport, check_result, parse_report
 from scaling_trainer import checkpoint
+from scaling_trainer.checkpoint import Checkpoint
 from scaling_trainer.metric_names import is_metric_name
 from scaling_trainer.results import (
     MAX_RESULT_BYTES,
@@ -34,8 +36,10 @@ from scaling_trainer.results import (
     encode_result,
     parse_result,
 )
+from scaling_trainer.saved import Unfit, restore, saved_in
 
 NOW = 1_800_000_000.0
+IDENTITY = "abc"
 A_DAY = 86_400.0
 BOUNDS = Bounds(
     image_pull_grace_seconds=120, config_error_grace_seconds=30, deletion_grace_seconds=60
@@ -161,6 +165,7 @@ def _check_file(path: Path, written: bytes, told: list[str]) -> bool:
         (message,) = told
         check_words(message, 2000)
         return False
+    _check_training(saved)
     size = sum(tensor.nbytes for tensor in saved.tensors.values())
     assert size <= len(written), "tensors of more bytes than the file has"
     checkpoint.write(path, saved)
@@ -172,6 +177,32 @@ def _check_file(path: Path, written: bytes, told: list[str]) -> bool:
         assert (tensor.dtype, tensor.shape) == (other.dtype, other.shape)
         assert _bytes_of(tensor) == _bytes_of(other)
     return True
+
+
+def _check_training(saved: Checkpoint) -> None:
+    """A training goes on from a checkpoint that fits it, and says of another why it does not."""
+    model, optimizer = training()
+    try:
+        found = saved_in(saved, IDENTITY, model, optimizer)
+    except Unfit as error:
+        check_words(str(error))
+        return
+    if found is not None:
+        restore(found, model, optimizer)
+        take_step(model, optimizer)
+
+
+def training() -> tuple[nn.Module, torch.optim.Optimizer]:
+    """Make the small training whose checkpoint is in the corpus."""
+    model = nn.ModuleDict({"a": nn.Linear(3, 2)})
+    return model, torch.optim.Adam(model.parameters(), fused=True)
+
+
+def take_step(model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    """Move the weights once, by gradients of nothing."""
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()
 
 
 def _bytes_of(tensor: torch.Tensor) -> bytes:

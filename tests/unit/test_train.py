@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 import torch
 
 from scaling_trainer import checkpoint, train
+from scaling_trainer.checkpoint import Checkpoint
 from scaling_trainer.contract import Assignment, ContractError, Execution
 from scaling_trainer.data.errors import DataError
 from scaling_trainer.report import Reporter
@@ -194,6 +196,80 @@ def test_a_spoilt_checkpoint_means_training_again(tmp_path: Path) -> None:
     heard = Listener()
     run_trial(assignment(tmp_path, TABLE), heard)
     assert len(heard.heard) == 6
+
+
+def untouched(saved: Checkpoint) -> Checkpoint:
+    return saved
+
+
+def with_progress(**fields: Any) -> Callable[[Checkpoint], Checkpoint]:
+    def spoilt(saved: Checkpoint) -> Checkpoint:
+        progress = saved.document["progress"] | fields
+        return Checkpoint(saved.tensors, {**saved.document, "progress": progress})
+
+    return spoilt
+
+
+def with_document(document: Any) -> Callable[[Checkpoint], Checkpoint]:
+    return lambda saved: Checkpoint(saved.tensors, document)
+
+
+def with_tensor(part: str, tensor: torch.Tensor | None) -> Callable[[Checkpoint], Checkpoint]:
+    """Put another tensor in the place of the first whose name begins so, or leave it out."""
+
+    def spoilt(saved: Checkpoint) -> Checkpoint:
+        tensors = dict(saved.tensors)
+        name = next(each for each in tensors if each.startswith(part))
+        del tensors[name]
+        more = {} if tensor is None else {name: tensor}
+        return Checkpoint(tensors | more, saved.document)
+
+    return spoilt
+
+
+def of_another_model(saved: Checkpoint) -> Checkpoint:
+    more = {"optimizer.999.exp_avg": torch.zeros(1)}
+    return Checkpoint({**saved.tensors, **more}, saved.document)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "first"),
+    [
+        pytest.param(untouched, 4, id="as it was left: it goes on"),
+        pytest.param(with_document([1]), 1, id="a document that is no object"),
+        pytest.param(with_document("identity"), 1, id="a document that is a text"),
+        pytest.param(with_document({}), 1, id="no identity"),
+        pytest.param(with_progress(step="4"), 1, id="a step that is a text"),
+        pytest.param(with_progress(step=-1), 1, id="a step below 0"),
+        pytest.param(with_progress(ended=1), 1, id="a number for a truth"),
+        pytest.param(with_progress(mood=1), 1, id="an unknown field"),
+        pytest.param(with_progress(metrics={"val_loss": "low"}), 1, id="a metric that is a text"),
+        pytest.param(with_progress(points=[3]), 1, id="a point that is a number"),
+        pytest.param(with_progress(stepping_seconds=math.inf), 1, id="seconds without end"),
+        pytest.param(with_tensor("model.", None), 1, id="weights that are not there"),
+        pytest.param(with_tensor("model.", torch.zeros(3, 3, 3)), 1, id="weights of other shape"),
+        pytest.param(with_tensor("optimizer.", None), 1, id="half an optimizer"),
+        pytest.param(
+            with_tensor("optimizer.", torch.zeros(7)), 1, id="an optimizer of other shape"
+        ),
+        pytest.param(of_another_model, 1, id="an optimizer of another model"),
+    ],
+)
+def test_of_a_checkpoint_all_is_used_or_nothing(
+    tmp_path: Path, spoil: Callable[[Checkpoint], Checkpoint], first: int
+) -> None:
+    config = NUMBERS | {"checkpoint_every": 1}
+    expected = run_trial(assignment(tmp_path / "whole", config), Listener())
+    with pytest.raises(Killed):
+        run_trial(assignment(tmp_path / "cut", config), Listener(kill_at=4))
+    path = tmp_path / "cut" / "checkpoint.safetensors"
+    saved = checkpoint.read(path)
+    assert saved is not None
+    checkpoint.write(path, spoil(saved))
+    heard = Listener()
+    found = run_trial(assignment(tmp_path / "cut", config), heard)
+    assert heard.heard[0][0] == first
+    assert told(found) == told(expected)
 
 
 def test_a_trial_that_has_ended_gives_its_result_again(tmp_path: Path) -> None:

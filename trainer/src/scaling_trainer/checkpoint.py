@@ -14,7 +14,7 @@ import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -78,7 +78,7 @@ def read(path: Path) -> Checkpoint | None:
         _check_header(path)
         opened: Any = safe_open(path, framework="pt")
         with opened as file:
-            document = parse_json(str(file.metadata()["document"]), path)
+            document = _object(parse_json(str(file.metadata()["document"]), path), path)
             tensors: Tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 # no dict
     except MissingFile:
         return None
@@ -87,6 +87,12 @@ def read(path: Path) -> Checkpoint | None:
         _log.warning("%s cannot be read and is not used: %s", path, _reason(error))
         return None
     return Checkpoint(tensors, document)
+
+
+def _object(document: object, path: Path) -> dict[str, Any]:
+    if not isinstance(document, dict):
+        raise UnreadableFile(path, "has a document that is no JSON object")
+    return cast("dict[str, Any]", document)
 
 
 def _reason(error: Exception) -> str:

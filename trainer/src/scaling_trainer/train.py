@@ -14,19 +14,20 @@ import logging
 import math
 import resource
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 from torch import nn
 
 from scaling_trainer import checkpoint
-from scaling_trainer.checkpoint import Checkpoint, Tensors, under, without
+from scaling_trainer.checkpoint import Tensors
 from scaling_trainer.config.builtin import BuiltIn
 from scaling_trainer.contract import Execution
 from scaling_trainer.evaluate import Evaluator, rounded
 from scaling_trainer.feed import Feed, Rows
 from scaling_trainer.report import Reporter
+from scaling_trainer.saved import Progress, Unfit, checkpoint_of, restore, saved_in
 from scaling_trainer.schedule import ends, factor, phase
 from scaling_trainer.seeding import derived_seed
 from scaling_trainer.tensors import backward, pieces, seed_draws
@@ -44,22 +45,6 @@ class Diverged(Exception):
 
 class Stopped(Exception):
     """Somebody asked for the end of the attempt before the training's own; it is no result."""
-
-
-@dataclass(slots=True)
-class Progress:
-    """How far a trial has come: with the tensors, all that a checkpoint has to keep."""
-
-    step: int = 0
-    evaluations: int = 0
-    ended: bool = False
-    stepping_seconds: float = 0.0
-    evaluating_seconds: float = 0.0
-    metrics: dict[str, float] = field(default_factory=dict[str, float])
-    points: list[dict[str, float]] = field(default_factory=list[dict[str, float]])
-    """The metrics after each early decay, with the `samples` seen until then."""
-    best_metrics: dict[str, float] = field(default_factory=dict[str, float])
-    without_improvement: int = 0
 
 
 @dataclass(slots=True)
@@ -246,28 +231,26 @@ def _checkpoint_due(run: Run) -> bool:
 
 def save(run: Run) -> None:
     """Write all that the next attempt needs to go on as if nothing had happened."""
-    tensors = (
-        under("model", run.model.state_dict())
-        | under("best", run.best_weights)
-        | under("optimizer", checkpoint.optimizer_tensors(run.optimizer))
-    )
-    document = {"identity": run.identity, "progress": asdict(run.progress)}
-    checkpoint.write(run.checkpoint_file, Checkpoint(tensors, document))
+    training = (run.progress, run.model, run.optimizer, run.best_weights)
+    checkpoint.write(run.checkpoint_file, checkpoint_of(run.identity, *training))
     run.saved_at = time.monotonic()
 
 
 def resume(run: Run) -> None:
     """Go on from the last checkpoint of this very training, if there is one."""
-    saved = checkpoint.read(run.checkpoint_file)
-    if saved is None:
+    found = checkpoint.read(run.checkpoint_file)
+    if found is None:
         return
-    if saved.document["identity"] != run.identity:
+    try:
+        saved = saved_in(found, run.identity, run.model, run.optimizer)
+    except Unfit as error:
+        _log.warning("%s cannot be used: %s", run.checkpoint_file, error)
+        return
+    if saved is None:
         _log.warning("%s is of another training and is not used", run.checkpoint_file)
         return
-    run.progress = Progress(**saved.document["progress"])
-    run.model.load_state_dict(without("model", saved.tensors))
-    checkpoint.restore_optimizer(run.optimizer, without("optimizer", saved.tensors))
+    restore(saved, run.model, run.optimizer)
+    run.progress = saved.progress
     device = run.losses.device
-    best = without("best", saved.tensors)
-    run.best_weights = {name: tensor.to(device) for name, tensor in best.items()}
+    run.best_weights = {name: tensor.to(device) for name, tensor in saved.best_weights.items()}
     _log.info("going on after step %d", run.progress.step)
