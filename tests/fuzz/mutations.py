@@ -28,6 +28,8 @@ HOSTILE: tuple[bytes, ...] = (
     *("\u202e".encode(), "\u200b".encode(), b"\x1b[31m", b"\x00", b"\x7f", b"\x85", b"\xff\xfe"),
     *(b"\xed\xa0\x80", b"\xef\xbb\xbf", "\u2028".encode(), "\U0001f600".encode(), b"\r", b"\t"),
     *(b"&a ", b"*a", b"<<: *a", b"!!python/object:os.system ", b"!!binary ", b"!!set ", b"!x "),
+    *(b"!!int ", b"!!float ", b"!!bool ", b"!!null ", b"!!str ", b"!!map ", b"!!seq ", b"!!omap "),
+    *(b"!!pairs ", b"!!timestamp ", b"!!merge ", b"!!value ", b"!<!> ", b"%TAG ! tag:a,1:\n"),
     *(b"---\n", b"...\n", b"? ", b"- ", b": ", b"|\n", b">-\n", b"%YAML 1.1\n---\n", b"# ", b"'"),
     *(b'"=1+1"', b"=HYPERLINK(1)", b"@SUM(1)", b"'=1", b'"', b"\\", b",", b";", b"{", b"}", b"["),
     *(b"2026-01-31", b"2026-01-31T12:00:00Z", b"9999-12-31T23:59:59-23:59", b"4Gi", b"1e400Gi"),

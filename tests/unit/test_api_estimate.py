@@ -64,6 +64,7 @@ REFUSED = [
     ("a macro in disguise", "[1.0].\n  map (x, x)[0]", "methods and macros are not allowed"),
     ("a method", "name.size()", "methods and macros are not allowed"),
     ("a function that there is not", "exec(1.0)", "calls exec; there are double, ceil"),
+    ("a function of a long name", "f" * 900 + "(1.0)", f"calls {'f' * 63}…; there are double"),
     ("a program", "1.0" + " + 1.0" * 400, "has 2403 characters; at most 1024 are allowed"),
     ("an abyss", "(" * 500 + "1.0" + ")" * 500, "is neither a quantity nor CEL"),
     ("an empty text", "", "is neither a quantity nor CEL"),

@@ -198,6 +198,8 @@ UNREADABLE: tuple[tuple[str, str, str], ...] = (
     ("an alias of itself", "a: &a [*a]\n", "the document: too large or too deep"),
     ("a number of 5,000 digits", f"a: {'9' * 5000}\n", "my.yaml: is not YAML: "),
     ("a tag that there is not", "a: !me 1\n", "my.yaml: line 1, column 4: not valid YAML: "),
+    ("a whole number without digits", "a: !!int\n", "my.yaml: is not YAML: string index out of"),
+    ("a truth that is none", "a: !!bool perhaps\n", "my.yaml: is not YAML: "),
     ("a control character", "a: \x00\n", "my.yaml: is not YAML: unacceptable character"),
     ("more than a MiB", "# " + "x" * 1024 * 1024, "my.yaml: is larger than 1024 KiB"),
 )

@@ -31,7 +31,7 @@ def read_yaml(text: str) -> list[object]:
     """Read the documents of a text, empty ones left out.
 
     Raises TooMuchYAML and other YAMLErrors; RecursionError for a merge of itself; and what ruamel
-    lets through as plain errors: ValueError, TypeError, KeyError, AttributeError.
+    lets through as plain errors: ValueError, TypeError, LookupError, AttributeError.
     """
     if len(text) > MAX_YAML_BYTES:
         _refuse(f"has more than {MAX_YAML_BYTES // 1024} KiB of YAML; write it as JSON", None)

@@ -53,8 +53,8 @@ def parse(text: str, source: str) -> list[object]:
         refuse(source, _place(error) + _reason(error))
     except RecursionError:
         refuse(source, "is nested too deeply")
-    except (YAMLError, ValueError, TypeError, KeyError, AttributeError) as error:
-        # ruamel lets some slips through as plain errors: a number of 5,000 digits, `!!int x`.
+    except (YAMLError, ValueError, TypeError, LookupError, AttributeError) as error:
+        # ruamel lets some slips through as plain errors: a number of 5,000 digits, `!!int`.
         refuse(source, f"is not YAML: {_first_line(error).split(';', maxsplit=1)[0]}")
 
 

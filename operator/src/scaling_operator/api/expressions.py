@@ -192,7 +192,7 @@ def _program(text: str) -> Program:
         raise ExpressionError(message) from error
     for name in program.functions():
         if name not in _CALLABLE and not _OPERATOR.match(name):
-            message = f"calls {name}; there are {', '.join(_CALLABLE)}"
+            message = f"calls {listing([name])}; there are {', '.join(_CALLABLE)}"
             raise ExpressionError(message)
     return program
 
