@@ -14,6 +14,7 @@ import pytest
 from testbed.binaries import CONTROL_PLANE, GoMissing, ensure
 from testbed.chart import rendered
 from testbed.cluster import Cluster
+from testbed.groups import group_of
 from testbed.installation import Ground, Installation
 from testbed.kwokctl import running
 from testbed.nodes import PLAYED, ROOMY, add
@@ -33,7 +34,7 @@ def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
             item.add_marker(pytest.mark.cluster)
             item.add_marker(pytest.mark.timeout(300, func_only=True))
             if item.get_closest_marker("xdist_group") is None:
-                item.add_marker(pytest.mark.xdist_group("cluster"))
+                item.add_marker(pytest.mark.xdist_group(group_of(item.path.name)))
 
 
 @pytest.fixture(scope="session")

@@ -22,9 +22,10 @@ from scaling_trainer.endpoint import Away, Endpoint
 Right = tuple[str, str]
 
 # What this story does not play: a create whose answer was lost before the watch showed the object
-# (test_operator_crashes.py), and accelerators that are claimed (test_operator_sizing.py).
-CLAIMS = {("resourceclaimtemplates", "create")}
-ELSEWHERE: dict[str, set[Right]] = {"pod": CLAIMS, "job": {("jobs", "get"), *CLAIMS}}
+# (test_operator_crashes.py), accelerators that are claimed (test_operator_sizing.py), and metrics
+# for those alone who may read them (test_operator_metrics.py).
+OTHERS = {("resourceclaimtemplates", "create"), ("subjectaccessreviews", "create")}
+ELSEWHERE: dict[str, set[Right]] = {"pod": OTHERS, "job": {("jobs", "get"), *OTHERS}}
 
 USERS = ("scaling-operator-view", "scaling-operator-edit")
 CLAIM = "kept"

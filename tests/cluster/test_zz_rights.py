@@ -13,6 +13,7 @@ from testbed.audit import Entry
 from testbed.chart import Object, rendered
 from testbed.cluster import Cluster
 from testbed.documents import played
+from testbed.groups import GROUPS
 from testbed.installation import Ground
 from testbed.shipped import ACCOUNT
 
@@ -44,6 +45,10 @@ SHARED_WITH_PODS = {
     ("", "pods", "get"),
     ("", "pods", "delete"),
 }
+
+
+# Each control plane has an audit log of its own.
+EVERYWHERE = [pytest.param(group, marks=pytest.mark.xdist_group(group)) for group in GROUPS]
 
 
 def granted(documents: Iterable[Object]) -> set[Right]:
@@ -88,7 +93,9 @@ def skip_unless_ran(request: pytest.FixtureRequest, prefix: str) -> None:
         pytest.skip(f"needs the tests of {', '.join(missing)} before it")
 
 
-def test_nothing_that_an_operator_asked_for_was_forbidden(ground: Ground) -> None:
+@pytest.mark.parametrize("group", EVERYWHERE)
+def test_nothing_that_an_operator_asked_for_was_forbidden(ground: Ground, group: str) -> None:
+    del group
     entries = [
         entry
         for prefix in ("site", "jobs", "own", "sized")
@@ -116,10 +123,12 @@ def test_no_right_is_idle(
     assert idle - (SHARED_WITH_PODS if prefix == "jobs" else set()) == set()
 
 
+@pytest.mark.parametrize("group", EVERYWHERE)
 @pytest.mark.parametrize("prefix", ["site", "jobs"])
 def test_no_right_is_used_that_is_not_shipped(
-    ground: Ground, job_ground: Ground, prefix: str
+    ground: Ground, job_ground: Ground, prefix: str, group: str
 ) -> None:
+    del group
     documents = ground.shipped if prefix == "site" else job_ground.shipped
 
     assert used(asked(ground.cluster, prefix)) <= granted(documents)

@@ -35,7 +35,7 @@ from scaling_operator.processes.messages import (
     decode_call,
     encode_call,
 )
-from scaling_operator.processes.pool import WorkerPool
+from scaling_operator.processes.pool import PATIENCE_SECONDS, WorkerPool
 from scaling_operator.processes.process import WorkerProcess
 from scaling_operator.processes.studies import ProcessHost
 from scaling_operator.search.calls import Ask, Call, Close, Open, Report, Tell
@@ -281,6 +281,19 @@ def test_a_namespace_with_long_work_does_not_keep_another_from_its_own() -> None
     assert in_pool(test, processes=2) < 5, "most of its long work is still to be done"
 
 
+def test_a_namespace_that_waits_for_its_own_work_does_not_take_a_second_process() -> None:
+    async def test(pool: WorkerPool) -> list[bool]:
+        hostile = [asyncio.create_task(pool.work("bad", Task.FIT, HUGE, FIT)) for _ in range(8)]
+        await asyncio.sleep(3 * PATIENCE_SECONDS)
+        running = [seat.process.is_running for seat in pool._seats]  # pyright: ignore[reportPrivateUsage]
+        for task in hostile:
+            task.cancel()
+        await asyncio.gather(*hostile, return_exceptions=True)
+        return running
+
+    assert sorted(in_pool(test, processes=2)) == [False, True]
+
+
 def test_a_process_nobody_asks_ends_and_the_next_work_starts_another() -> None:
     async def run() -> None:
         pool = WorkerPool(1, idle_seconds=0.05)
@@ -346,7 +359,7 @@ def test_a_fair_lock_gives_turns(asked: str, taken: str) -> None:
         await asyncio.sleep(0)
         lock.release()
         await asyncio.gather(*tasks)
-        assert not lock.is_held
+        assert lock.holder is None
         return order
 
     assert asyncio.run(run()) == taken.split()
@@ -368,7 +381,7 @@ def test_who_is_cancelled_gives_the_turn_on(releases_first: bool) -> None:  # no
             lock.release()
         await asyncio.wait_for(second, 10)
         lock.release()
-        assert not lock.is_held
+        assert lock.holder is None
 
     asyncio.run(run())
 

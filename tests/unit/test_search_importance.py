@@ -59,10 +59,14 @@ def test_what_decides_the_value_comes_first() -> None:
     assert shares["matters"] > 0.5
 
 
-def test_an_algorithm_that_lacks_its_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("loads", [True, False])
+def test_an_algorithm_that_lacks_its_extra_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+    loads: bool,  # noqa: FBT001
+) -> None:
     search = Search.model_validate({"parameters": PARAMETERS, "algorithm": {"name": "gp"}})
     monkeypatch.setitem(sys.modules, "torch", None)
-    answer = unavailable(search)
+    answer = unavailable(search, loads=loads)
     assert answer is not None
     assert "the algorithm gp needs torch" in answer
     assert "scaling-operator[gp]" in answer
@@ -73,3 +77,4 @@ def test_an_algorithm_that_has_what_it_needs_is_available(name: str) -> None:
     pytest.importorskip("torch", reason="the extra gp is not installed")
     search = Search.model_validate({"parameters": PARAMETERS, "algorithm": {"name": name}})
     assert unavailable(search) is None
+    assert unavailable(search, loads=False) is None

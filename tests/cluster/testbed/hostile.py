@@ -17,15 +17,25 @@ BOOTSTRAP = 100_000
 
 def hostile(number: int) -> Iterator[Json]:
     """Give so many experiments with names of their own, of every kind in turn."""
-    kinds = [document for _, document in largest()] + list(_busy())
+    kinds = [_as_shipped(document) for _, document in largest()] + list(_busy())
     for at, document in enumerate(islice(cycle(kinds), number)):
         yield changed(document, ("metadata/name", f"hostile-{at}"))
+
+
+def _as_shipped(document: Json) -> Json:
+    """Ask for no `gp`: the operator's image has it only where somebody builds it in."""
+    if (
+        document["spec"]["search"].get("algorithm") is None
+        or document["spec"]["search"]["algorithm"]["name"] != "gp"
+    ):
+        return document
+    return changed(document, ("spec/search/algorithm", {"name": "tpe"}))
 
 
 def _busy() -> Iterator[Json]:
     """Keep the operator at work once they run: asks, fits, reads of others' experiments."""
     parameters = {f"p{at}": {"type": "float", "low": 0, "high": 1} for at in range(100)}
-    for algorithm in ("tpe", "gp", "genetic"):
+    for algorithm in ("tpe", "genetic"):
         yield played(
             "",
             ("spec/search/parameters", parameters),
@@ -41,8 +51,8 @@ def _busy() -> Iterator[Json]:
         ("spec/trials", {"max": 100, "parallel": 8}),
         PLAY_SECONDS="0.1",
     )
-    names = [f"nobody-{at}" for at in range(20)]
+    names = [f"nobody-{at}" for at in range(10)]
     yield played("", ("spec/search/warmStart", {"from": names}))
     yield played("", ("spec/search/warmStart", {"from": ["../scalingexperiments?watch=true&a="]}))
-    terms = " + ".join(["pow(parameters['x'], 2.0)"] * 39)
+    terms = " + ".join(["pow(parameters['x'], 2.0)"] * 36)
     yield played("", ("spec/resources/estimate", {"hostMemory": terms, "deviceMemory": terms}))

@@ -151,7 +151,8 @@ class Opener:
             raise InvalidSpec(wrong)
         spec = (await asyncio.to_thread(read_checked, thing)).spec
         problems = [*refusals(spec, self.workload_settings())]
-        extra = unavailable(spec.search)
+        # The process that asks the sampler loads it, within bounds; this one never does.
+        extra = unavailable(spec.search, loads=False)
         if extra is not None:
             problems.append(Problem("spec.search.algorithm", extra))
         if problems:

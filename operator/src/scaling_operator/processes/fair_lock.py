@@ -12,15 +12,16 @@ from dataclasses import dataclass, field
 class FairLock:
     """Held by one at a time. Those of one owner wait in order, the owners by round robin."""
 
-    is_held: bool = False
+    holder: str | None = None
+    """Whose turn it is; None: nobody's."""
     _waiting: dict[str, deque[asyncio.Future[None]]] = field(
         default_factory=dict[str, deque[asyncio.Future[None]]]
     )
 
     async def acquire(self, owner: str) -> None:
         """Wait for the owner's turn."""
-        if not self.is_held:
-            self.is_held = True
+        if self.holder is None:
+            self.holder = owner
             return
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(owner, deque()).append(turn)
@@ -36,11 +37,11 @@ class FairLock:
     def release(self) -> None:
         """Give the turn to the next owner."""
         if not self._waiting:
-            self.is_held = False
+            self.holder = None
             return
         owner, turns = next(iter(self._waiting.items()))
         del self._waiting[owner]
-        turn = turns.popleft()
+        self.holder, turn = owner, turns.popleft()
         if turns:
             self._waiting[owner] = turns  # behind all others
         turn.set_result(None)

@@ -102,9 +102,11 @@ class WorkerPool:
         return self._homes[owner]
 
     def _has_moved(self, owner: str) -> bool:
-        """Give a namespace that waits another home, where one is idle."""
+        """Give a namespace that waits for another one's work another home, where one is idle."""
+        if self._seats[self._home(owner)].lock.holder == owner:
+            return False  # a second process for it would be the one that others need
         for at, seat in enumerate(self._seats):
-            if not seat.lock.is_held:
+            if seat.lock.holder is None:
                 self._homes[owner] = at
                 return True
         return False
@@ -124,7 +126,7 @@ class WorkerPool:
         seat.idle = loop.call_later(self._idle_seconds, self._end, seat)
 
     def _end(self, seat: _Seat) -> None:
-        if not seat.lock.is_held:
+        if seat.lock.holder is None:
             seat.process.kill()
 
     def _forget(self, task: asyncio.Task[bytes]) -> None:

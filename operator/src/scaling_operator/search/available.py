@@ -6,23 +6,35 @@ Optuna itself says so only at the first proposal that needs it, hours later.
 from __future__ import annotations
 
 import importlib
+from importlib.util import find_spec
 
 from scaling_operator.api.search import GpAlgorithm, Search
 
-# The very modules that it uses: loaded here, they cannot be half loaded when two threads want them.
 _NEEDED_BY_GP = ("scipy.optimize", "scipy.stats", "torch")
 
 
-def unavailable(search: Search) -> str | None:
-    """Say which extra the algorithm lacks here; None where it can be used."""
+def unavailable(search: Search, *, loads: bool = True) -> str | None:
+    """Say which extra the algorithm lacks here; None where it can be used.
+
+    `loads` says whether its modules are loaded for that, which takes seconds, and a few hundred MiB
+    for good: they are then not half loaded where two threads want them, and a broken one is found.
+    """
     if not isinstance(search.algorithm, GpAlgorithm):
         return None
     for module in _NEEDED_BY_GP:
         try:
-            importlib.import_module(module)
+            _find(module, loads=loads)
         except ImportError as error:
             return (
                 f"the algorithm gp needs {module}, which cannot be imported ({error}): "
                 "install the extra scaling-operator[gp], or choose random, grid, tpe or genetic"
             )
     return None
+
+
+def _find(module: str, *, loads: bool) -> None:
+    if loads:
+        importlib.import_module(module)
+    elif find_spec(module) is None:
+        message = "it is not installed"
+        raise ModuleNotFoundError(message)
