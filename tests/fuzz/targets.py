@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from json_mutations import mutated_json
 from mutations import mutated
 
-from scaling_operator.api.foreign_text import one_line
+from scaling_trainer.foreign_text import one_line
 
 CORPUS = Path(__file__).parent / "corpus"
 

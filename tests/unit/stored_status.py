@@ -8,13 +8,13 @@ from crd_validator import validator
 
 from scaling_operator.api.crd import KINDS
 from scaling_operator.api.experiment import ExperimentSpec
-from scaling_operator.api.foreign_text import one_line
 from scaling_operator.api.status import TrialStatus
 from scaling_operator.api.trial import ExperimentReference, ScalingTrial, TrialSpec
 from scaling_operator.core.actions import Finish
 from scaling_operator.core.observed import AttemptView, LiveTrial, Rules
 from scaling_operator.core.outcome import finished
 from scaling_operator.core.transitions import settle
+from scaling_trainer.foreign_text import one_line
 from scaling_trainer.metric_names import is_metric_name
 
 TRIAL_KIND = next(kind for kind in KINDS if kind.kind == "ScalingTrial")

@@ -12,7 +12,6 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from scaling_operator.api.foreign_text import REDACTED, redact
 from scaling_operator.api.names import Reason, TrialState
 from scaling_operator.cluster.client import Access
 from scaling_operator.cluster.decisions import write_decision
@@ -29,6 +28,7 @@ from scaling_operator.core.actions import (
     OpenScale,
     SetState,
 )
+from scaling_trainer.foreign_text import REDACTED, redact
 
 KEY = Key("team", "digits")
 JWT = (

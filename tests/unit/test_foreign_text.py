@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scaling_operator.api.foreign_text import (
+from scaling_trainer.foreign_text import (
     MAX_MESSAGE,
     REDACTED,
     as_message,

@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.table import Table
 
-from scaling_operator.api.csv_cells import as_written, disarmed
 from scaling_operator.api.experiment import ScalingExperiment
 from scaling_operator.api.problems import Problem
 from scaling_operator.api.status import BestTrial, Condition, Counts, ExperimentStatus, TrialStatus
@@ -24,6 +23,7 @@ from scaling_operator.cli.summary import print_findings, print_head
 from scaling_operator.cli.tables import print_experiment
 from scaling_operator.core.reports import AttemptKey, Report
 from scaling_operator.engine.outcome import Outcome, table
+from scaling_trainer.csv_cells import as_written, disarmed
 
 HOSTILE = [
     pytest.param("[/red]", id="markup that ends what never began"),

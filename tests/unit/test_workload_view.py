@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scaling_operator.api.foreign_text import as_message
 from scaling_operator.api.names import Reason
 from scaling_operator.cluster.workloads import job, pod
 from scaling_operator.cluster.workloads.order import Bounds
 from scaling_operator.core.observed import ABSENT, AttemptPhase, AttemptView
+from scaling_trainer.foreign_text import as_message
 
 BOUNDS = Bounds(
     image_pull_grace_seconds=120, config_error_grace_seconds=30, deletion_grace_seconds=60

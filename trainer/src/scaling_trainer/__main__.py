@@ -9,7 +9,12 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
+
+from scaling_trainer.foreign_text import one_line, visible
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 EXIT_USAGE = 2
 EXIT_EXHAUSTED = 4
@@ -19,13 +24,27 @@ EXIT_TERMINATED = 128 + signal.SIGTERM
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command and exit with its code."""
     given = _parser().parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
+    _log_to_stderr()
     # As the first process of a container it would otherwise not hear that it is to end.
     signal.signal(signal.SIGTERM, _terminate)
     try:
         sys.exit(given.run(given))
     except BrokenPipeError:
         sys.exit(EXIT_TERMINATED)
+
+
+class _VisibleLines(logging.Formatter):
+    """What is logged may hold names and values of files: it does nothing but show."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Write a record; a stack keeps its lines."""
+        return visible(super().format(record), keep="\n")
+
+
+def _log_to_stderr() -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_VisibleLines("%(levelname)s %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
 
 
 def _terminate(_signal: int, _frame: object) -> NoReturn:
@@ -82,10 +101,10 @@ def _export(given: argparse.Namespace) -> int:
     except OSError as error:
         if error.errno not in NO_SPACE:
             raise
-        sys.stderr.write(f"{error.filename}: {error.strerror}\n")
+        sys.stderr.write(f"{one_line(f'{error.filename}: {error.strerror}')}\n")
         return EXIT_NO_SPACE
     for name, value in metrics.items():
-        sys.stdout.write(f"{name} {value:g}\n")
+        sys.stdout.write(f"{one_line(name)} {value:g}\n")
     return 0
 
 
@@ -95,9 +114,9 @@ def _predict(given: argparse.Namespace) -> int:
     from scaling_trainer.writing import write_output  # noqa: PLC0415 # with its command
 
     try:
-        text = predict(given.best, given.input, tell=_note).to_csv(index=False)
+        text = _as_csv(predict(given.best, given.input, tell=_note))
         if given.out is None:
-            sys.stdout.write(text)
+            sys.stdout.write(visible(text, keep="\n") if sys.stdout.isatty() else text)
         else:
             write_output(given.out, text)
     except (DataError, OSError) as error:
@@ -105,14 +124,23 @@ def _predict(given: argparse.Namespace) -> int:
     return 0
 
 
+def _as_csv(predictions: pd.DataFrame) -> str:
+    """Write a table whose classes no spreadsheet computes."""
+    from scaling_trainer.csv_cells import disarmed  # noqa: PLC0415 # with its command
+
+    texts = predictions.select_dtypes(exclude="number")
+    cells = {name: [disarmed(str(cell)) for cell in texts[name]] for name in texts.columns}
+    return predictions.assign(**cells).to_csv(index=False)
+
+
 def _note(sentence: str) -> None:
-    sys.stderr.write(f"note: {sentence}\n")
+    sys.stderr.write(f"note: {one_line(sentence)}\n")
 
 
 def _refuse(error: Exception) -> int:
     from scaling_trainer.writing import EXHAUSTED  # noqa: PLC0415 # with its command
 
-    sys.stderr.write(f"error: {error}\n")
+    sys.stderr.write(f"error: {one_line(str(error))}\n")
     return EXIT_EXHAUSTED if isinstance(error, OSError) and error.errno in EXHAUSTED else EXIT_USAGE
 
 

@@ -11,9 +11,9 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from scaling_operator.api.fields import ApiSection, ParameterName
-from scaling_operator.api.foreign_text import MAX_MESSAGE
 from scaling_operator.api.names import MAX_SCALES
 from scaling_operator.api.scaling import Target
+from scaling_trainer.foreign_text import MAX_MESSAGE
 
 MAX_FITTED_SCALES = MAX_SCALES + 10
 MAX_POINTS_OF_A_SCALE = 9

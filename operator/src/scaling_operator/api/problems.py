@@ -10,7 +10,7 @@ import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from scaling_operator.api.foreign_text import one_line
+from scaling_trainer.foreign_text import one_line
 
 LONGEST_SHOWN = 60
 LONGEST_LISTED = 64

@@ -14,7 +14,6 @@ from pydantic import Field
 
 from scaling_operator.api.fields import ApiSection, MetricName, ParameterName
 from scaling_operator.api.fitted import FitStatus, Recommendation, ScalePrediction
-from scaling_operator.api.foreign_text import MAX_MESSAGE
 from scaling_operator.api.names import (
     MAX_ATTEMPTS,
     MAX_SCALES,
@@ -25,6 +24,7 @@ from scaling_operator.api.names import (
 )
 from scaling_operator.api.search import BoundedScalar, Point
 from scaling_operator.api.status_sizing import AttemptResources, Ledger, ScaleSizing
+from scaling_trainer.foreign_text import MAX_MESSAGE
 
 Parameters = Annotated[dict[ParameterName, BoundedScalar], Field(max_length=120)]
 Metrics = Annotated[dict[MetricName, float], Field(max_length=500)]

@@ -10,7 +10,7 @@ from typing import Annotated
 from pydantic import Field
 
 from scaling_operator.api.fields import ApiSection
-from scaling_operator.api.foreign_text import MAX_MESSAGE
+from scaling_trainer.foreign_text import MAX_MESSAGE
 
 Word = Annotated[str, Field(max_length=63)]
 Sentence = Annotated[str, Field(max_length=MAX_MESSAGE)]

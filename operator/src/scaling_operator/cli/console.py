@@ -13,7 +13,7 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 from rich.text import Text
 
-from scaling_operator.api.foreign_text import visible
+from scaling_trainer.foreign_text import visible
 
 LOG_COLUMNS = 160
 

@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 from scaling_operator.api.experiment import ExperimentSpec
-from scaling_operator.api.foreign_text import as_message
 from scaling_operator.api.load import experiment_of
 from scaling_operator.api.status import ExperimentStatus
 from scaling_operator.api.trial import ScalingTrial
@@ -28,6 +27,7 @@ from scaling_operator.engine.copying import copy_files
 from scaling_operator.engine.drawing import MOST_BYTES, draw
 from scaling_operator.engine.outcome import Outcome, table
 from scaling_trainer.contract import EXIT_NO_SPACE, Assignment, read_assignment
+from scaling_trainer.foreign_text import as_message
 from scaling_trainer.reading import UnreadableFile, parse_json, read_json_object, read_text
 from scaling_trainer.results import Result, encode_result
 from scaling_trainer.writing import (

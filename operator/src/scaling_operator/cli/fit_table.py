@@ -14,7 +14,6 @@ from typing import NoReturn
 
 import numpy as np
 
-from scaling_operator.api.csv_cells import as_written
 from scaling_operator.api.problems import InvalidSpec, Problem, shown, suggestion
 from scaling_operator.cli.fit_options import Columns
 from scaling_operator.laws.points import (
@@ -24,6 +23,7 @@ from scaling_operator.laws.points import (
     points_from_sizes,
     points_from_tokens,
 )
+from scaling_trainer.csv_cells import as_written
 from scaling_trainer.reading import FolderInPlace, NotText, TooLarge, UnreadableFile, read_text
 
 MAX_BYTES = 16 * 1024 * 1024

@@ -19,12 +19,12 @@ from rich.progress import (
 )
 
 from scaling_operator.api.experiment import ExperimentSpec, ScalingExperiment
-from scaling_operator.api.foreign_text import one_line
 from scaling_operator.api.names import TrialState
 from scaling_operator.api.status import BestTrial, Counts, ExperimentStatus
 from scaling_operator.api.trial import ScalingTrial
 from scaling_operator.core.reports import AttemptKey, Report
 from scaling_operator.engine.watcher import Watcher
+from scaling_trainer.foreign_text import one_line
 
 
 @dataclass(slots=True)

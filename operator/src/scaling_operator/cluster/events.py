@@ -10,10 +10,10 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from uuid import uuid4
 
-from scaling_operator.api.foreign_text import as_message
 from scaling_operator.cluster.client import FIELD_MANAGER, Client
 from scaling_operator.cluster.errors import ClusterError
 from scaling_operator.cluster.kinds import EVENTS, TRIALS, Kind
+from scaling_trainer.foreign_text import as_message
 
 log = logging.getLogger(__name__)
 BURST = 25

@@ -14,8 +14,8 @@ from typing import TextIO
 
 from pythonjsonlogger.json import JsonFormatter
 
-from scaling_operator.api.foreign_text import one_line, redact, visible
 from scaling_operator.cluster.index import Key
+from scaling_trainer.foreign_text import one_line, redact, visible
 
 FIELDS = ("experiment", "trial", "attempt", "reason")
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from scaling_operator.api.checks import check_policy
 from scaling_operator.api.experiment import ExperimentSpec
-from scaling_operator.api.foreign_text import as_message
 from scaling_operator.api.names import ConditionReason, ConditionType
 from scaling_operator.api.normal import normal_form
 from scaling_operator.api.policy import PolicyStatus, ResourcePolicy
@@ -21,6 +20,7 @@ from scaling_operator.cluster.kinds import NODES, POLICIES
 from scaling_operator.core.conditions import Finding, as_condition
 from scaling_operator.core.sizing.offered import NodeView, not_offered
 from scaling_operator.engine.sizer import Unusable
+from scaling_trainer.foreign_text import as_message
 
 SizedBy = tuple[tuple[str, int] | None, Object | None, Object | None]
 """A policy's uid and generation, where there is one; `spec.resources`; the namespace's labels,

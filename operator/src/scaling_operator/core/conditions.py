@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from scaling_operator.api.foreign_text import as_message
 from scaling_operator.api.names import FIT_CONDITIONS, ConditionReason, ConditionType
 from scaling_operator.api.status import Condition, ExperimentStatus
+from scaling_trainer.foreign_text import as_message
 
 STOPS_WORK: Mapping[ConditionType, bool | None] = {
     ConditionType.ACCEPTED: False,

@@ -11,10 +11,10 @@ from enum import StrEnum
 from typing import assert_never
 
 from scaling_operator.api.experiment import ExperimentSpec
-from scaling_operator.api.foreign_text import as_message
 from scaling_operator.api.names import Phase
 from scaling_operator.api.status import BestTrial, ExperimentStatus, Export, Metrics
 from scaling_operator.core.observed import AttemptPhase, AttemptView
+from scaling_trainer.foreign_text import as_message
 
 
 class FinishingStep(StrEnum):

@@ -7,13 +7,13 @@ from datetime import UTC, datetime
 
 from pydantic import ValidationError
 
-from scaling_operator.api.foreign_text import as_message
 from scaling_operator.api.names import Reason, TrialState
 from scaling_operator.api.status import Attempt, CurvePoint, TrialStatus
 from scaling_operator.api.status_sizing import AttemptResources
 from scaling_operator.core.actions import EndAttempt, Finish, SetState
 from scaling_operator.core.curve import thin
 from scaling_operator.core.sizing.usage import Usage, used
+from scaling_trainer.foreign_text import as_message
 
 Curve = tuple[tuple[int, float], ...]
 

@@ -8,10 +8,10 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from scaling_operator.api.csv_cells import disarmed
 from scaling_operator.api.experiment import ExperimentSpec
 from scaling_operator.api.status import ExperimentStatus
 from scaling_operator.api.trial import ScalingTrial
+from scaling_trainer.csv_cells import disarmed
 
 
 @dataclass(frozen=True, slots=True)

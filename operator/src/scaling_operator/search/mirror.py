@@ -16,7 +16,7 @@ from optuna.storages import InMemoryStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
-from scaling_operator.api.csv_cells import disarmed
+from scaling_trainer.csv_cells import disarmed
 
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 """A WSGI application."""

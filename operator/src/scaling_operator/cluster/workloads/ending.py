@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from scaling_operator.api.foreign_text import as_message
 from scaling_operator.api.names import Reason
 from scaling_operator.cluster.workloads import troubles
 from scaling_operator.cluster.workloads.reading import Json, condition, moment, text, whole
@@ -13,6 +12,7 @@ from scaling_trainer.contract import (
     EXIT_DIVERGED,
     EXIT_NO_SPACE,
 )
+from scaling_trainer.foreign_text import as_message
 from scaling_trainer.results import Result, ResultError, parse_result
 
 Interruption = tuple[Reason, str]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from scaling_operator.api.foreign_text import as_message
 from scaling_operator.api.status_sizing import Ledger, ScaleSizing
 from scaling_operator.core.sizing.allocation import to_status
 from scaling_operator.core.sizing.choice import Choice, Refusal
 from scaling_operator.core.sizing.knowledge import Knowledge, measured_at
 from scaling_operator.core.sizing.need import Need
 from scaling_operator.core.sizing.outlook import Outlook, ScaleOutlook
+from scaling_trainer.foreign_text import as_message
 
 
 def sizing_of(looked: ScaleOutlook, known: Knowledge | None = None) -> ScaleSizing:
