@@ -55,6 +55,7 @@ BY_NAME: dict[str, Call] = {
 # By name every other call, which takes a namespace at most.
 IN_NAMESPACE: dict[str, Call] = {
     "list": lambda client, namespace, _: client.list(EXPERIMENTS, namespace),
+    "metadata": lambda client, namespace, _: client.metadata(TRIALS, namespace),
     "names": lambda client, namespace, _: client.names(TRIALS, namespace),
     "create": lambda client, namespace, _: client.create(TRIALS, namespace, {}),
     "delete_collection": lambda client, namespace, _: client.delete_collection(

@@ -123,6 +123,21 @@ async def test_an_experiment_whose_deletion_was_lost_is_closed(world: World) -> 
     assert not shell.index.experiments
 
 
+async def test_of_experiments_those_alone_are_read_that_are_others_than_is_known(
+    world: World,
+) -> None:
+    shell = world.shell
+    for name in ("study", "other", "third"):
+        shell.cluster.add(EXPERIMENTS, TEAM, played(name, ("spec/suspend", True)))
+    await shell.settle()
+    shell.is_deaf = True
+    shell.cluster.edit(EXPERIMENTS, TEAM, "other", lambda it: it["spec"].pop("suspend"))
+    del shell.cluster.requests[:]
+    await world.resync.once()
+    reads = [each for each in shell.cluster.requests if each.startswith("get scalingexperiments")]
+    assert reads == [f"get scalingexperiments {TEAM}/other"]
+
+
 async def test_an_experiment_that_is_deleted_while_all_is_compared_does_not_begin_again(
     shell: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:

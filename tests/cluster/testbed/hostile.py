@@ -41,7 +41,7 @@ def _busy() -> Iterator[Json]:
             ("spec/search/parameters", parameters),
             ("spec/search/algorithm", {"name": algorithm}),
             ("spec/trials", {"max": 100_000, "parallel": 8}),
-            PLAY_SECONDS="0.1",
+            PLAY_SECONDS="3",
         )
     sizes = [10 * (at + 1) for at in range(100)]
     fit = {"form": "power", "bootstrap": BOOTSTRAP}
@@ -49,7 +49,7 @@ def _busy() -> Iterator[Json]:
         "",
         ("spec/scaling", {"parameter": "size", "sizes": sizes, "fit": fit}),
         ("spec/trials", {"max": 100, "parallel": 8}),
-        PLAY_SECONDS="0.1",
+        PLAY_SECONDS="3",
     )
     names = [f"nobody-{at}" for at in range(10)]
     yield played("", ("spec/search/warmStart", {"from": names}))

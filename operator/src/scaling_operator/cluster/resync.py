@@ -10,14 +10,23 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from scaling_operator.api.names import LABEL_EXPERIMENT
 from scaling_operator.cluster.client import Client, Object
 from scaling_operator.cluster.controller import Controller
-from scaling_operator.cluster.errors import ClusterError
+from scaling_operator.cluster.errors import ClusterError, NotFound
 from scaling_operator.cluster.index import Index, Key
-from scaling_operator.cluster.kinds import JOBS, NAMESPACES, PODS, POLICIES, TRIALS, Kind
+from scaling_operator.cluster.kinds import (
+    EXPERIMENTS,
+    JOBS,
+    NAMESPACES,
+    PODS,
+    POLICIES,
+    TRIALS,
+    Kind,
+)
 from scaling_operator.cluster.queue import WorkQueue
 from scaling_operator.cluster.watch import Watches
 
@@ -67,12 +76,26 @@ class Resync:
     async def _repair(self, kind: Kind) -> set[Key]:
         before = self.index.snapshot(kind)
         listed: list[Object] = []
+        read = self._experiments if kind is EXPERIMENTS else self.client.list
         labels = LABEL_EXPERIMENT if kind in (PODS, JOBS) else ""
         everywhere = kind in (POLICIES, NAMESPACES) or not self.namespaces  # they lie in none
         for namespace in (None,) if everywhere else self.namespaces:
-            listed += await self.client.list(kind, namespace, labels)
+            listed += await read(kind, namespace, labels)
         await asyncio.sleep(GRACE_SECONDS)
         return self.index.repair(kind, listed, before)
+
+    async def _experiments(self, kind: Kind, namespace: str | None, labels: str) -> list[Object]:
+        """Read those alone that are another than is known: one may be a megabyte."""
+        listed: list[Object] = []
+        for metadata in await self.client.metadata(kind, namespace, labels):
+            key = Key(metadata["namespace"], metadata["name"])
+            known = self.index.experiments.get(key)
+            if known is not None and _is_version_of(known, metadata):
+                listed.append(known)
+                continue
+            with suppress(NotFound):  # it has gone since
+                listed.append(await self.client.get(kind, *key))
+        return listed
 
     async def _look_at_trials(self) -> None:
         for key, opened in list(self.controller.opened.items()):
@@ -84,3 +107,7 @@ class Resync:
                 log.warning("%s: deleted by somebody: %s", key, ", ".join(gone[:10]))
                 self.controller.distrust([key])
             self.queue.add(key)
+
+
+def _is_version_of(known: Object, metadata: Object) -> bool:
+    return all(known["metadata"].get(name) == metadata[name] for name in ("uid", "resourceVersion"))
