@@ -8,20 +8,25 @@ import os
 import struct
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from pydantic import TypeAdapter
 from scarce import files_end_at, no_file_is_opened
 
-from scaling_trainer import checkpoint
+from scaling_trainer import checkpoint, models
 from scaling_trainer.attempt import run_attempt, run_export
 from scaling_trainer.checkpoint import MOST_HEADER_BYTES, Checkpoint
+from scaling_trainer.config.builtin import BuiltIn
+from scaling_trainer.config.models import Model
 from scaling_trainer.contract import EXIT_NO_SPACE, Assignment, Scalar, environment_of
+from scaling_trainer.counting import Dimensions
 from scaling_trainer.data.errors import DataError
 from scaling_trainer.predict import predict
 from scaling_trainer.report import Reporter
 from scaling_trainer.results import Result
-from scaling_trainer.trained import read_record
+from scaling_trainer.trained import Trained, load_model, read_record, write_record
 
 SAVED = Checkpoint({"a": torch.arange(1000.0)}, {"step": 3})
 
@@ -195,3 +200,83 @@ def test_a_record_of_another_kind_is_named(tmp_path: Path) -> None:
         path.write_bytes(content)
         with pytest.raises(DataError, match=r"trial\.json"):
             read_record(path)
+
+
+TABLE = {"kind": "table", "features": 4, "outputs": 1}
+EVERY_KIND = (
+    pytest.param({"name": "linear"}, TABLE, id="linear"),
+    pytest.param({"name": "mlp", "width": 8}, TABLE, id="mlp"),
+    pytest.param(
+        {"name": "cnn", "width": 8},
+        {"kind": "images", "channels": 1, "height": 8, "width": 8, "outputs": 2},
+        id="cnn",
+    ),
+    pytest.param(
+        {"name": "transformer", "layers": 2, "width": 16, "heads": 2, "context": 8},
+        {"kind": "tokens", "outputs": 256, "vocabulary": 256},
+        id="transformer",
+    ),
+    pytest.param(
+        {"name": "matrix-factorisation", "width": 4},
+        {"kind": "ratings", "users": 3, "items": 5},
+        id="matrix factorisation",
+    ),
+)
+
+
+def trained(model: dict[str, Any], dimensions: dict[str, Any]) -> Trained:
+    config = {"task": "regression", "dataset": {"name": "csv", "path": "a.csv", "target": "y"}}
+    section = TypeAdapter[Model](Model).validate_python(model)
+    read = BuiltIn.model_validate(config | {"model": {"name": "linear"}})
+    return Trained(read.model_copy(update={"model": section}), Dimensions(**dimensions), (), 1, {})
+
+
+@pytest.mark.parametrize(("model", "dimensions"), EVERY_KIND)
+def test_a_model_is_loaded_as_it_was_saved(
+    tmp_path: Path, model: dict[str, Any], dimensions: dict[str, Any]
+) -> None:
+    record, path = trained(model, dimensions), tmp_path / "weights.safetensors"
+    whole = models.build(record.config.model, record.dimensions)
+    checkpoint.write(path, Checkpoint(checkpoint.weights_of(whole), {}))
+    loaded = load_model(record, path).state_dict()
+    assert all(torch.equal(tensor, loaded[name]) for name, tensor in whole.state_dict().items())
+
+
+def test_weights_that_do_not_fit_are_refused_before_memory_is_asked_for(tmp_path: Path) -> None:
+    record = trained({"name": "mlp", "width": 8}, TABLE | {"features": 10**11})
+    whole = models.build(record.config.model, Dimensions("table", features=4))
+    path = tmp_path / "weights.safetensors"
+    checkpoint.write(path, Checkpoint(checkpoint.weights_of(whole), {}))
+    with pytest.raises(DataError, match=r"does not fit the model: .* of shape \[8, 4\]"):
+        load_model(record, path)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        pytest.param({"features": "4"}, "dimensions.features is no whole number", id="a text"),
+        pytest.param({"features": -1}, "dimensions.features is no whole number", id="below 0"),
+        pytest.param(
+            {"features": 10**30}, "dimensions.features is no whole number", id="beyond words"
+        ),
+        pytest.param(
+            {"channels": 2**40, "height": 2**40, "width": 2**40, "features": 0},
+            "dimensions of an image make more",
+            id="an image beyond words",
+        ),
+        pytest.param({"features": 1.5}, "dimensions.features is no whole number", id="half"),
+        pytest.param({"features": True}, "dimensions.features is no whole number", id="a truth"),
+        pytest.param({"kind": "films"}, "dimensions.kind is none of table", id="no kind"),
+        pytest.param({"kind": ["table"]}, "dimensions.kind is none of table", id="kinds"),
+    ],
+)
+def test_odd_dimensions_of_a_record_are_named(
+    tmp_path: Path, change: dict[str, Any], words: str
+) -> None:
+    path = tmp_path / "config.json"
+    write_record(path, trained({"name": "mlp"}, TABLE))
+    document = json.loads(path.read_text())
+    document["dimensions"] |= change
+    path.write_text(json.dumps(document))
+    with pytest.raises(DataError, match=words):
+        read_record(path)

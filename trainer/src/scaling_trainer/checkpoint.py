@@ -84,7 +84,7 @@ def read(path: Path) -> Checkpoint | None:
         return None
     except (SafetensorError, UnreadableFile, OSError, KeyError, TypeError, ValueError) as error:
         # From a disk at fault: training again is slower than an error, and right.
-        _log.warning("%s cannot be read and is not used: %s", path, _reason(error))
+        _log.warning("%s cannot be read and is not used: %s", path, reason_of(error))
         return None
     return Checkpoint(tensors, document)
 
@@ -95,7 +95,7 @@ def _object(document: object, path: Path) -> dict[str, Any]:
     return cast("dict[str, Any]", document)
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
     """Show why: the library quotes what it cannot read, of any length and in any characters."""
     words = " ".join(str(error)[:MOST_REASON].split())
     return "".join(each if each.isprintable() else repr(each)[1:-1] for each in words)

@@ -79,9 +79,9 @@ def saved_in(
     weights, best = without("model", found.tensors), without("best", found.tensors)
     remembered = without("optimizer", found.tensors)
     own: Tensors = model.state_dict()
-    _check_alike(weights, own, "weights")
+    check_alike(weights, own, "weights")
     if best:
-        _check_alike(best, own, "best weights")
+        check_alike(best, own, "best weights")
     _check_optimizer(remembered, optimizer)
     return Saved(_progress(found.document.get("progress")), weights, remembered, best)
 
@@ -92,7 +92,8 @@ def restore(saved: Saved, model: nn.Module, optimizer: torch.optim.Optimizer) ->
     restore_optimizer(optimizer, saved.optimizer)
 
 
-def _check_alike(found: Tensors, own: Tensors, what: str) -> None:
+def check_alike(found: Tensors, own: Tensors, what: str) -> None:
+    """Check that tensors have the names, shapes and types of others. Raises Unfit."""
     if found.keys() != own.keys():
         message = f"its {what} have other names than the model's"
         raise Unfit(message)
@@ -129,7 +130,7 @@ def _check_optimizer(found: Tensors, optimizer: torch.optim.Optimizer) -> None:
             raise Unfit(message)
         start = f"{number}."
         own = {path: tensor for path, tensor in found.items() if path.startswith(start)}
-        _check_alike(own, known[number], "optimizer's memories")
+        check_alike(own, known[number], "optimizer's memories")
 
 
 _FRESH: Mapping[str, object] = asdict(Progress())

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any, cast, get_args
 
 import torch
 from torch import nn
@@ -13,12 +15,18 @@ from torch import nn
 from scaling_trainer import checkpoint, models
 from scaling_trainer.config.builtin import BuiltIn
 from scaling_trainer.counting import Dimensions
+from scaling_trainer.counting import Kind as DataKind
 from scaling_trainer.data.errors import DataError
 from scaling_trainer.data.prepared import Kind, Prepared
+from scaling_trainer.metric_names import shown_name
 from scaling_trainer.reading import UnreadableFile, read_json_object
+from scaling_trainer.saved import Unfit, check_alike
 from scaling_trainer.writing import write_file
 
 RECORD_VERSION = 1
+MOST_SIZE = 2**40
+"""Of what data dictate to a model; more is no count of columns, pixels, users or items."""
+KINDS: tuple[str, ...] = get_args(DataKind)
 MOST_BYTES = 64 * 1024 * 1024
 """Of a record or a preprocessor: 100,000 classes, and the categories of a wide table."""
 
@@ -81,17 +89,44 @@ def read_record(path: Path) -> Trained:
         document = read_json_object(path, MOST_BYTES, below=path.parent)
         return Trained(
             config=BuiltIn.model_validate(document["builtIn"]),
-            dimensions=Dimensions(**document["dimensions"]),
-            classes=tuple(document["classes"]),
+            dimensions=_dimensions(document["dimensions"]),
+            classes=_classes(document["classes"]),
             parameters=int(document["parameters"]),
-            metrics=document["metrics"],
+            metrics=_metrics(document["metrics"]),
             identity=str(document["identity"]),
             result=str(document["result"]),
         )
     except UnreadableFile as error:
         raise unreadable(error) from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise DataError(str(path), f"is no record of a trained model: {error}") from error
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+        reason = checkpoint.reason_of(error)
+        raise DataError(str(path), f"is no record of a trained model: {reason}") from error
+
+
+def _dimensions(given: dict[str, Any]) -> Dimensions:
+    for name, value in given.items():
+        if name != "kind" and not (type(value) is int and 0 <= value <= MOST_SIZE):
+            message = f"dimensions.{shown_name(name)} is no whole number from 0 to 2^40"
+            raise ValueError(message)
+    if given["kind"] not in KINDS:
+        message = f"dimensions.kind is none of {', '.join(KINDS)}"
+        raise ValueError(message)
+    dimensions = Dimensions(**given)
+    if dimensions.inputs > MOST_SIZE:
+        message = "dimensions of an image make more than 2^40 numbers"
+        raise ValueError(message)
+    return dimensions
+
+
+def _classes(given: Any) -> tuple[str, ...]:
+    if isinstance(given, list) and all(isinstance(each, str) for each in cast("list[Any]", given)):
+        return tuple(cast("list[str]", given))
+    message = "classes is no list of texts"
+    raise ValueError(message)
+
+
+def _metrics(given: dict[str, Any]) -> dict[str, float]:
+    return {str(name): float(value) for name, value in given.items()}
 
 
 def unreadable(error: UnreadableFile) -> DataError:
@@ -105,11 +140,16 @@ def load_model(trained: Trained, weights: Path) -> nn.Module:
     saved = checkpoint.read(weights)
     if saved is None:
         raise DataError(str(weights), "is missing or holds no weights")
-    model = models.build(trained.config.model, trained.dimensions)
     try:
-        model.load_state_dict(saved.tensors)
-    except RuntimeError as error:
-        raise DataError(str(weights), f"does not fit the model: {error}") from error
+        # Without memory: a record may speak of any size, also of none, which PyTorch warns of.
+        with torch.device("meta"), warnings.catch_warnings(action="ignore"):
+            drawn = models.build(trained.config.model, trained.dimensions)
+        check_alike(dict(saved.tensors), drawn.state_dict(), "weights")
+    except (Unfit, ValueError, RuntimeError) as error:
+        reason = checkpoint.reason_of(error)
+        raise DataError(str(weights), f"does not fit the model: {reason}") from error
+    model = models.build(trained.config.model, trained.dimensions)
+    model.load_state_dict(saved.tensors)
     return model.eval()
 
 
