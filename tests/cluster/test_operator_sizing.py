@@ -212,6 +212,26 @@ def test_what_cannot_start_says_why_and_starts_nothing(
     site.kubectl("delete", "sx", name)
 
 
+def test_a_policy_is_for_the_namespaces_that_it_selects(ground: Ground) -> None:
+    with ground.installed() as one:
+        site = one.site
+        research = {"matchLabels": {"team": "research"}}
+        site.apply(policy(own(one), namespaceSelector=research))
+        site.apply(sized("tenant", own(one)))
+        site.wait(lambda: site.condition("tenant", "Sized"), BOUND_SECONDS, "a verdict")
+        refused = site.condition("tenant", "Sized")
+        before = site.trials("tenant")
+
+        site.kubectl("label", "namespace", site.namespace, "team=research")
+        status = site.wait_end("tenant", BOUND_SECONDS)
+        drop(one)
+
+    assert (refused["status"], refused["reason"]) == ("False", "PolicyNotAllowed")
+    assert "team=research" in refused["message"]
+    assert before == []
+    assert status["phase"] == "Succeeded"
+
+
 def test_fixed_accelerators_start_on_a_policy_that_does_not_know_them(ground: Ground) -> None:
     """As after the chart's installation, whose default policy has CPUs alone."""
     with ground.installed() as one:

@@ -40,6 +40,7 @@ NOWHERE: Change = ("spec/resources", {"fixed": {"gpus": 1024}})
 PENDING: Change = ("spec/trials/pendingTimeout", "3s")
 SHORT: Change = ("spec/trials/timeout", "2s")
 FEW: Change = ("spec/trials/maxInterruptions", 1)
+UNUSABLE: Json = {"PLAY": "exit-88", "PLAY_MESSAGE": "rows.csv: column kind is not there"}
 INVALID = "InvalidResult"
 TROUBLES = (
     Trouble("image", {"PLAY": "image"}, "ImagePullFailed", word="played"),
@@ -56,6 +57,10 @@ TROUBLES = (
     Trouble("timeout", {"PLAY": "hang"}, "TimedOut", (SHORT,)),
     Trouble("nowhere", {"PLAY": "succeed"}, "Unschedulable", (NOWHERE, PENDING), word="gpu"),
     Trouble("evicted", {"PLAY": "evict,succeed"}, None, repeated=("Evicted",)),
+    Trouble("full", {"PLAY": "exit-89,succeed"}, None, repeated=("StorageFull",)),
+    Trouble(
+        "data", UNUSABLE, "DataError", (("spec/trials/max", 5),), counted=False, word="rows.csv"
+    ),
     Trouble(
         "evicted-again", {"PLAY": "evict"}, "Evicted", (FEW,), counted=False, repeated=("Evicted",)
     ),
@@ -108,6 +113,19 @@ def test_a_trouble_is_told_in_an_event(troubled: Installation, trouble: Trouble)
     site.wait(told, 5, f"an Event {expected} of {trouble.name}")
     assert told()[0]["type"] == "Warning"
     assert told()[0]["message"]
+
+
+def test_data_that_cannot_be_used_end_the_experiment_at_the_first_trial(
+    troubled: Installation,
+) -> None:
+    site = troubled.site
+    site.wait_end("data", BOUND_SECONDS)
+
+    failed = site.condition("data", "Failed")
+
+    assert (failed["status"], failed["reason"]) == ("True", "DataError")
+    assert "rows.csv: column kind is not there" in failed["message"]
+    assert len(site.trials("data")) == 1
 
 
 def test_a_waiting_trial_is_queued_and_says_why(troubled: Installation) -> None:

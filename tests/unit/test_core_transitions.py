@@ -200,6 +200,19 @@ def test_a_disk_that_is_full_is_nobodys_failure_and_the_attempt_is_repeated() ->
     assert ended.reason is Reason.STORAGE_FULL
 
 
+@pytest.mark.parametrize(
+    ("exit_code", "reason"), [(86, Reason.ACCELERATOR_OOM), (89, Reason.STORAGE_FULL)]
+)
+def test_an_attempt_that_ends_without_a_word_is_told_by_its_exit_code(
+    exit_code: int, reason: Reason
+) -> None:
+    view = AttemptView(AttemptPhase.EXITED, exit_code=exit_code)
+    action = outcome(trial(view))
+    assert isinstance(action, EndAttempt)
+    assert action.reason is reason
+    assert action.message == f"the trainer ended with exit code {exit_code}"
+
+
 def test_only_interruptions_in_a_row_are_bounded() -> None:
     view = AttemptView(AttemptPhase.LOST, Reason.EVICTED)
     broken_row = (Reason.EVICTED, Reason.EVICTED, Reason.OOM_KILLED)

@@ -61,7 +61,7 @@ def settle(
             return _exited(trial, spec, rules, age_seconds)
         case AttemptPhase.LOST:
             reason = view.reason or Reason.POD_DELETED
-            return _interrupted(trial, reason, spec.trials.max_interruptions)
+            return _interrupted(trial, reason, trial.view.message, spec.trials.max_interruptions)
         case _:
             assert_never(view.phase)
 
@@ -165,13 +165,13 @@ def _exited(
 def _exited_badly(trial: LiveTrial, rules: Rules, max_interruptions: int) -> Action:
     view = trial.view
     reason = _reason_of_exit(view)
+    message = view.message or f"the trainer ended with exit code {view.exit_code}"
     if reason is Reason.STORAGE_FULL:  # somebody makes room; the trial is not at fault
-        return _interrupted(trial, reason, max_interruptions)
+        return _interrupted(trial, reason, message, max_interruptions)
     if reason in ESCALATIONS:
         escalations = sum(ended in ESCALATIONS for ended in trial.ended_attempts)
         if escalations < rules.max_escalations:
-            return repeated(trial, reason, view.message)
-    message = view.message or f"the trainer ended with exit code {view.exit_code}"
+            return repeated(trial, reason, message)
     return _fail(trial, reason, message)
 
 
@@ -186,10 +186,10 @@ def _reason_of_exit(view: AttemptView) -> Reason:
     return Reason.TRAINER_FAILED
 
 
-def _interrupted(trial: LiveTrial, reason: Reason, max_interruptions: int) -> Action:
+def _interrupted(trial: LiveTrial, reason: Reason, message: str, max_interruptions: int) -> Action:
     if interruptions_in_a_row(trial) >= max_interruptions:
         return _fail(trial, reason, f"interrupted {trial.attempt + 1} times, the last: {reason}")
-    return repeated(trial, reason, trial.view.message)
+    return repeated(trial, reason, message)
 
 
 def interruptions_in_a_row(trial: LiveTrial) -> int:
