@@ -169,6 +169,12 @@ FIELDS: tuple[Row, ...] = (
         "must be at least 0, not -1",
     ),
     (
+        "a duration that is a long list",
+        (("spec/trials/timeout", ["a"] * 2000),),
+        "spec.trials.timeout",
+        "a list is not a duration: write for example 90s, 10m or 1h30m",
+    ),
+    (
         "a blank name of a field",
         (("spec/ ", 1),),
         "spec.' '",

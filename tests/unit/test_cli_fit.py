@@ -324,7 +324,8 @@ def test_names_of_columns_are_told_in_few_characters(tmp_path: Path) -> None:
 
 
 def test_products_beyond_a_double_are_refused_without_a_warning(tmp_path: Path) -> None:
-    (tmp_path / "points.csv").write_text("n,d,c,loss\n1e300,1e300,1e300,2\n1e308,1e9,1e300,3\n")
+    rows = "1e300,1e300,1e300,2\n1e308,1e9,1e300,3\n5e-324,2,12,4\n"
+    (tmp_path / "points.csv").write_text(f"n,d,c,loss\n{rows}")
     for column in ("--tokens", "d"), ("--flops", "c"):
         words = ["--parameters", "n", *column, "--loss", "loss", "--bootstrap", "0"]
         assert fit(tmp_path, "points.csv", *words).returncode == 3

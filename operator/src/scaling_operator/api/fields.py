@@ -22,6 +22,7 @@ from scaling_operator.api.names import (
     OBJECT_NAME_PATTERN,
     PARAMETER_NAME_PATTERN,
 )
+from scaling_operator.api.problems import shown
 from scaling_trainer.metric_names import METRIC_NAME_LENGTH, METRIC_NAME_PATTERN
 
 Scalar = str | int | float | bool
@@ -68,12 +69,12 @@ def parse_duration(value: Any) -> timedelta:
         return value
     fits = isinstance(value, str) and len(value) <= DURATION_LENGTH
     if not fits or not re.fullmatch(DURATION_PATTERN, value):
-        message = f"{value!r} is not a duration: write for example 90s, 10m or 1h30m"
+        message = f"{shown(value)} is not a duration: write for example 90s, 10m or 1h30m"
         raise ValueError(message)
     parts = re.findall(r"([0-9.]+)(ns|us|µs|ms|s|m|h)", value)
     seconds = math.fsum(float(number) * _UNIT_SECONDS[unit] for number, unit in parts)
     if not SHORTEST_DURATION.total_seconds() <= seconds <= LONGEST_DURATION.total_seconds():
-        message = f"{value!r} lies outside 1ms to 100000h"
+        message = f"{shown(value)} lies outside 1ms to 100000h"
         raise ValueError(message)
     return timedelta(seconds=seconds)
 

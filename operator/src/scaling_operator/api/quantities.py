@@ -8,6 +8,8 @@ from __future__ import annotations
 import math
 import re
 
+from scaling_operator.api.problems import shown
+
 MEBIBYTE = 2**20
 GIBIBYTE = 2**30
 
@@ -32,7 +34,7 @@ def parse_quantity(text: str) -> float:
     """Read a quantity as a number of its unit: bytes, cores. Raises ValueError where it is none."""
     found = _QUANTITY.fullmatch(text)
     if found is None:
-        message = f"{text!r} is not a quantity: write for example 2, 500m or 4Gi"
+        message = f"{shown(text)} is not a quantity: write for example 2, 500m or 4Gi"
         raise ValueError(message)
     number, suffix = found.groups()
     if suffix is None:

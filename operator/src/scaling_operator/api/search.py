@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from scaling_operator.api.fields import ApiSection, ParameterName, Scalar, equality_key
-from scaling_operator.api.problems import listing
+from scaling_operator.api.problems import listing, shown
 from scaling_trainer.config.base import SectionError
 
 BoundedScalar = Annotated[str, Field(max_length=256)] | bool | int | float
@@ -333,7 +333,7 @@ def cast(parameter: Parameter, value: Scalar) -> Scalar:
     if isinstance(parameter, CategoricalParameter):
         return _cast_choice(parameter, value)
     if isinstance(value, bool | str) or not math.isfinite(value):
-        message = f"{value!r} is not a number"
+        message = f"{shown(value)} is not a number"
         raise ValueError(message)
     if not parameter.low <= value <= parameter.high:
         message = f"{value!r} lies outside {parameter.low:g} to {parameter.high:g}"
@@ -341,7 +341,7 @@ def cast(parameter: Parameter, value: Scalar) -> Scalar:
     if isinstance(parameter, FloatParameter):
         return float(value)
     if value != int(value):
-        message = f"{value!r} is not a whole number"
+        message = f"{shown(value)} is not a whole number"
         raise ValueError(message)
     return int(value)
 
@@ -349,6 +349,6 @@ def cast(parameter: Parameter, value: Scalar) -> Scalar:
 def _cast_choice(parameter: CategoricalParameter, value: Scalar) -> Scalar:
     choice = parameter.by_value.get(equality_key(value))
     if choice is None:
-        message = f"{value!r} is none of the choices {listing(parameter.choices)}"
+        message = f"{shown(value)} is none of the choices {listing(parameter.choices)}"
         raise ValueError(message)
     return choice

@@ -240,8 +240,10 @@ def _duplicates(points: Points) -> tuple[Condition, ...]:
 def _overflowed(points: Points) -> tuple[Condition, ...]:
     if points.C is None or points.D is None:
         return ()
-    bad = points.C / (points.N * points.D) < FEWEST_FLOPS
-    for index in np.flatnonzero(6.0 * points.N * points.D >= WRAP / 2):
+    with np.errstate(all="ignore"):  # the smallest and the largest doubles are points too
+        bad = points.C / (points.N * points.D) < FEWEST_FLOPS
+        suspects = np.flatnonzero(6.0 * points.N * points.D >= WRAP / 2)
+    for index in suspects:
         exact = 6 * int(points.N[index]) * int(points.D[index])
         wrapped = (exact + WRAP // 2) % WRAP - WRAP // 2
         bad[index] |= bool(np.isclose(points.C[index], wrapped, rtol=1e-9, atol=0.0))
