@@ -82,7 +82,26 @@ async def test_a_fault_of_the_operator_stands_on_the_experiment_until_it_is_gone
     assert said is not None
     assert (said.status, said.reason) == ("True", ConditionReason.INTERNAL_ERROR)
     assert "KeyError: 'nope'" in said.message
+    notes = [each["reason"] for each in shell.cluster.all(EVENTS, TEAM)]
+    assert notes == [ConditionReason.INTERNAL_ERROR], "at once, not with the next turn"
 
     succeed_always(shell.cluster, lambda _: {"loss": 0.5})
     await shell.until(lambda: shell.status("study").phase is Phase.SUCCEEDED)
     assert condition(shell, "study", ConditionType.INTERNAL_ERROR) is None
+
+
+async def test_a_fault_of_the_operator_is_taken_back_when_nothing_else_is_left_to_do(
+    shell: Shell,
+) -> None:
+    shell.cluster.add(EXPERIMENTS, TEAM, played("study"))
+    succeed_always(shell.cluster, lambda _: {"loss": 0.5})
+    await shell.until(lambda: shell.status("study").phase is Phase.SUCCEEDED)
+    await shell.settle()
+    key = Key(TEAM, "study")
+    shell.controller.distrust([key])  # as after each bug
+    await shell.controller.tell_fault(key, KeyError("nope"))
+    assert condition(shell, "study", ConditionType.INTERNAL_ERROR) is not None
+    shell.wake(key)
+    await shell.settle()
+    assert condition(shell, "study", ConditionType.INTERNAL_ERROR) is None
+    assert shell.status("study").phase is Phase.SUCCEEDED

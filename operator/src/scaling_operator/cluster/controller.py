@@ -27,7 +27,7 @@ from scaling_operator.core.actions import Plan
 from scaling_operator.core.conditions import is_wished, news, stops_work
 from scaling_operator.core.finishing import to_finish
 from scaling_operator.core.reports import AttemptKey, Reply, Report
-from scaling_operator.core.status import failing, refused
+from scaling_operator.core.status import failing, is_failing, refused
 from scaling_operator.ingest.endpoint import NotAnAttempt
 from scaling_operator.processes.bounds import WorkExceeded
 
@@ -205,6 +205,7 @@ class Controller:
             and not status.counts.running + status.counts.queued
             and not any(self.index.workloads_of(kind, key))
             and to_finish(status, has_claim=_has_claim(thing)) is None
+            and not is_failing(status)
         )
 
     async def _publish(self, key: Key, opened: Opened, status: ExperimentStatus) -> float | None:
@@ -231,6 +232,7 @@ class Controller:
         generation = thing["metadata"]["generation"]
         status = failing(status_of(thing), message, generation, self.clock())
         await self._say(key, thing, status)
+        await self.events.send()
 
     async def _refuse(self, key: Key, thing: Object, reason: ConditionReason, message: str) -> None:
         self.sharing.calm(key)

@@ -185,17 +185,17 @@ class Operator:
     async def _note_bug(self, key: Key, error: Exception) -> None:
         """Tell the experiment of a fault that does not pass."""
         self._bugs[key] += 1
-        if self._bugs[key] == BUGS_TO_TELL and not await self._tell(key, error):
-            self._bugs[key] -= 1  # the next time, then
+        if self._bugs[key] >= BUGS_TO_TELL:  # each time: telling may fail, a plan may take it back
+            await self._tell(key, error)
 
-    async def _tell(self, key: Key, error: Exception) -> bool:
-        """Say in an experiment's status what goes wrong with it; whether that could be said."""
+    async def _tell(self, key: Key, error: Exception) -> None:
+        """Say in an experiment's status what goes wrong with it, if that can be said."""
         try:
             await self.controller.tell_fault(key, error)
         except ClusterError as unsaid:
             log.info("the fault is not told yet: %s", unsaid, extra=about(key))
-            return False
-        return True
+        except Exception:  # nor may a bug in the telling
+            log.exception("the fault cannot be told", extra=about(key))
 
 
 async def build(

@@ -143,6 +143,11 @@ def failing(
     return with_finding(before, finding, generation, now_seconds)
 
 
+def is_failing(status: ExperimentStatus) -> bool:
+    """Whether a fault is told that the next status would take back."""
+    return any(each.type == ConditionType.INTERNAL_ERROR for each in status.conditions)
+
+
 def _phase(observed: Observed) -> Phase:
     if _failed_reason(observed) is not None:
         return Phase.FAILED
