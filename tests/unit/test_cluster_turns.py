@@ -12,11 +12,11 @@ import pytest
 from fake_cluster import FakeCluster
 from fake_kubelet import succeed_always
 from shell import TEAM, Shell
-from testbed.documents import API_VERSION, played
+from testbed.documents import API_VERSION, changed, played, policy
 
 from scaling_operator.api.names import Phase
 from scaling_operator.cluster.index import Key
-from scaling_operator.cluster.kinds import EXPERIMENTS, TRIALS
+from scaling_operator.cluster.kinds import EXPERIMENTS, POLICIES, TRIALS
 
 LONGEST_SECONDS = 0.1
 ENDED = 4_000
@@ -109,4 +109,43 @@ async def test_hundreds_of_live_trials_keep_the_loop_for_moments_only(fake: Fake
     succeed_always(fake, lambda _: {"loss": 0.5})
     await shell.until(lambda: shell.status("study").phase is Phase.SUCCEEDED)
     assert await ticker.stop() < LONGEST_SECONDS
+    shell.close()
+
+
+def the_dearest_ladder() -> dict[str, Any]:
+    """Write a hundred sizes whose every amount is as long an expression as there may be."""
+    term = "max(0.0, min(1000.0, parameters['size']))"
+    expression = " + ".join([term] * 23)
+    amounts = ("parameters", "samples", "flops", "batchSize", "activationBytes", "hostMemory")
+    estimate = {name: expression for name in amounts} | {"honours": ["microBatch", "recompute"]}
+    return played(
+        "study",
+        ("spec/scaling", {"parameter": "size", "sizes": [10 * (at + 1) for at in range(100)]}),
+        ("spec/resources", {"estimate": estimate}),
+        ("spec/trials", {"max": 100, "parallel": 2}),
+    )
+
+
+def many_machines() -> dict[str, Any]:
+    shapes = [
+        {
+            "name": f"g{at}", "resource": "nvidia.com/gpu", "memory": f"{at + 1}Gi",
+            "flops": 1e14, "pricePerHour": at + 1, "maxPerPod": 64,
+        }
+        for at in range(50)
+    ]  # fmt: skip
+    return changed(policy("default"), ("spec/shapes", shapes))
+
+
+async def test_the_dearest_ladder_is_sized_away_from_the_loop(fake: FakeCluster) -> None:
+    fake.add(POLICIES, None, many_machines())
+    fake.add(EXPERIMENTS, TEAM, the_dearest_ladder())
+    shell = Shell(fake)
+    ticker = Ticker(fake)
+    await shell.reconcile(Key(TEAM, "study"))
+    longest_seconds = await ticker.stop()
+
+    assert len(shell.status("study").scales) == 100
+    assert len(shell.pods()) == 2
+    assert longest_seconds < LONGEST_SECONDS
     shell.close()

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import cycle, islice
+from random import Random
 from typing import Any
 
-from generated_documents import largest
+from generated_documents import experiment, largest
+from schema_documents import SchemaDocuments
+from seeded_targets import schema_of
 
+from scaling_operator.api.crd import KINDS
+from scaling_operator.api.names import EXPERIMENT_KIND
 from testbed.documents import changed, played
 
 Json = dict[str, Any]
@@ -22,12 +27,19 @@ def hostile(number: int) -> Iterator[Json]:
         yield changed(document, ("metadata/name", f"hostile-{at}"))
 
 
+def fuzzed(number: int) -> Iterator[Json]:
+    """Give so many out of the definition's own schema: the API server refuses some of them."""
+    (kind,) = (each for each in KINDS if each.kind == EXPERIMENT_KIND)
+    for seed in range(number):
+        documents = SchemaDocuments(schema_of(kind), Random(seed))
+        made = documents.grafted(experiment(Random(seed)))
+        yield changed(_as_shipped(made), ("metadata", {"name": f"fuzzed-{seed}"}))
+
+
 def _as_shipped(document: Json) -> Json:
     """Ask for no `gp`: the operator's image has it only where somebody builds it in."""
-    if (
-        document["spec"]["search"].get("algorithm") is None
-        or document["spec"]["search"]["algorithm"]["name"] != "gp"
-    ):
+    search: Any = document["spec"].get("search") or {}
+    if not str(search.get("algorithm")).startswith("{'name': 'gp'"):
         return document
     return changed(document, ("spec/search/algorithm", {"name": "tpe"}))
 

@@ -15,7 +15,7 @@ from scaling_operator.api.names import Reason, trial_name
 from scaling_operator.api.status import CurvePoint, ExperimentStatus
 from scaling_operator.api.trial import ScalingTrial
 from scaling_operator.core.actions import AddScales, OpenScale
-from scaling_operator.core.ladder import running_order, scales_of
+from scaling_operator.core.ladder import Scale, running_order, scales_of
 from scaling_operator.core.law import FitView
 from scaling_operator.core.observed import (
     AttemptView,
@@ -47,6 +47,10 @@ class Machines(Protocol):
 
     def note(self, trial: ScalingTrial) -> None:
         """Take in a stored trial."""
+        ...
+
+    async def prepare(self, scales: Iterable[Scale]) -> None:
+        """Reckon what takes long before a plan needs it."""
         ...
 
     def complete(
@@ -121,6 +125,11 @@ class Book:
         if self.machines is None:
             return observed
         return self.machines.complete(observed, tuple(self.live.values()))
+
+    async def prepare(self) -> None:
+        """Have reckoned what takes long before `observe` needs it."""
+        if self.machines is not None:
+            await self.machines.prepare(view.scale for view in self.scales.values())
 
     def _forget_live(self, slot: Slot) -> None:
         self.live.pop(slot, None)

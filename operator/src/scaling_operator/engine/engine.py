@@ -75,6 +75,7 @@ class Engine:
         """
         try:
             while True:
+                await self.book.prepare()
                 observed = self.observe()
                 if self.fits is not None:
                     self.fits.consider(observed)

@@ -6,7 +6,7 @@ policy changes. Everything that decides is in `core.sizing`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
 from scaling_operator.api.experiment import ExperimentSpec
@@ -50,6 +50,7 @@ from scaling_operator.core.sizing.verdict import Verdict
 from scaling_operator.core.sizing.view import NO_LIMITS, NOTHING_BESIDE, SizingView
 from scaling_operator.core.starting import wants_more
 from scaling_operator.core.transitions import ESCALATIONS
+from scaling_operator.engine.outlooks import Look, Outlooks
 
 NO_LIMIT = Limits()
 
@@ -123,7 +124,7 @@ class Sizer:
     lessons: Lessons = field(default_factory=Lessons)
     _used: dict[int, UsageSum] = field(default_factory=dict[int, UsageSum])
     _ended: set[Slot] = field(default_factory=set[Slot])
-    _looked: dict[int, ScaleOutlook] = field(default_factory=dict[int, ScaleOutlook])
+    _outlooks: Outlooks = field(default_factory=Outlooks)
     _scales: dict[int, _Written] = field(default_factory=dict[int, _Written])
     _known: dict[Slot, _Given] = field(default_factory=dict[Slot, _Given])
     """Machines of live trials: a plan looks at all of them, and few have changed."""
@@ -140,12 +141,12 @@ class Sizer:
             more = Usage(trial.status.gpu_hours or 0.0, trial.status.cost or 0.0)
             self._used[trial.spec.scale] = self._used.get(trial.spec.scale, UsageSum()) + more
         if has_learnt:
-            self._looked.clear()
+            self._outlooks.age()
 
     def follow(self, spec: ExperimentSpec, trials_per_scale: int) -> None:
         """Take over what may change while an experiment runs."""
         self.spec, self.trials_per_scale = spec, trials_per_scale
-        self._looked.clear()
+        self._outlooks.forget()
         self._known.clear()
 
     def allocation(self, trial: ScalingTrial) -> Allocation | Refusal:
@@ -172,13 +173,13 @@ class Sizer:
         for attempt in reversed(trial.status.attempts):
             if attempt.reason is not None and attempt.reason in ESCALATIONS:
                 return attempt.reason
-        looked = self._looked.get(trial.spec.scale)
+        looked = self._outlooks.get(trial.spec.scale)
         too_wide = looked is None or isinstance(looked.found, Choice)
         return Reason.INFEASIBLE if too_wide else Reason.ACCELERATOR_OOM
 
     def demand_of_scale(self, scale: int) -> Demand:
         """Say what a new trial of a scale would hold, as far as that was planned."""
-        looked = self._looked.get(scale)
+        looked = self._outlooks.get(scale)
         planned = None if looked is None else looked.allocation
         return NOTHING if planned is None else demand_of(planned)
 
@@ -277,13 +278,22 @@ class Sizer:
             for attempt in trial.status.attempts
         )
 
+    async def prepare(self, scales: Iterable[Scale]) -> None:
+        """Reckon what scales get before a plan asks for it: that may take a second."""
+        await self._outlooks.prepare(scales, self._look())
+
+    def _look(self) -> Look:
+        known = self.spec, self.policy, self.trials_per_scale, self.lessons
+
+        def look(scale: Scale) -> ScaleOutlook:
+            spec, policy, trials, lessons = known
+            return look_at(spec, policy, scale, trials, lessons)
+
+        return look
+
     def _outlook(self, scales: tuple[Scale, ...], *, has_started: bool) -> Outlook:
-        for scale in scales:
-            if scale.index not in self._looked:
-                self._looked[scale.index] = look_at(
-                    self.spec, self.policy, scale, self.trials_per_scale, self.lessons
-                )
-        looked = tuple(self._looked[scale.index] for scale in scales)
+        look = self._look()
+        looked = tuple(self._outlooks.of(scale, look) for scale in scales)
         started = has_started and self.spec.resources.fixed is None
         verdict = judge_started(looked) if started else judge(self.spec, self.policy, looked)
         return Outlook(looked, verdict)
@@ -362,6 +372,10 @@ class Unusable:
     def note(self, trial: ScalingTrial) -> None:
         """Take in nothing."""
         del trial
+
+    async def prepare(self, scales: Iterable[Scale]) -> None:
+        """Do nothing: nothing is sized."""
+        del scales
 
     def machine(self, view: AttemptView) -> Machine | None:
         """Say what an attempt had, as far as it was recorded; what it cost is not known."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from scaling_operator.api.policy import PolicySpec
 from scaling_operator.api.trial import ScalingTrial
+from scaling_operator.core.ladder import Scale
 from scaling_operator.core.observed import AttemptView, Observed
 from scaling_operator.core.outcome import Machine
 from scaling_operator.core.sizing.one_run import KnownMachines
@@ -20,6 +22,10 @@ class Prices:
     def note(self, trial: ScalingTrial) -> None:
         """Take in nothing: what a trial does here teaches nothing of other machines."""
         del trial
+
+    async def prepare(self, scales: Iterable[Scale]) -> None:
+        """Do nothing: nothing is sized."""
+        del scales
 
     def machine(self, view: AttemptView) -> Machine | None:
         """Say nothing of an attempt: it had no machine of the policy."""

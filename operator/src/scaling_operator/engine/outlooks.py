@@ -1,0 +1,52 @@
+"""What each scale needs and gets of machines, reckoned once for each state of what is known.
+
+A ladder of a hundred sizes may take a second, which the event loop must not: `prepare` does it in
+a thread. What is learnt meanwhile counts from the next time on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from scaling_operator.core.ladder import Scale
+from scaling_operator.core.sizing.outlook import ScaleOutlook
+
+Look = Callable[[Scale], ScaleOutlook]
+"""Reckons a scale; it must not change while a thread uses it."""
+
+
+@dataclass(slots=True)
+class Outlooks:
+    """The outlooks of an experiment's scales."""
+
+    _known: dict[int, ScaleOutlook] = field(default_factory=dict[int, ScaleOutlook])
+    _is_old: bool = False
+
+    def get(self, scale: int) -> ScaleOutlook | None:
+        """Give what is known of a scale."""
+        return self._known.get(scale)
+
+    def of(self, scale: Scale, look: Look) -> ScaleOutlook:
+        """Give what is known of a scale; one that nobody has prepared is reckoned now."""
+        if scale.index not in self._known:
+            self._known[scale.index] = look(scale)
+        return self._known[scale.index]
+
+    def age(self) -> None:
+        """Have all reckoned anew at the next `prepare`: something was learnt."""
+        self._is_old = True
+
+    def forget(self) -> None:
+        """Have all reckoned anew before they are used: they are others now."""
+        self._known.clear()
+
+    async def prepare(self, scales: Iterable[Scale], look: Look) -> None:
+        """Reckon in a thread what is not known, or is old."""
+        lacking = [each for each in scales if self._is_old or each.index not in self._known]
+        if not lacking:
+            return
+        self._is_old = False
+        found = await asyncio.to_thread(lambda: [look(scale) for scale in lacking])
+        self._known.update((each.scale.index, each) for each in found)

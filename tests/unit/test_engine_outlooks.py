@@ -1,0 +1,73 @@
+"""Outlooks are reckoned once, away from the event loop, and anew when something was learnt."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+
+from scaling_operator.core.ladder import Scale
+from scaling_operator.core.sizing.need import Need
+from scaling_operator.core.sizing.outlook import ScaleOutlook
+from scaling_operator.engine.outlooks import Outlooks
+
+SCALES = tuple(Scale(index, {"size": index + 1.0}) for index in range(3))
+
+
+@dataclass(slots=True)
+class Looking:
+    """Reckons as often as it is asked to, and remembers where."""
+
+    asked: list[int] = field(default_factory=list[int])
+    threads: set[int] = field(default_factory=set[int])
+
+    def __call__(self, scale: Scale) -> ScaleOutlook:
+        self.asked.append(scale.index)
+        self.threads.add(threading.get_ident())
+        return ScaleOutlook(scale, Need(), None, None, len(self.asked))
+
+
+async def test_all_are_reckoned_once_in_another_thread() -> None:
+    outlooks, look = Outlooks(), Looking()
+    await outlooks.prepare(SCALES, look)
+    await outlooks.prepare(SCALES, look)
+    assert [outlooks.of(scale, look).scale for scale in SCALES] == list(SCALES)
+    assert look.asked == [0, 1, 2]
+    assert threading.get_ident() not in look.threads
+
+
+async def test_a_scale_that_was_added_is_reckoned_alone() -> None:
+    outlooks, look = Outlooks(), Looking()
+    await outlooks.prepare(SCALES[:2], look)
+    assert outlooks.get(2) is None
+    await outlooks.prepare(SCALES, look)
+    assert look.asked == [0, 1, 2]
+
+
+async def test_what_was_learnt_counts_from_the_next_preparation_on() -> None:
+    outlooks, look = Outlooks(), Looking()
+    await outlooks.prepare(SCALES, look)
+    outlooks.age()
+    before = outlooks.of(SCALES[0], look)
+    await outlooks.prepare(SCALES, look)
+    assert outlooks.of(SCALES[0], look) is not before
+    assert look.asked == [0, 1, 2, 0, 1, 2]
+
+
+async def test_what_was_learnt_while_they_are_reckoned_is_not_forgotten() -> None:
+    outlooks, look = Outlooks(), Looking()
+
+    def learning(scale: Scale) -> ScaleOutlook:
+        outlooks.age()
+        return look(scale)
+
+    await outlooks.prepare(SCALES, learning)
+    await outlooks.prepare(SCALES, look)
+    assert look.asked == [0, 1, 2, 0, 1, 2]
+
+
+async def test_what_is_forgotten_is_reckoned_before_it_is_used() -> None:
+    outlooks, look = Outlooks(), Looking()
+    await outlooks.prepare(SCALES, look)
+    outlooks.forget()
+    assert outlooks.get(0) is None
+    assert outlooks.of(SCALES[0], look).scale == SCALES[0]
