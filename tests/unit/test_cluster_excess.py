@@ -11,7 +11,7 @@ from scaling_operator.api.names import ConditionReason, ConditionType, Phase
 from scaling_operator.api.search import Search
 from scaling_operator.api.status import Condition
 from scaling_operator.cluster.index import Key
-from scaling_operator.cluster.kinds import EVENTS, EXPERIMENTS
+from scaling_operator.cluster.kinds import EVENTS, EXPERIMENTS, PODS
 from scaling_operator.processes.bounds import WorkExceeded
 from scaling_operator.search.calls import Answer, Ask, Call
 from scaling_operator.search.lanes import StudyHost, ThreadHost
@@ -96,7 +96,7 @@ async def test_a_fault_of_the_operator_is_taken_back_when_nothing_else_is_left_t
     shell.cluster.add(EXPERIMENTS, TEAM, played("study"))
     succeed_always(shell.cluster, lambda _: {"loss": 0.5})
     await shell.until(lambda: shell.status("study").phase is Phase.SUCCEEDED)
-    await shell.settle()
+    await shell.until(lambda: not shell.cluster.all(PODS) and not shell.controller.opened)
     key = Key(TEAM, "study")
     shell.controller.distrust([key])  # as after each bug
     await shell.controller.tell_fault(key, KeyError("nope"))
