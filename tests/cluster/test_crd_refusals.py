@@ -249,6 +249,10 @@ ROWS: tuple[Row, ...] = (
         "spec.trainer.container.volumeMounts[0].mountPath",
         "the operator mounts its own at /artifacts",
     ),
+    *(
+        (f"a mount at {path}", volume(EMPTY, mountPath=path), "volumeMounts[0].mountPath", "match")
+        for path in ("//artifacts", "/x/../artifacts", "/./artifacts", "/artifacts/", "/a/..", "//")
+    ),
     (
         "a path that leaves its volume",
         volume(EMPTY, subPath="a/../../b"),

@@ -987,6 +987,24 @@ CROSS: tuple[Row, ...] = (
         "spec.trainer.container.volumeMounts[0].mountPath",
         "the operator mounts its own at /artifacts",
     ),
+    *(
+        (
+            f"a place for a volume with {oddity}",
+            container(volumes=[SHM], volumeMounts=[{"name": "shm", "mountPath": path}]),
+            "spec.trainer.container.volumeMounts[0].mountPath",
+            "must be an absolute path below /, without a colon, empty parts, . and ..",
+        )
+        for oddity, path in (
+            ("two slashes before the artifacts", "//artifacts"),
+            ("two slashes within", "/var//run/secrets/scaling-operator"),
+            ("a way up to the artifacts", "/x/../artifacts"),
+            ("a way up at its end", "/artifacts/x/.."),
+            ("a point before the artifacts", "/./artifacts"),
+            ("a point at its end", "/dev/termination-log/."),
+            ("a slash at its end", "/artifacts/"),
+            ("nothing but slashes", "//"),
+        )
+    ),
     (
         "a path that leaves its volume",
         container(
@@ -1175,6 +1193,7 @@ ALLOWED: tuple[tuple[str, tuple[Change, ...]], ...] = (
             volumeMounts=[
                 {"name": "shm", "mountPath": "/dev/shm"},
                 {"name": "shm", "mountPath": "/artifacts2", "subPath": "a..b"},
+                {"name": "shm", "mountPath": "/.a/..b/.../c.d/..e."},
             ],
         ),
     ),

@@ -266,6 +266,22 @@ def test_a_plain_value_that_the_models_refuse_is_refused_by_the_crd(wrong: Any) 
             assert not crd_accepts(KIND_OF[name], document), (path, wrong)
 
 
+@pytest.mark.parametrize(
+    ("place", "is_accepted"),
+    [
+        *((each, True) for each in ("/a", "/a/b", "/.a", "/a..", "/...", "/..a/b.c", "/ü x")),
+        *((each, False) for each in ("", "/", "a", "//a", "/a//b", "/a/", "/a:b", "/a\n/")),
+        *((each, False) for each in ("/.", "/..", "/./a", "/a/.", "/a/./b", "/a/../b", "/a/..")),
+    ],
+)
+def test_a_place_for_a_volume_has_one_spelling(place: str, is_accepted: bool) -> None:  # noqa: FBT001 - what is expected
+    name = "ScalingExperiment of a container"
+    path = ("spec", "trainer", "container", "volumeMounts", 0, "mountPath")
+    document = changed(VALID[name], path, place)
+    assert models_accept(KIND_OF[name], document) is is_accepted
+    assert crd_accepts(KIND_OF[name], document) is is_accepted
+
+
 def test_a_required_field_is_required_by_both() -> None:
     for name, path in CASES:
         if is_untyped(path) or path == ("status",):

@@ -16,7 +16,9 @@ from scaling_trainer.config.base import SectionError
 
 PullPolicy = Literal["Always", "IfNotPresent", "Never"]
 VOLUME_NAME_PATTERN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
-MOUNT_PATH_PATTERN = r"^/[^:]+$"
+_PART = r"([^/:.][^/:]*|\.[^/:.][^/:]*|\.\.[^/:]+)"
+MOUNT_PATH_PATTERN = f"^(/{_PART})+$"
+"""One spelling for each place: else `//artifacts` would be another one than `/artifacts`."""
 VolumeName = Annotated[str, Field(pattern=VOLUME_NAME_PATTERN, max_length=63)]
 Word = Annotated[str, Field(max_length=32_768)]
 SOURCES = ("persistentVolumeClaim", "emptyDir", "configMap", "secret")
@@ -133,7 +135,7 @@ class VolumeMount(ApiSection):
 
     name: VolumeName = Field(description="Name of one of volumes.")
     mount_path: Annotated[str, Field(pattern=MOUNT_PATH_PATTERN, max_length=1024)] = Field(
-        description="Absolute path in the container."
+        description="Absolute path in the container, without a colon, empty parts, `.` and `..`."
     )
     sub_path: Annotated[str, Field(max_length=1024)] = Field(
         default="", description="Folder or file of the volume to show, instead of all of it."

@@ -31,7 +31,7 @@ _PATTERNS = {
     CONFIG_KEY_PATTERN: "a key of a ConfigMap or Secret: letters, digits, -, _ and .",
     LABEL_KEY_PATTERN: "a label such as gpu-type or nvidia.com/gpu.product",
     LABEL_VALUE_PATTERN: "a label's value: letters, digits, -, _ and . inside",
-    MOUNT_PATH_PATTERN: "an absolute path below /, without a colon",
+    MOUNT_PATH_PATTERN: "an absolute path below /, without a colon, empty parts, . and ..",
 }
 _QUANTITY_START = r"^[0-9]+(\.[0-9]+)?(m|"
 
