@@ -226,7 +226,7 @@ def test_reports_reach_the_curve_and_a_pruned_trial_ends_early(tmp_path: Path) -
             assert status["values"] == [status["curve"][-1]["value"]]
 
 
-def test_the_same_folder_refuses_another_search_and_a_second_run_at_once(tmp_path: Path) -> None:
+def test_the_same_folder_refuses_another_search(tmp_path: Path) -> None:
     document = experiment(PARABOLA, trials={"max": 2, "parallel": 1})
     assert run(tmp_path, document).returncode == 0
     more = experiment(PARABOLA, trials={"max": 4, "parallel": 1})

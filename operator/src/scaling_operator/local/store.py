@@ -127,7 +127,8 @@ class Store:
             message = f"{self.root} holds no experiment"
             raise StoreError(message) from error
         except UnreadableFile as error:
-            raise StoreError(str(error)) from error
+            message = f"{error}; scaling run with --repair writes it anew"
+            raise StoreError(message) from error
 
     def write_status(self, name: str, status: ExperimentStatus) -> None:
         """Write result.json."""
