@@ -184,6 +184,9 @@ ARGUMENTS: list[Any] = [
     pytest.param({}, "--log-format=json", id="a cluster's log is JSON"),
     pytest.param({"logFormat": "text"}, "--log-format=text"),
     pytest.param({"dashboard": {"enabled": True}}, "--dashboard-port=8081"),
+    pytest.param(
+        {"dashboard": {"enabled": True, "names": ["a.example"]}}, "--dashboard-name=a.example"
+    ),
     pytest.param({"fullnameOverride": "so"}, "--lease=so"),
     pytest.param({}, "--report-url=https://scaling-operator-reports.scaling-operator.svc:8443"),
     pytest.param({}, "--report-host=scaling-operator-reports.scaling-operator.svc"),
@@ -212,7 +215,7 @@ def options_of_the_command() -> set[str]:
 def test_the_chart_and_the_command_know_the_same_options(helm: Path) -> None:
     everything = {
         "watchNamespaces": ["a"],
-        "dashboard": {"enabled": True},
+        "dashboard": {"enabled": True, "names": ["a"]},
         "trials": {
             "workload": "job",
             "queue": "q",

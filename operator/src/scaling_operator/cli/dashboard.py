@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from scaling_operator.cli.remote import CannotShow
@@ -16,13 +18,17 @@ from scaling_operator.search.serving import served
 REFRESH_SECONDS = 5.0
 
 
-def show(folder: Path, host: str, port: int) -> int:
-    """Serve until Ctrl-C; return the exit code. Raises CannotShow and StoreError."""
+def show(folder: Path, host: str, port: int, names: Sequence[str] = ()) -> int:
+    """Serve until Ctrl-C; return the exit code. Raises CannotShow and StoreError.
+
+    `names`: what this machine is called besides its own name.
+    """
     store = Store(folder)
     mirror = Mirror()
     refresh(mirror, store)
     try:
-        with served(mirror.application(), host, port) as bound:
+        known = (host, socket.gethostname(), *names)
+        with served(mirror.application(), host, port, names=known) as bound:
             sys.stdout.write(f"http://{host}:{bound}/  (Ctrl-C ends it)\n")
             sys.stdout.flush()
             while True:

@@ -144,11 +144,15 @@ def dashboard(
     folder: ResultFolder,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0: any free one.")] = 8080,
     host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1",
+    name: Annotated[
+        list[str] | None,
+        typer.Option(help="What else a browser calls this machine; may be given several times."),
+    ] = None,
 ) -> None:
     """Browse a result folder with optuna-dashboard, also while the run goes on; it only reads."""
     from scaling_operator.cli.dashboard import show  # noqa: PLC0415
 
-    raise typer.Exit(show(folder, host, port))
+    raise typer.Exit(show(folder, host, port, name or ()))
 
 
 app.command()(cluster.get)

@@ -32,6 +32,8 @@ class Dashboard:
     address: str | None
     port: int | None
     refused: Callable[[str], None] = unheard
+    names: tuple[str, ...] = ()
+    """What it is called besides addresses and names of Services."""
     _mirror: Mirror = field(default_factory=Mirror)
     _stack: ExitStack = field(default_factory=ExitStack)
     _names: dict[str, Key] = field(default_factory=dict[str, Key])
@@ -42,7 +44,7 @@ class Dashboard:
         if self.port is not None:
             application = self._mirror.application()
             at = (self.address or EVERYWHERE, self.port)
-            self._stack.enter_context(served(application, *at, self.refused))
+            self._stack.enter_context(served(application, *at, self.refused, self.names))
         return self
 
     async def __aexit__(

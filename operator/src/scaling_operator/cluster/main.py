@@ -102,6 +102,13 @@ def operate(  # noqa: PLR0913 - the options of a command
         int | None,
         typer.Option(envvar=_variable("DASHBOARD_PORT"), help="optuna-dashboard; none: off."),
     ] = None,
+    dashboard_name: Annotated[
+        list[str] | None,
+        typer.Option(
+            envvar=_variable("DASHBOARD_NAMES"),
+            help="What a proxy calls the dashboard; may be given several times.",
+        ),
+    ] = None,
     lease: Annotated[
         str, typer.Option(envvar=_variable("LEASE"), help="Name of the Lease.")
     ] = LeaseSettings().name,
@@ -176,6 +183,7 @@ def operate(  # noqa: PLR0913 - the options of a command
         metrics_port=metrics_port,
         metrics_secure=metrics_secure,
         dashboard_port=dashboard_port,
+        dashboard_names=tuple(dashboard_name or ()),
         reports=ReportSettings(report_url, report_port, report_secret, tuple(report_host or ())),
         lease=LeaseSettings(lease),
         pods=PodSettings(

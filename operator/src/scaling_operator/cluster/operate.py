@@ -261,6 +261,7 @@ async def build(
         dashboard=Dashboard(
             *(index, controller.opened, settings.address, settings.dashboard_port),
             recorder.happenings.turned_away("dashboard"),
+            settings.dashboard_names,
         ),
         exposition=Exposition(
             *(registry, Looking(index, health, recorder).samples), fresh_seconds=FRESH_SECONDS

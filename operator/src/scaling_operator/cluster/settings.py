@@ -71,6 +71,8 @@ class Settings:
     """Metrics by TLS, for those whom the API server lets read them."""
     dashboard_port: int | None = None
     """optuna-dashboard's; None: it is not served."""
+    dashboard_names: tuple[str, ...] = ()
+    """What the dashboard is called besides addresses and names of Services."""
     reports: ReportSettings = field(default_factory=ReportSettings)
     lease: LeaseSettings = field(default_factory=LeaseSettings)
     pods: PodSettings = field(default_factory=PodSettings)

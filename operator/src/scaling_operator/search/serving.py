@@ -6,7 +6,7 @@ import asyncio
 import io
 import sys
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Collection, Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
@@ -14,28 +14,38 @@ from typing import Any
 from aiohttp import web
 
 from scaling_operator.search.mirror import Application
+from scaling_operator.server.hosts import answers_to
 from scaling_operator.server.limits import Limits
 from scaling_operator.server.listen import BoundedServer, Port, listen, unheard
 
 LIMITS = Limits(connections=64, connections_per_address=32)
 """A browser opens six; all that come through a proxy have its address."""
 ANSWERS_AT_ONCE = 4
+OTHER_NAME = (
+    "This dashboard answers to addresses, localhost, names without a dot and names of Services. "
+    "What else it is called has to be told: --name of scaling dashboard, dashboard.names of the "
+    "chart.\n"
+)
 
 
 @contextmanager
 def served(
-    application: Application, host: str, port: int, refused: Callable[[str], None] = unheard
+    application: Application,
+    host: str,
+    port: int,
+    refused: Callable[[str], None] = unheard,
+    names: Collection[str] = (),
 ) -> Generator[int]:
     """Serve for as long as the block lasts; gives the port. Raises OSError where it is taken.
 
-    `refused` is called in the server's thread.
+    `refused` is called in the server's thread. `names`: more of them that it is asked by.
     """
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="dashboard", daemon=True)
     thread.start()
     try:
         with ThreadPoolExecutor(ANSWERS_AT_ONCE, "dashboard-answer") as pool:
-            app = web_application(application, pool)
+            app = web_application(application, pool, names)
             starting = listen(app, Port(host, port, LIMITS), refused)
             server: BoundedServer = asyncio.run_coroutine_threadsafe(starting, loop).result()
             try:
@@ -48,10 +58,14 @@ def served(
         loop.close()
 
 
-def web_application(application: Application, pool: ThreadPoolExecutor) -> web.Application:
+def web_application(
+    application: Application, pool: ThreadPoolExecutor, names: Collection[str] = ()
+) -> web.Application:
     """Let aiohttp ask a WSGI application, which reads no bodies, in the threads of a pool."""
 
     async def answer(request: web.Request) -> web.Response:
+        if not answers_to(request.host, names):
+            return web.Response(status=421, text=OTHER_NAME)
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(pool, _answer, application, _environment(request))
 
