@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import itertools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -18,10 +19,22 @@ from scaling_operator.api.names import (
     Reason,
     TrialState,
 )
-from scaling_operator.api.status import MAX_DATA_NOTES, MAX_EARLY_POINTS, MAX_FRONT
+from scaling_operator.api.status import (
+    MAX_DATA_NOTES,
+    MAX_EARLY_POINTS,
+    MAX_FRONT,
+    BestTrial,
+)
 from scaling_operator.core.actions import EndAttempt, Finish, Launch, SetState
-from scaling_operator.core.bounds import MAX_BACKOFF_DOUBLINGS
+from scaling_operator.core.bounds import (
+    LAST_VALUES_SECONDS,
+    LONGEST_PAUSE_SECONDS,
+    MAX_BACKOFF_DOUBLINGS,
+    MOST_VALUES,
+    REQUEST_SECONDS,
+)
 from scaling_operator.core.curve import thin
+from scaling_operator.core.finishing import Finished, FinishingStep, finishing
 from scaling_operator.core.observed import (
     ABSENT,
     AttemptPhase,
@@ -33,11 +46,13 @@ from scaling_operator.core.observed import (
 from scaling_operator.core.plan import plan
 from scaling_operator.core.tally import UNCOUNTED
 from scaling_operator.core.transitions import INTERRUPTIONS, launch_time
+from scaling_trainer import endpoint
 from scaling_trainer.results import MAX_METRICS
 
 TRIALS = {"parallel": 4, "timeout": "100s", "pendingTimeout": "50s", "maxInterruptions": 2}
 LONGEST_SECONDS = 100.0
 """The longer of the two; every wait ends by then, and every attempt."""
+PENDING_SECONDS = 50.0
 NO_ROOM = {"limit": 0}
 
 
@@ -76,6 +91,53 @@ def test_every_wait_of_a_trial_ends_by_itself(state: TrialState, *, has_room: bo
             queued = action.queued_seconds
             assert (action.state, queued) != (live.state, live.queued_seconds)
             live = replace(live, state=action.state, queued_seconds=queued)
+
+
+FINISHERS = [
+    pytest.param(AttemptPhase.WAITING, Reason.UNSCHEDULABLE, id="it waits for a node"),
+    pytest.param(AttemptPhase.WAITING, None, id="it is being started"),
+    pytest.param(AttemptPhase.RUNNING, None, id="it runs"),
+    pytest.param(AttemptPhase.EXITED, None, id="it has ended"),
+    pytest.param(AttemptPhase.LOST, Reason.EVICTED, id="it is evicted again and again"),
+    pytest.param(AttemptPhase.LOST, Reason.NODE_LOST, id="its nodes are lost"),
+    pytest.param(AttemptPhase.LOST, Reason.POD_DELETED, id="somebody deletes it"),
+]
+
+
+def test_every_phase_of_a_finisher_is_walked() -> None:
+    """One that is not there yet is made; what that waits for, `test_cluster_finishing` walks."""
+    assert {each.values[0] for each in FINISHERS} | {AttemptPhase.ABSENT} == set(AttemptPhase)
+
+
+@pytest.mark.parametrize(("phase", "reason"), FINISHERS)
+def test_every_wait_of_the_finisher_ends_by_itself(
+    phase: AttemptPhase, reason: Reason | None
+) -> None:
+    """Time alone passes. One that is discarded is made again, and meets the same at once."""
+    spec = observed(trials=TRIALS).spec
+    best = BestTrial(trial="0-0", scale=0, number=0, values=(0.5,))
+    for now in range(0, 1000, 10):
+        began = float(now) if phase is AttemptPhase.LOST else 0.0
+        view = AttemptView(phase, reason, since_seconds=began, exit_code=1)
+        step = finishing(best, view, spec, float(now), ended_seconds=0.0)
+        if isinstance(step, Finished):
+            assert not step.export.saved
+            assert step.export.message
+            assert now <= LONGEST_SECONDS + PENDING_SECONDS
+            return
+        assert step is not FinishingStep.CREATE
+    pytest.fail("it waits for ever")
+
+
+def test_the_bounds_of_reports_are_those_of_the_trainer() -> None:
+    reporter = importlib.import_module("scaling_trainer.report")  # the package's name is a function
+    told = (REQUEST_SECONDS, LONGEST_PAUSE_SECONDS, LAST_VALUES_SECONDS, MOST_VALUES)
+    assert told == (
+        endpoint.TIMEOUT_SECONDS,
+        endpoint.LONGEST_PAUSE_SECONDS,
+        reporter.PATIENCE_SECONDS,
+        reporter.MAX_WAITING,
+    )
 
 
 def test_a_trial_that_waits_for_a_limit_fails_after_its_pending_timeout() -> None:

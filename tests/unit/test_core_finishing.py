@@ -111,4 +111,17 @@ def exited(code: int, result: Result | None = None, message: str = "") -> Attemp
 def test_a_finisher_ends_in_a_named_way(
     view: AttemptView, expected: FinishingStep | Finished
 ) -> None:
-    assert finishing(BEST, view, SPEC, NOW) == expected
+    assert finishing(BEST, view, SPEC, NOW, ended_seconds=NOW - 700) == expected
+
+
+def test_a_finisher_is_made_again_for_as_long_as_it_may_wait_and_run() -> None:
+    evicted = AttemptView(AttemptPhase.LOST, Reason.EVICTED, "the node had no disk left")
+    another = AttemptView(AttemptPhase.LOST)
+    last, over = (finishing(BEST, evicted, SPEC, NOW, NOW - past) for past in (899.0, 900.0))
+    assert last is FinishingStep.DISCARD
+    said = (
+        "Evicted: the node had no disk left; more than 0:15:00 after the end it is not tried again"
+    )
+    assert over == Finished(Export(trial="0-3", saved=False, message=said))
+    assert finishing(BEST, another, SPEC, NOW, NOW - 10**6) is FinishingStep.DISCARD
+    assert finishing(BEST, evicted, SPEC, NOW, None) is FinishingStep.DISCARD

@@ -50,7 +50,9 @@ class Finisher:
             if present is not None and status.export is not None and status.export.saved:
                 await self._delete(present)
             return status, None
-        next_step = finishing(best, self._view(best, present), spec, self.opened.backend.clock())
+        now, since = self.opened.backend.clock(), status.completion_time
+        ended = None if since is None else since.timestamp()
+        next_step = finishing(best, self._view(best, present), spec, now, ended)
         if next_step is FinishingStep.CREATE:
             next_step = await self._start(best, spec, status)
         match next_step:

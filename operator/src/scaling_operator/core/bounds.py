@@ -1,4 +1,4 @@
-"""What bounds whatever repeats or waits for a trial; the operating guide has the same table."""
+"""What bounds whatever repeats or waits; the operating guide has the same table."""
 
 from __future__ import annotations
 
@@ -14,6 +14,14 @@ MAX_BACKOFF_DOUBLINGS = 6
 RESERVED_SECONDS = 300.0
 """Room for a workload whose create got no answer. A request may take 30 s, a resync follows within
 two minutes; after both the index knows."""
+
+
+REQUEST_SECONDS = 5.0
+"""For a trainer's request to the endpoint. These four are the trainer's own: a test compares."""
+LONGEST_PAUSE_SECONDS = 30.0
+LAST_VALUES_SECONDS = 10.0
+MOST_VALUES = 1000
+_NOT_SAVED = "`Exported` is false and says why; the answer stays"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,5 +75,31 @@ BOUNDS = (
         "an experiment that is suspended, refused or not sized",
         "a person's change",
         "its trials begin to wait anew",
+    ),
+    Bound(
+        "a finisher that waits for room, its name or its node",
+        "`trials.pendingTimeout`",
+        _NOT_SAVED,
+    ),
+    Bound("a finisher that runs", "`trials.timeout`", _NOT_SAVED),
+    Bound(
+        "a finisher that is interrupted and made again",
+        "`trials.pendingTimeout` and `trials.timeout` together, from the experiment's end",
+        _NOT_SAVED,
+    ),
+    Bound(
+        "a trainer's request to the report endpoint",
+        f"{REQUEST_SECONDS:.0f} s",
+        f"it is tried again, after pauses up to {LONGEST_PAUSE_SECONDS:.0f} s, while it trains",
+    ),
+    Bound(
+        "values that wait in a trainer while the endpoint is away",
+        f"{MOST_VALUES:,}",
+        "the oldest are dropped",
+    ),
+    Bound(
+        "a trainer that has ended, for an endpoint that asks to come later",
+        f"{LAST_VALUES_SECONDS:.0f} s",
+        "the last values are dropped; the result is not",
     ),
 )

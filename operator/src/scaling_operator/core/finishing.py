@@ -42,15 +42,24 @@ def to_finish(status: ExperimentStatus, *, has_claim: bool) -> BestTrial | None:
 
 
 def finishing(
-    best: BestTrial, view: AttemptView, spec: ExperimentSpec, now_seconds: float
+    best: BestTrial,
+    view: AttemptView,
+    spec: ExperimentSpec,
+    now_seconds: float,
+    ended_seconds: float | None,
 ) -> FinishingStep | Finished:
-    """Decide what the finisher's pod means; an interrupted one is made again."""
+    """Decide what the finisher's pod means; an interrupted one is made again, for a while.
+
+    `ended_seconds`: when the experiment's trials had ended. How often it was interrupted is nowhere
+    written, so time bounds it.
+    """
     age_seconds = now_seconds - view.since_seconds
     match view.phase:
         case AttemptPhase.ABSENT:
             return FinishingStep.CREATE
         case AttemptPhase.LOST:
-            return FinishingStep.DISCARD
+            since = now_seconds if ended_seconds is None else ended_seconds
+            return _interrupted(best, view, spec, now_seconds - since)
         case AttemptPhase.EXITED:
             return _exited(best, view)
         case AttemptPhase.WAITING:
@@ -60,6 +69,16 @@ def finishing(
         case _:
             assert_never(view.phase)
     return not_saved(best, trouble) if age_seconds >= bound.total_seconds() else FinishingStep.WAIT
+
+
+def _interrupted(
+    best: BestTrial, view: AttemptView, spec: ExperimentSpec, waited_seconds: float
+) -> FinishingStep | Finished:
+    longest = spec.trials.pending_timeout + spec.trials.timeout
+    if view.reason is None or waited_seconds < longest.total_seconds():
+        return FinishingStep.DISCARD  # without a reason: it is another best trial's
+    trouble = f"{view.reason}: {view.message}" if view.message else str(view.reason)
+    return not_saved(best, f"{trouble}; more than {longest} after the end it is not tried again")
 
 
 def _exited(best: BestTrial, view: AttemptView) -> Finished:
