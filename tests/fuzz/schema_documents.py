@@ -24,7 +24,19 @@ Schema = Mapping[str, Any]
 NAMES = ("lr", "model.width", "model.depth", "p0", "p1", "p2", "batch_size", "_", "constructor")
 TEXTS = (
     *("a", "a1", "A_B", "0", "-1", "1.5", "x" * 10, "9" * 20, "", " ", "é", "\u202e", "a b"),
-    *("loss", "val_loss", "val/acc", "/data", "/a/../b", "data.csv", "../a", "a/b", "a:b"),
+    *(
+        "loss",
+        "val_loss",
+        "val/acc",
+        "/data",
+        "/data/.cache",
+        "/..a",
+        "/a/../b",
+        "data.csv",
+        "../a",
+        "a/b",
+        "a:b",
+    ),
     *("4Gi", "500m", "1e3", "1e30", "0", "1h30m", "1ns", "99999999h", "0.5s", "1µs"),
     *(
         "True",
