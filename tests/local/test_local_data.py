@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ ROWS = "".join(f"{row},5;{row % 7}\n" for row in range(40))
 
 
 def run(
-    folder: Path, dataset: dict[str, Any], **parameters: Any
+    folder: Path, dataset: dict[str, Any], *, trials: int = 2, **parameters: Any
 ) -> subprocess.CompletedProcess[str]:
     rate = {"optimizer.learning_rate": {"type": "float", "low": 0.001, "high": 0.1}}
     built_in = {
@@ -33,7 +35,7 @@ def run(
                 "parameters": rate | parameters,
                 "algorithm": {"name": "random", "seed": 1},
             },
-            "trials": {"max": 2, "parallel": 1},
+            "trials": {"max": trials, "parallel": 1},
             "trainer": {"builtIn": built_in},
         },
     }
@@ -85,6 +87,39 @@ def test_how_the_data_were_read_is_told_once_in_each_place(tmp_path: Path) -> No
 def test_what_depends_on_a_trials_own_parameters_is_left_to_it(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("x,y\n" + "".join(f"{row},{row % 7}\n" for row in range(40)))
     choice = {"type": "categorical", "choices": [0.001, 100.0]}
-    outliers = {"preprocessing.outliers.threshold": choice}
+    outliers: dict[str, Any] = {"preprocessing.outliers.threshold": choice}
     file = run(tmp_path, {}, **outliers)
     assert "every training row lies beyond" not in file.stderr
+
+
+def measured(folder: Path) -> dict[str, bytes]:
+    return {each.parent.name: each.read_bytes() for each in folder.glob("out/trials/*/trial.json")}
+
+
+def test_data_that_were_edited_between_two_runs_are_told_and_earlier_values_stay(
+    tmp_path: Path,
+) -> None:
+    """Nothing is measured again; it is said that later trials saw other data."""
+    data = tmp_path / "t.csv"
+    data.write_text("x,y\n" + "".join(f"{row},{row % 7}\n" for row in range(40)))
+    long_ago = time.time() - 1e6
+    os.utime(data, (long_ago, long_ago))
+    assert run(tmp_path, {}).returncode == 0
+    first = measured(tmp_path)
+    again = run(tmp_path, {}, trials=3)
+    assert again.returncode == 0, again.stderr
+    assert "Data:" not in again.stdout, "the same file"
+
+    data.write_text("x,y\n" + "".join(f"{row},{100 + row % 5}\n" for row in range(60)))
+    ended = run(tmp_path, {}, trials=4)
+    assert ended.returncode == 0, ended.stderr
+    note = (
+        "t.csv was written after the first trial of this folder began: trials before that were "
+        "measured on what it held then; begin a new folder to compare"
+    )
+    assert f"Data: {note}" in " ".join(ended.stdout.split())
+    assert json.loads((tmp_path / "out" / "result.json").read_text())["dataNotes"] == [note]
+    assert "begin a new folder to compare" in (tmp_path / "out" / "report.html").read_text()
+    assert first.items() <= measured(tmp_path).items(), "what was measured stays"
+    rows = json.loads((tmp_path / "out/trials/0-3/trial.json").read_text())["status"]["samples"]
+    assert rows == 36, "60 % of 60 rows: the new trial reads the new file"

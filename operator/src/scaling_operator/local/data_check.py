@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 from scaling_operator.api.experiment import ExperimentSpec
@@ -38,6 +40,38 @@ async def check_data(
     if ending.exit_code == 0:
         return tuple(_clean(note) for note in ending.notes[:MAX_DATA_NOTES])
     raise InvalidSpec((_problem(ending.message),))
+
+
+def written_since(
+    spec: ExperimentSpec, data_folder: Path, began: datetime | None
+) -> tuple[str, ...]:
+    """Say that data were written after the folder's first trial began: values may differ by it."""
+    path = dataset_path(spec)
+    if path is None or began is None:
+        return ()
+    newest = max(_written_seconds(data_folder / path), default=0.0)
+    if newest <= began.timestamp():
+        return ()
+    sentence = "was written after the first trial of this folder began"
+    helps = "trials before that were measured on what it held then; begin a new folder to compare"
+    return (_clean(f"{path} {sentence}: {helps}"),)
+
+
+def dataset_path(spec: ExperimentSpec) -> str | None:
+    """Give the file or folder of data that the built-in trainer reads."""
+    built_in = spec.trainer.built_in
+    path = getattr(built_in.dataset, "path", None) if built_in is not None else None
+    return path if isinstance(path, str) else None
+
+
+def _written_seconds(path: Path) -> Iterator[float]:
+    """Give when a file was written; of a folder, when it and the folders in it were changed."""
+    try:
+        yield path.stat().st_mtime
+        if path.is_dir():
+            yield from (each.stat().st_mtime for each in os.scandir(path) if each.is_dir())
+    except OSError:
+        return  # whoever reads it says so
 
 
 def varied_parameters(spec: ExperimentSpec) -> tuple[str, ...]:

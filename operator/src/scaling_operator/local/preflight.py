@@ -7,6 +7,7 @@ from pathlib import Path
 
 from scaling_operator.api.experiment import ExperimentSpec
 from scaling_operator.api.problems import Problem
+from scaling_operator.local.data_check import dataset_path
 from scaling_operator.search.available import unavailable
 
 
@@ -15,11 +16,10 @@ def missing_here(spec: ExperimentSpec, data_folder: Path) -> Iterator[Problem]:
     extra = unavailable(spec.search)
     if extra is not None:
         yield Problem("spec.search.algorithm", extra)
-    container, built_in = spec.trainer.container, spec.trainer.built_in
+    container, path = spec.trainer.container, dataset_path(spec)
     if container is not None and not container.command:
         message = "a local run needs it: there is no image to take it from"
         yield Problem("spec.trainer.container.command", message)
-    path = getattr(built_in.dataset, "path", None) if built_in is not None else None
-    if isinstance(path, str) and not (data_folder / path).exists():
+    if path is not None and not (data_folder / path).exists():
         message = f"{path} does not exist beside the experiment file, in {data_folder}"
         yield Problem("spec.trainer.builtIn.dataset.path", message)

@@ -12,7 +12,7 @@ from scaling_operator.api.experiment import ScalingExperiment, Trials
 from scaling_operator.api.immutable import changed_parts
 from scaling_operator.api.policy import PolicySpec
 from scaling_operator.api.problems import InvalidSpec
-from scaling_operator.api.status import ExperimentStatus
+from scaling_operator.api.status import MAX_DATA_NOTES, ExperimentStatus
 from scaling_operator.core.observed import Rules
 from scaling_operator.engine.book import Book, read_book
 from scaling_operator.engine.rules import trials_per_scale
@@ -20,7 +20,7 @@ from scaling_operator.engine.watcher import Watcher
 from scaling_operator.local.attempts import Attempts
 from scaling_operator.local.backend import LocalBackend
 from scaling_operator.local.contents import Contents, Identity
-from scaling_operator.local.data_check import check_data
+from scaling_operator.local.data_check import check_data, written_since
 from scaling_operator.local.guard import Guard
 from scaling_operator.local.preflight import missing_here
 from scaling_operator.local.prices import Prices
@@ -72,6 +72,9 @@ async def run_session(order: Order, watcher: Watcher, stop: asyncio.Event) -> Ex
             # Before the folder is begun: what is refused may be set otherwise.
             notes = await _check_data(order, attempts, stop)
             identity, book = _open(order, store, watcher)
+            began = book.status.start_time
+            changed = written_since(book.spec, order.data_folder.absolute(), began)
+            notes = (*changed, *notes)[:MAX_DATA_NOTES]
             if notes:
                 book.status = book.status.model_copy(update={"data_notes": notes})
             backend = LocalBackend(
