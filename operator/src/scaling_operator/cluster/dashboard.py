@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -16,7 +17,10 @@ from scaling_operator.search.serving import served
 from scaling_operator.search.study import Record, StudySettings
 from scaling_operator.server.listen import unheard
 
+log = logging.getLogger(__name__)
 REFRESH_SECONDS = 5.0
+MOST_TRIALS = 10_000
+"""Trials of all studies that are copied: they share this process' memory with the work itself."""
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - as the other ports
 
 
@@ -38,6 +42,7 @@ class Dashboard:
     _stack: ExitStack = field(default_factory=ExitStack)
     _names: dict[str, Key] = field(default_factory=dict[str, Key])
     _copied: dict[str, tuple[Record, ...]] = field(default_factory=dict[str, tuple[Record, ...]])
+    _too_many: set[str] = field(default_factory=set[str])
 
     async def __aenter__(self) -> Dashboard:
         """Serve. Raises DashboardMissing, and OSError where the port is taken."""
@@ -70,12 +75,26 @@ class Dashboard:
                 name = f"{key} {scale}"
                 self._names[name] = key
                 records = tuple(lane.recall())
-                await asyncio.to_thread(self._show, name, lane.settings, records)
+                if self._has_room(name, len(records)):
+                    await asyncio.to_thread(self._show, name, lane.settings, records)
         gone = {name for name, key in self._names.items() if key not in self.index.experiments}
         for name in gone:
             del self._names[name]
             self._copied.pop(name, None)
+            self._too_many.discard(name)
         self._mirror.keep_only(self._names)
+
+    def _has_room(self, name: str, trials: int) -> bool:
+        """Whether a study may be copied as it is now; else it stays as it was shown last."""
+        others = sum(len(records) for each, records in self._copied.items() if each != name)
+        if others + trials <= MOST_TRIALS:
+            self._too_many.discard(name)
+            return True
+        if name not in self._too_many:
+            self._too_many.add(name)
+            message = "not shown from now on: %s has %d trials, and %d are shown in all"
+            log.warning(message, name, trials, MOST_TRIALS)
+        return False
 
     def _show(self, name: str, settings: StudySettings, records: tuple[Record, ...]) -> None:
         """Bring one copy up to date from the stored trials: the study itself is elsewhere."""
