@@ -766,6 +766,12 @@ CROSS: tuple[Row, ...] = (
         "step 0.01 is too fine; it must be at least 0.2",
     ),
     (
+        "a step finer than a sampler's own least width",
+        (*container(), search("lr", {"type": "float", "low": 0, "high": 1e-100, "step": 3e-101})),
+        f"{SEARCH}.lr.step",
+        "step 3e-101 is too fine; it must be at least 1e-09",
+    ),
+    (
         "a logarithm of next to nothing",
         (*container(), search("lr", {"type": "float", "low": 1e-200, "high": 1, "log": True})),
         f"{SEARCH}.lr.low",

@@ -29,6 +29,7 @@ LARGEST_FLOAT = 1e100
 """Samplers square what they are given; the reciprocal is the smallest width."""
 _FINEST_WIDTH = 1e-9  # of the largest value of a range: narrower ones hold few numbers
 _FINEST_STEP = 1e-7  # of the largest: genetic tries for ever to meet finer ones exactly
+_LEAST_STEP = 1e-9  # TPE reckons with widths of 1e-12 and rounds to values beyond finer ones
 
 
 class Conditional(ApiSection):
@@ -137,9 +138,9 @@ def _fineness_problems(
         return [("high", f"{sentence}; widen the range")]
     if log and low < 1 / LARGEST_FLOAT:
         return [("low", f"low {low:g} is too small; with log at least {1 / LARGEST_FLOAT:g}")]
-    if step is not None and step < largest * _FINEST_STEP:
-        sentence = f"step {step:g} is too fine; it must be at least {largest * _FINEST_STEP:g}"
-        return [("step", sentence)]
+    finest = max(largest * _FINEST_STEP, _LEAST_STEP)
+    if step is not None and step < finest:
+        return [("step", f"step {step:g} is too fine; it must be at least {finest:g}")]
     return []
 
 
