@@ -28,6 +28,14 @@ sleep 300
 """
 
 
+@pytest.fixture(autouse=True)
+def _hang_ups_are_heard() -> Generator[None]:
+    """Tests that themselves run under nohup would hand its deafness on to what they start."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 def experiment(trainer: dict[str, Any]) -> dict[str, Any]:
     return {
         "apiVersion": "scaling-operator.dev/v1alpha1",
