@@ -29,9 +29,9 @@ FUZZED = 25
 AT_ONCE = 8
 HONEST = 5
 """Measured so often, alone and beside the others."""
-SLACK_SECONDS = 5.0
+SLACK_SECONDS = 10.0
 """Where a machine does everything at once, API server and operator too, moments come late."""
-ANSWER_SECONDS = 280.0
+ANSWER_SECONDS = 450.0
 
 
 @pytest.fixture
@@ -54,9 +54,9 @@ def first_pod_seconds(site: Site, name: str) -> float:
     """Begin an honest experiment, and tell when its first pod was there."""
     site.apply(played(name, ("spec/trials", {"max": 2}), PLAY_SECONDS="0.1"))
     began = time.monotonic()
-    site.wait(lambda: site.pods(name) or site.status(name).get("best"), 60, f"{name} has a pod")
+    site.wait(lambda: site.pods(name) or site.status(name).get("best"), 120, f"{name} has a pod")
     took = time.monotonic() - began
-    site.wait_end(name)
+    site.wait_end(name, 120)
     return took
 
 
@@ -110,7 +110,7 @@ def most_memory_bytes() -> float:
     return float(parse_quantity(values["resources"]["limits"]["memory"]))
 
 
-@pytest.mark.timeout(900, func_only=True)
+@pytest.mark.timeout(1200, func_only=True)
 def test_an_honest_experiment_does_not_notice_hostile_ones(
     one: Installation, theirs: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
