@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 
 from scaling_operator.api.fields import ApiSection, LabelKey, LabelValue, ObjectName
 from scaling_operator.api.policy import Toleration
+from scaling_operator.api.selector import check_values
 from scaling_trainer.config.base import SectionError
 
 _NODE = "a trial shares nothing with its node and keeps the restricted profile"
@@ -84,15 +85,11 @@ class NodeRequirement(ApiSection):
 
     @model_validator(mode="after")
     def _values_suit_the_operator(self) -> NodeRequirement:
-        match self.operator:
-            case "In" | "NotIn" if not self.values:
-                raise SectionError(("values", f"operator {self.operator} needs values"))
-            case "Exists" | "DoesNotExist" if self.values:
-                raise SectionError(("values", f"operator {self.operator} takes no values"))
-            case "Gt" | "Lt" if len(self.values) != 1 or not self.values[0].isdecimal():
-                raise SectionError(("values", f"operator {self.operator} needs one whole number"))
-            case _:
-                return self
+        check_values(self.operator, self.values)
+        is_number = len(self.values) == 1 and self.values[0].isdecimal()
+        if self.operator in ("Gt", "Lt") and not is_number:
+            raise SectionError(("values", f"operator {self.operator} needs one whole number"))
+        return self
 
 
 class NodeTerm(ApiSection):

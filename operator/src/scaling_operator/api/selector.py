@@ -11,6 +11,14 @@ from scaling_operator.api.fields import ApiSection, LabelKey, LabelValue
 from scaling_trainer.config.base import SectionError
 
 
+def check_values(operator: str, values: tuple[str, ...]) -> None:
+    """Check that an operator of Kubernetes' selectors has values where it needs them, or none."""
+    if operator in ("In", "NotIn") and not values:
+        raise SectionError(("values", f"operator {operator} needs values"))
+    if operator in ("Exists", "DoesNotExist") and values:
+        raise SectionError(("values", f"operator {operator} takes no values"))
+
+
 class LabelRequirement(ApiSection):
     """What is asked of one label."""
 
@@ -24,10 +32,7 @@ class LabelRequirement(ApiSection):
 
     @model_validator(mode="after")
     def _values_suit_the_operator(self) -> LabelRequirement:
-        if self.operator in ("In", "NotIn") and not self.values:
-            raise SectionError(("values", f"operator {self.operator} needs values"))
-        if self.operator in ("Exists", "DoesNotExist") and self.values:
-            raise SectionError(("values", f"operator {self.operator} takes no values"))
+        check_values(self.operator, self.values)
         return self
 
     def is_met_by(self, labels: Mapping[str, str]) -> bool:

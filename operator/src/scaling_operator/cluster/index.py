@@ -207,13 +207,15 @@ class Index:
             for key, thing in self.experiments.items():
                 yield key, {key: thing}
         elif kind in (POLICIES, NAMESPACES):
-            things = self.policies if kind is POLICIES else self.namespaces
-            for name, thing in things.items():
+            for name, thing in self._outside_namespaces(kind).items():
                 yield _key_of(kind, name), {name: thing}
         else:
             for (workload, key), things in self.workloads.items():
                 if workload is kind:
                     yield key, things
+
+    def _outside_namespaces(self, kind: Kind) -> dict[str, Object]:
+        return self.policies if kind is POLICIES else self.namespaces
 
     def _knows(self, kind: Kind, thing: Object) -> bool:
         found = self._place(kind, thing)
@@ -223,8 +225,7 @@ class Index:
         metadata = thing["metadata"]
         name = metadata["name"]
         if kind in (POLICIES, NAMESPACES):
-            things = self.policies if kind is POLICIES else self.namespaces
-            return _key_of(kind, name), things, name
+            return _key_of(kind, name), self._outside_namespaces(kind), name
         if kind is EXPERIMENTS:
             key = Key(metadata["namespace"], name)
             return key, self.experiments, key

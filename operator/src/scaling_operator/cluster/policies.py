@@ -36,10 +36,8 @@ class Policies:
 
     def sized_by(self, thing: Object) -> SizedBy:
         """Tell from what an experiment's trials are sized: another answer means, anew."""
-        policy, resources = (
-            self.index.policies.get(_policy_name(thing)),
-            thing["spec"].get("resources"),
-        )
+        policy = self.index.policies.get(_policy_name(thing))
+        resources = thing["spec"].get("resources")
         if policy is None:
             return None, resources, None
         metadata: Object = policy["metadata"]
