@@ -21,6 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file  # pyright: ignore[reportUnknownVariableType] # any path
 from torch import nn
 
+from scaling_trainer.foreign_text import one_line
 from scaling_trainer.reading import MissingFile, UnreadableFile, open_regular, parse_json
 from scaling_trainer.writing import temporary_name, whole_file
 
@@ -97,8 +98,7 @@ def _object(document: object, path: Path) -> dict[str, Any]:
 
 def reason_of(error: Exception) -> str:
     """Show why: the library quotes what it cannot read, of any length and in any characters."""
-    words = " ".join(str(error)[:MOST_REASON].split())
-    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in words)
+    return one_line(str(error)[:MOST_REASON])
 
 
 def _check_header(path: Path) -> None:
