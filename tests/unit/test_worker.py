@@ -142,6 +142,15 @@ def test_a_diverged_trial_has_its_exit_code(worker: Worker, tmp_path: Path) -> N
         epochs=200,
     )
     assert worker.run(environment_of(given), tmp_path / "log")["exitCode"] == 87
+    cold = subprocess.run(
+        [sys.executable, "-m", "scaling_trainer", "run"],
+        env=os.environ | environment_of(given),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert cold.returncode == 87
+    assert "ERROR" in cold.stderr
 
 
 def test_saved_weights_are_scored_in_the_worker_too(worker: Worker, tmp_path: Path) -> None:

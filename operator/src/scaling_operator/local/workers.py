@@ -105,7 +105,8 @@ class WarmWorker:
             await process.stdin.drain()
             answer = await self._answer(process)
         except asyncio.CancelledError:
-            await self.close()
+            self._process = None
+            await _end(process, self.guard)
             raise
         except (BrokenPipeError, ConnectionResetError):
             return await self._died(process)
@@ -116,10 +117,11 @@ class WarmWorker:
         )
 
     async def close(self) -> None:
-        """End the process; it gets a moment to do so by itself."""
+        """End the process, which waits for a task: by itself it would take a second to do so."""
         process, self._process = self._process, None
         if process is not None:
-            await _end(process, self.guard)
+            _end_group(process.pid, self.guard)
+            await process.wait()
 
     async def _answer(self, process: asyncio.subprocess.Process) -> dict[str, Any] | None:
         if process.stdout is None:
