@@ -107,6 +107,9 @@ def test_axis_always_shows_the_best_and_counts_what_it_leaves_out(
         pytest.param(LESS, (0.5, 0.6, 0.7, 0.8), False, 0, id="near values are linear"),
         pytest.param(LESS, (0.001, 0.01, 0.1, 1.0), True, 0, id="decades are logarithmic"),
         pytest.param(LESS, (0.5, 0.6, 0.6, 0.7, 1e9), True, 1, id="one that blew up is left out"),
+        pytest.param(
+            LESS, (0.5, 0.6, 0.7, 0.8, 1e308, -1e308), False, 2, id="nor is what no axis can hold"
+        ),
         pytest.param(LESS, (-1.0, 1.0, 20.0), False, 0, id="below zero there is no logarithm"),
         pytest.param(MORE, (0.01, 0.5, 0.9), False, 0, id="a score stays linear"),
     ],

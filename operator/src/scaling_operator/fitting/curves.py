@@ -65,7 +65,7 @@ def _curve(point: TunedPoint, flops: float, size: float, *, is_error: bool) -> T
     values: Array = np.array([each.value for each in kept], dtype=np.float64)
     return TrainingCurve(
         parameters=size,
-        flops=np.array([flops * each.step / end for each in kept], dtype=np.float64),
+        flops=np.array([flops * (each.step / end) for each in kept], dtype=np.float64),
         loss=1.0 - values if is_error else values,
     )
 

@@ -17,7 +17,7 @@ from scaling_operator.api.search import (
 )
 from scaling_operator.report.data import sign
 from scaling_operator.report.formatting import plural, scalar, shortened
-from scaling_operator.report.plots import Axis
+from scaling_operator.report.plots import LARGEST, Axis
 
 # Nine values in ten span this ratio or more: a linear axis would hide the good end.
 _LOG_SPAN = 5.0
@@ -50,9 +50,10 @@ def value_axis(
     Those in `keep` are always on it; `log` asks for a logarithmic axis where that is possible.
     """
     title = f"{objective.metric} ({'less' if sign(objective) > 0 else 'more'} is better)"
-    everything = (*values, *keep)
+    keep, drawn = _drawn(keep), _drawn(values)
+    everything = [*drawn, *keep]
     if not everything:
-        return ValueAxis(Axis(title), 0)
+        return ValueAxis(Axis(title), len(values))
     low, high = quantiles(everything, (0.0, 0.9))
     inside = low >= _LEAST and max(everything) <= 1 / _LEAST
     logarithmic = inside and (log or high / low >= _LOG_SPAN)
@@ -66,7 +67,12 @@ def value_axis(
     limit = max(third + _REACH * (third - best), *map(loss, keep), best)
     shown = [value for value in everything if loss(value) <= limit]
     ends = padded(min(shown), max(shown), log=logarithmic)
-    return ValueAxis(Axis(title, logarithmic, ends), sum(loss(value) > limit for value in values))
+    beyond = len(values) - sum(loss(value) <= limit for value in drawn)
+    return ValueAxis(Axis(title, logarithmic, ends), beyond)
+
+
+def _drawn(values: Sequence[float]) -> list[float]:
+    return [value for value in values if abs(value) <= LARGEST]
 
 
 def with_footer(axis: Axis) -> tuple[Axis, float]:

@@ -22,6 +22,8 @@ from scaling_operator.report import theme
 _NO_DECADE, _FEW_DECADES, _MANY_DECADES, _SMALLEST_PLAIN = 0.8, 2.7, 7, 1e-4
 # Above this an axis says 800k.
 _LARGE = 1e4
+LARGEST = 1e300
+"""What lies beyond is not drawn: the range of an axis that holds it would overflow."""
 
 Figure = dict[str, Any]
 Number = float | None
@@ -275,8 +277,10 @@ def _divider_label(divider: Divider) -> Mapping[str, Any]:
 
 
 def _rounded(value: Number) -> Number:
-    """Keep six digits: what a screen can show, in half the bytes."""
-    return value if value is None or isinstance(value, int) else float(f"{value:.6g}")
+    """Keep six digits: what a screen can show, in half the bytes. None: a gap."""
+    if value is None or not -LARGEST <= value <= LARGEST:
+        return None
+    return value if isinstance(value, int) else float(f"{value:.6g}")
 
 
 def _plain(text: str) -> str:
