@@ -14,7 +14,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
+
+from scaling_trainer.strict_json import NotAnObject, read_object
 
 Scalar = str | int | float | bool
 
@@ -25,6 +27,8 @@ EXIT_DATA_ERROR = 88
 EXIT_NO_SPACE = 89
 """No space is left for the trial's files: it is tried again once somebody has made room."""
 
+_SHOWN = 80
+_MOST_DIGITS = 20
 _REFERENCE = re.compile(r"\$\$|\$\(([A-Za-z_][A-Za-z0-9_.-]*)\)")
 
 
@@ -132,7 +136,7 @@ def read_assignment(environment: Mapping[str, str]) -> Assignment:
         trial=_whole(environment, "SCALING_TRIAL"),
         attempt=_whole(environment, "SCALING_ATTEMPT"),
         seed=_whole(environment, "SCALING_SEED"),
-        parameters=cast("Mapping[str, Scalar]", _json_object(environment, "SCALING_PARAMETERS")),
+        parameters=_parameters(environment),
         result_file=Path(_required(environment, "SCALING_RESULT_FILE")),
         checkpoint_dir=Path(_required(environment, "SCALING_CHECKPOINT_DIR")),
         data_dir=Path(_required(environment, "SCALING_DATA_DIR")),
@@ -173,8 +177,8 @@ def _required(environment: Mapping[str, str], name: str) -> str:
 def _whole(environment: Mapping[str, str], name: str) -> int:
     text = _required(environment, name)
     # isdecimal leaves out what int() would also take: signs, blanks, underscores.
-    if not (text.isascii() and text.isdecimal()):
-        message = f"{name} is {text!r}, not a whole number"
+    if not (text.isascii() and text.isdecimal() and len(text) <= _MOST_DIGITS):
+        message = f"{name} is {text[:_SHOWN]!r}, not a whole number"
         raise ContractError(message)
     return int(text)
 
@@ -188,7 +192,7 @@ def _samples(environment: Mapping[str, str]) -> float | None:
     except ValueError:
         samples = math.nan
     if not (math.isfinite(samples) and samples > 0):
-        message = f"SCALING_SAMPLES is {text!r}, not a number above 0"
+        message = f"SCALING_SAMPLES is {text[:_SHOWN]!r}, not a number above 0"
         raise ContractError(message)
     return samples
 
@@ -200,7 +204,7 @@ def _execution(environment: Mapping[str, str]) -> Execution:
     for name, value in document.items():
         if type(value) not in _EXECUTION.get(name, ()) or (isinstance(value, int) and value < 1):
             message = (
-                f"SCALING_EXECUTION: {name} is {value!r}; "
+                f"SCALING_EXECUTION: {name[:_SHOWN]!r} is {repr(value)[:_SHOWN]}; "
                 f"known are {', '.join(_EXECUTION)}, and their numbers are whole and from 1"
             )
             raise ContractError(message)
@@ -209,11 +213,17 @@ def _execution(environment: Mapping[str, str]) -> Execution:
 
 def _json_object(environment: Mapping[str, str], name: str) -> dict[str, Any]:
     try:
-        document = json.loads(_required(environment, name))
-    except ValueError as error:
-        message = f"{name} is not JSON: {error}"
-        raise ContractError(message) from error
-    if not isinstance(document, dict):
-        message = f"{name} is not a JSON object"
-        raise ContractError(message)
-    return cast("dict[str, Any]", document)
+        return read_object(_required(environment, name).encode(errors="surrogatepass"), name)
+    except NotAnObject as error:
+        raise ContractError(str(error)) from error
+
+
+def _parameters(environment: Mapping[str, str]) -> dict[str, Scalar]:
+    document = _json_object(environment, "SCALING_PARAMETERS")
+    for name, value in document.items():
+        is_text = isinstance(value, str)
+        # Python also reads NaN and infinity, which JSON has not.
+        if not (is_text or (isinstance(value, int | float) and math.isfinite(value))):
+            message = f"SCALING_PARAMETERS: {name[:_SHOWN]!r} is no text, number, true or false"
+            raise ContractError(message)
+    return document
