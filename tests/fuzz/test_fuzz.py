@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import document_targets
+import folder_targets
 import model_targets
 import pytest
 import seeded_targets
@@ -33,7 +34,7 @@ SHOWN = 2000
 """Characters of an input or an error that are printed; the file has all of it."""
 CHECKS = (HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large)
 TARGETS = (
-    *(*wire_targets.TARGETS, *model_targets.TARGETS),
+    *(*wire_targets.TARGETS, *model_targets.TARGETS, *folder_targets.TARGETS),
     *(*document_targets.TARGETS, *seeded_targets.TARGETS),
 )
 FOUND = Path(__file__).parents[2] / "runs" / "fuzz"

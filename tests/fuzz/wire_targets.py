@@ -1,4 +1,4 @@
-"""What programs write: results, reports, termination messages, pods, checkpoints."""
+"""What programs write: variables, results, reports, termination messages, pods, checkpoints."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import logging
 import math
 import struct
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -28,6 +29,8 @@ from scaling_operator.core.transitions import settle
 from scaling_operator.ingest.bodies import BadReport, check_result, parse_report
 from scaling_trainer import checkpoint
 from scaling_trainer.checkpoint import Checkpoint
+from scaling_trainer.contract import ContractError, environment_of, read_assignment
+from scaling_trainer.foreign_text import as_message
 from scaling_trainer.metric_names import is_metric_name
 from scaling_trainer.results import (
     MAX_RESULT_BYTES,
@@ -239,7 +242,29 @@ def _checkpoints() -> Target:
     return Target("checkpoints", inputs, check_a_checkpoint, corpus)
 
 
+def check_an_assignment(written: bytes) -> bool:
+    """The contract's variables are read as they can be written again, or the wrong one is named."""
+    found = _object(written)
+    if found is None:
+        return False
+    try:
+        assignment = read_assignment({name: str(text) for name, text in found.items()})
+    except ContractError as error:
+        _check_names_a_variable(as_message(str(error)))
+        return False
+    again = read_assignment(environment_of(assignment))
+    assert json.dumps(again.config) == json.dumps(assignment.config)
+    assert replace(again, config=None) == replace(assignment, config=None)
+    return True
+
+
+def _check_names_a_variable(refusal: str) -> None:
+    check_words(refusal)
+    assert "SCALING_" in refusal
+
+
 TARGETS = (
+    of_files("assignments", check_an_assignment),
     of_files("results", check_a_result),
     of_files("reports", check_a_report),
     of_files("termination-messages", check_a_message, 100),

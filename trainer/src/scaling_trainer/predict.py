@@ -17,17 +17,15 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from scaling_trainer import checkpoint
 from scaling_trainer.config.data import Dataset, Delimited
 from scaling_trainer.config.models import Transformer
 from scaling_trainer.data.delimited import Form, read_delimited
 from scaling_trainer.data.errors import DataError
-from scaling_trainer.export import CONFIG, PREPROCESSING
+from scaling_trainer.exported import read_exported
 from scaling_trainer.preprocess import Preprocessor
 from scaling_trainer.preprocess.learned import column_names, never_seen, read_as_learned
-from scaling_trainer.reading import UnreadableFile, read_json
 from scaling_trainer.tensors import pieces
-from scaling_trainer.trained import MOST_BYTES, Trained, load_model, read_record, unreadable
+from scaling_trainer.trained import Trained
 
 _ROWS_AT_ONCE = 4096
 _TEXT = "text"
@@ -40,28 +38,18 @@ def predict(best: Path, table: Path, tell: Callable[[str], None] = _log.warning)
     The columns are read as training read them; `tell` hears of values that training never saw.
     Raises DataError that names the file or column which cannot be used.
     """
-    trained = read_record(best / CONFIG)
-    preprocessor = _read_preprocessor(best / PREPROCESSING)
+    exported = read_exported(best)
+    trained, preprocessor, model = exported.trained, exported.preprocessor, exported.model
     frame = _read_table(table, trained.config.dataset, preprocessor)
     for unseen in never_seen(preprocessor.inputs, frame):
         tell(unseen)
     torch.set_num_threads(trained.config.threads)
-    model = load_model(trained, best / checkpoint.WEIGHTS)
     with torch.inference_mode():
         if isinstance(trained.config.model, Transformer):
             return _surprise(model, frame, trained.config.model.context)
         inputs = preprocessor.transform(frame, folder=table.parent)
         outputs = torch.cat([model(some) for some in pieces(inputs, _ROWS_AT_ONCE)])
     return _readable(outputs, trained, preprocessor)
-
-
-def _read_preprocessor(path: Path) -> Preprocessor:
-    try:
-        return Preprocessor.from_json(read_json(path, MOST_BYTES, below=path.parent))
-    except UnreadableFile as error:
-        raise unreadable(error) from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise DataError(str(path), f"is no preprocessor: {error}") from error
 
 
 def _read_table(path: Path, dataset: Dataset, preprocessor: Preprocessor) -> pd.DataFrame:

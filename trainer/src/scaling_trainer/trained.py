@@ -25,7 +25,9 @@ from scaling_trainer.writing import write_file
 
 RECORD_VERSION = 1
 MOST_SIZE = 2**40
-"""Of what data dictate to a model; more is no count of columns, pixels, users or items."""
+"""Of what data dictate to a model; more is no count of columns, users or items."""
+MOST_PIXELS = 2**28
+"""Of one image, all channels; Pillow reads none that is larger."""
 KINDS: tuple[str, ...] = get_args(DataKind)
 MOST_BYTES = 64 * 1024 * 1024
 """Of a record or a preprocessor: 100,000 classes, and the categories of a wide table."""
@@ -112,8 +114,8 @@ def _dimensions(given: dict[str, Any]) -> Dimensions:
         message = f"dimensions.kind is none of {', '.join(KINDS)}"
         raise ValueError(message)
     dimensions = Dimensions(**given)
-    if dimensions.inputs > MOST_SIZE:
-        message = "dimensions of an image make more than 2^40 numbers"
+    if dimensions.channels * dimensions.height * dimensions.width > MOST_PIXELS:
+        message = "dimensions of an image make more than 2^28 pixels"
         raise ValueError(message)
     return dimensions
 

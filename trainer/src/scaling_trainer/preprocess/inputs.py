@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,9 +19,9 @@ class NumberColumn:
     """
 
     name: str
-    fill: float | None = None
-    offset: float = 0.0
-    factor: float = 1.0
+    fill: Finite | None = None
+    offset: Finite = 0.0
+    factor: Positive = 1.0
     kind: Literal["number"] = "number"
 
 
@@ -52,9 +57,9 @@ class ImageInputs:
     channels: int
     height: int
     width: int
-    maximum: float
-    offset: tuple[float, ...]
-    factor: tuple[float, ...]
+    maximum: Positive
+    offset: tuple[Finite, ...]
+    factor: tuple[Positive, ...]
     kind: Literal["images"] = "images"
 
 
@@ -92,8 +97,8 @@ class ClassTarget:
 class NumberTarget:
     """A number. The model sees (value - offset) / factor."""
 
-    offset: float = 0.0
-    factor: float = 1.0
+    offset: Finite = 0.0
+    factor: Positive = 1.0
     kind: Literal["number"] = "number"
 
 

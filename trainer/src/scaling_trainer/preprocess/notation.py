@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import cast
+from typing import Literal, cast
 
 import numpy as np
 import pandas as pd
@@ -36,8 +36,8 @@ class Notation:
     `missing` None: `MISSING_MARKS`, except in names of classes, users and items.
     """
 
-    decimal: str = "."
-    thousands: str = ""
+    decimal: Literal[".", ","] = "."
+    thousands: Literal["", ",", ".", " ", "'"] = ""
     missing: tuple[str, ...] | None = None
 
     def numbers(self, texts: Texts) -> NDArray[np.float64]:

@@ -58,7 +58,9 @@ class Preprocessor:
         try:
             return _ADAPTER.validate_python(document)
         except ValidationError as error:
-            message = f"cannot be read: {error}"
+            first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+            place = ".".join(map(str, first["loc"]))
+            message = f"cannot be read: {place or 'the whole'}: {first['msg']}"
             raise DataError(path="preprocessor", message=message) from error
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, assert_never
 
@@ -73,9 +74,15 @@ def _scaled(known: NumberColumn, series: pd.Series) -> Floats:
         values = np.where(np.isnan(values), known.fill, values)
     elif np.isnan(values).any():
         _refuse_missing(known.name, missing(series))
-    scaled = (values - known.offset) / known.factor
+    return _near(values, known, known.name)
+
+
+def _near(values: NDArray[Any], known: NumberColumn | NumberTarget, path: str) -> Floats:
+    """Scale numbers. Raises DataError where one is infinite then, for the model's float32."""
+    with np.errstate(over="ignore"):
+        scaled = (values - known.offset) / known.factor
     if (np.abs(scaled) > _LARGEST).any():
-        raise DataError(known.name, "a value is too far from those of the training part")
+        raise DataError(path, "a value is too far from those of the training part")
     return scaled
 
 
@@ -95,9 +102,10 @@ def _refuse_missing(name: str, empty: NDArray[np.bool_]) -> None:
     raise DataError(name, message)
 
 
-def pixel_names(inputs: ImageInputs) -> list[str]:
-    """Names of the columns of one image: channel by channel, row by row."""
-    return [f"pixel_{place}" for place in range(inputs.channels * inputs.height * inputs.width)]
+def _pixel_names(inputs: ImageInputs) -> Iterator[str]:
+    """Give the names of the columns of one image: channel by channel, row by row."""
+    for place in range(inputs.channels * inputs.height * inputs.width):
+        yield f"pixel_{place}"
 
 
 def _raw_images(inputs: ImageInputs, frame: pd.DataFrame, folder: Path) -> NDArray[np.generic]:
@@ -107,16 +115,17 @@ def _raw_images(inputs: ImageInputs, frame: pd.DataFrame, folder: Path) -> NDArr
         if names.isna().any():
             _refuse_missing("path", names.isna().to_numpy(dtype=np.bool_))
         return read_images([folder / str(name) for name in names], shape).pixels
-    pixels = [as_numbers(column(frame, name), name) for name in pixel_names(inputs)]
+    pixels = [as_numbers(column(frame, name), name) for name in _pixel_names(inputs)]
     return np.stack(pixels, axis=1).reshape(len(frame), *shape)
 
 
 def scale_images(inputs: ImageInputs, raw: NDArray[np.generic]) -> torch.Tensor:
     """Turn raw pixels (rows, channels, height, width) into what the model sees."""
-    pixels = raw.astype(np.float32) / np.float32(inputs.maximum)
-    offset = np.asarray(inputs.offset, dtype=np.float32)[:, None, None]
-    factor = np.asarray(inputs.factor, dtype=np.float32)[:, None, None]
-    scaled = (pixels - offset) / factor
+    with np.errstate(over="ignore", invalid="ignore"):
+        pixels = raw.astype(np.float32) / np.float32(inputs.maximum)
+        offset = np.asarray(inputs.offset, dtype=np.float32)[:, None, None]
+        factor = np.asarray(inputs.factor, dtype=np.float32)[:, None, None]
+        scaled = (pixels - offset) / factor
     if not np.isfinite(scaled).all():
         raise DataError(path="pixels", message="a value is missing, infinite or too large")
     return as_tensor(scaled)
@@ -150,11 +159,8 @@ def transform_target(target: Target, values: NDArray[np.int64] | Floats) -> torc
     match target:
         case ClassTarget():
             return as_tensor(values.astype(np.int64))
-        case NumberTarget(offset=offset, factor=factor):
-            scaled = (values - offset) / factor
-            if (np.abs(scaled) > _LARGEST).any():
-                message = "a value is too far from those of the training part"
-                raise DataError(path="dataset.target", message=message)
+        case NumberTarget():
+            scaled = _near(values, target, "dataset.target")
             return as_tensor(scaled.astype(np.float32)[:, None])
         case NextToken():
             return torch.empty(0, dtype=torch.int64)
