@@ -7,6 +7,7 @@ waits for ever for a client that does not read its answer.
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -20,8 +21,18 @@ NAME = "scaling-operator"
 MALFORMED, TOO_SLOW = "Malformed", "TooSlow"
 CHUNK_BYTES = 8 * 1024
 
-# One for all connections: it is filled and emptied without a pause in between.
-_chunk = memoryview(bytearray(CHUNK_BYTES))
+
+class _Chunk(threading.local):
+    """One for all connections of a thread: its event loop fills and empties it without a pause.
+
+    While it is filled the interpreter may let another thread go on, which has one of its own.
+    """
+
+    def __init__(self) -> None:
+        self.memory = memoryview(bytearray(CHUNK_BYTES))
+
+
+_chunk = _Chunk()
 
 
 class Host(Protocol):
@@ -79,7 +90,7 @@ class Connection(web.RequestHandler, asyncio.BufferedProtocol):
     def get_buffer(self, sizehint: int) -> memoryview:
         """Give the place for a little of what has come."""
         del sizehint
-        return _chunk
+        return _chunk.memory
 
     def buffer_updated(self, nbytes: int) -> None:
         """Take what has come."""
@@ -90,7 +101,7 @@ class Connection(web.RequestHandler, asyncio.BufferedProtocol):
         if not (self._serves or self._in_head or self._discarded_bytes):
             self._in_head = True
             self._expect_within(limits.HEAD_SECONDS)
-        self.data_received(bytes(_chunk[:nbytes]))
+        self.data_received(bytes(_chunk.memory[:nbytes]))
         if self._unread_bytes > limits.MAX_UNREAD_BYTES:
             self._read(on=False)
 
