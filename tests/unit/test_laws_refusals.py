@@ -110,6 +110,8 @@ EDGE = ConditionType.EDGE_OPTIMUM
         pytest.param(_changed("L", 3, -0.5), AUTO, BAD, "NotPositive", id="negative loss"),
         pytest.param(_changed("L", 3, 0.0), AUTO, BAD, "NotPositive", id="zero loss"),
         pytest.param(_changed("N", 3, 0.0), AUTO, BAD, "NotPositive", id="a model of nothing"),
+        pytest.param(_changed("N", 3, 5e-324), AUTO, BAD, "OutOfRange", id="of next to nothing"),
+        pytest.param(_changed("L", 3, 1e300), AUTO, BAD, "OutOfRange", id="a loss that blew up"),
         pytest.param(
             _changed("C", 3, -5.3e18), AUTO, BAD, "NotPositive", id="C wrapped below zero"
         ),

@@ -61,6 +61,7 @@ def make_file(content: bytes) -> Callable[[Path], object]:
         pytest.param(make_file(b""), "is empty", id="an empty file"),
         pytest.param(make_file(b'{"a": 1'), "is no JSON", id="a file that was cut off"),
         pytest.param(make_file(b"[1]"), "is no JSON object", id="a list"),
+        pytest.param(make_file(rb'{"a": "\ud800"}'), "has half a character", id="half a character"),
         pytest.param(make_file(b"[" * 900), "is no JSON", id="brackets that never close"),
         pytest.param(
             make_file(b"[" * 100 + b"]" * 100), "is nested deeper than", id="too many levels"

@@ -101,7 +101,21 @@ def parse_json(text: str | bytes, source: Path | str) -> Any:
         raise UnreadableFile(source, reason) from error
     if is_deeper(document, MOST_DEPTH):
         raise UnreadableFile(source, f"is nested deeper than {MOST_DEPTH} levels")
+    if _has_half_a_character(text, document):
+        raise UnreadableFile(source, "has half a character, one of \\ud800 to \\udfff alone")
     return document
+
+
+def _has_half_a_character(text: str | bytes, document: object) -> bool:
+    """Whether an escape in the text is one that no encoding can write again."""
+    escapes = b"\\ud" in text.lower() if isinstance(text, bytes) else "\\ud" in text.lower()
+    if not escapes:
+        return False
+    try:
+        json.dumps(document, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return True
+    return False
 
 
 def is_deeper(document: object, levels: int) -> bool:

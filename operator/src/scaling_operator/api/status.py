@@ -25,6 +25,7 @@ from scaling_operator.api.names import (
 from scaling_operator.api.search import BoundedScalar, Point
 from scaling_operator.api.status_sizing import AttemptResources, Ledger, ScaleSizing
 from scaling_trainer.foreign_text import MAX_MESSAGE
+from scaling_trainer.results import MAX_STEPS
 
 Parameters = Annotated[dict[ParameterName, BoundedScalar], Field(max_length=120)]
 Metrics = Annotated[dict[MetricName, float], Field(max_length=500)]
@@ -171,7 +172,7 @@ class ExperimentStatus(ApiSection):
 class CurvePoint(ApiSection):
     """The objective after a step."""
 
-    step: int = Field(ge=1, description="Evaluations so far.")
+    step: int = Field(ge=1, le=MAX_STEPS, description="Evaluations so far.")
     value: float = Field(description="The objective.")
     phase: Annotated[str, Field(max_length=32)] | None = Field(
         default=None, description="Of the learning rate's schedule; only stable ones are compared."
@@ -224,7 +225,7 @@ class TrialStatus(ApiSection):
     )
     samples: float | None = Field(default=None, ge=0, description="D, samples or tokens seen.")
     flops: float | None = Field(default=None, ge=0, description="C, training FLOPs spent.")
-    steps: int | None = Field(default=None, ge=0, description="Optimizer steps.")
+    steps: int | None = Field(default=None, ge=0, le=MAX_STEPS, description="Optimizer steps.")
     seconds: float | None = Field(default=None, ge=0, description="Training time.")
     step_seconds: float | None = Field(default=None, ge=0, description="Time of one step.")
     peak_host_bytes: float | None = Field(

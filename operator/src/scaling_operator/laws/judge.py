@@ -38,12 +38,21 @@ MOST_FAILED = 0.1
 FEWEST_FLOPS = 0.01
 """Of C / (N D): less cannot be, unless a count overflowed."""
 WRAP = 2**64
+SMALLEST, LARGEST = 1e-100, 1e100
+"""What a point may hold: products of what lies beyond are no doubles any more."""
 _NAMES = {
     "N": "N (parameters)",
     "D": "D (tokens)",
     "C": "C (FLOPs)",
     "L": "L (loss)",
     "group": "the budget",
+}
+
+
+_WHAT = {
+    "NotFinite": "not a finite number",
+    "NotPositive": "not above 0",
+    "OutOfRange": f"not between {SMALLEST:g} and {LARGEST:g}",
 }
 
 
@@ -71,7 +80,7 @@ class Condition:
 
 
 def invalid_points(points: Points) -> tuple[Condition, ...]:
-    """Refuse values that no law can have: not finite, not positive, repeated, overflowed."""
+    """Refuse values that no law can have: not finite, not positive, beyond all bounds, repeated."""
     columns = _columns(points)
     # C or D may have been computed of the others: what is wrong there is said once.
     given = np.isfinite(points.N) & (True if points.D is None else np.isfinite(points.D))
@@ -82,7 +91,11 @@ def invalid_points(points: Points) -> tuple[Condition, ...]:
         ),
         *(_bad(points, name, column <= 0, "NotPositive") for name, column in columns.items()),
     ]
-    named = tuple(condition for condition in found if condition is not None)
+    beyond = [
+        _bad(points, name, (column < SMALLEST) | (column > LARGEST), "OutOfRange")
+        for name, column in columns.items()
+    ]
+    named = tuple(each for each in found if each) or tuple(each for each in beyond if each)
     return named or (*_overflowed(points), *_duplicates(points))
 
 
@@ -211,7 +224,7 @@ def _columns(points: Points) -> dict[str, Array]:
 def _bad(points: Points, name: str, bad: np.ndarray, reason: str = "NotFinite") -> Condition | None:
     if not bad.any():
         return None
-    what = "not a finite number" if reason == "NotFinite" else "not above 0"
+    what = _WHAT[reason]
     shown = "1 - score" if name == "L" and points.quantity == "error" else _NAMES[name]
     message = f"{shown} is {what} in {counted(int(bad.sum()), 'point')} ({mentioned(points, bad)})"
     if name == "C" and points.C is not None and (points.C[bad] < 0).any():

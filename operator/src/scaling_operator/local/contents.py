@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar, cast
@@ -19,7 +19,7 @@ from scaling_operator.api.experiment import ExperimentSpec, ScalingExperiment
 from scaling_operator.api.space import make_space
 from scaling_operator.api.status import ExperimentStatus
 from scaling_operator.api.trial import ScalingTrial
-from scaling_operator.core.ladder import scales_of
+from scaling_operator.core.ladder import Scale, scales_of
 from scaling_operator.search.lanes import record_of
 from scaling_operator.search.trials import told, typed
 from scaling_trainer.reading import MissingFile, UnreadableFile, parse_json, read_bytes
@@ -74,7 +74,7 @@ def read_contents(root: Path) -> Contents:
     damaged = list(_misplaced(root))
     status = ExperimentStatus()
     try:
-        status = _read_status(root)
+        status = _read_status(root, identity.spec)
     except UnreadableFile as error:
         if all(error.path != damage.path for damage in damaged):
             damaged.append(Damage(error.path, error.reason, error.path))
@@ -125,7 +125,7 @@ def _misplaced(root: Path) -> Iterator[Damage]:
             yield Damage(path, "is a folder, not a file", path)
 
 
-def _read_status(root: Path) -> ExperimentStatus:
+def _read_status(root: Path, spec: ExperimentSpec) -> ExperimentStatus:
     """Read the experiment's status; an empty one where none was written yet."""
     path = root / RESULT
     try:
@@ -135,16 +135,22 @@ def _read_status(root: Path) -> ExperimentStatus:
     if isinstance(document, dict):
         cast("dict[str, object]", document).pop("experiment", None)
     try:
-        return ExperimentStatus.model_validate(document)
+        status = ExperimentStatus.model_validate(document)
     except ValidationError as error:
         raise UnreadableFile(path, _described(error)) from error
+    best = (status.best, *status.front, *(scale.best for scale in status.scales))
+    if any(each and len(each.values) != len(spec.all_objectives) for each in best):
+        raise UnreadableFile(
+            path, "does not fit the experiment: a best trial has not one value for each objective"
+        )
+    return status
 
 
 def _read_trials(
     root: Path, identity: Identity, status: ExperimentStatus
 ) -> tuple[list[ScalingTrial], list[Damage]]:
     """Read every trial, in order of scale and number, and name those that cannot be used."""
-    scales = {scale.index for scale in scales_of(identity.spec, status.scales)}
+    scales = {scale.index: scale for scale in scales_of(identity.spec, status.scales)}
     trials: list[ScalingTrial] = []
     damaged: list[Damage] = []
     for folder in folders_of_trials(root):
@@ -179,7 +185,9 @@ def folders_of_trials(root: Path) -> list[Path]:
         )
 
 
-def _check(trial: ScalingTrial, path: Path, identity: Identity, scales: set[int]) -> None:
+def _check(
+    trial: ScalingTrial, path: Path, identity: Identity, scales: Mapping[int, Scale]
+) -> None:
     """Raise UnreadableFile for a trial that the experiment cannot have."""
     spec = trial.spec
     if not trial.is_of(identity.uid):
@@ -188,6 +196,9 @@ def _check(trial: ScalingTrial, path: Path, identity: Identity, scales: set[int]
         raise UnreadableFile(path, f"is trial {spec.scale}-{spec.number}'s: the folder is a copy")
     if spec.scale not in scales:
         raise UnreadableFile(path, f"is of scale {spec.scale}, which the experiment has not")
+    for name, value in scales[spec.scale].parameters.items():
+        if spec.parameters.get(name) != value:
+            raise UnreadableFile(path, f"has another {name} than scale {spec.scale}")
     try:
         record = record_of(trial, identity.spec.search)
         typed(make_space(identity.spec.search, None), record)

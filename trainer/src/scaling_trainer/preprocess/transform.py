@@ -121,7 +121,7 @@ def _raw_images(inputs: ImageInputs, frame: pd.DataFrame, folder: Path) -> NDArr
 
 def scale_images(inputs: ImageInputs, raw: NDArray[np.generic]) -> torch.Tensor:
     """Turn raw pixels (rows, channels, height, width) into what the model sees."""
-    with np.errstate(over="ignore", invalid="ignore"):
+    with np.errstate(all="ignore"):
         pixels = raw.astype(np.float32) / np.float32(inputs.maximum)
         offset = np.asarray(inputs.offset, dtype=np.float32)[:, None, None]
         factor = np.asarray(inputs.factor, dtype=np.float32)[:, None, None]
