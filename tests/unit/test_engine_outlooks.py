@@ -65,6 +65,19 @@ async def test_what_was_learnt_while_they_are_reckoned_is_not_forgotten() -> Non
     assert look.asked == [0, 1, 2, 0, 1, 2]
 
 
+async def test_what_is_forgotten_while_it_is_reckoned_stays_forgotten() -> None:
+    outlooks, look = Outlooks(), Looking()
+
+    def changed_meanwhile(scale: Scale) -> ScaleOutlook:
+        outlooks.forget()
+        return look(scale)
+
+    assert not await outlooks.prepare(SCALES, changed_meanwhile)
+    assert outlooks.get(0) is None
+    assert await outlooks.prepare(SCALES, look)
+    assert outlooks.get(0) is not None
+
+
 async def test_what_is_forgotten_is_reckoned_before_it_is_used() -> None:
     outlooks, look = Outlooks(), Looking()
     await outlooks.prepare(SCALES, look)

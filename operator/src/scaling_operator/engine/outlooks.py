@@ -40,13 +40,18 @@ class Outlooks:
 
     def forget(self) -> None:
         """Have all reckoned anew before they are used: they are others now."""
-        self._known.clear()
+        self._known = {}
 
-    async def prepare(self, scales: Iterable[Scale], look: Look) -> None:
-        """Reckon in a thread what is not known, or is old."""
+    async def prepare(self, scales: Iterable[Scale], look: Look) -> bool:
+        """Reckon in a thread what is not known, or is old.
+
+        False where all was forgotten meanwhile: `look` is of before that, and another is needed.
+        """
+        known = self._known
         lacking = [each for each in scales if self._is_old or each.index not in self._known]
         if not lacking:
-            return
+            return True
         self._is_old = False
         found = await asyncio.to_thread(lambda: [look(scale) for scale in lacking])
-        self._known.update((each.scale.index, each) for each in found)
+        known.update((each.scale.index, each) for each in found)
+        return self._known is known

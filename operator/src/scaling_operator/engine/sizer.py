@@ -280,7 +280,9 @@ class Sizer:
 
     async def prepare(self, scales: Iterable[Scale]) -> None:
         """Reckon what scales get before a plan asks for it: that may take a second."""
-        await self._outlooks.prepare(scales, self._look())
+        every = tuple(scales)
+        while not await self._outlooks.prepare(every, self._look()):
+            pass  # the spec was changed meanwhile
 
     def _look(self) -> Look:
         known = self.spec, self.policy, self.trials_per_scale, self.lessons
