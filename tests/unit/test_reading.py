@@ -16,7 +16,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scaling_trainer.reading import (
-    MOST_DEPTH,
     MissingFile,
     UnreadableFile,
     parse_json,
@@ -25,6 +24,7 @@ from scaling_trainer.reading import (
     read_json_object,
     read_text,
 )
+from scaling_trainer.strict_json import MOST_DEPTH
 
 MOST_BYTES = 1000
 
@@ -61,6 +61,11 @@ def make_file(content: bytes) -> Callable[[Path], object]:
         pytest.param(make_file(b""), "is empty", id="an empty file"),
         pytest.param(make_file(b'{"a": 1'), "is no JSON", id="a file that was cut off"),
         pytest.param(make_file(b"[1]"), "is no JSON object", id="a list"),
+        pytest.param(
+            make_file(b'{"a": -1' + b"0" * 400 + b"}"),
+            "is no JSON: it holds a whole number of",
+            id="a number that no double holds",
+        ),
         pytest.param(make_file(rb'{"a": "\ud800"}'), "has half a character", id="half a character"),
         pytest.param(make_file(b"[" * 900), "is no JSON", id="brackets that never close"),
         pytest.param(

@@ -8,7 +8,6 @@ on no part of a path may be a link. The standard library alone, as all of the co
 from __future__ import annotations
 
 import errno
-import json
 import os
 import stat
 from collections.abc import Generator
@@ -16,8 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn, cast
 
-MOST_DEPTH = 64
-"""Levels of objects and lists in a JSON document; ours have fewer than ten."""
+from scaling_trainer.strict_json import NotADocument, read_document
 
 # The user's own pipe: `scaling validate <(helm template ...)`.
 _OWN_PIPES = ("/dev/stdin", "/dev/fd/", "/proc/self/fd/")
@@ -93,48 +91,9 @@ def read_json_object(path: Path, most_bytes: int, *, below: Path | None = None) 
 def parse_json(text: str | bytes, source: Path | str) -> Any:
     """Read a JSON document of at most MOST_DEPTH levels. Raises UnreadableFile."""
     try:
-        document = json.loads(text)
-    except RecursionError as error:
-        raise UnreadableFile(source, "is nested too deeply") from error
-    except ValueError as error:
-        reason = f"is no JSON: {error}" if text.strip() else "is empty"
-        raise UnreadableFile(source, reason) from error
-    if is_deeper(document, MOST_DEPTH):
-        raise UnreadableFile(source, f"is nested deeper than {MOST_DEPTH} levels")
-    if _has_half_a_character(text, document):
-        raise UnreadableFile(source, "has half a character, one of \\ud800 to \\udfff alone")
-    return document
-
-
-def _has_half_a_character(text: str | bytes, document: object) -> bool:
-    """Whether an escape in the text is one that no encoding can write again."""
-    escapes = b"\\ud" in text.lower() if isinstance(text, bytes) else "\\ud" in text.lower()
-    if not escapes:
-        return False
-    try:
-        json.dumps(document, ensure_ascii=False).encode()
-    except UnicodeEncodeError:
-        return True
-    return False
-
-
-def is_deeper(document: object, levels: int) -> bool:
-    """Whether objects and lists are nested in more levels than these."""
-    here: list[Any] = [document]
-    for _ in range(levels + 1):
-        here = [
-            inner
-            for outer in here
-            if isinstance(outer, dict | list)
-            for inner in (
-                cast("dict[str, Any]", outer).values()
-                if isinstance(outer, dict)
-                else cast("list[Any]", outer)
-            )
-        ]
-        if not here:
-            return False
-    return True
+        return read_document(text)
+    except NotADocument as error:
+        raise UnreadableFile(source, str(error)) from error
 
 
 @contextmanager
