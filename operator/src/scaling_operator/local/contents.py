@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar, cast
@@ -16,12 +16,10 @@ from typing import TypeVar, cast
 from pydantic import BaseModel, ValidationError
 
 from scaling_operator.api.experiment import ExperimentSpec, ScalingExperiment
-from scaling_operator.api.space import make_space
 from scaling_operator.api.status import ExperimentStatus
 from scaling_operator.api.trial import ScalingTrial
-from scaling_operator.core.ladder import Scale, scales_of
-from scaling_operator.search.lanes import record_of
-from scaling_operator.search.trials import told, typed
+from scaling_operator.core.ladder import scales_of
+from scaling_operator.local.consistency import check_status, check_trial
 from scaling_trainer.reading import MissingFile, UnreadableFile, parse_json, read_bytes
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -138,11 +136,7 @@ def _read_status(root: Path, spec: ExperimentSpec) -> ExperimentStatus:
         status = ExperimentStatus.model_validate(document)
     except ValidationError as error:
         raise UnreadableFile(path, _described(error)) from error
-    best = (status.best, *status.front, *(scale.best for scale in status.scales))
-    if any(each and len(each.values) != len(spec.all_objectives) for each in best):
-        raise UnreadableFile(
-            path, "does not fit the experiment: a best trial has not one value for each objective"
-        )
+    check_status(status, path, spec)
     return status
 
 
@@ -157,7 +151,7 @@ def _read_trials(
         path = folder / TRIAL
         try:
             trial = _read(path, ScalingTrial, root)
-            _check(trial, path, identity, scales)
+            check_trial(trial, path, identity.uid, identity.spec, scales)
             trials.append(trial)
         except MissingFile:
             # A folder without its file: that run died before the commit, and the slot is free.
@@ -183,28 +177,6 @@ def folders_of_trials(root: Path) -> list[Path]:
             for entry in entries
             if _SLOT.fullmatch(entry.name) or entry.is_dir(follow_symlinks=False)
         )
-
-
-def _check(
-    trial: ScalingTrial, path: Path, identity: Identity, scales: Mapping[int, Scale]
-) -> None:
-    """Raise UnreadableFile for a trial that the experiment cannot have."""
-    spec = trial.spec
-    if not trial.is_of(identity.uid):
-        raise UnreadableFile(path, f"is a trial of another run of {spec.experiment.name}")
-    if path.parent.name != f"{spec.scale}-{spec.number}":
-        raise UnreadableFile(path, f"is trial {spec.scale}-{spec.number}'s: the folder is a copy")
-    if spec.scale not in scales:
-        raise UnreadableFile(path, f"is of scale {spec.scale}, which the experiment has not")
-    for name, value in scales[spec.scale].parameters.items():
-        if spec.parameters.get(name) != value:
-            raise UnreadableFile(path, f"has another {name} than scale {spec.scale}")
-    try:
-        record = record_of(trial, identity.spec.search)
-        typed(make_space(identity.spec.search, None), record)
-        told(record, objectives=len(identity.spec.all_objectives), whole_curve=False)
-    except (KeyError, ValueError) as error:
-        raise UnreadableFile(path, f"does not fit the experiment: {error}") from error
 
 
 def _read(path: Path, model: type[Model], root: Path) -> Model:
