@@ -33,7 +33,7 @@ from scaling_operator.processes.messages import (
 from scaling_operator.search.calls import OpenStudies, StudyClosed
 from scaling_operator.search.study import AskFailed
 
-NICENESS = 5
+NICENESS = 15
 """The event loop, with its Lease and its reports, goes first."""
 OUT_OF_MEMORY_SCORE = 500
 """Where the container itself runs out of memory, this process goes before the operator."""
