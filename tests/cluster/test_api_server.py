@@ -11,15 +11,13 @@ from typing import Any
 import pytest
 from api_server_cases import PAGE, Seen, Site, each_case
 from testbed.cluster import Cluster
+from testbed.until_closed import run_until_closed
 
 from scaling_operator.cluster.client import Client
 from scaling_operator.cluster.connection import connect
 from scaling_operator.cluster.index import Index, Key
 from scaling_operator.cluster.kinds import TRIALS, Kind
 from scaling_operator.cluster.watch import Watches
-
-CLOSING_SECONDS = 0.25
-"""What aiohttp asks to be given to the end of TLS connections, before the event loop closes."""
 
 
 @pytest.fixture
@@ -61,7 +59,6 @@ async def watched(client: Client, namespace: str) -> AsyncGenerator[Seen]:
     finally:
         watches.stop()
         await asyncio.wait_for(watching, 30)
-        await asyncio.sleep(CLOSING_SECONDS)
 
 
 @pytest.mark.usefixtures("crds")
@@ -77,4 +74,4 @@ def test_the_real_one(
             await case(Site(client, own_namespace, lambda: watched(client, own_namespace)))
 
     monkeypatch.setattr("scaling_operator.cluster.client.PAGE_SIZE", PAGE)
-    asyncio.run(ask())
+    run_until_closed(ask())

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from testbed.cluster import Cluster
 from testbed.process import OperatorProcess
+from testbed.until_closed import run_until_closed
 
 from scaling_operator.cluster.connection import connect
 from scaling_operator.cluster.index import Index
@@ -61,6 +62,6 @@ def test_watches_that_start_again_leave_our_tasks_alone(cluster: Cluster, namesp
             left = asyncio.all_tasks() - {asyncio.current_task()}
             return alive, {str(task) for task in left}
 
-    alive, left = asyncio.run(run())
+    alive, left = run_until_closed(run())
     assert all(alive)
     assert not left

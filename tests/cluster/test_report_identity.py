@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from testbed.cluster import Cluster
+from testbed.until_closed import run_until_closed
 
 from scaling_operator.cluster import reports
 from scaling_operator.cluster.client import Client
@@ -77,7 +78,7 @@ def reviewed(cluster: Cluster, token: str) -> PodIdentity | None:
         async with connect(cluster.kubeconfig) as client:
             return await Tokens(PodReview(client, TOKEN_AUDIENCE)).authenticate(token, "127.0.0.1")
 
-    return asyncio.run(ask())
+    return run_until_closed(ask())
 
 
 def test_a_pod_is_known_by_its_bound_token(cluster: Cluster, pod: PodIdentity) -> None:
@@ -149,7 +150,7 @@ def test_a_trainer_s_reports_come_with_the_name_of_its_pod(
         ):
             await asyncio.to_thread(train, server)
 
-    asyncio.run(run())
+    run_until_closed(run())
     assert heard.reports == [(pod, Report(n, n, {"val_loss": 0.5})) for n in (1, 2, 3)]
 
 
@@ -165,7 +166,7 @@ def test_two_replicas_that_start_at_once_show_the_same_certificate(
                 await each.__aexit__(None, None, None)
             return one.authority, two.authority
 
-    authorities = asyncio.run(run())
+    authorities = run_until_closed(run())
     stored = cluster.read("-n", namespace, "secret", SECRET)["data"]
     assert {base64.b64decode(stored["ca.crt"]).decode()} == set(authorities)
 
@@ -179,8 +180,8 @@ def test_the_chart_s_secret_applied_again_keeps_the_keys(cluster: Cluster, names
         ):
             return server.authority
 
-    before = asyncio.run(start())
+    before = run_until_closed(start())
     secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": SECRET}}
     for way in ((), ("--server-side", "--force-conflicts")):
         cluster.kubectl("-n", namespace, "apply", *way, "-f", "-", stdin=secret)
-    assert asyncio.run(start()) == before
+    assert run_until_closed(start()) == before

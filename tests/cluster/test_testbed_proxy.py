@@ -19,6 +19,7 @@ from testbed.api_request import ApiRequest, parse
 from testbed.cluster import Cluster, Refused
 from testbed.effects import Answer, EditWatch, Kill, Reset, each, error_event, once
 from testbed.proxy import Proxy
+from testbed.until_closed import run_until_closed
 
 WATCH_SECONDS = 2.0
 LINES = (
@@ -173,7 +174,6 @@ async def watched(through: Cluster, path: str, trust: ssl.SSLContext) -> list[An
             found.append(None)
         except TimeoutError:
             pass  # it goes on, which is well
-    await asyncio.sleep(0.25)  # TLS says goodbye in the background
     return found
 
 
@@ -200,7 +200,7 @@ def watch(cluster: Cluster, through: Cluster, namespace: str) -> Callable[[], li
         timer = threading.Timer(0.5, lambda: cluster.kubectl(*where, "create", "-f-", stdin=body))
         timer.start()
         path = f"/api/v1/namespaces/{namespace}/configmaps?watch=true&labelSelector=watched"
-        found = asyncio.run(watched(through, path, trust))
+        found = run_until_closed(watched(through, path, trust))
         timer.join()
         cluster.kubectl(*where, "delete", "configmap", "-l", "watched")
         return found

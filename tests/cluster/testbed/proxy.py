@@ -20,6 +20,7 @@ from aiohttp import web
 
 from testbed.api_request import ApiRequest, parse
 from testbed.effects import Answer, Delay, EditWatch, Effect, Kill, Reset, Rule
+from testbed.until_closed import CLOSED_SECONDS, run_until_closed
 
 _HOP_BY_HOP = frozenset(
     {"connection", "host", "keep-alive", "transfer-encoding", "content-length", "content-encoding"}
@@ -50,6 +51,8 @@ class Proxy:
     url: str = ""
     rule: Rule = _pass_on
     kill: Callable[[], None] = _nobody
+    end: Callable[[], object] = lambda: None
+    """Ends it; set once it runs."""
     passed: list[Passed] = field(default_factory=list[Passed])
     """What was forwarded and answered, in order; watches when they begin."""
 
@@ -73,12 +76,8 @@ def running(server: str, pki: Path) -> Generator[Proxy]:
     """Run a proxy to the API server at `server`, with the certificates in `pki`."""
     proxy = Proxy()
     ready = threading.Event()
-    loop = asyncio.new_event_loop()
-    ended = asyncio.Event()
-    thread = threading.Thread(
-        target=lambda: loop.run_until_complete(_serve(proxy, (server, pki), ready, ended)),
-        daemon=True,
-    )
+    serving = _serve(proxy, (server, pki), ready)
+    thread = threading.Thread(target=lambda: run_until_closed(serving), daemon=True)
     thread.start()
     try:
         if not ready.wait(10):
@@ -86,15 +85,14 @@ def running(server: str, pki: Path) -> Generator[Proxy]:
             raise TimeoutError(message)
         yield proxy
     finally:
-        loop.call_soon_threadsafe(ended.set)
-        thread.join(10)
-        loop.close()
+        proxy.end()
+        thread.join(CLOSED_SECONDS)
 
 
-async def _serve(
-    proxy: Proxy, where: tuple[str, Path], ready: threading.Event, ended: asyncio.Event
-) -> None:
+async def _serve(proxy: Proxy, where: tuple[str, Path], ready: threading.Event) -> None:
     server, pki = where
+    loop, ended = asyncio.get_running_loop(), asyncio.Event()
+    proxy.end = lambda: loop.call_soon_threadsafe(ended.set)
     trust = ssl.create_default_context(cafile=str(pki / "ca.crt"))
     shown = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     shown.load_cert_chain(pki / "admin.crt", pki / "admin.key")
@@ -117,8 +115,6 @@ async def _serve(
         ready.set()
         await ended.wait()
         await runner.cleanup()
-    # TLS says goodbye in the background; a socket that is left open is a warning.
-    await asyncio.sleep(0.25)
     left = asyncio.all_tasks() - {asyncio.current_task()}
     for task in left:
         task.cancel()
