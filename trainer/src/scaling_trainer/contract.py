@@ -221,9 +221,9 @@ def _json_object(environment: Mapping[str, str], name: str) -> dict[str, Any]:
 def _parameters(environment: Mapping[str, str]) -> dict[str, Scalar]:
     document = _json_object(environment, "SCALING_PARAMETERS")
     for name, value in document.items():
-        is_text = isinstance(value, str)
         # Python also reads NaN and infinity, which JSON has not.
-        if not (is_text or (isinstance(value, int | float) and math.isfinite(value))):
+        is_finite = isinstance(value, float) and math.isfinite(value)
+        if not (is_finite or isinstance(value, str | int)):
             message = f"SCALING_PARAMETERS: {name[:_SHOWN]!r} is no text, number, true or false"
             raise ContractError(message)
     return document
