@@ -5,11 +5,10 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from targets import CORPUS, check_words, of_files
 
-from scaling_operator.api.experiment import ScalingExperiment
+from scaling_operator.api.load import parse_experiment
 from scaling_operator.api.trial import ScalingTrial
 from scaling_operator.core.observed import AttemptPhase, AttemptView, Rules
 from scaling_operator.core.plan import plan
@@ -22,35 +21,7 @@ from scaling_operator.local.store import Store, StoreError
 
 NOW = 1_900_000_000.0
 UID = "uid-of-e"
-EXPERIMENT: dict[str, Any] = {
-    "apiVersion": "scaling-operator.dev/v1alpha1",
-    "kind": "ScalingExperiment",
-    "metadata": {"name": "e"},
-    "spec": {
-        "objective": {"metric": "val_loss", "direction": "minimize"},
-        "search": {
-            "parameters": {
-                "optimizer.learning_rate": {
-                    "type": "float", "low": 0.001, "high": 1.0, "log": True,
-                },
-                "optimizer.name": {"type": "categorical", "choices": ["sgd", "adam"]},
-            },
-            "algorithm": {"name": "random", "seed": 7},
-        },
-        "trials": {"max": 2, "parallel": 1},
-        "scaling": {"parameter": "model.width", "sizes": [2, 4]},
-        "trainer": {
-            "builtIn": {
-                "task": "regression",
-                "dataset": {"name": "synthetic-regression", "samples": 100},
-                "model": {"name": "mlp", "depth": 1},
-                "optimizer": {"name": "sgd"},
-                "epochs": 2,
-                "evaluate_every": 1,
-            }
-        },
-    },
-}  # fmt: skip
+EXPERIMENT = (CORPUS / "experiments" / "of-a-result-folder.json").read_text()
 """Whose trial 0-0 and whose status are in the corpora."""
 
 
@@ -67,7 +38,7 @@ def check_a_status(written: bytes) -> bool:
 def _check(written: bytes, place: Callable[[Path], Path]) -> bool:
     with tempfile.TemporaryDirectory() as folder:
         store = Store(Path(folder))
-        store.write_experiment(ScalingExperiment.model_validate(EXPERIMENT), UID)
+        store.write_experiment(parse_experiment(EXPERIMENT, "e.json"), UID)
         trial = trial_folder(store.root, 0, 0) / TRIAL
         trial.parent.mkdir(parents=True)
         trial.write_bytes(A_TRIAL)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import logging
 import os
 import signal
@@ -76,7 +75,7 @@ def _parser() -> argparse.ArgumentParser:
 # bad argument is to be answered at once.
 
 
-def _run(_given: argparse.Namespace) -> int:
+def _run(_given: argparse.Namespace) -> NoReturn:
     from scaling_trainer.attempt import run_attempt  # noqa: PLC0415 # slow
 
     _end_at_once(run_attempt(os.environ).exit_code)
@@ -84,10 +83,10 @@ def _run(_given: argparse.Namespace) -> int:
 
 def _end_at_once(code: int) -> NoReturn:
     """End without taking PyTorch apart, which takes a second: the pod still holds its machine."""
+    from scaling_trainer.writing import flush_output  # noqa: PLC0415 # with its command
+
     logging.shutdown()
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError):  # a log that found no space costs no trial
-            stream.flush()
+    flush_output()
     os._exit(code)
 
 

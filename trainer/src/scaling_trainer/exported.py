@@ -18,6 +18,7 @@ from scaling_trainer.preprocess.inputs import (
     ClassTarget,
     Column,
     ImageInputs,
+    Inputs,
     RatingInputs,
     TableInputs,
     TokenInputs,
@@ -55,34 +56,29 @@ def _read_preprocessor(path: Path, trained: Trained) -> Preprocessor:
 
 
 def _fits(preprocessor: Preprocessor, trained: Trained) -> bool:
-    """Whether rows become inputs of the model's sizes, and there is a label for each class."""
+    """Whether rows become inputs of the model's sizes, and its outputs have the names of then."""
     target = preprocessor.target
-    if isinstance(target, ClassTarget):
-        named = target.names == trained.classes and len(target.labels) == len(target.names)
-    else:
-        named = not trained.classes
-    return named and _dimensions(preprocessor, trained.dimensions) == trained.dimensions
+    names = target.names if isinstance(target, ClassTarget) else ()
+    fitting = _dimensions(preprocessor.inputs, trained.dimensions)
+    return names == trained.classes and fitting == trained.dimensions
 
 
-def _dimensions(preprocessor: Preprocessor, of_model: Dimensions) -> Dimensions:
-    """Read off a preprocessor what it dictates to a model; the outputs are the model's own."""
-    match preprocessor.inputs:
+def _dimensions(inputs: Inputs, of_model: Dimensions) -> Dimensions:
+    """Read off inputs what they dictate to a model; the outputs are the model's own."""
+    match inputs:
         case TableInputs(columns=columns):
             features = sum(map(_width, columns))
             return Dimensions("table", features=features, outputs=of_model.outputs)
-        case ImageInputs(channels=channels, height=height, width=width) as images:
-            pairs = channels if len(images.offset) == len(images.factor) == channels else 0
-            return Dimensions(
-                *("images", 0, pairs, height, width),
-                outputs=of_model.outputs,
-            )
+        case ImageInputs(channels=channels, height=height, width=width):
+            sizes = {"channels": channels, "height": height, "width": width}
+            return Dimensions("images", **sizes, outputs=of_model.outputs)
         case RatingInputs(users=users, items=items):
             return Dimensions("ratings", users=len(users), items=len(items))
         case TokenInputs():
             size = of_model.vocabulary
             return Dimensions("tokens", outputs=size, vocabulary=size)
         case _:
-            assert_never(preprocessor.inputs)
+            assert_never(inputs)
 
 
 def _width(column: Column) -> int:

@@ -15,6 +15,8 @@ MOST_DEPTH = 64
 MOST_DIGITS = 300
 """Of a whole number in a document: no double holds one that is much longer."""
 
+HALF_A_CHARACTER = "has half a character, one of \\ud800 to \\udfff alone"
+
 _DIGITS = re.compile(rf"\d{{{MOST_DIGITS + 1}}}", re.ASCII)
 _DIGITS_OF_BYTES = re.compile(_DIGITS.pattern.encode())
 
@@ -60,10 +62,18 @@ def read_document(text: str | bytes) -> Any:
     if _is_deeper(document, MOST_DEPTH):
         message = f"is nested deeper than {MOST_DEPTH} levels"
         raise NotADocument(message)
-    if _has_half_a_character(text, document):
-        message = "has half a character, one of \\ud800 to \\udfff alone"
-        raise NotADocument(message)
+    if _has_escapes(text) and has_half_a_character(document):
+        raise NotADocument(HALF_A_CHARACTER)
     return document
+
+
+def has_half_a_character(document: object) -> bool:
+    """Whether a document has text that JSON can escape and no encoding can write."""
+    try:
+        json.dumps(document, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return True
+    return False
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -89,16 +99,9 @@ def _whole(digits: str) -> int:
     return int(digits)
 
 
-def _has_half_a_character(text: str | bytes, document: object) -> bool:
-    """Whether an escape in the text is one that no encoding can write again."""
-    escapes = b"\\ud" in text.lower() if isinstance(text, bytes) else "\\ud" in text.lower()
-    if not escapes:
-        return False
-    try:
-        json.dumps(document, ensure_ascii=False).encode()
-    except UnicodeEncodeError:
-        return True
-    return False
+def _has_escapes(text: str | bytes) -> bool:
+    """Whether it is worth looking for halves of characters; few texts have such an escape."""
+    return b"\\ud" in text.lower() if isinstance(text, bytes) else "\\ud" in text.lower()
 
 
 def _is_deeper(document: object, levels: int) -> bool:

@@ -9,7 +9,6 @@ prints goes to its log, also where it is C code that prints. The end of the inpu
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import sys
@@ -22,7 +21,7 @@ from typing import Any, TextIO
 import torch
 
 from scaling_trainer.attempt import EXIT_ERROR, Ending, run_attempt, run_check, run_export
-from scaling_trainer.writing import open_regular_for_writing
+from scaling_trainer.writing import flush_output, open_regular_for_writing
 
 _STDOUT, _STDERR = 1, 2
 
@@ -69,9 +68,7 @@ def _output_to(log: Path) -> Generator[None]:
     try:
         yield
     finally:
-        for stream in (sys.stdout, sys.stderr):
-            with contextlib.suppress(OSError):  # a log that found no space costs no trial
-                stream.flush()
+        flush_output()
         os.dup2(before, _STDOUT)
         os.dup2(before, _STDERR)
         os.close(before)

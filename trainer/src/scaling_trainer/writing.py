@@ -12,6 +12,7 @@ import errno
 import os
 import shutil
 import stat
+import sys
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -181,6 +182,13 @@ def rename(source: Path, target: Path, *, below: Path) -> None:
         folder_below(target.parent, below) as after,
     ):
         os.rename(source.name, target.name, src_dir_fd=before, dst_dir_fd=after)
+
+
+def flush_output() -> None:
+    """Write what was printed and still waits; a log that found no space costs no trial."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):
+            stream.flush()
 
 
 @contextmanager

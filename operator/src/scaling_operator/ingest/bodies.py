@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from typing import Any, cast
@@ -10,7 +9,12 @@ from typing import Any, cast
 from scaling_operator.core.reports import Report
 from scaling_trainer.metric_names import METRIC_NAME_RULE, is_metric_name, shown_name
 from scaling_trainer.results import MAX_METRICS, MAX_STEPS, ResultError, parse_result
-from scaling_trainer.strict_json import NotAnObject, read_object
+from scaling_trainer.strict_json import (
+    HALF_A_CHARACTER,
+    NotAnObject,
+    has_half_a_character,
+    read_object,
+)
 
 FIGURES = ("samples", "seconds", "peakHostBytes", "peakDeviceBytes")
 
@@ -44,11 +48,9 @@ def check_result(body: bytes) -> None:
 
 def _refuse_halves(document: object) -> None:
     """Refuse halves of characters, which JSON can escape and no text can hold."""
-    try:
-        json.dumps(document, ensure_ascii=False).encode()
-    except UnicodeEncodeError as error:
-        message = "the body has half a character, one of \\ud800 to \\udfff alone"
-        raise BadReport(message) from error
+    if has_half_a_character(document):
+        message = f"the body {HALF_A_CHARACTER}"
+        raise BadReport(message)
 
 
 def _object(body: bytes) -> dict[str, Any]:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, FiniteFloat
 
-Finite = Annotated[float, Field(allow_inf_nan=False)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Positive = Annotated[FiniteFloat, Field(gt=0)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,8 +18,8 @@ class NumberColumn:
     """
 
     name: str
-    fill: Finite | None = None
-    offset: Finite = 0.0
+    fill: FiniteFloat | None = None
+    offset: FiniteFloat = 0.0
     factor: Positive = 1.0
     kind: Literal["number"] = "number"
 
@@ -58,9 +57,15 @@ class ImageInputs:
     height: int
     width: int
     maximum: Positive
-    offset: tuple[Finite, ...]
+    offset: tuple[FiniteFloat, ...]
     factor: tuple[Positive, ...]
     kind: Literal["images"] = "images"
+
+    def __post_init__(self) -> None:
+        """Check that there is one pair for each channel. Raises ValueError."""
+        if not len(self.offset) == len(self.factor) == self.channels:
+            message = f"{self.channels} channels need as many offsets and factors"
+            raise ValueError(message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +97,18 @@ class ClassTarget:
     names: tuple[str, ...]
     kind: Literal["classes"] = "classes"
 
+    def __post_init__(self) -> None:
+        """Check that each class has a label and a name. Raises ValueError."""
+        if len(self.labels) != len(self.names):
+            message = f"there are {len(self.labels)} labels and {len(self.names)} names"
+            raise ValueError(message)
+
 
 @dataclass(frozen=True, slots=True)
 class NumberTarget:
     """A number. The model sees (value - offset) / factor."""
 
-    offset: Finite = 0.0
+    offset: FiniteFloat = 0.0
     factor: Positive = 1.0
     kind: Literal["number"] = "number"
 

@@ -74,10 +74,10 @@ def _scaled(known: NumberColumn, series: pd.Series) -> Floats:
         values = np.where(np.isnan(values), known.fill, values)
     elif np.isnan(values).any():
         _refuse_missing(known.name, missing(series))
-    return _near(values, known, known.name)
+    return _scale_numbers(values, known, known.name)
 
 
-def _near(values: NDArray[Any], known: NumberColumn | NumberTarget, path: str) -> Floats:
+def _scale_numbers(values: NDArray[Any], known: NumberColumn | NumberTarget, path: str) -> Floats:
     """Scale numbers. Raises DataError where one is infinite then, for the model's float32."""
     with np.errstate(over="ignore"):
         scaled = (values - known.offset) / known.factor
@@ -160,7 +160,7 @@ def transform_target(target: Target, values: NDArray[np.int64] | Floats) -> torc
         case ClassTarget():
             return as_tensor(values.astype(np.int64))
         case NumberTarget():
-            scaled = _near(values, target, "dataset.target")
+            scaled = _scale_numbers(values, target, "dataset.target")
             return as_tensor(scaled.astype(np.float32)[:, None])
         case NextToken():
             return torch.empty(0, dtype=torch.int64)
