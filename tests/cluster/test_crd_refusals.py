@@ -10,7 +10,7 @@ import pytest
 from testbed.cluster import Cluster, Refused
 from testbed.documents import DELETE, Change, changed, experiment
 
-from scaling_operator.api.checks import check_document
+from scaling_operator.validation.checks import check_document
 
 PARAMETERS = "spec.search.parameters"
 OBJECTIVES = [

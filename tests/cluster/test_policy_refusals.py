@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from testbed.cluster import Cluster, Refused
 
-from scaling_operator.api.checks import check_policy
+from scaling_operator.validation.checks import check_policy
 
 Json = dict[str, Any]
 GPU: Json = {"name": "gpu", "resource": "nvidia.com/gpu", "memory": "80Gi"}

@@ -14,14 +14,19 @@ from targets import check_words, of_files
 from scaling_operator.api.experiment import ScalingExperiment
 from scaling_operator.api.expressions import ExpressionError, check, evaluate
 from scaling_operator.api.fields import Scalar
-from scaling_operator.api.load import load_experiment, load_policy, parse_experiment, parse_policy
 from scaling_operator.api.policy import ResourcePolicy
 from scaling_operator.api.problems import InvalidSpec
-from scaling_operator.api.sections import MOST_PROBLEMS
 from scaling_operator.cli.fit_options import Columns
 from scaling_operator.cli.fit_table import MAX_ROWS, SHOWN_PROBLEMS, read_points
 from scaling_operator.laws.judge import invalid_points
 from scaling_operator.laws.points import Points
+from scaling_operator.validation.load import (
+    load_experiment,
+    load_policy,
+    parse_experiment,
+    parse_policy,
+)
+from scaling_operator.validation.sections import MOST_PROBLEMS
 from scaling_trainer.foreign_text import one_line
 
 PARAMETERS: dict[str, Scalar] = {

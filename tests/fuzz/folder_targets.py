@@ -8,7 +8,6 @@ from pathlib import Path
 
 from targets import CORPUS, check_words, of_files
 
-from scaling_operator.api.load import parse_experiment
 from scaling_operator.api.trial import ScalingTrial
 from scaling_operator.core.observed import AttemptPhase, AttemptView, Rules
 from scaling_operator.core.plan import plan
@@ -18,6 +17,7 @@ from scaling_operator.engine.drawing import draw
 from scaling_operator.engine.outcome import Outcome, table
 from scaling_operator.local.contents import RESULT, TRIAL, Contents, trial_folder
 from scaling_operator.local.store import Store, StoreError
+from scaling_operator.validation.load import parse_experiment
 
 NOW = 1_900_000_000.0
 UID = "uid-of-e"

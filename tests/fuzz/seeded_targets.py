@@ -19,10 +19,10 @@ from schema_documents import SchemaDocuments
 from spec_run import run
 from targets import Target, files
 
-from scaling_operator.api.crd import KINDS, Kind, definition
-from scaling_operator.api.load import experiment_of, parse_experiment, parse_policy
 from scaling_operator.api.names import API_VERSION, EXPERIMENT_KIND, POLICY_KIND
 from scaling_operator.api.problems import InvalidSpec
+from scaling_operator.validation.crd import KINDS, Kind, definition
+from scaling_operator.validation.load import experiment_of, parse_experiment, parse_policy
 
 SEEDS = st.integers(0, 2**48)
 CPU_SECONDS = 2.5

@@ -25,7 +25,7 @@ from schema_documents import texts_for
 from seeded_targets import schema_of
 from targets import CORPUS, Target
 
-from scaling_operator.api.crd import KINDS, Kind
+from scaling_operator.validation.crd import KINDS, Kind
 
 SECONDS = float(os.environ.get("FUZZ_SECONDS", "0"))
 FIRST_SEED = int(os.environ.get("FUZZ_SEED", "0"))

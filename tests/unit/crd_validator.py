@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from scaling_operator.api.crd import Kind, definition
+from scaling_operator.validation.crd import Kind, definition
 
 jsonschema: Any = pytest.importorskip("jsonschema", reason="jsonschema is not installed")
 

@@ -22,7 +22,6 @@ from functools import cache
 
 from fake_store import Object, Place, Refused, Store, is_ours
 
-from scaling_operator.api.crd import KINDS, definition
 from scaling_operator.cluster.client import (
     METADATA_ONLY,
     Access,
@@ -34,6 +33,7 @@ from scaling_operator.cluster.client import (
     unobserved,
 )
 from scaling_operator.cluster.kinds import JOBS, PODS, TOKEN_REVIEWS, Kind
+from scaling_operator.validation.crd import KINDS, definition
 
 # An answer instead of what was asked for, as a fault's `answer`: code and message.
 BUSY = (503, "the server is currently unable to handle the request")

@@ -19,7 +19,6 @@ from typing import Any, cast
 
 from fake_cluster import FakeCluster, Object
 
-from scaling_operator.api.checks import check_document
 from scaling_operator.api.problems import Problem
 from scaling_operator.api.search import Search
 from scaling_operator.api.status import ExperimentStatus
@@ -40,6 +39,7 @@ from scaling_operator.fitting.lane import FitRunner, ThreadFits
 from scaling_operator.metrics.happenings import Happenings, new_registry
 from scaling_operator.processes.workers import Workers
 from scaling_operator.search.lanes import StudyHost, ThreadHost
+from scaling_operator.validation.checks import check_document
 
 TEAM = "team"
 BEGIN_SECONDS = 1_800_000_000.0

@@ -6,7 +6,6 @@ import json
 
 from crd_validator import validator
 
-from scaling_operator.api.crd import KINDS
 from scaling_operator.api.experiment import ExperimentSpec
 from scaling_operator.api.status import TrialStatus
 from scaling_operator.api.trial import ExperimentReference, ScalingTrial, TrialSpec
@@ -14,6 +13,7 @@ from scaling_operator.core.actions import Finish
 from scaling_operator.core.observed import AttemptView, LiveTrial, Rules
 from scaling_operator.core.outcome import finished
 from scaling_operator.core.transitions import settle
+from scaling_operator.validation.crd import KINDS
 from scaling_trainer.foreign_text import one_line
 from scaling_trainer.metric_names import is_metric_name
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from scaling_operator.api.checks import check_document
-from scaling_operator.api.draft import DraftSpec
 from scaling_operator.api.experiment import ExperimentSpec
 from scaling_operator.api.problems import Problem
+from scaling_operator.validation.checks import check_document
+from scaling_operator.validation.draft import DraftSpec
 
 Change = tuple[str, Any]
 SEARCH = "spec.search.parameters"

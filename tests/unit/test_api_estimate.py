@@ -8,10 +8,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from scaling_operator.api.checks import check_document
 from scaling_operator.api.expressions import Amount, ExpressionError, check, evaluate
 from scaling_operator.api.fields import Scalar
 from scaling_operator.api.quantities import format_bytes, format_cores, parse_quantity
+from scaling_operator.validation.checks import check_document
 
 VALUES: dict[str, Scalar] = {
     "model.width": 64,

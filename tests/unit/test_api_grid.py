@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scaling_operator.api.fields import equality_key
-from scaling_operator.api.grid import (
+from scaling_operator.api.search import Search
+from scaling_operator.validation.grid import (
     MOST_POINTS,
     MOST_STEPS,
     Grid,
@@ -15,8 +16,7 @@ from scaling_operator.api.grid import (
     grid_point,
     grid_size,
 )
-from scaling_operator.api.search import Search
-from scaling_operator.api.space import make_space
+from scaling_operator.validation.space import make_space
 
 FLAGS = [True, False]
 ONE_AND_TRUE = [1, True]

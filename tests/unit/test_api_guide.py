@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from scaling_operator.api import fieldtable, shape
-from scaling_operator.api.advice import warnings_of
-from scaling_operator.api.checks import check_document
-from scaling_operator.api.load import parse_experiment
+from scaling_operator.validation import model_fields as shape
+from scaling_operator.validation import tables as fieldtable
+from scaling_operator.validation.advice import warnings_of
+from scaling_operator.validation.checks import check_document
+from scaling_operator.validation.load import parse_experiment
 from scaling_trainer.config.rules import DATASETS_BY_TASK, METRICS_BY_TASK, MODELS_BY_TASK
 
 PAGE_FOLDER = Path(__file__).parents[2] / "docs"

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scaling_operator.api.experiment import ScalingExperiment
-from scaling_operator.api.load import load_experiment, parse_experiment
 from scaling_operator.api.problems import InvalidSpec
+from scaling_operator.validation.load import load_experiment, parse_experiment
 
 TEXT = """\
 # a comment

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from scaling_operator.api.load import parse_policy
 from scaling_operator.api.problems import InvalidSpec
+from scaling_operator.validation.load import parse_policy
 
 GPU = {"name": "gpu", "resource": "nvidia.com/gpu", "memory": "80Gi"}
 

@@ -21,7 +21,7 @@ ALLOWED = {
     "scaling_operator/local/guard.py": "the kernel's files of processes",
     "scaling_operator/processes/child.py": "the kernel's files of itself, and its own pipe",
     "scaling_operator/report/page.py": "files of this package",
-    "scaling_operator/api/generate.py": "writes this repository's own files",
+    "scaling_operator/validation/generate.py": "writes this repository's own files",
     "scaling_operator/metrics/table.py": "writes this repository's own files",
     "scaling_operator/cluster/certificate.py": "its own files in its own temporary folder",
 }

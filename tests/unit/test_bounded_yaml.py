@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from scaling_operator.api.bounded_yaml import MAX_YAML_BYTES, MAX_YAML_VALUES, read_yaml
-from scaling_operator.api.documents import MAX_BYTES
-from scaling_operator.api.load import parse_experiment, parse_policy
-from scaling_operator.api.normal import MAX_DEPTH
 from scaling_operator.api.problems import InvalidSpec
-from scaling_operator.api.sections import MOST_PROBLEMS
+from scaling_operator.validation.bounded_yaml import MAX_YAML_BYTES, MAX_YAML_VALUES, read_yaml
+from scaling_operator.validation.documents import MAX_BYTES
+from scaling_operator.validation.load import parse_experiment, parse_policy
+from scaling_operator.validation.normal import MAX_DEPTH
+from scaling_operator.validation.sections import MOST_PROBLEMS
 
 MIB = MAX_BYTES - 100
 CPU_SECONDS = 2.5

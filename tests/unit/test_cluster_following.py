@@ -17,9 +17,9 @@ from scaling_operator.api.experiment import (
     Resources,
     Trials,
 )
-from scaling_operator.api.immutable import changed_parts, fixed_parts, free_fields
 from scaling_operator.api.policy import PolicySpec
 from scaling_operator.cluster.kinds import EXPERIMENTS, NAMESPACES, POLICIES
+from scaling_operator.validation.immutable import changed_parts, fixed_parts, free_fields
 
 STUDY = "study"
 

@@ -10,10 +10,10 @@ import pytest
 
 from scaling_operator.api.container import Container
 from scaling_operator.api.experiment import ExperimentSpec
-from scaling_operator.api.immutable import changed_parts
 from scaling_operator.cli.run import ignored_locally
 from scaling_operator.local.guard import Guard
 from scaling_operator.local.workers import CommandRunner
+from scaling_operator.validation.immutable import changed_parts
 
 FROM_SECRET = {"name": "HUB_TOKEN", "valueFrom": {"secretKeyRef": {"name": "hub", "key": "token"}}}
 

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from test_core_machines import observed, sizing
 
-from scaling_operator.api.crd import KINDS, definition
 from scaling_operator.api.names import (
     MAX_ATTEMPTS,
     MAX_SCALES,
@@ -46,6 +45,7 @@ from scaling_operator.core.observed import (
 from scaling_operator.core.plan import plan
 from scaling_operator.core.tally import UNCOUNTED
 from scaling_operator.core.transitions import INTERRUPTIONS, launch_time
+from scaling_operator.validation.crd import KINDS, definition
 from scaling_trainer import endpoint
 from scaling_trainer.results import MAX_METRICS
 

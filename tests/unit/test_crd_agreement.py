@@ -12,8 +12,8 @@ from typing import Any, cast
 import pytest
 from crd_validator import validator
 
-from scaling_operator.api.crd import KINDS, Kind
-from scaling_operator.api.sections import examine
+from scaling_operator.validation.crd import KINDS, Kind
+from scaling_operator.validation.sections import examine
 
 EXPERIMENT: dict[str, Any] = {
     "apiVersion": "scaling-operator.dev/v1alpha1",

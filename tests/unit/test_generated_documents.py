@@ -14,11 +14,11 @@ import pytest
 from generated_documents import broken, experiment, largest
 from spec_run import run
 
-from scaling_operator.api import checks_fit
-from scaling_operator.api.checks import check_document
-from scaling_operator.api.load import experiment_of
 from scaling_operator.api.problems import InvalidSpec
-from scaling_operator.api.sections import examine
+from scaling_operator.validation import checks_fit
+from scaling_operator.validation.checks import check_document
+from scaling_operator.validation.load import experiment_of
+from scaling_operator.validation.sections import examine
 
 SPECS = int(os.environ.get("FUZZ_SPECS", "100"))
 A_PART = 50

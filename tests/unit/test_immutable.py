@@ -13,10 +13,10 @@ import pytest
 from changes_of_a_spec import FIXED, FREE, SPELLED_OUT, Row, body, patched
 from testbed.documents import experiment
 
-from scaling_operator.api import immutable
 from scaling_operator.api.experiment import ExperimentSpec, Trainer
-from scaling_operator.api.immutable import changed_parts, fixed_parts, free_fields
 from scaling_operator.api.scaling import Scaling
+from scaling_operator.validation import immutable
+from scaling_operator.validation.immutable import changed_parts, fixed_parts, free_fields
 
 GUIDE = Path(__file__).parents[2] / "docs" / "experiment-file.md"
 

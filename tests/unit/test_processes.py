@@ -12,7 +12,6 @@ from typing import Any, TypeVar
 
 import pytest
 
-from scaling_operator.api.checks import check_document
 from scaling_operator.api.experiment import ExperimentSpec
 from scaling_operator.api.names import TrialState
 from scaling_operator.api.policy import PolicySpec
@@ -41,6 +40,7 @@ from scaling_operator.processes.studies import ProcessHost
 from scaling_operator.search.calls import Ask, Call, Close, Open, Report, Tell
 from scaling_operator.search.lanes import Lane, StudyHost, ThreadHost
 from scaling_operator.search.study import Proposal, Record, StudySettings
+from scaling_operator.validation.checks import check_document
 
 T = TypeVar("T")
 PARAMETERS: dict[str, Any] = {

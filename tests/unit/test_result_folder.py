@@ -15,7 +15,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from scaling_operator.api.load import experiment_of
 from scaling_operator.api.names import TrialState
 from scaling_operator.api.status import ExperimentStatus, TrialStatus
 from scaling_operator.api.trial import ExperimentReference, ScalingTrial, TrialSpec
@@ -28,6 +27,7 @@ from scaling_operator.local.contents import Contents
 from scaling_operator.local.finish import write_report
 from scaling_operator.local.repair import check, repair
 from scaling_operator.local.store import Store, StoreError
+from scaling_operator.validation.load import experiment_of
 from scaling_trainer.writing import temporary_name
 
 EXPERIMENT = experiment_of(

@@ -16,7 +16,6 @@ from stored_status import SPEC, check_kept, ended
 from testbed.documents import played
 
 from scaling_operator.api.experiment import Objective
-from scaling_operator.api.load import experiment_of
 from scaling_operator.api.names import Phase, Reason, TrialState
 from scaling_operator.api.status import TrialStatus
 from scaling_operator.api.trial import ScalingTrial
@@ -28,6 +27,7 @@ from scaling_operator.core.outcome import finished
 from scaling_operator.local.attempts import view_of
 from scaling_operator.local.store import Store
 from scaling_operator.local.workers import Ending
+from scaling_operator.validation.load import experiment_of
 from scaling_trainer.results import Result
 
 KEYS = [

@@ -8,9 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scaling_operator.api.advice import warnings_of
 from scaling_operator.api.experiment import ExperimentSpec, ScalingExperiment
-from scaling_operator.api.grid import points_without_repeats
 from scaling_operator.api.names import ConditionReason, TrialState
 from scaling_operator.api.search import Search
 from scaling_operator.api.status import ExperimentStatus, Range, TrialStatus
@@ -21,6 +19,8 @@ from scaling_operator.core.reports import AttemptKey
 from scaling_operator.engine.book import Book, read_book
 from scaling_operator.engine.rules import search_of, trials_per_scale
 from scaling_operator.search.study import Proposal, Record, Study, StudySettings
+from scaling_operator.validation.advice import warnings_of
+from scaling_operator.validation.grid import points_without_repeats
 
 CHOICE = {"type": "categorical", "choices": ["a", "b", "c"]}
 SWITCH = {"type": "categorical", "choices": [False, True]}

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from scaling_operator.api.fields import Scalar
 from scaling_operator.api.names import TrialState
 from scaling_operator.api.search import CategoricalParameter, Search, cast
-from scaling_operator.api.space import make_space
 from scaling_operator.api.status import Range
 from scaling_operator.search.study import AskFailed, Proposal, Record, Study, StudySettings
+from scaling_operator.validation.space import make_space
 
 FLAT: dict[str, Any] = {
     "rate": {"type": "float", "low": 1e-4, "high": 1.0, "log": True},

@@ -11,8 +11,8 @@ from generated_documents import experiment, largest
 from schema_documents import SchemaDocuments
 from seeded_targets import schema_of
 
-from scaling_operator.api.crd import KINDS
 from scaling_operator.api.names import EXPERIMENT_KIND
+from scaling_operator.validation.crd import KINDS
 from testbed.documents import changed, played
 
 Json = dict[str, Any]

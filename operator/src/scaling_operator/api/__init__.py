@@ -1,1 +1,1 @@
-"""What people write and read: the one source of validation, of the CRDs and of result.json."""
+"""Models of what people write and read, and the names that they use."""

@@ -11,7 +11,6 @@ import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
-from scaling_operator.api.load import load_policy
 from scaling_operator.api.problems import InvalidSpec, Problem, shown
 from scaling_operator.cli.console import plain_console, results_console
 from scaling_operator.cli.fit_machines import machine_keys, planner, plans_of
@@ -23,6 +22,7 @@ from scaling_operator.fitting.exchange import Plan, Purse
 from scaling_operator.laws.fit import FitOptions, FitReport, fit_points, to_json
 from scaling_operator.laws.optimum import Target
 from scaling_operator.report.law_page import render_law
+from scaling_operator.validation.load import load_policy
 from scaling_trainer.writing import EXHAUSTED, write_file, write_output
 
 EXIT_REFUSED = 3

@@ -14,12 +14,12 @@ from typing import Annotated
 
 import typer
 
-from scaling_operator.api.load import load_experiment, load_policy
 from scaling_operator.api.problems import InvalidSpec
 from scaling_operator.cli import cluster
 from scaling_operator.cli.console import plain_console, styled
 from scaling_operator.cli.fit_options import FitCommand, fit
 from scaling_operator.cli.remote import CannotShow, RemoteError
+from scaling_operator.validation.load import load_experiment, load_policy
 from scaling_trainer.reading import UnreadableFile
 from scaling_trainer.writing import EXHAUSTED, NO_SPACE
 
@@ -81,8 +81,8 @@ def run(
 @app.command()
 def validate(file: ExperimentFile) -> None:
     """Check an experiment file: every error at once, each with its path."""
-    from scaling_operator.api.advice import warnings_of  # noqa: PLC0415
     from scaling_operator.local.preflight import missing_here  # noqa: PLC0415
+    from scaling_operator.validation.advice import warnings_of  # noqa: PLC0415
 
     experiment = load_experiment(file)
     missing = [str(problem) for problem in missing_here(experiment.spec, file.absolute().parent)]

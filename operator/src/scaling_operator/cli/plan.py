@@ -10,9 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from scaling_operator.api.advice import warnings_of
 from scaling_operator.api.experiment import ScalingExperiment
-from scaling_operator.api.load import load_experiment, load_policy
 from scaling_operator.api.policy import PolicySpec, ResourcePolicy
 from scaling_operator.cli.console import plain_console, results_console
 from scaling_operator.cli.plan_print import print_plan
@@ -21,6 +19,8 @@ from scaling_operator.core.sizing.lookahead import look_ahead
 from scaling_operator.core.sizing.outlook import Outlook, ScaleOutlook
 from scaling_operator.core.sizing.outlook_status import ledger_of, sizing_of
 from scaling_operator.engine.rules import trials_per_scale
+from scaling_operator.validation.advice import warnings_of
+from scaling_operator.validation.load import load_experiment, load_policy
 
 EXIT_REFUSED = 3
 # What a policy has to say at least; the chart's default is the same and may be changed.

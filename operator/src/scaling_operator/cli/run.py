@@ -7,7 +7,6 @@ import os
 import signal
 from collections.abc import Iterable, Iterator
 
-from scaling_operator.api.advice import warnings_of
 from scaling_operator.api.experiment import ExperimentSpec, Trainer
 from scaling_operator.api.names import Phase
 from scaling_operator.api.status import ExperimentStatus
@@ -15,6 +14,7 @@ from scaling_operator.cli.console import results_console
 from scaling_operator.cli.progress import Display, open_display
 from scaling_operator.cli.summary import print_summary
 from scaling_operator.local.session import Order, run_session
+from scaling_operator.validation.advice import warnings_of
 
 
 def run_experiment(order: Order) -> int:

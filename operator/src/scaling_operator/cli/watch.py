@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from rich.console import Console
 
 from scaling_operator.api.experiment import ScalingExperiment
-from scaling_operator.api.load import experiment_of
 from scaling_operator.api.names import Phase
 from scaling_operator.api.status import ExperimentStatus
 from scaling_operator.api.trial import ScalingTrial
@@ -17,6 +16,7 @@ from scaling_operator.cli.remote import Remote, Where, reached, status_of
 from scaling_operator.cli.summary import hindrances, print_findings, print_head
 from scaling_operator.cluster.errors import ClusterBusy
 from scaling_operator.core.reports import AttemptKey, Report
+from scaling_operator.validation.load import experiment_of
 
 POLL_SECONDS = 2.0
 MAX_AWAY = 30

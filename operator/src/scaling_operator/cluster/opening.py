@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from scaling_operator.api.experiment import ExperimentSpec
-from scaling_operator.api.load import read_checked
 from scaling_operator.api.names import LABEL_EXPERIMENT
 from scaling_operator.api.policy import ResourcePolicy
 from scaling_operator.api.problems import InvalidSpec, Problem
@@ -38,6 +37,7 @@ from scaling_operator.engine.watcher import Watcher
 from scaling_operator.fitting.lane import FitLane
 from scaling_operator.processes.workers import Workers
 from scaling_operator.search.available import unavailable
+from scaling_operator.validation.load import read_checked
 
 SAVE_CURVES_AFTER_SECONDS = 10.0
 QUEUEING_GRACE_SECONDS = 5.0

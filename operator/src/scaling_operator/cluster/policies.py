@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from scaling_operator.api.checks import check_policy
 from scaling_operator.api.experiment import ExperimentSpec
 from scaling_operator.api.names import ConditionReason, ConditionType
-from scaling_operator.api.normal import normal_form
 from scaling_operator.api.policy import PolicyStatus, ResourcePolicy
 from scaling_operator.api.problems import listing
-from scaling_operator.api.sections import read
 from scaling_operator.api.status import Condition
 from scaling_operator.cluster.client import Client, Object
 from scaling_operator.cluster.errors import ClusterBusy, ClusterForbidden, NotFound
@@ -20,6 +17,9 @@ from scaling_operator.cluster.kinds import NODES, POLICIES
 from scaling_operator.core.conditions import Finding, as_condition
 from scaling_operator.core.sizing.offered import NodeView, not_offered
 from scaling_operator.engine.sizer import Unusable
+from scaling_operator.validation.checks import check_policy
+from scaling_operator.validation.normal import normal_form
+from scaling_operator.validation.sections import read
 from scaling_trainer.foreign_text import as_message
 
 SizedBy = tuple[tuple[str, int] | None, Object | None, Object | None]

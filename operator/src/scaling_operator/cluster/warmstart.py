@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from scaling_operator.api.experiment import ExperimentSpec
-from scaling_operator.api.load import experiment_of
 from scaling_operator.api.names import LABEL_EXPERIMENT
 from scaling_operator.api.problems import InvalidSpec, Problem, below, shown
 from scaling_operator.cluster.client import Client
@@ -14,6 +13,7 @@ from scaling_operator.cluster.kinds import EXPERIMENTS, TRIALS
 from scaling_operator.cluster.trials import read_trial
 from scaling_operator.core.observed import Point
 from scaling_operator.search.warmstart import Other, best_points
+from scaling_operator.validation.load import experiment_of
 
 PATH = "spec.search.warmStart.from"
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from scaling_operator.api.experiment import ExperimentSpec
-from scaling_operator.api.grid import points_without_repeats
 from scaling_operator.api.names import Reason, trial_name
 from scaling_operator.api.status import CurvePoint, ExperimentStatus
 from scaling_operator.api.trial import ScalingTrial
@@ -33,6 +32,7 @@ from scaling_operator.core.tally import Tally, add
 from scaling_operator.engine.flight import Flight
 from scaling_operator.search.lanes import record_of
 from scaling_operator.search.study import Record
+from scaling_operator.validation.grid import points_without_repeats
 
 NOTHING = Flight()
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from scaling_operator.api.experiment import ExperimentSpec
-from scaling_operator.api.grid import grid_size, points_without_repeats
 from scaling_operator.api.names import DEFAULT_STARTUP_TRIALS, DEFAULT_TRIALS
 from scaling_operator.api.search import GpAlgorithm, GridAlgorithm, Search, TpeAlgorithm
+from scaling_operator.validation.grid import grid_size, points_without_repeats
 
 
 def trials_per_scale(spec: ExperimentSpec) -> int:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scaling_operator.api.experiment import ScalingExperiment, Trials
-from scaling_operator.api.immutable import changed_parts
 from scaling_operator.api.policy import PolicySpec
 from scaling_operator.api.problems import InvalidSpec
 from scaling_operator.api.status import MAX_DATA_NOTES, ExperimentStatus
@@ -29,6 +28,7 @@ from scaling_operator.local.store import Store, StoreError
 from scaling_operator.local.warmstart import warm_points
 from scaling_operator.local.workers import CommandRunner, WarmWorker
 from scaling_operator.local.workers import Runner as ProcessRunner
+from scaling_operator.validation.immutable import changed_parts
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,7 @@ OUT_OF_MEMORY_SCORE = 500
 """Where the container itself runs out of memory, this process goes before the operator."""
 
 _NEEDED = {
-    Task.CHECK: ("scaling_operator.api.checks",),
+    Task.CHECK: ("scaling_operator.validation.checks",),
     Task.FIT: ("scaling_operator.fitting.fit",),
 }
 """Slow to load, and not needed by the other tasks."""
@@ -128,7 +128,7 @@ def _data_bytes() -> int:
 
 
 def _check(payload: bytes) -> bytes:
-    from scaling_operator.api.checks import check_document  # noqa: PLC0415 - a fit needs none of it
+    from scaling_operator.validation.checks import check_document  # noqa: PLC0415 - a fit needs none of it
 
     return PROBLEMS.encode(tuple(check_document(DOCUMENT.decode(payload))))
 

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping
 
 from scaling_operator.api.fields import Scalar
 from scaling_operator.api.search import Search, cast
-from scaling_operator.api.space import Space, make_space, on_lattice
 from scaling_operator.api.status import Range
+from scaling_operator.validation.space import Space, make_space, on_lattice
 
 
 def check_point(

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from scaling_operator.api.fields import Scalar, equality_key
-from scaling_operator.api.grid import Grid, finite_space
 from scaling_operator.api.search import CategoricalParameter, Parameter, Search
-from scaling_operator.api.space import Space, lattice_index
 from scaling_operator.api.status import Range
+from scaling_operator.validation.grid import Grid, finite_space
+from scaling_operator.validation.space import Space, lattice_index
 
 RESAMPLES = 2
 """How often the sampler is asked again before any point that is left is taken."""

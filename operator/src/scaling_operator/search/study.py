@@ -20,10 +20,8 @@ from optuna.storages import InMemoryStorage
 from optuna.trial import create_trial
 
 from scaling_operator.api.fields import Scalar
-from scaling_operator.api.grid import Grid
 from scaling_operator.api.search import GeneticAlgorithm, GridAlgorithm, Search
 from scaling_operator.api.search import NoPruner as NoPrunerSpec
-from scaling_operator.api.space import make_space
 from scaling_operator.api.status import Range
 from scaling_operator.core.curve import CurvePoints, is_kept
 from scaling_operator.search import importance
@@ -50,6 +48,8 @@ from scaling_operator.search.trials import (
     told,
     typed,
 )
+from scaling_operator.validation.grid import Grid
+from scaling_operator.validation.space import make_space
 
 __all__ = ["AskFailed", "Proposal", "Record", "Study", "StudySettings"]
 

@@ -25,8 +25,8 @@ from scaling_operator.api.search import (
     Parameter,
     cast,
 )
-from scaling_operator.api.space import Space
 from scaling_operator.core.curve import CurvePoints, kept
+from scaling_operator.validation.space import Space
 
 OptunaState = optuna.trial.TrialState
 

@@ -9,11 +9,11 @@ from scaling_operator.api.experiment import ExperimentSpec
 from scaling_operator.api.fields import Scalar
 from scaling_operator.api.names import TrialState
 from scaling_operator.api.search import Search, cast
-from scaling_operator.api.space import make_space
 from scaling_operator.api.trial import ScalingTrial
 from scaling_operator.core.observed import Point
 from scaling_operator.core.tally import Tally, add, spread
 from scaling_operator.search.points import point_problems
+from scaling_operator.validation.space import make_space
 
 log = logging.getLogger(__name__)
 

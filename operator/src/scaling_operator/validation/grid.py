@@ -20,14 +20,14 @@ from scaling_operator.api.search import (
     Parameter,
     Search,
 )
-from scaling_operator.api.space import (
+from scaling_operator.api.status import Range
+from scaling_operator.validation.space import (
     Space,
     lattice_index,
     lattice_size,
     lattice_value,
     make_space,
 )
-from scaling_operator.api.status import Range
 
 MOST_STEPS = 100_000
 """Bound on the work of counting: on ways to go on, over the cases that must be told apart."""

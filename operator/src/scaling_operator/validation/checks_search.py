@@ -5,7 +5,6 @@ from __future__ import annotations
 import typing
 from collections.abc import Iterable, Iterator, Mapping
 
-from scaling_operator.api.draft import Draft
 from scaling_operator.api.fields import Scalar
 from scaling_operator.api.problems import Problem, below, shown, suggestion
 from scaling_operator.api.search import (
@@ -15,6 +14,7 @@ from scaling_operator.api.search import (
     Parameter,
     cast,
 )
+from scaling_operator.validation.draft import Draft
 from scaling_trainer.contract import parameter_variable
 
 PARAMETERS = "spec.search.parameters"

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from scaling_operator.api.cel import Rule, count, given
 from scaling_operator.api.names import MAX_SCALES
+from scaling_operator.validation.cel import Rule, count, given
 
 
 def _ascending(field: str) -> tuple[Rule, ...]:

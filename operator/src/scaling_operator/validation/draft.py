@@ -23,8 +23,8 @@ from scaling_operator.api.experiment import (
 from scaling_operator.api.fields import ApiSection, Scalar
 from scaling_operator.api.scaling import Scaling
 from scaling_operator.api.search import CategoricalParameter, Parameter, Search
-from scaling_operator.api.sections import read
-from scaling_operator.api.space import Conditions
+from scaling_operator.validation.sections import read
+from scaling_operator.validation.space import Conditions
 from scaling_trainer.config.builtin import BuiltIn
 
 T = TypeVar("T")

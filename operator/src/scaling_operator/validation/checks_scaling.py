@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping
 
 from pydantic import ValidationError
 
-from scaling_operator.api.draft import Draft
 from scaling_operator.api.fields import Scalar
 from scaling_operator.api.problems import Problem
 from scaling_operator.api.scaling import Scaling
+from scaling_operator.validation.draft import Draft
 from scaling_trainer.config.builtin import BuiltIn, with_parameters
 from scaling_trainer.config.models import Transformer
 from scaling_trainer.counting import count, dimensions_of

@@ -8,10 +8,11 @@ from typing import Any, cast
 
 from pydantic import BaseModel, ValidationError
 
-from scaling_operator.api import shape, wording
 from scaling_operator.api.fields import Scalar
 from scaling_operator.api.problems import listing, nearest
-from scaling_operator.api.sections import read
+from scaling_operator.validation import model_fields as shape
+from scaling_operator.validation import wording
+from scaling_operator.validation.sections import read
 from scaling_trainer.config.builtin import BuiltIn
 
 # Names of the variants that a section may have in some trial, by path: {"model": {"mlp", "cnn"}}.

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, cast
 
-from scaling_operator.api.draft import Draft, mapping_at
 from scaling_operator.api.names import RESERVED_MOUNTS, RESERVED_VOLUMES
 from scaling_operator.api.problems import Problem, suggestion
+from scaling_operator.validation.draft import Draft, mapping_at
 
 _CONTAINER = "spec.trainer.container"
 

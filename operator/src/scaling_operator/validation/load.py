@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from scaling_operator.api.checks import check_document, check_policy
-from scaling_operator.api.documents import MAX_BYTES, choose, parse, read_text, refuse
 from scaling_operator.api.experiment import ScalingExperiment
 from scaling_operator.api.names import EXPERIMENT_KIND, POLICY_KIND
-from scaling_operator.api.normal import normal_form
 from scaling_operator.api.policy import ResourcePolicy
 from scaling_operator.api.problems import InvalidSpec
-from scaling_operator.api.sections import read
+from scaling_operator.validation.checks import check_document, check_policy
+from scaling_operator.validation.documents import MAX_BYTES, choose, parse, read_text, refuse
+from scaling_operator.validation.normal import normal_form
+from scaling_operator.validation.sections import read
 
 
 def load_experiment(path: Path) -> ScalingExperiment:

@@ -9,7 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, cast
 
-from scaling_operator.api import (
+from scaling_operator.api.experiment import ScalingExperiment
+from scaling_operator.api.names import API_VERSION, EXPERIMENT_KIND, POLICY_KIND
+from scaling_operator.api.policy import ResourcePolicy
+from scaling_operator.api.problems import Problem, below, spelled
+from scaling_operator.validation import (
     checks_builtin,
     checks_container,
     checks_fit,
@@ -18,13 +22,9 @@ from scaling_operator.api import (
     checks_scaling,
     checks_search,
 )
-from scaling_operator.api.draft import Draft, draft_of
-from scaling_operator.api.experiment import ScalingExperiment
-from scaling_operator.api.names import API_VERSION, EXPERIMENT_KIND, POLICY_KIND
-from scaling_operator.api.normal import normal_form
-from scaling_operator.api.policy import ResourcePolicy
-from scaling_operator.api.problems import Problem, below, spelled
-from scaling_operator.api.sections import FIRST_OF_MANY, MOST_PROBLEMS, examine
+from scaling_operator.validation.draft import Draft, draft_of
+from scaling_operator.validation.normal import normal_form
+from scaling_operator.validation.sections import FIRST_OF_MANY, MOST_PROBLEMS, examine
 
 Check = Callable[[Draft], Iterable[Problem]]
 

@@ -11,7 +11,6 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from scaling_operator.api.crd_schema import Schema, structural
 from scaling_operator.api.experiment import ScalingExperiment
 from scaling_operator.api.names import (
     EXPERIMENT_KIND,
@@ -24,6 +23,7 @@ from scaling_operator.api.names import (
 )
 from scaling_operator.api.policy import ResourcePolicy
 from scaling_operator.api.trial import ScalingTrial
+from scaling_operator.validation.crd_schema import Schema, structural
 
 
 @dataclass(frozen=True, slots=True)

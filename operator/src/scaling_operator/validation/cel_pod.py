@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from scaling_operator.api.cel import Rule, given, literal
 from scaling_operator.api.container import SOURCES
 from scaling_operator.api.names import RESERVED_MOUNTS, RESERVED_VOLUMES
+from scaling_operator.validation.cel import Rule, given, literal
 
 
 def _exactly_one(fields: Sequence[str]) -> Rule:

@@ -9,16 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice, product
 
-from scaling_operator.api.checks_builtin import (
+from scaling_operator.api.fields import Scalar
+from scaling_operator.api.problems import Problem, shown
+from scaling_operator.validation.checks_builtin import (
     MOST_OBJECTIONS,
     ends,
     paths_exist,
     values_are_allowed,
 )
-from scaling_operator.api.draft import Draft, spread
-from scaling_operator.api.fields import Scalar
-from scaling_operator.api.problems import Problem, shown
-from scaling_operator.api.sections import examine
+from scaling_operator.validation.draft import Draft, spread
+from scaling_operator.validation.sections import examine
 from scaling_trainer.config.builtin import BuiltIn, overlay
 
 Values = Mapping[str, Scalar]

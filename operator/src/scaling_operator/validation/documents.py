@@ -15,8 +15,8 @@ from typing import Any, NoReturn, cast
 from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import MarkedYAMLError, StringMark, YAMLError
 
-from scaling_operator.api.bounded_yaml import TooMuchYAML, read_yaml
 from scaling_operator.api.problems import InvalidSpec, Problem, listing, shown
+from scaling_operator.validation.bounded_yaml import TooMuchYAML, read_yaml
 from scaling_trainer import reading
 
 MAX_BYTES = 1024 * 1024

@@ -15,12 +15,12 @@ from typing import Any, cast
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from scaling_operator.api import shape
 from scaling_operator.api.experiment import ExperimentSpec
 from scaling_operator.api.fields import DURATION_PATTERN, QUANTITY_PATTERN
 from scaling_operator.api.names import PARAMETER_NAME_PATTERN
 from scaling_operator.api.policy import PolicySpec
 from scaling_operator.api.problems import below
+from scaling_operator.validation import model_fields as shape
 from scaling_trainer.metric_names import METRIC_NAME_PATTERN
 
 Sections = tuple[shape.SectionClass, ...]

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from scaling_operator.api.cel import Rule, given
-from scaling_operator.api.cel_pod import POD_RULES
-from scaling_operator.api.cel_policy import POLICY_RULES
-from scaling_operator.api.cel_search import SEARCH_RULES
-from scaling_operator.api.cel_trainer import TRAINER_RULES
-from scaling_operator.api.immutable import fixed_parts, free_fields
+from scaling_operator.validation.cel import Rule, given
+from scaling_operator.validation.cel_pod import POD_RULES
+from scaling_operator.validation.cel_policy import POLICY_RULES
+from scaling_operator.validation.cel_search import SEARCH_RULES
+from scaling_operator.validation.cel_trainer import TRAINER_RULES
+from scaling_operator.validation.immutable import fixed_parts, free_fields
 
 _SPEC = (
     Rule(

@@ -14,9 +14,9 @@ from typing import Any, cast
 
 from pydantic import BaseModel
 
-from scaling_operator.api.cel import key_rule
-from scaling_operator.api.cel_experiment import rules_of
-from scaling_operator.api.crd_union import merge
+from scaling_operator.validation.cel import key_rule
+from scaling_operator.validation.cel_experiment import rules_of
+from scaling_operator.validation.crd_union import merge
 
 Schema = dict[str, Any]
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from scaling_operator.api.draft import Draft
-from scaling_operator.api.grid import TooEntangled, grid_size, is_countable
 from scaling_operator.api.names import MAX_TRIALS_PER_SCALE
 from scaling_operator.api.problems import Problem, below
 from scaling_operator.api.search import FloatParameter, GpAlgorithm, GridAlgorithm, IntParameter
-from scaling_operator.api.space import UnsoundConditions, lattice_size
+from scaling_operator.validation.draft import Draft
+from scaling_operator.validation.grid import TooEntangled, grid_size, is_countable
+from scaling_operator.validation.space import UnsoundConditions, lattice_size
 
 MOST_LISTED = 100_000
 

@@ -7,12 +7,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import cast
 
-from scaling_operator.api import paths
-from scaling_operator.api.draft import Draft, mapping_at
 from scaling_operator.api.fields import Scalar
 from scaling_operator.api.names import PARAMETER_NAME_PATTERN
 from scaling_operator.api.problems import Problem, below, listing, nearest
 from scaling_operator.api.search import CategoricalParameter, FloatParameter, NoPruner, Parameter
+from scaling_operator.validation import paths
+from scaling_operator.validation.draft import Draft, mapping_at
 from scaling_trainer.config.builtin import class_names, objective_metrics
 from scaling_trainer.config.preprocessing import unsuitable
 from scaling_trainer.config.rules import METRICS_BY_TASK, PER_CLASS_METRICS, SHAPES

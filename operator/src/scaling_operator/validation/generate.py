@@ -1,6 +1,6 @@
 """Write what follows from the models: the CRDs, and the tables of the guide.
 
-`python -m scaling_operator.api.generate [FOLDER PAGE...]`, from the root of the repository.
+`python -m scaling_operator.validation.generate [FOLDER PAGE...]`, from the root of the repository.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.representer import RoundTripRepresenter
 
-from scaling_operator.api.crd import KINDS, Kind, definition
-from scaling_operator.api.fieldtable import fill
 from scaling_operator.api.names import GROUP
+from scaling_operator.validation.crd import KINDS, Kind, definition
+from scaling_operator.validation.tables import fill
 
 CRD_FOLDERS = (Path("manifests/crds"), Path("charts/scaling-operator/crds"))
 """Helm reads definitions from its chart alone."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from scaling_operator.api.cel import Rule
+from scaling_operator.validation.cel import Rule
 
 
 def _above_zero(field: str) -> Rule:

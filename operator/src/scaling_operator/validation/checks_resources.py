@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from scaling_operator.api.draft import Draft, spread
 from scaling_operator.api.expressions import ExpressionError, compute, is_expression, variables_of
 from scaling_operator.api.fields import Scalar
 from scaling_operator.api.problems import Problem
 from scaling_operator.api.search import CategoricalParameter, Parameter
+from scaling_operator.validation.draft import Draft, spread
 
 _PATH = "spec.resources.estimate"
 _MOST_RUNGS = 20  # that are tried, the first and the last among them

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from scaling_operator.api.cel import Rule, literal
+from scaling_operator.validation.cel import Rule, literal
 from scaling_trainer.config.base import Task
 from scaling_trainer.config.rules import DATASETS_BY_TASK, IMAGE_DATASETS, MODELS_BY_TASK
 

@@ -14,9 +14,10 @@ from typing import Any, TypeVar, cast
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from scaling_operator.api import shape, wording
-from scaling_operator.api.normal import WHOLE
 from scaling_operator.api.problems import Problem, below, listing, nearest, shown, spelled
+from scaling_operator.validation import model_fields as shape
+from scaling_operator.validation import wording
+from scaling_operator.validation.normal import WHOLE
 from scaling_trainer.config.base import SectionError
 
 Path = tuple[str | int, ...]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from scaling_operator.api.cel import Rule, literal
+from scaling_operator.validation.cel import Rule, literal
 
 Schema = dict[str, Any]
 Variants = Mapping[str, Schema]

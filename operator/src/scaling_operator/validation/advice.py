@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from scaling_operator.api.experiment import ScalingExperiment
-from scaling_operator.api.grid import grid_size, points_without_repeats
 from scaling_operator.api.names import DEFAULT_TRIALS
 from scaling_operator.api.search import (
     GeneticAlgorithm,
@@ -14,6 +13,7 @@ from scaling_operator.api.search import (
     PatientPruner,
     TpeAlgorithm,
 )
+from scaling_operator.validation.grid import grid_size, points_without_repeats
 
 _SMALL_IS_GOOD = ("val_loss", "val_mse", "val_mae", "val_perplexity")
 _LARGE_IS_GOOD = ("val_accuracy", "val_precision", "val_recall", "val_f1", "val_r2")
