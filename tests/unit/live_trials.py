@@ -20,11 +20,11 @@ from scaling_operator.core.actions import Plan
 from scaling_operator.core.ladder import scales_of
 from scaling_operator.core.observed import Rules
 from scaling_operator.core.plan import plan
-from scaling_operator.core.sizing.allocation import Allocation
 from scaling_operator.engine.book import read_book
 from scaling_operator.engine.engine import Engine
 from scaling_operator.engine.sizer import Sizer
 from scaling_operator.engine.watcher import Watcher
+from scaling_operator.sizing.allocation import Allocation
 
 KEY = Key("team", "study")
 CREATED, STARTED = "2026-11-24T12:00:00Z", "2026-11-24T12:00:05Z"

@@ -10,10 +10,10 @@ from scaling_operator.api.policy import PolicySpec
 from scaling_operator.api.status import ExperimentStatus
 from scaling_operator.core.observed import ABSENT, Rules
 from scaling_operator.core.plan import plan
-from scaling_operator.core.sizing.lookahead import look_ahead
 from scaling_operator.engine.book import read_book
 from scaling_operator.engine.rules import trials_per_scale
 from scaling_operator.search.study import Direction, Record, Study, StudySettings
+from scaling_operator.sizing.lookahead import look_ahead
 
 ASKS = 3
 POLICY = PolicySpec.model_validate({"shapes": [{"name": "cpu", "flops": 6e10, "pricePerHour": 0}]})

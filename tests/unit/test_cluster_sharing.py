@@ -22,7 +22,7 @@ from scaling_operator.cluster.holdings import Holdings
 from scaling_operator.cluster.index import Index, Key
 from scaling_operator.cluster.kinds import EXPERIMENTS, PODS, POLICIES, Kind
 from scaling_operator.core.bounds import RESERVED_SECONDS
-from scaling_operator.core.sizing.admission import Demand
+from scaling_operator.sizing.admission import Demand
 
 NAMES = ("first", "second", "third")
 NAMESPACE_GPUS, EXPERIMENT_GPUS = 3, 2

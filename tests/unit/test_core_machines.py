@@ -25,11 +25,11 @@ from scaling_operator.core.observed import (
 )
 from scaling_operator.core.outcome import Machine, attempt_ended, finished
 from scaling_operator.core.plan import plan
-from scaling_operator.core.sizing.admission import Demand
-from scaling_operator.core.sizing.usage import Usage
-from scaling_operator.core.sizing.verdict import Verdict
-from scaling_operator.core.sizing.view import SizingView
 from scaling_operator.core.tally import Tally
+from scaling_operator.sizing.admission import Demand
+from scaling_operator.sizing.usage import Usage
+from scaling_operator.sizing.verdict import Verdict
+from scaling_operator.sizing.view import SizingView
 
 GOOD = Verdict(ConditionReason.PLANNED)
 ONE = Demand(gpus=1, shape="gpu")

@@ -6,9 +6,9 @@ import threading
 from dataclasses import dataclass, field
 
 from scaling_operator.core.ladder import Scale
-from scaling_operator.core.sizing.need import Need
-from scaling_operator.core.sizing.outlook import ScaleOutlook
 from scaling_operator.engine.outlooks import Outlooks
+from scaling_operator.sizing.need import Need
+from scaling_operator.sizing.outlook import ScaleOutlook
 
 SCALES = tuple(Scale(index, {"size": index + 1.0}) for index in range(3))
 

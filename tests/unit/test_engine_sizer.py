@@ -23,11 +23,11 @@ from scaling_operator.core.observed import (
     Rules,
     ScaleView,
 )
-from scaling_operator.core.sizing.allocation import Allocation, to_status
-from scaling_operator.core.sizing.choice import Refusal
-from scaling_operator.core.sizing.lookahead import Lessons
 from scaling_operator.core.tally import Tally
 from scaling_operator.engine.sizer import Sizer, Unusable
+from scaling_operator.sizing.allocation import Allocation, to_status
+from scaling_operator.sizing.choice import Refusal
+from scaling_operator.sizing.lookahead import Lessons
 
 GPU = {"resource": "nvidia.com/gpu", "flops": 1e14, "maxPerPod": 1}
 POLICY = PolicySpec.model_validate(

@@ -16,13 +16,13 @@ from scaling_operator.core.basis import basis_of
 from scaling_operator.core.ladder import Scale
 from scaling_operator.core.law import FitBasis, TunedPoint
 from scaling_operator.core.observed import Observed, Rules, ScaleView
-from scaling_operator.core.sizing.lookahead import Lessons, look_at
-from scaling_operator.core.sizing.one_run import KnownMachines
 from scaling_operator.core.tally import Tally
 from scaling_operator.fitting.fit import fit
 from scaling_operator.laws.simulate import IsoFlopDesign, chinchilla_law, simulated
 from scaling_operator.local.prices import Prices
 from scaling_operator.report.machine_words import machine_sentence, plan_of
+from scaling_operator.sizing.lookahead import Lessons, look_at
+from scaling_operator.sizing.one_run import KnownMachines
 from scaling_trainer.counting import count, dimensions_of
 
 RUNS = simulated(chinchilla_law(), IsoFlopDesign(5, 7), noise=0.002, rng=np.random.default_rng(3))

@@ -18,9 +18,6 @@ from scaling_operator.api.policy import PolicySpec
 from scaling_operator.api.search import Search
 from scaling_operator.core.ladder import Scale
 from scaling_operator.core.law import FitBasis, TunedPoint
-from scaling_operator.core.sizing.knowledge import Knowledge
-from scaling_operator.core.sizing.lookahead import Lessons
-from scaling_operator.core.sizing.one_run import KnownMachines
 from scaling_operator.fitting.fit import fit
 from scaling_operator.processes.bounds import CHECK, FIT, MIB, WorkBounds, WorkExceeded, WorkFailed
 from scaling_operator.processes.checks import check_in_process
@@ -40,6 +37,9 @@ from scaling_operator.processes.studies import ProcessHost
 from scaling_operator.search.calls import Ask, Call, Close, Open, Report, Tell
 from scaling_operator.search.lanes import Lane, StudyHost, ThreadHost
 from scaling_operator.search.study import Proposal, Record, StudySettings
+from scaling_operator.sizing.knowledge import Knowledge
+from scaling_operator.sizing.lookahead import Lessons
+from scaling_operator.sizing.one_run import KnownMachines
 from scaling_operator.validation.checks import check_document
 
 T = TypeVar("T")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from scaling_operator.api.names import Reason
 from scaling_operator.api.policy import PolicyLimits, PolicySpec
-from scaling_operator.core.sizing.admission import (
+from scaling_operator.sizing.admission import (
     NOTHING,
     Demand,
     Neighbour,
@@ -19,7 +19,7 @@ from scaling_operator.core.sizing.admission import (
     admit,
     ordered,
 )
-from scaling_operator.core.sizing.offered import NodeView, not_offered
+from scaling_operator.sizing.offered import NodeView, not_offered
 
 GIB = 2.0**30
 

@@ -14,10 +14,10 @@ from scaling_operator.api.estimate import Estimate
 from scaling_operator.api.names import Reason
 from scaling_operator.api.policy import PolicySpec, UnknownNeeds
 from scaling_operator.api.status import Attempt, TrialStatus
-from scaling_operator.calibration import calibrate
-from scaling_operator.core.sizing.allocation import Allocation, allocation_of, to_status
-from scaling_operator.core.sizing.choice import Choice, choose
-from scaling_operator.core.sizing.knowledge import (
+from scaling_operator.sizing.allocation import Allocation, allocation_of, to_status
+from scaling_operator.sizing.calibration import calibrate
+from scaling_operator.sizing.choice import Choice, choose
+from scaling_operator.sizing.knowledge import (
     KEPT_PER_SCALE,
     Calibration,
     Knowledge,
@@ -27,11 +27,11 @@ from scaling_operator.core.sizing.knowledge import (
     measure,
     measured_at,
 )
-from scaling_operator.core.sizing.memory import CONTEXT_BYTES, GIB
-from scaling_operator.core.sizing.need import Need
-from scaling_operator.core.sizing.need_own import own_need
-from scaling_operator.core.sizing.offers import Terms
-from scaling_operator.core.sizing.parts import Correction, device_parts, host_parts
+from scaling_operator.sizing.memory import CONTEXT_BYTES, GIB
+from scaling_operator.sizing.need import Need
+from scaling_operator.sizing.need_own import own_need
+from scaling_operator.sizing.offers import Terms
+from scaling_operator.sizing.parts import Correction, device_parts, host_parts
 
 POLICY = PolicySpec.model_validate(
     {

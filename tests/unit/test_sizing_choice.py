@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from scaling_operator.api.estimate import Estimate
 from scaling_operator.api.policy import PolicySpec, UnknownNeeds
-from scaling_operator.core.sizing.belief import Belief, first_belief
-from scaling_operator.core.sizing.choice import Choice, Refusal, choose
-from scaling_operator.core.sizing.memory import GIB
-from scaling_operator.core.sizing.need import Need
-from scaling_operator.core.sizing.need_own import own_need
-from scaling_operator.core.sizing.offers import Terms, divisors_below, required_bytes
+from scaling_operator.sizing.belief import Belief, first_belief
+from scaling_operator.sizing.choice import Choice, Refusal, choose
+from scaling_operator.sizing.memory import GIB
+from scaling_operator.sizing.need import Need
+from scaling_operator.sizing.need_own import own_need
+from scaling_operator.sizing.offers import Terms, divisors_below, required_bytes
 
 H100 = {
     "name": "h100",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from scaling_operator.core.sizing.memory import (
+from scaling_operator.sizing.memory import (
     GIB,
     Stage,
     Transformer,

@@ -9,11 +9,11 @@ import pytest
 from scaling_operator.api.experiment import ExperimentSpec
 from scaling_operator.api.names import ConditionReason
 from scaling_operator.api.policy import PolicySpec
-from scaling_operator.core.sizing.choice import Choice
-from scaling_operator.core.sizing.lookahead import look_ahead
-from scaling_operator.core.sizing.need import Need
-from scaling_operator.core.sizing.outlook import Outlook
-from scaling_operator.core.sizing.outlook_status import ledger_of, sizing_of
+from scaling_operator.sizing.choice import Choice
+from scaling_operator.sizing.lookahead import look_ahead
+from scaling_operator.sizing.need import Need
+from scaling_operator.sizing.outlook import Outlook
+from scaling_operator.sizing.outlook_status import ledger_of, sizing_of
 
 GPU: dict[str, Any] = {
     "name": "gpu",

@@ -10,12 +10,12 @@ from typing import Any
 
 from scaling_operator.api.estimate import Estimate
 from scaling_operator.api.policy import PolicySpec
-from scaling_operator.core.sizing.belief import first_belief
-from scaling_operator.core.sizing.need_own import own_need
-from scaling_operator.core.sizing.offers import Terms
-from scaling_operator.core.sizing.one_run import RunPlan, plan_run
 from scaling_operator.fitting.exchange import Plan
 from scaling_operator.laws.report import FitReport
+from scaling_operator.sizing.belief import first_belief
+from scaling_operator.sizing.need_own import own_need
+from scaling_operator.sizing.offers import Terms
+from scaling_operator.sizing.one_run import RunPlan, plan_run
 
 LONGEST_SECONDS = 30 * 86_400
 """Machines that are done within a month are preferred, however cheap a slower one is."""

@@ -9,7 +9,6 @@ from rich.console import Console
 from rich.table import Table
 
 from scaling_operator.cli.console import styled
-from scaling_operator.core.sizing.one_run import RunPlan
 from scaling_operator.laws.fit import FitReport
 from scaling_operator.laws.judge import ConditionType
 from scaling_operator.laws.points import Points
@@ -27,6 +26,7 @@ from scaling_operator.report.law_words import (
     size_text,
 )
 from scaling_operator.report.machine_words import machine_sentence
+from scaling_operator.sizing.one_run import RunPlan
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,11 +14,11 @@ from scaling_operator.api.experiment import ScalingExperiment
 from scaling_operator.api.policy import PolicySpec, ResourcePolicy
 from scaling_operator.cli.console import plain_console, results_console
 from scaling_operator.cli.plan_print import print_plan
-from scaling_operator.core.sizing.choice import Choice
-from scaling_operator.core.sizing.lookahead import look_ahead
-from scaling_operator.core.sizing.outlook import Outlook, ScaleOutlook
-from scaling_operator.core.sizing.outlook_status import ledger_of, sizing_of
 from scaling_operator.engine.rules import trials_per_scale
+from scaling_operator.sizing.choice import Choice
+from scaling_operator.sizing.lookahead import look_ahead
+from scaling_operator.sizing.outlook import Outlook, ScaleOutlook
+from scaling_operator.sizing.outlook_status import ledger_of, sizing_of
 from scaling_operator.validation.advice import warnings_of
 from scaling_operator.validation.load import load_experiment, load_policy
 

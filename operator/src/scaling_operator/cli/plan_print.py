@@ -10,13 +10,13 @@ from scaling_operator.api.policy import ResourcePolicy
 from scaling_operator.api.quantities import MEBIBYTE
 from scaling_operator.cli.console import styled
 from scaling_operator.core.ladder import Scale
-from scaling_operator.core.sizing.allocation import Allocation
-from scaling_operator.core.sizing.choice import Choice, Refusal
-from scaling_operator.core.sizing.memory import GIB
-from scaling_operator.core.sizing.need import Need
-from scaling_operator.core.sizing.offers import capacity_bytes
-from scaling_operator.core.sizing.outlook import Outlook, ScaleOutlook
-from scaling_operator.core.sizing.parts import FULL, ZERO3
+from scaling_operator.sizing.allocation import Allocation
+from scaling_operator.sizing.choice import Choice, Refusal
+from scaling_operator.sizing.memory import GIB
+from scaling_operator.sizing.need import Need
+from scaling_operator.sizing.offers import capacity_bytes
+from scaling_operator.sizing.outlook import Outlook, ScaleOutlook
+from scaling_operator.sizing.parts import FULL, ZERO3
 
 UNKNOWN = "?"
 _UNITS = ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))

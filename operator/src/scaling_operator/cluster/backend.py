@@ -35,10 +35,10 @@ from scaling_operator.cluster.workload_kinds import WorkloadKind
 from scaling_operator.cluster.workloads.order import AttemptOrder, Bounds, WorkloadSettings
 from scaling_operator.core.observed import ABSENT, AttemptPhase, AttemptView, Leftover
 from scaling_operator.core.reports import AttemptKey
-from scaling_operator.core.sizing.admission import demand_of_record
-from scaling_operator.core.sizing.choice import Refusal as NoMachine
 from scaling_operator.engine.book import Book
 from scaling_operator.engine.sizer import Sizer
+from scaling_operator.sizing.admission import demand_of_record
+from scaling_operator.sizing.choice import Refusal as NoMachine
 
 
 @dataclass(slots=True)

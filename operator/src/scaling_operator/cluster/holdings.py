@@ -20,7 +20,7 @@ from scaling_operator.cluster.ownership import owner_uid
 from scaling_operator.cluster.workloads.held import Held, held_by
 from scaling_operator.cluster.workloads.order import Bounds
 from scaling_operator.core.bounds import RESERVED_SECONDS
-from scaling_operator.core.sizing.admission import Demand, exceeded, total
+from scaling_operator.sizing.admission import Demand, exceeded, total
 
 _Named = dict[str, Held]
 

@@ -17,8 +17,8 @@ from scaling_operator.cluster.sweeper import Sweeper
 from scaling_operator.cluster.workload_kinds import WorkloadKind
 from scaling_operator.core.observed import AttemptPhase, Leftover
 from scaling_operator.core.reports import AttemptKey
-from scaling_operator.core.sizing.admission import Slot
 from scaling_operator.engine.book import Book
+from scaling_operator.sizing.admission import Slot
 
 
 @dataclass(slots=True)

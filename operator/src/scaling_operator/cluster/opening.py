@@ -26,8 +26,6 @@ from scaling_operator.cluster.workload_kinds import JOB_KIND, POD_KIND, Workload
 from scaling_operator.cluster.workloads.order import Bounds, WorkloadSettings, refusals
 from scaling_operator.core.law import FitView
 from scaling_operator.core.observed import Rules
-from scaling_operator.core.sizing.admission import Beside
-from scaling_operator.core.sizing.view import NO_LIMITS
 from scaling_operator.engine.book import Book, read_book
 from scaling_operator.engine.engine import Engine
 from scaling_operator.engine.reports import Reports
@@ -37,6 +35,8 @@ from scaling_operator.engine.watcher import Watcher
 from scaling_operator.fitting.lane import FitLane
 from scaling_operator.processes.workers import Workers
 from scaling_operator.search.available import unavailable
+from scaling_operator.sizing.admission import Beside
+from scaling_operator.sizing.view import NO_LIMITS
 from scaling_operator.validation.load import read_checked
 
 SAVE_CURVES_AFTER_SECONDS = 10.0

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from scaling_operator.cluster.holdings import Holdings
 from scaling_operator.cluster.index import Key
 from scaling_operator.cluster.naming import attempt_of
-from scaling_operator.core.sizing.admission import NOTHING, Beside, Demand, Neighbour, total
 from scaling_operator.engine.book import Book
 from scaling_operator.engine.flight import Flight
 from scaling_operator.engine.sizer import Sizer
+from scaling_operator.sizing.admission import NOTHING, Beside, Demand, Neighbour, total
 
 
 @dataclass(frozen=True, slots=True)

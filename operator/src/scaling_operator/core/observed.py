@@ -18,10 +18,10 @@ from scaling_operator.api.status import ExperimentStatus, Range
 from scaling_operator.api.status_sizing import AttemptResources
 from scaling_operator.core.ladder import Scale
 from scaling_operator.core.law import FitView
-from scaling_operator.core.sizing.admission import Slot
-from scaling_operator.core.sizing.one_run import KnownMachines
-from scaling_operator.core.sizing.view import SizingView
 from scaling_operator.core.tally import Tally
+from scaling_operator.sizing.admission import Slot
+from scaling_operator.sizing.one_run import KnownMachines
+from scaling_operator.sizing.view import SizingView
 from scaling_trainer.results import Result
 
 Point = Mapping[str, Scalar]

@@ -12,7 +12,7 @@ from scaling_operator.api.status import Attempt, CurvePoint, TrialStatus
 from scaling_operator.api.status_sizing import AttemptResources
 from scaling_operator.core.actions import EndAttempt, Finish, SetState
 from scaling_operator.core.curve import thin
-from scaling_operator.core.sizing.usage import Usage, used
+from scaling_operator.sizing.usage import Usage, used
 from scaling_trainer.foreign_text import as_message
 
 Curve = tuple[tuple[int, float], ...]

@@ -13,7 +13,13 @@ from scaling_operator.core.actions import Action, Ask, Launch, SetState
 from scaling_operator.core.limits import may_start_nothing
 from scaling_operator.core.observed import AttemptPhase, LiveTrial, Observed, ScaleView
 from scaling_operator.core.progress import most_trials
-from scaling_operator.core.sizing.admission import (
+from scaling_operator.core.transitions import (
+    QUEUEING,
+    launch_time,
+    queue_deadline,
+    waited_too_long,
+)
+from scaling_operator.sizing.admission import (
     Admission,
     Room,
     Slot,
@@ -21,13 +27,7 @@ from scaling_operator.core.sizing.admission import (
     admit,
     total,
 )
-from scaling_operator.core.sizing.view import SizingView
-from scaling_operator.core.transitions import (
-    QUEUEING,
-    launch_time,
-    queue_deadline,
-    waited_too_long,
-)
+from scaling_operator.sizing.view import SizingView
 
 
 def launches(observed: Observed) -> tuple[Action, ...]:

@@ -33,7 +33,6 @@ from scaling_operator.core.outcome import Machine, attempt_ended, finished, stat
 from scaling_operator.core.plan import plan
 from scaling_operator.core.reports import AttemptKey
 from scaling_operator.core.samples import samples_of
-from scaling_operator.core.sizing.admission import Slot
 from scaling_operator.engine.backend import Backend, TrialGone
 from scaling_operator.engine.book import Book, slot_of
 from scaling_operator.engine.flight import Flight
@@ -44,6 +43,7 @@ from scaling_operator.fitting.lane import FitLane
 from scaling_operator.search.lanes import Lane, StudyHost, ThreadHost, record_of
 from scaling_operator.search.seed import slot_seed
 from scaling_operator.search.study import StudySettings
+from scaling_operator.sizing.admission import Slot
 
 
 @dataclass(slots=True)

@@ -13,7 +13,7 @@ from typing import Any
 
 from scaling_operator.core.actions import Ask
 from scaling_operator.core.reports import AttemptKey
-from scaling_operator.core.sizing.admission import Slot
+from scaling_operator.sizing.admission import Slot
 
 Work = Coroutine[Any, Any, None]
 

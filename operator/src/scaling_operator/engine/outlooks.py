@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from scaling_operator.core.ladder import Scale
-from scaling_operator.core.sizing.outlook import ScaleOutlook
+from scaling_operator.sizing.outlook import ScaleOutlook
 
 Look = Callable[[Scale], ScaleOutlook]
 """Reckons a scale; it must not change while a thread uses it."""

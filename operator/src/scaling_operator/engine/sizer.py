@@ -14,12 +14,14 @@ from scaling_operator.api.names import ConditionReason, Reason, TrialState
 from scaling_operator.api.policy import Limits, PolicySpec
 from scaling_operator.api.status_sizing import AttemptResources, Ledger, ScaleSizing
 from scaling_operator.api.trial import ScalingTrial
-from scaling_operator.calibration import calibrate
 from scaling_operator.core.ladder import Scale
 from scaling_operator.core.observed import AttemptPhase, AttemptView, Observed
 from scaling_operator.core.outcome import Machine
 from scaling_operator.core.resources import PodResources
-from scaling_operator.core.sizing.admission import (
+from scaling_operator.core.starting import wants_more
+from scaling_operator.core.transitions import ESCALATIONS
+from scaling_operator.engine.outlooks import Look, Outlooks
+from scaling_operator.sizing.admission import (
     NOTHING,
     Beside,
     Demand,
@@ -27,30 +29,28 @@ from scaling_operator.core.sizing.admission import (
     demand_of,
     demand_of_record,
 )
-from scaling_operator.core.sizing.allocation import (
+from scaling_operator.sizing.allocation import (
     Allocation,
     fixed_allocation,
     from_status,
     pod_resources,
     shape_named,
 )
-from scaling_operator.core.sizing.alternatives import alternatives, uses_claims
-from scaling_operator.core.sizing.choice import Choice, Refusal
-from scaling_operator.core.sizing.escalation import Ended, allocate
-from scaling_operator.core.sizing.judgement import judge, judge_started
-from scaling_operator.core.sizing.knowledge import Knowledge, learn, measure
-from scaling_operator.core.sizing.lookahead import Lessons, look_at, terms_for
-from scaling_operator.core.sizing.need import Need, Unknown
-from scaling_operator.core.sizing.needs import need_of
-from scaling_operator.core.sizing.one_run import KnownMachines
-from scaling_operator.core.sizing.outlook import Outlook, ScaleOutlook
-from scaling_operator.core.sizing.outlook_status import sizing_of
-from scaling_operator.core.sizing.usage import NONE_USED, Usage, UsageSum, rate_of, used
-from scaling_operator.core.sizing.verdict import Verdict
-from scaling_operator.core.sizing.view import NO_LIMITS, NOTHING_BESIDE, SizingView
-from scaling_operator.core.starting import wants_more
-from scaling_operator.core.transitions import ESCALATIONS
-from scaling_operator.engine.outlooks import Look, Outlooks
+from scaling_operator.sizing.alternatives import alternatives, uses_claims
+from scaling_operator.sizing.calibration import calibrate
+from scaling_operator.sizing.choice import Choice, Refusal
+from scaling_operator.sizing.escalation import Ended, allocate
+from scaling_operator.sizing.judgement import judge, judge_started
+from scaling_operator.sizing.knowledge import Knowledge, learn, measure
+from scaling_operator.sizing.lookahead import Lessons, look_at, terms_for
+from scaling_operator.sizing.need import Need, Unknown
+from scaling_operator.sizing.needs import need_of
+from scaling_operator.sizing.one_run import KnownMachines
+from scaling_operator.sizing.outlook import Outlook, ScaleOutlook
+from scaling_operator.sizing.outlook_status import sizing_of
+from scaling_operator.sizing.usage import NONE_USED, Usage, UsageSum, rate_of, used
+from scaling_operator.sizing.verdict import Verdict
+from scaling_operator.sizing.view import NO_LIMITS, NOTHING_BESIDE, SizingView
 
 NO_LIMIT = Limits()
 

@@ -18,7 +18,7 @@ from scaling_operator.core.actions import (
     SetState,
 )
 from scaling_operator.core.reports import AttemptKey
-from scaling_operator.core.sizing.admission import Slot
+from scaling_operator.sizing.admission import Slot
 
 Change = SetState | EndAttempt | Finish
 

@@ -22,7 +22,6 @@ from scaling_operator.api.fitted import (
     Trend,
 )
 from scaling_operator.api.scaling import Target
-from scaling_operator.core.sizing.one_run import RunPlan
 from scaling_operator.fitting.prepare import Prepared
 from scaling_operator.laws import bootstrap, report
 from scaling_operator.laws.chinchilla import NotFitted
@@ -30,6 +29,7 @@ from scaling_operator.laws.envelope import Envelope
 from scaling_operator.laws.holdout import HoldOut
 from scaling_operator.laws.isoflop import IsoFlop
 from scaling_operator.laws.report import FitReport
+from scaling_operator.sizing.one_run import RunPlan
 
 LONGEST = 1024
 QUANTITIES: tuple[Quantity, ...] = ("parameters", "tokens", "tokensPerParameter", "loss", "flops")

@@ -6,9 +6,9 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from scaling_operator.core.sizing.one_run import RunPlan
 from scaling_operator.laws.optimum import Target
 from scaling_operator.laws.report import BestRun, Unanswered
+from scaling_operator.sizing.one_run import RunPlan
 
 Plan = Callable[[float, float | None, float | None], RunPlan]
 """From N, D and C of a run to its machine, hours and cost."""

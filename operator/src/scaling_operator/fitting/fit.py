@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from scaling_operator.api.fitted import Recommendation, ScalePrediction
 from scaling_operator.api.scaling import Scaling, Target
 from scaling_operator.core.law import FitBasis, FitView
-from scaling_operator.core.sizing.one_run import RunPlan
 from scaling_operator.fitting.answer import (
     LONGEST,
     prediction_of,
@@ -29,6 +28,7 @@ from scaling_operator.fitting.trends import trends_of
 from scaling_operator.fitting.untried import expected_runs
 from scaling_operator.laws.fit import FitOptions, FitReport, fit_points
 from scaling_operator.laws.optimum import Target as Question
+from scaling_operator.sizing.one_run import RunPlan
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,11 +12,11 @@ from scaling_operator.api.fields import Scalar
 from scaling_operator.api.scaling import Scaling
 from scaling_operator.core.edges import number_of
 from scaling_operator.core.law import FitBasis, TunedPoint
-from scaling_operator.core.sizing.need import Need, Unknown
-from scaling_operator.core.sizing.needs import need_of
-from scaling_operator.core.sizing.one_run import KnownMachines, RunPlan, plan_run, run_terms
 from scaling_operator.fitting.prepare import COUNTED, Prepared
 from scaling_operator.fitting.untried import along
+from scaling_operator.sizing.need import Need, Unknown
+from scaling_operator.sizing.needs import need_of
+from scaling_operator.sizing.one_run import KnownMachines, RunPlan, plan_run, run_terms
 
 LARGEST_SIZE = 1e12
 """Beyond it whole numbers outgrow what can be counted, and no ladder's parameter goes there."""

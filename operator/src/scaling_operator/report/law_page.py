@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from scaling_operator.core.sizing.one_run import RunPlan
 from scaling_operator.laws.holdout import HoldOut
 from scaling_operator.laws.points import Points
 from scaling_operator.laws.report import FitReport
@@ -20,6 +19,7 @@ from scaling_operator.report.law_words import (
 )
 from scaling_operator.report.machine_words import machine_sentence
 from scaling_operator.report.page import document
+from scaling_operator.sizing.one_run import RunPlan
 
 
 def render_law(

@@ -17,7 +17,7 @@ from scaling_operator.cluster.workloads.reading import (
     value,
 )
 from scaling_operator.cluster.workloads.record import recorded
-from scaling_operator.core.sizing.admission import NOTHING, Demand, demand_of_record
+from scaling_operator.sizing.admission import NOTHING, Demand, demand_of_record
 
 _ENDED = ("Succeeded", "Failed", "Unknown")
 

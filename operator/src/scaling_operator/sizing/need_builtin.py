@@ -13,8 +13,8 @@ from pydantic import ValidationError
 
 from scaling_operator.api.estimate import Ability, OptimizerKind
 from scaling_operator.api.fields import Scalar
-from scaling_operator.core.sizing.memory import GIB, states_of
-from scaling_operator.core.sizing.need import Need, Rows, Unknown
+from scaling_operator.sizing.memory import GIB, states_of
+from scaling_operator.sizing.need import Need, Rows, Unknown
 from scaling_trainer.config.builtin import BuiltIn, with_parameters
 from scaling_trainer.config.data import (
     ImageFolder,

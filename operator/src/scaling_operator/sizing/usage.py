@@ -9,8 +9,8 @@ from scaling_operator.api.experiment import FixedResources
 from scaling_operator.api.policy import PolicySpec, Shape
 from scaling_operator.api.quantities import parse_quantity
 from scaling_operator.api.status_sizing import AttemptResources
-from scaling_operator.core.sizing.allocation import shape_named
-from scaling_operator.core.sizing.fixed import fixed_shape
+from scaling_operator.sizing.allocation import shape_named
+from scaling_operator.sizing.fixed import fixed_shape
 
 
 @dataclass(frozen=True, slots=True)

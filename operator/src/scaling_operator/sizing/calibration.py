@@ -14,11 +14,11 @@ import numpy as np
 from scipy.optimize import nnls
 
 from scaling_operator.api.policy import PolicySpec
-from scaling_operator.core.sizing.allocation import shape_named
-from scaling_operator.core.sizing.belief import StepTime
-from scaling_operator.core.sizing.duration import CPU_STEP_SECONDS, DEVICE_STEP_SECONDS
-from scaling_operator.core.sizing.knowledge import Calibration, Measurement
-from scaling_operator.core.sizing.parts import Correction, DeviceParts, HostCorrection, HostParts
+from scaling_operator.sizing.allocation import shape_named
+from scaling_operator.sizing.belief import StepTime
+from scaling_operator.sizing.duration import CPU_STEP_SECONDS, DEVICE_STEP_SECONDS
+from scaling_operator.sizing.knowledge import Calibration, Measurement
+from scaling_operator.sizing.parts import Correction, DeviceParts, HostCorrection, HostParts
 
 _PULL = 0.03
 _PERCENTILE = 95

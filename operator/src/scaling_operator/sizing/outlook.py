@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from scaling_operator.core.ladder import Scale
-from scaling_operator.core.sizing.allocation import Allocation
-from scaling_operator.core.sizing.choice import Choice, Refusal
-from scaling_operator.core.sizing.need import Need, Unknown
-from scaling_operator.core.sizing.verdict import Verdict
+from scaling_operator.sizing.allocation import Allocation
+from scaling_operator.sizing.choice import Choice, Refusal
+from scaling_operator.sizing.need import Need, Unknown
+from scaling_operator.sizing.verdict import Verdict
 
 
 @dataclass(frozen=True, slots=True)

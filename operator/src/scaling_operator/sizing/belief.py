@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from scaling_operator.core.sizing.parts import (
+from scaling_operator.sizing.parts import (
     AS_COMPUTED,
     HOST_AS_COMPUTED,
     Correction,

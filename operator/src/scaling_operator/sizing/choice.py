@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 
 from scaling_operator.api.policy import Shape
 from scaling_operator.api.quantities import MEBIBYTE
-from scaling_operator.core.sizing.duration import efficiency, hours_of, price_per_hour
-from scaling_operator.core.sizing.memory import GIB
-from scaling_operator.core.sizing.need import Need
-from scaling_operator.core.sizing.offers import (
+from scaling_operator.sizing.duration import efficiency, hours_of, price_per_hour
+from scaling_operator.sizing.memory import GIB
+from scaling_operator.sizing.need import Need
+from scaling_operator.sizing.offers import (
     Offer,
     Terms,
     capacity_bytes,
@@ -27,7 +27,7 @@ from scaling_operator.core.sizing.offers import (
     required_bytes,
     unsuited,
 )
-from scaling_operator.core.sizing.parts import (
+from scaling_operator.sizing.parts import (
     FULL,
     ZERO3,
     DeviceParts,

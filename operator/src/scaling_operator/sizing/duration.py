@@ -8,9 +8,9 @@ of Qiao 2021 (Pollux) without overlap: T_step = T_comp + T_net, where T_net move
 from __future__ import annotations
 
 from scaling_operator.api.policy import Shape
-from scaling_operator.core.sizing.belief import Belief, StepTime
-from scaling_operator.core.sizing.need import Need
-from scaling_operator.core.sizing.parts import FULL
+from scaling_operator.sizing.belief import Belief, StepTime
+from scaling_operator.sizing.need import Need
+from scaling_operator.sizing.parts import FULL
 
 # Not measured on a GPU: launching the kernels of a small model's step.
 DEVICE_STEP_SECONDS = 2e-3

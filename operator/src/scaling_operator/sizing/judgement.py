@@ -8,11 +8,11 @@ from scaling_operator.api.experiment import ExperimentSpec, FixedResources
 from scaling_operator.api.names import ConditionReason
 from scaling_operator.api.policy import PolicySpec
 from scaling_operator.core.ladder import Scale
-from scaling_operator.core.sizing.admission import NOTHING, Room, Wanting, admit, demand_of
-from scaling_operator.core.sizing.choice import Choice, Refusal
-from scaling_operator.core.sizing.fixed import fixed_note, fixed_problem
-from scaling_operator.core.sizing.outlook import ScaleOutlook, sum_of
-from scaling_operator.core.sizing.verdict import Verdict
+from scaling_operator.sizing.admission import NOTHING, Room, Wanting, admit, demand_of
+from scaling_operator.sizing.choice import Choice, Refusal
+from scaling_operator.sizing.fixed import fixed_note, fixed_problem
+from scaling_operator.sizing.outlook import ScaleOutlook, sum_of
+from scaling_operator.sizing.verdict import Verdict
 
 
 def judge(spec: ExperimentSpec, policy: PolicySpec, scales: tuple[ScaleOutlook, ...]) -> Verdict:

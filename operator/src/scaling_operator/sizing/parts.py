@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from scaling_operator.core.sizing.memory import (
+from scaling_operator.sizing.memory import (
     COLLECTIVE_BYTES,
     CONTEXT_BYTES,
     GIB,
     gathered,
     sharded,
 )
-from scaling_operator.core.sizing.need import Need
+from scaling_operator.sizing.need import Need
 from scaling_trainer.contract import Execution
 
 # A process with PyTorch, scikit-learn and pandas, measured on Linux: 0.88 GiB on a CPU. With CUDA's

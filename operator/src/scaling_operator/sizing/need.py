@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from scaling_operator.api.estimate import Ability
-from scaling_operator.core.sizing.memory import States
+from scaling_operator.sizing.memory import States
 
 NO_STATES = States(0.0, 0.0, 0.0)
 

@@ -8,9 +8,9 @@ from scaling_operator.api.estimate import Estimate
 from scaling_operator.api.experiment import ExperimentSpec
 from scaling_operator.api.fields import Scalar
 from scaling_operator.api.policy import UnknownNeeds
-from scaling_operator.core.sizing.need import Need, Unknown
-from scaling_operator.core.sizing.need_builtin import built_in_need
-from scaling_operator.core.sizing.need_own import own_need
+from scaling_operator.sizing.need import Need, Unknown
+from scaling_operator.sizing.need_builtin import built_in_need
+from scaling_operator.sizing.need_own import own_need
 
 
 def need_of(

@@ -16,15 +16,15 @@ from scaling_operator.api.policy import PolicySpec
 from scaling_operator.api.search import CategoricalParameter, Parameter
 from scaling_operator.core.ladder import Scale, running_order, scales_of
 from scaling_operator.core.samples import samples_of
-from scaling_operator.core.sizing.allocation import allocation_of, fixed_allocation
-from scaling_operator.core.sizing.choice import Choice, Refusal, choose
-from scaling_operator.core.sizing.judgement import judge, named
-from scaling_operator.core.sizing.knowledge import Calibration, Knowledge, believe
-from scaling_operator.core.sizing.need import Need, Unknown
-from scaling_operator.core.sizing.needs import need_of
-from scaling_operator.core.sizing.offers import Terms
-from scaling_operator.core.sizing.outlook import Outlook, ScaleOutlook
-from scaling_operator.core.sizing.parts import device_parts, host_parts
+from scaling_operator.sizing.allocation import allocation_of, fixed_allocation
+from scaling_operator.sizing.choice import Choice, Refusal, choose
+from scaling_operator.sizing.judgement import judge, named
+from scaling_operator.sizing.knowledge import Calibration, Knowledge, believe
+from scaling_operator.sizing.need import Need, Unknown
+from scaling_operator.sizing.needs import need_of
+from scaling_operator.sizing.offers import Terms
+from scaling_operator.sizing.outlook import Outlook, ScaleOutlook
+from scaling_operator.sizing.parts import device_parts, host_parts
 from scaling_trainer.contract import Execution
 
 _TRIED_CHOICES = 10

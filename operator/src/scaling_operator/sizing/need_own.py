@@ -11,14 +11,14 @@ from scaling_operator.api.expressions import Amount, ExpressionError, evaluate
 from scaling_operator.api.fields import Scalar
 from scaling_operator.api.policy import UnknownNeeds
 from scaling_operator.api.quantities import parse_quantity
-from scaling_operator.core.sizing.memory import (
+from scaling_operator.sizing.memory import (
     Transformer,
     layer_bytes,
     logit_bytes,
     recomputed_bytes,
     states_of,
 )
-from scaling_operator.core.sizing.need import Need, Rows, Unknown
+from scaling_operator.sizing.need import Need, Rows, Unknown
 
 
 def own_need(

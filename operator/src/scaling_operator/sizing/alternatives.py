@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from scaling_operator.api.policy import PolicySpec, Shape
-from scaling_operator.core.sizing.allocation import Allocation, shape_named
-from scaling_operator.core.sizing.need import Need
-from scaling_operator.core.sizing.offers import Terms, capacity_bytes, required_bytes, unsuited
+from scaling_operator.sizing.allocation import Allocation, shape_named
+from scaling_operator.sizing.need import Need
+from scaling_operator.sizing.offers import Terms, capacity_bytes, required_bytes, unsuited
 
 
 def alternatives(need: Need, terms: Terms, allocation: Allocation) -> tuple[Shape, ...]:

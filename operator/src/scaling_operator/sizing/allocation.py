@@ -10,7 +10,7 @@ from scaling_operator.api.policy import PolicySpec, Shape, Toleration
 from scaling_operator.api.quantities import format_bytes, format_cores, parse_quantity
 from scaling_operator.api.status_sizing import AttemptResources, ExecutionStatus
 from scaling_operator.core.resources import DeviceRequest, PodResources
-from scaling_operator.core.sizing.choice import Choice
+from scaling_operator.sizing.choice import Choice
 from scaling_trainer.contract import Execution
 
 PLAIN = Execution()

@@ -15,7 +15,7 @@ from scaling_operator.api.names import Reason
 from scaling_operator.api.policy import Limits, PolicyLimits
 from scaling_operator.api.quantities import format_bytes, format_cores, parse_quantity
 from scaling_operator.api.status_sizing import AttemptResources
-from scaling_operator.core.sizing.allocation import Allocation, to_status
+from scaling_operator.sizing.allocation import Allocation, to_status
 
 Slot = tuple[int, int]
 SUMS_DIFFER = 1e-9

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field, replace
 
 from scaling_operator.api.experiment import ExperimentSpec
 from scaling_operator.api.policy import PolicySpec
-from scaling_operator.core.sizing.choice import Choice, Refusal, choose
-from scaling_operator.core.sizing.duration import price_per_hour
-from scaling_operator.core.sizing.lookahead import Lessons, terms_for
-from scaling_operator.core.sizing.need import Need, Unknown
-from scaling_operator.core.sizing.offers import Terms
+from scaling_operator.sizing.choice import Choice, Refusal, choose
+from scaling_operator.sizing.duration import price_per_hour
+from scaling_operator.sizing.lookahead import Lessons, terms_for
+from scaling_operator.sizing.need import Need, Unknown
+from scaling_operator.sizing.offers import Terms
 
 NO_SCALE = -1
 """What single scales have taught does not hold for a run beyond them."""

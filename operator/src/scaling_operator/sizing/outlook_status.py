@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from scaling_operator.api.status_sizing import Ledger, ScaleSizing
-from scaling_operator.core.sizing.allocation import to_status
-from scaling_operator.core.sizing.choice import Choice, Refusal
-from scaling_operator.core.sizing.knowledge import Knowledge, measured_at
-from scaling_operator.core.sizing.need import Need
-from scaling_operator.core.sizing.outlook import Outlook, ScaleOutlook
+from scaling_operator.sizing.allocation import to_status
+from scaling_operator.sizing.choice import Choice, Refusal
+from scaling_operator.sizing.knowledge import Knowledge, measured_at
+from scaling_operator.sizing.need import Need
+from scaling_operator.sizing.outlook import Outlook, ScaleOutlook
 from scaling_trainer.foreign_text import as_message
 
 

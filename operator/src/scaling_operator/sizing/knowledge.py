@@ -15,21 +15,21 @@ from pydantic import BeforeValidator, PlainSerializer
 from scaling_operator.api.names import Reason
 from scaling_operator.api.policy import PolicySpec
 from scaling_operator.api.status import TrialStatus
-from scaling_operator.core.sizing.admission import Slot
-from scaling_operator.core.sizing.allocation import Allocation, from_status, shape_named
-from scaling_operator.core.sizing.belief import Belief, Place, StepTime, first_belief
-from scaling_operator.core.sizing.choice import Refusal
-from scaling_operator.core.sizing.duration import STARTUP_SECONDS, work_factor
-from scaling_operator.core.sizing.escalation import Ended, allocate
-from scaling_operator.core.sizing.memory import CONTEXT_BYTES
-from scaling_operator.core.sizing.need import Need
-from scaling_operator.core.sizing.offers import (
+from scaling_operator.sizing.admission import Slot
+from scaling_operator.sizing.allocation import Allocation, from_status, shape_named
+from scaling_operator.sizing.belief import Belief, Place, StepTime, first_belief
+from scaling_operator.sizing.choice import Refusal
+from scaling_operator.sizing.duration import STARTUP_SECONDS, work_factor
+from scaling_operator.sizing.escalation import Ended, allocate
+from scaling_operator.sizing.memory import CONTEXT_BYTES
+from scaling_operator.sizing.need import Need
+from scaling_operator.sizing.offers import (
     Terms,
     capacity_bytes,
     host_cap_bytes,
     memory_bytes,
 )
-from scaling_operator.core.sizing.parts import (
+from scaling_operator.sizing.parts import (
     AS_COMPUTED,
     HOST_AS_COMPUTED,
     Correction,
@@ -97,7 +97,7 @@ class Knowledge:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """Measurements in a form that predicts: see `scaling_operator.calibration`.
+    """Measurements in a form that predicts: see `scaling_operator.sizing.calibration`.
 
     `residual` is the share by which measured peaks exceed the corrected estimates, at the 95th
     percentile.

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 from scaling_operator.api.policy import PolicyLimits
 from scaling_operator.api.status_sizing import Ledger, ScaleSizing
-from scaling_operator.core.sizing.admission import NOTHING, Beside, Demand, Slot
-from scaling_operator.core.sizing.usage import NONE_USED, Usage
-from scaling_operator.core.sizing.verdict import Verdict
+from scaling_operator.sizing.admission import NOTHING, Beside, Demand, Slot
+from scaling_operator.sizing.usage import NONE_USED, Usage
+from scaling_operator.sizing.verdict import Verdict
 
 NO_LIMITS = PolicyLimits()
 NOTHING_BESIDE = Beside()

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from scaling_operator.api.policy import Limits, PolicySpec, Shape
 from scaling_operator.api.quantities import parse_quantity
-from scaling_operator.core.sizing.belief import Belief
-from scaling_operator.core.sizing.need import Need
-from scaling_operator.core.sizing.parts import FULL, ZERO3, device_parts, host_parts
+from scaling_operator.sizing.belief import Belief
+from scaling_operator.sizing.need import Need
+from scaling_operator.sizing.parts import FULL, ZERO3, device_parts, host_parts
 from scaling_trainer.contract import Execution
 
 _WHOLE_NODE = 8
