@@ -10,11 +10,11 @@ import sys
 
 import numpy as np
 
-from scaling_operator.laws.bootstrap import Resample, bootstrap_law, intervals
-from scaling_operator.laws.chinchilla import NotFitted, fit_law
-from scaling_operator.laws.law import loss
-from scaling_operator.laws.optimum import Path, Target, allocate
-from scaling_operator.laws.simulate import IsoFlopDesign, chinchilla_law, simulated
+from scaling_operator.law.bootstrap import Resample, bootstrap_law, intervals
+from scaling_operator.law.chinchilla import NotFitted, fit_law
+from scaling_operator.law.law import loss
+from scaling_operator.law.optimum import Path, Target, allocate
+from scaling_operator.law.simulate import IsoFlopDesign, chinchilla_law, simulated
 
 LAW = chinchilla_law()
 TARGET = Target("flops", 1e22)

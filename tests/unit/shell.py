@@ -35,7 +35,7 @@ from scaling_operator.cluster.sweeper import Sweeper
 from scaling_operator.cluster.trials import read_trial
 from scaling_operator.cluster.watch import WATCHED_WITH_JOBS
 from scaling_operator.cluster.workloads.order import WorkloadSettings
-from scaling_operator.fitting.lane import FitRunner, ThreadFits
+from scaling_operator.law.fit_worker import FitRunner, ThreadFits
 from scaling_operator.metrics.happenings import Happenings, new_registry
 from scaling_operator.processes.workers import Workers
 from scaling_operator.search.lanes import StudyHost, ThreadHost

@@ -47,8 +47,8 @@ from scaling_operator.core.observed import (
 from scaling_operator.core.outcome import attempt_ended, finished, state_set
 from scaling_operator.core.plan import plan
 from scaling_operator.core.tally import Tally, add
-from scaling_operator.fitting.fit import fit
-from scaling_operator.laws.simulate import IsoFlopDesign, chinchilla_law, simulated
+from scaling_operator.law.fit_experiment import fit
+from scaling_operator.law.simulate import IsoFlopDesign, chinchilla_law, simulated
 from scaling_operator.search.lanes import record_of
 from scaling_operator.search.seed import slot_seed
 from scaling_operator.search.study import Study, StudySettings

@@ -16,11 +16,11 @@ from scaling_operator.api.fitted import FitStatus, Recommendation
 from scaling_operator.api.names import ConditionType
 from scaling_operator.core.ladder import Scale
 from scaling_operator.core.law import FitBasis, FitView, TunedPoint, checked
-from scaling_operator.fitting.fit import fit
-from scaling_operator.laws.isoflop import fit_isoflop
-from scaling_operator.laws.optimum import Path, allocate
-from scaling_operator.laws.optimum import Target as Question
-from scaling_operator.laws.simulate import IsoFlopDesign, chinchilla_law, simulated, with_one_rate
+from scaling_operator.law.fit_experiment import fit
+from scaling_operator.law.isoflop import fit_isoflop
+from scaling_operator.law.optimum import Path, allocate
+from scaling_operator.law.optimum import Target as Question
+from scaling_operator.law.simulate import IsoFlopDesign, chinchilla_law, simulated, with_one_rate
 
 TRUTH = chinchilla_law()
 RUNS = simulated(TRUTH, IsoFlopDesign(5, 7))

@@ -16,9 +16,9 @@ from scaling_operator.api.trial import ExperimentReference, ScalingTrial, TrialS
 from scaling_operator.core.ladder import Scale
 from scaling_operator.core.law import FitBasis, TunedPoint
 from scaling_operator.core.tally import Tally, add
-from scaling_operator.fitting.fit import fit
-from scaling_operator.laws.law import Law, law_of, loss
-from scaling_operator.laws.simulate import chinchilla_law
+from scaling_operator.law.fit_experiment import fit
+from scaling_operator.law.law import Law, law_of, loss
+from scaling_operator.law.simulate import chinchilla_law
 from scaling_operator.report.law_sections import law_sections
 
 TRUTH = chinchilla_law()

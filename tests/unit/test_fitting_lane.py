@@ -15,10 +15,10 @@ from scaling_operator.core.ladder import Scale
 from scaling_operator.core.law import FitBasis, FitView
 from scaling_operator.core.observed import LiveTrial, Observed, Rules, ScaleView
 from scaling_operator.core.tally import Tally
-from scaling_operator.fitting import fit as fitting
-from scaling_operator.fitting import lane
-from scaling_operator.fitting.broken import broken
-from scaling_operator.fitting.lane import FitLane
+from scaling_operator.law import fit_experiment as fitting
+from scaling_operator.law import fit_worker as lane
+from scaling_operator.law.failed_fit import broken
+from scaling_operator.law.fit_worker import FitLane
 
 SPEC = ExperimentSpec.model_validate(
     {

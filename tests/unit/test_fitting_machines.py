@@ -17,8 +17,8 @@ from scaling_operator.core.ladder import Scale
 from scaling_operator.core.law import FitBasis, TunedPoint
 from scaling_operator.core.observed import Observed, Rules, ScaleView
 from scaling_operator.core.tally import Tally
-from scaling_operator.fitting.fit import fit
-from scaling_operator.laws.simulate import IsoFlopDesign, chinchilla_law, simulated
+from scaling_operator.law.fit_experiment import fit
+from scaling_operator.law.simulate import IsoFlopDesign, chinchilla_law, simulated
 from scaling_operator.local.prices import Prices
 from scaling_operator.report.machine_words import machine_sentence, plan_of
 from scaling_operator.sizing.lookahead import Lessons, look_at

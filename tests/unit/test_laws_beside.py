@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from scaling_operator.laws.chinchilla import NotFitted
-from scaling_operator.laws.envelope import Course, Envelope, TrainingCurve, fit_envelope
-from scaling_operator.laws.law import Law, law_of, loss
-from scaling_operator.laws.optimum import Path, Target, allocate
-from scaling_operator.laws.points import Array
-from scaling_operator.laws.served import allocate_served
-from scaling_operator.laws.simulate import chinchilla_law
-from scaling_operator.laws.trend import fit_trend
+from scaling_operator.law.chinchilla import NotFitted
+from scaling_operator.law.envelope import Course, Envelope, TrainingCurve, fit_envelope
+from scaling_operator.law.inference_cost import allocate_served
+from scaling_operator.law.law import Law, law_of, loss
+from scaling_operator.law.optimum import Path, Target, allocate
+from scaling_operator.law.points import Array
+from scaling_operator.law.simulate import chinchilla_law
+from scaling_operator.law.trend import fit_trend
 
 LAW = chinchilla_law()
 

@@ -5,14 +5,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scaling_operator.laws.bootstrap import Resample
-from scaling_operator.laws.chinchilla import NotFitted, fit_law
-from scaling_operator.laws.fit import FitOptions, fit_points
-from scaling_operator.laws.law import Law, law_of, loss
-from scaling_operator.laws.optimum import Path, Target, allocate
-from scaling_operator.laws.points import points_from_tokens
-from scaling_operator.laws.report import FitReport
-from scaling_operator.laws.simulate import (
+from scaling_operator.law.bootstrap import Resample
+from scaling_operator.law.chinchilla import NotFitted, fit_law
+from scaling_operator.law.fit_points import FitOptions, fit_points
+from scaling_operator.law.law import Law, law_of, loss
+from scaling_operator.law.optimum import Path, Target, allocate
+from scaling_operator.law.points import points_from_tokens
+from scaling_operator.law.results import FitReport
+from scaling_operator.law.simulate import (
     IsoFlopDesign,
     chinchilla_law,
     simulated,

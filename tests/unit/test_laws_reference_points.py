@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 from scipy import optimize
 
-from scaling_operator.laws.bootstrap import bootstrap_law, draw_counts, intervals
-from scaling_operator.laws.chinchilla import Fitted, NotFitted, descend, fit_law, objective_at
-from scaling_operator.laws.fit import FitOptions, fit_points
-from scaling_operator.laws.forms import coordinates, problem_of, weighted
-from scaling_operator.laws.holdout import HoldOut, hold_out
-from scaling_operator.laws.judge import ConditionType
-from scaling_operator.laws.law import law_of
-from scaling_operator.laws.optimum import Path as RunPath
-from scaling_operator.laws.optimum import Target, allocate, flat_range
-from scaling_operator.laws.points import Points, drop_worst, points_from_flops, size_clusters
+from scaling_operator.law.bootstrap import bootstrap_law, draw_counts, intervals
+from scaling_operator.law.chinchilla import Fitted, NotFitted, descend, fit_law, objective_at
+from scaling_operator.law.conditions import ConditionType
+from scaling_operator.law.fit_points import FitOptions, fit_points
+from scaling_operator.law.forms import coordinates, problem_of, weighted
+from scaling_operator.law.holdout import HoldOut, hold_out
+from scaling_operator.law.law import law_of
+from scaling_operator.law.optimum import Path as RunPath
+from scaling_operator.law.optimum import Target, allocate, flat_range
+from scaling_operator.law.points import Points, drop_worst, points_from_flops, size_clusters
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data" / "chinchilla_points.csv"
 pytestmark = pytest.mark.skipif(not DATA.exists(), reason="chinchilla_points.csv is not here")

@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from scaling_operator.laws.fit import FitOptions, fit_points, to_json
-from scaling_operator.laws.judge import ConditionType, invalid_points
-from scaling_operator.laws.law import loss
-from scaling_operator.laws.optimum import Target
-from scaling_operator.laws.points import (
+from scaling_operator.law.conditions import ConditionType, invalid_points
+from scaling_operator.law.fit_points import FitOptions, fit_points, to_json
+from scaling_operator.law.law import loss
+from scaling_operator.law.optimum import Target
+from scaling_operator.law.points import (
     Array,
     Points,
     as_error,
@@ -22,7 +22,7 @@ from scaling_operator.laws.points import (
     seed_noise,
     select,
 )
-from scaling_operator.laws.simulate import IsoFlopDesign, chinchilla_law, simulated
+from scaling_operator.law.simulate import IsoFlopDesign, chinchilla_law, simulated
 
 LAW = chinchilla_law()
 GOOD = simulated(LAW, IsoFlopDesign(5, 7))

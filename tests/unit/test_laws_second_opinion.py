@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scaling_operator.laws.fit import FitOptions, FitReport, fit_points, to_json
-from scaling_operator.laws.isoflop import Interpolation, fit_isoflop, optimal_size
-from scaling_operator.laws.judge import ConditionType
-from scaling_operator.laws.optimum import Path, Target, allocate
-from scaling_operator.laws.repeated import effective_parameters, effective_tokens
-from scaling_operator.laws.simulate import IsoFlopDesign, chinchilla_law, simulated, with_one_rate
+from scaling_operator.law.conditions import ConditionType
+from scaling_operator.law.data_repetition import effective_parameters, effective_tokens
+from scaling_operator.law.fit_points import FitOptions, FitReport, fit_points, to_json
+from scaling_operator.law.isoflop import Interpolation, fit_isoflop, optimal_size
+from scaling_operator.law.optimum import Path, Target, allocate
+from scaling_operator.law.simulate import IsoFlopDesign, chinchilla_law, simulated, with_one_rate
 
 LAW = chinchilla_law()
 GOOD = simulated(LAW, IsoFlopDesign(5, 7))

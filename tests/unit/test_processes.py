@@ -18,7 +18,7 @@ from scaling_operator.api.policy import PolicySpec
 from scaling_operator.api.search import Search
 from scaling_operator.core.ladder import Scale
 from scaling_operator.core.law import FitBasis, TunedPoint
-from scaling_operator.fitting.fit import fit
+from scaling_operator.law.fit_experiment import fit
 from scaling_operator.processes.bounds import CHECK, FIT, MIB, WorkBounds, WorkExceeded, WorkFailed
 from scaling_operator.processes.checks import check_in_process
 from scaling_operator.processes.fair_lock import FairLock

@@ -25,7 +25,7 @@ from scaling_operator.engine.book import read_book
 from scaling_operator.engine.drawing import draw
 from scaling_operator.engine.ladder import fit_of
 from scaling_operator.engine.outcome import Outcome
-from scaling_operator.fitting.fit import fit
+from scaling_operator.law.fit_experiment import fit
 from scaling_operator.local.prices import Prices
 
 SIZES = (1, 2, 4, 8, 16, 32, 64)

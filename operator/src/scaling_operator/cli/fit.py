@@ -17,9 +17,9 @@ from scaling_operator.cli.fit_machines import machine_keys, planner, plans_of
 from scaling_operator.cli.fit_options import Columns, FitRequest
 from scaling_operator.cli.fit_print import FitTable, print_fit
 from scaling_operator.cli.fit_table import read_points
-from scaling_operator.fitting.exchange import Plan, Purse
-from scaling_operator.laws.fit import FitOptions, FitReport, fit_points, to_json
-from scaling_operator.laws.optimum import Target
+from scaling_operator.law.cost_solver import Plan, Purse
+from scaling_operator.law.fit_points import FitOptions, FitReport, fit_points, to_json
+from scaling_operator.law.optimum import Target
 from scaling_operator.report.law_page import render_law
 from scaling_operator.sizing.one_run import RunPlan
 from scaling_operator.validation.load import load_policy

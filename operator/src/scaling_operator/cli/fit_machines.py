@@ -10,8 +10,8 @@ from typing import Any
 
 from scaling_operator.api.estimate import Estimate
 from scaling_operator.api.policy import PolicySpec
-from scaling_operator.fitting.exchange import Plan
-from scaling_operator.laws.report import FitReport
+from scaling_operator.law.cost_solver import Plan
+from scaling_operator.law.results import FitReport
 from scaling_operator.sizing.belief import first_belief
 from scaling_operator.sizing.need_own import own_need
 from scaling_operator.sizing.offers import Terms

@@ -9,9 +9,9 @@ from rich.console import Console
 from rich.table import Table
 
 from scaling_operator.cli.console import styled
-from scaling_operator.laws.fit import FitReport
-from scaling_operator.laws.judge import ConditionType
-from scaling_operator.laws.points import Points
+from scaling_operator.law.conditions import ConditionType
+from scaling_operator.law.fit_points import FitReport
+from scaling_operator.law.points import Points
 from scaling_operator.report.formatting import NOTHING, number, quantity
 from scaling_operator.report.law_words import (
     condition_sentence,

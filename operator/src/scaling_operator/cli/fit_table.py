@@ -16,7 +16,7 @@ import numpy as np
 
 from scaling_operator.api.problems import InvalidSpec, Problem, shown, suggestion
 from scaling_operator.cli.fit_options import Columns
-from scaling_operator.laws.points import (
+from scaling_operator.law.points import (
     Points,
     grouped,
     points_from_flops,

@@ -32,7 +32,7 @@ from scaling_operator.engine.reports import Reports
 from scaling_operator.engine.rules import trials_per_scale
 from scaling_operator.engine.sizer import Sizer
 from scaling_operator.engine.watcher import Watcher
-from scaling_operator.fitting.lane import FitLane
+from scaling_operator.law.fit_worker import FitLane
 from scaling_operator.processes.workers import Workers
 from scaling_operator.search.available import unavailable
 from scaling_operator.sizing.admission import Beside

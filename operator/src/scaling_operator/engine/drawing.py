@@ -19,7 +19,7 @@ from pydantic import (
 from scaling_operator.engine.ladder import fit_of, law_input
 from scaling_operator.engine.outcome import Outcome
 from scaling_operator.engine.rules import search_of
-from scaling_operator.fitting.fit import FitOutcome
+from scaling_operator.law.fit_experiment import FitOutcome
 from scaling_operator.report.data import Confusion, ReportInput
 from scaling_operator.report.page import render
 from scaling_operator.search.lanes import record_of

@@ -39,7 +39,7 @@ from scaling_operator.engine.flight import Flight
 from scaling_operator.engine.rules import search_of
 from scaling_operator.engine.sorting import Change, sort_out
 from scaling_operator.engine.watcher import Watcher
-from scaling_operator.fitting.lane import FitLane
+from scaling_operator.law.fit_worker import FitLane
 from scaling_operator.search.lanes import Lane, StudyHost, ThreadHost, record_of
 from scaling_operator.search.seed import slot_seed
 from scaling_operator.search.study import StudySettings

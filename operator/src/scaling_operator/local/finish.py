@@ -21,7 +21,7 @@ from scaling_trainer.reading import read_json_object
 from scaling_trainer.writing import fresh_file, whole_folder, write_file
 
 if TYPE_CHECKING:
-    from scaling_operator.fitting.fit import FitOutcome
+    from scaling_operator.law.fit_experiment import FitOutcome
 
 
 def preload() -> None:

@@ -24,7 +24,7 @@ from scaling_operator.core.reports import AttemptKey, Reply, Report
 from scaling_operator.engine.book import Book
 from scaling_operator.engine.engine import Engine
 from scaling_operator.engine.reports import Reports
-from scaling_operator.fitting.lane import FitLane
+from scaling_operator.law.fit_worker import FitLane
 from scaling_operator.local.attempts import Attempts
 from scaling_operator.local.backend import LocalBackend
 from scaling_operator.local.contents import Identity

@@ -40,7 +40,7 @@ OUT_OF_MEMORY_SCORE = 500
 
 _NEEDED = {
     Task.CHECK: ("scaling_operator.validation.checks",),
-    Task.FIT: ("scaling_operator.fitting.fit",),
+    Task.FIT: ("scaling_operator.law.fit_experiment",),
 }
 """Slow to load, and not needed by the other tasks."""
 
@@ -134,7 +134,7 @@ def _check(payload: bytes) -> bytes:
 
 
 def _fit(payload: bytes) -> bytes:
-    from scaling_operator.fitting.fit import fit  # noqa: PLC0415 - scipy loads slowly
+    from scaling_operator.law.fit_experiment import fit  # noqa: PLC0415 - scipy loads slowly
 
     view = fit(BASIS.decode(payload)).view
     answer = FitAnswer(view.status, view.conditions, view.recommendations, view.predictions)

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from scaling_operator.api.problems import Problem
 from scaling_operator.api.search import Search
-from scaling_operator.fitting.lane import FitRunner
+from scaling_operator.law.fit_worker import FitRunner
 from scaling_operator.processes.checks import check_in_process
 from scaling_operator.processes.fits import ProcessFits
 from scaling_operator.processes.pool import WorkerPool

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from scaling_operator.laws.envelope import Envelope
-from scaling_operator.laws.points import Points
-from scaling_operator.laws.report import FitReport
+from scaling_operator.law.envelope import Envelope
+from scaling_operator.law.points import Points
+from scaling_operator.law.results import FitReport
 from scaling_operator.report import theme
 from scaling_operator.report.blocks import Plot, Section
 from scaling_operator.report.formatting import quantity

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from scaling_operator.api.names import FIT_CONDITIONS, ConditionType
-from scaling_operator.laws.report import Recommendation
+from scaling_operator.law.results import Recommendation
 from scaling_operator.report.data import LawInput, ReportInput
 from scaling_operator.report.formatting import number, quantity, short_names
 from scaling_operator.report.law_words import (

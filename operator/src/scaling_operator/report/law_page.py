@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from scaling_operator.laws.holdout import HoldOut
-from scaling_operator.laws.points import Points
-from scaling_operator.laws.report import FitReport
+from scaling_operator.law.holdout import HoldOut
+from scaling_operator.law.points import Points
+from scaling_operator.law.results import FitReport
 from scaling_operator.report.formatting import number, percent, quantity
 from scaling_operator.report.headline import Headline, KeyFigure
 from scaling_operator.report.law_sections import law_sections

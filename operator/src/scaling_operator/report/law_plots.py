@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from scaling_operator.laws.bootstrap import Intervals
-from scaling_operator.laws.isoflop import optimal_size
-from scaling_operator.laws.law import Law, loss
-from scaling_operator.laws.optimum import Target, allocate
-from scaling_operator.laws.points import Array, Points, select
-from scaling_operator.laws.report import FitReport
+from scaling_operator.law.bootstrap import Intervals
+from scaling_operator.law.isoflop import optimal_size
+from scaling_operator.law.law import Law, loss
+from scaling_operator.law.optimum import Target, allocate
+from scaling_operator.law.points import Array, Points, select
+from scaling_operator.law.results import FitReport
 from scaling_operator.report import theme
 from scaling_operator.report.blocks import Plot
 from scaling_operator.report.formatting import number, plural, quantity

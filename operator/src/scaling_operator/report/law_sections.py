@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from scaling_operator.laws.holdout import HoldOut
-from scaling_operator.laws.isoflop import IsoFlop, curves_of, interpolated
-from scaling_operator.laws.points import Points
-from scaling_operator.laws.report import FitReport
+from scaling_operator.law.holdout import HoldOut
+from scaling_operator.law.isoflop import IsoFlop, curves_of, interpolated
+from scaling_operator.law.points import Points
+from scaling_operator.law.results import FitReport
 from scaling_operator.report import theme
 from scaling_operator.report.blocks import Block, Cell, Plot, Section, Table
 from scaling_operator.report.envelope_section import envelope_section

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from scaling_operator.laws.law import Law
-from scaling_operator.laws.points import Array, Points
+from scaling_operator.law.law import Law
+from scaling_operator.law.points import Array, Points
 from scaling_operator.report import theme
 from scaling_operator.report.axes import padded
 from scaling_operator.report.formatting import number, quantity

@@ -8,13 +8,13 @@ from typing import assert_never
 
 import numpy as np
 
-from scaling_operator.laws.bootstrap import Draws, Interval
-from scaling_operator.laws.chinchilla import NotFitted
-from scaling_operator.laws.envelope import Envelope
-from scaling_operator.laws.holdout import HoldOut
-from scaling_operator.laws.judge import Condition, ConditionType
-from scaling_operator.laws.points import Array
-from scaling_operator.laws.report import FitReport, Recommendation
+from scaling_operator.law.bootstrap import Draws, Interval
+from scaling_operator.law.chinchilla import NotFitted
+from scaling_operator.law.conditions import Condition, ConditionType
+from scaling_operator.law.envelope import Envelope
+from scaling_operator.law.holdout import HoldOut
+from scaling_operator.law.points import Array
+from scaling_operator.law.results import FitReport, Recommendation
 from scaling_operator.report.formatting import NOTHING, number, plural, quantity
 
 _MEANING: Mapping[str, str] = {

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from scaling_operator.laws.points import Points
-from scaling_operator.laws.report import FitReport
+from scaling_operator.law.points import Points
+from scaling_operator.law.results import FitReport
 from scaling_operator.report import (
     effect_sections,
     front_sections,

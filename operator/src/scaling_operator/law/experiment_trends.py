@@ -1,0 +1,64 @@
+"""How each searched number's best value moves with size."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from scaling_operator.api.fitted import Trend
+from scaling_operator.api.search import CategoricalParameter, Search
+from scaling_operator.core.law import TunedPoint
+from scaling_operator.law.experiment_points import size_of
+from scaling_operator.law.fit_status import doubt_of, finite
+from scaling_operator.law.trend import TrendLine, fit_trend
+
+
+@dataclass(frozen=True, slots=True)
+class BestAt:
+    """The best value of a searched number at one N."""
+
+    parameters: float
+    value: float
+    trial: str
+    at_edge: bool
+
+
+def trends_of(points: Sequence[TunedPoint], search: Search, size: str) -> Mapping[str, Trend]:
+    """Give an exponent for every number that is searched."""
+    found: dict[str, Trend] = {}
+    for name, parameter in search.parameters.items():
+        if isinstance(parameter, CategoricalParameter):
+            continue
+        values = best_values(points, name, size)
+        line = trend_line(values)
+        doubt = doubt_of({} if line is None else line.intervals)
+        found[name] = Trend(
+            exponent=None if line is None else finite(line.exponent),
+            interval80=doubt.interval80,
+            interval95=doubt.interval95,
+            scales=sum(not each.at_edge for each in values),
+        )
+    return found
+
+
+def best_values(points: Sequence[TunedPoint], name: str, size: str) -> tuple[BestAt, ...]:
+    """Collect the best value of each scale, at its end, where N is known and the value above 0."""
+    found: dict[int, BestAt] = {}
+    for point in points:
+        parameters, value = size_of(point, size), point.parameters.get(name)
+        if parameters is None or value is None or isinstance(value, bool | str) or value <= 0:
+            continue
+        best = BestAt(parameters, float(value), f"trial {point.trial}", name in point.edges)
+        found.setdefault(point.scale.index, best)
+    return tuple(found.values())
+
+
+def trend_line(values: Sequence[BestAt]) -> TrendLine | None:
+    """Fit the power law; values at an edge take no part. None where too few sizes have one."""
+    inside = [(each.parameters, each.value) for each in values if not each.at_edge]
+    if not inside:
+        return None
+    sizes, best = np.array(inside, dtype=np.float64).T
+    return fit_trend(sizes, best)

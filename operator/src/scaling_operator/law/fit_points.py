@@ -1,0 +1,267 @@
+"""From points to a report: the whole procedure, read from top to bottom.
+
+Check the points, leave out what declared rules leave out, choose the form, check that there is
+enough for it, fit, resample, take the second opinion, answer the questions, judge. Where a step
+refuses, the report holds conditions and no number. Pure: the same points and options give the same
+report.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from scaling_operator.law.bootstrap import Draws, Intervals, bootstrap_law, intervals
+from scaling_operator.law.chinchilla import Fitted, NotFitted, fit_law
+from scaling_operator.law.conditions import (
+    Condition,
+    ConditionType,
+    chosen_form,
+    edge_optima,
+    far_extrapolation,
+    fit_ready,
+    invalid_points,
+    methods_disagree,
+    missing_points,
+    noise_too_high,
+)
+from scaling_operator.law.data_repetition import with_effective_tokens
+from scaling_operator.law.envelope import Curves, Envelope, fit_envelope
+from scaling_operator.law.holdout import hold_out
+from scaling_operator.law.isoflop import IsoFlop, fit_isoflop
+from scaling_operator.law.optimum import Path, path_of
+from scaling_operator.law.points import Points, drop_worst, keep_best, seed_noise
+from scaling_operator.law.recommend import Basis, predict, recommend, with_range
+from scaling_operator.law.results import (
+    FitOptions,
+    FitReport,
+    Prediction,
+    Recommendation,
+    Unanswered,
+)
+from scaling_operator.law.results_json import to_json
+
+__all__ = ["FitOptions", "FitReport", "fit_points", "to_json"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """Points ready to be fitted, the declared omissions, and a noise measured on repeats."""
+
+    points: Points
+    path: Path
+    dropped: tuple[int, ...]
+    noise: float | None
+
+
+def fit_points(
+    points: Points, options: FitOptions, curves: Curves | NotFitted | None = None
+) -> FitReport:
+    """Fit, resample, cross-check and answer. Raises ValueError for options that make no sense.
+
+    `curves` are those of the runs, or say why they are not to be had.
+    """
+    prepared = _prepared(points, options)
+    if isinstance(prepared, tuple):
+        return _refused(_Prepared(points, Path(), (), None), options, prepared)
+    form = chosen_form(prepared.points) if options.form == "auto" else options.form
+    refusals = missing_points(prepared.points, form)
+    if options.method == "isoflop" and prepared.points.group is None:
+        message = "IsoFLOP needs the compute budget of each run"
+        refusals += (Condition(ConditionType.NOT_ENOUGH_POINTS, "NoBudgets", message),)
+    if refusals:
+        return _refused(prepared, options, refusals)
+    isoflop = _isoflop(prepared.points, options)
+    edges = () if isoflop is None else edge_optima(isoflop.minima)
+    if isoflop is not None and isoflop.power is None and options.method != "parametric":
+        return _refused(prepared, options, edges)
+    if options.method == "isoflop":
+        basis = _basis(prepared, options, (None, isoflop), curves)
+        return _answered(prepared, basis, edges)
+    fitted = fit_law(
+        prepared.points, form, seed=options.seed, noise=prepared.noise, start=options.start
+    )
+    if isinstance(fitted, NotFitted):
+        refusal = Condition(ConditionType.NOT_ENOUGH_POINTS, fitted.reason, fitted.message)
+        return _refused(prepared, options, (*edges, refusal))
+    return _answered(prepared, _basis(prepared, options, (fitted, isoflop), curves), edges)
+
+
+def _prepared(points: Points, options: FitOptions) -> _Prepared | tuple[Condition, ...]:
+    """Apply the declared rules to checked points, or say why the points are refused."""
+    repeated: tuple[int, ...] = ()
+    noise = options.noise
+    refusals = invalid_points(points)
+    if options.duplicates == "best" and all(r.reason == "DuplicatePoints" for r in refusals):
+        noise = seed_noise(points) if noise is None else noise
+        points, repeated = keep_best(points)
+        refusals = ()
+    if refusals:
+        return refusals
+    points, dropped = drop_worst(points, options.drop_worst)
+    # How compute follows from size and data holds for tokens seen, not for their worth.
+    path = Path() if not len(points) else path_of(points)
+    if options.unique_tokens is not None:
+        points = with_effective_tokens(points, options.unique_tokens)
+    return _Prepared(points, path, tuple(sorted(repeated + dropped)), noise)
+
+
+def _isoflop(points: Points, options: FitOptions) -> IsoFlop | None:
+    """Take the second opinion; for the parametric method alone only to see minima on an edge."""
+    if points.group is None:
+        return None
+    count = 0 if options.method == "parametric" else options.bootstrap
+    return fit_isoflop(points, interpolation=options.optimum, count=count, seed=options.seed)
+
+
+def _basis(
+    prepared: _Prepared,
+    options: FitOptions,
+    found: tuple[Fitted | None, IsoFlop | None],
+    curves: Curves | NotFitted | None,
+) -> Basis:
+    fitted, isoflop = found
+    draws = None
+    if fitted is not None and options.bootstrap:
+        draws = bootstrap_law(
+            prepared.points,
+            fitted,
+            count=options.bootstrap,
+            seed=options.seed,
+            resample=options.resample,
+        )
+    shown = None if options.method == "parametric" else isoflop
+    basis = Basis(options, prepared.path, fitted, draws, shown)
+    if not isinstance(curves, Curves):
+        return replace(basis, envelope=curves)
+    envelope = fit_envelope(curves.curves, curves.course)
+    return replace(basis, envelope=envelope, curves=curves)
+
+
+def _answered(prepared: _Prepared, basis: Basis, edges: tuple[Condition, ...]) -> FitReport:
+    options, fitted = basis.options, basis.fitted
+    answers = [recommend(basis, target) for target in options.targets]
+    recommendation = tuple(each for each in answers if isinstance(each, Recommendation))
+    unanswered = tuple(each for each in answers if isinstance(each, Unanswered))
+    losses = [predict(basis, size, tokens) for size, tokens in options.predict]
+    predictions = tuple(prediction for prediction in losses if prediction is not None)
+    spread = _isoflop_interval(basis.isoflop)
+    disagree = _disagreement(basis, recommendation, spread)
+    if disagree:
+        recommendation = tuple(with_range(each, basis.isoflop) for each in recommendation)
+    conditions = (
+        fit_ready(()),
+        *edges,
+        *_unanswered(unanswered, len(losses) - len(predictions)),
+        *_far(prepared.points, basis, (recommendation, predictions)),
+        *disagree,
+        *_noise(basis.draws, recommendation, predictions),
+    )
+    return FitReport(
+        options=options,
+        points=prepared.points,
+        dropped=prepared.dropped,
+        conditions=conditions,
+        form=None if fitted is None else fitted.form,
+        path=basis.path,
+        fitted=fitted,
+        draws=basis.draws,
+        intervals=_coefficient_intervals(basis.draws),
+        isoflop=basis.isoflop,
+        isoflop_interval=spread,
+        envelope=basis.envelope,
+        curves=basis.curves,
+        recommendation=recommendation,
+        unanswered=unanswered,
+        predictions=predictions,
+        hold_out=None
+        if fitted is None
+        else hold_out(prepared.points, fitted.form, noise=prepared.noise),
+    )
+
+
+def _refused(
+    prepared: _Prepared, options: FitOptions, refusals: tuple[Condition, ...]
+) -> FitReport:
+    return FitReport(
+        options=options,
+        points=prepared.points,
+        dropped=prepared.dropped,
+        conditions=(fit_ready(refusals), *refusals),
+        path=prepared.path,
+        intervals={},
+        isoflop_interval={},
+    )
+
+
+def _coefficient_intervals(draws: Draws | None) -> dict[str, Intervals]:
+    if draws is None:
+        return {}
+    law = draws.law
+    columns = {"E": law.E, "A": law.A, "alpha": law.alpha}
+    if not law.one_variable:
+        columns |= {"B": law.B, "beta": law.beta, "a": law.a}
+    return {name: intervals(column) for name, column in columns.items()}
+
+
+def _isoflop_interval(isoflop: IsoFlop | None) -> Intervals:
+    return {} if isoflop is None or isoflop.draws is None else intervals(isoflop.draws.a)
+
+
+def _disagreement(
+    basis: Basis, recommendation: tuple[Recommendation, ...], spread: Intervals
+) -> tuple[Condition, ...]:
+    fitted, isoflop = basis.fitted, basis.isoflop
+    exponents: dict[str, float] = {}
+    if fitted is not None and not fitted.law.one_variable:
+        exponents["the parametric fit"] = float(fitted.law.a[0])
+    if isoflop is not None and isoflop.power is not None:
+        exponents["IsoFLOP"] = float(isoflop.power.a[0])
+    if isinstance(basis.envelope, Envelope):
+        exponents["the envelope of curves"] = basis.envelope.a
+    sizes = tuple(
+        (each.parameters, each.isoflop_parameters)
+        for each in recommendation
+        if each.isoflop_parameters is not None and "the parametric fit" in exponents
+    )
+    return methods_disagree(exponents, sizes, spread)
+
+
+def _unanswered(missing: tuple[Unanswered, ...], predictions: int) -> tuple[Condition, ...]:
+    parts = [f"{each.target.kind} {each.target.value:g}: {each.message}" for each in missing]
+    if predictions:
+        what = "prediction needs" if predictions == 1 else "predictions need"
+        parts.append(f"{predictions} {what} a parametric fit and tokens")
+    if not parts:
+        return ()
+    reason = missing[0].reason if missing else "OutOfReach"
+    return (Condition(ConditionType.TARGET_UNANSWERED, reason, "; ".join(parts)),)
+
+
+def _far(
+    points: Points,
+    basis: Basis,
+    asked: tuple[tuple[Recommendation, ...], tuple[Prediction, ...]],
+) -> tuple[Condition, ...]:
+    """Keep the farthest question's condition alone: one type, one condition."""
+    recommendation, predictions = asked
+    questions = [(each.flops, each.parameters) for each in recommendation]
+    factor = basis.path.flops_factor
+    questions += [
+        (None if p.tokens is None else factor * p.parameters * p.tokens, p.parameters)
+        for p in predictions
+    ]
+    questions.sort(key=lambda question: (question[0] or 0.0, question[1]), reverse=True)
+    found = (far_extrapolation(points, flops, size) for flops, size in questions)
+    return tuple(condition for condition in found if condition is not None)[:1]
+
+
+def _noise(
+    draws: Draws | None,
+    recommendation: tuple[Recommendation, ...],
+    predictions: tuple[Prediction, ...],
+) -> tuple[Condition, ...]:
+    if draws is None:
+        return ()
+    sizes = tuple(each.intervals.get("parameters", {}) for each in recommendation)
+    losses = tuple(each.intervals.get("loss", {}) for each in recommendation)
+    return noise_too_high(draws, sizes, losses + tuple(each.intervals for each in predictions))

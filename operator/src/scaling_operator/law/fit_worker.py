@@ -1,0 +1,124 @@
+"""The fits of an experiment, one at a time and not too often: the event loop never waits."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from scaling_operator.core.basis import awaits_prediction, basis_of
+from scaling_operator.core.law import FitBasis, FitView
+from scaling_operator.core.observed import Observed
+from scaling_operator.law.failed_fit import broken
+
+if TYPE_CHECKING:
+    from scaling_operator.law.fit_experiment import FitOutcome
+
+SHORTEST_PAUSE_SECONDS = 1.0
+PAUSE_PER_WORK = 5.0
+"""A fit is followed by a pause of so many times its duration, unless something waits for it."""
+
+log = logging.getLogger(__name__)
+
+
+class FitRunner(Protocol):
+    """Where fits run: a thread, or a process."""
+
+    async def fit(self, basis: FitBasis) -> FitOutcome | FitView:
+        """Fit; what goes wrong is said in the view."""
+        ...
+
+    def end(self) -> None:
+        """End what was started for the fits of one experiment."""
+        ...
+
+
+@dataclass(slots=True)
+class ThreadFits:
+    """Fits in a thread of this process."""
+
+    _thread: ThreadPoolExecutor = field(
+        default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="fit")
+    )
+
+    async def fit(self, basis: FitBasis) -> FitOutcome | FitView:
+        """Fit; one that breaks is a view that says so."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, _fit, basis)
+
+    def end(self) -> None:
+        """End the thread once its fit is over; nobody waits for that."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+
+@dataclass(slots=True)
+class FitLane:
+    """The fits of one experiment. `fitted` is called in the event loop with each answer."""
+
+    fitted: Callable[[FitView], None]
+    wake: Callable[[], None]
+    runner: FitRunner = field(default_factory=ThreadFits)
+    outcome: FitOutcome | None = None
+    """The last fit that did not break, for a page to be drawn from."""
+    _running: asyncio.Task[FitView] | None = None
+    _next_seconds: float = 0.0
+    _timer: asyncio.TimerHandle | None = None
+
+    def consider(self, observed: Observed) -> None:
+        """Start a fit where what it rests on has changed; later, where the last was just now."""
+        basis = basis_of(observed)
+        if basis is None or not basis.points or self._running is not None:
+            return
+        if observed.fit is not None and observed.fit.basis == basis:
+            return
+        pause = self._next_seconds - time.monotonic()
+        if pause > 0 and not awaits_prediction(observed):
+            if self._timer is None or self._timer.when() <= asyncio.get_running_loop().time():
+                self._timer = asyncio.get_running_loop().call_later(pause, self.wake)
+            return
+        self._running = asyncio.create_task(self._run(basis))
+
+    async def settle(self, observed: Observed) -> None:
+        """Fit what is observed now, unless that is done; wait for it."""
+        if self._running is not None:
+            await asyncio.wait({self._running})
+        basis = basis_of(observed)
+        known = self.outcome is not None and self.outcome.view.basis == basis
+        if basis is not None and basis.points and not known:
+            await self._run(basis)
+
+    def close(self) -> None:
+        """Begin no more fits, and wait for none: nobody hears of one that is under way."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._running is not None:
+            self._running.cancel()
+        self.runner.end()
+
+    async def _run(self, basis: FitBasis) -> FitView:
+        began = time.monotonic()
+        outcome = await self.runner.fit(basis)
+        seconds = time.monotonic() - began
+        self._next_seconds = began + seconds + max(SHORTEST_PAUSE_SECONDS, PAUSE_PER_WORK * seconds)
+        self._running = None
+        if isinstance(outcome, FitView):
+            view = outcome
+        else:
+            self.outcome, view = outcome, outcome.view
+        self.fitted(view)
+        self.wake()
+        return view
+
+
+def _fit(basis: FitBasis) -> FitOutcome | FitView:
+    # scipy loads slowly, and an experiment without a ladder never needs it.
+    from scaling_operator.law.fit_experiment import fit  # noqa: PLC0415
+
+    try:
+        return fit(basis)
+    except Exception as error:
+        log.exception("the fit broke")
+        return broken(basis, f"{type(error).__name__}: {error}")

@@ -1,1 +1,0 @@
-"""How performance depends on size: points in, a law with intervals and conditions out. Pure."""
