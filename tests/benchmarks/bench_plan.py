@@ -13,7 +13,7 @@ from live_trials import engine, planned
 
 from scaling_operator.cluster.backend import ClusterBackend
 from scaling_operator.cluster.workload_kinds import JOB_KIND, POD_KIND, WorkloadKind
-from scaling_operator.engine.engine import Engine
+from scaling_operator.runtime.engine import Engine
 
 LIVE = (1, 100, 1000)
 SCALES = (1, 100)

@@ -12,11 +12,11 @@ from scaling_operator.api.trial import ScalingTrial
 from scaling_operator.core.observed import AttemptPhase, AttemptView, Rules
 from scaling_operator.core.plan import plan
 from scaling_operator.core.reports import AttemptKey
-from scaling_operator.engine.book import read_book
-from scaling_operator.engine.drawing import draw
-from scaling_operator.engine.outcome import Outcome, table
 from scaling_operator.local.contents import RESULT, TRIAL, Contents, trial_folder
 from scaling_operator.local.store import Store, StoreError
+from scaling_operator.report.build import draw
+from scaling_operator.runtime.record import Outcome, table
+from scaling_operator.runtime.state import read_book
 from scaling_operator.validation.load import parse_experiment
 
 NOW = 1_900_000_000.0

@@ -20,10 +20,10 @@ from scaling_operator.core.actions import Plan
 from scaling_operator.core.ladder import scales_of
 from scaling_operator.core.observed import Rules
 from scaling_operator.core.plan import plan
-from scaling_operator.engine.book import read_book
-from scaling_operator.engine.engine import Engine
-from scaling_operator.engine.sizer import Sizer
-from scaling_operator.engine.watcher import Watcher
+from scaling_operator.runtime.engine import Engine
+from scaling_operator.runtime.hooks import Watcher
+from scaling_operator.runtime.sizer import Sizer
+from scaling_operator.runtime.state import read_book
 from scaling_operator.sizing.allocation import Allocation
 
 KEY = Key("team", "study")

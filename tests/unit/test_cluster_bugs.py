@@ -74,7 +74,7 @@ def server() -> FakeCluster:
 def bug(server: FakeCluster, monkeypatch: pytest.MonkeyPatch) -> Bug:
     """A bug in the plan of the odd experiment, until it is mended."""
     made = Bug(server)
-    monkeypatch.setattr("scaling_operator.engine.engine.plan", made.plan)
+    monkeypatch.setattr("scaling_operator.runtime.engine.plan", made.plan)
     return made
 
 

@@ -13,7 +13,7 @@ from scaling_operator.cluster.index import Key
 from scaling_operator.cluster.ordering import Orders
 from scaling_operator.cluster.workloads import job, pod
 from scaling_operator.cluster.workloads.order import AttemptOrder, WorkloadSettings
-from scaling_operator.engine.sizer import Sizer
+from scaling_operator.runtime.sizer import Sizer
 from scaling_operator.sizing.allocation import Allocation
 
 FLAGS = WorkloadSettings(trainer_image="trainer", queue="flags", priority_class="usual")

@@ -16,7 +16,7 @@ from scaling_operator.cluster.errors import ClusterBusy, ClusterForbidden
 from scaling_operator.cluster.index import Key
 from scaling_operator.cluster.kinds import EXPERIMENTS, TRIALS
 from scaling_operator.cluster.trials import StoredTrials, created_seconds
-from scaling_operator.engine.backend import TrialGone
+from scaling_operator.runtime.backend import TrialGone
 
 TEAM, NAME = "team", "study-0-0"
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from scaling_operator.engine import copying
-from scaling_operator.engine.copying import copy_files
+from scaling_operator.local import copying
+from scaling_operator.local.copying import copy_files
 
 
 @pytest.fixture

@@ -19,11 +19,11 @@ from scaling_operator.api.status import ExperimentStatus, TrialStatus
 from scaling_operator.api.trial import ScalingTrial
 from scaling_operator.core.observed import ABSENT, AttemptPhase, AttemptView, Leftover, Rules
 from scaling_operator.core.reports import Answer, AttemptKey, Report, is_comparable
-from scaling_operator.engine.backend import TrialGone
-from scaling_operator.engine.book import Book, read_book, slot_of
-from scaling_operator.engine.engine import Engine
-from scaling_operator.engine.reports import Reports
-from scaling_operator.engine.watcher import Watcher
+from scaling_operator.runtime.backend import TrialGone
+from scaling_operator.runtime.engine import Engine
+from scaling_operator.runtime.hooks import Watcher
+from scaling_operator.runtime.reports import Reports
+from scaling_operator.runtime.state import Book, read_book, slot_of
 from scaling_operator.sizing.admission import Slot
 from scaling_trainer.results import Result
 

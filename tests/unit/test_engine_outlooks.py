@@ -6,7 +6,7 @@ import threading
 from dataclasses import dataclass, field
 
 from scaling_operator.core.ladder import Scale
-from scaling_operator.engine.outlooks import Outlooks
+from scaling_operator.runtime.outlooks import Outlooks
 from scaling_operator.sizing.need import Need
 from scaling_operator.sizing.outlook import ScaleOutlook
 

@@ -24,7 +24,7 @@ from scaling_operator.core.observed import (
     ScaleView,
 )
 from scaling_operator.core.tally import Tally
-from scaling_operator.engine.sizer import Sizer, Unusable
+from scaling_operator.runtime.sizer import Sizer, Unusable
 from scaling_operator.sizing.allocation import Allocation, to_status
 from scaling_operator.sizing.choice import Refusal
 from scaling_operator.sizing.lookahead import Lessons

@@ -30,10 +30,10 @@ from scaling_operator.core.observed import ABSENT, AttemptView, Observed, Rules
 from scaling_operator.core.plan import plan
 from scaling_operator.core.reports import AttemptKey
 from scaling_operator.core.tally import KEPT_EARLY, KEPT_FRONT, Tally, add, losses_of, spread
-from scaling_operator.engine.book import Book, read_book
-from scaling_operator.engine.sizer import Sizer
 from scaling_operator.local.runner import Weights
 from scaling_operator.local.store import Store
+from scaling_operator.runtime.sizer import Sizer
+from scaling_operator.runtime.state import Book, read_book
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 TWO = (Objective(metric="a", direction="minimize"), Objective(metric="b", direction="maximize"))

@@ -10,7 +10,7 @@ import pytest
 from live_trials import engine, planned
 
 from scaling_operator.cluster.workload_kinds import JOB_KIND, POD_KIND, WorkloadKind
-from scaling_operator.engine.engine import Engine
+from scaling_operator.runtime.engine import Engine
 
 MOST_CALLS = 120
 """Of Python's functions and of built-in ones, for one more live trial in a plan; the time that

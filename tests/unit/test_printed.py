@@ -22,7 +22,7 @@ from scaling_operator.cli.progress import open_display
 from scaling_operator.cli.summary import print_findings, print_head
 from scaling_operator.cli.tables import print_experiment
 from scaling_operator.core.reports import AttemptKey, Report
-from scaling_operator.engine.outcome import Outcome, table
+from scaling_operator.runtime.record import Outcome, table
 from scaling_trainer.csv_cells import as_written, disarmed
 
 HOSTILE = [

@@ -21,12 +21,12 @@ from scaling_operator.core.basis import basis_of
 from scaling_operator.core.law import checked
 from scaling_operator.core.observed import ABSENT, Rules
 from scaling_operator.core.plan import plan
-from scaling_operator.engine.book import read_book
-from scaling_operator.engine.drawing import draw
-from scaling_operator.engine.ladder import fit_of
-from scaling_operator.engine.outcome import Outcome
 from scaling_operator.law.fit_experiment import fit
 from scaling_operator.local.prices import Prices
+from scaling_operator.report.build import draw
+from scaling_operator.report.build_law import fit_of
+from scaling_operator.runtime.record import Outcome
+from scaling_operator.runtime.state import read_book
 
 SIZES = (1, 2, 4, 8, 16, 32, 64)
 

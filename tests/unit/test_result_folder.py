@@ -20,13 +20,13 @@ from scaling_operator.api.status import ExperimentStatus, TrialStatus
 from scaling_operator.api.trial import ExperimentReference, ScalingTrial, TrialSpec
 from scaling_operator.core.observed import ABSENT, Rules
 from scaling_operator.core.plan import plan
-from scaling_operator.engine.book import read_book
-from scaling_operator.engine.drawing import studies_of
-from scaling_operator.engine.outcome import Outcome, table
 from scaling_operator.local.contents import Contents
 from scaling_operator.local.finish import write_report
 from scaling_operator.local.repair import check, repair
 from scaling_operator.local.store import Store, StoreError
+from scaling_operator.report.build import studies_of
+from scaling_operator.runtime.record import Outcome, table
+from scaling_operator.runtime.state import read_book
 from scaling_operator.validation.load import experiment_of
 from scaling_trainer.writing import temporary_name
 

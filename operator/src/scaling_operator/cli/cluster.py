@@ -11,7 +11,7 @@ import typer
 
 from scaling_operator.cli.console import results_console
 from scaling_operator.cli.remote import CannotShow, Where, reached
-from scaling_operator.engine.outcome import Outcome
+from scaling_operator.runtime.record import Outcome
 from scaling_trainer.writing import EXHAUSTED, write_file, write_output
 
 EXIT_INTERRUPTED = 130
@@ -85,7 +85,7 @@ def write_report(where: Where, name: str, out: Path | None) -> Path:
 
     Raises RemoteError, and CannotShow where nothing can be written there.
     """
-    from scaling_operator.engine.drawing import draw  # noqa: PLC0415
+    from scaling_operator.report.build import draw  # noqa: PLC0415
 
     path = out or Path(f"{name}-report.html")
     page = draw(asyncio.run(_outcome(where, name)))

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from scaling_operator.cli.remote import CannotShow
-from scaling_operator.engine.drawing import studies_of
-from scaling_operator.engine.outcome import Outcome
 from scaling_operator.local.store import Store
+from scaling_operator.report.build import studies_of
+from scaling_operator.runtime.record import Outcome
 from scaling_operator.search.mirror import DashboardMissing, Mirror
 from scaling_operator.search.serving import served
 

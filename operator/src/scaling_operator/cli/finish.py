@@ -22,9 +22,9 @@ from typing import Any
 from scaling_operator.api.experiment import ExperimentSpec
 from scaling_operator.api.status import ExperimentStatus
 from scaling_operator.api.trial import ScalingTrial
-from scaling_operator.engine.copying import copy_files
-from scaling_operator.engine.drawing import MOST_BYTES, draw
-from scaling_operator.engine.outcome import Outcome, table
+from scaling_operator.local.copying import copy_files
+from scaling_operator.report.build import MOST_BYTES, draw
+from scaling_operator.runtime.record import Outcome, table
 from scaling_operator.validation.load import experiment_of
 from scaling_trainer.contract import EXIT_NO_SPACE, Assignment, read_assignment
 from scaling_trainer.foreign_text import as_message

@@ -23,7 +23,7 @@ from scaling_operator.api.names import TrialState
 from scaling_operator.api.status import BestTrial, Counts, ExperimentStatus
 from scaling_operator.api.trial import ScalingTrial
 from scaling_operator.core.reports import AttemptKey, Report
-from scaling_operator.engine.watcher import Watcher
+from scaling_operator.runtime.hooks import Watcher
 from scaling_trainer.foreign_text import one_line
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from scaling_operator.api.names import LABEL_EXPERIMENT
 from scaling_operator.api.status import ExperimentStatus
 from scaling_operator.api.trial import ScalingTrial
-from scaling_operator.engine.outcome import Outcome
+from scaling_operator.runtime.record import Outcome
 from scaling_operator.validation.load import experiment_of
 
 if TYPE_CHECKING:

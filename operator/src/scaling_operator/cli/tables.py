@@ -18,7 +18,7 @@ from scaling_operator.cli.console import styled
 from scaling_operator.cli.progress import ended, shown
 from scaling_operator.cli.remote import status_of
 from scaling_operator.cli.summary import print_findings, short
-from scaling_operator.engine.outcome import Outcome
+from scaling_operator.runtime.record import Outcome
 
 SHOWN_TRIALS = 20
 BAR_WIDTH = 20

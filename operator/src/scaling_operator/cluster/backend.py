@@ -35,8 +35,8 @@ from scaling_operator.cluster.workload_kinds import WorkloadKind
 from scaling_operator.cluster.workloads.order import AttemptOrder, Bounds, WorkloadSettings
 from scaling_operator.core.observed import ABSENT, AttemptPhase, AttemptView, Leftover
 from scaling_operator.core.reports import AttemptKey
-from scaling_operator.engine.book import Book
-from scaling_operator.engine.sizer import Sizer
+from scaling_operator.runtime.sizer import Sizer
+from scaling_operator.runtime.state import Book
 from scaling_operator.sizing.admission import demand_of_record
 from scaling_operator.sizing.choice import Refusal as NoMachine
 

@@ -17,7 +17,7 @@ from scaling_operator.cluster.sweeper import Sweeper
 from scaling_operator.cluster.workload_kinds import WorkloadKind
 from scaling_operator.core.observed import AttemptPhase, Leftover
 from scaling_operator.core.reports import AttemptKey
-from scaling_operator.engine.book import Book
+from scaling_operator.runtime.state import Book
 from scaling_operator.sizing.admission import Slot
 
 

@@ -26,14 +26,14 @@ from scaling_operator.cluster.workload_kinds import JOB_KIND, POD_KIND, Workload
 from scaling_operator.cluster.workloads.order import Bounds, WorkloadSettings, refusals
 from scaling_operator.core.law import FitView
 from scaling_operator.core.observed import Rules
-from scaling_operator.engine.book import Book, read_book
-from scaling_operator.engine.engine import Engine
-from scaling_operator.engine.reports import Reports
-from scaling_operator.engine.rules import trials_per_scale
-from scaling_operator.engine.sizer import Sizer
-from scaling_operator.engine.watcher import Watcher
 from scaling_operator.law.fit_worker import FitLane
 from scaling_operator.processes.workers import Workers
+from scaling_operator.runtime.engine import Engine
+from scaling_operator.runtime.hooks import Watcher
+from scaling_operator.runtime.reports import Reports
+from scaling_operator.runtime.rules import trials_per_scale
+from scaling_operator.runtime.sizer import Sizer
+from scaling_operator.runtime.state import Book, read_book
 from scaling_operator.search.available import unavailable
 from scaling_operator.sizing.admission import Beside
 from scaling_operator.sizing.view import NO_LIMITS

@@ -14,7 +14,7 @@ from scaling_operator.cluster.workloads.claim import template
 from scaling_operator.cluster.workloads.order import AttemptOrder, WorkloadSettings
 from scaling_operator.cluster.workloads.template import metadata
 from scaling_operator.core.resources import PodResources, fixed_resources
-from scaling_operator.engine.sizer import Sizer
+from scaling_operator.runtime.sizer import Sizer
 from scaling_operator.sizing.allocation import Allocation
 from scaling_trainer.contract import Execution
 

@@ -15,7 +15,7 @@ from scaling_operator.cluster.errors import ClusterBusy, ClusterForbidden, NotFo
 from scaling_operator.cluster.index import Index, Key
 from scaling_operator.cluster.kinds import NODES, POLICIES
 from scaling_operator.core.conditions import Finding, as_condition
-from scaling_operator.engine.sizer import Unusable
+from scaling_operator.runtime.sizer import Unusable
 from scaling_operator.sizing.offered import NodeView, not_offered
 from scaling_operator.validation.checks import check_policy
 from scaling_operator.validation.normal import normal_form

@@ -13,10 +13,10 @@ from scaling_operator.cluster.decisions import write_decision
 from scaling_operator.cluster.index import Index, Key
 from scaling_operator.cluster.kinds import PODS, Kind
 from scaling_operator.core.reports import AttemptKey, Report
-from scaling_operator.engine.watcher import Watcher
 from scaling_operator.metrics.happenings import Happenings
 from scaling_operator.metrics.pods import PodMoments
 from scaling_operator.metrics.running import Running
+from scaling_operator.runtime.hooks import Watcher
 
 Changed = Callable[[ScalingTrial, ScalingTrial], None]
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from scaling_operator.cluster.holdings import Holdings
 from scaling_operator.cluster.index import Key
 from scaling_operator.cluster.naming import attempt_of
-from scaling_operator.engine.book import Book
-from scaling_operator.engine.flight import Flight
-from scaling_operator.engine.sizer import Sizer
+from scaling_operator.runtime.sizer import Sizer
+from scaling_operator.runtime.state import Book
+from scaling_operator.runtime.tasks import Flight
 from scaling_operator.sizing.admission import NOTHING, Beside, Demand, Neighbour, total
 
 

@@ -16,8 +16,8 @@ from scaling_operator.cluster.index import Key
 from scaling_operator.cluster.kinds import EXPERIMENTS, TRIALS
 from scaling_operator.cluster.statuses import write_status
 from scaling_operator.core.outcome import refused
-from scaling_operator.engine.backend import TrialGone
-from scaling_operator.engine.book import slot_of
+from scaling_operator.runtime.backend import TrialGone
+from scaling_operator.runtime.state import slot_of
 from scaling_operator.sizing.admission import Slot
 
 

@@ -12,10 +12,10 @@ from scaling_operator.api.status import ExperimentStatus
 from scaling_operator.api.trial import ScalingTrial
 from scaling_operator.core.observed import ABSENT, AttemptPhase, AttemptView, Leftover
 from scaling_operator.core.reports import AttemptKey
-from scaling_operator.engine.book import Book
-from scaling_operator.engine.watcher import Watcher
 from scaling_operator.local.attempts import Attempts
 from scaling_operator.local.store import Store
+from scaling_operator.runtime.hooks import Watcher
+from scaling_operator.runtime.state import Book
 from scaling_trainer.contract import Assignment
 from scaling_trainer.writing import make_folder, remove
 

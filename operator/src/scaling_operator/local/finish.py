@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scaling_operator.api.status import BestTrial, ExperimentStatus
-from scaling_operator.engine.copying import copy_files
-from scaling_operator.engine.outcome import Outcome, table
 from scaling_operator.local.attempts import raise_no_space
 from scaling_operator.local.contents import BEST, BEST_LOG, MOST_BYTES, REPORT, TABLE, Contents
+from scaling_operator.local.copying import copy_files
 from scaling_operator.local.runner import Runner
 from scaling_operator.local.store import StoreError
 from scaling_operator.local.workers import WarmWorker
+from scaling_operator.runtime.record import Outcome, table
 from scaling_trainer.reading import read_json_object
 from scaling_trainer.writing import fresh_file, whole_folder, write_file
 
@@ -82,7 +82,7 @@ async def _evaluate(runner: Runner, best: BestTrial, source: Path, folder: Path)
 def write_report(root: Path, contents: Contents, fitted: FitOutcome | None = None) -> Path:
     """Draw report.html from what a folder holds; `fitted` spares another fit of it."""
     # The plots load slowly, and only the end of a run needs them.
-    from scaling_operator.engine.drawing import draw  # noqa: PLC0415
+    from scaling_operator.report.build import draw  # noqa: PLC0415
 
     identity = contents.identity
     outcome = Outcome(

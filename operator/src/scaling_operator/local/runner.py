@@ -21,14 +21,14 @@ from scaling_operator.core.actions import EndAttempt
 from scaling_operator.core.law import FitView
 from scaling_operator.core.plan import plan
 from scaling_operator.core.reports import AttemptKey, Reply, Report
-from scaling_operator.engine.book import Book
-from scaling_operator.engine.engine import Engine
-from scaling_operator.engine.reports import Reports
 from scaling_operator.law.fit_worker import FitLane
 from scaling_operator.local.attempts import Attempts
 from scaling_operator.local.backend import LocalBackend
 from scaling_operator.local.contents import Identity
 from scaling_operator.local.store import Store
+from scaling_operator.runtime.engine import Engine
+from scaling_operator.runtime.reports import Reports
+from scaling_operator.runtime.state import Book
 
 PUBLISH_SECONDS = 1.0
 """How long the status may lag behind where there is always something to do."""

@@ -13,9 +13,6 @@ from scaling_operator.api.policy import PolicySpec
 from scaling_operator.api.problems import InvalidSpec
 from scaling_operator.api.status import MAX_DATA_NOTES, ExperimentStatus
 from scaling_operator.core.observed import Rules
-from scaling_operator.engine.book import Book, read_book
-from scaling_operator.engine.rules import trials_per_scale
-from scaling_operator.engine.watcher import Watcher
 from scaling_operator.local.attempts import Attempts
 from scaling_operator.local.backend import LocalBackend
 from scaling_operator.local.contents import Contents, Identity
@@ -28,6 +25,9 @@ from scaling_operator.local.store import Store, StoreError
 from scaling_operator.local.warmstart import warm_points
 from scaling_operator.local.workers import CommandRunner, WarmWorker
 from scaling_operator.local.workers import Runner as ProcessRunner
+from scaling_operator.runtime.hooks import Watcher
+from scaling_operator.runtime.rules import trials_per_scale
+from scaling_operator.runtime.state import Book, read_book
 from scaling_operator.validation.immutable import changed_parts
 
 

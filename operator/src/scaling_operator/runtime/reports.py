@@ -12,7 +12,7 @@ from scaling_operator.api.names import TrialState
 from scaling_operator.core.actions import Finish
 from scaling_operator.core.curve import is_kept
 from scaling_operator.core.reports import Answer, AttemptKey, Reply, Report, is_comparable
-from scaling_operator.engine.engine import Engine
+from scaling_operator.runtime.engine import Engine
 from scaling_operator.sizing.admission import Slot
 from scaling_trainer.results import Result
 

@@ -28,7 +28,7 @@ from scaling_operator.core.observed import (
 from scaling_operator.core.outcome import Machine
 from scaling_operator.core.reports import AttemptKey
 from scaling_operator.core.tally import Tally, add
-from scaling_operator.engine.flight import Flight
+from scaling_operator.runtime.tasks import Flight
 from scaling_operator.search.lanes import record_of
 from scaling_operator.search.study import Record
 from scaling_operator.sizing.admission import Slot

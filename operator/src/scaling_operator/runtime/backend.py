@@ -9,7 +9,7 @@ from scaling_operator.api.status import ExperimentStatus
 from scaling_operator.api.trial import ScalingTrial
 from scaling_operator.core.observed import AttemptView, Leftover
 from scaling_operator.core.reports import AttemptKey
-from scaling_operator.engine.book import Book
+from scaling_operator.runtime.state import Book
 
 
 class TrialGone(Exception):

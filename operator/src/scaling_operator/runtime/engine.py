@@ -33,13 +33,13 @@ from scaling_operator.core.outcome import Machine, attempt_ended, finished, stat
 from scaling_operator.core.plan import plan
 from scaling_operator.core.reports import AttemptKey
 from scaling_operator.core.samples import samples_of
-from scaling_operator.engine.backend import Backend, TrialGone
-from scaling_operator.engine.book import Book, slot_of
-from scaling_operator.engine.flight import Flight
-from scaling_operator.engine.rules import search_of
-from scaling_operator.engine.sorting import Change, sort_out
-from scaling_operator.engine.watcher import Watcher
 from scaling_operator.law.fit_worker import FitLane
+from scaling_operator.runtime.backend import Backend, TrialGone
+from scaling_operator.runtime.hooks import Watcher
+from scaling_operator.runtime.rules import search_of
+from scaling_operator.runtime.sorting import Change, sort_out
+from scaling_operator.runtime.state import Book, slot_of
+from scaling_operator.runtime.tasks import Flight
 from scaling_operator.search.lanes import Lane, StudyHost, ThreadHost, record_of
 from scaling_operator.search.seed import slot_seed
 from scaling_operator.search.study import StudySettings

@@ -6,12 +6,12 @@ from dataclasses import replace
 
 from scaling_operator.core.basis import basis_of
 from scaling_operator.core.observed import ABSENT, Rules
-from scaling_operator.engine.book import read_book
-from scaling_operator.engine.outcome import Outcome
-from scaling_operator.engine.rules import trials_per_scale
 from scaling_operator.law.experiment_trends import best_values, trend_line
 from scaling_operator.law.fit_experiment import FitOutcome, fit
 from scaling_operator.report.data import BestValue, LawInput
+from scaling_operator.runtime.record import Outcome
+from scaling_operator.runtime.rules import trials_per_scale
+from scaling_operator.runtime.state import read_book
 
 
 def fit_of(outcome: Outcome) -> FitOutcome | None:

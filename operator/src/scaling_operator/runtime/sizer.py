@@ -20,7 +20,7 @@ from scaling_operator.core.outcome import Machine
 from scaling_operator.core.resources import PodResources
 from scaling_operator.core.starting import wants_more
 from scaling_operator.core.transitions import ESCALATIONS
-from scaling_operator.engine.outlooks import Look, Outlooks
+from scaling_operator.runtime.outlooks import Look, Outlooks
 from scaling_operator.sizing.admission import (
     NOTHING,
     Beside,

@@ -16,12 +16,12 @@ from pydantic import (
     model_validator,
 )
 
-from scaling_operator.engine.ladder import fit_of, law_input
-from scaling_operator.engine.outcome import Outcome
-from scaling_operator.engine.rules import search_of
 from scaling_operator.law.fit_experiment import FitOutcome
+from scaling_operator.report.build_law import fit_of, law_input
 from scaling_operator.report.data import Confusion, ReportInput
 from scaling_operator.report.page import render
+from scaling_operator.runtime.record import Outcome
+from scaling_operator.runtime.rules import search_of
 from scaling_operator.search.lanes import record_of
 from scaling_operator.search.study import Study, StudySettings
 from scaling_trainer.reading import MissingFile, UnreadableFile, read_json
