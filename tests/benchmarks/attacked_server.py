@@ -18,15 +18,16 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import Any, cast
 
-from scaling_operator.cluster import operate, reports
-from scaling_operator.cluster.client import Client
-from scaling_operator.cluster.exposing import exposed
-from scaling_operator.cluster.health import Health, serving
-from scaling_operator.cluster.kinds import TOKEN_REVIEWS, Kind
-from scaling_operator.cluster.logs import LogFormat, set_up
-from scaling_operator.cluster.settings import TOKEN_AUDIENCE, ReportSettings, Settings
-from scaling_operator.cluster.tokens import PodIdentity, claimed_pod
 from scaling_operator.core.reports import Answer, Reply, Report
+from scaling_operator.kube import operate
+from scaling_operator.kube.client.client import Client
+from scaling_operator.kube.client.kinds import TOKEN_REVIEWS, Kind
+from scaling_operator.kube.health import Health, serving
+from scaling_operator.kube.logs import LogFormat, set_up
+from scaling_operator.kube.metrics_port import exposed
+from scaling_operator.kube.report_service import http as reports
+from scaling_operator.kube.report_service.tokens import PodIdentity, claimed_pod
+from scaling_operator.kube.settings import TOKEN_AUDIENCE, ReportSettings, Settings
 from scaling_operator.metrics import families
 from scaling_operator.metrics.exposition import Exposition
 from scaling_operator.metrics.happenings import Happenings, new_registry

@@ -13,11 +13,11 @@ from api_server_cases import PAGE, Seen, Site, each_case
 from testbed.cluster import Cluster
 from testbed.until_closed import run_until_closed
 
-from scaling_operator.cluster.client import Client
-from scaling_operator.cluster.connection import connect
-from scaling_operator.cluster.index import Index, Key
-from scaling_operator.cluster.kinds import TRIALS, Kind
-from scaling_operator.cluster.watch import Watches
+from scaling_operator.kube.client.client import Client
+from scaling_operator.kube.client.connection import connect
+from scaling_operator.kube.client.index import Index, Key
+from scaling_operator.kube.client.kinds import TRIALS, Kind
+from scaling_operator.kube.client.watch import Watches
 
 
 @pytest.fixture
@@ -73,5 +73,5 @@ def test_the_real_one(
         async with connect(cluster.kubeconfig) as client:
             await case(Site(client, own_namespace, lambda: watched(client, own_namespace)))
 
-    monkeypatch.setattr("scaling_operator.cluster.client.PAGE_SIZE", PAGE)
+    monkeypatch.setattr("scaling_operator.kube.client.client.PAGE_SIZE", PAGE)
     run_until_closed(ask())

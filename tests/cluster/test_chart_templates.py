@@ -24,7 +24,7 @@ from testbed.chart import (
     rendered,
 )
 
-from scaling_operator.cluster.main import app
+from scaling_operator.kube.main import app
 
 Values = Mapping[str, Any]
 SCHEMA = json.loads((CHART / "values.schema.json").read_text())

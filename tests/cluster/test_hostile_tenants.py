@@ -21,7 +21,7 @@ from testbed.site import Site
 from testbed.vigil import keeping
 
 from scaling_operator.api.quantities import parse_quantity
-from scaling_operator.cluster.settings import LeaseSettings
+from scaling_operator.kube.settings import LeaseSettings
 
 HOSTILE = 50
 FUZZED = 25

@@ -12,9 +12,9 @@ from testbed.cluster import Cluster
 from testbed.process import OperatorProcess
 from testbed.until_closed import run_until_closed
 
-from scaling_operator.cluster.connection import connect
-from scaling_operator.cluster.index import Index
-from scaling_operator.cluster.watch import WATCHED, Watches
+from scaling_operator.kube.client.connection import connect
+from scaling_operator.kube.client.index import Index
+from scaling_operator.kube.client.watch import WATCHED, Watches
 
 
 @pytest.mark.usefixtures("crds")

@@ -16,14 +16,14 @@ import pytest
 from testbed.cluster import Cluster
 from testbed.until_closed import run_until_closed
 
-from scaling_operator.cluster import reports
-from scaling_operator.cluster.client import Client
-from scaling_operator.cluster.connection import connect
-from scaling_operator.cluster.reports import Listener, ReportServer
-from scaling_operator.cluster.reviews import PodReview
-from scaling_operator.cluster.settings import TOKEN_AUDIENCE, ReportSettings, Settings
-from scaling_operator.cluster.tokens import PodIdentity, Tokens
 from scaling_operator.core.reports import Answer, Reply, Report
+from scaling_operator.kube.client.client import Client
+from scaling_operator.kube.client.connection import connect
+from scaling_operator.kube.report_service import http as reports
+from scaling_operator.kube.report_service.http import Listener, ReportServer
+from scaling_operator.kube.report_service.reviews import PodReview
+from scaling_operator.kube.report_service.tokens import PodIdentity, Tokens
+from scaling_operator.kube.settings import TOKEN_AUDIENCE, ReportSettings, Settings
 from scaling_trainer.endpoint import Endpoint
 from scaling_trainer.report import Reporter
 from scaling_trainer.results import Result

@@ -18,9 +18,9 @@ from testbed.orders import A100, EVERYTHING, REPORTS, order
 
 from scaling_operator.api.names import Reason
 from scaling_operator.api.trial import ScalingTrial
-from scaling_operator.cluster.workloads import job, pod
-from scaling_operator.cluster.workloads.order import AttemptOrder, Bounds
 from scaling_operator.core.observed import AttemptPhase, AttemptView
+from scaling_operator.kube.workloads import job, pod
+from scaling_operator.kube.workloads.attempt_spec import AttemptOrder, Bounds
 
 KINDS = {"pod": pod, "job": job}
 AT_ONCE = Bounds(image_pull_grace_seconds=0, config_error_grace_seconds=0)

@@ -19,14 +19,14 @@ from targets import Target, check_words, files, made_of, of_files
 from torch import nn
 
 from scaling_operator.api.status import TrialStatus
-from scaling_operator.cluster.workloads import job, pod
-from scaling_operator.cluster.workloads.ending import ended_view
-from scaling_operator.cluster.workloads.order import Bounds
 from scaling_operator.core.actions import Finish
 from scaling_operator.core.observed import AttemptView, LiveTrial
 from scaling_operator.core.outcome import finished
 from scaling_operator.core.transitions import settle
 from scaling_operator.ingest.bodies import BadReport, check_result, parse_report
+from scaling_operator.kube.workloads import job, pod
+from scaling_operator.kube.workloads.attempt_spec import Bounds
+from scaling_operator.kube.workloads.ending import ended_view
 from scaling_trainer import checkpoint
 from scaling_trainer.checkpoint import Checkpoint
 from scaling_trainer.contract import ContractError, environment_of, read_assignment

@@ -16,15 +16,15 @@ from typing import Any
 import pytest
 from testbed.documents import API_VERSION, changed, played, trial
 
-from scaling_operator.cluster.client import Client
-from scaling_operator.cluster.errors import (
+from scaling_operator.kube.client.client import Client
+from scaling_operator.kube.client.errors import (
     AlreadyExists,
     Conflict,
     Invalid,
     NotFound,
     OutdatedDefinition,
 )
-from scaling_operator.cluster.kinds import (
+from scaling_operator.kube.client.kinds import (
     EXPERIMENTS,
     LEASES,
     PODS,

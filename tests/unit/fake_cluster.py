@@ -22,7 +22,7 @@ from functools import cache
 
 from fake_store import Object, Place, Refused, Store, is_ours
 
-from scaling_operator.cluster.client import (
+from scaling_operator.kube.client.client import (
     METADATA_ONLY,
     Access,
     Answer,
@@ -32,7 +32,7 @@ from scaling_operator.cluster.client import (
     always,
     unobserved,
 )
-from scaling_operator.cluster.kinds import JOBS, PODS, TOKEN_REVIEWS, Kind
+from scaling_operator.kube.client.kinds import JOBS, PODS, TOKEN_REVIEWS, Kind
 from scaling_operator.validation.crd import KINDS, definition
 
 # An answer instead of what was asked for, as a fault's `answer`: code and message.

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from scaling_operator.api.names import GROUP
-from scaling_operator.cluster.kinds import JOBS, PODS, Kind
+from scaling_operator.kube.client.kinds import JOBS, PODS, Kind
 
 Object = dict[str, Any]
 Place = tuple[Kind, str, str]

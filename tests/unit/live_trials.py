@@ -9,17 +9,17 @@ from scaling_operator.api.experiment import ExperimentSpec
 from scaling_operator.api.policy import PolicySpec
 from scaling_operator.api.status import ExperimentStatus, ScaleStatus
 from scaling_operator.api.trial import ExperimentReference, ScalingTrial, TrialSpec
-from scaling_operator.cluster.backend import ClusterBackend
-from scaling_operator.cluster.holdings import Holdings
-from scaling_operator.cluster.index import Index, Key
-from scaling_operator.cluster.kinds import JOBS, PODS
-from scaling_operator.cluster.ordering import Orders
-from scaling_operator.cluster.workload_kinds import WorkloadKind
-from scaling_operator.cluster.workloads.order import Bounds, WorkloadSettings
 from scaling_operator.core.actions import Plan
 from scaling_operator.core.ladder import scales_of
 from scaling_operator.core.observed import Rules
 from scaling_operator.core.plan import plan
+from scaling_operator.kube.client.index import Index, Key
+from scaling_operator.kube.client.kinds import JOBS, PODS
+from scaling_operator.kube.reconcile.attempt_specs import Orders
+from scaling_operator.kube.reconcile.backend import ClusterBackend
+from scaling_operator.kube.reconcile.holdings import Holdings
+from scaling_operator.kube.workloads.attempt_spec import Bounds, WorkloadSettings
+from scaling_operator.kube.workloads.kinds import WorkloadKind
 from scaling_operator.runtime.engine import Engine
 from scaling_operator.runtime.hooks import Watcher
 from scaling_operator.runtime.sizer import Sizer

@@ -23,18 +23,18 @@ from scaling_operator.api.problems import Problem
 from scaling_operator.api.search import Search
 from scaling_operator.api.status import ExperimentStatus
 from scaling_operator.api.trial import ScalingTrial
-from scaling_operator.cluster.client import Client
-from scaling_operator.cluster.controller import Controller
-from scaling_operator.cluster.events import Events
-from scaling_operator.cluster.index import Index, Key
-from scaling_operator.cluster.kinds import EXPERIMENTS, PODS, TRIALS, Kind
-from scaling_operator.cluster.opening import Opener, status_of
-from scaling_operator.cluster.recorder import Recorder
-from scaling_operator.cluster.settings import PodSettings
-from scaling_operator.cluster.sweeper import Sweeper
-from scaling_operator.cluster.trials import read_trial
-from scaling_operator.cluster.watch import WATCHED_WITH_JOBS
-from scaling_operator.cluster.workloads.order import WorkloadSettings
+from scaling_operator.kube.client.client import Client
+from scaling_operator.kube.client.index import Index, Key
+from scaling_operator.kube.client.kinds import EXPERIMENTS, PODS, TRIALS, Kind
+from scaling_operator.kube.client.watch import WATCHED_WITH_JOBS
+from scaling_operator.kube.reconcile.controller import Controller
+from scaling_operator.kube.reconcile.events import Events
+from scaling_operator.kube.reconcile.loader import Opener, status_of
+from scaling_operator.kube.reconcile.sweeper import Sweeper
+from scaling_operator.kube.reconcile.trials import read_trial
+from scaling_operator.kube.recorder import Recorder
+from scaling_operator.kube.settings import PodSettings
+from scaling_operator.kube.workloads.attempt_spec import WorkloadSettings
 from scaling_operator.law.fit_worker import FitRunner, ThreadFits
 from scaling_operator.metrics.happenings import Happenings, new_registry
 from scaling_operator.processes.workers import Workers

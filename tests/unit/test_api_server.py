@@ -9,7 +9,7 @@ import pytest
 from api_server_cases import PAGE, Seen, Site, each_case
 from fake_cluster import FakeCluster, Object
 
-from scaling_operator.cluster.kinds import TRIALS, Kind
+from scaling_operator.kube.client.kinds import TRIALS, Kind
 
 
 @each_case
@@ -30,5 +30,5 @@ async def test_the_one_in_memory(
         fake.watchers.append(hear)
         yield seen
 
-    monkeypatch.setattr("scaling_operator.cluster.client.PAGE_SIZE", PAGE)
+    monkeypatch.setattr("scaling_operator.kube.client.client.PAGE_SIZE", PAGE)
     await case(Site(fake.client(), "team", watching))

@@ -9,11 +9,11 @@ from shell import TEAM, Shell
 from testbed.documents import played
 
 from scaling_operator.api.names import Phase, Reason, TrialState
-from scaling_operator.cluster.errors import ClusterBusy, ClusterForbidden
-from scaling_operator.cluster.kinds import EXPERIMENTS, JOBS, PODS
-from scaling_operator.cluster.refusals import Refusals
-from scaling_operator.cluster.settings import PodSettings
 from scaling_operator.core.reports import AttemptKey
+from scaling_operator.kube.client.errors import ClusterBusy, ClusterForbidden
+from scaling_operator.kube.client.kinds import EXPERIMENTS, JOBS, PODS
+from scaling_operator.kube.reconcile.launch_backoff import Refusals
+from scaling_operator.kube.settings import PodSettings
 
 KEPT = PodSettings(trainer_image="trainer:1", keep_failed_seconds=600.0)
 

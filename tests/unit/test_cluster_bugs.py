@@ -12,14 +12,14 @@ from test_cluster_operate import TEAM, operating, phase, until
 from testbed.documents import played
 
 from scaling_operator.api.names import ConditionType, Phase
-from scaling_operator.cluster.controller import Controller
-from scaling_operator.cluster.index import Key
-from scaling_operator.cluster.kinds import EVENTS, EXPERIMENTS
-from scaling_operator.cluster.opening import status_of
-from scaling_operator.cluster.operate import Operator
 from scaling_operator.core.actions import Plan
 from scaling_operator.core.observed import Observed
 from scaling_operator.core.plan import plan
+from scaling_operator.kube.client.index import Key
+from scaling_operator.kube.client.kinds import EVENTS, EXPERIMENTS
+from scaling_operator.kube.operate import Operator
+from scaling_operator.kube.reconcile.controller import Controller
+from scaling_operator.kube.reconcile.loader import status_of
 
 ODD = Key(TEAM, "odd")
 ODD_SEED = 666
@@ -150,7 +150,7 @@ async def test_a_bug_in_the_telling_too_leaves_the_others_alone(
     def broken(*_: object) -> None:
         raise KeyError(MESSAGE)
 
-    monkeypatch.setattr("scaling_operator.cluster.controller.failing", broken)
+    monkeypatch.setattr("scaling_operator.kube.reconcile.controller.failing", broken)
     async with operating(server):
         await until(lambda: len(bug.stood) > 3)
         server.add(EXPERIMENTS, TEAM, played("later"))

@@ -12,10 +12,10 @@ import yaml
 from aiohttp import web
 
 from scaling_operator.api.problems import LONGEST_SHOWN
-from scaling_operator.cluster.client import Client
-from scaling_operator.cluster.connection import connect
-from scaling_operator.cluster.errors import InvalidName
-from scaling_operator.cluster.kinds import EXPERIMENTS, LEASES, NODES, POLICIES, TRIALS
+from scaling_operator.kube.client.client import Client
+from scaling_operator.kube.client.connection import connect
+from scaling_operator.kube.client.errors import InvalidName
+from scaling_operator.kube.client.kinds import EXPERIMENTS, LEASES, NODES, POLICIES, TRIALS
 
 HOSTILE = [
     pytest.param("", id="empty"),

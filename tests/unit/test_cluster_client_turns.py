@@ -9,10 +9,10 @@ import pytest
 from fake_cluster import FakeCluster, Fault, Object
 from testbed.documents import trial
 
-from scaling_operator.cluster.client import Client
-from scaling_operator.cluster.errors import ClusterForbidden
-from scaling_operator.cluster.kinds import LEASES, TRIALS
-from scaling_operator.cluster.turns import MOST_OF_A_NAMESPACE
+from scaling_operator.kube.client.client import Client
+from scaling_operator.kube.client.errors import ClusterForbidden
+from scaling_operator.kube.client.kinds import LEASES, TRIALS
+from scaling_operator.kube.client.turns import MOST_OF_A_NAMESPACE
 
 LEASE: Object = {"metadata": {"name": "scaling-operator"}, "spec": {}}
 MANY = 100

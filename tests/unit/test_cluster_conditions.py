@@ -8,7 +8,7 @@ from fake_kubelet import end
 from shell import TEAM, Shell
 from testbed.documents import played, policy
 
-from scaling_operator.cluster.kinds import EVENTS, EXPERIMENTS, POLICIES
+from scaling_operator.kube.client.kinds import EVENTS, EXPERIMENTS, POLICIES
 
 NOWHERE = ("spec/resources", {"policy": "none"})
 NAMED = ("spec/resources", {"policy": "gpus"})

@@ -9,9 +9,9 @@ from shell import TEAM, Shell
 from testbed.documents import played
 
 from scaling_operator.api.names import Phase, TrialState
-from scaling_operator.cluster.errors import ClusterBusy
-from scaling_operator.cluster.index import Key
-from scaling_operator.cluster.kinds import EXPERIMENTS, PODS, TRIALS
+from scaling_operator.kube.client.errors import ClusterBusy
+from scaling_operator.kube.client.index import Key
+from scaling_operator.kube.client.kinds import EXPERIMENTS, PODS, TRIALS
 
 STUDY = Key(TEAM, "study")
 

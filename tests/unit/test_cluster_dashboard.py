@@ -10,8 +10,8 @@ import pytest
 from shell import TEAM, Shell
 from testbed.documents import played
 
-from scaling_operator.cluster.dashboard import Dashboard
-from scaling_operator.cluster.kinds import EXPERIMENTS
+from scaling_operator.kube.client.kinds import EXPERIMENTS
+from scaling_operator.kube.dashboard import Dashboard
 from scaling_operator.search.mirror import Mirror
 from scaling_operator.search.serving import served
 
@@ -29,7 +29,7 @@ def shown(mirror: Mirror) -> set[str]:
 async def test_only_so_many_trials_are_copied_and_what_is_left_out_is_said_once(
     shell: Shell, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("scaling_operator.cluster.dashboard.MOST_TRIALS", 5)
+    monkeypatch.setattr("scaling_operator.kube.dashboard.MOST_TRIALS", 5)
     for name, trials in RUNNING.items():
         most = ("spec/trials", {"max": trials, "parallel": trials})
         shell.cluster.add(EXPERIMENTS, TEAM, played(name, most))
@@ -45,7 +45,7 @@ async def test_only_so_many_trials_are_copied_and_what_is_left_out_is_said_once(
     assert "has 6 trials, and 5 are shown in all" in said[0]
 
     shell.cluster.remove(EXPERIMENTS, TEAM, "small")
-    monkeypatch.setattr("scaling_operator.cluster.dashboard.MOST_TRIALS", 8)
+    monkeypatch.setattr("scaling_operator.kube.dashboard.MOST_TRIALS", 8)
     await shell.settle()
     await dashboard.refresh()
     await dashboard.refresh()

@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from scaling_operator.cluster.descent import ROUND_SECONDS, Descent, followed
+from scaling_operator.kube.client.kopf_tasks import ROUND_SECONDS, Descent, followed
 
 FOREVER = 3600
 

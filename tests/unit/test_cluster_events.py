@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import Any, cast
 
-from scaling_operator.cluster.client import Client
-from scaling_operator.cluster.events import BURST, MAX_BUDGETS, REFILL_SECONDS, Events, Note
-from scaling_operator.cluster.kinds import EXPERIMENTS, TRIALS, Kind
+from scaling_operator.kube.client.client import Client
+from scaling_operator.kube.client.kinds import EXPERIMENTS, TRIALS, Kind
+from scaling_operator.kube.reconcile.events import BURST, MAX_BUDGETS, REFILL_SECONDS, Events, Note
 
 
 class Sent:

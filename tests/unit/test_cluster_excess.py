@@ -10,8 +10,8 @@ from testbed.documents import played
 from scaling_operator.api.names import ConditionReason, ConditionType, Phase
 from scaling_operator.api.search import Search
 from scaling_operator.api.status import Condition
-from scaling_operator.cluster.index import Key
-from scaling_operator.cluster.kinds import EVENTS, EXPERIMENTS, PODS
+from scaling_operator.kube.client.index import Key
+from scaling_operator.kube.client.kinds import EVENTS, EXPERIMENTS, PODS
 from scaling_operator.processes.bounds import WorkExceeded
 from scaling_operator.search.calls import Answer, Ask, Call
 from scaling_operator.search.lanes import StudyHost, ThreadHost

@@ -9,8 +9,8 @@ from shell import TEAM, Shell
 from testbed.documents import Change, played
 
 from scaling_operator.api.names import Phase
-from scaling_operator.cluster.errors import ClusterBusy
-from scaling_operator.cluster.kinds import EXPERIMENTS, PODS
+from scaling_operator.kube.client.errors import ClusterBusy
+from scaling_operator.kube.client.kinds import EXPERIMENTS, PODS
 
 ON_A_CLAIM: Change = ("spec/artifacts", {"persistentVolumeClaim": {"claimName": "kept"}})
 FINISHER = "study-finish"

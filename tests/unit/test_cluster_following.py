@@ -18,7 +18,7 @@ from scaling_operator.api.experiment import (
     Trials,
 )
 from scaling_operator.api.policy import PolicySpec
-from scaling_operator.cluster.kinds import EXPERIMENTS, NAMESPACES, POLICIES
+from scaling_operator.kube.client.kinds import EXPERIMENTS, NAMESPACES, POLICIES
 from scaling_operator.validation.immutable import changed_parts, fixed_parts, free_fields
 
 STUDY = "study"

@@ -11,12 +11,12 @@ import aiohttp
 import pytest
 from shell import Clock, Shell
 
-from scaling_operator.cluster import health
-from scaling_operator.cluster.health import Health, serving
-from scaling_operator.cluster.index import Key
-from scaling_operator.cluster.queue import WorkQueue
-from scaling_operator.cluster.resync import Resync
-from scaling_operator.cluster.watch import WATCHED, Watches
+from scaling_operator.kube import health
+from scaling_operator.kube.client.index import Key
+from scaling_operator.kube.client.queue import WorkQueue
+from scaling_operator.kube.client.watch import WATCHED, Watches
+from scaling_operator.kube.health import Health, serving
+from scaling_operator.kube.reconcile.resync import Resync
 
 HOST = "127.0.0.1"
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 import pytest
 from fake_cluster import BUSY, FORBIDDEN, FakeCluster, Fault, Object
 
-from scaling_operator.cluster import lease
-from scaling_operator.cluster.kinds import LEASES
-from scaling_operator.cluster.lease import Lease
-from scaling_operator.cluster.settings import LeaseSettings
+from scaling_operator.kube.client import lease
+from scaling_operator.kube.client.kinds import LEASES
+from scaling_operator.kube.client.lease import Lease
+from scaling_operator.kube.settings import LeaseSettings
 
 SYSTEM, NAME = "scaling-system", "scaling-operator"
 # A step every few milliseconds of real time; the seconds of the Lease are the clock's.

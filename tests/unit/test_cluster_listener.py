@@ -15,9 +15,9 @@ from shell import TEAM, Shell
 from testbed.documents import Change, played
 
 from scaling_operator.api.names import Phase
-from scaling_operator.cluster.kinds import EXPERIMENTS, PODS, SECRETS, TRIALS
-from scaling_operator.cluster.listener import Listening
-from scaling_operator.cluster.settings import (
+from scaling_operator.kube.client.kinds import EXPERIMENTS, PODS, SECRETS, TRIALS
+from scaling_operator.kube.report_service.handlers import Listening
+from scaling_operator.kube.settings import (
     TOKEN_AUDIENCE,
     PodSettings,
     ReportSettings,

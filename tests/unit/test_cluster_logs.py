@@ -13,10 +13,6 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from scaling_operator.api.names import Reason, TrialState
-from scaling_operator.cluster.client import Access
-from scaling_operator.cluster.decisions import write_decision
-from scaling_operator.cluster.index import Key
-from scaling_operator.cluster.logs import FIELDS, LogFormat, about, set_up
 from scaling_operator.core.actions import (
     Action,
     AddScales,
@@ -28,6 +24,10 @@ from scaling_operator.core.actions import (
     OpenScale,
     SetState,
 )
+from scaling_operator.kube.client.client import Access
+from scaling_operator.kube.client.index import Key
+from scaling_operator.kube.decision_log import write_decision
+from scaling_operator.kube.logs import FIELDS, LogFormat, about, set_up
 from scaling_trainer.foreign_text import REDACTED, redact
 
 KEY = Key("team", "digits")

@@ -14,15 +14,15 @@ from fake_kubelet import succeed_always
 from testbed.documents import played
 
 from scaling_operator.api.names import ConditionType, Phase
-from scaling_operator.cluster.client import Client, Request
-from scaling_operator.cluster.controller import Controller
-from scaling_operator.cluster.index import Key
-from scaling_operator.cluster.kinds import EXPERIMENTS, LEASES, PODS, TRIALS, Kind
-from scaling_operator.cluster.opening import status_of
-from scaling_operator.cluster.operate import Operator, build
-from scaling_operator.cluster.queue import WorkQueue
-from scaling_operator.cluster.settings import LeaseSettings, PodSettings, Settings
-from scaling_operator.cluster.watch import Watches
+from scaling_operator.kube.client.client import Client, Request
+from scaling_operator.kube.client.index import Key
+from scaling_operator.kube.client.kinds import EXPERIMENTS, LEASES, PODS, TRIALS, Kind
+from scaling_operator.kube.client.queue import WorkQueue
+from scaling_operator.kube.client.watch import Watches
+from scaling_operator.kube.operate import Operator, build
+from scaling_operator.kube.reconcile.controller import Controller
+from scaling_operator.kube.reconcile.loader import status_of
+from scaling_operator.kube.settings import LeaseSettings, PodSettings, Settings
 from scaling_operator.metrics.happenings import Happenings
 
 TEAM, STUDY = "team", Key("team", "study")
@@ -202,7 +202,7 @@ async def test_a_status_that_older_definitions_refuse_is_told_and_written_once_t
     server: FakeCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No trial ends for it, and nothing is tried without a pause."""
-    monkeypatch.setattr("scaling_operator.cluster.operate.FORBIDDEN_PAUSE_SECONDS", 0.3)
+    monkeypatch.setattr("scaling_operator.kube.operate.FORBIDDEN_PAUSE_SECONDS", 0.3)
     succeed_always(server, lambda _: {"loss": 0.5})
     server.add(EXPERIMENTS, TEAM, played("study"))
     older = Fault("patch", TRIALS, answer=OLDER, times=10**6)
@@ -234,7 +234,7 @@ async def test_a_status_that_older_definitions_refuse_is_told_and_written_once_t
 async def test_a_status_of_an_experiment_that_is_refused_is_tried_with_pauses(
     server: FakeCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("scaling_operator.cluster.operate.FORBIDDEN_PAUSE_SECONDS", 0.3)
+    monkeypatch.setattr("scaling_operator.kube.operate.FORBIDDEN_PAUSE_SECONDS", 0.3)
     succeed_always(server, lambda _: {"loss": 0.5})
     server.add(EXPERIMENTS, TEAM, played("study"))
     refusing = Fault("patch", EXPERIMENTS, answer=INVALID, times=8)

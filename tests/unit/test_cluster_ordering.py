@@ -9,10 +9,10 @@ from testbed.orders import order
 
 from scaling_operator.api.experiment import ExperimentSpec
 from scaling_operator.api.policy import PolicySpec
-from scaling_operator.cluster.index import Key
-from scaling_operator.cluster.ordering import Orders
-from scaling_operator.cluster.workloads import job, pod
-from scaling_operator.cluster.workloads.order import AttemptOrder, WorkloadSettings
+from scaling_operator.kube.client.index import Key
+from scaling_operator.kube.reconcile.attempt_specs import Orders
+from scaling_operator.kube.workloads import job, pod
+from scaling_operator.kube.workloads.attempt_spec import AttemptOrder, WorkloadSettings
 from scaling_operator.runtime.sizer import Sizer
 from scaling_operator.sizing.allocation import Allocation
 

@@ -12,12 +12,12 @@ from shell import TEAM, Shell
 from testbed.documents import Change, played
 
 from scaling_operator.api.names import Phase, TrialState
-from scaling_operator.cluster.index import Key
-from scaling_operator.cluster.kinds import EXPERIMENTS, JOBS, PODS, TRIALS, Kind
-from scaling_operator.cluster.ownership import is_owned
-from scaling_operator.cluster.settings import PodSettings
 from scaling_operator.core.reports import Answer, AttemptKey, Report
 from scaling_operator.ingest.endpoint import NotAnAttempt
+from scaling_operator.kube.client.index import Key
+from scaling_operator.kube.client.kinds import EXPERIMENTS, JOBS, PODS, TRIALS, Kind
+from scaling_operator.kube.client.ownership import is_owned
+from scaling_operator.kube.settings import PodSettings
 
 STUDY = Key(TEAM, "study")
 PREFIX = "scaling-operator.dev"

@@ -11,10 +11,10 @@ from shell import TEAM, Shell
 from testbed.documents import Change, changed, played, policy
 
 from scaling_operator.api.policy import ResourcePolicy
-from scaling_operator.cluster.errors import ClusterBusy, ClusterForbidden, Conflict
-from scaling_operator.cluster.index import Key
-from scaling_operator.cluster.kinds import EXPERIMENTS, NAMESPACES, NODES, PODS, POLICIES
-from scaling_operator.cluster.policies import Policies, read_policy
+from scaling_operator.kube.client.errors import ClusterBusy, ClusterForbidden, Conflict
+from scaling_operator.kube.client.index import Key
+from scaling_operator.kube.client.kinds import EXPERIMENTS, NAMESPACES, NODES, PODS, POLICIES
+from scaling_operator.kube.reconcile.policies import Policies, read_policy
 
 ESTIMATE: Change = ("spec/resources/estimate", {"deviceMemory": "1Gi", "hostMemory": "1Gi"})
 

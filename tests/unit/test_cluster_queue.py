@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from scaling_operator.cluster.queue import FIRST_BACKOFF_SECONDS, WorkQueue
+from scaling_operator.kube.client.queue import FIRST_BACKOFF_SECONDS, WorkQueue
 
 
 class Clock:

@@ -13,13 +13,13 @@ from shell import TEAM, Shell
 from testbed.documents import changed, played, policy
 
 from scaling_operator.api.names import Phase, TrialState
-from scaling_operator.cluster import resync
-from scaling_operator.cluster.errors import ClusterBusy, NotFound
-from scaling_operator.cluster.index import Key
-from scaling_operator.cluster.kinds import EXPERIMENTS, PODS, POLICIES, TRIALS
-from scaling_operator.cluster.queue import WorkQueue
-from scaling_operator.cluster.resync import Resync
-from scaling_operator.cluster.watch import WATCHED, Watches
+from scaling_operator.kube.client.errors import ClusterBusy, NotFound
+from scaling_operator.kube.client.index import Key
+from scaling_operator.kube.client.kinds import EXPERIMENTS, PODS, POLICIES, TRIALS
+from scaling_operator.kube.client.queue import WorkQueue
+from scaling_operator.kube.client.watch import WATCHED, Watches
+from scaling_operator.kube.reconcile import resync
+from scaling_operator.kube.reconcile.resync import Resync
 
 STUDY = Key(TEAM, "study")
 

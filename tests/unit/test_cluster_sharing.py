@@ -17,11 +17,11 @@ from shell import TEAM, Clock, Shell
 from sized import policy, sized
 
 from scaling_operator.api.policy import PolicyLimits
-from scaling_operator.cluster.errors import ClusterError
-from scaling_operator.cluster.holdings import Holdings
-from scaling_operator.cluster.index import Index, Key
-from scaling_operator.cluster.kinds import EXPERIMENTS, PODS, POLICIES, Kind
 from scaling_operator.core.bounds import RESERVED_SECONDS
+from scaling_operator.kube.client.errors import ClusterError
+from scaling_operator.kube.client.index import Index, Key
+from scaling_operator.kube.client.kinds import EXPERIMENTS, PODS, POLICIES, Kind
+from scaling_operator.kube.reconcile.holdings import Holdings
 from scaling_operator.sizing.admission import Demand
 
 NAMES = ("first", "second", "third")

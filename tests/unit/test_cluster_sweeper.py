@@ -7,10 +7,10 @@ from urllib.parse import urlencode
 import pytest
 from fake_cluster import FORBIDDEN, FakeCluster, Fault
 
-from scaling_operator.cluster.client import Call
-from scaling_operator.cluster.index import Index, Key
-from scaling_operator.cluster.kinds import PODS
-from scaling_operator.cluster.sweeper import NAMES_IN_A_REQUEST, Sweeper
+from scaling_operator.kube.client.client import Call
+from scaling_operator.kube.client.index import Index, Key
+from scaling_operator.kube.client.kinds import PODS
+from scaling_operator.kube.reconcile.sweeper import NAMES_IN_A_REQUEST, Sweeper
 
 LONGEST = "e" * 50
 ADDRESS_BYTES = 8000

@@ -12,10 +12,10 @@ from testbed.documents import played
 from scaling_operator.api.names import TrialState
 from scaling_operator.api.status import TrialStatus
 from scaling_operator.api.trial import ExperimentReference, ScalingTrial, TrialSpec
-from scaling_operator.cluster.errors import ClusterBusy, ClusterForbidden
-from scaling_operator.cluster.index import Key
-from scaling_operator.cluster.kinds import EXPERIMENTS, TRIALS
-from scaling_operator.cluster.trials import StoredTrials, created_seconds
+from scaling_operator.kube.client.errors import ClusterBusy, ClusterForbidden
+from scaling_operator.kube.client.index import Key
+from scaling_operator.kube.client.kinds import EXPERIMENTS, TRIALS
+from scaling_operator.kube.reconcile.trials import StoredTrials, created_seconds
 from scaling_operator.runtime.backend import TrialGone
 
 TEAM, NAME = "team", "study-0-0"

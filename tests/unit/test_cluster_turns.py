@@ -15,8 +15,8 @@ from shell import TEAM, Shell
 from testbed.documents import API_VERSION, changed, played, policy
 
 from scaling_operator.api.names import Phase
-from scaling_operator.cluster.index import Key
-from scaling_operator.cluster.kinds import EXPERIMENTS, POLICIES, TRIALS
+from scaling_operator.kube.client.index import Key
+from scaling_operator.kube.client.kinds import EXPERIMENTS, POLICIES, TRIALS
 
 LONGEST_SECONDS = 0.1
 ENDED = 4_000

@@ -10,7 +10,7 @@ from testbed.documents import Change, played
 
 from scaling_operator.api.names import Reason, TrialState
 from scaling_operator.api.status import TrialStatus
-from scaling_operator.cluster.kinds import EXPERIMENTS, PODS, POLICIES
+from scaling_operator.kube.client.kinds import EXPERIMENTS, PODS, POLICIES
 
 HOUR_SECONDS = 3600.0
 TRIALS: Change = ("spec/trials", {"max": 1, "pendingTimeout": "1h"})

@@ -10,7 +10,7 @@ from shell import TEAM, Shell
 from testbed.documents import played
 
 from scaling_operator.api.names import ConditionType, Phase
-from scaling_operator.cluster.kinds import EXPERIMENTS
+from scaling_operator.kube.client.kinds import EXPERIMENTS
 
 PATH = "spec/search/warmStart"
 

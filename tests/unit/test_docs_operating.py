@@ -12,20 +12,20 @@ import typer
 from ruamel.yaml import YAML
 
 from scaling_operator.api.names import ConditionReason, Reason, StopReason
-from scaling_operator.cluster.health import (
+from scaling_operator.core.bounds import BOUNDS
+from scaling_operator.core.tally import UNCOUNTED
+from scaling_operator.core.transitions import QUEUEING
+from scaling_operator.kube.client.queue import MAX_BACKOFF_SECONDS
+from scaling_operator.kube.client.watch import LONGEST_PAUSE_SECONDS
+from scaling_operator.kube.health import (
     MAX_LAG_SECONDS,
     MAX_MISSES,
     MAX_QUEUE_SECONDS,
     MAX_WATCH_FAILURES,
     Health,
 )
-from scaling_operator.cluster.main import app
-from scaling_operator.cluster.operate import FORBIDDEN_PAUSE_SECONDS
-from scaling_operator.cluster.queue import MAX_BACKOFF_SECONDS
-from scaling_operator.cluster.watch import LONGEST_PAUSE_SECONDS
-from scaling_operator.core.bounds import BOUNDS
-from scaling_operator.core.tally import UNCOUNTED
-from scaling_operator.core.transitions import QUEUEING
+from scaling_operator.kube.main import app
+from scaling_operator.kube.operate import FORBIDDEN_PAUSE_SECONDS
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"

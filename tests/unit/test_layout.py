@@ -53,7 +53,7 @@ for module in pkgutil.walk_packages(scaling_operator.__path__, "scaling_operator
                 *(*TRAINING, "kopf", "kubernetes", "cryptography", "prometheus_client"),
                 *("pythonjsonlogger", "optuna_dashboard", "bottle"),
             ),
-            "scaling_operator.cluster,scaling_operator.metrics",
+            "scaling_operator.kube,scaling_operator.metrics",
             id="all but the cluster shell needs no extra",
         ),
     ],

@@ -15,8 +15,8 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.openmetrics import parser
 
 from scaling_operator.api.search import Algorithm
-from scaling_operator.cluster.index import Index, Key
-from scaling_operator.cluster.recorder import Recorder
+from scaling_operator.kube.client.index import Index, Key
+from scaling_operator.kube.recorder import Recorder
 from scaling_operator.metrics.exposition import Snapshot
 from scaling_operator.metrics.families import FAMILIES
 from scaling_operator.metrics.happenings import COUNTED, MEASURED, Happenings, new_registry

@@ -13,12 +13,12 @@ from typing import Any, cast
 import aiohttp
 import pytest
 
-from scaling_operator.cluster import tokens
-from scaling_operator.cluster.client import Client
-from scaling_operator.cluster.errors import ClusterBusy, NotFound
-from scaling_operator.cluster.exposing import exposed
-from scaling_operator.cluster.kinds import SECRETS, SUBJECT_ACCESS_REVIEWS, TOKEN_REVIEWS, Kind
-from scaling_operator.cluster.settings import ReportSettings, Settings
+from scaling_operator.kube.client.client import Client
+from scaling_operator.kube.client.errors import ClusterBusy, NotFound
+from scaling_operator.kube.client.kinds import SECRETS, SUBJECT_ACCESS_REVIEWS, TOKEN_REVIEWS, Kind
+from scaling_operator.kube.metrics_port import exposed
+from scaling_operator.kube.report_service import tokens
+from scaling_operator.kube.settings import ReportSettings, Settings
 from scaling_operator.metrics.exposition import Exposition
 from scaling_operator.metrics.happenings import new_registry
 from scaling_operator.metrics.projection import Sample

@@ -13,17 +13,20 @@ from typing import Any
 
 import pytest
 
-from scaling_operator.cluster.certificate import (
+from scaling_operator.kube.client.errors import Conflict, NotFound
+from scaling_operator.kube.client.kinds import SECRETS, Kind
+from scaling_operator.kube.report_service.certificate import (
     BadMaterial,
     Material,
     issue,
     renewed,
     server_context,
 )
-from scaling_operator.cluster.certificate_secret import CertificateSecret
-from scaling_operator.cluster.certificate_signing import AUTHORITY_LIFE, CERTIFICATE_LIFE
-from scaling_operator.cluster.errors import Conflict, NotFound
-from scaling_operator.cluster.kinds import SECRETS, Kind
+from scaling_operator.kube.report_service.certificate_secret import CertificateSecret
+from scaling_operator.kube.report_service.certificate_signing import (
+    AUTHORITY_LIFE,
+    CERTIFICATE_LIFE,
+)
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 HOSTS = ("scaling-operator-reports.scaling.svc", "10.96.0.7", "fd00::7")

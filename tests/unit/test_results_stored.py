@@ -19,11 +19,11 @@ from scaling_operator.api.experiment import Objective
 from scaling_operator.api.names import Phase, Reason, TrialState
 from scaling_operator.api.status import TrialStatus
 from scaling_operator.api.trial import ScalingTrial
-from scaling_operator.cluster.errors import Invalid
-from scaling_operator.cluster.kinds import EXPERIMENTS, TRIALS
-from scaling_operator.cluster.workloads.ending import ended_view
 from scaling_operator.core.actions import Finish
 from scaling_operator.core.outcome import finished
+from scaling_operator.kube.client.errors import Invalid
+from scaling_operator.kube.client.kinds import EXPERIMENTS, TRIALS
+from scaling_operator.kube.workloads.ending import ended_view
 from scaling_operator.local.attempts import view_of
 from scaling_operator.local.store import Store
 from scaling_operator.local.workers import Ending

@@ -16,7 +16,7 @@ from aiohttp import web
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from scaling_operator.cluster.certificate import issue, server_context
+from scaling_operator.kube.report_service.certificate import issue, server_context
 from scaling_operator.server import limits
 from scaling_operator.server.limits import Limits
 from scaling_operator.server.listen import BoundedServer, Port, listen

@@ -9,8 +9,8 @@ from testbed.orders import EVERYTHING, order
 
 from scaling_operator.api.experiment import ExperimentSpec
 from scaling_operator.api.problems import Problem
-from scaling_operator.cluster.workloads.allowed import Allowed, not_allowed
-from scaling_operator.cluster.workloads.order import refusals
+from scaling_operator.kube.workloads.allowed import Allowed, not_allowed
+from scaling_operator.kube.workloads.attempt_spec import refusals
 
 CONTAINER = "spec.trainer.container."
 POD = "spec.trainer.pod."

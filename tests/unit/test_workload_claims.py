@@ -8,11 +8,11 @@ from typing import Any
 from testbed.orders import A100, order
 
 from scaling_operator.api.trial import ScalingTrial
-from scaling_operator.cluster.workloads import pod
-from scaling_operator.cluster.workloads.claim import template
-from scaling_operator.cluster.workloads.order import AttemptOrder
-from scaling_operator.cluster.workloads.template import metadata
 from scaling_operator.core.resources import DeviceRequest
+from scaling_operator.kube.workloads import pod
+from scaling_operator.kube.workloads.attempt_spec import AttemptOrder
+from scaling_operator.kube.workloads.claim import template
+from scaling_operator.kube.workloads.template import metadata
 
 SMALL = DeviceRequest("small", "gpu.example.com", 1)
 LARGE = DeviceRequest("large", "gpu.example.com", 2, "device.attributes['memory'] > 40")

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from scaling_operator.cluster.workloads.identity import attempt_of, finishes
 from scaling_operator.core.reports import AttemptKey
+from scaling_operator.kube.workloads.identity import attempt_of, finishes
 
 PREFIX = "scaling-operator.dev"
 LABELS = {

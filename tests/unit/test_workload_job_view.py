@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from scaling_operator.api.names import Reason
-from scaling_operator.cluster.workloads import job
-from scaling_operator.cluster.workloads.order import Bounds
 from scaling_operator.core.observed import ABSENT, AttemptPhase
+from scaling_operator.kube.workloads import job
+from scaling_operator.kube.workloads.attempt_spec import Bounds
 
 EPOCH = datetime(2026, 11, 24, 12, tzinfo=UTC).timestamp()
 CREATED, STARTED = "2026-11-24T12:00:00Z", "2026-11-24T12:05:00Z"

@@ -14,9 +14,9 @@ from testbed.orders import A100, BUILT_IN, EVERYTHING, REPORTS, order
 from scaling_operator.api.experiment import ExperimentSpec
 from scaling_operator.api.problems import InvalidSpec
 from scaling_operator.api.search import WarmStart
-from scaling_operator.cluster.workloads import job, pod
-from scaling_operator.cluster.workloads.environment import assignment_of, escaped
-from scaling_operator.cluster.workloads.order import AttemptOrder, refusals
+from scaling_operator.kube.workloads import job, pod
+from scaling_operator.kube.workloads.attempt_spec import AttemptOrder, refusals
+from scaling_operator.kube.workloads.environment import assignment_of, escaped
 from scaling_trainer.contract import expand, read_assignment
 
 ORDERS = {

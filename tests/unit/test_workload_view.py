@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scaling_operator.api.names import Reason
-from scaling_operator.cluster.workloads import job, pod
-from scaling_operator.cluster.workloads.order import Bounds
 from scaling_operator.core.observed import ABSENT, AttemptPhase, AttemptView
+from scaling_operator.kube.workloads import job, pod
+from scaling_operator.kube.workloads.attempt_spec import Bounds
 from scaling_trainer.foreign_text import as_message
 
 BOUNDS = Bounds(

@@ -8,8 +8,8 @@ from typing import Any
 from scaling_operator.api.experiment import ExperimentSpec
 from scaling_operator.api.policy import Toleration
 from scaling_operator.api.trial import ScalingTrial
-from scaling_operator.cluster.workloads.order import AttemptOrder, WorkloadSettings
 from scaling_operator.core.resources import PodResources
+from scaling_operator.kube.workloads.attempt_spec import AttemptOrder, WorkloadSettings
 from scaling_trainer.contract import Execution
 
 BUILT_IN: dict[str, Any] = {

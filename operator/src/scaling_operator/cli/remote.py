@@ -16,7 +16,7 @@ from scaling_operator.runtime.record import Outcome
 from scaling_operator.validation.load import experiment_of
 
 if TYPE_CHECKING:
-    from scaling_operator.cluster.client import Client
+    from scaling_operator.kube.client.client import Client
 
 HOME_CONFIG = Path("~/.kube/config")
 
@@ -48,20 +48,20 @@ class Remote:
 
     async def experiments(self) -> list[Mapping[str, Any]]:
         """List experiments as they are stored, by namespace and name."""
-        from scaling_operator.cluster.kinds import EXPERIMENTS  # noqa: PLC0415
+        from scaling_operator.kube.client.kinds import EXPERIMENTS  # noqa: PLC0415
 
         found = await self.client.list(EXPERIMENTS, self.namespace)
         return sorted(found, key=lambda each: (each["metadata"]["namespace"], _name(each)))
 
     async def experiment(self, name: str) -> Mapping[str, Any]:
         """Read an experiment as it is stored. Raises ClusterError."""
-        from scaling_operator.cluster.kinds import EXPERIMENTS  # noqa: PLC0415
+        from scaling_operator.kube.client.kinds import EXPERIMENTS  # noqa: PLC0415
 
         return await self.client.get(EXPERIMENTS, self.namespace, name)
 
     async def trials(self, thing: Mapping[str, Any]) -> tuple[ScalingTrial, ...]:
         """Read the trials of an experiment, by scale and number."""
-        from scaling_operator.cluster.kinds import TRIALS  # noqa: PLC0415
+        from scaling_operator.kube.client.kinds import TRIALS  # noqa: PLC0415
 
         labels = f"{LABEL_EXPERIMENT}={_name(thing)}"
         listed = await self.client.list(TRIALS, self.namespace, labels)
@@ -90,8 +90,8 @@ def status_of(thing: Mapping[str, Any]) -> ExperimentStatus:
 async def reached(where: Where) -> AsyncGenerator[Remote]:
     """Connect as kubectl would. Raises RemoteError, also for what fails within the block."""
     try:
-        from scaling_operator.cluster.connection import connect  # noqa: PLC0415
-        from scaling_operator.cluster.errors import (  # noqa: PLC0415
+        from scaling_operator.kube.client.connection import connect  # noqa: PLC0415
+        from scaling_operator.kube.client.errors import (  # noqa: PLC0415
             ClusterBusy,
             ClusterError,
             NotFound,

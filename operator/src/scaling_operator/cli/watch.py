@@ -14,8 +14,8 @@ from scaling_operator.api.trial import ScalingTrial
 from scaling_operator.cli.progress import Display, open_display
 from scaling_operator.cli.remote import Remote, Where, reached, status_of
 from scaling_operator.cli.summary import hindrances, print_findings, print_head
-from scaling_operator.cluster.errors import ClusterBusy
 from scaling_operator.core.reports import AttemptKey, Report
+from scaling_operator.kube.client.errors import ClusterBusy
 from scaling_operator.validation.load import experiment_of
 
 POLL_SECONDS = 2.0

@@ -1,1 +1,0 @@
-"""The Kubernetes shell: it watches, gathers, applies, and decides nothing."""

@@ -1,0 +1,1 @@
+"""The Kubernetes shell: it watches, gathers and applies. It decides nothing."""

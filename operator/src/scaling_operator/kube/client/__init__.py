@@ -1,0 +1,1 @@
+"""The API server: requests, errors, watches, the index, the Lease and the work queue."""

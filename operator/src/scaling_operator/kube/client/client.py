@@ -1,0 +1,251 @@
+"""The API server as plain dictionaries, over whatever carries the requests (connection.py).
+
+Objects go in and come out as JSON has them; typed models would cost more than all the rest of a
+reconcile. Every failure is a ClusterError (errors.py).
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, cast
+
+from scaling_operator.kube.client.errors import ClusterBusy, ClusterForbidden, error_of
+from scaling_operator.kube.client.kinds import (
+    LEASES,
+    SECRETS,
+    SUBJECT_ACCESS_REVIEWS,
+    TOKEN_REVIEWS,
+    Kind,
+)
+from scaling_operator.kube.client.turns import Turns
+
+FIELD_MANAGER = "scaling-operator"
+PAGE_SIZE = 500
+METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+# Leases make a leader; certificates are guarded by their resourceVersion; reviews change nothing.
+_UNGUARDED = (LEASES, SECRETS, TOKEN_REVIEWS, SUBJECT_ACCESS_REVIEWS)
+
+Object = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request that was answered: for metrics. `code` is 0 where no answer came."""
+
+    verb: str
+    kind: Kind
+    code: int
+    seconds: float
+
+
+def unobserved(request: Request) -> None:
+    """Hear of a request, and do nothing."""
+    del request
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """How to connect: paths are files, `token` goes into a bearer header."""
+
+    server: str
+    ca_file: str | None
+    verifies: bool
+    token: str | None = field(repr=False)
+    certificate_file: str | None
+    key_file: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request to be made. Without `name` it is about a collection."""
+
+    verb: str
+    kind: Kind
+    namespace: str | None
+    name: str | None = None
+    below: str = ""
+    """The subresource."""
+    query: Mapping[str, str] | None = None
+    body: Object | None = None
+    content_type: str = "application/json"
+    accept: str = "application/json"
+
+    @property
+    def is_guarded(self) -> bool:
+        """Whether only the leader may do it: every write but those named above."""
+        return self.verb not in ("get", "list") and self.kind not in _UNGUARDED
+
+    @property
+    def path(self) -> str:
+        """Path of what it is about."""
+        return self.kind.path(self.namespace, self.name, self.below)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back: HTTP's code, the body, and the header Retry-After."""
+
+    code: int
+    body: bytes
+    retry_after: str | None = None
+
+
+class Transport(Protocol):
+    """Carries requests to one API server."""
+
+    async def send(self, call: Call) -> Answer:
+        """Make a request. Raises TimeoutError and ConnectionError where no answer comes."""
+        ...
+
+    async def access(self) -> Access:
+        """Tell how it connects."""
+        ...
+
+
+def always() -> bool:
+    """Allow every write."""
+    return True
+
+
+class Client:
+    """The operator's requests to one API server. `connect` makes one for a real server.
+
+    `may_write` is asked before every write but the Lease's: a replica that lost its Lease stops.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        *,
+        namespace: str = "default",
+        may_write: Callable[[], bool] = always,
+        observe: Callable[[Request], None] = unobserved,
+    ) -> None:
+        self.namespace = namespace
+        """The namespace of the kubeconfig's context: for people, who need not name it."""
+        self._transport = transport
+        self._may_write = may_write
+        self._observe = observe
+        self._turns = Turns()
+
+    async def access(self) -> Access:
+        """Tell how this client connects: kopf's watches connect alike."""
+        return await self._transport.access()
+
+    async def get(self, kind: Kind, namespace: str | None, name: str) -> Object:
+        """Read an object. Raises NotFound."""
+        return await self._send(Call("get", kind, namespace, name))
+
+    async def list(self, kind: Kind, namespace: str | None, labels: str = "") -> list[Object]:
+        """Read all objects, of all namespaces where none is given, as they are now."""
+        items: list[Object] = []
+        async for page in self.pages(kind, namespace, labels):
+            items += page
+        return items
+
+    async def pages(
+        self, kind: Kind, namespace: str | None, labels: str = ""
+    ) -> AsyncGenerator[Sequence[Object]]:
+        """Read all objects page by page: so that many need not be in memory at once."""
+        query = {"limit": str(PAGE_SIZE)} | ({"labelSelector": labels} if labels else {})
+        while True:
+            page = await self._send(Call("list", kind, namespace, query=query))
+            yield page["items"] or ()
+            following = page["metadata"].get("continue")
+            if not following:
+                return
+            query["continue"] = following
+
+    async def names(self, kind: Kind, namespace: str | None, labels: str = "") -> dict[str, str]:
+        """Read the names of all objects, with their uids."""
+        found = await self.metadata(kind, namespace, labels)
+        return {str(each["name"]): str(each["uid"]) for each in found}
+
+    async def metadata(self, kind: Kind, namespace: str | None, labels: str = "") -> list[Object]:
+        """Read the metadata of all objects: a tenth, or less, of what a list costs."""
+        query = {"limit": str(PAGE_SIZE)} | ({"labelSelector": labels} if labels else {})
+        found: list[Object] = []
+        while True:
+            call = Call("list", kind, namespace, query=query, accept=METADATA_ONLY)
+            page = await self._send(call)
+            # Null where none is selected and only metadata were asked for.
+            found += (item["metadata"] for item in page["items"] or ())
+            following = page["metadata"].get("continue")
+            if not following:
+                return found
+            query["continue"] = following
+
+    async def create(self, kind: Kind, namespace: str | None, body: Object) -> Object:
+        """Create an object. Raises AlreadyExists."""
+        return await self._send(Call("create", kind, namespace, body=body))
+
+    async def replace(self, kind: Kind, namespace: str | None, name: str, body: Object) -> Object:
+        """Replace an object whose `resourceVersion` must be the one in `body`. Raises Conflict."""
+        return await self._send(Call("update", kind, namespace, name, body=body))
+
+    async def apply_status(
+        self, kind: Kind, namespace: str | None, name: str, body: Object
+    ) -> Object:
+        """Write a status whole, by server-side apply.
+
+        With `metadata.resourceVersion` in `body` it raises Conflict where the object has changed.
+        """
+        return await self._send(
+            Call(
+                *("patch", kind, namespace, name, "status"),
+                query={"fieldManager": FIELD_MANAGER, "force": "true"},
+                body={"apiVersion": kind.api_version, "kind": kind.name, **body},
+                content_type="application/apply-patch+yaml",
+            )
+        )
+
+    async def delete(
+        self, kind: Kind, namespace: str, name: str, *, uid: str | None = None
+    ) -> None:
+        """Delete an object, if its uid is the given one. Raises NotFound, Conflict."""
+        body: Object = {"propagationPolicy": "Background"}
+        if uid is not None:
+            body["preconditions"] = {"uid": uid}
+        await self._send(Call("delete", kind, namespace, name, body=body))
+
+    async def delete_collection(self, kind: Kind, namespace: str, labels: str) -> None:
+        """Delete all objects that the labels select."""
+        body = {"propagationPolicy": "Background"}
+        query = {"labelSelector": labels}
+        await self._send(Call("deletecollection", kind, namespace, query=query, body=body))
+
+    async def _send(self, call: Call) -> Object:
+        # Who leads must not wait to say so.
+        async with self._turns.one(None if call.kind is LEASES else call.namespace):
+            return await self._sent(call)
+
+    async def _sent(self, call: Call) -> Object:
+        if call.is_guarded and not self._may_write():
+            message = f"{call.verb} {call.path}: this replica does not lead any more"
+            raise ClusterForbidden(message)
+        started = time.monotonic()
+        code = 0
+        try:
+            answer = await self._transport.send(call)
+            code = answer.code
+        except (TimeoutError, ConnectionError) as error:
+            message = f"{call.verb} {call.path}: no answer: {error or type(error).__name__}"
+            raise ClusterBusy(message) from error
+        finally:
+            self._observe(Request(call.verb, call.kind, code, time.monotonic() - started))
+        document = _decoded(answer.body)
+        if code >= 400:  # noqa: PLR2004 - where HTTP's errors begin
+            raise error_of(code, document, answer.retry_after)
+        return document
+
+
+def _decoded(text: bytes) -> Object:
+    try:
+        document = json.loads(text)
+    except ValueError:
+        # A proxy on the way answers in its own words.
+        document = {"message": text[:200].decode(errors="replace")}
+    return cast("Object", document) if isinstance(document, dict) else {}

@@ -1,0 +1,121 @@
+"""Connections to a real API server: the only importer of `kubernetes`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+from urllib.parse import urlencode
+
+import aiohttp
+import yaml  # kubernetes' own, which reads kubeconfigs by it and lets its errors through
+from kubernetes.aio import config as kubernetes_config
+from kubernetes.aio.client import ApiClient, Configuration
+
+from scaling_operator.kube.client.client import (
+    FIELD_MANAGER,
+    Access,
+    Answer,
+    Call,
+    Client,
+    Request,
+    always,
+    unobserved,
+)
+from scaling_operator.kube.client.errors import NoCluster
+
+REQUEST_SECONDS = 30.0
+CONNECTIONS = 64
+
+_METHODS = {
+    "get": "GET",
+    "list": "GET",
+    "create": "POST",
+    "update": "PUT",
+    "patch": "PATCH",
+    "delete": "DELETE",
+    "deletecollection": "DELETE",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """Requests by HTTP, through kubernetes' own client: its TLS, tokens and pool."""
+
+    api: Any
+
+    async def access(self) -> Access:
+        """Tell how it connects."""
+        settings = self.api.configuration
+        headers = await self._authorization()
+        token = headers.get("authorization", "").partition(" ")[2] or None
+        return Access(
+            *(settings.host, settings.ssl_ca_cert, settings.verify_ssl, token),
+            certificate_file=settings.cert_file,
+            key_file=settings.key_file,
+        )
+
+    async def send(self, call: Call) -> Answer:
+        """Make a request. Raises TimeoutError and ConnectionError where no answer comes."""
+        headers = await self._authorization()
+        headers |= {"Accept": call.accept, "Content-Type": call.content_type}
+        headers["User-Agent"] = FIELD_MANAGER
+        query = f"?{urlencode(call.query)}" if call.query else ""
+        try:
+            answer = await self.api.call_api(
+                _METHODS[call.verb],
+                f"{self.api.configuration.host}{call.path}{query}",
+                headers,
+                body=call.body,
+                _request_timeout=REQUEST_SECONDS,
+            )
+            text = await answer.read()
+        except aiohttp.ClientError as error:
+            raise ConnectionError(str(error) or type(error).__name__) from error
+        return Answer(int(answer.status), text, answer.headers.get("Retry-After"))
+
+    async def _authorization(self) -> dict[str, str]:
+        # Reads a token that the kubelet has renewed.
+        settings: Any = await self.api.configuration.auth_settings()
+        return {each["key"].lower(): each["value"] for each in settings.values() if each["value"]}
+
+
+@asynccontextmanager
+async def connect(
+    kubeconfig: Path | None,
+    context: str | None = None,
+    *,
+    may_write: Callable[[], bool] = always,
+    observe: Callable[[Request], None] = unobserved,
+) -> AsyncGenerator[Client]:
+    """Connect as a kubeconfig says, or as the pod's own account where there is none.
+
+    Raises NoCluster.
+    """
+    settings: Any = Configuration()
+    namespace = "default"
+    loader = cast("Any", kubernetes_config)
+    if kubeconfig is None:
+        loader.load_incluster_config(settings)
+    else:
+        try:
+            known = await loader.load_kube_config(
+                str(kubeconfig), context, client_configuration=settings, persist_config=False
+            )
+        except loader.ConfigException as error:
+            raise NoCluster(str(error)) from error
+        except (yaml.YAMLError, OSError, TypeError, ValueError) as error:
+            message = f"kubeconfig {kubeconfig} cannot be read: {error}"
+            raise NoCluster(message) from error
+        namespace = known.current_context.get("context", {}).get("namespace") or namespace
+    settings.connection_pool_maxsize = CONNECTIONS
+    api: Any = ApiClient(configuration=settings)
+    try:
+        connection = Connection(api)
+        yield Client(connection, namespace=namespace, may_write=may_write, observe=observe)
+    finally:
+        await api.close()
+        await asyncio.sleep(0)  # lets aiohttp close its sockets

@@ -1,0 +1,76 @@
+"""From a trial and what it gets of a machine to the order of an attempt."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from scaling_operator.api.experiment import ExperimentSpec
+from scaling_operator.api.trial import ScalingTrial
+from scaling_operator.core.resources import PodResources, fixed_resources
+from scaling_operator.kube.client.client import Client
+from scaling_operator.kube.client.errors import AlreadyExists, Invalid, NotFound
+from scaling_operator.kube.client.index import Key
+from scaling_operator.kube.client.kinds import CLAIM_TEMPLATES
+from scaling_operator.kube.workloads.attempt_spec import AttemptOrder, WorkloadSettings
+from scaling_operator.kube.workloads.claim import template
+from scaling_operator.kube.workloads.template import metadata
+from scaling_operator.runtime.sizer import Sizer
+from scaling_operator.sizing.allocation import Allocation
+from scaling_trainer.contract import Execution
+
+
+@dataclass(frozen=True, slots=True)
+class Orders:
+    """What the attempts of an experiment have in common."""
+
+    key: Key
+    spec: ExperimentSpec
+    settings: WorkloadSettings
+
+    def unsized(self, trial: ScalingTrial, attempt: int) -> AttemptOrder:
+        """Order an attempt where there is no policy."""
+        fixed = self.spec.resources.fixed
+        resources = PodResources() if fixed is None else fixed_resources(fixed)
+        return self._order(trial, attempt, resources)
+
+    def sized(
+        self, trial: ScalingTrial, attempt: int, allocation: Allocation, sizer: Sizer
+    ) -> AttemptOrder:
+        """Order an attempt as the policy has it; its queue and priority come first."""
+        policy = sizer.policy
+        settings = replace(
+            self.settings,
+            queue=policy.queue or self.settings.queue,
+            priority_class=policy.priority_class or self.settings.priority_class,
+        )
+        order = self._order(trial, attempt, sizer.request(trial, allocation))
+        return replace(order, execution=allocation.execution, settings=settings)
+
+    def _order(self, trial: ScalingTrial, attempt: int, resources: PodResources) -> AttemptOrder:
+        return AttemptOrder(
+            experiment=self.key.name,
+            namespace=self.key.namespace,
+            trial=trial,
+            attempt=attempt,
+            spec=self.spec,
+            resources=resources,
+            execution=Execution(),
+            settings=self.settings,
+        )
+
+
+async def claim(client: Client, order: AttemptOrder) -> None:
+    """Create the claim template of an attempt that asks for devices so; one that is there stays.
+
+    Raises Invalid where the cluster does not know such templates, or refuses this one.
+    """
+    body = template(order, metadata(order))
+    if body is None:
+        return
+    try:
+        await client.create(CLAIM_TEMPLATES, order.namespace, body)
+    except AlreadyExists:
+        return
+    except NotFound as error:
+        message = "this cluster has no resource.k8s.io/v1: backend dra needs Kubernetes 1.34"
+        raise Invalid(message) from error

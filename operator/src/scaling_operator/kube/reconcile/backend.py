@@ -1,0 +1,234 @@
+"""One experiment's objects in a cluster as its engine's backend."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from scaling_operator.api.experiment import ExperimentSpec
+from scaling_operator.api.names import Reason
+from scaling_operator.api.status import ExperimentStatus
+from scaling_operator.api.trial import ScalingTrial
+from scaling_operator.core.observed import ABSENT, AttemptPhase, AttemptView, Leftover
+from scaling_operator.core.reports import AttemptKey
+from scaling_operator.kube.client.client import Client, Object
+from scaling_operator.kube.client.errors import (
+    AlreadyExists,
+    ClusterBusy,
+    ClusterError,
+    Invalid,
+    NotFound,
+    PodRefused,
+    QuotaExceeded,
+)
+from scaling_operator.kube.client.index import Index, Key
+from scaling_operator.kube.client.kinds import EXPERIMENTS, JOBS, PODS, TRIALS
+from scaling_operator.kube.client.ownership import is_owned
+from scaling_operator.kube.client.statuses import write_status
+from scaling_operator.kube.reconcile.attempt_specs import Orders, claim
+from scaling_operator.kube.reconcile.holdings import Holdings
+from scaling_operator.kube.reconcile.launch_backoff import Refusal, Refusals
+from scaling_operator.kube.reconcile.naming import workload_name
+from scaling_operator.kube.reconcile.stale_workloads import Leftovers
+from scaling_operator.kube.reconcile.sweeper import Sweeper
+from scaling_operator.kube.reconcile.trials import StoredTrials
+from scaling_operator.kube.reconcile.view_cache import Looks
+from scaling_operator.kube.workloads.attempt_spec import AttemptOrder, Bounds, WorkloadSettings
+from scaling_operator.kube.workloads.kinds import WorkloadKind
+from scaling_operator.runtime.sizer import Sizer
+from scaling_operator.runtime.state import Book
+from scaling_operator.sizing.admission import demand_of_record
+from scaling_operator.sizing.choice import Refusal as NoMachine
+
+
+@dataclass(slots=True)
+class ClusterBackend:
+    """Reads the index, writes through the client."""
+
+    key: Key
+    uid: str
+    spec: ExperimentSpec
+    client: Client
+    index: Index
+    sweeper: Sweeper
+    kind: WorkloadKind
+    workload_settings: Callable[[], WorkloadSettings]
+    bounds: Bounds
+    keep_failed_seconds: float
+    clock: Callable[[], float]
+    holdings: Holdings
+    sizer: Sizer | None = None
+    _looks: Looks = field(init=False)
+    _trials: StoredTrials = field(init=False)
+    _refusals: Refusals = field(init=False)
+    _leftovers: Leftovers = field(init=False)
+    _seen: set[AttemptKey] = field(default_factory=set[AttemptKey])
+
+    def __post_init__(self) -> None:
+        """Put the parts together."""
+        self._looks = Looks(self.index, self.key, self.kind, self.bounds, self.clock)
+        self._trials = StoredTrials(self.client, self.key, self.uid, self.clock)
+        self._refusals = Refusals(self.clock)
+        self._leftovers = Leftovers(
+            *(self.client, self.index, self.sweeper, self.key, self.kind),
+            looks=self._looks,
+            uid_of=self._trials.uid_of,
+            keep_failed_seconds=self.keep_failed_seconds,
+        )
+
+    def view(self, trial: ScalingTrial, key: AttemptKey) -> AttemptView:
+        """Show where an attempt stands: its workload, or why there is none."""
+        name = workload_name(self.key, key)
+        workload = self.index.workload(self.kind.kind, self.key, name)
+        if workload is not None:
+            seen = self._looks.look(name, workload)
+            uid = self._trials.uid_of((key.scale, key.number))
+            if uid is not None and seen.owner_uid == uid:
+                self._seen.add(key)
+                return seen.view
+        if workload is not None and key not in self._seen:
+            return _refused(trial, self._refusals.blocked(key, _not_ours(name)))
+        refusal = self._refusals.current(key)
+        if refusal is not None:
+            return _refused(trial, refusal)
+        if key in self._seen:
+            return self._looks.parting(name, self._trials.uid_of((key.scale, key.number)))
+        return ABSENT
+
+    def note(self, trials: Iterable[ScalingTrial]) -> None:
+        """Take in the trials that are stored already."""
+        for trial in trials:
+            self._trials.note(trial)
+
+    def owns(self, key: AttemptKey, workload: Object) -> bool:
+        """Whether a workload belongs to the trial of an attempt."""
+        return is_owned(workload, TRIALS, self._trials.uid_of((key.scale, key.number)))
+
+    def runs(self, key: AttemptKey, pod: Object) -> bool | None:
+        """Whether a pod runs an attempt; None where its Job is not known yet."""
+        if self.kind.kind is PODS:
+            return self.owns(key, pod)
+        workload = self.index.workload(self.kind.kind, self.key, workload_name(self.key, key))
+        if workload is None:
+            return None
+        return self.owns(key, workload) and is_owned(pod, JOBS, workload["metadata"]["uid"])
+
+    def leftovers(self, book: Book) -> Iterator[Leftover]:
+        """Name the workloads that nobody waits for."""
+        return self._leftovers.of(book)
+
+    @property
+    def wake_at_seconds(self) -> float | None:
+        """When a refused pod is tried again."""
+        return self._refusals.wake_at_seconds
+
+    def missing(self, book: Book, there: Mapping[str, str]) -> list[str]:
+        """Name the trials that should be stored and are not; `there` are those that are, by uid."""
+        names = book.names(self.key.name)
+        return [
+            name for name, slot in names.items() if there.get(name) != self._trials.uid_of(slot)
+        ]
+
+    def look_again(self) -> None:
+        """Try anew what is under way for long."""
+        self._leftovers.look_again()
+
+    async def create(self, trial: ScalingTrial) -> ScalingTrial:
+        """Create the ScalingTrial: the commit of a proposal."""
+        return await self._trials.create(trial)
+
+    async def save(self, trial: ScalingTrial) -> ScalingTrial:
+        """Write a trial's status; the first end that is written stays."""
+        return await self._trials.save(trial)
+
+    async def launch(self, trial: ScalingTrial, attempt: int) -> None:
+        """Create the attempt's workload; one of this name that is ours already is adopted."""
+        key = AttemptKey(trial.spec.scale, trial.spec.number, attempt)
+        order = self._order(trial, attempt)
+        if order is None or not self._reserve(key, order):
+            return
+        try:
+            await self._create(key, order)
+        except ClusterBusy:
+            raise  # it may have been made: its room stays reserved
+        except ClusterError:
+            self.holdings.release(self.key, order.name)
+            raise
+        self.holdings.release(self.key, order.name)
+
+    async def _create(self, key: AttemptKey, order: AttemptOrder) -> None:
+        manifest = self.kind.manifest(order)
+        try:
+            await claim(self.client, order)
+            made = await self.client.create(self.kind.kind, self.key.namespace, manifest)
+        except AlreadyExists:
+            name = workload_name(self.key, key)
+            made = await self.client.get(self.kind.kind, self.key.namespace, name)
+            if not self.owns(key, made):
+                self._refusals.note_for_now(key, None, _not_ours(name))
+                return
+        except QuotaExceeded as error:
+            self._refusals.note_for_now(key, Reason.QUOTA_EXCEEDED, str(error))
+            return
+        except (PodRefused, Invalid) as error:
+            self._refusals.note_for_good(key, Reason.CONFIG_ERROR, str(error))
+            return
+        self._refusals.forget(key)
+        self._seen.add(key)
+        self.index.put(self.kind.kind, made)
+
+    async def discard(self, keys: tuple[AttemptKey, ...]) -> None:
+        """Delete workloads that nobody waits for."""
+        await self._leftovers.discard(keys)
+
+    async def publish(self, status: ExperimentStatus) -> None:
+        """Write the experiment's status whole. Raises NotFound where it is gone."""
+        known = self.index.experiments.get(self.key)
+        if known is None or known["metadata"]["uid"] != self.uid:
+            message = f"{self.key} is gone"
+            raise NotFound(message)
+        document = status.model_dump(mode="json", exclude_none=True)
+        try:
+            stored = await write_status(self.client, EXPERIMENTS, known, document)
+        except NotFound:
+            self.index.drop(EXPERIMENTS, known)  # the event of its deletion was lost
+            raise
+        self.index.put(EXPERIMENTS, stored)
+
+    def _reserve(self, key: AttemptKey, order: AttemptOrder) -> bool:
+        """Take room under the policy's limits: others may have taken it since this was planned."""
+        recorded = order.resources.recorded
+        if self.sizer is None or recorded is None:
+            return True
+        demand, limits = demand_of_record(recorded), self.sizer.policy.limits
+        beyond = self.holdings.reserve(self.key, order.name, demand, limits)
+        if beyond is not None:
+            self._refusals.note_for_now(key, Reason.QUOTA_EXCEEDED, beyond)
+        return beyond is None
+
+    def _order(self, trial: ScalingTrial, attempt: int) -> AttemptOrder | None:
+        """Order an attempt; None where no machine is left for it, which is then its view."""
+        orders = Orders(self.key, self.spec, self.workload_settings())
+        if self.sizer is None:
+            return orders.unsized(trial, attempt)
+        found = self.sizer.allocation(trial)
+        if isinstance(found, NoMachine):
+            key = AttemptKey(trial.spec.scale, trial.spec.number, attempt)
+            self._refusals.note_for_good(key, self.sizer.reason_of_refusal(trial), str(found))
+            return None
+        return orders.sized(trial, attempt, found, self.sizer)
+
+
+def _not_ours(name: str) -> str:
+    return f"{name} is there and is not this trial's: the attempt begins when it is gone"
+
+
+def _refused(trial: ScalingTrial, refusal: Refusal) -> AttemptView:
+    """View an attempt that has no workload. Since when it waits is stored, for the next leader."""
+    queued = trial.status.queued_time
+    since = refusal.since_seconds if queued is None else queued.timestamp()
+    return AttemptView(
+        *(AttemptPhase.WAITING, refusal.reason, refusal.message),
+        since_seconds=since,
+        is_refused=True,
+    )

@@ -1,0 +1,302 @@
+"""Reconcile: gather → plan → apply for one experiment, whatever woke it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from scaling_operator.api.names import ConditionReason, Phase, TrialState
+from scaling_operator.api.problems import InvalidSpec
+from scaling_operator.api.status import Condition, ExperimentStatus
+from scaling_operator.api.trial import ScalingTrial
+from scaling_operator.core.actions import Plan
+from scaling_operator.core.conditions import is_wished, news, stops_work
+from scaling_operator.core.finishing import to_finish
+from scaling_operator.core.reports import AttemptKey, Reply, Report
+from scaling_operator.core.status import failing, is_failing, refused
+from scaling_operator.ingest.endpoint import NotAnAttempt
+from scaling_operator.kube.client.client import Object
+from scaling_operator.kube.client.errors import NotFound
+from scaling_operator.kube.client.index import Index, Key
+from scaling_operator.kube.client.kinds import EXPERIMENTS, TRIALS
+from scaling_operator.kube.client.statuses import write_status
+from scaling_operator.kube.logs import about
+from scaling_operator.kube.reconcile.events import Events, Note, Regarding
+from scaling_operator.kube.reconcile.finisher import Finisher
+from scaling_operator.kube.reconcile.holdings import Holdings
+from scaling_operator.kube.reconcile.loader import Opened, Opener, status_of
+from scaling_operator.kube.reconcile.namespace_usage import Sharing
+from scaling_operator.kube.reconcile.policies import publish
+from scaling_operator.kube.recorder import Changed, Recorder
+from scaling_operator.processes.bounds import WorkExceeded
+
+log = logging.getLogger(__name__)
+PUBLISH_SECONDS = 1.0
+
+
+@dataclass(slots=True)
+class Controller:
+    """All experiments of this operator."""
+
+    index: Index
+    opener: Opener
+    events: Events
+    recorder: Recorder
+    clock: Callable[[], float]
+    opened: dict[Key, Opened] = field(default_factory=dict[Key, Opened])
+    _stale: set[Key] = field(default_factory=set[Key])
+    _too_costly: dict[Key, tuple[str, int]] = field(default_factory=dict[Key, tuple[str, int]])
+    """Versions of experiments whose search takes more than it may: they are left alone."""
+    sharing: Sharing = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Count what all workloads hold."""
+        self.sharing = Sharing(Holdings(self.index, self.clock))
+
+    async def reconcile(self, key: Key) -> float | None:
+        """Bring an experiment forward as far as it goes now.
+
+        Returns when to look again, in seconds since the epoch; None: when something happens.
+        """
+        if not key.namespace:
+            return await self._policy(key.name)
+        if not key.name:
+            return self._namespace(key.namespace)
+        try:
+            return await self._reconcile(key)
+        except Exception:
+            self.sharing.calm(key)
+            raise
+        finally:
+            if self.sharing.has_changed(key):
+                for other in self.sharing.hungry(key):
+                    self.opener.wake(other)
+
+    async def _reconcile(self, key: Key) -> float | None:
+        if key in self._stale:
+            self.close(key)
+        thing = self.index.experiments.get(key)
+        if thing is None or "deletionTimestamp" in thing["metadata"]:
+            self.close(key)  # the rest is Kubernetes' garbage collector's
+            self._too_costly.pop(key, None)
+            self.index.forget(key)
+            self.sharing.holdings.forget(key)
+            self.recorder.forget(key)
+            return None
+        if self._too_costly.get(key) == _version(thing):
+            return None
+        try:
+            return await self._advance(key, thing)
+        except InvalidSpec as invalid:
+            message = "; ".join(str(each) for each in invalid.problems)
+            await self._refuse(key, thing, ConditionReason.INVALID_SPEC, message)
+            return None
+        except WorkExceeded as exceeded:
+            # The same would take as much again, now and after each restart.
+            self._too_costly[key] = _version(thing)
+            self.close(key)
+            await self._refuse(key, thing, ConditionReason.SEARCH_TOO_COSTLY, str(exceeded))
+            return None
+        finally:
+            await self.events.send()
+
+    def close(self, key: Key) -> None:
+        """Forget an experiment. Only whoever reconciles it may."""
+        self._stale.discard(key)
+        opened = self.opened.pop(key, None)
+        self.sharing.peers.pop(key, None)
+        if opened is not None:
+            opened.engine.close()
+
+    def nudge(self, key: Key) -> None:
+        """Tell whoever is at work on an experiment that something about it has changed."""
+        opened = self.opened.get(key)
+        if opened is not None:
+            opened.engine.flight.nudge()
+
+    def distrust(self, keys: Iterable[Key]) -> None:
+        """Have experiments read anew at their next turn: somebody else changed them."""
+        self._stale.update(key for key in keys if key in self.opened)
+
+    async def report(
+        self, key: Key, attempt: AttemptKey, pod: Object, report: Report
+    ) -> Reply | None:
+        """Take a report of the pod that runs an attempt; None where that is not known yet.
+
+        Raises NotAnAttempt where the pod is not that attempt's.
+        """
+        opened = self.opened.get(key)
+        runs = None if opened is None else opened.backend.runs(attempt, pod)
+        if opened is None or runs is None:
+            return None
+        if not runs:
+            message = f"pod {pod['metadata']['name']} is not of this experiment"
+            raise NotAnAttempt(message)
+        return await opened.reports.take(attempt, report)
+
+    async def _advance(self, key: Key, thing: Object) -> float | None:
+        opened = self.opened.get(key)
+        if opened is not None and opened.uid != thing["metadata"]["uid"]:
+            self.close(key)
+            opened = None
+        if opened is not None and self.opener.is_outdated(opened, thing):
+            await self.opener.spec_of(key, thing)  # else the spec before goes on
+            self.close(key)
+            opened = None
+        if opened is None:
+            if self._is_over(key, thing):
+                return None
+            watcher = self.recorder.watcher(key, thing["spec"], self._teller(key))
+            opened = await self.opener.open(key, thing, watcher, self.sharing)
+            self.opened[key] = opened
+        else:
+            await self.opener.follow(key, opened, thing)
+        settled = await opened.engine.settle(self.clock() + PUBLISH_SECONDS)
+        self.recorder.settled(key)
+        await opened.reports.save_due(self.clock())
+        status, finish_seconds = await Finisher(opened).step(settled.status)
+        due = [finish_seconds, await self._publish(key, opened, status)]
+        due.append(self.clock() if settled.actions else None)
+        return self._look_again(key, opened, settled, due)
+
+    async def _policy(self, name: str) -> None:
+        """Say whether a policy can be used; those who name it hear of that, and look again."""
+        turn = await publish(self.opener.client, self.index, name, self.clock)
+        for key, named in self.opener.policies.names_used(self.index.experiments):
+            if named != name:
+                continue
+            self.opener.wake(key)
+            thing = self.index.experiments[key]
+            if turn is not None and not self._is_over(key, thing):
+                regarding = Regarding(EXPERIMENTS, *key, str(thing["metadata"]["uid"]))
+                self._note_conditions(regarding, *turn, prefix=f"ResourcePolicy {name}: ")
+        await self.events.send()
+
+    def _namespace(self, namespace: str) -> None:
+        """Look again at a namespace's experiments: its labels say which policies are theirs."""
+        for key in self.index.experiments:
+            if key.namespace == namespace:
+                self.opener.wake(key)
+
+    def _look_again(
+        self, key: Key, opened: Opened, settled: Plan, others: Sequence[float | None]
+    ) -> float | None:
+        moments = (
+            settled.wake_at_seconds,
+            opened.reports.wake_at_seconds,
+            opened.backend.wake_at_seconds,
+            *others,
+        )
+        due = [moment for moment in moments if moment is not None]
+        if not due and self._is_over(key, self.index.experiments.get(key, {})):
+            self.close(key)
+        return min(due, default=None)
+
+    def _is_over(self, key: Key, thing: Object) -> bool:
+        """Whether nothing is left to do: then its trials need not be in memory."""
+        if not thing:
+            return True
+        status = status_of(thing)
+        kind = self.opener.kind.kind
+        return (
+            status.phase in (Phase.SUCCEEDED, Phase.FAILED)
+            and status.observed_generation == thing["metadata"]["generation"]
+            and not status.counts.running + status.counts.queued
+            and not any(self.index.workloads_of(kind, key))
+            and to_finish(status, has_claim=_has_claim(thing)) is None
+            and not is_failing(status)
+        )
+
+    async def _publish(self, key: Key, opened: Opened, status: ExperimentStatus) -> float | None:
+        """Write the status if it changed, once a second; return when it may be written else."""
+        before = opened.engine.book.status
+        if status == before and opened.published_seconds:
+            return None
+        now = self.clock()
+        if now < opened.published_seconds + PUBLISH_SECONDS and status.phase is before.phase:
+            return opened.published_seconds + PUBLISH_SECONDS
+        await opened.backend.publish(status)
+        opened.engine.book.status = status
+        opened.published_seconds = now
+        regarding = Regarding(EXPERIMENTS, *key, opened.uid)
+        self._note_conditions(regarding, before.conditions, status.conditions)
+        return None
+
+    async def tell_fault(self, key: Key, error: Exception) -> None:
+        """Say in an experiment's status that work on it fails, by no fault of its own."""
+        thing = self.index.experiments.get(key)
+        if thing is None:
+            return
+        message = f"{type(error).__name__}: {error}; it is tried again, see the operator's log"
+        generation = thing["metadata"]["generation"]
+        status = failing(status_of(thing), message, generation, self.clock())
+        await self._say(key, thing, status)
+        await self.events.send()
+
+    async def _refuse(self, key: Key, thing: Object, reason: ConditionReason, message: str) -> None:
+        self.sharing.calm(key)
+        generation = thing["metadata"]["generation"]
+        status = refused(status_of(thing), reason, message, generation, self.clock())
+        await self._say(key, thing, status)
+
+    async def _say(self, key: Key, thing: Object, status: ExperimentStatus) -> None:
+        """Write a status that no plan has made, with its Event, if it is news."""
+        before = status_of(thing)
+        if status == before:
+            return
+        document = status.model_dump(mode="json", exclude_none=True)
+        try:
+            stored = await write_status(self.opener.client, EXPERIMENTS, thing, document)
+        except NotFound:
+            return
+        self.index.put(EXPERIMENTS, stored)
+        regarding = Regarding(EXPERIMENTS, *key, str(thing["metadata"]["uid"]))
+        self._note_conditions(regarding, before.conditions, status.conditions)
+
+    def _teller(self, key: Key) -> Changed:
+        def changed(before: ScalingTrial, after: ScalingTrial) -> None:
+            reason, message = _trouble(before, after)
+            if reason:
+                name, uid = str(after.metadata["name"]), str(after.metadata["uid"])
+                self.events.add(Note(TRIALS, key.namespace, name, uid, reason, message))
+
+        return changed
+
+    def _note_conditions(
+        self,
+        about_what: Regarding,
+        before: Iterable[Condition],
+        after: Iterable[Condition],
+        prefix: str = "",
+    ) -> None:
+        """Send an Event for each condition that a person should hear of."""
+        for each in news(before, after):
+            is_trouble = stops_work(each) and not is_wished(each)
+            message = prefix + (each.message or each.type)
+            self.events.add(Note(*about_what, each.reason, message, is_trouble))
+            level = logging.WARNING if is_trouble else logging.INFO
+            key = Key(about_what.namespace, about_what.name)
+            log.log(level, "%s: %s", each.type, message, extra=about(key, reason=each.reason))
+
+
+def _version(thing: Object) -> tuple[str, int]:
+    """Give what changes when an experiment is changed, or made anew under the same name."""
+    return str(thing["metadata"]["uid"]), int(thing["metadata"]["generation"])
+
+
+def _has_claim(thing: Object) -> bool:
+    return "persistentVolumeClaim" in thing["spec"].get("artifacts", {})
+
+
+def _trouble(before: ScalingTrial, after: ScalingTrial) -> tuple[str, str]:
+    """Name what a person should know of a trial's change; empty where it is none of that."""
+    status = after.status
+    if status.state is TrialState.FAILED or (
+        status.state is TrialState.QUEUED and before.status.state is not TrialState.QUEUED
+    ):
+        return str(status.reason or ""), status.message
+    if len(status.attempts) > len(before.status.attempts):
+        last = status.attempts[-1]
+        return str(last.reason or ""), last.message
+    return "", ""

@@ -1,0 +1,146 @@
+"""The shell around `core.finishing`: the finisher's pod of one experiment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from scaling_operator.api.experiment import ExperimentSpec
+from scaling_operator.api.names import LABEL_FINISHES, finisher_name
+from scaling_operator.api.status import BestTrial, ExperimentStatus
+from scaling_operator.api.trial import ExperimentReference, ScalingTrial, TrialSpec
+from scaling_operator.core.finishing import Finished, FinishingStep, finishing, not_saved, to_finish
+from scaling_operator.core.observed import ABSENT, AttemptPhase, AttemptView
+from scaling_operator.core.resources import PodResources
+from scaling_operator.kube.client.client import Object
+from scaling_operator.kube.client.errors import (
+    AlreadyExists,
+    Conflict,
+    Invalid,
+    NotFound,
+    PodRefused,
+    QuotaExceeded,
+)
+from scaling_operator.kube.client.kinds import EXPERIMENTS, PODS
+from scaling_operator.kube.client.ownership import is_owned
+from scaling_operator.kube.reconcile.loader import Opened
+from scaling_operator.kube.workloads import finisher, pod
+from scaling_operator.kube.workloads.attempt_spec import AttemptOrder
+from scaling_trainer.contract import Execution
+
+LOOK_AGAIN_SECONDS = 10.0
+
+
+class _NotOurs(Exception):
+    """Another pod has the finisher's name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finisher:
+    """Saves the best model of an experiment that has ended."""
+
+    opened: Opened
+
+    async def step(self, status: ExperimentStatus) -> tuple[ExperimentStatus, float | None]:
+        """Go one step; return the status, and when to look again (seconds since the epoch)."""
+        spec = self.opened.engine.book.spec
+        has_claim = spec.artifacts.persistent_volume_claim is not None
+        best = to_finish(status, has_claim=has_claim)
+        present = self._present()
+        if best is None:
+            if present is not None and status.export is not None and status.export.saved:
+                await self._delete(present)
+            return status, None
+        now, since = self.opened.backend.clock(), status.completion_time
+        ended = None if since is None else since.timestamp()
+        next_step = finishing(best, self._view(best, present), spec, now, ended)
+        if next_step is FinishingStep.CREATE:
+            next_step = await self._start(best, spec, status)
+        match next_step:
+            case FinishingStep.WAIT | FinishingStep.CREATE:
+                pass
+            case FinishingStep.DISCARD:
+                if present is not None:
+                    await self._delete(present)
+            case Finished(export=export, test_metrics=metrics):
+                update = {"test_metrics": metrics}
+                found = best if metrics is None else best.model_copy(update=update)
+                status = status.model_copy(update={"export": export, "best": found})
+                return status, self.opened.backend.clock()  # its condition is still to be derived
+        return status, self.opened.backend.clock() + LOOK_AGAIN_SECONDS
+
+    def _present(self) -> Object | None:
+        backend = self.opened.backend
+        present = backend.index.workload(PODS, backend.key, finisher_name(backend.key.name))
+        is_ours = present is not None and is_owned(present, EXPERIMENTS, backend.uid)
+        return present if is_ours else None
+
+    def _view(self, best: BestTrial, present: Object | None) -> AttemptView:
+        if present is None:
+            return ABSENT
+        backend = self.opened.backend
+        if present["metadata"]["labels"].get(LABEL_FINISHES) != best.trial:
+            return AttemptView(
+                AttemptPhase.LOST
+            )  # another best trial's, before more trials were asked for
+        return pod.observe([present], backend.bounds, backend.clock())
+
+    async def _start(
+        self, best: BestTrial, spec: ExperimentSpec, status: ExperimentStatus
+    ) -> FinishingStep | Finished:
+        """Create the pod, or say why there cannot be one.
+
+        Quota, and a pod that has its name, are waited for as by a trial.
+        """
+        try:
+            await self._create(best, spec)
+        except (QuotaExceeded, _NotOurs) as error:
+            since = status.completion_time
+            waited_seconds = (
+                0.0 if since is None else self.opened.backend.clock() - since.timestamp()
+            )
+            if waited_seconds >= spec.trials.pending_timeout.total_seconds():
+                return not_saved(best, str(error))
+        except (PodRefused, Invalid) as error:
+            return not_saved(best, str(error))
+        return FinishingStep.WAIT
+
+    async def _create(self, best: BestTrial, spec: ExperimentSpec) -> None:
+        backend = self.opened.backend
+        reference = ExperimentReference(name=backend.key.name, uid=backend.uid)
+        trial = TrialSpec(
+            experiment=reference,
+            scale=best.scale,
+            number=best.number,
+            parameters=best.parameters,
+            seed=0,
+        )
+        order = AttemptOrder(
+            experiment=backend.key.name,
+            namespace=backend.key.namespace,
+            trial=ScalingTrial(spec=trial),
+            attempt=0,
+            spec=spec,
+            resources=PodResources(),
+            execution=Execution(),
+            settings=backend.workload_settings(),
+        )
+        manifest = finisher.manifest(order, backend.uid)
+        try:
+            made = await backend.client.create(PODS, backend.key.namespace, manifest)
+        except AlreadyExists:
+            made = await backend.client.get(
+                PODS, backend.key.namespace, manifest["metadata"]["name"]
+            )
+            if not is_owned(made, EXPERIMENTS, backend.uid):
+                message = f"pod {made['metadata']['name']} is there and is not this experiment's"
+                raise _NotOurs(message) from None
+        backend.index.put(PODS, made)
+
+    async def _delete(self, present: Object) -> None:
+        backend, metadata = self.opened.backend, present["metadata"]
+        try:
+            await backend.client.delete(
+                PODS, backend.key.namespace, metadata["name"], uid=metadata["uid"]
+            )
+        except (NotFound, Conflict):
+            backend.index.drop(PODS, present)

@@ -1,0 +1,199 @@
+"""From an experiment's object to its engine: read, check, rebuild what is known."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from scaling_operator.api.experiment import ExperimentSpec
+from scaling_operator.api.names import LABEL_EXPERIMENT
+from scaling_operator.api.policy import ResourcePolicy
+from scaling_operator.api.problems import InvalidSpec, Problem
+from scaling_operator.api.status import ExperimentStatus
+from scaling_operator.core.law import FitView
+from scaling_operator.core.observed import Rules
+from scaling_operator.kube.client.client import Client, Object
+from scaling_operator.kube.client.index import Index, Key
+from scaling_operator.kube.client.kinds import TRIALS
+from scaling_operator.kube.reconcile.backend import ClusterBackend
+from scaling_operator.kube.reconcile.namespace_usage import Peer, Sharing
+from scaling_operator.kube.reconcile.policies import Policies, SizedBy
+from scaling_operator.kube.reconcile.sweeper import Sweeper
+from scaling_operator.kube.reconcile.trials import created_seconds, read_trial
+from scaling_operator.kube.reconcile.warmstart import warm_points
+from scaling_operator.kube.settings import PodSettings
+from scaling_operator.kube.workloads.attempt_spec import Bounds, WorkloadSettings, refusals
+from scaling_operator.kube.workloads.kinds import JOB_KIND, POD_KIND, WorkloadKind
+from scaling_operator.law.fit_worker import FitLane
+from scaling_operator.processes.workers import Workers
+from scaling_operator.runtime.engine import Engine
+from scaling_operator.runtime.hooks import Watcher
+from scaling_operator.runtime.reports import Reports
+from scaling_operator.runtime.rules import trials_per_scale
+from scaling_operator.runtime.sizer import Sizer
+from scaling_operator.runtime.state import Book, read_book
+from scaling_operator.search.available import unavailable
+from scaling_operator.sizing.admission import Beside
+from scaling_operator.sizing.view import NO_LIMITS
+from scaling_operator.validation.load import read_checked
+
+SAVE_CURVES_AFTER_SECONDS = 10.0
+QUEUEING_GRACE_SECONDS = 5.0
+TRIALS_AT_A_TIME = 50
+"""Read in one go: some milliseconds, in which nothing else moves."""
+
+
+@dataclass(slots=True)
+class Opened:
+    """An experiment in memory."""
+
+    uid: str
+    engine: Engine
+    backend: ClusterBackend
+    reports: Reports
+    published_seconds: float = 0.0
+    sized_by: SizedBy = None, None, None
+
+
+@dataclass(frozen=True, slots=True)
+class Opener:
+    """What it takes to open experiments."""
+
+    client: Client
+    index: Index
+    sweeper: Sweeper
+    settings: PodSettings
+    workload_settings: Callable[[], WorkloadSettings]
+    wake: Callable[[Key], None]
+    clock: Callable[[], float]
+    workers: Workers
+
+    @property
+    def policies(self) -> Policies:
+        """Find the policies of experiments."""
+        return Policies(self.index)
+
+    @property
+    def kind(self) -> WorkloadKind:
+        """What an attempt is."""
+        return JOB_KIND if self.settings.kind == "job" else POD_KIND
+
+    async def open(self, key: Key, thing: Object, watcher: Watcher, sharing: Sharing) -> Opened:
+        """Read an experiment and its trials. Raises InvalidSpec."""
+        spec = await self.spec_of(key, thing)
+        uid = str(thing["metadata"]["uid"])
+        book = read_book(spec, self.rules(spec, key.namespace), status_of(thing), ())
+        book.generation = int(thing["metadata"]["generation"])
+        sized_by = self.policies.sized_by(thing)
+        sizer = self._size(book, key.namespace, lambda: sharing.beside(key, book))
+        backend = ClusterBackend(
+            *(key, uid, spec, self.client, self.index, self.sweeper),
+            kind=self.kind,
+            workload_settings=self.workload_settings,
+            bounds=Bounds(image_pull_grace_seconds=self.settings.image_pull_grace_seconds),
+            keep_failed_seconds=self.settings.keep_failed_seconds,
+            clock=self.clock,
+            holdings=sharing.holdings,
+            sizer=sizer,
+        )
+        await self._read_trials(key, uid, book, backend)
+        if not all(view.open for view in book.scales.values()):
+            book.warm_points = await warm_points(self.client, key.namespace, spec)
+        if sizer is not None and sizer.policy.limits != NO_LIMITS:
+            await sharing.holdings.look(self.client, self.kind.kind, key.namespace)
+
+        def fitted(view: FitView) -> None:
+            book.fit = view
+
+        fits = FitLane(fitted, lambda: self.wake(key), self.workers.fits(key.namespace))
+        studies = self.workers.studies(key.namespace, spec.search)
+        engine = Engine(key.name, uid, book, backend, watcher, self.clock, fits, studies)
+        reports = Reports(engine, lambda: self.wake(key), SAVE_CURVES_AFTER_SECONDS)
+        if sizer is not None:
+            sharing.peers[key] = Peer(sizer, engine.flight)
+        return Opened(uid, engine, backend, reports, sized_by=sized_by)
+
+    def _size(self, book: Book, namespace: str, beside: Callable[[], Beside]) -> Sizer | None:
+        """Give the book its policy; None where there is none that can be used."""
+        policy = self.policies.find(book.spec, namespace)
+        if not isinstance(policy, ResourcePolicy):
+            book.machines = policy
+            return None
+        sizer = Sizer(book.spec, policy.spec, book.rules.max_trials, beside)
+        book.machines = sizer
+        return sizer
+
+    def is_outdated(self, opened: Opened, thing: Object) -> bool:
+        """Whether trials are to be sized anew: by another policy, or by other resources."""
+        return opened.sized_by != self.policies.sized_by(thing)
+
+    async def follow(self, key: Key, opened: Opened, thing: Object) -> None:
+        """Take over what may change while an experiment runs. Raises InvalidSpec."""
+        generation = int(thing["metadata"]["generation"])
+        if generation != opened.engine.book.generation:
+            spec = await self.spec_of(key, thing)
+            book = opened.engine.book
+            book.spec, book.rules, book.generation = (
+                spec,
+                self.rules(spec, key.namespace),
+                generation,
+            )
+            opened.backend.spec = spec
+            if opened.backend.sizer is not None:
+                opened.backend.sizer.follow(spec, book.rules.max_trials)
+
+    async def spec_of(self, key: Key, thing: Object) -> ExperimentSpec:
+        """Read a spec that this cluster can follow. Raises InvalidSpec."""
+        wrong = await self.workers.check(key.namespace, thing)
+        if wrong:
+            raise InvalidSpec(wrong)
+        spec = (await asyncio.to_thread(read_checked, thing)).spec
+        problems = [*refusals(spec, self.workload_settings())]
+        # The process that asks the sampler loads it, within bounds; this one never does.
+        extra = unavailable(spec.search, loads=False)
+        if extra is not None:
+            problems.append(Problem("spec.search.algorithm", extra))
+        if problems:
+            raise InvalidSpec(tuple(problems))
+        return spec
+
+    def rules(self, spec: ExperimentSpec, namespace: str) -> Rules:
+        """Limits of the core that are this operator's settings."""
+        policy = self.policies.find(spec, namespace)
+        escalations = (
+            policy.spec.escalation.max_escalations if isinstance(policy, ResourcePolicy) else 0
+        )
+        return Rules(
+            max_trials=trials_per_scale(spec),
+            max_escalations=escalations,
+            no_result_grace_seconds=self.settings.no_result_grace_seconds,
+            queueing_grace_seconds=QUEUEING_GRACE_SECONDS,
+            backoff_seconds=self.settings.backoff_seconds,
+            fits=True,
+        )
+
+    async def _read_trials(self, key: Key, uid: str, book: Book, backend: ClusterBackend) -> None:
+        """Note all stored trials, some at a time: others of the event loop go on meanwhile."""
+        began = book.started_seconds
+        created: list[float] = []
+        labels = f"{LABEL_EXPERIMENT}={key.name}"
+        async for page in self.client.pages(TRIALS, key.namespace, labels):
+            for at, thing in enumerate(page):
+                trial = read_trial(thing)
+                if trial.is_of(uid):
+                    created.append(created_seconds(trial))
+                    book.note(trial, created[-1])
+                    backend.note((trial,))
+                if at % TRIALS_AT_A_TIME == 0:
+                    await asyncio.sleep(0)
+        # The API server lists by name: 10 before 2.
+        book.live = dict(sorted(book.live.items()))
+        book.started_seconds = min(created, default=None) if began is None else began
+
+
+def status_of(thing: Object) -> ExperimentStatus:
+    """Read an experiment's status as it is stored."""
+    status: dict[str, Any] = thing.get("status") or {}
+    return ExperimentStatus.model_validate(status)

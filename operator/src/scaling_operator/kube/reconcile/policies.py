@@ -1,0 +1,175 @@
+"""ResourcePolicies of the cluster: which one an experiment follows, and whether it can be used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+from scaling_operator.api.experiment import ExperimentSpec
+from scaling_operator.api.names import ConditionReason, ConditionType
+from scaling_operator.api.policy import PolicyStatus, ResourcePolicy
+from scaling_operator.api.problems import listing
+from scaling_operator.api.status import Condition
+from scaling_operator.core.conditions import Finding, as_condition
+from scaling_operator.kube.client.client import Client, Object
+from scaling_operator.kube.client.errors import ClusterBusy, ClusterForbidden, NotFound
+from scaling_operator.kube.client.index import Index, Key
+from scaling_operator.kube.client.kinds import NODES, POLICIES
+from scaling_operator.runtime.sizer import Unusable
+from scaling_operator.sizing.offered import NodeView, not_offered
+from scaling_operator.validation.checks import check_policy
+from scaling_operator.validation.normal import normal_form
+from scaling_operator.validation.sections import read
+from scaling_trainer.foreign_text import as_message
+
+SizedBy = tuple[tuple[str, int] | None, Object | None, Object | None]
+"""A policy's uid and generation, where there is one; `spec.resources`; the namespace's labels,
+where the policy asks for them."""
+NOT_SEEN_PAUSE_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Policies:
+    """The policies that the index knows."""
+
+    index: Index
+
+    def sized_by(self, thing: Object) -> SizedBy:
+        """Tell from what an experiment's trials are sized: another answer means, anew."""
+        policy = self.index.policies.get(_policy_name(thing))
+        resources = thing["spec"].get("resources")
+        if policy is None:
+            return None, resources, None
+        metadata: Object = policy["metadata"]
+        version = str(metadata["uid"]), int(metadata.get("generation", 0))
+        is_selective = "namespaceSelector" in policy["spec"]
+        namespace = self.index.namespaces.get(thing["metadata"]["namespace"])
+        return version, resources, _labels(namespace) if is_selective and namespace else None
+
+    def find(self, spec: ExperimentSpec, namespace: str) -> ResourcePolicy | Unusable | None:
+        """Find an experiment's policy; None where it names none and there is no default.
+
+        Raises ClusterBusy where the policy is for some namespaces, and no watch has shown this one.
+        """
+        name = spec.resources.policy
+        thing = self.index.policies.get(name)
+        if thing is None and "policy" not in spec.resources.model_fields_set:
+            return None
+        if thing is None:
+            known = listing(sorted(self.index.policies)) or "none"
+            message = f"spec.resources.policy {name}: there is no such ResourcePolicy; there are "
+            return Unusable(ConditionReason.POLICY_NOT_FOUND, message + known)
+        policy = read_policy(thing)
+        if isinstance(policy, str):
+            message = f"ResourcePolicy {name}: {policy}"
+            return Unusable(ConditionReason.POLICY_INVALID, as_message(message))
+        if not self._is_for(policy, namespace):
+            selector = policy.spec.namespace_selector
+            message = (
+                f"spec.resources.policy {name}: it is not for namespace {namespace}; "
+                f"its namespaceSelector allows those labelled {selector}"
+            )
+            return Unusable(ConditionReason.POLICY_NOT_ALLOWED, as_message(message))
+        return policy
+
+    def _is_for(self, policy: ResourcePolicy, namespace: str) -> bool:
+        selector = policy.spec.namespace_selector
+        if selector is None:
+            return True
+        known = self.index.namespaces.get(namespace)
+        if known is None:
+            message = f"namespace {namespace} has not been seen yet"
+            raise ClusterBusy(message, NOT_SEEN_PAUSE_SECONDS)
+        return selector.selects(_labels(known))
+
+    def names_used(self, experiments: Mapping[Key, Object]) -> Iterator[tuple[Key, str]]:
+        """Give each experiment with the policy that it names."""
+        for key, thing in experiments.items():
+            yield key, _policy_name(thing)
+
+
+def _labels(namespace: Object) -> dict[str, str]:
+    return namespace["metadata"].get("labels") or {}
+
+
+def _policy_name(thing: Object) -> str:
+    spec: Object = thing.get("spec") or {}
+    resources: Object = spec.get("resources") or {}
+    return str(resources.get("policy", "default"))
+
+
+def read_policy(thing: Object) -> ResourcePolicy | str:
+    """Read a stored policy, or say all that is wrong with it: an older CRD may have let it in."""
+    document = {key: thing[key] for key in ("apiVersion", "kind", "spec") if key in thing}
+    document["metadata"] = {"name": thing["metadata"]["name"]}
+    problems = check_policy(document)
+    if problems:
+        return "; ".join(str(problem) for problem in problems)
+    return read(ResourcePolicy, normal_form(document)[0])
+
+
+Turn = tuple[tuple[Condition, ...], tuple[Condition, ...]]
+"""The conditions of a policy before and after."""
+
+
+async def publish(
+    client: Client, index: Index, name: str, clock: Callable[[], float]
+) -> Turn | None:
+    """Write into a policy's status whether it can be used; None where nothing has changed.
+
+    Raises Conflict where the policy has changed meanwhile: its event is on its way.
+    """
+    thing = index.policies.get(name)
+    if thing is None:
+        return None
+    before = PolicyStatus.model_validate(thing.get("status") or {})
+    policy, generation = read_policy(thing), int(thing["metadata"].get("generation", 0))
+    findings = [_readiness(policy)]
+    if isinstance(policy, ResourcePolicy):
+        offered = await _offered(client, policy)
+        findings += [] if offered is None else [offered]
+    conditions = tuple(
+        as_condition(each, before.conditions, generation, clock()) for each in findings
+    )
+    status = PolicyStatus(observed_generation=generation, conditions=conditions)
+    if status == before:
+        return None
+    body = {
+        "metadata": {"resourceVersion": thing["metadata"]["resourceVersion"]},
+        "status": status.model_dump(mode="json", exclude_none=True),
+    }
+    try:
+        index.put(POLICIES, await client.apply_status(POLICIES, None, name, body))
+    except NotFound:
+        return None
+    return before.conditions, conditions
+
+
+def _readiness(policy: ResourcePolicy | str) -> Finding:
+    if isinstance(policy, ResourcePolicy):
+        return Finding(ConditionType.READY, is_true=True, reason=ConditionReason.VALID_POLICY)
+    reason = ConditionReason.POLICY_INVALID
+    return Finding(ConditionType.READY, is_true=False, reason=reason, message=policy)
+
+
+async def _offered(client: Client, policy: ResourcePolicy) -> Finding | None:
+    """Compare with the nodes that there are; None where we may not see them."""
+    try:
+        nodes = await client.list(NODES, None)
+    except ClusterForbidden:
+        return None
+    views = [_node_view(node) for node in nodes]
+    missing = not_offered(policy.spec, views)
+    kind = ConditionType.OFFERED
+    if not missing:
+        return Finding(kind, is_true=True, reason=ConditionReason.SHAPES_OFFERED)
+    message = f"no node offers {', '.join(missing)} now; trials that get it wait"
+    reason = ConditionReason.SHAPE_NOT_OFFERED
+    return Finding(kind, is_true=False, reason=reason, message=message)
+
+
+def _node_view(node: Object) -> NodeView:
+    status: Object = node.get("status") or {}
+    labels: dict[str, str] = node["metadata"].get("labels") or {}
+    allocatable: dict[str, str] = status.get("allocatable") or {}
+    return NodeView(labels, allocatable)

@@ -1,0 +1,135 @@
+"""An experiment's ScalingTrials as the API server stores them: create, save, read."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from scaling_operator.api.names import LABEL_EXPERIMENT, LABEL_SCALE, LABEL_TRIAL, trial_name
+from scaling_operator.api.trial import ScalingTrial
+from scaling_operator.core.outcome import refused
+from scaling_operator.kube.client.client import Client, Object
+from scaling_operator.kube.client.errors import AlreadyExists, ClusterBusy, Invalid, NotFound
+from scaling_operator.kube.client.index import Key
+from scaling_operator.kube.client.kinds import EXPERIMENTS, TRIALS
+from scaling_operator.kube.client.statuses import write_status
+from scaling_operator.runtime.backend import TrialGone
+from scaling_operator.runtime.state import slot_of
+from scaling_operator.sizing.admission import Slot
+
+
+@dataclass(frozen=True, slots=True)
+class StoredTrials:
+    """The trials of one experiment. The stored object always wins."""
+
+    client: Client
+    experiment: Key
+    uid: str
+    clock: Callable[[], float] = time.time
+    _uids: dict[Slot, str] = field(default_factory=dict[Slot, str])
+    """Of all trials that are, or were, stored: what they own is ours to delete."""
+
+    def note(self, trial: ScalingTrial) -> ScalingTrial:
+        """Take in a stored trial."""
+        self._uids[slot_of(trial)] = str(trial.metadata["uid"])
+        return trial
+
+    def uid_of(self, slot: Slot) -> str | None:
+        """Tell the uid of a trial of this experiment; None where there is no such trial."""
+        return self._uids.get(slot)
+
+    async def create(self, trial: ScalingTrial) -> ScalingTrial:
+        """Create the ScalingTrial: the commit of a proposal. The stored object wins."""
+        name = trial_name(self.experiment.name, trial.spec.scale, trial.spec.number)
+        body = {
+            "apiVersion": TRIALS.api_version,
+            "kind": TRIALS.name,
+            "metadata": self._metadata(name, trial),
+            "spec": trial.spec.model_dump(mode="json", exclude_none=True),
+        }
+        try:
+            made = await self.client.create(TRIALS, self.experiment.namespace, body)
+            return self.note(read_trial(made))
+        except AlreadyExists:
+            stored = read_trial(await self.client.get(TRIALS, self.experiment.namespace, name))
+        if not stored.is_of(self.uid):
+            message = f"{name} belongs to a deleted experiment of the same name"
+            raise ClusterBusy(message, retry_after_seconds=2.0)
+        return self.note(stored)
+
+    async def save(self, trial: ScalingTrial) -> ScalingTrial:
+        """Write a trial's status; the first end that is written stays.
+
+        A status that the API server refuses ends the trial as InvalidResult: asked again, it would
+        say the same. Raises TrialGone, and Invalid where it refuses that end too.
+        """
+        try:
+            try:
+                return await self._write(trial)
+            except Invalid as error:
+                return await self._write(await self._refused(trial, str(error)))
+        except NotFound as error:
+            raise TrialGone(str(trial.metadata["name"])) from error
+
+    async def _write(self, trial: ScalingTrial) -> ScalingTrial:
+        known = {"metadata": {**trial.metadata, "namespace": self.experiment.namespace}}
+        status = trial.status.model_dump(mode="json", exclude_none=True)
+        return read_trial(await write_status(self.client, TRIALS, known, status, _has_ended))
+
+    async def _refused(self, trial: ScalingTrial, why: str) -> ScalingTrial:
+        """Read a trial whose status was refused, and end it. An end that is stored stays."""
+        name = str(trial.metadata["name"])
+        stored = read_trial(await self.client.get(TRIALS, self.experiment.namespace, name))
+        if stored.metadata["uid"] != trial.metadata["uid"]:
+            raise TrialGone(name)
+        if stored.status.state.ended:
+            return stored
+        return stored.model_copy(update={"status": refused(stored.status, why, self.clock())})
+
+    def _metadata(self, name: str, trial: ScalingTrial) -> Object:
+        return {
+            "name": name,
+            "namespace": self.experiment.namespace,
+            "labels": {
+                LABEL_EXPERIMENT: self.experiment.name,
+                LABEL_SCALE: str(trial.spec.scale),
+                LABEL_TRIAL: name,
+            },
+            "ownerReferences": [_owner_reference(self.experiment.name, self.uid)],
+        }
+
+
+def read_trial(thing: Object) -> ScalingTrial:
+    """Read a stored trial; of its metadata only what is needed is kept."""
+    metadata: dict[str, Any] = thing["metadata"]
+    kept = ("name", "uid", "resourceVersion", "creationTimestamp")
+    return ScalingTrial.model_validate(
+        {
+            "metadata": {name: metadata[name] for name in kept if name in metadata},
+            "spec": thing["spec"],
+            "status": thing.get("status") or {},
+        }
+    )
+
+
+def _has_ended(stored: Object) -> bool:
+    return read_trial(stored).status.state.ended
+
+
+def created_seconds(trial: ScalingTrial) -> float:
+    """When the stored object was created, in seconds since the epoch."""
+    return datetime.fromisoformat(str(trial.metadata["creationTimestamp"])).timestamp()
+
+
+def _owner_reference(name: str, uid: str) -> Object:
+    return {
+        "apiVersion": EXPERIMENTS.api_version,
+        "kind": EXPERIMENTS.name,
+        "name": name,
+        "uid": uid,
+        "controller": True,
+        "blockOwnerDeletion": False,
+    }

@@ -1,0 +1,111 @@
+"""Writes down what happens in this process: metrics, and a line of the log for each decision."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from scaling_operator.api.trial import ScalingTrial
+from scaling_operator.core.reports import AttemptKey, Report
+from scaling_operator.kube.client.client import Object, Request
+from scaling_operator.kube.client.index import Index, Key
+from scaling_operator.kube.client.kinds import PODS, Kind
+from scaling_operator.kube.decision_log import write_decision
+from scaling_operator.metrics.happenings import Happenings
+from scaling_operator.metrics.pods import PodMoments
+from scaling_operator.metrics.running import Running
+from scaling_operator.runtime.hooks import Watcher
+
+Changed = Callable[[ScalingTrial, ScalingTrial], None]
+
+
+@dataclass(slots=True)
+class Recorder:
+    """Hears of everything; each part keeps what concerns it."""
+
+    happenings: Happenings
+    index: Index
+    running: Running = field(default_factory=Running)
+    pods: PodMoments = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.pods = PodMoments(self.happenings, time.time)
+
+    def watcher(self, key: Key, spec: Object, changed: Changed) -> Watcher:
+        """Make what an experiment's engine tells; `changed` hears of each stored status too."""
+        algorithm = str(spec.get("search", {}).get("algorithm", {}).get("name", "tpe"))
+        objective = _first_objective(spec)
+        self.running.forget(key)
+        self.happenings.opened(key)
+
+        def on_change(before: ScalingTrial, after: ScalingTrial) -> None:
+            changed(before, after)
+            self._trial_changed(key, before, after)
+
+        def on_report(attempt: AttemptKey, report: Report) -> None:
+            self.happenings.report_taken(key)
+            self.pods.moved(key)
+            self.running.reported(key, (attempt.scale, attempt.number), report, objective)
+
+        return Watcher(
+            changed=on_change,
+            reported=on_report,
+            decided=lambda action: write_decision(key, action),
+            asked=lambda seconds: self.happenings.asked(algorithm, seconds),
+            ask_failed=lambda: self.happenings.ask_failed(algorithm),
+        )
+
+    def put(self, kind: Kind, key: Key, before: Object | None, thing: Object) -> None:
+        """Hear of an object that the index takes in."""
+        # A pod outlives its experiment for a moment: that must not bring its series back.
+        if kind is PODS and key in self.index.experiments:
+            self.pods.put(key, before, thing)
+
+    def seen(self, kind: Kind, gone: bool, thing: Object) -> None:  # noqa: FBT001 - it is, or not
+        """Hear of an event that a watch has shown."""
+        self.happenings.watched(kind.plural)
+        if gone and kind is PODS:
+            self.pods.drop(thing)
+
+    def requested(self, request: Request) -> None:
+        """Hear of a request to the API server."""
+        self.happenings.requested(request.verb, request.kind.plural, request.code, request.seconds)
+
+    def settled(self, key: Key) -> None:
+        """Note that nothing is left to do for an experiment now."""
+        self.pods.settled(key)
+
+    def forget(self, key: Key) -> None:
+        """Drop all that was kept about an experiment that is gone."""
+        self.happenings.forget(key)
+        self.running.forget(key)
+        self.pods.forget(key)
+
+    def lead_changed(self) -> None:
+        """Leave experiments to whoever leads: it alone speaks of them."""
+        self.happenings.lead_changed()
+        self.happenings.forget_all()
+        self.running = Running()
+        self.pods = PodMoments(self.happenings, time.time)
+
+    def _trial_changed(self, key: Key, before: ScalingTrial, after: ScalingTrial) -> None:
+        self.happenings.trial_changed(key, before, after)
+        slot = (after.spec.scale, after.spec.number)
+        if len(after.status.attempts) > len(before.status.attempts):
+            self.running.ended(key, slot)
+        if after.status.state.ended and not before.status.state.ended:
+            self.running.ended(key, slot)
+            self.happenings.trial_ended(key, after.status.state, _lifetime_seconds(after))
+
+
+def _first_objective(spec: Object) -> str:
+    objectives: list[dict[str, Any]] = spec.get("objectives") or [spec.get("objective") or {}]
+    return str(objectives[0].get("metric", ""))
+
+
+def _lifetime_seconds(trial: ScalingTrial) -> float:
+    end = trial.status.completion_time
+    created = trial.created_seconds
+    return max(0.0, end.timestamp() - created) if end is not None and created is not None else 0.0

@@ -1,0 +1,1 @@
+"""The endpoint of a cluster for running trials: HTTPS, certificates, and tokens of pods."""

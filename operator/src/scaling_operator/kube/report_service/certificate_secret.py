@@ -1,0 +1,105 @@
+"""The Secret that holds the report endpoint's keys: made empty by the chart, filled by us.
+
+All replicas read and renew it, each guarded by the resourceVersion: who comes second takes what the
+first has written. We may read and update this one name, and cannot create it.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import logging
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol, cast
+
+from scaling_operator.kube.client.errors import Conflict
+from scaling_operator.kube.client.kinds import SECRETS, Kind
+from scaling_operator.kube.report_service.certificate import BadMaterial, Material, issue, renewed
+
+ATTEMPTS = 5
+
+_FILES = {
+    "ca.crt": "authority",
+    "ca.key": "authority_key",
+    "tls.crt": "certificate",
+    "tls.key": "key",
+}
+
+_log = logging.getLogger(__name__)
+
+
+class Objects(Protocol):
+    """What is needed of a `Client`."""
+
+    async def get(self, kind: Kind, namespace: str | None, name: str) -> dict[str, Any]: ...  # noqa: D102
+
+    async def replace(  # noqa: D102
+        self, kind: Kind, namespace: str | None, name: str, body: dict[str, Any]
+    ) -> dict[str, Any]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateSecret:
+    """Where the keys lie."""
+
+    objects: Objects
+    namespace: str
+    name: str
+
+    async def current(
+        self, hosts: Collection[str], now: datetime, held: Material | None = None
+    ) -> Material:
+        """Read the keys for hosts; issue or renew and store them first where that is due.
+
+        Where the Secret was emptied, those that this replica holds are stored again: running pods
+        trust them. Raises NotFound where there is no such Secret, and other ClusterErrors.
+        """
+        for _ in range(ATTEMPTS - 1):
+            try:
+                return await self._current(hosts, now, held)
+            except Conflict:
+                _log.info("another replica has written secret %s; reading it again", self.name)
+        return await self._current(hosts, now, held)
+
+    async def _current(
+        self, hosts: Collection[str], now: datetime, held: Material | None
+    ) -> Material:
+        secret = await self.objects.get(SECRETS, self.namespace, self.name)
+        data = cast("dict[str, str]", secret.get("data") or {})
+        stored = self._read(data)
+        wanted = _wanted(stored or held, hosts, now)
+        if wanted != stored:
+            # The resourceVersion that was read is in the body.
+            body = secret | {"data": data | _data(wanted)}
+            await self.objects.replace(SECRETS, self.namespace, self.name, body)
+            _log.info("a certificate for %s is in secret %s", ", ".join(hosts), self.name)
+        return wanted
+
+    def _read(self, data: Mapping[str, str]) -> Material | None:
+        if not any(data.get(file) for file in _FILES):
+            return None
+        try:
+            return Material(**{name: _decoded(data[file]) for file, name in _FILES.items()})
+        except KeyError as error:
+            problem = f"{error} is missing"
+        except (binascii.Error, UnicodeDecodeError, BadMaterial) as error:
+            problem = str(error)
+        _log.warning("what secret %s holds is no good and is replaced: %s", self.name, problem)
+        return None
+
+
+def _wanted(known: Material | None, hosts: Collection[str], now: datetime) -> Material:
+    return issue(hosts, now) if known is None else renewed(known, hosts, now)
+
+
+def _decoded(text: str) -> str:
+    return base64.b64decode(text, validate=True).decode()
+
+
+def _data(material: Material) -> dict[str, str]:
+    return {
+        file: base64.b64encode(getattr(material, name).encode()).decode()
+        for file, name in _FILES.items()
+    }

@@ -1,0 +1,94 @@
+"""What is so at the moment of a scrape, of the process and of the experiments that it serves."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import ValidationError
+
+from scaling_operator.kube.client.index import Index, Key
+from scaling_operator.kube.client.kinds import PODS
+from scaling_operator.kube.health import Health
+from scaling_operator.kube.logs import about
+from scaling_operator.kube.recorder import Recorder
+from scaling_operator.metrics import families as all_of
+from scaling_operator.metrics.machines import machines
+from scaling_operator.metrics.projection import (
+    Sample,
+    View,
+    phases,
+    policy_samples_of,
+    samples_of,
+    view_of,
+)
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Looking:
+    """Reads the process's own parts. An object is read again when it has changed."""
+
+    index: Index
+    health: Health
+    recorder: Recorder
+    _views: dict[Key, tuple[str, View | None]] = field(
+        default_factory=dict[Key, tuple[str, "View | None"]]
+    )
+
+    def samples(self) -> Iterator[Sample]:
+        """Give everything; of experiments only while this replica leads, else they count twice."""
+        yield from self._process()
+        if not self.health.leads():
+            return
+        views = self._current()
+        now = time.time()
+        yield from phases(views.values())
+        for key, view in views.items():
+            yield from samples_of(view, now)
+            yield from machines(view, self.index.workloads_of(PODS, key))
+            moved = self.recorder.pods.progress.get(key)
+            if moved is not None:
+                yield Sample(all_of.PROGRESS, key, moved)
+        yield from self.recorder.running.samples()
+        yield from self._policies()
+
+    def _process(self) -> Iterator[Sample]:
+        health = self.health
+        yield Sample(all_of.LEADER, (), float(health.leads()))
+        yield Sample(all_of.QUEUE_DEPTH, (), len(health.queue))
+        yield Sample(all_of.QUEUE_OLDEST, (), health.queue.oldest_seconds)
+        yield Sample(all_of.LOOP_LAG, (), max(0.0, health.lag_seconds))
+        yield Sample(all_of.WATCH_FAILURES, (), health.watches.failures)
+        yield Sample(all_of.RESYNC_MISSES, (), health.resync.misses)
+        restarts = {"Missed": 0, **health.watches.restarts}
+        for cause, count in restarts.items():
+            yield Sample(all_of.WATCH_RESTARTS, (cause,), count)
+
+    def _policies(self) -> Iterator[Sample]:
+        for name, thing in dict(self.index.policies).items():
+            try:
+                yield from policy_samples_of(thing)
+            except ValidationError as error:
+                log.info("policy %s is shown without metrics: %s", name, error)
+
+    def _current(self) -> dict[Key, View]:
+        things = dict(self.index.experiments)
+        self._views = {key: self._view(key, thing) for key, thing in things.items()}
+        return {key: view for key, (_, view) in self._views.items() if view is not None}
+
+    def _view(self, key: Key, thing: dict[str, Any]) -> tuple[str, View | None]:
+        version = str(thing["metadata"].get("resourceVersion"))
+        known = self._views.get(key)
+        if known is not None and known[0] == version:
+            return known
+        try:
+            return version, view_of(thing)
+        except ValidationError as error:
+            # It was written by another version of the operator: its conditions say so.
+            log.info("shown without metrics: %s", error, extra=about(key))
+            return version, None

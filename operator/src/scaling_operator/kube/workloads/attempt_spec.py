@@ -1,0 +1,109 @@
+"""What a workload is made from: whose attempt it is, what it runs, and what the platform sets.
+
+`pod` and `job` turn an order into a manifest. Nothing here reads a clock or a cluster.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from scaling_operator.api.experiment import ExperimentSpec
+from scaling_operator.api.names import attempt_name, is_experiment_name, trial_name
+from scaling_operator.api.problems import Problem, listing, shown
+from scaling_operator.api.trial import ScalingTrial
+from scaling_operator.core.resources import PodResources
+from scaling_operator.kube.workloads.allowed import Allowed, not_allowed
+from scaling_trainer.contract import Execution
+
+REPORT_AUDIENCE = "scaling-operator.dev/reports"
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadSettings:
+    """What the platform sets for every attempt.
+
+    `report_url` None: no reports, hence no token. `report_ca` is the endpoint's certificate as PEM
+    text. `queue` is a Kueue LocalQueue and holds for the kind job alone. `priority_class` is the
+    pods' PriorityClass. `default_cpu` and `default_memory` are requests of the built-in trainer
+    where nothing else gives it any. `disk_limit` is a quantity: the most that each folder of a pod
+    may hold on the disk of its node.
+    """
+
+    trainer_image: str
+    image_pull_policy: str | None = None
+    image_pull_secrets: tuple[str, ...] = ()
+    report_url: str | None = None
+    report_ca: str | None = None
+    token_audience: str = REPORT_AUDIENCE
+    token_seconds: int = 3600
+    run_as_user: int = 65532
+    allowed_service_accounts: tuple[str, ...] = ()
+    allowed: Allowed = field(default_factory=Allowed)
+    disk_limit: str | None = None
+    queue: str | None = None
+    priority_class: str | None = None
+    default_cpu: str = "1"
+    default_memory: str = "2Gi"
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptOrder:
+    """One attempt of a trial. The trial is the stored object: its metadata hold the uid."""
+
+    experiment: str
+    namespace: str
+    trial: ScalingTrial
+    attempt: int
+    spec: ExperimentSpec
+    resources: PodResources
+    execution: Execution
+    settings: WorkloadSettings
+
+    @property
+    def trial_name(self) -> str:
+        """Name of the ScalingTrial object."""
+        spec = self.trial.spec
+        return trial_name(self.experiment, spec.scale, spec.number)
+
+    @property
+    def name(self) -> str:
+        """Name of the attempt's workload."""
+        spec = self.trial.spec
+        return attempt_name(self.experiment, spec.scale, spec.number, self.attempt)
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How long a trouble may last before it is called by its name, in seconds.
+
+    An image that cannot be pulled and a container that cannot be made are given the time that a
+    registry, or a Secret on its way, may need. A pod whose deletion is overdue by `deletion` has
+    lost its node.
+    """
+
+    image_pull_grace_seconds: float = 120.0
+    config_error_grace_seconds: float = 30.0
+    deletion_grace_seconds: float = 60.0
+
+
+def refusals(spec: ExperimentSpec, settings: WorkloadSettings) -> Iterator[Problem]:
+    """Name what this cluster does not give an experiment, although its file is valid.
+
+    For the condition Accepted=False, before any trial is proposed.
+    """
+    container = spec.trainer.container
+    if container is not None and container.image is None:
+        yield Problem("spec.trainer.container.image", "is required on a cluster: name an image")
+    if container is None and not settings.trainer_image:
+        yield Problem("spec.trainer.builtIn", "the operator was started without --trainer-image")
+    account = spec.trainer.pod.service_account_name
+    if account not in (None, "default", *settings.allowed_service_accounts):
+        allowed = listing(settings.allowed_service_accounts) or "none but the default"
+        message = f"{account} is not for experiments; the platform allows: {allowed}"
+        yield Problem("spec.trainer.pod.serviceAccountName", message)
+    yield from not_allowed(spec, settings.allowed)
+    for at, name in enumerate(spec.search.warm_start.from_):
+        if not is_experiment_name(name):
+            message = f"{shown(name)} is not the name of an experiment: on a cluster name one"
+            yield Problem(f"spec.search.warmStart.from[{at}]", message)

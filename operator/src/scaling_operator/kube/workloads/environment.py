@@ -1,0 +1,75 @@
+"""The contract's variables in a container's `env`: the operator's first, then the user's own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from scaling_operator.api.container import EnvironmentVariable
+from scaling_operator.api.fields import Scalar
+from scaling_operator.api.names import ARTIFACTS_MOUNT, REPORT_MOUNT, RESULT_FILE
+from scaling_operator.api.search import FloatParameter
+from scaling_operator.kube.workloads.attempt_spec import AttemptOrder
+from scaling_trainer.contract import Assignment, environment_of
+
+TOKEN_FILE = "token"  # noqa: S105 - the file's name
+
+
+def variables(order: AttemptOrder) -> list[dict[str, Any]]:
+    """Write the variables of an attempt in the order in which `$(NAME)` may refer to them."""
+    contract = [
+        {"name": name, "value": escaped(value)}
+        for name, value in environment_of(assignment_of(order)).items()
+    ]
+    container = order.spec.trainer.container
+    if container is None:
+        # The image's own home belongs to one user; the pod may run as another.
+        return [*contract, {"name": "HOME", "value": "/tmp"}]  # noqa: S108 - the pod's own folder
+    return [*contract, *(_variable(each) for each in container.env)]
+
+
+def escaped(value: str) -> str:
+    """Write a value so that Kubernetes, which expands `$(NAME)` in it, gives it back as it is."""
+    return value.replace("$", "$$")
+
+
+def assignment_of(order: AttemptOrder) -> Assignment:
+    """Gather what the attempt is told; paths are those inside the pod."""
+    trial, settings, built_in = order.trial.spec, order.settings, order.spec.trainer.built_in
+    artifacts = Path(ARTIFACTS_MOUNT)
+    reports = settings.report_url is not None
+    return Assignment(
+        experiment=order.experiment,
+        experiment_uid=trial.experiment.uid,
+        scale=trial.scale,
+        trial=trial.number,
+        attempt=order.attempt,
+        seed=trial.seed,
+        parameters=_typed(order),
+        result_file=Path(RESULT_FILE),
+        checkpoint_dir=artifacts / order.experiment / f"{trial.scale}-{trial.number}",
+        data_dir=artifacts,
+        config=None if built_in is None else built_in.model_dump(mode="json", exclude_unset=True),
+        samples=trial.samples,
+        execution=order.execution,
+        report_url=settings.report_url,
+        report_token_file=Path(REPORT_MOUNT) / TOKEN_FILE if reports else None,
+        report_ca=settings.report_ca if reports else None,
+    )
+
+
+def _typed(order: AttemptOrder) -> Mapping[str, Scalar]:
+    """Read parameters by their type: JSON through an API server turns 1.0 into 1."""
+    searched = order.spec.search.parameters
+    return {
+        name: float(value) if isinstance(searched.get(name), FloatParameter) else value
+        for name, value in order.trial.spec.parameters.items()
+    }
+
+
+def _variable(variable: EnvironmentVariable) -> dict[str, Any]:
+    if variable.value_from is None:
+        return {"name": variable.name, "value": variable.value}
+    source = variable.value_from.model_dump(mode="json", exclude_defaults=True)
+    return {"name": variable.name, "valueFrom": source}

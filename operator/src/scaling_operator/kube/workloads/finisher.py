@@ -1,0 +1,68 @@
+"""The finisher: the pod that saves the best trial's model, from the trainer's image."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from scaling_operator.api.names import (
+    API_VERSION,
+    EXPERIMENT_KIND,
+    GROUP,
+    LABEL_EXPERIMENT,
+    LABEL_FINISHES,
+    finisher_name,
+)
+from scaling_operator.kube.workloads.attempt_spec import AttemptOrder
+from scaling_operator.kube.workloads.environment import assignment_of, escaped
+from scaling_operator.kube.workloads.template import pod_spec
+from scaling_operator.kube.workloads.volumes import TEMPORARY
+from scaling_trainer.contract import environment_of
+
+COMMAND = ("scaling", "finish")
+
+
+def manifest(order: AttemptOrder, experiment_uid: str) -> dict[str, Any]:
+    """Write the Pod; `order` is one of the best trial, whose folder and place it shares."""
+    spec = pod_spec(order)
+    (container,) = spec["containers"]
+    settings = order.settings
+    container |= {
+        "image": settings.trainer_image,
+        "command": list(COMMAND),
+        "args": [],
+        "workingDir": TEMPORARY,
+        "env": _variables(order),
+    }
+    if settings.image_pull_policy:
+        container["imagePullPolicy"] = settings.image_pull_policy
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": finisher_name(order.experiment),
+            "namespace": order.namespace,
+            "labels": {
+                "app.kubernetes.io/managed-by": GROUP.partition(".")[0],
+                LABEL_EXPERIMENT: order.experiment,
+                LABEL_FINISHES: f"{order.trial.spec.scale}-{order.trial.spec.number}",
+            },
+            "ownerReferences": [
+                {
+                    "apiVersion": API_VERSION,
+                    "kind": EXPERIMENT_KIND,
+                    "name": order.experiment,
+                    "uid": experiment_uid,
+                    "controller": True,
+                    "blockOwnerDeletion": False,
+                }
+            ],
+        },
+        "spec": spec,
+    }
+
+
+def _variables(order: AttemptOrder) -> list[dict[str, Any]]:
+    contract = environment_of(assignment_of(order))
+    # The image's own home belongs to one user; the pod may run as another.
+    values = {**contract, "HOME": TEMPORARY}
+    return [{"name": name, "value": escaped(value)} for name, value in values.items()]

@@ -1,0 +1,74 @@
+"""What a workload holds of its cluster's machines, by what its object says: never raises."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from scaling_operator.api.names import LABEL_TRIAL
+from scaling_operator.api.quantities import parse_quantity
+from scaling_operator.kube.workloads.attempt_spec import Bounds
+from scaling_operator.kube.workloads.machine_record import recorded
+from scaling_operator.kube.workloads.untrusted import (
+    Json,
+    condition,
+    mapping,
+    mappings,
+    moment,
+    text,
+    value,
+)
+from scaling_operator.sizing.admission import NOTHING, Demand, demand_of_record
+
+_ENDED = ("Succeeded", "Failed", "Unknown")
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What a workload holds, and until when at most (seconds since the epoch; None: until told)."""
+
+    demand: Demand
+    until_seconds: float | None = None
+
+
+NONE_HELD = Held(NOTHING)
+
+
+def held_by(workload: Json, bounds: Bounds) -> Held:
+    """Tell what a Pod or Job of a trial holds: nothing once it has ended.
+
+    One whose deletion is long overdue holds nothing either: its node is gone, as a ResourceQuota
+    has it (https://kubernetes.io/docs/concepts/policy/resource-quotas/).
+    """
+    if not text(workload, "metadata", "labels", LABEL_TRIAL) or _has_ended(workload):
+        return NONE_HELD
+    due = moment(workload, "metadata", "deletionTimestamp")
+    until = None if due is None else due + bounds.deletion_grace_seconds
+    known = recorded(workload)
+    return Held(_requested(workload) if known is None else demand_of_record(known), until)
+
+
+def _has_ended(workload: Json) -> bool:
+    finished = (condition(workload, kind).get("status") for kind in ("Complete", "Failed"))
+    return text(workload, "status", "phase") in _ENDED or "True" in finished
+
+
+def _requested(workload: Json) -> Demand:
+    """Read the requests of a workload that no policy has sized."""
+    template = value(workload, "spec", "template", "spec")
+    pod = mapping(workload, "spec") if template is None else mapping(template)
+    gpus, cores, memory_bytes = 0, 0.0, 0.0
+    for container in mappings(pod, "containers"):
+        asked = {**mapping(container, "resources", "limits")}
+        asked |= mapping(container, "resources", "requests")
+        cores += _amount(asked, "cpu")
+        memory_bytes += _amount(asked, "memory")
+        # Accelerators are extended resources: those alone have a domain.
+        gpus += sum(int(_amount(asked, name)) for name in asked if "/" in name)
+    return Demand(gpus, cores, memory_bytes)
+
+
+def _amount(asked: Json, name: str) -> float:
+    try:
+        return parse_quantity(str(asked.get(name, "0")))
+    except ValueError:  # a form that only others write
+        return 0.0

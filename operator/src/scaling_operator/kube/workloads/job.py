@@ -1,0 +1,112 @@
+"""The kind for queues: an attempt is one Job, which Kueue may hold back and take its machine from.
+
+The operator owns attempts, so the Job never makes a second pod by itself: `backoffLimit` 0, and a
+disruption fails it. Where a queue is set the Job is created suspended, and only the queue lets it
+go; neither partial admission nor elastic jobs are asked for, since both change what runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from scaling_operator.api.names import Reason
+from scaling_operator.core.observed import AttemptPhase, AttemptView
+from scaling_operator.kube.workloads import pod
+from scaling_operator.kube.workloads.attempt_spec import AttemptOrder, Bounds
+from scaling_operator.kube.workloads.ending import GONE
+from scaling_operator.kube.workloads.template import labels, metadata, pod_spec
+from scaling_operator.kube.workloads.untrusted import Json, condition, mapping, moment, text, value
+
+QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
+
+
+def manifest(order: AttemptOrder) -> dict[str, Any]:
+    """Write the Job of an attempt. Raises InvalidSpec where the platform does not allow it."""
+    described = metadata(order)
+    queue = order.settings.queue
+    if queue is not None:
+        described["labels"] = {**described["labels"], QUEUE_LABEL: queue}
+    disrupted = {"type": "DisruptionTarget", "status": "True"}
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": described,
+        "spec": {
+            "completions": 1,
+            "parallelism": 1,
+            "backoffLimit": 0,
+            "podReplacementPolicy": "Failed",
+            "podFailurePolicy": {
+                "rules": [{"action": "FailJob", "onPodConditions": [disrupted]}],
+            },
+            **({"suspend": True} if queue is not None else {}),
+            "template": {"metadata": {"labels": labels(order)}, "spec": pod_spec(order)},
+        },
+    }
+
+
+def observe(objects: Sequence[Json], bounds: Bounds, now_seconds: float) -> AttemptView:
+    """Tell where an attempt stands from its Job and the Job's Pods. Never raises."""
+    jobs = [each for each in objects if value(each, "spec", "template") is not None]
+    pods = [each for each in objects if value(each, "spec", "template") is None]
+    view = pod.observe(pods, bounds, now_seconds)
+    if not jobs:
+        return view
+    if value(jobs[0], "spec", "suspend") is True:
+        return _suspended(jobs[0], view, now_seconds)
+    return view if pods else _without_pods(jobs[0], now_seconds)
+
+
+def _suspended(job: Json, view: AttemptView, now_seconds: float) -> AttemptView:
+    """View a Job that is held back, or was: what it had is then taken from it."""
+    if view.phase is AttemptPhase.EXITED:
+        return view
+    if view.phase is AttemptPhase.LOST and view.reason is not Reason.POD_DELETED:
+        return view
+    queue = text(job, "metadata", "labels", QUEUE_LABEL) or "its queue"
+    if view.phase is AttemptPhase.ABSENT and moment(job, "status", "startTime") is None:
+        return AttemptView(
+            AttemptPhase.WAITING,
+            Reason.QUOTA_EXCEEDED,
+            f"queued: {queue} has not admitted it",
+            since_seconds=_created(job, now_seconds),
+        )
+    return AttemptView(
+        AttemptPhase.LOST,
+        Reason.PREEMPTED,
+        f"{queue} has taken its machine back",
+        since_seconds=now_seconds,
+    )
+
+
+def _without_pods(job: Json, now_seconds: float) -> AttemptView:
+    """View a Job whose pod is not there: not yet, or not any more."""
+    failed, complete = condition(job, "Failed"), condition(job, "Complete")
+    if failed.get("status") == "True":
+        reason = Reason.EVICTED if _names_disruption(failed) else Reason.POD_DELETED
+        message = f"the Job has failed and its pod is gone: {text(failed, 'message')}"
+        return AttemptView(AttemptPhase.LOST, reason, message, since_seconds=now_seconds)
+    if complete.get("status") == "True":
+        return replace(GONE, since_seconds=now_seconds)
+    return AttemptView(
+        AttemptPhase.WAITING,
+        message="its Job has made no pod yet",
+        since_seconds=_admitted(job, now_seconds),
+    )
+
+
+def _names_disruption(failed: Json) -> bool:
+    return "DisruptionTarget" in text(failed, "message")
+
+
+def _admitted(job: Json, now_seconds: float) -> float:
+    """When a Job was let go: until then it has waited for its queue."""
+    started = moment(job, "status", "startTime")
+    return _created(job, now_seconds) if started is None else started
+
+
+def _created(job: Json, now_seconds: float) -> float:
+    created = moment(mapping(job, "metadata"), "creationTimestamp")
+    return now_seconds if created is None else created

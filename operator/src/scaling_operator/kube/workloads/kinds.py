@@ -1,0 +1,54 @@
+"""The kinds of workload an attempt can be, as the shell uses them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from scaling_operator.api.names import Reason
+from scaling_operator.core.observed import AttemptPhase, AttemptView
+from scaling_operator.kube.client.client import Object
+from scaling_operator.kube.client.index import Index
+from scaling_operator.kube.client.kinds import JOBS, PODS, Kind
+from scaling_operator.kube.workloads import job, pod
+from scaling_operator.kube.workloads.attempt_spec import AttemptOrder, Bounds
+from scaling_operator.kube.workloads.ending import interruption_of
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadKind:
+    """What is created for an attempt, and how it is seen."""
+
+    kind: Kind
+    manifest: Callable[[AttemptOrder], Object]
+    parts: Callable[[Index, Object], tuple[Object, ...]]
+    """The objects that a workload's view is made from: itself first."""
+    observe: Callable[[Sequence[Object], Bounds, float], AttemptView]
+
+    def parting_view(
+        self, index: Index, last: Object | None, bounds: Bounds, now_seconds: float
+    ) -> AttemptView:
+        """Tell how an attempt ended whose workload is gone: by what was last seen of it, if known.
+
+        A pod that ends and goes in one moment shows its end, or who ended it, in its last state.
+        """
+        deleted = (Reason.POD_DELETED, "its workload was deleted")
+        if last is not None:
+            view = self.observe(self.parts(index, last), bounds, now_seconds)
+            if view.phase in (AttemptPhase.EXITED, AttemptPhase.LOST):
+                return view
+            deleted = interruption_of(last, {}) or deleted
+        return AttemptView(AttemptPhase.LOST, *deleted, since_seconds=now_seconds)
+
+
+def _alone(index: Index, workload: Object) -> tuple[Object, ...]:
+    del index
+    return (workload,)
+
+
+def _with_pods(index: Index, workload: Object) -> tuple[Object, ...]:
+    return workload, *index.pods_of(workload)
+
+
+POD_KIND = WorkloadKind(PODS, pod.manifest, _alone, pod.observe)
+JOB_KIND = WorkloadKind(JOBS, job.manifest, _with_pods, job.observe)

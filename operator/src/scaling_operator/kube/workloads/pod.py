@@ -1,0 +1,30 @@
+"""The default kind: an attempt is one Pod."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from scaling_operator.core.observed import ABSENT, AttemptView
+from scaling_operator.kube.workloads.attempt_spec import AttemptOrder, Bounds
+from scaling_operator.kube.workloads.pod_view import Look, view_of
+from scaling_operator.kube.workloads.template import metadata, pod_spec
+from scaling_operator.kube.workloads.untrusted import Json, moment
+
+
+def manifest(order: AttemptOrder) -> dict[str, Any]:
+    """Write the Pod of an attempt. Raises InvalidSpec where the platform does not allow it."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": metadata(order),
+        "spec": pod_spec(order),
+    }
+
+
+def observe(objects: Sequence[Json], bounds: Bounds, now_seconds: float) -> AttemptView:
+    """Tell where an attempt stands from its Pod; ABSENT where there is none. Never raises."""
+    if not objects:
+        return ABSENT
+    newest = max(objects, key=lambda pod: moment(pod, "metadata", "creationTimestamp") or 0.0)
+    return view_of(Look(newest, bounds, now_seconds))
