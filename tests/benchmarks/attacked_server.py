@@ -30,10 +30,10 @@ from scaling_operator.kube.report_service.tokens import PodIdentity, claimed_pod
 from scaling_operator.kube.settings import TOKEN_AUDIENCE, ReportSettings, Settings
 from scaling_operator.metrics import families
 from scaling_operator.metrics.exposition import Exposition
-from scaling_operator.metrics.happenings import Happenings, new_registry
-from scaling_operator.metrics.projection import Sample
+from scaling_operator.metrics.operator_metrics import Happenings, new_registry
+from scaling_operator.metrics.stored_state import Sample
+from scaling_operator.search.dashboard import served
 from scaling_operator.search.mirror import Mirror
-from scaling_operator.search.serving import served
 
 HERE = "127.0.0.1"
 SERIES = 9500  # as 50 experiments of 100 trials have

@@ -14,8 +14,8 @@ from testbed.installation import Installation
 from scaling_operator.api.experiment import ExperimentSpec
 from scaling_operator.api.policy import PolicySpec
 from scaling_operator.api.status import CurvePoint, ExperimentStatus, ScaleStatus
+from scaling_operator.core.fit_types import FitBasis, TunedPoint, checked
 from scaling_operator.core.ladder import Scale
-from scaling_operator.core.law import FitBasis, TunedPoint, checked
 from scaling_operator.law.fit_experiment import fit
 from scaling_operator.law.simulate import IsoFlopDesign, chinchilla_law, simulated
 from scaling_operator.sizing.one_run import KnownMachines

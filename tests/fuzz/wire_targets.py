@@ -21,12 +21,12 @@ from torch import nn
 from scaling_operator.api.status import TrialStatus
 from scaling_operator.core.actions import Finish
 from scaling_operator.core.observed import AttemptView, LiveTrial
-from scaling_operator.core.outcome import finished
-from scaling_operator.core.transitions import settle
-from scaling_operator.ingest.bodies import BadReport, check_result, parse_report
+from scaling_operator.core.settle import settle
+from scaling_operator.core.trial_status import finished
 from scaling_operator.kube.workloads import job, pod
 from scaling_operator.kube.workloads.attempt_spec import Bounds
 from scaling_operator.kube.workloads.ending import ended_view
+from scaling_operator.report_endpoint.bodies import BadReport, check_result, parse_report
 from scaling_trainer import checkpoint
 from scaling_trainer.checkpoint import Checkpoint
 from scaling_trainer.contract import ContractError, environment_of, read_assignment

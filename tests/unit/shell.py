@@ -36,9 +36,9 @@ from scaling_operator.kube.recorder import Recorder
 from scaling_operator.kube.settings import PodSettings
 from scaling_operator.kube.workloads.attempt_spec import WorkloadSettings
 from scaling_operator.law.fit_worker import FitRunner, ThreadFits
-from scaling_operator.metrics.happenings import Happenings, new_registry
+from scaling_operator.metrics.operator_metrics import Happenings, new_registry
 from scaling_operator.processes.workers import Workers
-from scaling_operator.search.lanes import StudyHost, ThreadHost
+from scaling_operator.search.study_worker import StudyHost, ThreadHost
 from scaling_operator.validation.checks import check_document
 
 TEAM = "team"

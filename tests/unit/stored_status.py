@@ -11,8 +11,8 @@ from scaling_operator.api.status import TrialStatus
 from scaling_operator.api.trial import ExperimentReference, ScalingTrial, TrialSpec
 from scaling_operator.core.actions import Finish
 from scaling_operator.core.observed import AttemptView, LiveTrial, Rules
-from scaling_operator.core.outcome import finished
-from scaling_operator.core.transitions import settle
+from scaling_operator.core.settle import settle
+from scaling_operator.core.trial_status import finished
 from scaling_operator.validation.crd import KINDS
 from scaling_trainer.foreign_text import one_line
 from scaling_trainer.metric_names import is_metric_name

@@ -12,8 +12,8 @@ from testbed.documents import played
 
 from scaling_operator.kube.client.kinds import EXPERIMENTS
 from scaling_operator.kube.dashboard import Dashboard
+from scaling_operator.search.dashboard import served
 from scaling_operator.search.mirror import Mirror
-from scaling_operator.search.serving import served
 
 RUNNING = {"small": 2, "large": 6, "late": 2}
 

@@ -14,7 +14,7 @@ from scaling_operator.kube.client.index import Key
 from scaling_operator.kube.client.kinds import EVENTS, EXPERIMENTS, PODS
 from scaling_operator.processes.bounds import WorkExceeded
 from scaling_operator.search.calls import Answer, Ask, Call
-from scaling_operator.search.lanes import StudyHost, ThreadHost
+from scaling_operator.search.study_worker import StudyHost, ThreadHost
 
 COSTLY = Key(TEAM, "costly")
 

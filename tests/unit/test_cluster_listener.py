@@ -23,7 +23,7 @@ from scaling_operator.kube.settings import (
     ReportSettings,
     Settings,
 )
-from scaling_operator.metrics.happenings import Happenings, new_registry
+from scaling_operator.metrics.operator_metrics import Happenings, new_registry
 
 HOST, SYSTEM = "127.0.0.1", "scaling-system"
 ON_A_CLAIM: Change = ("spec/artifacts", {"persistentVolumeClaim": {"claimName": "kept"}})

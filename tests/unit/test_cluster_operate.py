@@ -23,7 +23,7 @@ from scaling_operator.kube.operate import Operator, build
 from scaling_operator.kube.reconcile.controller import Controller
 from scaling_operator.kube.reconcile.loader import status_of
 from scaling_operator.kube.settings import LeaseSettings, PodSettings, Settings
-from scaling_operator.metrics.happenings import Happenings
+from scaling_operator.metrics.operator_metrics import Happenings
 
 TEAM, STUDY = "team", Key("team", "study")
 PATIENCE_SECONDS = 200.0

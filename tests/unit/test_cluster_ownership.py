@@ -13,11 +13,11 @@ from testbed.documents import Change, played
 
 from scaling_operator.api.names import Phase, TrialState
 from scaling_operator.core.reports import Answer, AttemptKey, Report
-from scaling_operator.ingest.endpoint import NotAnAttempt
 from scaling_operator.kube.client.index import Key
 from scaling_operator.kube.client.kinds import EXPERIMENTS, JOBS, PODS, TRIALS, Kind
 from scaling_operator.kube.client.ownership import is_owned
 from scaling_operator.kube.settings import PodSettings
+from scaling_operator.report_endpoint.endpoint import NotAnAttempt
 
 STUDY = Key(TEAM, "study")
 PREFIX = "scaling-operator.dev"

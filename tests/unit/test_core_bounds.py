@@ -43,8 +43,8 @@ from scaling_operator.core.observed import (
     Rules,
 )
 from scaling_operator.core.plan import plan
+from scaling_operator.core.settle import INTERRUPTIONS, launch_time
 from scaling_operator.core.tally import UNCOUNTED
-from scaling_operator.core.transitions import INTERRUPTIONS, launch_time
 from scaling_operator.validation.crd import KINDS, definition
 from scaling_trainer import endpoint
 from scaling_trainer.results import MAX_METRICS

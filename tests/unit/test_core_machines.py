@@ -23,9 +23,9 @@ from scaling_operator.core.observed import (
     Rules,
     ScaleView,
 )
-from scaling_operator.core.outcome import Machine, attempt_ended, finished
 from scaling_operator.core.plan import plan
 from scaling_operator.core.tally import Tally
+from scaling_operator.core.trial_status import Machine, attempt_ended, finished
 from scaling_operator.sizing.admission import Demand
 from scaling_operator.sizing.usage import Usage
 from scaling_operator.sizing.verdict import Verdict

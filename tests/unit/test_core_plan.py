@@ -31,9 +31,9 @@ from scaling_operator.core.actions import (
     OpenScale,
     SetState,
 )
-from scaling_operator.core.basis import awaits_prediction, basis_of
+from scaling_operator.core.fit_input import awaits_prediction, basis_of
+from scaling_operator.core.fit_types import FitView
 from scaling_operator.core.ladder import running_order, scales_of
-from scaling_operator.core.law import FitView
 from scaling_operator.core.observed import (
     ABSENT,
     AttemptPhase,
@@ -44,14 +44,14 @@ from scaling_operator.core.observed import (
     Rules,
     ScaleView,
 )
-from scaling_operator.core.outcome import attempt_ended, finished, state_set
 from scaling_operator.core.plan import plan
 from scaling_operator.core.tally import Tally, add
+from scaling_operator.core.trial_status import attempt_ended, finished, state_set
 from scaling_operator.law.fit_experiment import fit
 from scaling_operator.law.simulate import IsoFlopDesign, chinchilla_law, simulated
-from scaling_operator.search.lanes import record_of
 from scaling_operator.search.seed import slot_seed
 from scaling_operator.search.study import Study, StudySettings
+from scaling_operator.search.study_worker import record_of
 from scaling_trainer.results import Point, Result
 
 Slot = tuple[int, int]

@@ -11,8 +11,8 @@ from scaling_operator.api.experiment import ExperimentSpec
 from scaling_operator.api.names import MAX_ATTEMPTS, Reason, TrialState
 from scaling_operator.core.actions import Action, EndAttempt, Finish, SetState
 from scaling_operator.core.observed import AttemptPhase, AttemptView, LiveTrial, Rules
+from scaling_operator.core.settle import INTERRUPTIONS, deadline, settle
 from scaling_operator.core.tally import UNCOUNTED
-from scaling_operator.core.transitions import INTERRUPTIONS, deadline, settle
 from scaling_trainer.results import Result
 
 SPEC = ExperimentSpec.model_validate(

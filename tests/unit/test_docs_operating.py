@@ -13,8 +13,8 @@ from ruamel.yaml import YAML
 
 from scaling_operator.api.names import ConditionReason, Reason, StopReason
 from scaling_operator.core.bounds import BOUNDS
+from scaling_operator.core.settle import QUEUEING
 from scaling_operator.core.tally import UNCOUNTED
-from scaling_operator.core.transitions import QUEUEING
 from scaling_operator.kube.client.queue import MAX_BACKOFF_SECONDS
 from scaling_operator.kube.client.watch import LONGEST_PAUSE_SECONDS
 from scaling_operator.kube.health import (

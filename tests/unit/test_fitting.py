@@ -14,8 +14,8 @@ from scaling_operator.api.experiment import ExperimentSpec
 from scaling_operator.api.fields import Scalar
 from scaling_operator.api.fitted import FitStatus, Recommendation
 from scaling_operator.api.names import ConditionType
+from scaling_operator.core.fit_types import FitBasis, FitView, TunedPoint, checked
 from scaling_operator.core.ladder import Scale
-from scaling_operator.core.law import FitBasis, FitView, TunedPoint, checked
 from scaling_operator.law.fit_experiment import fit
 from scaling_operator.law.isoflop import fit_isoflop
 from scaling_operator.law.optimum import Path, allocate

@@ -13,8 +13,8 @@ from scaling_operator.api.experiment import ExperimentSpec, Objective
 from scaling_operator.api.names import ConditionType, TrialState
 from scaling_operator.api.status import CurvePoint, TrialStatus
 from scaling_operator.api.trial import ExperimentReference, ScalingTrial, TrialSpec
+from scaling_operator.core.fit_types import FitBasis, TunedPoint
 from scaling_operator.core.ladder import Scale
-from scaling_operator.core.law import FitBasis, TunedPoint
 from scaling_operator.core.tally import Tally, add
 from scaling_operator.law.fit_experiment import fit
 from scaling_operator.law.law import Law, law_of, loss

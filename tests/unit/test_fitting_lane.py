@@ -11,8 +11,8 @@ import pytest
 from scaling_operator.api.experiment import ExperimentSpec
 from scaling_operator.api.names import ConditionType
 from scaling_operator.api.status import BestTrial, Counts
+from scaling_operator.core.fit_types import FitBasis, FitView
 from scaling_operator.core.ladder import Scale
-from scaling_operator.core.law import FitBasis, FitView
 from scaling_operator.core.observed import LiveTrial, Observed, Rules, ScaleView
 from scaling_operator.core.tally import Tally
 from scaling_operator.law import fit_experiment as fitting

@@ -12,14 +12,14 @@ from scaling_operator.api.experiment import ExperimentSpec
 from scaling_operator.api.fitted import Recommendation
 from scaling_operator.api.policy import PolicySpec
 from scaling_operator.api.scaling import Target
-from scaling_operator.core.basis import basis_of
+from scaling_operator.core.fit_input import basis_of
+from scaling_operator.core.fit_types import FitBasis, TunedPoint
 from scaling_operator.core.ladder import Scale
-from scaling_operator.core.law import FitBasis, TunedPoint
 from scaling_operator.core.observed import Observed, Rules, ScaleView
 from scaling_operator.core.tally import Tally
 from scaling_operator.law.fit_experiment import fit
 from scaling_operator.law.simulate import IsoFlopDesign, chinchilla_law, simulated
-from scaling_operator.local.prices import Prices
+from scaling_operator.local.price_list import Prices
 from scaling_operator.report.machine_words import machine_sentence, plan_of
 from scaling_operator.sizing.lookahead import Lessons, look_at
 from scaling_operator.sizing.one_run import KnownMachines

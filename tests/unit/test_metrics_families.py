@@ -19,8 +19,8 @@ from scaling_operator.kube.client.index import Index, Key
 from scaling_operator.kube.recorder import Recorder
 from scaling_operator.metrics.exposition import Snapshot
 from scaling_operator.metrics.families import FAMILIES
-from scaling_operator.metrics.happenings import COUNTED, MEASURED, Happenings, new_registry
-from scaling_operator.metrics.projection import Sample
+from scaling_operator.metrics.operator_metrics import COUNTED, MEASURED, Happenings, new_registry
+from scaling_operator.metrics.stored_state import Sample
 from scaling_operator.metrics.table import fill
 
 ROOT = Path(__file__).parents[2]

@@ -20,8 +20,8 @@ from scaling_operator.kube.metrics_port import exposed
 from scaling_operator.kube.report_service import tokens
 from scaling_operator.kube.settings import ReportSettings, Settings
 from scaling_operator.metrics.exposition import Exposition
-from scaling_operator.metrics.happenings import new_registry
-from scaling_operator.metrics.projection import Sample
+from scaling_operator.metrics.operator_metrics import new_registry
+from scaling_operator.metrics.stored_state import Sample
 
 PROMETHEUS: dict[str, Any] = {
     "username": "system:serviceaccount:monitoring:prometheus",

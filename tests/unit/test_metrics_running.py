@@ -13,9 +13,9 @@ from scaling_operator.api.status import Attempt, TrialStatus
 from scaling_operator.api.trial import ExperimentReference, ScalingTrial, TrialSpec
 from scaling_operator.core.reports import Report
 from scaling_operator.metrics import families as all_of
-from scaling_operator.metrics.happenings import Happenings, new_registry
+from scaling_operator.metrics.operator_metrics import Happenings, new_registry
 from scaling_operator.metrics.pods import PodMoments
-from scaling_operator.metrics.running import Running
+from scaling_operator.metrics.running_trials import Running
 
 OWNER = ("team", "digits")
 LABELS = {"namespace": "team", "experiment": "digits"}

@@ -16,8 +16,8 @@ from scaling_operator.api.experiment import ExperimentSpec
 from scaling_operator.api.names import TrialState
 from scaling_operator.api.policy import PolicySpec
 from scaling_operator.api.search import Search
+from scaling_operator.core.fit_types import FitBasis, TunedPoint
 from scaling_operator.core.ladder import Scale
-from scaling_operator.core.law import FitBasis, TunedPoint
 from scaling_operator.law.fit_experiment import fit
 from scaling_operator.processes.bounds import CHECK, FIT, MIB, WorkBounds, WorkExceeded, WorkFailed
 from scaling_operator.processes.checks import check_in_process
@@ -35,8 +35,8 @@ from scaling_operator.processes.pool import PATIENCE_SECONDS, WorkerPool
 from scaling_operator.processes.process import WorkerProcess
 from scaling_operator.processes.studies import ProcessHost
 from scaling_operator.search.calls import Ask, Call, Close, Open, Report, Tell
-from scaling_operator.search.lanes import Lane, StudyHost, ThreadHost
 from scaling_operator.search.study import Proposal, Record, StudySettings
+from scaling_operator.search.study_worker import Lane, StudyHost, ThreadHost
 from scaling_operator.sizing.knowledge import Knowledge
 from scaling_operator.sizing.lookahead import Lessons
 from scaling_operator.sizing.one_run import KnownMachines

@@ -17,12 +17,12 @@ from scaling_operator.api.policy import PolicySpec
 from scaling_operator.api.status import ExperimentStatus, TrialStatus
 from scaling_operator.api.trial import ExperimentReference, ScalingTrial, TrialSpec
 from scaling_operator.cli.summary import fit_lines
-from scaling_operator.core.basis import basis_of
-from scaling_operator.core.law import checked
+from scaling_operator.core.fit_input import basis_of
+from scaling_operator.core.fit_types import checked
 from scaling_operator.core.observed import ABSENT, Rules
 from scaling_operator.core.plan import plan
 from scaling_operator.law.fit_experiment import fit
-from scaling_operator.local.prices import Prices
+from scaling_operator.local.price_list import Prices
 from scaling_operator.report.build import draw
 from scaling_operator.report.build_law import fit_of
 from scaling_operator.runtime.record import Outcome

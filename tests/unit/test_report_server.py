@@ -12,7 +12,6 @@ from typing import Any, cast
 import pytest
 
 from scaling_operator.core.reports import Answer, Reply, Report
-from scaling_operator.ingest.endpoint import Rate
 from scaling_operator.kube.client.client import Client
 from scaling_operator.kube.client.errors import ClusterBusy, ClusterForbidden, Conflict
 from scaling_operator.kube.client.kinds import Kind
@@ -20,6 +19,7 @@ from scaling_operator.kube.report_service import http as reports
 from scaling_operator.kube.report_service.http import Listener, ReportServer
 from scaling_operator.kube.report_service.tokens import PodIdentity
 from scaling_operator.kube.settings import TOKEN_AUDIENCE, ReportSettings, Settings
+from scaling_operator.report_endpoint.endpoint import Rate
 from scaling_operator.server.limits import Limits
 from scaling_trainer import endpoint
 from scaling_trainer.endpoint import Endpoint

@@ -20,7 +20,7 @@ from scaling_operator.api.names import Phase, Reason, TrialState
 from scaling_operator.api.status import TrialStatus
 from scaling_operator.api.trial import ScalingTrial
 from scaling_operator.core.actions import Finish
-from scaling_operator.core.outcome import finished
+from scaling_operator.core.trial_status import finished
 from scaling_operator.kube.client.errors import Invalid
 from scaling_operator.kube.client.kinds import EXPERIMENTS, TRIALS
 from scaling_operator.kube.workloads.ending import ended_view

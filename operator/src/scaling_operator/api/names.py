@@ -1,8 +1,8 @@
 """Constants of the API: group, labels, states, reasons and condition types, each in one place.
 
 The words are Kubernetes' (condition, reason) and Optuna's (trial, pruned). A reason says why
-something is so; what follows is decided in `core.transitions` (what comes next), `core.tally` (what
-counts), `search.lanes` (what a sampler hears) and, of conditions, `core.conditions`.
+something is so; what follows is decided in `core.settle` (what comes next), `core.tally` (what
+counts), `search.study_worker` (what a sampler hears) and, of conditions, `core.conditions`.
 """
 
 import re

@@ -16,8 +16,8 @@ from scaling_operator.api.fitted import ScalePrediction
 from scaling_operator.api.names import Reason, TrialState
 from scaling_operator.api.status import ExperimentStatus, Range
 from scaling_operator.api.status_sizing import AttemptResources
+from scaling_operator.core.fit_types import FitView
 from scaling_operator.core.ladder import Scale
-from scaling_operator.core.law import FitView
 from scaling_operator.core.tally import Tally
 from scaling_operator.sizing.admission import Slot
 from scaling_operator.sizing.one_run import KnownMachines

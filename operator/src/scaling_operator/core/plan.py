@@ -18,11 +18,12 @@ from scaling_operator.core.actions import (
     Plan,
     SetState,
 )
-from scaling_operator.core.basis import awaits_prediction
+from scaling_operator.core.fit_input import awaits_prediction
 from scaling_operator.core.limits import budget_is_spent, is_suspended, may_start_nothing
 from scaling_operator.core.observed import AttemptPhase, Leftover, LiveTrial, Observed, ScaleView
 from scaling_operator.core.progress import scale_has_ended
 from scaling_operator.core.refine import scales_to_add
+from scaling_operator.core.settle import deadline, launch_time, repeated, settle
 from scaling_operator.core.starting import asks, launches, may_ask
 from scaling_operator.core.status import (
     budget_deadline,
@@ -32,7 +33,6 @@ from scaling_operator.core.status import (
     summarise,
 )
 from scaling_operator.core.transfer import fits, hand_on
-from scaling_operator.core.transitions import deadline, launch_time, repeated, settle
 
 
 def plan(observed: Observed) -> Plan:

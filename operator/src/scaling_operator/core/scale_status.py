@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from scaling_operator.api.names import TrialState
 from scaling_operator.api.status import MAX_FRONT, BestTrial, Counts, ScaleStatus
-from scaling_operator.core.law import checked
+from scaling_operator.core.fit_types import checked
 from scaling_operator.core.observed import Observed, ScaleView
 from scaling_operator.core.progress import most_trials
 from scaling_operator.core.tally import losses_of, spread

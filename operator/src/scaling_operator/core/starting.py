@@ -13,7 +13,7 @@ from scaling_operator.core.actions import Action, Ask, Launch, SetState
 from scaling_operator.core.limits import may_start_nothing
 from scaling_operator.core.observed import AttemptPhase, LiveTrial, Observed, ScaleView
 from scaling_operator.core.progress import most_trials
-from scaling_operator.core.transitions import (
+from scaling_operator.core.settle import (
     QUEUEING,
     launch_time,
     queue_deadline,

@@ -12,8 +12,8 @@ from types import TracebackType
 from scaling_operator.kube.client.index import Index, Key
 from scaling_operator.kube.reconcile.loader import Opened
 from scaling_operator.search.calls import built
+from scaling_operator.search.dashboard import served
 from scaling_operator.search.mirror import Mirror
-from scaling_operator.search.serving import served
 from scaling_operator.search.study import Record, StudySettings
 from scaling_operator.server.listen import unheard
 

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from scaling_operator.ingest.endpoint import NotNow
-from scaling_operator.ingest.web import bearer_token
 from scaling_operator.kube.client.client import Client
 from scaling_operator.kube.client.errors import ClusterError
 from scaling_operator.kube.report_service.reviews import METRICS_PATH, Reader, ReaderReview
@@ -18,6 +16,8 @@ from scaling_operator.kube.report_service.serving_certificate import open_certif
 from scaling_operator.kube.report_service.tokens import Tokens
 from scaling_operator.kube.settings import Settings
 from scaling_operator.metrics.exposition import Exposition
+from scaling_operator.report_endpoint.endpoint import NotNow
+from scaling_operator.report_endpoint.web import bearer_token
 from scaling_operator.server.limits import Limits
 from scaling_operator.server.listen import BoundedServer, Port, listen, unheard
 

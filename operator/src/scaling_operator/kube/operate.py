@@ -40,7 +40,7 @@ from scaling_operator.kube.report_service.handlers import Listening
 from scaling_operator.kube.settings import Settings
 from scaling_operator.kube.state_collector import Looking
 from scaling_operator.metrics.exposition import Exposition
-from scaling_operator.metrics.happenings import Happenings, new_registry
+from scaling_operator.metrics.operator_metrics import Happenings, new_registry
 from scaling_operator.processes.workers import WorkerProcesses
 
 log = logging.getLogger(__name__)

@@ -13,9 +13,9 @@ from scaling_operator.kube.client.client import Object, Request
 from scaling_operator.kube.client.index import Index, Key
 from scaling_operator.kube.client.kinds import PODS, Kind
 from scaling_operator.kube.decision_log import write_decision
-from scaling_operator.metrics.happenings import Happenings
+from scaling_operator.metrics.operator_metrics import Happenings
 from scaling_operator.metrics.pods import PodMoments
-from scaling_operator.metrics.running import Running
+from scaling_operator.metrics.running_trials import Running
 from scaling_operator.runtime.hooks import Watcher
 
 Changed = Callable[[ScalingTrial, ScalingTrial], None]

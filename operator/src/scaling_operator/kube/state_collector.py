@@ -16,8 +16,8 @@ from scaling_operator.kube.health import Health
 from scaling_operator.kube.logs import about
 from scaling_operator.kube.recorder import Recorder
 from scaling_operator.metrics import families as all_of
-from scaling_operator.metrics.machines import machines
-from scaling_operator.metrics.projection import (
+from scaling_operator.metrics.accelerators import machines
+from scaling_operator.metrics.stored_state import (
     Sample,
     View,
     phases,

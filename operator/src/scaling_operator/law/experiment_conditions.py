@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from scaling_operator.api.fitted import Recommendation
 from scaling_operator.api.names import FIT_CONDITIONS, ConditionType
 from scaling_operator.core.edges import SizedLoss, number_of, size_edges
-from scaling_operator.core.law import FitBasis, FitCondition, TunedPoint
+from scaling_operator.core.fit_types import FitBasis, FitCondition, TunedPoint
 from scaling_operator.core.tally import loss_of
 from scaling_operator.law.results import FitReport
 

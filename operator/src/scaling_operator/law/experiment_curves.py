@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from scaling_operator.api.status import CurvePoint
-from scaling_operator.core.law import FitBasis, TunedPoint
+from scaling_operator.core.fit_types import FitBasis, TunedPoint
 from scaling_operator.core.reports import STABLE
 from scaling_operator.law.chinchilla import NotFitted
 from scaling_operator.law.envelope import ALLOWED, Course, Curves, TrainingCurve

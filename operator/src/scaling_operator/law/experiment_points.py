@@ -9,7 +9,7 @@ import numpy as np
 
 from scaling_operator.api.fitted import LeftOut
 from scaling_operator.api.scaling import Scaling
-from scaling_operator.core.law import FitBasis, TunedPoint
+from scaling_operator.core.fit_types import FitBasis, TunedPoint
 from scaling_operator.law.conditions import invalid_points
 from scaling_operator.law.isoflop import MIN_BUDGETS, curves_of, fit_isoflop
 from scaling_operator.law.points import (

@@ -9,7 +9,7 @@ import numpy as np
 
 from scaling_operator.api.fitted import Trend
 from scaling_operator.api.search import CategoricalParameter, Search
-from scaling_operator.core.law import TunedPoint
+from scaling_operator.core.fit_types import TunedPoint
 from scaling_operator.law.experiment_points import size_of
 from scaling_operator.law.fit_status import doubt_of, finite
 from scaling_operator.law.trend import TrendLine, fit_trend

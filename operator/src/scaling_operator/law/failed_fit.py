@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from scaling_operator.api.fitted import FitStatus
 from scaling_operator.api.names import ConditionType
-from scaling_operator.core.law import FitBasis, FitCondition, FitView
+from scaling_operator.core.fit_types import FitBasis, FitCondition, FitView
 
 
 def broken(basis: FitBasis, message: str) -> FitView:

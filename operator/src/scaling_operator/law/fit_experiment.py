@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from scaling_operator.api.fitted import Recommendation, ScalePrediction
 from scaling_operator.api.scaling import Scaling, Target
-from scaling_operator.core.law import FitBasis, FitView
+from scaling_operator.core.fit_types import FitBasis, FitView
 from scaling_operator.law.cost_solver import Purse, Receipt
 from scaling_operator.law.experiment_conditions import conditions_of
 from scaling_operator.law.experiment_curves import comparable_curves

@@ -10,8 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from scaling_operator.core.basis import awaits_prediction, basis_of
-from scaling_operator.core.law import FitBasis, FitView
+from scaling_operator.core.fit_input import awaits_prediction, basis_of
+from scaling_operator.core.fit_types import FitBasis, FitView
 from scaling_operator.core.observed import Observed
 from scaling_operator.law.failed_fit import broken
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from scaling_operator.api.scaling import Target
-from scaling_operator.core.law import FitBasis
+from scaling_operator.core.fit_types import FitBasis
 from scaling_operator.law import optimum
 from scaling_operator.law.experiment_points import COUNTED, Prepared
 

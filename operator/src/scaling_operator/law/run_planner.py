@@ -11,7 +11,7 @@ import numpy as np
 from scaling_operator.api.fields import Scalar
 from scaling_operator.api.scaling import Scaling
 from scaling_operator.core.edges import number_of
-from scaling_operator.core.law import FitBasis, TunedPoint
+from scaling_operator.core.fit_types import FitBasis, TunedPoint
 from scaling_operator.law.experiment_points import COUNTED, Prepared
 from scaling_operator.law.unstarted import along
 from scaling_operator.sizing.need import Need, Unknown

@@ -10,8 +10,8 @@ from pydantic import ValidationError
 from scaling_operator.api.experiment import ExperimentSpec
 from scaling_operator.api.fields import Scalar
 from scaling_operator.core.edges import number_of
+from scaling_operator.core.fit_types import FitBasis
 from scaling_operator.core.ladder import Scale
-from scaling_operator.core.law import FitBasis
 from scaling_operator.core.samples import samples_of
 from scaling_operator.law.experiment_points import COUNTED, Prepared
 from scaling_operator.law.points import Array

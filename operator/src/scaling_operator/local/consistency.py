@@ -11,7 +11,7 @@ from scaling_operator.api.search import cast
 from scaling_operator.api.status import BestTrial, ExperimentStatus
 from scaling_operator.api.trial import ScalingTrial
 from scaling_operator.core.ladder import Scale
-from scaling_operator.search.lanes import record_of
+from scaling_operator.search.study_worker import record_of
 from scaling_operator.search.trials import told, typed
 from scaling_operator.validation.space import make_space
 from scaling_trainer.reading import UnreadableFile

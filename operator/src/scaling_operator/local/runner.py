@@ -18,7 +18,7 @@ from scaling_operator.api.names import Phase, Reason
 from scaling_operator.api.status import ExperimentStatus
 from scaling_operator.api.trial import ScalingTrial
 from scaling_operator.core.actions import EndAttempt
-from scaling_operator.core.law import FitView
+from scaling_operator.core.fit_types import FitView
 from scaling_operator.core.plan import plan
 from scaling_operator.core.reports import AttemptKey, Reply, Report
 from scaling_operator.law.fit_worker import FitLane

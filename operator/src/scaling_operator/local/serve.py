@@ -12,12 +12,12 @@ from dataclasses import dataclass
 
 from scaling_operator.api.status import ExperimentStatus
 from scaling_operator.core.reports import AttemptKey
-from scaling_operator.ingest.endpoint import Endpoint
-from scaling_operator.ingest.web import application
 from scaling_operator.local.backend import LocalBackend
 from scaling_operator.local.contents import Identity
 from scaling_operator.local.finish import finish, preload
 from scaling_operator.local.runner import Runner, open_runner
+from scaling_operator.report_endpoint.endpoint import Endpoint
+from scaling_operator.report_endpoint.web import application
 from scaling_operator.runtime.state import Book
 from scaling_operator.server.limits import Limits
 from scaling_operator.server.listen import Port, listen

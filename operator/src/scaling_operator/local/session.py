@@ -19,7 +19,7 @@ from scaling_operator.local.contents import Contents, Identity
 from scaling_operator.local.data_check import check_data, written_since
 from scaling_operator.local.guard import Guard
 from scaling_operator.local.preflight import missing_here
-from scaling_operator.local.prices import Prices
+from scaling_operator.local.price_list import Prices
 from scaling_operator.local.repair import check, repair
 from scaling_operator.local.store import Store, StoreError
 from scaling_operator.local.warmstart import warm_points

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from scaling_operator.api.names import LABEL_TRIAL
-from scaling_operator.metrics.happenings import Happenings, Owner
+from scaling_operator.metrics.operator_metrics import Happenings, Owner
 
 MAX_SLOTS = 1000
 _OVER = "over"

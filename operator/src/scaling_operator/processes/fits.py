@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from scaling_operator.core.law import FitBasis, FitView
+from scaling_operator.core.fit_types import FitBasis, FitView
 from scaling_operator.law.failed_fit import broken, exceeded
 from scaling_operator.processes.bounds import FIT, WorkExceeded, WorkFailed
 from scaling_operator.processes.messages import BASIS, FIT_ANSWER, Task

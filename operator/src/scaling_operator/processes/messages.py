@@ -12,7 +12,7 @@ from pydantic_core import to_json
 
 from scaling_operator.api.fitted import FitStatus, Recommendation, ScalePrediction
 from scaling_operator.api.problems import Problem
-from scaling_operator.core.law import FitBasis, FitCondition
+from scaling_operator.core.fit_types import FitBasis, FitCondition
 from scaling_operator.search.calls import Answer, Ask, Call, Close, Open, Report, Tell
 from scaling_operator.search.study import Proposal
 

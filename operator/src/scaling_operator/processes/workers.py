@@ -13,7 +13,7 @@ from scaling_operator.processes.checks import check_in_process
 from scaling_operator.processes.fits import ProcessFits
 from scaling_operator.processes.pool import WorkerPool
 from scaling_operator.processes.studies import ProcessHost
-from scaling_operator.search.lanes import StudyHost
+from scaling_operator.search.study_worker import StudyHost
 
 SEARCH_PROCESSES = 2
 """A namespace has one of them at a time, so that another namespace finds one that is free."""

@@ -22,8 +22,8 @@ from scaling_operator.report.data import Confusion, ReportInput
 from scaling_operator.report.page import render
 from scaling_operator.runtime.record import Outcome
 from scaling_operator.runtime.rules import search_of
-from scaling_operator.search.lanes import record_of
 from scaling_operator.search.study import Study, StudySettings
+from scaling_operator.search.study_worker import record_of
 from scaling_trainer.reading import MissingFile, UnreadableFile, read_json
 
 METRICS = "metrics.json"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from scaling_operator.core.basis import basis_of
+from scaling_operator.core.fit_input import basis_of
 from scaling_operator.core.observed import ABSENT, Rules
 from scaling_operator.law.experiment_trends import best_values, trend_line
 from scaling_operator.law.fit_experiment import FitOutcome, fit

@@ -29,10 +29,10 @@ from scaling_operator.core.actions import (
     SetState,
 )
 from scaling_operator.core.observed import Observed
-from scaling_operator.core.outcome import Machine, attempt_ended, finished, state_set
 from scaling_operator.core.plan import plan
 from scaling_operator.core.reports import AttemptKey
 from scaling_operator.core.samples import samples_of
+from scaling_operator.core.trial_status import Machine, attempt_ended, finished, state_set
 from scaling_operator.law.fit_worker import FitLane
 from scaling_operator.runtime.backend import Backend, TrialGone
 from scaling_operator.runtime.hooks import Watcher
@@ -40,9 +40,9 @@ from scaling_operator.runtime.rules import search_of
 from scaling_operator.runtime.sorting import Change, sort_out
 from scaling_operator.runtime.state import Book, slot_of
 from scaling_operator.runtime.tasks import Flight
-from scaling_operator.search.lanes import Lane, StudyHost, ThreadHost, record_of
 from scaling_operator.search.seed import slot_seed
 from scaling_operator.search.study import StudySettings
+from scaling_operator.search.study_worker import Lane, StudyHost, ThreadHost, record_of
 from scaling_operator.sizing.admission import Slot
 
 

@@ -16,10 +16,10 @@ from scaling_operator.api.status_sizing import AttemptResources, Ledger, ScaleSi
 from scaling_operator.api.trial import ScalingTrial
 from scaling_operator.core.ladder import Scale
 from scaling_operator.core.observed import AttemptPhase, AttemptView, Observed
-from scaling_operator.core.outcome import Machine
 from scaling_operator.core.resources import PodResources
+from scaling_operator.core.settle import ESCALATIONS
 from scaling_operator.core.starting import wants_more
-from scaling_operator.core.transitions import ESCALATIONS
+from scaling_operator.core.trial_status import Machine
 from scaling_operator.runtime.outlooks import Look, Outlooks
 from scaling_operator.sizing.admission import (
     NOTHING,

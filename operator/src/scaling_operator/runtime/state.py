@@ -14,8 +14,8 @@ from scaling_operator.api.names import Reason, trial_name
 from scaling_operator.api.status import CurvePoint, ExperimentStatus
 from scaling_operator.api.trial import ScalingTrial
 from scaling_operator.core.actions import AddScales, OpenScale
+from scaling_operator.core.fit_types import FitView
 from scaling_operator.core.ladder import Scale, running_order, scales_of
-from scaling_operator.core.law import FitView
 from scaling_operator.core.observed import (
     AttemptView,
     Leftover,
@@ -25,12 +25,12 @@ from scaling_operator.core.observed import (
     Rules,
     ScaleView,
 )
-from scaling_operator.core.outcome import Machine
 from scaling_operator.core.reports import AttemptKey
 from scaling_operator.core.tally import Tally, add
+from scaling_operator.core.trial_status import Machine
 from scaling_operator.runtime.tasks import Flight
-from scaling_operator.search.lanes import record_of
 from scaling_operator.search.study import Record
+from scaling_operator.search.study_worker import record_of
 from scaling_operator.sizing.admission import Slot
 from scaling_operator.validation.grid import points_without_repeats
 

@@ -15,7 +15,6 @@ from scaling_operator.core.conditions import is_wished, news, stops_work
 from scaling_operator.core.finishing import to_finish
 from scaling_operator.core.reports import AttemptKey, Reply, Report
 from scaling_operator.core.status import failing, is_failing, refused
-from scaling_operator.ingest.endpoint import NotAnAttempt
 from scaling_operator.kube.client.client import Object
 from scaling_operator.kube.client.errors import NotFound
 from scaling_operator.kube.client.index import Index, Key
@@ -30,6 +29,7 @@ from scaling_operator.kube.reconcile.namespace_usage import Sharing
 from scaling_operator.kube.reconcile.policies import publish
 from scaling_operator.kube.recorder import Changed, Recorder
 from scaling_operator.processes.bounds import WorkExceeded
+from scaling_operator.report_endpoint.endpoint import NotAnAttempt
 
 log = logging.getLogger(__name__)
 PUBLISH_SECONDS = 1.0

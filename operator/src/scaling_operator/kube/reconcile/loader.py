@@ -12,7 +12,7 @@ from scaling_operator.api.names import LABEL_EXPERIMENT
 from scaling_operator.api.policy import ResourcePolicy
 from scaling_operator.api.problems import InvalidSpec, Problem
 from scaling_operator.api.status import ExperimentStatus
-from scaling_operator.core.law import FitView
+from scaling_operator.core.fit_types import FitView
 from scaling_operator.core.observed import Rules
 from scaling_operator.kube.client.client import Client, Object
 from scaling_operator.kube.client.index import Index, Key

@@ -10,7 +10,7 @@ from typing import Any
 
 from scaling_operator.api.names import LABEL_EXPERIMENT, LABEL_SCALE, LABEL_TRIAL, trial_name
 from scaling_operator.api.trial import ScalingTrial
-from scaling_operator.core.outcome import refused
+from scaling_operator.core.trial_status import refused
 from scaling_operator.kube.client.client import Client, Object
 from scaling_operator.kube.client.errors import AlreadyExists, ClusterBusy, Invalid, NotFound
 from scaling_operator.kube.client.index import Key

@@ -9,7 +9,6 @@ from typing import Any
 
 from scaling_operator.api.names import LABEL_EXPERIMENT
 from scaling_operator.core.reports import Reply, Report
-from scaling_operator.ingest.endpoint import NotAnAttempt, NotNow
 from scaling_operator.kube.client.client import Client, Object
 from scaling_operator.kube.client.errors import NotFound
 from scaling_operator.kube.client.index import Index, Key
@@ -21,7 +20,8 @@ from scaling_operator.kube.report_service.tokens import PodIdentity
 from scaling_operator.kube.settings import Settings
 from scaling_operator.kube.workloads.attempt_spec import WorkloadSettings
 from scaling_operator.kube.workloads.identity import attempt_of, finishes
-from scaling_operator.metrics.happenings import Happenings
+from scaling_operator.metrics.operator_metrics import Happenings
+from scaling_operator.report_endpoint.endpoint import NotAnAttempt, NotNow
 
 
 @dataclass(slots=True)

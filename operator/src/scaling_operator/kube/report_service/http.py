@@ -12,9 +12,6 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from scaling_operator.core.reports import Reply, Report
-from scaling_operator.ingest.answers import counted
-from scaling_operator.ingest.endpoint import Endpoint, NotAnAttempt, NotNow, Rate
-from scaling_operator.ingest.web import application
 from scaling_operator.kube.client.client import Client
 from scaling_operator.kube.client.errors import ClusterBusy, ClusterError
 from scaling_operator.kube.report_service.reviews import PodReview
@@ -24,6 +21,9 @@ from scaling_operator.kube.report_service.serving_certificate import (
 )
 from scaling_operator.kube.report_service.tokens import PodIdentity, Tokens
 from scaling_operator.kube.settings import TOKEN_AUDIENCE, Settings
+from scaling_operator.report_endpoint.answers import counted
+from scaling_operator.report_endpoint.endpoint import Endpoint, NotAnAttempt, NotNow, Rate
+from scaling_operator.report_endpoint.web import application
 from scaling_operator.server.limits import Limits
 from scaling_operator.server.listen import BoundedServer, Port, listen, unheard
 

@@ -17,7 +17,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from scaling_operator.ingest.endpoint import NotNow
+from scaling_operator.report_endpoint.endpoint import NotNow
 from scaling_operator.server.throttle import Throttle
 
 CACHE_SECONDS = 60.0

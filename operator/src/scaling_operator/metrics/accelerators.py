@@ -7,7 +7,7 @@ from typing import Any
 
 from scaling_operator.api.names import LABEL_SCALE
 from scaling_operator.metrics import families as all_of
-from scaling_operator.metrics.projection import Sample, View
+from scaling_operator.metrics.stored_state import Sample, View
 
 UNSHAPED = "none"
 """Where the experiment fixes its resources: no shape of a policy."""

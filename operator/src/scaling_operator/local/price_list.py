@@ -9,7 +9,7 @@ from scaling_operator.api.policy import PolicySpec
 from scaling_operator.api.trial import ScalingTrial
 from scaling_operator.core.ladder import Scale
 from scaling_operator.core.observed import AttemptView, Observed
-from scaling_operator.core.outcome import Machine
+from scaling_operator.core.trial_status import Machine
 from scaling_operator.sizing.one_run import KnownMachines
 
 

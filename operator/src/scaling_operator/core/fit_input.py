@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from scaling_operator.api.scaling import Scaling
 from scaling_operator.core.edges import parameters_at_edge
-from scaling_operator.core.law import FitBasis, TunedPoint
+from scaling_operator.core.fit_types import FitBasis, TunedPoint
 from scaling_operator.core.observed import Observed, ScaleView
 from scaling_operator.core.progress import is_tuned, scale_has_ended
 from scaling_operator.sizing.one_run import KnownMachines

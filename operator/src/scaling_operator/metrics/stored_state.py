@@ -13,7 +13,7 @@ from scaling_operator.api.status import Condition, ExperimentStatus, ScaleStatus
 from scaling_operator.core.conditions import stops_work
 from scaling_operator.metrics import families as all_of
 from scaling_operator.metrics.families import Family
-from scaling_operator.metrics.happenings import Owner
+from scaling_operator.metrics.operator_metrics import Owner
 
 SECONDS_PER_HOUR = 3600.0
 

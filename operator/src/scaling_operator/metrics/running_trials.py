@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 from scaling_operator.core.reports import Report
 from scaling_operator.metrics import families as all_of
-from scaling_operator.metrics.happenings import Owner
-from scaling_operator.metrics.projection import Sample
+from scaling_operator.metrics.operator_metrics import Owner
+from scaling_operator.metrics.stored_state import Sample
 
 Slot = tuple[int, int]
 LOSS = "train_loss"

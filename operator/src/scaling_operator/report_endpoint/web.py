@@ -14,8 +14,8 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from scaling_operator.core.reports import Answer
-from scaling_operator.ingest.bodies import BadReport, check_result, parse_report
-from scaling_operator.ingest.endpoint import Endpoint, NotAnAttempt, NotNow, Sender
+from scaling_operator.report_endpoint.bodies import BadReport, check_result, parse_report
+from scaling_operator.report_endpoint.endpoint import Endpoint, NotAnAttempt, NotNow, Sender
 from scaling_operator.server.throttle import Throttle
 
 MAX_BODY_BYTES = 16 * 1024
