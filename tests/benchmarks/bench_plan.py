@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from live_trials import engine, planned
 
 from scaling_operator.kube.reconcile.backend import ClusterBackend
-from scaling_operator.kube.workloads.kinds import JOB_KIND, POD_KIND, WorkloadKind
+from scaling_operator.kube.reconcile.workload_kinds import JOB_KIND, POD_KIND, WorkloadKind
 from scaling_operator.runtime.engine import Engine
 
 LIVE = (1, 100, 1000)

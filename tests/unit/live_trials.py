@@ -18,8 +18,8 @@ from scaling_operator.kube.client.kinds import JOBS, PODS
 from scaling_operator.kube.reconcile.attempt_specs import Orders
 from scaling_operator.kube.reconcile.backend import ClusterBackend
 from scaling_operator.kube.reconcile.holdings import Holdings
+from scaling_operator.kube.reconcile.workload_kinds import WorkloadKind
 from scaling_operator.kube.workloads.attempt_spec import Bounds, WorkloadSettings
-from scaling_operator.kube.workloads.kinds import WorkloadKind
 from scaling_operator.runtime.engine import Engine
 from scaling_operator.runtime.hooks import Watcher
 from scaling_operator.runtime.sizer import Sizer

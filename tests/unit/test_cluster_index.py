@@ -10,8 +10,8 @@ from scaling_operator.api.names import Reason
 from scaling_operator.core.observed import AttemptPhase
 from scaling_operator.kube.client.index import MOST_DEPARTED, Index, Key
 from scaling_operator.kube.client.kinds import EXPERIMENTS, PODS
+from scaling_operator.kube.reconcile.workload_kinds import POD_KIND
 from scaling_operator.kube.workloads.attempt_spec import Bounds
-from scaling_operator.kube.workloads.kinds import POD_KIND
 
 KEY = Key("team", "study")
 

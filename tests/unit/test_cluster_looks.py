@@ -10,8 +10,8 @@ import pytest
 from scaling_operator.core.observed import AttemptPhase
 from scaling_operator.kube.client.index import Index, Key
 from scaling_operator.kube.reconcile.view_cache import Looks
+from scaling_operator.kube.reconcile.workload_kinds import POD_KIND
 from scaling_operator.kube.workloads.attempt_spec import Bounds
-from scaling_operator.kube.workloads.kinds import POD_KIND
 
 CREATED = "2026-11-24T12:00:00Z"
 EPOCH = 1795521600.0

@@ -140,6 +140,26 @@ def test_the_operator_knows_the_trainers_contract_and_configuration_alone() -> N
     assert not others
 
 
+STANDARD_LIBRARY_ALONE = tuple(
+    f"scaling_trainer.{name}"
+    for name in (
+        *("contract", "counting", "csv_cells", "endpoint", "foreign_text", "metric_names"),
+        *("reading", "report", "results", "strict_json", "writing"),
+    )
+)
+"""What a program that trains with anything may use: it brings no package along."""
+
+
+def test_what_reports_and_counts_needs_the_standard_library_alone() -> None:
+    needed, waiting = set[str](), list(STANDARD_LIBRARY_ALONE)
+    while waiting:
+        module = waiting.pop()
+        needed.add(module)
+        waiting += [name for importer, name in IMPORTS if importer == module and name not in needed]
+    outside = {_top(name) for name in needed} - set(sys.stdlib_module_names)
+    assert outside == {"scaling_trainer"}
+
+
 def test_the_trainer_knows_nothing_of_the_operator() -> None:
     assert not [
         f"{module} imports {name}"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from live_trials import engine, planned
 
-from scaling_operator.kube.workloads.kinds import JOB_KIND, POD_KIND, WorkloadKind
+from scaling_operator.kube.reconcile.workload_kinds import JOB_KIND, POD_KIND, WorkloadKind
 from scaling_operator.runtime.engine import Engine
 
 MOST_CALLS = 120

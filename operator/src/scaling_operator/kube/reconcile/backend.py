@@ -33,8 +33,8 @@ from scaling_operator.kube.reconcile.stale_workloads import Leftovers
 from scaling_operator.kube.reconcile.sweeper import Sweeper
 from scaling_operator.kube.reconcile.trials import StoredTrials
 from scaling_operator.kube.reconcile.view_cache import Looks
+from scaling_operator.kube.reconcile.workload_kinds import WorkloadKind
 from scaling_operator.kube.workloads.attempt_spec import AttemptOrder, Bounds, WorkloadSettings
-from scaling_operator.kube.workloads.kinds import WorkloadKind
 from scaling_operator.runtime.sizer import Sizer
 from scaling_operator.runtime.state import Book
 from scaling_operator.sizing.admission import demand_of_record

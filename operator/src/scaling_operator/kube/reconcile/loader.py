@@ -23,9 +23,9 @@ from scaling_operator.kube.reconcile.policies import Policies, SizedBy
 from scaling_operator.kube.reconcile.sweeper import Sweeper
 from scaling_operator.kube.reconcile.trials import created_seconds, read_trial
 from scaling_operator.kube.reconcile.warmstart import warm_points
+from scaling_operator.kube.reconcile.workload_kinds import JOB_KIND, POD_KIND, WorkloadKind
 from scaling_operator.kube.settings import PodSettings
 from scaling_operator.kube.workloads.attempt_spec import Bounds, WorkloadSettings, refusals
-from scaling_operator.kube.workloads.kinds import JOB_KIND, POD_KIND, WorkloadKind
 from scaling_operator.law.fit_worker import FitLane
 from scaling_operator.processes.workers import Workers
 from scaling_operator.runtime.engine import Engine

@@ -16,7 +16,7 @@ from scaling_operator.kube.client.ownership import is_owned
 from scaling_operator.kube.reconcile.naming import attempt_of, workload_name
 from scaling_operator.kube.reconcile.sweeper import Sweeper
 from scaling_operator.kube.reconcile.view_cache import Looks
-from scaling_operator.kube.workloads.kinds import WorkloadKind
+from scaling_operator.kube.reconcile.workload_kinds import WorkloadKind
 from scaling_operator.runtime.state import Book
 from scaling_operator.sizing.admission import Slot
 

@@ -11,8 +11,8 @@ from scaling_operator.kube.client.client import Object
 from scaling_operator.kube.client.index import Index, Key
 from scaling_operator.kube.client.kinds import TRIALS
 from scaling_operator.kube.client.ownership import is_owned, owner_uid
+from scaling_operator.kube.reconcile.workload_kinds import WorkloadKind
 from scaling_operator.kube.workloads.attempt_spec import Bounds
-from scaling_operator.kube.workloads.kinds import WorkloadKind
 from scaling_operator.kube.workloads.machine_record import with_record
 
 
