@@ -27,7 +27,7 @@ setup: $(BIN)/scaling ## Make .venv with the `scaling` command (PyTorch is a 2.8
 
 .PHONY: fuzz-specs
 fuzz-specs: setup ## Check, plan and ask 10,000 generated specs (an hour or so).
-	FUZZ_SPECS=10000 $(RUN) pytest -q tests/unit/test_generated_documents.py -k can_be_run
+	FUZZ_SPECS=10000 $(RUN) pytest -q tests/unit/validation/test_generated_documents.py -k can_be_run
 
 .PHONY: fuzz
 fuzz: setup ## Try every reader of what others write by chance: FUZZ_SECONDS (60) each, seeds from FUZZ_SEED (0) on.

@@ -1,4 +1,4 @@
-"""A real API server does what the one in memory does (tests/unit/test_api_server.py)."""
+"""A real API server does what the one in memory does (tests/unit/kube/test_api_server.py)."""
 
 from __future__ import annotations
 

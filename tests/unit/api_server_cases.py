@@ -1,8 +1,8 @@
 """What an API server does, as the operator relies on it: asked of the fake and of a real one.
 
-`tests/unit/test_api_server.py` asks the one in memory, `tests/cluster/test_api_server.py` a real
-one. Each case is a sentence, with a namespace of its own and the operator's own client; the client
-takes pages of three.
+`tests/unit/kube/test_api_server.py` asks the one in memory, `tests/cluster/test_api_server.py` a
+real one. Each case is a sentence, with a namespace of its own and the operator's own
+client; the client takes pages of three.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Changes of an accepted experiment and what is said of them, for a folder and for an API server.
 
-One table: `test_immutable.py` asks the function that a result folder is checked by,
+One table: `validation/test_immutable.py` asks the function that a result folder is checked by,
 `tests/cluster/test_crd_changes.py` the rules in CEL of a real API server.
 """
 

@@ -11,7 +11,7 @@ from scaling_operator.api.quantities import parse_quantity
 from scaling_operator.processes.bounds import CHECK, FIT, MIB, STUDY
 from scaling_operator.processes.workers import SEARCH_PROCESSES
 
-VALUES = Path(__file__).parents[2] / "charts" / "scaling-operator" / "values.yaml"
+VALUES = Path(__file__).parents[3] / "charts" / "scaling-operator" / "values.yaml"
 OPERATOR_BYTES = 512 * MIB
 """The operator's own under attack, or with hostile tenants' objects: docs/testing.md has less."""
 LOADED_BYTES = 96 * MIB

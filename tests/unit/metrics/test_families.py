@@ -23,7 +23,7 @@ from scaling_operator.metrics.operator_metrics import COUNTED, MEASURED, Happeni
 from scaling_operator.metrics.stored_state import Sample
 from scaling_operator.metrics.table import fill
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 BOUNDED = {
     *("namespace", "experiment", "scale", "state", "reason", "shape", "phase", "condition"),
     *("verb", "resource", "code", "cause", "action", "result", "algorithm", "version"),

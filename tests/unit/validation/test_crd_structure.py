@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 from scaling_operator.validation.crd import KINDS, Kind, definition
 from scaling_operator.validation.generate import CRD_FOLDERS, HEADER, crd_files, write_crds
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 Node = Mapping[str, Any]
 Visit = tuple[str, Node]
 

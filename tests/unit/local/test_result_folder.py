@@ -138,9 +138,9 @@ def copied_to_a_free_number(path: Path) -> None:
 
 
 def of_another_run(path: Path) -> None:
-    make(path.parents[2] / "other")
+    make(path.parents[3] / "other")
     shutil.rmtree(path)
-    shutil.copytree(path.parents[2] / "other" / "trials" / path.name, path)
+    shutil.copytree(path.parents[3] / "other" / "trials" / path.name, path)
 
 
 def edited(**changes: Any) -> Callable[[Path], None]:

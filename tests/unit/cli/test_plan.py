@@ -14,7 +14,7 @@ import pytest
 from scaling_operator.cli.main import main
 from scaling_operator.cli.plan_print import amount, short, size
 
-SAMPLES = Path(__file__).parents[2] / "manifests" / "samples"
+SAMPLES = Path(__file__).parents[3] / "manifests" / "samples"
 POLICY = SAMPLES / "policy.yaml"
 DEFAULT_POLICY = SAMPLES.parent / "default-policy.yaml"
 

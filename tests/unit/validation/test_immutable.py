@@ -18,7 +18,7 @@ from scaling_operator.api.scaling import Scaling
 from scaling_operator.validation import immutable
 from scaling_operator.validation.immutable import changed_parts, fixed_parts, free_fields
 
-GUIDE = Path(__file__).parents[2] / "docs" / "experiment-file.md"
+GUIDE = Path(__file__).parents[3] / "docs" / "experiment-file.md"
 
 
 def verdict(row: Row) -> tuple[str, ...]:

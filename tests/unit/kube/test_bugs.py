@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 from fake_cluster import BUSY, FakeCluster, Fault
 from fake_kubelet import succeed_always
-from test_cluster_operate import TEAM, operating, phase, until
+from operating import TEAM, operating, phase, until
 from testbed.documents import played
 
 from scaling_operator.api.names import ConditionType, Phase

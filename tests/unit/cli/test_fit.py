@@ -18,7 +18,7 @@ import pytest
 from scaling_operator.cli.fit_options import spread
 from scaling_operator.cli.main import main
 
-PUBLIC = Path(__file__).parents[2].parent / "shared" / "data" / "chinchilla_points.csv"
+PUBLIC = Path(__file__).parents[3].parent / "shared" / "data" / "chinchilla_points.csv"
 COLUMNS = ["--parameters", "n", "--tokens", "d", "--loss", "loss"]
 ASKED = ["--bootstrap", "60", "--target-flops", "1e21", "1e22", "--predict", "1e9,2e10"]
 E, A, B, ALPHA, BETA = 1.8, 400.0, 2000.0, 0.34, 0.36

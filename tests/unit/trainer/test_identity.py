@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from test_train import NUMBERS, Killed, Listener, assignment, equal, told, weights
+from training_runs import NUMBERS, Killed, Listener, assignment, equal, told, weights
 
 from scaling_trainer.contract import Assignment, environment_of, read_assignment
 from scaling_trainer.results import Result

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from printed_text import ACTIVE
 from rich.table import Table
 
 from scaling_operator.api.experiment import ScalingExperiment
@@ -35,7 +36,6 @@ HOSTILE = [
     pytest.param("a\u202eb\u200b", id="directions and no width"),
     pytest.param("a\r\nb\n", id="lines"),
 ]
-ACTIVE = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2066-\u2069]")
 
 
 def experiment(text: str) -> ScalingExperiment:

@@ -11,8 +11,8 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from test_export import exported, table
-from test_printed import ACTIVE
+from exported_models import exported, table
+from printed_text import ACTIVE
 
 from scaling_trainer.__main__ import main
 

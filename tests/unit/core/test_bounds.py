@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from test_core_machines import observed, sizing
+from planned_machines import observed, sizing
 
 from scaling_operator.api.names import (
     MAX_ATTEMPTS,

@@ -21,7 +21,7 @@ from scaling_operator.law.optimum import Path as RunPath
 from scaling_operator.law.optimum import Target, allocate, flat_range
 from scaling_operator.law.points import Points, drop_worst, points_from_flops, size_clusters
 
-DATA = Path(__file__).parents[2].parent / "shared" / "data" / "chinchilla_points.csv"
+DATA = Path(__file__).parents[3].parent / "shared" / "data" / "chinchilla_points.csv"
 pytestmark = pytest.mark.skipif(not DATA.exists(), reason="chinchilla_points.csv is not here")
 
 # As the replication's source has them, in logarithms.

@@ -17,7 +17,7 @@ from scaling_operator.validation.checks import check_document
 from scaling_operator.validation.load import parse_experiment
 from scaling_trainer.config.rules import DATASETS_BY_TASK, METRICS_BY_TASK, MODELS_BY_TASK
 
-PAGE_FOLDER = Path(__file__).parents[2] / "docs"
+PAGE_FOLDER = Path(__file__).parents[3] / "docs"
 PAGE = (PAGE_FOLDER / "experiment-file.md").read_text()
 EXAMPLE, *FRAGMENTS = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
 

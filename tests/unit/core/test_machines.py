@@ -6,70 +6,22 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from planned_machines import NO_NODE, ONE, RUNS, observed, sizing
 
-from scaling_operator.api.experiment import ExperimentSpec
 from scaling_operator.api.names import ConditionReason, Reason, StopReason, TrialState
-from scaling_operator.api.policy import PolicyLimits
 from scaling_operator.api.status import TrialStatus
 from scaling_operator.api.status_sizing import AttemptResources
 from scaling_operator.core.actions import Ask, EndAttempt, Finish, Launch, SetState
-from scaling_operator.core.ladder import Scale
 from scaling_operator.core.observed import (
     ABSENT,
     AttemptPhase,
     AttemptView,
     LiveTrial,
-    Observed,
-    Rules,
-    ScaleView,
 )
 from scaling_operator.core.plan import plan
-from scaling_operator.core.tally import Tally
 from scaling_operator.core.trial_status import Machine, attempt_ended, finished
-from scaling_operator.sizing.admission import Demand
 from scaling_operator.sizing.usage import Usage
 from scaling_operator.sizing.verdict import Verdict
-from scaling_operator.sizing.view import SizingView
-
-GOOD = Verdict(ConditionReason.PLANNED)
-ONE = Demand(gpus=1, shape="gpu")
-RUNS = AttemptView(AttemptPhase.RUNNING, since_seconds=0.0)
-NO_NODE = AttemptView(AttemptPhase.WAITING, Reason.UNSCHEDULABLE, "0/3 nodes", since_seconds=0.0)
-
-
-def spec(**changes: Any) -> ExperimentSpec:
-    return ExperimentSpec.model_validate(
-        {
-            "objective": {"metric": "loss", "direction": "minimize"},
-            "trials": {"parallel": 4},
-            "trainer": {"container": {"command": ["true"]}},
-            **changes,
-        }
-    )
-
-
-def sizing(*live: LiveTrial, limit: int | None = None, **changes: Any) -> SizingView:
-    limits = PolicyLimits.model_validate({"experiment": {"gpus": limit}})
-    view = SizingView(
-        GOOD,
-        demands={(trial.scale, trial.number): ONE for trial in live},
-        scale_demands={0: ONE},
-        limits=limits,
-    )
-    return replace(view, **changes)
-
-
-def observed(*live: LiveTrial, view: SizingView | None = None, **changes: Any) -> Observed:
-    scale = ScaleView(Scale(0), Tally(), open=True, created=len(live))
-    return Observed(
-        now_seconds=100.0,
-        spec=spec(**changes),
-        rules=Rules(max_trials=10, max_escalations=4),
-        scales=(scale,),
-        live=live,
-        started_seconds=0.0,
-        sizing=view or sizing(*live),
-    )
 
 
 def test_a_bad_verdict_starts_nothing_and_says_why() -> None:

@@ -4,98 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
-from pathlib import Path
 
 import pytest
-from fake_cluster import BUSY, INVALID, FakeCluster, Fault, Object
+from fake_cluster import BUSY, INVALID, FakeCluster, Fault
 from fake_kubelet import succeed_always
+from operating import TEAM, operating, phase, until
 from testbed.documents import played
 
 from scaling_operator.api.names import ConditionType, Phase
-from scaling_operator.kube.client.client import Client, Request
 from scaling_operator.kube.client.index import Key
-from scaling_operator.kube.client.kinds import EXPERIMENTS, LEASES, PODS, TRIALS, Kind
+from scaling_operator.kube.client.kinds import EXPERIMENTS, LEASES, PODS, TRIALS
 from scaling_operator.kube.client.queue import WorkQueue
-from scaling_operator.kube.client.watch import Watches
-from scaling_operator.kube.operate import Operator, build
 from scaling_operator.kube.reconcile.controller import Controller
 from scaling_operator.kube.reconcile.loader import status_of
-from scaling_operator.kube.settings import LeaseSettings, PodSettings, Settings
 from scaling_operator.metrics.operator_metrics import Happenings
-
-TEAM, STUDY = "team", Key("team", "study")
-PATIENCE_SECONDS = 200.0
-
-
-class WatchesInMemory(Watches):
-    """Watches whose events come from the API server in memory."""
-
-    async def run(self) -> None:
-        """Tell that they have begun, and wait for the end."""
-        self.ready.set()
-        while not self._stop.is_set():
-            await asyncio.sleep(0.01)
-
-    def hear(self, event: str, kind: Kind, thing: Object) -> None:
-        """Take in an event."""
-        if kind in self.kinds:
-            gone = event == "DELETED"
-            self.seen(kind, gone, thing)
-            key = (self.index.drop if gone else self.index.put)(kind, thing)
-            if key is not None:
-                self.wake(key)
-
-
-@asynccontextmanager
-async def operating(fake: FakeCluster, name: str = "a") -> AsyncGenerator[Operator]:
-    """Run a process for the length of a block."""
-
-    @asynccontextmanager
-    async def connected(
-        kubeconfig: Path | None,
-        *,
-        may_write: Callable[[], bool],
-        observe: Callable[[Request], None],
-    ) -> AsyncGenerator[Client]:
-        del kubeconfig
-        yield fake.client(may_write, observe)
-
-    settings = Settings(
-        *("scaling-system", name),
-        address="127.0.0.1",
-        health_port=0,
-        metrics_port=0,
-        lease=LeaseSettings(renew_seconds=0.05),
-        pods=PodSettings(trainer_image="trainer:1"),
-    )
-    async with AsyncExitStack() as stack, asyncio.timeout(PATIENCE_SECONDS):
-        one = await build(settings, stack, connected)
-        known = one.watches
-        watches = WatchesInMemory(known.index, known.wake, known.access, known.kinds)
-        watches.seen = known.seen
-        one.watches = one.resync.watches = one.health.watches = watches
-        for kind in watches.kinds:
-            for thing in fake.all(kind):
-                watches.hear("ADDED", kind, thing)
-        fake.watchers.append(watches.hear)
-        running = asyncio.create_task(one.run())
-        try:
-            yield one
-        finally:
-            one.stop()
-            await running
-            fake.watchers.remove(watches.hear)
-
-
-async def until(is_so: Callable[[], object]) -> None:
-    while not is_so():
-        await asyncio.sleep(0.01)
-
-
-def phase(fake: FakeCluster, name: str = "study") -> Phase:
-    return status_of(fake.one(EXPERIMENTS, TEAM, name)).phase
 
 
 @pytest.fixture
@@ -135,7 +57,7 @@ async def test_a_standby_does_nothing_until_the_leader_ends(server: FakeCluster)
             await until(second.lease.leads)
             succeed_always(server, lambda _: {"loss": 0.5})
             server.edit(EXPERIMENTS, TEAM, "study", lambda it: it["spec"]["trials"].update(max=2))
-            await until(lambda: STUDY in second.controller.opened)
+            await until(lambda: Key(TEAM, "study") in second.controller.opened)
             assert [each["metadata"]["name"] for each in server.all(PODS)] == ["study-0-0-0"]
 
 
