@@ -30,7 +30,7 @@ from scaling_operator.kube.report_service.tokens import PodIdentity, claimed_pod
 from scaling_operator.kube.settings import TOKEN_AUDIENCE, ReportSettings, Settings
 from scaling_operator.metrics import families
 from scaling_operator.metrics.exposition import Exposition
-from scaling_operator.metrics.operator_metrics import Happenings, new_registry
+from scaling_operator.metrics.operator_metrics import OperatorMetrics, new_registry
 from scaling_operator.metrics.stored_state import Sample
 from scaling_operator.search.dashboard import served
 from scaling_operator.search.mirror import Mirror
@@ -101,7 +101,7 @@ async def main() -> None:
     """Serve until standard input ends."""
     set_up(LogFormat.JSON)
     registry = new_registry("0")
-    happenings = Happenings(registry)
+    happenings = OperatorMetrics(registry)
     settings = Settings(
         *("scaling", "attacked"),
         address=HERE,

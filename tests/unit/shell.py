@@ -36,7 +36,7 @@ from scaling_operator.kube.recorder import Recorder
 from scaling_operator.kube.settings import PodSettings
 from scaling_operator.kube.workloads.attempt_spec import WorkloadSettings
 from scaling_operator.law.fit_worker import FitRunner, ThreadFits
-from scaling_operator.metrics.operator_metrics import Happenings, new_registry
+from scaling_operator.metrics.operator_metrics import OperatorMetrics, new_registry
 from scaling_operator.processes.workers import Workers
 from scaling_operator.search.study_worker import StudyHost, ThreadHost
 from scaling_operator.validation.checks import check_document
@@ -94,7 +94,7 @@ class Shell:
     def __post_init__(self) -> None:
         clock = self.cluster.clock
         self.client = self.cluster.client(may_write=lambda: self.leads)
-        recorder = Recorder(Happenings(new_registry("0")), self.index)
+        recorder = Recorder(OperatorMetrics(new_registry("0")), self.index)
         self.index.heard = recorder.put
         self.sweeper = Sweeper(self.client, self.index)
         workloads = WorkloadSettings(trainer_image=self.settings.trainer_image)

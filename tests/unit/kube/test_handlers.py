@@ -23,7 +23,7 @@ from scaling_operator.kube.settings import (
     ReportSettings,
     Settings,
 )
-from scaling_operator.metrics.operator_metrics import Happenings, new_registry
+from scaling_operator.metrics.operator_metrics import OperatorMetrics, new_registry
 
 HOST, SYSTEM = "127.0.0.1", "scaling-system"
 ON_A_CLAIM: Change = ("spec/artifacts", {"persistentVolumeClaim": {"claimName": "kept"}})
@@ -74,7 +74,7 @@ async def listening(shell: Shell, kind: str = "pod") -> AsyncGenerator[Endpoint]
     pods = PodSettings(trainer_image="trainer:1", kind="job" if kind == "job" else "pod")
     settings = Settings(SYSTEM, "operator-0", address=HOST, reports=reports, pods=pods)
     cluster.add(SECRETS, SYSTEM, {"metadata": {"name": reports.secret}, "data": {}})
-    happenings = Happenings(new_registry("0"))
+    happenings = OperatorMetrics(new_registry("0"))
     ear = Listening(
         *(settings, shell.client, shell.index, lambda: shell.leads, happenings), shell.controller
     )
@@ -189,7 +189,7 @@ async def test_a_finisher_gets_its_experiment_and_nobody_else_does(shell: Shell)
 
 async def test_without_an_address_that_pods_reach_nobody_listens(shell: Shell) -> None:
     settings = Settings(SYSTEM, "operator-0", pods=PodSettings(trainer_image="trainer:1"))
-    happenings = Happenings(new_registry("0"))
+    happenings = OperatorMetrics(new_registry("0"))
     ear = Listening(settings, shell.client, shell.index, lambda: True, happenings)
     async with ear:
         known = ear.workload_settings()

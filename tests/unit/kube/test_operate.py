@@ -17,7 +17,7 @@ from scaling_operator.kube.client.kinds import EXPERIMENTS, LEASES, PODS, TRIALS
 from scaling_operator.kube.client.queue import WorkQueue
 from scaling_operator.kube.reconcile.controller import Controller
 from scaling_operator.kube.reconcile.loader import status_of
-from scaling_operator.metrics.operator_metrics import Happenings
+from scaling_operator.metrics.operator_metrics import OperatorMetrics
 
 
 @pytest.fixture
@@ -78,18 +78,18 @@ async def test_a_refusal_is_followed_by_a_pause(
 ) -> None:
     pauses: list[float] = []
     words: list[str] = []
-    failed, reconciled = WorkQueue[Key].failed, Happenings.reconciled
+    failed, reconciled = WorkQueue[Key].failed, OperatorMetrics.reconciled
 
     def noted(self: WorkQueue[Key], key: Key, at_least_seconds: float = 0.0) -> float:
         pauses.append(failed(self, key, at_least_seconds))
         return pauses[-1]
 
-    def told(self: Happenings, result: str, seconds: float) -> None:
+    def told(self: OperatorMetrics, result: str, seconds: float) -> None:
         words.append(result)
         reconciled(self, result, seconds)
 
     monkeypatch.setattr(WorkQueue, "failed", noted)
-    monkeypatch.setattr(Happenings, "reconciled", told)
+    monkeypatch.setattr(OperatorMetrics, "reconciled", told)
     server.add(EXPERIMENTS, TEAM, played("study"))
     server.faults.append(Fault("create", PODS, answer=answer, times=10**6))
     async with operating(server):

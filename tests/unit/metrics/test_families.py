@@ -19,7 +19,7 @@ from scaling_operator.kube.client.index import Index, Key
 from scaling_operator.kube.recorder import Recorder
 from scaling_operator.metrics.exposition import Snapshot
 from scaling_operator.metrics.families import FAMILIES
-from scaling_operator.metrics.operator_metrics import COUNTED, MEASURED, Happenings, new_registry
+from scaling_operator.metrics.operator_metrics import COUNTED, MEASURED, OperatorMetrics, new_registry
 from scaling_operator.metrics.stored_state import Sample
 from scaling_operator.metrics.table import fill
 
@@ -43,8 +43,8 @@ def everything() -> Iterator[Sample]:
             yield Sample(family, tuple("some" for _ in family.labels), 1.0)
 
 
-def full_registry() -> Happenings:
-    happenings = Happenings(new_registry("1.2.3"))
+def full_registry() -> OperatorMetrics:
+    happenings = OperatorMetrics(new_registry("1.2.3"))
     happenings.registry.register(Snapshot(tuple(everything())))
     happenings.requested("get", "pods", 200, 0.01)
     happenings.watched("pods")
@@ -55,7 +55,7 @@ def full_registry() -> Happenings:
 
 
 def test_proposals_that_failed_are_counted_by_algorithm_from_zero() -> None:
-    happenings = Happenings(new_registry("1.2.3"))
+    happenings = OperatorMetrics(new_registry("1.2.3"))
     recorder = Recorder(happenings, Index())
     spec = {"search": {"algorithm": {"name": "gp"}}}
 

@@ -13,7 +13,7 @@ from scaling_operator.api.status import Attempt, TrialStatus
 from scaling_operator.api.trial import ExperimentReference, ScalingTrial, TrialSpec
 from scaling_operator.core.reports import Report
 from scaling_operator.metrics import families as all_of
-from scaling_operator.metrics.operator_metrics import Happenings, new_registry
+from scaling_operator.metrics.operator_metrics import OperatorMetrics, new_registry
 from scaling_operator.metrics.pods import PodMoments
 from scaling_operator.metrics.running_trials import Running
 
@@ -110,7 +110,7 @@ def pod(phase: str, uid: str = "1", created: str = "2027-01-15T08:00:00Z") -> di
 
 def bench() -> tuple[PodMoments, Clock, CollectorRegistry]:
     registry, clock = new_registry("0"), Clock()
-    return PodMoments(Happenings(registry), clock), clock, registry
+    return PodMoments(OperatorMetrics(registry), clock), clock, registry
 
 
 def test_a_pods_wait_ends_when_it_runs() -> None:
@@ -183,7 +183,7 @@ def trial(state: TrialState, reason: Reason | None = None, *ended: Reason) -> Sc
 
 
 def test_an_attempt_is_counted_by_how_it_ended() -> None:
-    happenings = Happenings(new_registry("0"))
+    happenings = OperatorMetrics(new_registry("0"))
     steps = (
         trial(TrialState.RUNNING),
         trial(TrialState.RUNNING, None, Reason.EVICTED),
@@ -200,7 +200,7 @@ def test_an_attempt_is_counted_by_how_it_ended() -> None:
 
 
 def test_series_of_a_deleted_experiment_go_away_and_no_others() -> None:
-    happenings = Happenings(new_registry("0"))
+    happenings = OperatorMetrics(new_registry("0"))
     for owner in (OWNER, ("team", "other")):
         happenings.trial_changed(owner, trial(TrialState.RUNNING), trial(TrialState.PRUNED))
         happenings.trial_ended(owner, TrialState.PRUNED, 3.0)

@@ -17,7 +17,7 @@ from scaling_operator.api.trial import ExperimentReference, ScalingTrial, TrialS
 from scaling_operator.core.reports import Report
 from scaling_operator.metrics.accelerators import machines
 from scaling_operator.metrics.exposition import Exposition
-from scaling_operator.metrics.operator_metrics import Happenings, new_registry
+from scaling_operator.metrics.operator_metrics import OperatorMetrics, new_registry
 from scaling_operator.metrics.running_trials import Running
 from scaling_operator.metrics.stored_state import Sample, View, phases, samples_of, view_of
 
@@ -94,7 +94,7 @@ def pods() -> list[dict[str, Any]]:
 
 def exposition() -> Exposition:
     """What an operator exposes that has carried all of it out."""
-    happenings, running = Happenings(new_registry("1.0")), Running()
+    happenings, running = OperatorMetrics(new_registry("1.0")), Running()
     views: dict[str, View] = {}
     for index in range(EXPERIMENTS):
         name = f"experiment-{index}"

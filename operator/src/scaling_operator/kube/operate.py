@@ -40,7 +40,7 @@ from scaling_operator.kube.report_service.handlers import Listening
 from scaling_operator.kube.settings import Settings
 from scaling_operator.kube.state_collector import Looking
 from scaling_operator.metrics.exposition import Exposition
-from scaling_operator.metrics.operator_metrics import Happenings, new_registry
+from scaling_operator.metrics.operator_metrics import OperatorMetrics, new_registry
 from scaling_operator.processes.workers import WorkerProcesses
 
 log = logging.getLogger(__name__)
@@ -204,7 +204,7 @@ async def build(
     """Put an operator together; `stack` closes what it opens."""
     index = Index()
     registry = new_registry(version("scaling-operator"))
-    recorder = Recorder(Happenings(registry), index)
+    recorder = Recorder(OperatorMetrics(registry), index)
     index.heard = recorder.put
     queue: WorkQueue[Key] = WorkQueue(
         time.monotonic, lambda key: key.namespace, WORKERS_PER_NAMESPACE

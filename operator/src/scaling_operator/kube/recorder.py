@@ -13,7 +13,7 @@ from scaling_operator.kube.client.client import Object, Request
 from scaling_operator.kube.client.index import Index, Key
 from scaling_operator.kube.client.kinds import PODS, Kind
 from scaling_operator.kube.decision_log import write_decision
-from scaling_operator.metrics.operator_metrics import Happenings
+from scaling_operator.metrics.operator_metrics import OperatorMetrics
 from scaling_operator.metrics.pods import PodMoments
 from scaling_operator.metrics.running_trials import Running
 from scaling_operator.runtime.hooks import Watcher
@@ -25,7 +25,7 @@ Changed = Callable[[ScalingTrial, ScalingTrial], None]
 class Recorder:
     """Hears of everything; each part keeps what concerns it."""
 
-    happenings: Happenings
+    happenings: OperatorMetrics
     index: Index
     running: Running = field(default_factory=Running)
     pods: PodMoments = field(init=False)

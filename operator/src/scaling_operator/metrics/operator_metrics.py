@@ -29,7 +29,7 @@ def new_registry(version: str) -> CollectorRegistry:
 
 
 @dataclass(slots=True)
-class Happenings:
+class OperatorMetrics:
     """Counts in a registry."""
 
     registry: CollectorRegistry

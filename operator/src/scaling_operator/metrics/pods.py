@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from scaling_operator.api.names import LABEL_TRIAL
-from scaling_operator.metrics.operator_metrics import Happenings, Owner
+from scaling_operator.metrics.operator_metrics import OperatorMetrics, Owner
 
 MAX_SLOTS = 1000
 _OVER = "over"
@@ -21,7 +21,7 @@ _FRESH_SECONDS = 2.0
 class PodMoments:
     """Measures from what the index takes in. `clock`: seconds since the epoch."""
 
-    happenings: Happenings
+    happenings: OperatorMetrics
     clock: Callable[[], float]
     progress: dict[Owner, float] = field(default_factory=dict[Owner, float])
     """When a pod of an experiment last began or ended, or a report came."""

@@ -20,7 +20,7 @@ from scaling_operator.kube.report_service.tokens import PodIdentity
 from scaling_operator.kube.settings import Settings
 from scaling_operator.kube.workloads.attempt_spec import WorkloadSettings
 from scaling_operator.kube.workloads.identity import attempt_of, finishes
-from scaling_operator.metrics.operator_metrics import Happenings
+from scaling_operator.metrics.operator_metrics import OperatorMetrics
 from scaling_operator.report_endpoint.endpoint import NotAnAttempt, NotNow
 
 
@@ -32,7 +32,7 @@ class Listening:
     client: Client
     index: Index
     leads: Callable[[], bool]
-    happenings: Happenings
+    happenings: OperatorMetrics
     controller: Controller | None = None
     _server: reports.ReportServer | None = field(default=None)
 
