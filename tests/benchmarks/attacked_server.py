@@ -101,7 +101,7 @@ async def main() -> None:
     """Serve until standard input ends."""
     set_up(LogFormat.JSON)
     registry = new_registry("0")
-    happenings = OperatorMetrics(registry)
+    operator_metrics = OperatorMetrics(registry)
     settings = Settings(
         *("scaling", "attacked"),
         address=HERE,
@@ -111,17 +111,17 @@ async def main() -> None:
     )
     api = ApiServer()
     client = cast("Client", api)
-    listener = reports.Listener(
+    listener = reports.ReportHandlers(
         *(take, lambda: True),
-        accepted=happenings.report_accepted,
-        refused=happenings.report_refused,
+        accepted=operator_metrics.report_accepted,
+        refused=operator_metrics.report_refused,
         knows=lambda _: True,
-        turned_away=happenings.turned_away("reports"),
+        turned_away=operator_metrics.turned_away("reports"),
     )
     async with AsyncExitStack() as stack:
         exposition = Exposition(registry, samples, fresh_seconds=operate.FRESH_SECONDS)
-        metrics = exposed(exposition, settings, client, happenings.turned_away("metrics"))
-        health = serving(cast("Health", Well()), HERE, 0, happenings.turned_away("health"))
+        metrics = exposed(exposition, settings, client, operator_metrics.turned_away("metrics"))
+        health = serving(cast("Health", Well()), HERE, 0, operator_metrics.turned_away("health"))
         ports = {
             "metrics": (await stack.enter_async_context(metrics)).port,
             "health": (await stack.enter_async_context(health)).port,
@@ -130,7 +130,7 @@ async def main() -> None:
         stack.push_async_callback(server.stop)
         ports["reports"] = server.port
         if find_spec("optuna_dashboard") is not None:
-            turned_away = happenings.turned_away("dashboard")
+            turned_away = operator_metrics.turned_away("dashboard")
             dashboard = served(Mirror().application(), HERE, 0, turned_away)
             ports["dashboard"] = stack.enter_context(dashboard)
         authority = base64.b64decode(api.secret["data"]["ca.crt"]).decode()

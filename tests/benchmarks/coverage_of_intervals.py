@@ -13,11 +13,11 @@ import numpy as np
 from scaling_operator.law.bootstrap import Resample, bootstrap_law, intervals
 from scaling_operator.law.chinchilla import NotFitted, fit_law
 from scaling_operator.law.law import loss
-from scaling_operator.law.optimum import Path, Target, allocate
+from scaling_operator.law.optimum import Path, Question, allocate
 from scaling_operator.law.simulate import IsoFlopDesign, chinchilla_law, simulated
 
 LAW = chinchilla_law()
-TARGET = Target("flops", 1e22)
+TARGET = Question("flops", 1e22)
 DESIGN = IsoFlopDesign(5, 7)
 LEVEL = 90
 HEADER = "noise  resample     a held  N* held  N* high/low  N* error, median/p90  excess loss p90\n"

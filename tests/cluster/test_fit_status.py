@@ -14,7 +14,7 @@ from testbed.installation import Installation
 from scaling_operator.api.experiment import ExperimentSpec
 from scaling_operator.api.policy import PolicySpec
 from scaling_operator.api.status import CurvePoint, ExperimentStatus, ScaleStatus
-from scaling_operator.core.fit_types import FitBasis, TunedPoint, checked
+from scaling_operator.core.fit_types import FitInput, TunedPoint, checked
 from scaling_operator.core.ladder import Scale
 from scaling_operator.law.fit_experiment import fit
 from scaling_operator.law.simulate import IsoFlopDesign, chinchilla_law, simulated
@@ -65,7 +65,7 @@ def whole_status() -> ExperimentStatus:
         for at in range(34)
     )
     machines = KnownMachines(PolicySpec.model_validate({"shapes": [H100]}))
-    view = fit(FitBasis(spec, points, untried=(Scale(34, rungs[34]),), machines=machines)).view
+    view = fit(FitInput(spec, points, untried=(Scale(34, rungs[34]),), machines=machines)).view
     assert view.status.envelope is not None
     assert view.recommendations[0].cost is not None
     predicted = checked(view.predictions[34], float(runs.L[34]))

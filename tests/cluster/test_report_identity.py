@@ -20,7 +20,7 @@ from scaling_operator.core.reports import Answer, Reply, Report
 from scaling_operator.kube.client.client import Client
 from scaling_operator.kube.client.connection import connect
 from scaling_operator.kube.report_service import http as reports
-from scaling_operator.kube.report_service.http import Listener, ReportServer
+from scaling_operator.kube.report_service.http import ReportHandlers, ReportServer
 from scaling_operator.kube.report_service.reviews import PodReview
 from scaling_operator.kube.report_service.tokens import PodIdentity, Tokens
 from scaling_operator.kube.settings import TOKEN_AUDIENCE, ReportSettings, Settings
@@ -111,7 +111,7 @@ def settings_in(namespace: str, *hosts: str) -> Settings:
 
 @asynccontextmanager
 async def serving(client: Client, namespace: str, heard: Heard) -> AsyncGenerator[ReportServer]:
-    listener = Listener(heard.on_report, lambda: True)
+    listener = ReportHandlers(heard.on_report, lambda: True)
     server = await reports.start(settings_in(namespace, "127.0.0.1"), client, listener, "127.0.0.1")
     try:
         yield server

@@ -12,15 +12,15 @@ from types import ModuleType
 from typing import Any, cast
 
 import pytest
+from testbed.attempt_specs import A100, EVERYTHING, REPORTS, attempt_spec
 from testbed.cluster import Cluster, Refused
 from testbed.documents import trial as trial_document
-from testbed.orders import A100, EVERYTHING, REPORTS, order
 
 from scaling_operator.api.names import Reason
 from scaling_operator.api.trial import ScalingTrial
 from scaling_operator.core.observed import AttemptPhase, AttemptView
 from scaling_operator.kube.workloads import job, pod
-from scaling_operator.kube.workloads.attempt_spec import AttemptOrder, Bounds
+from scaling_operator.kube.workloads.attempt_spec import AttemptSpec, Bounds
 
 KINDS = {"pod": pod, "job": job}
 AT_ONCE = Bounds(image_pull_grace_seconds=0, config_error_grace_seconds=0)
@@ -39,17 +39,17 @@ def restricted(cluster: Cluster, namespace: str) -> Iterator[str]:
     cluster.kubectl("delete", "priorityclass", PRIORITY)
 
 
-def everything() -> AttemptOrder:
+def everything() -> AttemptSpec:
     trainer = {**EVERYTHING, "pod": {**EVERYTHING["pod"], "serviceAccountName": ACCOUNT}}
     settings = replace(
         REPORTS, allowed_service_accounts=(ACCOUNT,), priority_class=PRIORITY, queue="research"
     )
-    return order(trainer, settings=settings, resources=A100)
+    return attempt_spec(trainer, settings=settings, resources=A100)
 
 
 ORDERS = {
-    "built-in, as small as can be": order(),
-    "built-in, with reports and a machine": order(settings=REPORTS, resources=A100),
+    "built-in, as small as can be": attempt_spec(),
+    "built-in, with reports and a machine": attempt_spec(settings=REPORTS, resources=A100),
     "own image with every field": everything(),
 }
 
@@ -64,7 +64,7 @@ def dry_run(cluster: Cluster, namespace: str, document: dict[str, Any]) -> Any:
 @of_each_kind
 @pytest.mark.parametrize("made", ORDERS.values(), ids=ORDERS)
 def test_a_restricted_namespace_takes_the_manifest_with_every_field(
-    cluster: Cluster, restricted: str, kind: ModuleType, made: AttemptOrder
+    cluster: Cluster, restricted: str, kind: ModuleType, made: AttemptSpec
 ) -> None:
     document = kind.manifest(replace(made, namespace=restricted))
 
@@ -92,7 +92,7 @@ def lost(sent: Any, kept: Any, path: str = "spec") -> list[str]:
 
 
 def test_the_namespace_is_indeed_restricted(cluster: Cluster, restricted: str) -> None:
-    document = pod.manifest(order(namespace=restricted))
+    document = pod.manifest(attempt_spec(namespace=restricted))
     document["spec"]["securityContext"]["runAsNonRoot"] = False
 
     with pytest.raises(Refused, match="violates PodSecurity"):
@@ -101,13 +101,13 @@ def test_the_namespace_is_indeed_restricted(cluster: Cluster, restricted: str) -
 
 def played(
     cluster: Cluster, namespace: str, kind: ModuleType, name: str, word: str, **changes: Any
-) -> AttemptOrder:
+) -> AttemptSpec:
     """Create a trial and its workload, whose pod plays a word."""
     experiment = f"{kind.__name__.rpartition('.')[2]}-{name}"
     body = trial_document(f"{experiment}-0-3", ("spec/parameters", {"x": 0.8, "width": 16}))
     stored = cluster.kubectl(*("-n", namespace, "create", "-o", "json", "-f", "-"), stdin=body)
     container = {"image": "played", "env": [{"name": "PLAY", "value": word}]}
-    made = order({"container": container, **changes}, experiment=experiment, attempt=0)
+    made = attempt_spec({"container": container, **changes}, experiment=experiment, attempt=0)
     document = json.loads(stored)
     trial = ScalingTrial.model_validate(
         {"metadata": document["metadata"], "spec": document["spec"]}
@@ -119,14 +119,14 @@ def played(
     return made
 
 
-def objects(cluster: Cluster, made: AttemptOrder) -> list[dict[str, Any]]:
+def objects(cluster: Cluster, made: AttemptSpec) -> list[dict[str, Any]]:
     selector = f"scaling-operator.dev/trial={made.trial_name}"
     return cluster.read("-n", made.namespace, "pods,jobs", "-l", selector)["items"]
 
 
 def awaited(
     cluster: Cluster,
-    made: AttemptOrder,
+    made: AttemptSpec,
     kind: ModuleType,
     wanted: Callable[[AttemptView], bool],
     seconds: float = 20,

@@ -15,8 +15,8 @@ from scaling_operator.core.reports import AttemptKey
 from scaling_operator.local.contents import RESULT, TRIAL, Contents, trial_folder
 from scaling_operator.local.store import Store, StoreError
 from scaling_operator.report.build import draw
-from scaling_operator.runtime.record import Outcome, table
-from scaling_operator.runtime.state import read_book
+from scaling_operator.runtime.record import ExperimentRecord, table
+from scaling_operator.runtime.state import read_state
 from scaling_operator.validation.load import parse_experiment
 
 NOW = 1_900_000_000.0
@@ -58,8 +58,8 @@ def _check_use(store: Store, contents: Contents) -> None:
     """Draw it, go on from it, and write it again."""
     identity, status, trials = contents.identity, contents.status, contents.trials
     table(trials)
-    draw(Outcome(identity.name, identity.uid, identity.spec, status, trials))
-    book = read_book(identity.spec, Rules(max_trials=2, fits=True), status, trials)
+    draw(ExperimentRecord(identity.name, identity.uid, identity.spec, status, trials))
+    book = read_state(identity.spec, Rules(max_trials=2, fits=True), status, trials)
     planned = plan(book.observe(_waits, (), NOW))
     store.write_status(identity.name, planned.status)
     for trial in trials:

@@ -21,7 +21,7 @@ from targets import Target, files
 
 from scaling_operator.api.names import API_VERSION, EXPERIMENT_KIND, POLICY_KIND
 from scaling_operator.api.problems import InvalidSpec
-from scaling_operator.validation.crd import KINDS, Kind, definition
+from scaling_operator.validation.crd import KINDS, Definition, definition
 from scaling_operator.validation.load import experiment_of, parse_experiment, parse_policy
 
 SEEDS = st.integers(0, 2**48)
@@ -36,7 +36,7 @@ SHARES = (0.0, 0.1, 0.3, 0.6, 1.0)
 class SchemaCheck:
     """Documents of a kind's schema, and the reader that they are for."""
 
-    kind: Kind
+    kind: Definition
     read: Callable[[str, str], Any]
     sound: tuple[Mapping[str, Any], ...]
     """Documents that are taken, into which values of the schema are put."""
@@ -68,7 +68,7 @@ class SchemaCheck:
 
 
 @cache
-def schema_of(kind: Kind) -> dict[str, Any]:
+def schema_of(kind: Definition) -> dict[str, Any]:
     """Give the schema that an API server holds documents of a kind against."""
     return definition(kind)["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
 

@@ -25,7 +25,7 @@ from schema_documents import texts_for
 from seeded_targets import schema_of
 from targets import CORPUS, Target
 
-from scaling_operator.validation.crd import KINDS, Kind
+from scaling_operator.validation.crd import KINDS, Definition
 
 SECONDS = float(os.environ.get("FUZZ_SECONDS", "0"))
 FIRST_SEED = int(os.environ.get("FUZZ_SEED", "0"))
@@ -160,7 +160,7 @@ def patterns(schema: Any) -> Iterator[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.kind)
-def test_there_are_texts_for_every_form_in_a_schema(kind: Kind) -> None:
+def test_there_are_texts_for_every_form_in_a_schema(kind: Definition) -> None:
     places = list(patterns(schema_of(kind)))
     assert places
     lacking = {each["pattern"] for each in places if len(texts_for(each)) < 3}

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from scaling_operator.api.container import Container
-from scaling_operator.local.guard import Guard
+from scaling_operator.local.guard import OrphanGuard
 from scaling_operator.local.workers import CommandRunner
 
 MAIN = "from scaling_operator.cli.main import main; main()"
@@ -177,7 +177,7 @@ def test_a_command_that_cannot_be_started_is_told_by_its_trial(
 ) -> None:
     command = lay(tmp_path)
     container = Container.model_validate({"command": [command]})
-    guard = Guard()
+    guard = OrphanGuard()
 
     ending = asyncio.run(CommandRunner(container, tmp_path, guard).run({}, tmp_path / "log"))
     guard.close()

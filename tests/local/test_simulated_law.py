@@ -47,9 +47,9 @@ def test_a_rate_tuned_for_each_size_finds_it(tmp_path: Path) -> None:
     assert fit["hyperparameters"]["rate"]["exponent"] == pytest.approx(-1 / 3, abs=0.1)
     assert fit["holdOut"]["error"] < fit["holdOut"]["lineError"]
     assert {c["type"]: c["status"] for c in status["conditions"]}["FitReady"] == "True"
-    foretold = [scale["predicted"] for scale in status["scales"] if "predicted" in scale]
-    assert len(foretold) > 10
-    assert all(abs(each["error"]) < 0.03 for each in foretold)
+    predicted = [scale["predicted"] for scale in status["scales"] if "predicted" in scale]
+    assert len(predicted) > 10
+    assert all(abs(each["error"]) < 0.03 for each in predicted)
     page = (tmp_path / "out" / "report.html").read_text()
     for heading in ("Loss against size", "IsoFLOP curves", "Best hyperparameters", "Predicted"):
         assert heading in page

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from scaling_operator.validation.crd import Kind, definition
+from scaling_operator.validation.crd import Definition, definition
 
 jsonschema: Any = pytest.importorskip("jsonschema", reason="jsonschema is not installed")
 
@@ -26,6 +26,6 @@ def plain(node: Any) -> Any:
 
 
 @cache
-def validator(kind: Kind) -> Any:
+def validator(kind: Definition) -> Any:
     schema = definition(kind)["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
     return jsonschema.Draft202012Validator(plain(schema))

@@ -25,7 +25,7 @@ from fake_store import Object, Place, Refused, Store, is_ours
 from scaling_operator.kube.client.client import (
     METADATA_ONLY,
     Access,
-    Answer,
+    ApiAnswer,
     Call,
     Client,
     Request,
@@ -94,7 +94,7 @@ class FakeCluster(Store):
         message = "this API server has no address"
         raise ConnectionError(message)
 
-    async def send(self, call: Call) -> Answer:
+    async def send(self, call: Call) -> ApiAnswer:
         """Answer a request, or do to it what a fault says."""
         name = call.name or str(_metadata(call).get("name", ""))
         below = f"/{call.below}" if call.below else ""
@@ -197,8 +197,8 @@ class FakeCluster(Store):
             raise Refused(409, "Conflict", message)
 
 
-def _answer(code: int, document: Object) -> Answer:
-    return Answer(code, json.dumps(document).encode())
+def _answer(code: int, document: Object) -> ApiAnswer:
+    return ApiAnswer(code, json.dumps(document).encode())
 
 
 def _metadata(call: Call) -> Object:

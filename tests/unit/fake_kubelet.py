@@ -66,7 +66,7 @@ def succeed_always(cluster: FakeCluster, result: Callable[[Object], dict[str, fl
         if event == "ADDED" and kind is PODS:
             succeed(cluster, pod["metadata"]["namespace"], pod["metadata"]["name"], **result(pod))
 
-    cluster.watchers.append(hear)
+    cluster.many_hooks.append(hear)
 
 
 def make_pod(cluster: FakeCluster, namespace: str, job: str) -> str:

@@ -33,7 +33,7 @@ class Store:
 
     clock: Callable[[], float] = time.time
     objects: dict[Place, Object] = field(default_factory=dict[Place, Object])
-    watchers: list[Callable[[str, Kind, Object], None]] = field(
+    many_hooks: list[Callable[[str, Kind, Object], None]] = field(
         default_factory=list[Callable[[str, Kind, Object], None]]
     )
     """Each hears ADDED, MODIFIED or DELETED, the kind, and a copy of the object."""
@@ -120,8 +120,8 @@ class Store:
         return copy.deepcopy(thing)
 
     def _tell(self, event: str, kind: Kind, thing: Object) -> None:
-        for watcher in list(self.watchers):
-            watcher(event, kind, copy.deepcopy(thing))
+        for hooks in list(self.many_hooks):
+            hooks(event, kind, copy.deepcopy(thing))
 
 
 def is_ours(kind: Kind) -> bool:

@@ -15,15 +15,15 @@ from scaling_operator.core.observed import Rules
 from scaling_operator.core.plan import plan
 from scaling_operator.kube.client.index import Index, Key
 from scaling_operator.kube.client.kinds import JOBS, PODS
-from scaling_operator.kube.reconcile.attempt_specs import Orders
+from scaling_operator.kube.reconcile.attempt_specs import AttemptSpecs
 from scaling_operator.kube.reconcile.backend import ClusterBackend
-from scaling_operator.kube.reconcile.holdings import Holdings
+from scaling_operator.kube.reconcile.holdings import HeldMachines
 from scaling_operator.kube.reconcile.workload_kinds import WorkloadKind
 from scaling_operator.kube.workloads.attempt_spec import Bounds, WorkloadSettings
 from scaling_operator.runtime.engine import Engine
-from scaling_operator.runtime.hooks import Watcher
+from scaling_operator.runtime.hooks import Hooks
 from scaling_operator.runtime.sizer import Sizer
-from scaling_operator.runtime.state import read_book
+from scaling_operator.runtime.state import read_state
 from scaling_operator.sizing.allocation import Allocation
 
 KEY = Key("team", "study")
@@ -79,7 +79,7 @@ def engine(kind: WorkloadKind, live: int, scales: int = 1, *, sized: bool = True
     trials = trials_of(spec, live)
     known = [ScaleStatus(index=scale.index, open=True) for scale in scales_of(spec)]
     status = ExperimentStatus(scales=tuple(known))
-    book = read_book(spec, Rules(max_trials=100_000), status, trials)
+    book = read_state(spec, Rules(max_trials=100_000), status, trials)
     sizer = Sizer(spec, POLICY, 100_000) if sized else None
     book.machines = sizer
     for trial in trials:
@@ -98,11 +98,11 @@ def engine(kind: WorkloadKind, live: int, scales: int = 1, *, sized: bool = True
         bounds=Bounds(),
         keep_failed_seconds=3600.0,
         clock=_now,
-        holdings=Holdings(index, _now),
+        held_machines=HeldMachines(index, _now),
         sizer=sizer,
     )
     backend.note(trials)
-    return Engine(KEY.name, "uid", book, backend, Watcher(), _now)
+    return Engine(KEY.name, "uid", book, backend, Hooks(), _now)
 
 
 def planned(one: Engine) -> Plan:
@@ -118,7 +118,7 @@ def _workloads(
     kind: WorkloadKind, spec: ExperimentSpec, trial: ScalingTrial, sizer: Sizer | None
 ) -> list[dict[str, Any]]:
     """Write an attempt's workload as the API server hands it out: a pod, or a Job and its pod."""
-    orders = Orders(KEY, spec, SETTINGS)
+    orders = AttemptSpecs(KEY, spec, SETTINGS)
     found = None if sizer is None else sizer.allocation(trial)
     if sizer is not None and isinstance(found, Allocation):
         made = kind.manifest(orders.sized(trial, 0, found, sizer))

@@ -73,14 +73,14 @@ async def operating(fake: FakeCluster, name: str = "a") -> AsyncGenerator[Operat
         for kind in watches.kinds:
             for thing in fake.all(kind):
                 watches.hear("ADDED", kind, thing)
-        fake.watchers.append(watches.hear)
+        fake.many_hooks.append(watches.hear)
         running = asyncio.create_task(one.run())
         try:
             yield one
         finally:
             one.stop()
             await running
-            fake.watchers.remove(watches.hear)
+            fake.many_hooks.remove(watches.hear)
 
 
 async def until(is_so: Callable[[], object]) -> None:

@@ -19,10 +19,10 @@ from scaling_operator.core.observed import (
 )
 from scaling_operator.core.tally import Tally
 from scaling_operator.sizing.admission import Demand
-from scaling_operator.sizing.verdict import Verdict
+from scaling_operator.sizing.verdict import StartCheck
 from scaling_operator.sizing.view import SizingView
 
-GOOD = Verdict(ConditionReason.PLANNED)
+GOOD = StartCheck(ConditionReason.PLANNED)
 
 
 ONE = Demand(gpus=1, shape="gpu")

@@ -29,7 +29,7 @@ from scaling_operator.kube.client.kinds import EXPERIMENTS, PODS, TRIALS, Kind
 from scaling_operator.kube.client.watch import WATCHED_WITH_JOBS
 from scaling_operator.kube.reconcile.controller import Controller
 from scaling_operator.kube.reconcile.events import Events
-from scaling_operator.kube.reconcile.loader import Opener, status_of
+from scaling_operator.kube.reconcile.loader import Loader, status_of
 from scaling_operator.kube.reconcile.sweeper import Sweeper
 from scaling_operator.kube.reconcile.trials import read_trial
 from scaling_operator.kube.recorder import Recorder
@@ -98,18 +98,18 @@ class Shell:
         self.index.heard = recorder.put
         self.sweeper = Sweeper(self.client, self.index)
         workloads = WorkloadSettings(trainer_image=self.settings.trainer_image)
-        opener = Opener(
+        loader = Loader(
             *(self.client, self.index, self.sweeper, self.settings, lambda: workloads),
             wake=self.wake,
             clock=clock,
             workers=self.workers,
         )
         events = Events(self.client, "operator-0")
-        self.controller = Controller(self.index, opener, events, recorder, clock)
+        self.controller = Controller(self.index, loader, events, recorder, clock)
         for kind in WATCHED_WITH_JOBS:
             for thing in self.cluster.all(kind):
                 self.hear("ADDED", kind, thing)
-        self.cluster.watchers.append(self.hear)
+        self.cluster.many_hooks.append(self.hear)
 
     def hear(self, event: str, kind: Kind, thing: Object) -> None:
         """Take in an event of a watch."""
@@ -122,7 +122,7 @@ class Shell:
     def wake(self, key: Key) -> None:
         """Have an experiment looked at."""
         self.woken[key] = None
-        self.controller.nudge(key)
+        self.controller.notify(key)
 
     async def settle(self) -> None:
         """Reconcile whatever is woken, until nothing is. A fault is raised; its key stays woken."""
@@ -180,6 +180,6 @@ class Shell:
 
     def close(self) -> None:
         """End the threads; the cluster speaks to it no more."""
-        self.cluster.watchers.remove(self.hear)
-        for key in list(self.controller.opened):
+        self.cluster.many_hooks.remove(self.hear)
+        for key in list(self.controller.loaded):
             self.controller.close(key)

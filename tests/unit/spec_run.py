@@ -11,9 +11,9 @@ from scaling_operator.api.status import ExperimentStatus
 from scaling_operator.core.observed import ABSENT, Rules
 from scaling_operator.core.plan import plan
 from scaling_operator.runtime.rules import trials_per_scale
-from scaling_operator.runtime.state import read_book
+from scaling_operator.runtime.state import read_state
 from scaling_operator.search.study import Direction, Record, Study, StudySettings
-from scaling_operator.sizing.lookahead import look_ahead
+from scaling_operator.sizing.lookahead import plan_resources
 
 ASKS = 3
 POLICY = PolicySpec.model_validate({"shapes": [{"name": "cpu", "flops": 6e10, "pricePerHour": 0}]})
@@ -22,8 +22,8 @@ POLICY = PolicySpec.model_validate({"shapes": [{"name": "cpu", "flops": 6e10, "p
 def run(spec: ExperimentSpec, seed: int) -> None:
     """Plan its machines and its first actions, then ask its study a few times."""
     trials = trials_per_scale(spec)
-    look_ahead(spec, POLICY, trials)
-    book = read_book(spec, Rules(max_trials=trials), ExperimentStatus(), [])
+    plan_resources(spec, POLICY, trials)
+    book = read_state(spec, Rules(max_trials=trials), ExperimentStatus(), [])
     assert plan(book.observe(lambda _trial, _key: ABSENT, (), 0.0)).actions
     directions: tuple[Direction, ...] = tuple(goal.direction for goal in spec.all_objectives)
     study = Study(StudySettings("study", spec.search, directions, seed, 0))

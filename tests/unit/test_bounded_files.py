@@ -37,7 +37,7 @@ OF_A_MODULE = {
     *(("pickle", "load"), ("shutil", "copy"), ("shutil", "move")),
 }
 # The reader and the writer by name, and methods of other things.
-OTHERS = {"reading", "writing", "webbrowser", "opener", "self"}
+OTHERS = {"reading", "writing", "webbrowser", "loader", "self"}
 
 
 def opened(tree: ast.AST) -> Iterator[tuple[int, str]]:

@@ -44,7 +44,7 @@ def running(programs: Mapping[str, Path], folder: Path, *options: str) -> Genera
     `kwokctl create cluster`. Raises StartFailed.
     """
     folder.mkdir(parents=True)
-    watcher = subprocess.Popen(
+    hooks = subprocess.Popen(
         [sys.executable, reaper.__file__, str(folder)],
         stdin=subprocess.PIPE,
         start_new_session=True,  # Ctrl-C is for the tests
@@ -52,7 +52,7 @@ def running(programs: Mapping[str, Path], folder: Path, *options: str) -> Genera
     try:
         yield _start(programs, folder, options)
     finally:
-        watcher.communicate(timeout=reaper.PATIENCE_SECONDS * 2)
+        hooks.communicate(timeout=reaper.PATIENCE_SECONDS * 2)
 
 
 def _start(programs: Mapping[str, Path], folder: Path, options: tuple[str, ...]) -> Cluster:

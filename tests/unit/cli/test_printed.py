@@ -23,7 +23,7 @@ from scaling_operator.cli.progress import open_display
 from scaling_operator.cli.summary import print_findings, print_head
 from scaling_operator.cli.tables import print_experiment
 from scaling_operator.core.reports import AttemptKey, Report
-from scaling_operator.runtime.record import Outcome, table
+from scaling_operator.runtime.record import ExperimentRecord, table
 from scaling_trainer.csv_cells import as_written, disarmed
 
 HOSTILE = [
@@ -83,8 +83,8 @@ def test_every_table_and_line_shows_what_others_wrote_as_text(text: str) -> None
         display.on_end(trial(text))
     print_head(console, text, status(text), "Failed")
     print_findings(console, spec, status(text))
-    outcome = Outcome("study", "u", spec, status(text), (trial(text),))
-    print_experiment(console, outcome)
+    record = ExperimentRecord("study", "u", spec, status(text), (trial(text),))
+    print_experiment(console, record)
     problem = Problem(f"spec.{text}", text)
     console.print(styled((problem.path, "bold"), f": {problem.message}"))
     shown = written.getvalue()

@@ -193,8 +193,8 @@ def test_no_trial_waits_while_nothing_may_start(changes: dict[str, Any]) -> None
     seen = observed(live, trials=TRIALS, **changes)
     assert seen.sizing is not None
     if not changes:
-        verdict = replace(seen.sizing.verdict, reason="PolicyNotFound")
-        seen = replace(seen, sizing=replace(seen.sizing, verdict=verdict))
+        start_check = replace(seen.sizing.start_check, reason="PolicyNotFound")
+        seen = replace(seen, sizing=replace(seen.sizing, start_check=start_check))
 
     assert plan(seen).actions == (SetState(0, 0, TrialState.RUNNING, None, ""),)
 

@@ -21,11 +21,11 @@ from scaling_operator.core.observed import (
 from scaling_operator.core.plan import plan
 from scaling_operator.core.trial_status import Machine, attempt_ended, finished
 from scaling_operator.sizing.usage import Usage
-from scaling_operator.sizing.verdict import Verdict
+from scaling_operator.sizing.verdict import StartCheck
 
 
 def test_a_bad_verdict_starts_nothing_and_says_why() -> None:
-    view = sizing(verdict=Verdict(ConditionReason.OVER_BUDGET, "far too dear"))
+    view = sizing(start_check=StartCheck(ConditionReason.OVER_BUDGET, "far too dear"))
     decided = plan(observed(view=view))
 
     (condition,) = [each for each in decided.status.conditions if each.type == "Sized"]

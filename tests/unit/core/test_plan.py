@@ -31,18 +31,18 @@ from scaling_operator.core.actions import (
     OpenScale,
     SetState,
 )
-from scaling_operator.core.fit_input import awaits_prediction, basis_of
+from scaling_operator.core.fit_input import awaits_prediction, fit_input_of
 from scaling_operator.core.fit_types import FitView
 from scaling_operator.core.ladder import running_order, scales_of
 from scaling_operator.core.observed import (
     ABSENT,
     AttemptPhase,
     AttemptView,
-    Leftover,
     LiveTrial,
     Observed,
     Rules,
     ScaleView,
+    StaleWorkload,
 )
 from scaling_operator.core.plan import plan
 from scaling_operator.core.tally import Tally, add
@@ -139,7 +139,7 @@ class World:
 
     def observe(self) -> Observed:
         live: list[LiveTrial] = []
-        leftovers: list[Leftover] = []
+        stale_workloads: list[StaleWorkload] = []
         attempts = {slot: len(trial.status.attempts) for slot, trial in self.disk.trials.items()}
         for slot, trial in sorted(self.disk.trials.items()):
             if trial.status.state.ended:
@@ -150,7 +150,7 @@ class World:
         for (scale, number, attempt), view in self.disk.workloads.items():
             trial = self.disk.trials[(scale, number)]
             if trial.status.state.ended or attempts[(scale, number)] != attempt:
-                leftovers.append(Leftover(scale, number, attempt, view))
+                stale_workloads.append(StaleWorkload(scale, number, attempt, view))
         order = running_order(tuple(view.scale for view in self.scales.values()))
         self.most_live = max(self.most_live, len(live))
         return Observed(
@@ -159,7 +159,7 @@ class World:
             rules=self.rules,
             scales=tuple(self.scales[scale.index] for scale in order),
             live=tuple(live),
-            leftovers=tuple(leftovers),
+            stale=tuple(stale_workloads),
             started_seconds=0.0 if self.disk.trials else None,
             status=self.disk.status,
             fit=self.fit,
@@ -173,9 +173,9 @@ class World:
             for action in decided.actions:
                 self.apply(action)
             if not decided.actions and awaits_prediction(self.observe()):
-                basis = basis_of(self.observe())
-                assert basis is not None
-                self.fit = fit(basis).view
+                fit_input = fit_input_of(self.observe())
+                assert fit_input is not None
+                self.fit = fit(fit_input).view
                 self.fits_made += 1
                 continue
             if not decided.actions:
@@ -303,9 +303,9 @@ class Overlapping(World):
             observed,
             asking=asking,
             changing=frozenset(changing - asking),
-            leftovers=tuple(
+            stale=tuple(
                 left
-                for left in observed.leftovers
+                for left in observed.stale
                 if Discard(left.scale, left.number, left.attempt) not in going
             ),
         )
@@ -607,10 +607,10 @@ def test_pruned_failed_and_stopped_trials_never_enter_a_fit() -> None:
     spec = spec_of(scaling=POWER_LADDER, trials={"max": 4, "parallel": 1, "maxFailed": 99})
     world = World(spec, Disk(), trainer, fits=True)
     world.run()
-    basis = basis_of(world.observe())
-    assert basis is not None
-    assert len(basis.points) == 7
-    assert all(int(point.trial.split("-")[1]) % 2 == 0 for point in basis.points)
+    fit_input = fit_input_of(world.observe())
+    assert fit_input is not None
+    assert len(fit_input.points) == 7
+    assert all(int(point.trial.split("-")[1]) % 2 == 0 for point in fit_input.points)
 
 
 def test_several_points_of_a_run_enter_and_the_best_trial_at_each_counts() -> None:
@@ -629,14 +629,14 @@ def test_several_points_of_a_run_enter_and_the_best_trial_at_each_counts() -> No
 
     world = World(spec_of(scaling=POWER_LADDER | {"targets": []}), Disk(), trainer, fits=True)
     status = world.run()
-    basis = basis_of(world.observe())
-    assert basis is not None
-    assert [point.samples for point in basis.points] == [100.0, 10.0, 30.0] * 7
+    fit_input = fit_input_of(world.observe())
+    assert fit_input is not None
+    assert [point.samples for point in fit_input.points] == [100.0, 10.0, 30.0] * 7
     for scale in range(7):
         ended = [trial for slot, trial in world.disk.trials.items() if slot[0] == scale]
         for place in (0, 1):
             best = min(trial.status.points[place].value for trial in ended)
-            assert basis.points[3 * scale + 1 + place].value == best
+            assert fit_input.points[3 * scale + 1 + place].value == best
     assert status.fit is not None
     assert (status.fit.form, status.fit.points) == ("chinchilla", 21)
     assert status.fit.bootstrap is not None

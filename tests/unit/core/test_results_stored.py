@@ -26,7 +26,7 @@ from scaling_operator.kube.client.kinds import EXPERIMENTS, TRIALS
 from scaling_operator.kube.workloads.ending import ended_view
 from scaling_operator.local.attempts import view_of
 from scaling_operator.local.store import Store
-from scaling_operator.local.workers import Ending
+from scaling_operator.local.workers import ProcessEnd
 from scaling_operator.validation.load import experiment_of
 from scaling_trainer.results import Result
 
@@ -86,7 +86,7 @@ def test_whatever_a_process_writes_can_be_read_from_its_folder(
     tmp_path: Path, written: bytes, code: int, last: str
 ) -> None:
     (tmp_path / "said.json").write_bytes(written)
-    status = ended(view_of(Ending(code, last), tmp_path / "said.json", 1e9))
+    status = ended(view_of(ProcessEnd(code, last), tmp_path / "said.json", 1e9))
     check_kept(status)
     store = Store(tmp_path / "run")
     store.root.mkdir(exist_ok=True)

@@ -27,7 +27,7 @@ async def test_the_one_in_memory(
                 state = thing.get("status", {}).get("state", "")
                 seen.append((event == "DELETED", thing["metadata"]["name"], state))
 
-        fake.watchers.append(hear)
+        fake.many_hooks.append(hear)
         yield seen
 
     monkeypatch.setattr("scaling_operator.kube.client.client.PAGE_SIZE", PAGE)

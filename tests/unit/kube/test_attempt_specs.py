@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from testbed.orders import order
+from testbed.attempt_specs import attempt_spec
 
 from scaling_operator.api.experiment import ExperimentSpec
 from scaling_operator.api.policy import PolicySpec
 from scaling_operator.kube.client.index import Key
-from scaling_operator.kube.reconcile.attempt_specs import Orders
+from scaling_operator.kube.reconcile.attempt_specs import AttemptSpecs
 from scaling_operator.kube.workloads import job, pod
-from scaling_operator.kube.workloads.attempt_spec import AttemptOrder, WorkloadSettings
+from scaling_operator.kube.workloads.attempt_spec import AttemptSpec, WorkloadSettings
 from scaling_operator.runtime.sizer import Sizer
 from scaling_operator.sizing.allocation import Allocation
 
@@ -26,7 +26,7 @@ SHAPE = {
 }
 
 
-def sized(**rest: Any) -> AttemptOrder:
+def sized(**rest: Any) -> AttemptSpec:
     policy = PolicySpec.model_validate({"shapes": [SHAPE], **rest})
     spec = ExperimentSpec.model_validate(
         {
@@ -35,10 +35,10 @@ def sized(**rest: Any) -> AttemptOrder:
             "resources": {"estimate": {"deviceMemory": "1Gi", "hostMemory": "2Gi"}},
         }
     )
-    sizer, trial = Sizer(spec, policy, 1), order().trial
+    sizer, trial = Sizer(spec, policy, 1), attempt_spec().trial
     found = sizer.allocation(trial)
     assert isinstance(found, Allocation)
-    return Orders(Key("team", "digits"), spec, FLAGS).sized(trial, 0, found, sizer)
+    return AttemptSpecs(Key("team", "digits"), spec, FLAGS).sized(trial, 0, found, sizer)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from scaling_operator.api.names import Phase, Reason, TrialState
 from scaling_operator.core.reports import AttemptKey
 from scaling_operator.kube.client.errors import ClusterBusy, ClusterForbidden
 from scaling_operator.kube.client.kinds import EXPERIMENTS, JOBS, PODS
-from scaling_operator.kube.reconcile.launch_backoff import Refusals
+from scaling_operator.kube.reconcile.launch_backoff import LaunchBackoff
 from scaling_operator.kube.settings import PodSettings
 
 KEPT = PodSettings(trainer_image="trainer:1", keep_failed_seconds=600.0)
@@ -42,7 +42,7 @@ async def test_a_pod_without_quota_is_tried_again_ever_more_seldom(shell: Shell)
 
 def test_each_refusal_doubles_the_pause_up_to_a_minute() -> None:
     now, key = [0.0], AttemptKey(0, 0, 0)
-    refusals = Refusals(lambda: now[0])
+    refusals = LaunchBackoff(lambda: now[0])
     pauses: list[float] = []
     for _ in range(8):
         refusals.note_for_now(key, Reason.QUOTA_EXCEEDED, "no quota")

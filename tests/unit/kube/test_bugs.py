@@ -40,7 +40,7 @@ def faults_noted(server: FakeCluster) -> list[str]:
 
 def bugs_counted(one: Operator) -> float:
     name, labels = "scaling_operator_reconcile_seconds_count", {"result": "bug"}
-    return one.recorder.happenings.registry.get_sample_value(name, labels) or 0.0
+    return one.recorder.operator_metrics.registry.get_sample_value(name, labels) or 0.0
 
 
 @dataclass(slots=True)

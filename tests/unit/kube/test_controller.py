@@ -30,7 +30,7 @@ async def test_an_experiment_runs_from_its_object_to_its_result(shell: Shell) ->
     assert best is not None
     assert best.trial == "0-0"
     await shell.until(lambda: not shell.pods())
-    assert not shell.controller.opened
+    assert not shell.controller.loaded
 
 
 async def test_the_reply_to_a_create_is_lost_and_the_pod_is_adopted(shell: Shell) -> None:

@@ -35,7 +35,7 @@ async def test_only_so_many_trials_are_copied_and_what_is_left_out_is_said_once(
         shell.cluster.add(EXPERIMENTS, TEAM, played(name, most))
     await shell.settle()
     mirror = Mirror()
-    dashboard = Dashboard(shell.index, shell.controller.opened, None, None, _mirror=mirror)
+    dashboard = Dashboard(shell.index, shell.controller.loaded, None, None, _mirror=mirror)
     with caplog.at_level(logging.WARNING):
         await dashboard.refresh()
         await dashboard.refresh()

@@ -13,7 +13,7 @@ from scaling_operator.api.status import Condition
 from scaling_operator.kube.client.index import Key
 from scaling_operator.kube.client.kinds import EVENTS, EXPERIMENTS, PODS
 from scaling_operator.processes.bounds import WorkExceeded
-from scaling_operator.search.calls import Answer, Ask, Call
+from scaling_operator.search.calls import Answer, AskCall, Call
 from scaling_operator.search.study_worker import StudyHost, ThreadHost
 
 COSTLY = Key(TEAM, "costly")
@@ -37,7 +37,7 @@ class TooCostly(ThreadHost):
         self._workers = workers
 
     async def call(self, name: str, call: Call) -> Answer:
-        if isinstance(call, Ask):
+        if isinstance(call, AskCall):
             self._workers.asked += 1
             message = "search.algorithm random: proposing trial 0: it needs more than 30 s"
             raise WorkExceeded(message)
@@ -96,9 +96,9 @@ async def test_a_fault_of_the_operator_is_taken_back_when_nothing_else_is_left_t
     shell.cluster.add(EXPERIMENTS, TEAM, played("study"))
     succeed_always(shell.cluster, lambda _: {"loss": 0.5})
     await shell.until(lambda: shell.status("study").phase is Phase.SUCCEEDED)
-    await shell.until(lambda: not shell.cluster.all(PODS) and not shell.controller.opened)
+    await shell.until(lambda: not shell.cluster.all(PODS) and not shell.controller.loaded)
     key = Key(TEAM, "study")
-    shell.controller.distrust([key])  # as after each bug
+    shell.controller.invalidate([key])  # as after each bug
     await shell.controller.tell_fault(key, KeyError("nope"))
     assert condition(shell, "study", ConditionType.INTERNAL_ERROR) is not None
     shell.wake(key)

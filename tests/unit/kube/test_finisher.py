@@ -44,7 +44,7 @@ async def test_the_best_model_is_saved_once_and_its_scores_are_told(shell: Shell
     assert best is not None
     assert best.test_metrics == {"accuracy": 0.75}
     await shell.until(lambda: not shell.pods())
-    await shell.until(lambda: not shell.controller.opened)
+    await shell.until(lambda: not shell.controller.loaded)
     assert (
         sum(each.startswith("create pods team/study-fin") for each in shell.cluster.requests) == 1
     )

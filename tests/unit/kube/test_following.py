@@ -73,7 +73,7 @@ async def test_no_generation_is_told_that_was_not_acted_on(shell: Shell) -> None
             sized_by = conditions.get("Sized", {}).get("reason", "")
             seen.append((thing["status"].get("observedGeneration"), sized_by))
 
-    shell.cluster.watchers.append(hear)
+    shell.cluster.many_hooks.append(hear)
     await shell.settle()
     await shell.later(1.0)
 
@@ -113,12 +113,12 @@ async def test_every_field_of_a_policy_is_followed_at_once(shell: Shell, field: 
     )
     await shell.settle()
 
-    (opened,) = shell.controller.opened.values()
-    sizer = opened.backend.sizer
+    (loaded,) = shell.controller.loaded.values()
+    sizer = loaded.backend.sizer
     assert sizer is not None
     document = {**policy("default", shape)["spec"], name: POLICY_CHANGES[field]}
     assert sizer.policy == PolicySpec.model_validate(document)
-    assert opened.engine.book.rules.max_escalations == sizer.policy.escalation.max_escalations
+    assert loaded.engine.state.rules.max_escalations == sizer.policy.escalation.max_escalations
 
 
 SPEC_CHANGES: dict[str, Any] = {
@@ -179,11 +179,11 @@ async def test_every_changeable_part_of_a_spec_is_followed_at_once(shell: Shell,
 
     after = ExperimentSpec.model_validate(shell.cluster.one(EXPERIMENTS, TEAM, STUDY)["spec"])
     assert changed_parts(before, after) == ()
-    (opened,) = shell.controller.opened.values()
-    sizer = opened.backend.sizer
+    (loaded,) = shell.controller.loaded.values()
+    sizer = loaded.backend.sizer
     assert sizer is not None
-    assert opened.engine.book.spec == opened.backend.spec == sizer.spec == after
-    assert sizer.trials_per_scale == opened.engine.book.rules.max_trials == after.trials.max
+    assert loaded.engine.state.spec == loaded.backend.spec == sizer.spec == after
+    assert sizer.trials_per_scale == loaded.engine.state.rules.max_trials == after.trials.max
     assert observed(shell)
     assert shell.status(STUDY).phase == ("Suspended" if path == "suspend" else "Running")
 

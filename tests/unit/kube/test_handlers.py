@@ -16,7 +16,7 @@ from testbed.documents import Change, played
 
 from scaling_operator.api.names import Phase
 from scaling_operator.kube.client.kinds import EXPERIMENTS, PODS, SECRETS, TRIALS
-from scaling_operator.kube.report_service.handlers import Listening
+from scaling_operator.kube.report_service.handlers import ReportService
 from scaling_operator.kube.settings import (
     TOKEN_AUDIENCE,
     PodSettings,
@@ -68,15 +68,16 @@ class Endpoint:
 
 
 @asynccontextmanager
-async def listening(shell: Shell, kind: str = "pod") -> AsyncGenerator[Endpoint]:
+async def report_service(shell: Shell, kind: str = "pod") -> AsyncGenerator[Endpoint]:
     cluster: FakeCluster = shell.cluster
     reports = ReportSettings(url=f"https://{HOST}", port=0, hosts=(HOST,))
     pods = PodSettings(trainer_image="trainer:1", kind="job" if kind == "job" else "pod")
     settings = Settings(SYSTEM, "operator-0", address=HOST, reports=reports, pods=pods)
     cluster.add(SECRETS, SYSTEM, {"metadata": {"name": reports.secret}, "data": {}})
-    happenings = OperatorMetrics(new_registry("0"))
-    ear = Listening(
-        *(settings, shell.client, shell.index, lambda: shell.leads, happenings), shell.controller
+    operator_metrics = OperatorMetrics(new_registry("0"))
+    ear = ReportService(
+        *(settings, shell.client, shell.index, lambda: shell.leads, operator_metrics),
+        shell.controller,
     )
     async with ear:
         authority = ear.workload_settings().report_ca
@@ -103,7 +104,7 @@ ATTEMPT = {"experiment": "study", "scale": "0", "trial": "study-0-0", "attempt":
 
 async def test_an_attempts_report_reaches_its_trial(shell: Shell) -> None:
     await began(shell)
-    async with listening(shell) as endpoint:
+    async with report_service(shell) as endpoint:
         status, document = await endpoint.report(endpoint.token_of("study-0-0-0"))
         assert (status, document["action"], document["seq"]) == (200, "continue", 1)
     succeed(shell.cluster, TEAM, "study-0-0-0", loss=0.5)
@@ -115,7 +116,7 @@ async def test_an_attempts_report_reaches_its_trial(shell: Shell) -> None:
 async def test_a_pod_that_the_index_does_not_know_yet_is_asked_for(shell: Shell) -> None:
     await began(shell)
     pod = shell.cluster.one(PODS, TEAM, "study-0-0-0")
-    async with listening(shell) as endpoint:
+    async with report_service(shell) as endpoint:
         shell.index.drop(PODS, pod)
         assert (await endpoint.report(endpoint.token_of("study-0-0-0")))[0] == 200
     assert "get pods team/study-0-0-0" in shell.cluster.requests
@@ -130,7 +131,7 @@ async def test_who_is_no_attempt_is_refused(shell: Shell) -> None:
     shell.cluster.add(PODS, TEAM, foreign("study-0-0-1", **marks))
     owner = {**older, "name": "study-0-0", "uid": "of another one"}
     shell.cluster.add(PODS, TEAM, foreign("study-0-0-2", owner, **{**ATTEMPT, "attempt": "2"}))
-    async with listening(shell) as endpoint:
+    async with report_service(shell) as endpoint:
         for name in ("web", "copy", "study-0-0-1", "study-0-0-2"):
             assert (await endpoint.report(endpoint.token_of(name)))[0] == 403, name
         gone = endpoint.token_of("none", uid="1")
@@ -143,7 +144,7 @@ async def test_who_is_no_attempt_is_refused(shell: Shell) -> None:
 async def test_while_an_experiment_is_being_read_its_pods_come_later(shell: Shell) -> None:
     await began(shell)
     following = Shell(shell.cluster)
-    async with listening(following) as endpoint:
+    async with report_service(following) as endpoint:
         token = endpoint.token_of("study-0-0-0")
         assert (await endpoint.report(token))[0] == 503
         await following.settle()
@@ -153,7 +154,7 @@ async def test_while_an_experiment_is_being_read_its_pods_come_later(shell: Shel
 
 async def test_a_replica_that_does_not_lead_takes_no_report(shell: Shell) -> None:
     await began(shell)
-    async with listening(shell) as endpoint:
+    async with report_service(shell) as endpoint:
         shell.leads = False
         assert (await endpoint.report(endpoint.token_of("study-0-0-0")))[0] == 503
 
@@ -162,9 +163,9 @@ async def test_an_attempt_that_is_over_is_told_to_stop(shell: Shell) -> None:
     await began(shell, ("spec/trials", {"max": 2, "parallel": 2}))
     failed = {"state": "Failed", "message": "by another replica"}
     shell.cluster.edit(TRIALS, TEAM, "study-0-0", lambda it: it.update(status=failed))
-    shell.controller.distrust(list(shell.controller.opened))
+    shell.controller.invalidate(list(shell.controller.loaded))
     await shell.settle()
-    async with listening(shell) as endpoint:
+    async with report_service(shell) as endpoint:
         status, document = await endpoint.report(endpoint.token_of("study-0-0-0"))
         assert (status, document["action"]) == (200, "stop")
         status, document = await endpoint.report(endpoint.token_of("study-0-1-0"))
@@ -175,7 +176,7 @@ async def test_a_finisher_gets_its_experiment_and_nobody_else_does(shell: Shell)
     await began(shell, ON_A_CLAIM)
     marks = {"experiment": "study", "finishes": "0-0"}
     shell.cluster.add(PODS, TEAM, foreign("study-finish", **marks))
-    async with listening(shell) as endpoint:
+    async with report_service(shell) as endpoint:
         assert (await endpoint.ask(endpoint.token_of("study-finish"), "/v1/experiment"))[0] == 403
         assert (await endpoint.ask(endpoint.token_of("study-0-0-0"), "/v1/experiment"))[0] == 403
         shell.cluster.remove(PODS, TEAM, "study-finish")
@@ -189,8 +190,8 @@ async def test_a_finisher_gets_its_experiment_and_nobody_else_does(shell: Shell)
 
 async def test_without_an_address_that_pods_reach_nobody_listens(shell: Shell) -> None:
     settings = Settings(SYSTEM, "operator-0", pods=PodSettings(trainer_image="trainer:1"))
-    happenings = OperatorMetrics(new_registry("0"))
-    ear = Listening(settings, shell.client, shell.index, lambda: True, happenings)
+    operator_metrics = OperatorMetrics(new_registry("0"))
+    ear = ReportService(settings, shell.client, shell.index, lambda: True, operator_metrics)
     async with ear:
         known = ear.workload_settings()
     assert (known.report_url, known.report_ca) == (None, None)

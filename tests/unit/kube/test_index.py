@@ -199,7 +199,7 @@ def test_what_is_gone_is_kept_as_long_as_somebody_waits_for_its_end() -> None:
         index.put(PODS, pod(name, 1))
         index.drop(PODS, pod(name, 1))
     index.put(PODS, pod("again", 2, uid="2"))
-    index.bury(PODS, KEY, lambda name: name != "over")
+    index.forget_awaited(PODS, KEY, lambda name: name != "over")
     assert set(index.gone[PODS, KEY]) == {"awaited"}
     index.forget(KEY)
     assert not index.gone

@@ -21,7 +21,7 @@ from scaling_operator.core.bounds import RESERVED_SECONDS
 from scaling_operator.kube.client.errors import ClusterError
 from scaling_operator.kube.client.index import Index, Key
 from scaling_operator.kube.client.kinds import EXPERIMENTS, PODS, POLICIES, Kind
-from scaling_operator.kube.reconcile.holdings import Holdings
+from scaling_operator.kube.reconcile.holdings import HeldMachines
 from scaling_operator.sizing.admission import Demand
 
 NAMES = ("first", "second", "third")
@@ -50,7 +50,7 @@ class Team:
 
     def __post_init__(self) -> None:
         self.cluster.add(POLICIES, None, policy(limits=LIMITS))
-        self.cluster.watchers.append(self.count)
+        self.cluster.many_hooks.append(self.count)
         self.leader = Shell(self.cluster)
 
     def count(self, event: str, kind: Kind, thing: Object) -> None:
@@ -249,16 +249,18 @@ def test_what_a_workload_holds_is_read_from_its_object(pod: Object, holds: Deman
     index = Index()
     index.put(PODS, pod)
 
-    assert Holdings(index, Clock()).of(Key(TEAM, "first")) == holds
+    assert HeldMachines(index, Clock()).of(Key(TEAM, "first")) == holds
 
 
 def test_room_that_nobody_answers_for_is_given_back_in_the_end() -> None:
     clock, key = Clock(), Key(TEAM, "first")
-    holdings = Holdings(Index(), clock)
+    held_machines = HeldMachines(Index(), clock)
     limits = PolicyLimits.model_validate({"namespace": {"gpus": 1}})
-    assert holdings.reserve(key, "first-0-0-0", Demand(gpus=1), limits) is None
-    assert holdings.reserve(Key(TEAM, "second"), "second-0-0-0", Demand(gpus=1), limits)
+    assert held_machines.reserve(key, "first-0-0-0", Demand(gpus=1), limits) is None
+    assert held_machines.reserve(Key(TEAM, "second"), "second-0-0-0", Demand(gpus=1), limits)
 
     clock.seconds += RESERVED_SECONDS
 
-    assert holdings.reserve(Key(TEAM, "second"), "second-0-0-0", Demand(gpus=1), limits) is None
+    assert (
+        held_machines.reserve(Key(TEAM, "second"), "second-0-0-0", Demand(gpus=1), limits) is None
+    )

@@ -35,7 +35,7 @@ async def test_it_takes_the_lease_works_and_gives_the_lease_back(server: FakeClu
         assert one.health.sick() is None
         assert one.health.unready() is None
     assert server.one(LEASES, "scaling-system", "scaling-operator")["spec"]["holderIdentity"] == ""
-    assert not one.controller.opened
+    assert not one.controller.loaded
 
 
 async def test_what_comes_later_is_worked_on_too(server: FakeCluster) -> None:
@@ -52,12 +52,12 @@ async def test_a_standby_does_nothing_until_the_leader_ends(server: FakeCluster)
         async with operating(server, "b") as second:
             server.add(EXPERIMENTS, TEAM, played("study"))
             await until(lambda: server.all(PODS))
-            assert not second.controller.opened
+            assert not second.controller.loaded
             first.stop()
             await until(second.lease.leads)
             succeed_always(server, lambda _: {"loss": 0.5})
             server.edit(EXPERIMENTS, TEAM, "study", lambda it: it["spec"]["trials"].update(max=2))
-            await until(lambda: Key(TEAM, "study") in second.controller.opened)
+            await until(lambda: Key(TEAM, "study") in second.controller.loaded)
             assert [each["metadata"]["name"] for each in server.all(PODS)] == ["study-0-0-0"]
 
 

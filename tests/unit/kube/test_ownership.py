@@ -272,7 +272,7 @@ async def test_a_status_is_never_written_to_another_experiment_of_the_same_name(
     shell.cluster.remove(EXPERIMENTS, TEAM, "study")
     renewed = shell.cluster.add(EXPERIMENTS, TEAM, played("study"))
     shell.wake(STUDY)
-    backend = shell.controller.opened[STUDY].backend
+    backend = shell.controller.loaded[STUDY].backend
     with pytest.raises(Exception, match="another one now"):
         await backend.publish(before)
     assert "status" not in shell.cluster.one(EXPERIMENTS, TEAM, "study")

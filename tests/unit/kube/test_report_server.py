@@ -16,11 +16,11 @@ from scaling_operator.kube.client.client import Client
 from scaling_operator.kube.client.errors import ClusterBusy, ClusterForbidden, Conflict
 from scaling_operator.kube.client.kinds import Kind
 from scaling_operator.kube.report_service import http as reports
-from scaling_operator.kube.report_service.http import Listener, ReportServer
+from scaling_operator.kube.report_service.http import ReportHandlers, ReportServer
 from scaling_operator.kube.report_service.tokens import PodIdentity
 from scaling_operator.kube.settings import TOKEN_AUDIENCE, ReportSettings, Settings
 from scaling_operator.report_endpoint.endpoint import Rate
-from scaling_operator.server.limits import Limits
+from scaling_operator.server.limits import PortLimits
 from scaling_trainer import endpoint
 from scaling_trainer.endpoint import Endpoint
 from scaling_trainer.report import Reporter
@@ -107,7 +107,7 @@ class Bench:
     token: Path
 
     async def begin(self, settings: Settings) -> ReportServer:
-        listener = Listener(
+        listener = ReportHandlers(
             *(self.operator.on_report, lambda: self.operator.active, self.operator.experiment),
             turned_away=self.operator.turned_away.append,
         )
@@ -271,7 +271,7 @@ def test_a_pod_that_reports_without_end_is_slowed_down_and_loses_nothing(
 def test_connections_are_bounded_and_who_waits_makes_room(
     play: Play, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reports, "LIMITS", Limits(connections=2, connections_per_address=2))
+    monkeypatch.setattr(reports, "LIMITS", PortLimits(connections=2, connections_per_address=2))
 
     async def story(bench: Bench) -> None:
         trainers = [bench.reporter() for _ in range(3)]

@@ -119,7 +119,7 @@ async def test_an_experiment_whose_deletion_was_lost_is_closed(world: World) -> 
     shell.is_deaf = True
     shell.cluster.remove(EXPERIMENTS, TEAM, "study")
     await world.once()
-    assert not shell.controller.opened
+    assert not shell.controller.loaded
     assert not shell.index.experiments
 
 
@@ -150,7 +150,7 @@ async def test_an_experiment_that_is_deleted_while_all_is_compared_does_not_begi
         await asyncio.sleep(0)
     shell.cluster.remove(EXPERIMENTS, TEAM, "study")
     await comparing
-    assert not shell.controller.opened
+    assert not shell.controller.loaded
     assert not shell.index.experiments
     assert not world.is_restarted
 
@@ -170,7 +170,7 @@ async def test_an_experiment_of_whose_deletion_no_watch_has_told_is_closed_at_th
         await shell.settle()
     shell.wake(STUDY)
     await shell.settle()
-    assert not shell.controller.opened
+    assert not shell.controller.loaded
 
 
 async def test_where_nothing_was_missed_nothing_starts_again(world: World) -> None:
@@ -228,8 +228,8 @@ async def test_a_trial_that_somebody_made_anew_is_not_taken_for_the_old_one(worl
     copy = changed(body, ("metadata", {"name": "study-0-0", "labels": body["metadata"]["labels"]}))
     renewed = shell.cluster.add(TRIALS, TEAM, copy)
     await world.once()
-    (opened,) = shell.controller.opened.values()
-    assert opened.engine.book.live[0, 0].metadata["uid"] == renewed["metadata"]["uid"]
+    (loaded,) = shell.controller.loaded.values()
+    assert loaded.engine.state.live[0, 0].metadata["uid"] == renewed["metadata"]["uid"]
 
 
 async def test_a_deletion_that_was_lost_is_asked_for_again(world: World) -> None:

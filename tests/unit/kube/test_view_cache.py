@@ -9,7 +9,7 @@ import pytest
 
 from scaling_operator.core.observed import AttemptPhase
 from scaling_operator.kube.client.index import Index, Key
-from scaling_operator.kube.reconcile.view_cache import Looks
+from scaling_operator.kube.reconcile.view_cache import ViewCache
 from scaling_operator.kube.reconcile.workload_kinds import POD_KIND
 from scaling_operator.kube.workloads.attempt_spec import Bounds
 
@@ -60,7 +60,7 @@ PULLING = {"waiting": {"reason": "ErrImagePull", "message": "no such host"}}
 )
 def test_at_any_time_it_says_what_a_fresh_look_says(seen: dict[str, Any]) -> None:
     clock = Clock()
-    kept = Looks(Index(), Key("team", "study"), POD_KIND, BOUNDS, clock)
+    kept = ViewCache(Index(), Key("team", "study"), POD_KIND, BOUNDS, clock)
     for second in range(0, 200, 5):
         clock.seconds = float(second)
         fresh = replace(kept, _known={})
@@ -69,7 +69,7 @@ def test_at_any_time_it_says_what_a_fresh_look_says(seen: dict[str, Any]) -> Non
 
 
 def test_another_state_of_a_workload_is_looked_at_anew() -> None:
-    kept = Looks(Index(), Key("team", "study"), POD_KIND, BOUNDS, Clock())
+    kept = ViewCache(Index(), Key("team", "study"), POD_KIND, BOUNDS, Clock())
     before, after = pod(PULLING), pod(RUNNING)
     assert kept.at(before).phase is AttemptPhase.WAITING
     assert kept.at(before) is kept.at(before)
@@ -77,7 +77,7 @@ def test_another_state_of_a_workload_is_looked_at_anew() -> None:
 
 
 def test_workloads_that_are_gone_are_not_kept_in_memory() -> None:
-    kept = Looks(Index(), Key("team", "study"), POD_KIND, BOUNDS, Clock())
+    kept = ViewCache(Index(), Key("team", "study"), POD_KIND, BOUNDS, Clock())
     seen = pod(RUNNING)
     first = kept.at(seen)
     kept.keep({"study-0-0-0"})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from testbed.orders import EVERYTHING, order
+from testbed.attempt_specs import EVERYTHING, attempt_spec
 
 from scaling_operator.api.experiment import ExperimentSpec
 from scaling_operator.api.problems import Problem
@@ -20,7 +20,7 @@ AFFINITY = f"{POD}affinity.nodeAffinity"
 
 def everything() -> ExperimentSpec:
     """Read an experiment that names one of each."""
-    spec = order(EVERYTHING).spec
+    spec = attempt_spec(EVERYTHING).spec
     kept = {"persistentVolumeClaim": {"claimName": "experiments"}}
     return ExperimentSpec.model_validate({**spec.model_dump(mode="json"), "artifacts": kept})
 
@@ -66,7 +66,7 @@ def test_patterns_say_what_is_allowed(allowed: Allowed, left: list[str]) -> None
 
 
 def test_who_tolerates_every_taint_needs_to_be_allowed_everything() -> None:
-    made = order({**EVERYTHING, "pod": {"tolerations": [{"operator": "Exists"}]}})
+    made = attempt_spec({**EVERYTHING, "pod": {"tolerations": [{"operator": "Exists"}]}})
     (problem,) = not_allowed(made.spec, Allowed(tolerations=("spot", "gpu-*")))
     assert problem.message == (
         "every taint is not for experiments; taints that the platform allows: spot, gpu-*"
@@ -83,6 +83,6 @@ def test_an_empty_list_allows_nothing_and_says_so() -> None:
 
 
 def test_what_is_not_allowed_is_refused_before_any_trial() -> None:
-    made = order(EVERYTHING)
+    made = attempt_spec(EVERYTHING)
     narrow = replace(made.settings, allowed=Allowed(secrets=()))
     assert len(list(refusals(made.spec, narrow))) == 3

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from testbed.orders import A100, order
+from testbed.attempt_specs import A100, attempt_spec
 
 from scaling_operator.api.trial import ScalingTrial
 from scaling_operator.core.resources import DeviceRequest
 from scaling_operator.kube.workloads import pod
-from scaling_operator.kube.workloads.attempt_spec import AttemptOrder
+from scaling_operator.kube.workloads.attempt_spec import AttemptSpec
 from scaling_operator.kube.workloads.claim import template
 from scaling_operator.kube.workloads.template import metadata
 
@@ -18,12 +18,12 @@ SMALL = DeviceRequest("small", "gpu.example.com", 1)
 LARGE = DeviceRequest("large", "gpu.example.com", 2, "device.attributes['memory'] > 40")
 
 
-def claiming(*devices: DeviceRequest) -> AttemptOrder:
-    return order(resources=replace(A100, devices=devices))
+def claiming(*devices: DeviceRequest) -> AttemptSpec:
+    return attempt_spec(resources=replace(A100, devices=devices))
 
 
 def test_without_devices_nothing_is_claimed() -> None:
-    made = order(resources=A100)
+    made = attempt_spec(resources=A100)
     assert template(made, metadata(made)) is None
     assert "resourceClaims" not in pod.manifest(made)["spec"]
 
@@ -40,7 +40,7 @@ def test_one_shape_is_asked_for_exactly_and_several_in_the_order_of_the_choice()
     assert [each["name"] for each in several["firstAvailable"]] == ["small", "large"]
 
 
-def _requests(made: AttemptOrder) -> list[dict[str, Any]]:
+def _requests(made: AttemptSpec) -> list[dict[str, Any]]:
     written = template(made, metadata(made))
     assert written is not None
     requests: list[dict[str, Any]] = written["spec"]["spec"]["devices"]["requests"]
@@ -60,6 +60,6 @@ def test_a_template_is_of_one_trial_and_never_taken_for_an_earlier_one_s() -> No
         assert claim["resourceClaimTemplateName"] == written["metadata"]["name"]
 
 
-def _reborn(made: AttemptOrder) -> ScalingTrial:
+def _reborn(made: AttemptSpec) -> ScalingTrial:
     uid = "00000000-0000-4000-8000-000000000000"
     return made.trial.model_copy(update={"metadata": {**made.trial.metadata, "uid": uid}})

@@ -9,36 +9,36 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from testbed.orders import A100, BUILT_IN, EVERYTHING, REPORTS, order
+from testbed.attempt_specs import A100, BUILT_IN, EVERYTHING, REPORTS, attempt_spec
 
 from scaling_operator.api.experiment import ExperimentSpec
 from scaling_operator.api.problems import InvalidSpec
 from scaling_operator.api.search import WarmStart
 from scaling_operator.kube.workloads import job, pod
-from scaling_operator.kube.workloads.attempt_spec import AttemptOrder, refusals
+from scaling_operator.kube.workloads.attempt_spec import AttemptSpec, refusals
 from scaling_operator.kube.workloads.environment import assignment_of, escaped
 from scaling_trainer.contract import expand, read_assignment
 
 ORDERS = {
-    "built-in, as small as can be": order(),
-    "built-in, with reports and a machine": order(settings=REPORTS, resources=A100),
-    "own image with every field": order(EVERYTHING, settings=REPORTS, resources=A100),
+    "built-in, as small as can be": attempt_spec(),
+    "built-in, with reports and a machine": attempt_spec(settings=REPORTS, resources=A100),
+    "own image with every field": attempt_spec(EVERYTHING, settings=REPORTS, resources=A100),
 }
 of_each_order = pytest.mark.parametrize("made", ORDERS.values(), ids=ORDERS)
 
 
-def pod_of(made: AttemptOrder) -> dict[str, Any]:
+def pod_of(made: AttemptSpec) -> dict[str, Any]:
     spec = pod.manifest(made)["spec"]
     assert job.manifest(made)["spec"]["template"]["spec"] == spec, "both kinds run the same pod"
     return spec
 
 
-def container_of(made: AttemptOrder) -> dict[str, Any]:
+def container_of(made: AttemptSpec) -> dict[str, Any]:
     (container,) = pod_of(made)["containers"]
     return container
 
 
-def environment(made: AttemptOrder) -> dict[str, str]:
+def environment(made: AttemptSpec) -> dict[str, str]:
     """Expand the variables as the kubelet does: each sees those before it."""
     seen: dict[str, str] = {}
     for variable in container_of(made)["env"]:
@@ -48,7 +48,7 @@ def environment(made: AttemptOrder) -> dict[str, str]:
     return seen
 
 
-def volumes(made: AttemptOrder) -> Mapping[str, Any]:
+def volumes(made: AttemptSpec) -> Mapping[str, Any]:
     named = {volume["name"]: volume for volume in pod_of(made)["volumes"]}
     mounts = container_of(made)["volumeMounts"]
     assert {mount["name"] for mount in mounts} == named.keys(), "each volume is mounted"
@@ -57,7 +57,7 @@ def volumes(made: AttemptOrder) -> Mapping[str, Any]:
 
 
 @of_each_order
-def test_the_trainer_reads_back_exactly_what_it_is_told(made: AttemptOrder) -> None:
+def test_the_trainer_reads_back_exactly_what_it_is_told(made: AttemptSpec) -> None:
     assert read_assignment(environment(made)) == assignment_of(made)
 
 
@@ -67,7 +67,7 @@ def test_no_value_of_the_contract_is_expanded(text: str) -> None:
 
 
 def test_a_choice_that_looks_like_a_reference_reaches_the_trainer_as_it_is() -> None:
-    made = order()
+    made = attempt_spec()
     parameters = {"prompt": "$(SCALING_SEED) and $$"}
     trial = made.trial.model_copy(
         update={"spec": made.trial.spec.model_copy(update={"parameters": parameters})}
@@ -79,7 +79,7 @@ def test_a_choice_that_looks_like_a_reference_reaches_the_trainer_as_it_is() -> 
 
 
 def test_variables_of_the_user_may_refer_to_those_of_the_contract() -> None:
-    made = order(EVERYTHING)
+    made = attempt_spec(EVERYTHING)
 
     assert environment(made)["GREETING"] == "trial 17, $(not expanded)"
     assert container_of(made)["args"][1] == "$(SCALING_PARAM_OPTIMIZER_LEARNING_RATE)"
@@ -93,14 +93,14 @@ def test_variables_of_the_user_may_refer_to_those_of_the_contract() -> None:
 
 
 def test_a_float_that_json_made_whole_is_told_as_a_run_without_a_cluster_tells_it() -> None:
-    variables = environment(order())
+    variables = environment(attempt_spec())
 
     assert variables["SCALING_PARAM_OPTIMIZER_LEARNING_RATE"] == "1.0"
     assert variables["SCALING_PARAM_BATCH_SIZE"] == "32"
 
 
 def test_paths_of_the_contract_are_those_inside_the_pod() -> None:
-    variables = environment(order(settings=REPORTS))
+    variables = environment(attempt_spec(settings=REPORTS))
 
     assert variables["SCALING_RESULT_FILE"] == "/dev/termination-log"
     assert variables["SCALING_CHECKPOINT_DIR"] == "/artifacts/digits/2-17"
@@ -110,7 +110,7 @@ def test_paths_of_the_contract_are_those_inside_the_pod() -> None:
 
 
 @of_each_order
-def test_a_workload_is_named_labelled_and_owned_by_its_trial(made: AttemptOrder) -> None:
+def test_a_workload_is_named_labelled_and_owned_by_its_trial(made: AttemptSpec) -> None:
     for document in (pod.manifest(made), job.manifest(made)):
         metadata = document["metadata"]
         assert (metadata["namespace"], metadata["name"]) == ("team", "digits-2-17-1")
@@ -131,7 +131,7 @@ def test_a_workload_is_named_labelled_and_owned_by_its_trial(made: AttemptOrder)
 
 @of_each_order
 def test_a_pod_keeps_the_restricted_profile_and_no_token_of_the_api_server(
-    made: AttemptOrder,
+    made: AttemptSpec,
 ) -> None:
     spec, container = pod_of(made), container_of(made)
 
@@ -159,7 +159,9 @@ def test_a_pod_keeps_the_restricted_profile_and_no_token_of_the_api_server(
     ],
 )
 def test_user_and_groups(asked: dict[str, int], expected: tuple[int, int, int]) -> None:
-    security = pod_of(order({**BUILT_IN, "pod": {"securityContext": asked}}))["securityContext"]
+    security = pod_of(attempt_spec({**BUILT_IN, "pod": {"securityContext": asked}}))[
+        "securityContext"
+    ]
 
     assert (security["runAsUser"], security["runAsGroup"], security["fsGroup"]) == expected
 
@@ -172,15 +174,15 @@ def test_the_token_is_bound_to_the_audience_and_there_only_where_reports_are() -
         "path": "token",
     }
 
-    assert place not in volumes(order())
-    assert volumes(order(settings=REPORTS))[place]["projected"] == {
+    assert place not in volumes(attempt_spec())
+    assert volumes(attempt_spec(settings=REPORTS))[place]["projected"] == {
         "sources": [{"serviceAccountToken": token}]
     }
 
 
 def test_the_operators_volumes_give_way_to_mounts_of_the_user() -> None:
-    own = volumes(order(resources=A100))
-    theirs = volumes(order(EVERYTHING, resources=A100))
+    own = volumes(attempt_spec(resources=A100))
+    theirs = volumes(attempt_spec(EVERYTHING, resources=A100))
 
     assert own["/artifacts"]["emptyDir"] == {}
     assert own["/tmp"]["emptyDir"] == {}
@@ -190,7 +192,7 @@ def test_the_operators_volumes_give_way_to_mounts_of_the_user() -> None:
 
 
 def test_of_a_claim_an_experiment_reads_everything_and_writes_its_own_folder_alone() -> None:
-    made = order()
+    made = attempt_spec()
     claim = {"persistentVolumeClaim": {"claimName": "experiments"}}
     spec = ExperimentSpec.model_validate({**made.spec.model_dump(mode="json"), "artifacts": claim})
     kept = replace(made, spec=spec)
@@ -206,14 +208,14 @@ def test_of_a_claim_an_experiment_reads_everything_and_writes_its_own_folder_alo
 
 
 def test_folders_on_the_disk_of_a_node_are_bounded_where_the_platform_says_so() -> None:
-    bounded = volumes(order(settings=replace(REPORTS, disk_limit="50Gi")))
+    bounded = volumes(attempt_spec(settings=replace(REPORTS, disk_limit="50Gi")))
 
     assert bounded["/tmp"]["emptyDir"] == {"sizeLimit": "50Gi"}
     assert bounded["/artifacts"]["emptyDir"] == {"sizeLimit": "50Gi"}
 
 
 def test_policy_and_user_say_together_where_a_pod_runs_and_the_policy_has_the_last_word() -> None:
-    spec = pod_of(order(EVERYTHING, resources=A100, settings=REPORTS))
+    spec = pod_of(attempt_spec(EVERYTHING, resources=A100, settings=REPORTS))
 
     assert spec["nodeSelector"] == {"kubernetes.io/arch": "amd64", "gpu": "a100"}
     assert [each["key"] for each in spec["tolerations"]] == ["nvidia.com/gpu", "dedicated"]
@@ -235,22 +237,22 @@ def test_policy_and_user_say_together_where_a_pod_runs_and_the_policy_has_the_la
 def test_the_built_in_trainer_has_requests_by_default(
     resources: dict[str, Any], expected: dict[str, Any]
 ) -> None:
-    made = order()
+    made = attempt_spec()
     made = replace(made, resources=replace(made.resources, **resources))
 
     assert container_of(made)["resources"] == expected
 
 
 def test_an_own_image_has_the_requests_that_its_experiment_sets_and_no_others() -> None:
-    assert container_of(order(EVERYTHING))["resources"] == {}
+    assert container_of(attempt_spec(EVERYTHING))["resources"] == {}
 
 
 def test_the_backstop_leaves_time_to_wait_for_the_image_beside_the_time_to_run() -> None:
-    assert pod_of(order())["activeDeadlineSeconds"] == 600 + 3600 + 60
+    assert pod_of(attempt_spec())["activeDeadlineSeconds"] == 600 + 3600 + 60
 
 
 def test_a_job_makes_one_pod_whatever_befalls_it() -> None:
-    spec = job.manifest(order())["spec"]
+    spec = job.manifest(attempt_spec())["spec"]
 
     assert (spec["completions"], spec["parallelism"], spec["backoffLimit"]) == (1, 1, 0)
     assert spec["podFailurePolicy"]["rules"] == [
@@ -262,8 +264,8 @@ def test_a_job_makes_one_pod_whatever_befalls_it() -> None:
 
 
 def test_a_job_waits_for_its_queue_only_where_there_is_one() -> None:
-    free = job.manifest(order())
-    queued = job.manifest(order(settings=replace(REPORTS, queue="research")))
+    free = job.manifest(attempt_spec())
+    queued = job.manifest(attempt_spec(settings=replace(REPORTS, queue="research")))
 
     assert "suspend" not in free["spec"]
     assert "kueue.x-k8s.io/queue-name" not in free["metadata"]["labels"]
@@ -274,7 +276,7 @@ def test_a_job_waits_for_its_queue_only_where_there_is_one() -> None:
 
 
 def test_a_service_account_is_given_only_from_the_list() -> None:
-    made = order({**BUILT_IN, "pod": {"serviceAccountName": "trainer"}})
+    made = attempt_spec({**BUILT_IN, "pod": {"serviceAccountName": "trainer"}})
     allowed = replace(made.settings, allowed_service_accounts=("reader", "trainer"))
     narrower = replace(made.settings, allowed_service_accounts=("reader",))
 
@@ -292,13 +294,15 @@ def test_a_service_account_is_given_only_from_the_list() -> None:
 
 
 def test_what_a_cluster_needs_beside_a_valid_file_is_named() -> None:
-    command = order({"container": {"command": ["train"]}})
-    no_image = replace(order().settings, trainer_image="")
+    command = attempt_spec({"container": {"command": ["train"]}})
+    no_image = replace(attempt_spec().settings, trainer_image="")
 
     assert [each.path for each in refusals(command.spec, command.settings)] == [
         "spec.trainer.container.image"
     ]
-    assert [each.path for each in refusals(order().spec, no_image)] == ["spec.trainer.builtIn"]
+    assert [each.path for each in refusals(attempt_spec().spec, no_image)] == [
+        "spec.trainer.builtIn"
+    ]
 
 
 NOT_ON_A_CLUSTER = [
@@ -316,7 +320,7 @@ NOT_ON_A_CLUSTER = [
 def test_what_is_no_experiment_of_the_namespace_is_refused_before_it_is_looked_for(
     name: str,
 ) -> None:
-    made = order()
+    made = attempt_spec()
     warm_start = WarmStart.model_validate({"from": ["mine", name]})
     search = made.spec.search.model_copy(update={"warm_start": warm_start})
     (problem,) = refusals(made.spec.model_copy(update={"search": search}), made.settings)

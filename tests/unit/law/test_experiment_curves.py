@@ -13,7 +13,7 @@ from scaling_operator.api.experiment import ExperimentSpec, Objective
 from scaling_operator.api.names import ConditionType, TrialState
 from scaling_operator.api.status import CurvePoint, TrialStatus
 from scaling_operator.api.trial import ExperimentReference, ScalingTrial, TrialSpec
-from scaling_operator.core.fit_types import FitBasis, TunedPoint
+from scaling_operator.core.fit_types import FitInput, TunedPoint
 from scaling_operator.core.ladder import Scale
 from scaling_operator.core.tally import Tally, add
 from scaling_operator.law.fit_experiment import fit
@@ -52,12 +52,12 @@ def spec_of(schedule: Mapping[str, Any] | None) -> ExperimentSpec:
     )
 
 
-def basis(
+def fit_input(
     schedule: Mapping[str, Any] | None,
     *,
     phases: Sequence[str | None] = (None,) * EVALUATIONS,
     on_the_way: Law = TRUTH,
-) -> FitBasis:
+) -> FitInput:
     """Train every size on several amounts of data; before the end another law may hold."""
     points: list[TunedPoint] = []
     for size in SIZES:
@@ -75,11 +75,11 @@ def basis(
             scale = Scale(at, {"n": size, "ratio": ratio})
             known = TunedPoint(scale, f"{at}-0", end, dict(scale.parameters), size)
             points.append(replace(known, samples=float(tokens[-1]), flops=flops, curve=curve))
-    return FitBasis(spec_of(schedule), tuple(points))
+    return FitInput(spec_of(schedule), tuple(points))
 
 
 def test_curves_under_a_constant_rate_give_the_exponent_a_third_time() -> None:
-    view = fit(basis({"name": "constant"})).view
+    view = fit(fit_input({"name": "constant"})).view
     found = view.status.envelope
     assert found is not None
     assert found.reason is None
@@ -91,7 +91,7 @@ def test_curves_under_a_constant_rate_give_the_exponent_a_third_time() -> None:
 
 def test_of_a_schedule_that_decays_the_stable_phase_counts_alone() -> None:
     phases = ["stable"] * (EVALUATIONS - 8) + ["decay"] * 8
-    given = basis(STABLE, phases=phases)
+    given = fit_input(STABLE, phases=phases)
     fallen = tuple(
         replace(
             point,
@@ -111,7 +111,7 @@ def test_of_a_schedule_that_decays_the_stable_phase_counts_alone() -> None:
 def test_an_envelope_that_contradicts_the_law_makes_the_methods_disagree() -> None:
     # The same loss at 2e9 tokens, and a falls from 0.514 to 0.419.
     other = law_of((477.8, 2143.4 * 2e9 ** (0.25 - 0.36717), 1.81722), (0.34731, 0.25))
-    view = fit(basis({"name": "constant"}, on_the_way=other)).view
+    view = fit(fit_input({"name": "constant"}, on_the_way=other)).view
     found = view.status.envelope
     assert found is not None
     assert found.a is not None
@@ -129,10 +129,10 @@ def test_an_envelope_that_contradicts_the_law_makes_the_methods_disagree() -> No
 
 
 def test_the_report_draws_the_curves_where_they_allow_an_envelope() -> None:
-    drawn = fit(basis({"name": "constant"}))
+    drawn = fit(fit_input({"name": "constant"}))
     slugs = [each.slug for each in law_sections(drawn.report, drawn.prepared.points)]
     assert "envelope" in slugs
-    refused = fit(basis({"name": "cosine"}))
+    refused = fit(fit_input({"name": "cosine"}))
     slugs = [each.slug for each in law_sections(refused.report, refused.prepared.points)]
     assert "envelope" not in slugs
 
@@ -141,27 +141,27 @@ def test_the_report_draws_the_curves_where_they_allow_an_envelope() -> None:
     ("given", "reason"),
     [
         pytest.param(
-            basis({"name": "cosine"}), "CurvesNotComparable", id="a cosine that is cut short"
+            fit_input({"name": "cosine"}), "CurvesNotComparable", id="a cosine that is cut short"
         ),
         pytest.param(
-            basis(None), "CurvesNotComparable", id="a trainer of one's own that names no phase"
+            fit_input(None), "CurvesNotComparable", id="a trainer of one's own that names no phase"
         ),
         pytest.param(
-            basis(STABLE, phases=["decay"] * EVALUATIONS), "TooFewSizes", id="nothing is stable"
+            fit_input(STABLE, phases=["decay"] * EVALUATIONS), "TooFewSizes", id="nothing is stable"
         ),
         pytest.param(
             replace(
-                basis({"name": "constant"}),
-                points=tuple(replace(p, curve=()) for p in basis({"name": "constant"}).points),
+                fit_input({"name": "constant"}),
+                points=tuple(replace(p, curve=()) for p in fit_input({"name": "constant"}).points),
             ),
             "NoCurves",
             id="values at the end alone",
         ),
         pytest.param(
             replace(
-                basis({"name": "constant"}),
+                fit_input({"name": "constant"}),
                 points=tuple(
-                    replace(p, curve=p.curve[-2:]) for p in basis({"name": "constant"}).points
+                    replace(p, curve=p.curve[-2:]) for p in fit_input({"name": "constant"}).points
                 ),
             ),
             "TooFewSizes",
@@ -170,7 +170,7 @@ def test_the_report_draws_the_curves_where_they_allow_an_envelope() -> None:
     ],
 )
 def test_curves_that_allow_no_envelope_say_why_and_the_law_stands(
-    given: FitBasis, reason: str
+    given: FitInput, reason: str
 ) -> None:
     view = fit(given).view
     found = view.status.envelope
@@ -183,7 +183,7 @@ def test_curves_that_allow_no_envelope_say_why_and_the_law_stands(
 
 
 def test_a_trainer_of_ones_own_that_names_its_phases_is_compared() -> None:
-    found = fit(basis(None, phases=["stable"] * EVALUATIONS)).view.status.envelope
+    found = fit(fit_input(None, phases=["stable"] * EVALUATIONS)).view.status.envelope
     assert found is not None
     assert found.a == pytest.approx(float(TRUTH.a[0]), abs=0.03)
 

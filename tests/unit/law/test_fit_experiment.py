@@ -14,12 +14,11 @@ from scaling_operator.api.experiment import ExperimentSpec
 from scaling_operator.api.fields import Scalar
 from scaling_operator.api.fitted import FitStatus, Recommendation
 from scaling_operator.api.names import ConditionType
-from scaling_operator.core.fit_types import FitBasis, FitView, TunedPoint, checked
+from scaling_operator.core.fit_types import FitInput, FitView, TunedPoint, checked
 from scaling_operator.core.ladder import Scale
 from scaling_operator.law.fit_experiment import fit
 from scaling_operator.law.isoflop import fit_isoflop
-from scaling_operator.law.optimum import Path, allocate
-from scaling_operator.law.optimum import Target as Question
+from scaling_operator.law.optimum import Path, Question, allocate
 from scaling_operator.law.simulate import IsoFlopDesign, chinchilla_law, simulated, with_one_rate
 
 TRUTH = chinchilla_law()
@@ -60,7 +59,7 @@ def point(index: int, value: float, size: float | None, **more: Any) -> TunedPoi
     return replace(known, **more)
 
 
-def isoflop(targets: Sequence[Mapping[str, float]] = (), **fit_options: Any) -> FitBasis:
+def isoflop(targets: Sequence[Mapping[str, float]] = (), **fit_options: Any) -> FitInput:
     """Build 5 budgets x 7 sizes of the true law, as tuned rungs."""
     assert RUNS.D is not None
     assert RUNS.C is not None
@@ -76,10 +75,10 @@ def isoflop(targets: Sequence[Mapping[str, float]] = (), **fit_options: Any) -> 
         for at in range(len(RUNS))
     )
     scaling = {"rungs": rungs(), "targets": list(targets), "fit": fit_options}
-    return FitBasis(spec_of(scaling), points, seed=7)
+    return FitInput(spec_of(scaling), points, seed=7)
 
 
-def ladder(values: Sequence[float], *, direction: str = "minimize", **more: Any) -> FitBasis:
+def ladder(values: Sequence[float], *, direction: str = "minimize", **more: Any) -> FitInput:
     """Build sizes 1e3, 2e3, 4e3 ... with these best values."""
     sizes = [1000.0 * 2**at for at in range(len(values))]
     points = tuple(
@@ -88,7 +87,7 @@ def ladder(values: Sequence[float], *, direction: str = "minimize", **more: Any)
     )
     scaling = {"parameter": "n", "sizes": list(range(1, len(values) + 1)), **more}
     spec = spec_of(scaling, objective={"metric": "m", "direction": direction})
-    return FitBasis(spec, points)
+    return FitInput(spec, points)
 
 
 POWER = [1.0 + 30.0 / (1000.0 * 2**at) ** 0.5 for at in range(6)]
@@ -128,8 +127,8 @@ def test_a_known_law_is_found_and_said_with_all_that_a_status_promises() -> None
 
 
 def test_the_same_basis_gives_the_same_answer() -> None:
-    basis = isoflop(TARGETS)
-    assert fit(basis).view == fit(basis).view
+    fit_input = isoflop(TARGETS)
+    assert fit(fit_input).view == fit(fit_input).view
 
 
 def test_each_target_has_an_answer_or_says_why_not() -> None:
@@ -186,11 +185,11 @@ def test_serving_nothing_is_training_alone_and_much_is_a_smaller_model() -> None
 
 def test_a_score_is_fitted_as_its_error_and_says_so() -> None:
     scores = [1.0 - 0.02 - 2.0 / (1000.0 * 2**at) ** 0.5 for at in range(6)]
-    basis = replace(
+    fit_input = replace(
         ladder(scores, direction="maximize", targets=[{"loss": 0.03}]),
         untried=(Scale(6, {"n": 7}),),
     )
-    view = fit(basis).view
+    view = fit(fit_input).view
     assert view.status.quantity == "error"
     assert view.status.parameters["E"] == pytest.approx(0.02, rel=1e-3)
     predicted = view.predictions[6]
@@ -202,7 +201,7 @@ def test_a_score_is_fitted_as_its_error_and_says_so() -> None:
 
 
 @pytest.mark.parametrize(
-    ("basis", "type_", "reason"),
+    ("fit_input", "type_", "reason"),
     [
         pytest.param(
             ladder(POWER[:1]), ConditionType.NOT_ENOUGH_POINTS, "TooFewSizes", id="one size"
@@ -283,11 +282,11 @@ def test_a_score_is_fitted_as_its_error_and_says_so() -> None:
     ],
 )
 def test_degenerate_trials_give_a_condition_and_no_number(
-    basis: FitBasis, type_: ConditionType, reason: str | None
+    fit_input: FitInput, type_: ConditionType, reason: str | None
 ) -> None:
-    asked = basis.spec.model_dump(mode="json", exclude_unset=True)
+    asked = fit_input.spec.model_dump(mode="json", exclude_unset=True)
     asked["scaling"]["targets"] = [{"parameters": 1e5}]
-    view = fit(replace(basis, spec=ExperimentSpec.model_validate(asked))).view
+    view = fit(replace(fit_input, spec=ExperimentSpec.model_validate(asked))).view
     ready = view.conditions[0]
     assert (ready.type, ready.is_true) == (ConditionType.FIT_READY, False)
     named = [each for each in view.conditions if each.type is type_]
@@ -301,27 +300,27 @@ def test_degenerate_trials_give_a_condition_and_no_number(
 
 
 def test_points_at_the_edge_of_a_search_are_left_out_unless_they_are_kept() -> None:
-    basis = ladder(POWER)
-    first, *others = basis.points
-    basis = replace(basis, points=(replace(first, edges=("rate",)), *others))
-    view = fit(basis).view
+    fit_input = ladder(POWER)
+    first, *others = fit_input.points
+    fit_input = replace(fit_input, points=(replace(first, edges=("rate",)), *others))
+    view = fit(fit_input).view
     assert view.status.points == 5
     assert [(each.scale, each.reason) for each in view.status.left_out] == [
         (0, "HyperparameterEdge")
     ]
     edge = next(c for c in view.conditions if c.type is ConditionType.HYPERPARAMETER_EDGE)
     assert "at scale 0; widen it; these scales are left out" in edge.message
-    document = basis.spec.model_dump(mode="json", exclude_unset=True)
+    document = fit_input.spec.model_dump(mode="json", exclude_unset=True)
     document["scaling"]["fit"] = {"hyperparameterEdge": "keep"}
-    kept = fit(replace(basis, spec=ExperimentSpec.model_validate(document))).view
+    kept = fit(replace(fit_input, spec=ExperimentSpec.model_validate(document))).view
     assert kept.status.points == 6
     assert ConditionType.HYPERPARAMETER_EDGE in types(kept)
 
 
 def test_points_at_an_edge_that_transfer_has_made_are_named_and_kept() -> None:
-    basis = ladder(POWER)
-    first, *others = basis.points
-    view = fit(replace(basis, points=(replace(first, narrow_edges=("rate",)), *others))).view
+    fit_input = ladder(POWER)
+    first, *others = fit_input.points
+    view = fit(replace(fit_input, points=(replace(first, narrow_edges=("rate",)), *others))).view
     assert view.status.points == 6
     edge = next(c for c in view.conditions if c.type is ConditionType.HYPERPARAMETER_EDGE)
     assert edge.reason == "BestAtNarrowedEdge"
@@ -335,20 +334,20 @@ def test_outliers_leave_by_the_declared_rule_alone_and_are_listed() -> None:
 
 
 def test_the_best_of_two_scales_of_one_size_counts() -> None:
-    basis = ladder(POWER)
+    fit_input = ladder(POWER)
     twin = point(6, POWER[0] + 0.5, 1000.0, samples=1e4)
-    view = fit(replace(basis, points=(*basis.points, twin))).view
+    view = fit(replace(fit_input, points=(*fit_input.points, twin))).view
     assert view.status.points == 6
     assert [(each.scale, each.reason) for each in view.status.left_out] == [(6, "NotTheBest")]
 
 
 def test_without_counted_parameters_the_ladder_s_own_number_is_the_size() -> None:
-    basis = ladder(POWER, targets=[{"flops": 1e9}, {"parameters": 10}])
+    fit_input = ladder(POWER, targets=[{"flops": 1e9}, {"parameters": 10}])
     points = tuple(
         replace(each, model_parameters=None, value=1.0 + 3.0 / (at + 1))
-        for at, each in enumerate(basis.points)
+        for at, each in enumerate(fit_input.points)
     )
-    view = fit(replace(basis, points=points)).view
+    view = fit(replace(fit_input, points=points)).view
     assert view.status.size == "n"
     flops, size = view.recommendations
     assert flops.reason == "UnknownFlops", "a width says nothing of compute"
@@ -363,14 +362,16 @@ def test_the_best_rate_has_an_exponent_with_its_interval() -> None:
 
 
 def test_an_exponent_needs_three_sizes_within_their_range() -> None:
-    basis = ladder(POWER)
-    edged = tuple(replace(each, edges=("rate",)) for each in basis.points[:4])
-    trend = fit(replace(basis, points=(*edged, *basis.points[4:]))).view.status.hyperparameters
+    fit_input = ladder(POWER)
+    edged = tuple(replace(each, edges=("rate",)) for each in fit_input.points[:4])
+    trend = fit(
+        replace(fit_input, points=(*edged, *fit_input.points[4:]))
+    ).view.status.hyperparameters
     assert (trend["rate"].exponent, trend["rate"].scales) == (None, 2)
 
 
 @pytest.mark.parametrize(
-    ("basis", "type_"),
+    ("fit_input", "type_"),
     [
         pytest.param(
             isoflop([{"flops": 1e30}]), ConditionType.FAR_EXTRAPOLATION, id="1e10 times beyond"
@@ -380,32 +381,33 @@ def test_an_exponent_needs_three_sizes_within_their_range() -> None:
         ),
     ],
 )
-def test_a_fit_says_what_to_beware_of(basis: FitBasis, type_: ConditionType) -> None:
-    view = fit(basis).view
+def test_a_fit_says_what_to_beware_of(fit_input: FitInput, type_: ConditionType) -> None:
+    view = fit(fit_input).view
     assert view.conditions[0].is_true
     assert type_ in types(view)
 
 
 def test_methods_that_disagree_turn_the_answer_into_a_range() -> None:
-    basis = isoflop([{"flops": 1e21}], form="tied")
+    fit_input = isoflop([{"flops": 1e21}], form="tied")
     bent = with_one_rate(RUNS, kappa=0.03, rate_fits=float(RUNS.N.max()))
     values = bent.L * (bent.N / bent.N.min()) ** (0.002 * np.log(bent.N / 1e8))
     points = tuple(
-        replace(each, value=float(value)) for each, value in zip(basis.points, values, strict=True)
+        replace(each, value=float(value))
+        for each, value in zip(fit_input.points, values, strict=True)
     )
-    view = fit(replace(basis, points=points)).view
+    view = fit(replace(fit_input, points=points)).view
     assert ConditionType.METHODS_DISAGREE in types(view)
     assert view.recommendations[0].range is not None
 
 
 def test_noisy_runs_say_so() -> None:
     rng = np.random.default_rng(3)
-    basis = isoflop([{"flops": 1e23}])
+    fit_input = isoflop([{"flops": 1e23}])
     noisy = tuple(
         replace(each, value=each.value * float(np.exp(0.05 * rng.standard_normal())))
-        for each in basis.points
+        for each in fit_input.points
     )
-    assert ConditionType.NOISE_TOO_HIGH in types(fit(replace(basis, points=noisy)).view)
+    assert ConditionType.NOISE_TOO_HIGH in types(fit(replace(fit_input, points=noisy)).view)
 
 
 def test_a_fit_of_scales_that_are_still_tuned_is_preliminary() -> None:
@@ -452,7 +454,7 @@ def test_a_size_of_the_built_in_trainer_is_counted_before_it_is_trained() -> Non
         )
         for at, width in enumerate((2, 4, 8, 16, 32))
     )
-    view = fit(FitBasis(spec, points, untried=(Scale(5, {"model.width": 64}),))).view
+    view = fit(FitInput(spec, points, untried=(Scale(5, {"model.width": 64}),))).view
     predicted = view.predictions[5]
     assert predicted.model_parameters == sizes[64]
     assert predicted.value == pytest.approx(0.1 + 5.0 / sizes[64] ** 0.5, rel=1e-3)
@@ -460,24 +462,24 @@ def test_a_size_of_the_built_in_trainer_is_counted_before_it_is_trained() -> Non
 
 def test_several_points_of_one_run_are_resampled_together() -> None:
     assert RUNS.C is not None
-    basis = isoflop()
+    fit_input = isoflop()
     one_run = tuple(
         replace(each, scale=Scale(at % 7, {"n": at % 7}), flops=None)
-        for at, each in enumerate(basis.points)
+        for at, each in enumerate(fit_input.points)
     )
-    view = fit(replace(basis, points=one_run)).view
+    view = fit(replace(fit_input, points=one_run)).view
     assert view.status.bootstrap is not None
     assert view.status.bootstrap.resample == "cluster"
 
 
 def test_a_status_of_a_hundred_scales_stays_small() -> None:
     assert RUNS.D is not None
-    basis = isoflop(TARGETS)
+    fit_input = isoflop(TARGETS)
     many = tuple(
         replace(each, scale=Scale(index, each.scale.parameters), trial=f"{index}-0")
-        for index, each in enumerate(basis.points * 3)
+        for index, each in enumerate(fit_input.points * 3)
     )
-    view = fit(replace(basis, points=many[:100])).view
+    view = fit(replace(fit_input, points=many[:100])).view
     size = len(view.status.model_dump_json()) + sum(
         len(each.model_dump_json()) for each in view.recommendations
     )

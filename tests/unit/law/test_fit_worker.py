@@ -11,14 +11,14 @@ import pytest
 from scaling_operator.api.experiment import ExperimentSpec
 from scaling_operator.api.names import ConditionType
 from scaling_operator.api.status import BestTrial, Counts
-from scaling_operator.core.fit_types import FitBasis, FitView
+from scaling_operator.core.fit_types import FitInput, FitView
 from scaling_operator.core.ladder import Scale
 from scaling_operator.core.observed import LiveTrial, Observed, Rules, ScaleView
 from scaling_operator.core.tally import Tally
 from scaling_operator.law import fit_experiment as fitting
 from scaling_operator.law import fit_worker as lane
 from scaling_operator.law.failed_fit import broken
-from scaling_operator.law.fit_worker import FitLane
+from scaling_operator.law.fit_worker import FitWorker
 
 SPEC = ExperimentSpec.model_validate(
     {
@@ -60,7 +60,7 @@ class Heard:
     def __init__(self) -> None:
         self.views: list[FitView] = []
         self.woken = asyncio.Event()
-        self.lane = FitLane(self.views.append, self.woken.set)
+        self.lane = FitWorker(self.views.append, self.woken.set)
 
     async def answer(self) -> FitView:
         await asyncio.wait_for(self.woken.wait(), 30)
@@ -119,8 +119,8 @@ def test_what_a_decision_waits_for_is_fitted_at_once(monkeypatch: pytest.MonkeyP
 def test_a_fit_that_breaks_is_a_condition_and_not_the_end(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def breaks(basis: FitBasis) -> None:
-        message = f"{len(basis.points)} points"
+    def breaks(fit_input: FitInput) -> None:
+        message = f"{len(fit_input.points)} points"
         raise ZeroDivisionError(message)
 
     monkeypatch.setattr(fitting, "fit", breaks)
@@ -146,9 +146,9 @@ def test_closing_waits_for_no_fit_and_the_thread_ends_with_its_fit(
 ) -> None:
     may_end = threading.Event()
 
-    def slow(basis: FitBasis) -> FitView:
+    def slow(fit_input: FitInput) -> FitView:
         may_end.wait(30)
-        return broken(basis, "late")
+        return broken(fit_input, "late")
 
     monkeypatch.setattr(lane, "_fit", slow)
 

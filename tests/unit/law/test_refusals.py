@@ -8,7 +8,7 @@ import pytest
 from scaling_operator.law.conditions import ConditionType, invalid_points
 from scaling_operator.law.fit_points import FitOptions, fit_points, to_json
 from scaling_operator.law.law import loss
-from scaling_operator.law.optimum import Target
+from scaling_operator.law.optimum import Question
 from scaling_operator.law.points import (
     Array,
     Points,
@@ -145,7 +145,7 @@ EDGE = ConditionType.EDGE_OPTIMUM
 def test_degenerate_points_give_a_condition_and_no_number(
     points: Points, options: FitOptions, type_: ConditionType, reason: str | None
 ) -> None:
-    asked = replace(options, targets=(Target("flops", 1e21),), predict=((1e9, 1e10),))
+    asked = replace(options, targets=(Question("flops", 1e21),), predict=((1e9, 1e10),))
     report = fit_points(points, asked)
     ready, *others = report.conditions
     assert (ready.type, ready.status) == (ConditionType.FIT_READY, False)
@@ -232,8 +232,8 @@ def test_flops_counted_otherwise_than_6nd_are_kept() -> None:
     assert GOOD.D is not None
     assert GOOD.C is not None
     counted = points_from_tokens(GOOD.N, GOOD.D, GOOD.L, flops=1.5 * GOOD.C)
-    report = fit_points(counted, FitOptions(targets=(Target("flops", 1.5e21),), bootstrap=0))
-    plain = fit_points(GOOD, FitOptions(targets=(Target("flops", 1e21),), bootstrap=0))
+    report = fit_points(counted, FitOptions(targets=(Question("flops", 1.5e21),), bootstrap=0))
+    plain = fit_points(GOOD, FitOptions(targets=(Question("flops", 1e21),), bootstrap=0))
     assert report.path.flops_factor == pytest.approx(9.0)
     assert report.recommendation[0].parameters == pytest.approx(plain.recommendation[0].parameters)
 

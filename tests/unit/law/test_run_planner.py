@@ -12,16 +12,16 @@ from scaling_operator.api.experiment import ExperimentSpec
 from scaling_operator.api.fitted import Recommendation
 from scaling_operator.api.policy import PolicySpec
 from scaling_operator.api.scaling import Target
-from scaling_operator.core.fit_input import basis_of
-from scaling_operator.core.fit_types import FitBasis, TunedPoint
+from scaling_operator.core.fit_input import fit_input_of
+from scaling_operator.core.fit_types import FitInput, TunedPoint
 from scaling_operator.core.ladder import Scale
 from scaling_operator.core.observed import Observed, Rules, ScaleView
 from scaling_operator.core.tally import Tally
 from scaling_operator.law.fit_experiment import fit
 from scaling_operator.law.simulate import IsoFlopDesign, chinchilla_law, simulated
-from scaling_operator.local.price_list import Prices
+from scaling_operator.local.price_list import PriceList
 from scaling_operator.report.machine_words import machine_sentence, plan_of
-from scaling_operator.sizing.lookahead import Lessons, look_at
+from scaling_operator.sizing.lookahead import Lessons, plan_scale
 from scaling_operator.sizing.one_run import KnownMachines
 from scaling_trainer.counting import count, dimensions_of
 
@@ -40,7 +40,7 @@ def machines(*shapes: dict[str, Any]) -> KnownMachines:
     return KnownMachines(PolicySpec.model_validate({"shapes": list(shapes)}))
 
 
-def own(*targets: dict[str, float], policy: KnownMachines | None, **sections: Any) -> FitBasis:
+def own(*targets: dict[str, float], policy: KnownMachines | None, **sections: Any) -> FitInput:
     """Build 5 budgets x 7 sizes of a trainer of one's own."""
     assert RUNS.D is not None
     assert RUNS.C is not None
@@ -59,11 +59,11 @@ def own(*targets: dict[str, float], policy: KnownMachines | None, **sections: An
         "trainer": {"container": {"command": ["true"]}},
         "scaling": scaling,
     }
-    return FitBasis(ExperimentSpec.model_validate(document | sections), points, machines=policy)
+    return FitInput(ExperimentSpec.model_validate(document | sections), points, machines=policy)
 
 
-def answers(basis: FitBasis) -> tuple[Recommendation, ...]:
-    return fit(basis).view.recommendations
+def answers(fit_input: FitInput) -> tuple[Recommendation, ...]:
+    return fit(fit_input).view.recommendations
 
 
 def test_a_recommended_run_has_the_machine_hours_and_cost_that_the_policy_gives() -> None:
@@ -144,11 +144,13 @@ def test_a_run_that_no_machine_takes_has_none_and_money_for_it_no_answer() -> No
 
 
 def test_money_for_which_nothing_can_be_had_buys_no_number() -> None:
-    basis = built_in(machines(H100))
-    assert basis.spec.scaling is not None
+    fit_input = built_in(machines(H100))
+    assert fit_input.spec.scaling is not None
     targets = (Target(cost=1e-9), Target(cost=1e9))
-    scaling = basis.spec.scaling.model_copy(update={"targets": targets})
-    little, much = answers(replace(basis, spec=basis.spec.model_copy(update={"scaling": scaling})))
+    scaling = fit_input.spec.scaling.model_copy(update={"targets": targets})
+    little, much = answers(
+        replace(fit_input, spec=fit_input.spec.model_copy(update={"scaling": scaling}))
+    )
     assert (little.reason, little.parameters) == ("OutOfReach", None)
     assert "the smallest takes more" in (little.message or "")
     assert (much.reason, much.parameters) == ("NothingFits", None)
@@ -163,7 +165,7 @@ def test_a_slow_machine_is_no_reason_to_refuse_what_is_not_a_trial() -> None:
     assert found.hours > 24 * 365
 
 
-def built_in(policy: KnownMachines | None) -> FitBasis:
+def built_in(policy: KnownMachines | None) -> FitInput:
     """Build a ladder of widths of the built-in trainer."""
     document: dict[str, Any] = {
         "objective": {"metric": "val_loss", "direction": "minimize"},
@@ -184,7 +186,7 @@ def built_in(policy: KnownMachines | None) -> FitBasis:
     }
     spec = ExperimentSpec.model_validate(document)
     points = tuple(_point(spec, at, width) for at, width in enumerate(WIDTHS))
-    return FitBasis(spec, points, machines=policy)
+    return FitInput(spec, points, machines=policy)
 
 
 def _point(spec: ExperimentSpec, at: int, width: int) -> TunedPoint:
@@ -203,21 +205,21 @@ def _point(spec: ExperimentSpec, at: int, width: int) -> TunedPoint:
 
 def test_a_run_of_the_built_in_trainer_is_planned_as_a_scale_of_that_size_is() -> None:
     policy = machines(H100)
-    basis = built_in(policy)
-    (found,) = answers(basis)
+    fit_input = built_in(policy)
+    (found,) = answers(fit_input)
     assert found.size is not None
     width = round(found.size)
     scale = Scale(9, {"model.width": width}, samples=found.tokens)
-    looked = look_at(basis.spec, policy.policy, scale, 1, Lessons())
+    looked = plan_scale(fit_input.spec, policy.policy, scale, 1, Lessons())
     assert found.shape == "h100"
     assert found.gpu_hours == pytest.approx(looked.gpu_hours, rel=0.05)
     assert found.cost == pytest.approx(looked.cost, rel=0.05)
 
 
 def test_a_stored_answer_is_read_back_without_its_policy() -> None:
-    basis = own({"cost": 281}, policy=machines(H100))
-    (asked,) = answers(basis)
-    again = replace(basis, machines=None, bought={281.0: asked.flops or 0.0})
+    fit_input = own({"cost": 281}, policy=machines(H100))
+    (asked,) = answers(fit_input)
+    again = replace(fit_input, machines=None, bought={281.0: asked.flops or 0.0})
     (found,) = answers(again)
     assert found.parameters == asked.parameters
 
@@ -227,21 +229,21 @@ def test_what_trials_teach_counts_once_all_have_ended() -> None:
     taught = KnownMachines(machines(H100).policy, Lessons())
     views = tuple(ScaleView(Scale(at, {"model.width": w}), Tally()) for at, w in enumerate(WIDTHS))
     observed = Observed(0.0, spec, Rules(max_trials=1), views, machines=taught)
-    basis = basis_of(observed)
-    assert basis is not None
-    assert basis.tuning
-    assert basis.machines is not taught
+    fit_input = fit_input_of(observed)
+    assert fit_input is not None
+    assert fit_input.tuning
+    assert fit_input.machines is not taught
     ended = replace(observed, rules=Rules(max_trials=0))
-    basis = basis_of(ended)
-    assert basis is not None
-    assert not basis.tuning
-    assert basis.machines is taught
+    fit_input = fit_input_of(ended)
+    assert fit_input is not None
+    assert not fit_input.tuning
+    assert fit_input.machines is taught
 
 
 def test_a_local_run_has_prices_and_no_sizing() -> None:
     spec = built_in(None).spec
     policy = machines(H100).policy
-    observed = Prices(policy).complete(Observed(0.0, spec, Rules(max_trials=1), ()), ())
+    observed = PriceList(policy).complete(Observed(0.0, spec, Rules(max_trials=1), ()), ())
     assert observed.machines == KnownMachines(policy)
     assert observed.sizing is None, "trials share this machine"
 

@@ -12,12 +12,12 @@ from scaling_operator.law.conditions import ConditionType
 from scaling_operator.law.data_repetition import effective_parameters, effective_tokens
 from scaling_operator.law.fit_points import FitOptions, FitReport, fit_points, to_json
 from scaling_operator.law.isoflop import Interpolation, fit_isoflop, optimal_size
-from scaling_operator.law.optimum import Path, Target, allocate
+from scaling_operator.law.optimum import Path, Question, allocate
 from scaling_operator.law.simulate import IsoFlopDesign, chinchilla_law, simulated, with_one_rate
 
 LAW = chinchilla_law()
 GOOD = simulated(LAW, IsoFlopDesign(5, 7))
-TARGET = Target("flops", 1e21)
+TARGET = Question("flops", 1e21)
 ASKED = FitOptions(targets=(TARGET,), predict=((1e9, 2e10),), bootstrap=200)
 
 
@@ -40,7 +40,7 @@ def test_isoflop_without_noise_has_the_bias_of_the_reference(
     points = simulated(LAW, IsoFlopDesign(5, 7, width=width))
     power = fit_isoflop(points, interpolation=interpolation).power
     assert power is not None
-    truth = allocate(LAW, Target("flops", 1e22), Path()).parameters[0]
+    truth = allocate(LAW, Question("flops", 1e22), Path()).parameters[0]
     assert abs(optimal_size(power, 1e22)[0] / truth - 1.0) == pytest.approx(bias, abs=3e-3)
 
 
@@ -85,12 +85,12 @@ def test_methods_that_disagree_downgrade_the_answer_to_a_range() -> None:
 
 def test_noisy_runs_are_called_too_noisy() -> None:
     points = simulated(LAW, IsoFlopDesign(3, 5), noise=0.05, rng=np.random.default_rng(4))
-    asked = replace(ASKED, targets=(Target("flops", 1e22),), method="parametric")
+    asked = replace(ASKED, targets=(Question("flops", 1e22),), method="parametric")
     assert ConditionType.NOISE_TOO_HIGH in _types(fit_points(points, asked))
 
 
 def test_loss_below_the_floor_has_no_size() -> None:
-    report = fit_points(GOOD, replace(ASKED, targets=(Target("loss", 1.5),)))
+    report = fit_points(GOOD, replace(ASKED, targets=(Question("loss", 1.5),)))
     assert report.recommendation == ()
     assert ConditionType.TARGET_UNANSWERED in _types(report)
 

@@ -11,7 +11,7 @@ import pytest
 from scaling_operator.api.container import Container
 from scaling_operator.api.experiment import ExperimentSpec
 from scaling_operator.cli.run import ignored_locally
-from scaling_operator.local.guard import Guard
+from scaling_operator.local.guard import OrphanGuard
 from scaling_operator.local.workers import CommandRunner
 from scaling_operator.validation.immutable import changed_parts
 
@@ -56,7 +56,7 @@ def test_a_variable_from_a_secret_keeps_the_value_of_the_shell(
     )
     log = tmp_path / "log"
 
-    guard = Guard()
+    guard = OrphanGuard()
     ending = asyncio.run(CommandRunner(container, tmp_path, guard).run({}, log))
     guard.close()
 

@@ -18,9 +18,9 @@ pytestmark = pytest.mark.skipif(
 # its guard.
 PRELUDE = """
 import os, signal, subprocess, sys, threading, time
-from scaling_operator.local.guard import Guard
+from scaling_operator.local.guard import OrphanGuard
 
-guard = Guard()
+guard = OrphanGuard()
 guard.start()
 words = ["sh", "-c", "trap '' HUP INT TERM; sleep 300"]
 marked = {**os.environ, **guard.mark}

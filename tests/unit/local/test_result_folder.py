@@ -25,8 +25,8 @@ from scaling_operator.local.finish import write_report
 from scaling_operator.local.repair import check, repair
 from scaling_operator.local.store import Store, StoreError
 from scaling_operator.report.build import studies_of
-from scaling_operator.runtime.record import Outcome, table
-from scaling_operator.runtime.state import read_book
+from scaling_operator.runtime.record import ExperimentRecord, table
+from scaling_operator.runtime.state import read_state
 from scaling_operator.validation.load import experiment_of
 from scaling_trainer.writing import temporary_name
 
@@ -78,13 +78,13 @@ def make(root: Path) -> Store:
 def status_of(contents: Contents) -> ExperimentStatus:
     """What a run makes of a folder."""
     rules = Rules(max_trials=4)
-    book = read_book(contents.identity.spec, rules, contents.status, contents.trials)
+    book = read_state(contents.identity.spec, rules, contents.status, contents.trials)
     status = plan(book.observe(lambda _trial, _key: ABSENT, (), 0.0)).status
-    outcome = Outcome(
+    record = ExperimentRecord(
         *(contents.identity.name, contents.identity.uid, contents.identity.spec),
         *(status, contents.trials),
     )
-    assert set(studies_of(outcome)) <= {0}
+    assert set(studies_of(record)) <= {0}
     assert table(contents.trials)
     return status
 

@@ -19,7 +19,12 @@ from scaling_operator.kube.client.index import Index, Key
 from scaling_operator.kube.recorder import Recorder
 from scaling_operator.metrics.exposition import Snapshot
 from scaling_operator.metrics.families import FAMILIES
-from scaling_operator.metrics.operator_metrics import COUNTED, MEASURED, OperatorMetrics, new_registry
+from scaling_operator.metrics.operator_metrics import (
+    COUNTED,
+    MEASURED,
+    OperatorMetrics,
+    new_registry,
+)
 from scaling_operator.metrics.stored_state import Sample
 from scaling_operator.metrics.table import fill
 
@@ -44,25 +49,25 @@ def everything() -> Iterator[Sample]:
 
 
 def full_registry() -> OperatorMetrics:
-    happenings = OperatorMetrics(new_registry("1.2.3"))
-    happenings.registry.register(Snapshot(tuple(everything())))
-    happenings.requested("get", "pods", 200, 0.01)
-    happenings.watched("pods")
-    happenings.asked("tpe", 0.1)
-    happenings.pod_waited(("team", "digits"), 3.0)
-    happenings.report_taken(("team", "digits"))
-    return happenings
+    operator_metrics = OperatorMetrics(new_registry("1.2.3"))
+    operator_metrics.registry.register(Snapshot(tuple(everything())))
+    operator_metrics.requested("get", "pods", 200, 0.01)
+    operator_metrics.watched("pods")
+    operator_metrics.asked("tpe", 0.1)
+    operator_metrics.pod_waited(("team", "digits"), 3.0)
+    operator_metrics.report_taken(("team", "digits"))
+    return operator_metrics
 
 
 def test_proposals_that_failed_are_counted_by_algorithm_from_zero() -> None:
-    happenings = OperatorMetrics(new_registry("1.2.3"))
-    recorder = Recorder(happenings, Index())
+    operator_metrics = OperatorMetrics(new_registry("1.2.3"))
+    recorder = Recorder(operator_metrics, Index())
     spec = {"search": {"algorithm": {"name": "gp"}}}
 
-    recorder.watcher(Key("team", "digits"), spec, lambda _before, _after: None).ask_failed()
+    recorder.hooks(Key("team", "digits"), spec, lambda _before, _after: None).ask_failed()
 
     assert {
-        name: happenings.registry.get_sample_value(
+        name: operator_metrics.registry.get_sample_value(
             "scaling_operator_asks_failed_total", {"algorithm": name}
         )
         for name in ALGORITHMS

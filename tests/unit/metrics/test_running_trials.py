@@ -12,10 +12,10 @@ from scaling_operator.api.names import Reason, TrialState
 from scaling_operator.api.status import Attempt, TrialStatus
 from scaling_operator.api.trial import ExperimentReference, ScalingTrial, TrialSpec
 from scaling_operator.core.reports import Report
-from scaling_operator.metrics import families as all_of
+from scaling_operator.metrics import families
 from scaling_operator.metrics.operator_metrics import OperatorMetrics, new_registry
 from scaling_operator.metrics.pods import PodMoments
-from scaling_operator.metrics.running_trials import Running
+from scaling_operator.metrics.running_trials import RunningTrials
 
 OWNER = ("team", "digits")
 LABELS = {"namespace": "team", "experiment": "digits"}
@@ -35,12 +35,12 @@ def report(loss: float, samples: float = 0, seconds: float = 0, **peaks: float) 
     return Report(1, 1, {"val_loss": loss}, figures)
 
 
-def found(running: Running) -> dict[tuple[str, ...], float]:
+def found(running: RunningTrials) -> dict[tuple[str, ...], float]:
     return {(each.family.name, *each.labels[2:]): each.value for each in running.samples()}
 
 
 def test_losses_of_running_trials_are_summed_up() -> None:
-    running = Running()
+    running = RunningTrials()
     for number, loss in enumerate((0.1, 0.2, 0.6)):
         running.reported(OWNER, (0, number), report(loss), "val_loss")
 
@@ -52,14 +52,14 @@ def test_losses_of_running_trials_are_summed_up() -> None:
 
 
 def test_the_training_loss_comes_before_the_objective() -> None:
-    running = Running()
+    running = RunningTrials()
     running.reported(OWNER, (0, 0), Report(1, 1, {"val_f1": 0.9, "train_loss": 0.3}), "val_f1")
 
     assert found(running)["scaling_training_loss", "max"] == 0.3
 
 
 def test_throughput_is_what_was_seen_since_the_last_report() -> None:
-    running = Running()
+    running = RunningTrials()
     running.reported(OWNER, (0, 0), report(1, samples=100, seconds=10), "val_loss")
     running.reported(OWNER, (0, 0), report(1, samples=400, seconds=20), "val_loss")
     running.reported(OWNER, (0, 1), report(1, samples=50, seconds=10), "val_loss")
@@ -68,7 +68,7 @@ def test_throughput_is_what_was_seen_since_the_last_report() -> None:
 
 
 def test_a_new_attempt_counts_its_time_anew() -> None:
-    running = Running()
+    running = RunningTrials()
     running.reported(OWNER, (0, 0), report(1, samples=400, seconds=20), "val_loss")
     running.reported(OWNER, (0, 0), report(1, samples=100, seconds=5), "val_loss")
 
@@ -76,7 +76,7 @@ def test_a_new_attempt_counts_its_time_anew() -> None:
 
 
 def test_memory_is_that_of_the_largest() -> None:
-    running = Running()
+    running = RunningTrials()
     running.reported(OWNER, (0, 0), report(1, peakDeviceBytes=5, peakHostBytes=7), "val_loss")
     running.reported(OWNER, (0, 1), report(1, peakDeviceBytes=9), "val_loss")
 
@@ -86,7 +86,7 @@ def test_memory_is_that_of_the_largest() -> None:
 
 
 def test_a_trial_that_is_over_counts_no_more() -> None:
-    running = Running()
+    running = RunningTrials()
     running.reported(OWNER, (0, 0), report(0.5), "val_loss")
     running.ended(OWNER, (0, 0))
 
@@ -183,7 +183,7 @@ def trial(state: TrialState, reason: Reason | None = None, *ended: Reason) -> Sc
 
 
 def test_an_attempt_is_counted_by_how_it_ended() -> None:
-    happenings = OperatorMetrics(new_registry("0"))
+    operator_metrics = OperatorMetrics(new_registry("0"))
     steps = (
         trial(TrialState.RUNNING),
         trial(TrialState.RUNNING, None, Reason.EVICTED),
@@ -191,27 +191,27 @@ def test_an_attempt_is_counted_by_how_it_ended() -> None:
         trial(TrialState.SUCCEEDED, None, Reason.EVICTED),
     )
     for before, after in itertools.pairwise(steps):
-        happenings.trial_changed(OWNER, before, after)
+        operator_metrics.trial_changed(OWNER, before, after)
 
-    name = f"{all_of.ATTEMPTS.name}_total"
-    assert value(happenings.registry, name, **LABELS, reason="Evicted") == 1
-    assert value(happenings.registry, name, **LABELS, reason="Succeeded") == 1
-    assert value(happenings.registry, name, **LABELS, reason="Unschedulable") is None
+    name = f"{families.ATTEMPTS.name}_total"
+    assert value(operator_metrics.registry, name, **LABELS, reason="Evicted") == 1
+    assert value(operator_metrics.registry, name, **LABELS, reason="Succeeded") == 1
+    assert value(operator_metrics.registry, name, **LABELS, reason="Unschedulable") is None
 
 
 def test_series_of_a_deleted_experiment_go_away_and_no_others() -> None:
-    happenings = OperatorMetrics(new_registry("0"))
+    operator_metrics = OperatorMetrics(new_registry("0"))
     for owner in (OWNER, ("team", "other")):
-        happenings.trial_changed(owner, trial(TrialState.RUNNING), trial(TrialState.PRUNED))
-        happenings.trial_ended(owner, TrialState.PRUNED, 3.0)
-        happenings.pod_waited(owner, 1.0)
-        happenings.report_taken(owner)
+        operator_metrics.trial_changed(owner, trial(TrialState.RUNNING), trial(TrialState.PRUNED))
+        operator_metrics.trial_ended(owner, TrialState.PRUNED, 3.0)
+        operator_metrics.pod_waited(owner, 1.0)
+        operator_metrics.report_taken(owner)
 
-    happenings.forget(OWNER)
+    operator_metrics.forget(OWNER)
 
     left = [
         sample.labels["experiment"]
-        for family in happenings.registry.collect()
+        for family in operator_metrics.registry.collect()
         for sample in family.samples
         if "experiment" in sample.labels
     ]

@@ -18,7 +18,7 @@ from scaling_operator.core.reports import Report
 from scaling_operator.metrics.accelerators import machines
 from scaling_operator.metrics.exposition import Exposition
 from scaling_operator.metrics.operator_metrics import OperatorMetrics, new_registry
-from scaling_operator.metrics.running_trials import Running
+from scaling_operator.metrics.running_trials import RunningTrials
 from scaling_operator.metrics.stored_state import Sample, View, phases, samples_of, view_of
 
 EXPERIMENTS, TRIALS, SCALES = 50, 100, 5
@@ -94,23 +94,23 @@ def pods() -> list[dict[str, Any]]:
 
 def exposition() -> Exposition:
     """What an operator exposes that has carried all of it out."""
-    happenings, running = OperatorMetrics(new_registry("1.0")), Running()
+    operator_metrics, running = OperatorMetrics(new_registry("1.0")), RunningTrials()
     views: dict[str, View] = {}
     for index in range(EXPERIMENTS):
         name = f"experiment-{index}"
         views[name] = view_of(stored(name))
         owner = ("team", name)
         for number in range(TRIALS):
-            happenings.pod_waited(owner, number)
+            operator_metrics.pod_waited(owner, number)
             for state in (TrialState.SUCCEEDED, TrialState.PRUNED, TrialState.FAILED):
-                happenings.trial_ended(owner, state, number * 60)
+                operator_metrics.trial_ended(owner, state, number * 60)
         for number in range(4):
             figures = {"samples": 1.0, "seconds": 1.0, "peakHostBytes": 1.0, "peakDeviceBytes": 1.0}
             report = Report(1, 1, {"train_loss": 0.5}, figures)
             running.reported(owner, (0, number), report, "val_loss")
-            happenings.report_taken(owner)
+            operator_metrics.report_taken(owner)
         for reason in Reason:
-            happenings.trial_changed(owner, trial(), trial(reason))
+            operator_metrics.trial_changed(owner, trial(), trial(reason))
 
     def look() -> Iterator[Sample]:
         yield from phases(views.values())
@@ -119,7 +119,7 @@ def exposition() -> Exposition:
             yield from machines(view, pods())
         yield from running.samples()
 
-    return Exposition(happenings.registry, look)
+    return Exposition(operator_metrics.registry, look)
 
 
 def trial(*ended: Reason) -> ScalingTrial:

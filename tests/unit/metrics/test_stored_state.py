@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scaling_operator.metrics import families as all_of
+from scaling_operator.metrics import families
 from scaling_operator.metrics.accelerators import machines
 from scaling_operator.metrics.families import Family
 from scaling_operator.metrics.stored_state import phases, samples_of, view_of
@@ -32,26 +32,26 @@ def values(thing: dict[str, Any], family: Family) -> dict[tuple[str, ...], float
 
 
 def test_an_experiment_without_a_status_is_pending() -> None:
-    assert values(stored({}), all_of.PHASE) == {("Pending",): 1}
+    assert values(stored({}), families.PHASE) == {("Pending",): 1}
 
 
 def test_trials_are_counted_by_scale_and_state() -> None:
     counts = {"running": 2, "succeeded": 7, "max": 40}
     thing = stored({"scales": [{"index": 0, "counts": counts}, {"index": 1}]})
 
-    found = values(thing, all_of.TRIALS)
+    found = values(thing, families.TRIALS)
     assert (found["0", "Running"], found["0", "Succeeded"], found["0", "Failed"]) == (2, 7, 0)
     assert found["1", "Running"] == 0
-    assert values(thing, all_of.TRIALS_PLANNED)["0",] == 40
+    assert values(thing, families.TRIALS_PLANNED)["0",] == 40
 
 
 def test_the_best_stands_beside_what_was_predicted() -> None:
     predicted = {"value": 0.3, "modelParameters": 1000, "points": 3}
     thing = stored({"scales": [{"index": 1, "best": BEST, "predicted": predicted}]})
 
-    assert values(thing, all_of.BEST) == {("1",): 0.25}
-    assert values(thing, all_of.PREDICTED) == {("1",): 0.3}
-    assert values(thing, all_of.MODEL_PARAMETERS) == {("1",): 1000}
+    assert values(thing, families.BEST) == {("1",): 0.25}
+    assert values(thing, families.PREDICTED) == {("1",): 0.3}
+    assert values(thing, families.MODEL_PARAMETERS) == {("1",): 1000}
 
 
 def test_only_conditions_that_hold_are_shown() -> None:
@@ -60,7 +60,7 @@ def test_only_conditions_that_hold_are_shown() -> None:
         {"type": "Failed", "status": "False", "reason": "WithinLimits"},
     ]
 
-    found = values(stored({"conditions": conditions}), all_of.CONDITION)
+    found = values(stored({"conditions": conditions}), families.CONDITION)
     assert found == {("Accepted", "ValidSpec"): 1}
 
 
@@ -73,23 +73,23 @@ def test_a_fit_shows_its_coefficients_with_the_ends_that_there_are() -> None:
     target = {"target": {"flops": 1e15}, "parameters": 2e6}
     thing = stored({"fit": fit, "recommendations": [{"target": {"loss": 0.1}}, target]})
 
-    assert values(thing, all_of.FIT) == {("E",): 1.7, ("alpha",): 0.34}
-    assert values(thing, all_of.FIT_BOUND) == {("alpha", "low"): 0.3}
-    assert values(thing, all_of.RECOMMENDED) == {("1",): 2e6}
+    assert values(thing, families.FIT) == {("E",): 1.7, ("alpha",): 0.34}
+    assert values(thing, families.FIT_BOUND) == {("alpha", "low"): 0.3}
+    assert values(thing, families.RECOMMENDED) == {("1",): 2e6}
 
 
 def test_budgets_show_the_share_that_is_used() -> None:
     budget = {"duration": "4h", "gpuHours": 10, "cost": 200}
     status = {"startTime": START.isoformat(), "ledger": {"usedGpuHours": 9, "usedCost": 20}}
 
-    found = values(stored(status, budget=budget), all_of.BUDGET_USED)
+    found = values(stored(status, budget=budget), families.BUDGET_USED)
     assert found == {("duration",): 0.25, ("gpuHours",): 0.9, ("cost",): 0.1}
 
 
 def test_an_experiment_that_is_over_uses_no_more_time() -> None:
     status = {"startTime": START.isoformat(), "completionTime": START.isoformat()}
 
-    found = values(stored(status, budget={"duration": "4h"}), all_of.BUDGET_USED)
+    found = values(stored(status, budget={"duration": "4h"}), families.BUDGET_USED)
     assert found == {("duration",): 0}
 
 
@@ -103,10 +103,10 @@ def test_estimates_stand_beside_measurements() -> None:
     }
     thing = stored({"scales": [{"index": 0, "sizing": sizing}]})
 
-    assert values(thing, all_of.MEMORY_ESTIMATED) == {("0", "device"): 10}
-    assert values(thing, all_of.MEMORY_MEASURED) == {("0", "device"): 8}
-    assert values(thing, all_of.GPU_SECONDS) == {("0",): 7200}
-    assert values(thing, all_of.COST_PLANNED) == {("0",): 30}
+    assert values(thing, families.MEMORY_ESTIMATED) == {("0", "device"): 10}
+    assert values(thing, families.MEMORY_MEASURED) == {("0", "device"): 8}
+    assert values(thing, families.GPU_SECONDS) == {("0",): 7200}
+    assert values(thing, families.COST_PLANNED) == {("0",): 30}
 
 
 def test_each_namespace_counts_its_experiments_by_phase() -> None:

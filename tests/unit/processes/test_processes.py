@@ -16,7 +16,7 @@ from scaling_operator.api.experiment import ExperimentSpec
 from scaling_operator.api.names import TrialState
 from scaling_operator.api.policy import PolicySpec
 from scaling_operator.api.search import Search
-from scaling_operator.core.fit_types import FitBasis, TunedPoint
+from scaling_operator.core.fit_types import FitInput, TunedPoint
 from scaling_operator.core.ladder import Scale
 from scaling_operator.law.fit_experiment import fit
 from scaling_operator.processes.bounds import CHECK, FIT, MIB, WorkBounds, WorkExceeded, WorkFailed
@@ -34,10 +34,10 @@ from scaling_operator.processes.messages import (
 from scaling_operator.processes.pool import PATIENCE_SECONDS, WorkerPool
 from scaling_operator.processes.process import WorkerProcess
 from scaling_operator.processes.studies import ProcessHost
-from scaling_operator.search.calls import Ask, Call, Close, Open, Report, Tell
+from scaling_operator.search.calls import AskCall, Call, CloseCall, OpenCall, ReportCall, TellCall
 from scaling_operator.search.study import Proposal, Record, StudySettings
-from scaling_operator.search.study_worker import Lane, StudyHost, ThreadHost
-from scaling_operator.sizing.knowledge import Knowledge
+from scaling_operator.search.study_worker import StudyHost, StudyWorker, ThreadHost
+from scaling_operator.sizing.knowledge import Observations
 from scaling_operator.sizing.lookahead import Lessons
 from scaling_operator.sizing.one_run import KnownMachines
 from scaling_operator.validation.checks import check_document
@@ -82,10 +82,14 @@ async def play(
 ) -> list[Proposal]:
     """Ask, report and tell for some trials; `after` each of them something may happen."""
     records: dict[int, Record] = {}
-    lane = Lane(settings_of(search), lambda: [records[at] for at in sorted(records)], host)
+    study_worker = StudyWorker(
+        settings_of(search), lambda: [records[at] for at in sorted(records)], host
+    )
     proposals: list[Proposal] = []
     for number in range(trials):
-        proposal = await lane.ask(number, {"act": "relu", "layers": 3} if number == 2 else None)
+        proposal = await study_worker.ask(
+            number, {"act": "relu", "layers": 3} if number == 2 else None
+        )
         proposals.append(proposal)
         running = Record(
             *(number, proposal.parameters, proposal.attributes, TrialState.RUNNING),
@@ -95,12 +99,12 @@ async def play(
         )
         records[number] = running
         value = float(proposal.parameters["rate"]) + number % 3
-        await lane.report(number, 1, value)
+        await study_worker.report(number, 1, value)
         ended = replace(running, state=TrialState.SUCCEEDED, values=(value,), curve=((1, value),))
         records[number] = ended
-        await lane.tell(ended)
+        await study_worker.tell(ended)
         await after(number)
-    lane.close()
+    study_worker.close()
     host.end()
     return proposals
 
@@ -158,7 +162,7 @@ def test_a_check_in_a_process_finds_what_one_here_does(document: dict[str, Any])
     assert found == check_document({"metadata": {}, **document})
 
 
-def a_basis(points: int = 12, bootstrap: int = 100) -> FitBasis:
+def a_fit_input(points: int = 12, bootstrap: int = 100) -> FitInput:
     spec = ExperimentSpec.model_validate(
         {
             "objective": {"metric": "loss", "direction": "minimize"},
@@ -179,34 +183,34 @@ def a_basis(points: int = 12, bootstrap: int = 100) -> FitBasis:
         )
         for at in range(points)
     )
-    return FitBasis(spec, tuned, untried=(Scale(points, {"n": 2**points}),), seed=3)
+    return FitInput(spec, tuned, untried=(Scale(points, {"n": 2**points}),), seed=3)
 
 
 def test_a_fit_in_a_process_says_what_one_here_does() -> None:
-    basis = a_basis()
-    assert in_pool(lambda pool: ProcessFits(pool, "team").fit(basis)) == fit(basis).view
+    fit_input = a_fit_input()
+    assert in_pool(lambda pool: ProcessFits(pool, "team").fit(fit_input)) == fit(fit_input).view
 
 
 def test_what_a_fit_is_asked_survives_the_way() -> None:
     policy = PolicySpec.model_validate(
         {"shapes": [{"name": "cpu", "flops": 6.4e10, "pricePerHour": 2}]}
     )
-    known = Knowledge(raised={(1, "cpu"): 1.5}, failed_host_bytes={2: 1e9})
-    basis = replace(
-        a_basis(), machines=KnownMachines(policy, Lessons(known)), bought={1.5: float("inf")}
+    known = Observations(raised={(1, "cpu"): 1.5}, failed_host_bytes={2: 1e9})
+    fit_input = replace(
+        a_fit_input(), machines=KnownMachines(policy, Lessons(known)), bought={1.5: float("inf")}
     )
-    assert BASIS.decode(BASIS.encode(basis)) == basis
+    assert BASIS.decode(BASIS.encode(fit_input)) == fit_input
 
 
 @pytest.mark.parametrize(
     "call",
     [
-        Open(settings_of(a_search("tpe")), ()),
-        Ask(3, {"a": 1.0, "b": 1, "c": True, "d": "x\ny"}),
-        Ask(0),
-        Report(1, 2, 0.1 + 0.2),
-        Tell(Record(1, {"a": 1}, {"k": [1, {}]}, TrialState.FAILED, True, (), ((1, 2.0),))),  # noqa: FBT003
-        Close(),
+        OpenCall(settings_of(a_search("tpe")), ()),
+        AskCall(3, {"a": 1.0, "b": 1, "c": True, "d": "x\ny"}),
+        AskCall(0),
+        ReportCall(1, 2, 0.1 + 0.2),
+        TellCall(Record(1, {"a": 1}, {"k": [1, {}]}, TrialState.FAILED, True, (), ((1, 2.0),))),  # noqa: FBT003
+        CloseCall(),
     ],
     ids=lambda call: type(call).__name__,
 )
@@ -214,7 +218,7 @@ def test_what_a_study_is_asked_survives_the_way(call: Call) -> None:
     assert decode_call(encode_call("a study\u2028#1", call)) == ("a study\u2028#1", call)
 
 
-HUGE = BASIS.encode(a_basis(points=40, bootstrap=100_000))
+HUGE = BASIS.encode(a_fit_input(points=40, bootstrap=100_000))
 
 
 @pytest.mark.parametrize(
@@ -237,8 +241,8 @@ def test_a_fit_beyond_its_bounds_is_a_condition_that_says_what_helps(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("scaling_operator.processes.fits.FIT", replace(FIT, cpu_seconds=0))
-    basis = a_basis(points=40, bootstrap=100_000)
-    view = in_pool(lambda pool: ProcessFits(pool, "team").fit(basis))
+    fit_input = a_fit_input(points=40, bootstrap=100_000)
+    view = in_pool(lambda pool: ProcessFits(pool, "team").fit(fit_input))
     (condition,) = view.conditions
     assert (condition.reason, condition.is_true) == ("FitExceeded", False)
     assert "scaling.fit.bootstrap" in condition.message
@@ -396,5 +400,5 @@ def test_reading_a_study_of_many_trials_is_quick_enough_to_be_done_in_one_go() -
     )
     records = tuple(replace(ended, number=at) for at in range(10_000))
     started = time.process_time()
-    encode_call("s", Open(settings_of(a_search()), records))
+    encode_call("s", OpenCall(settings_of(a_search()), records))
     assert time.process_time() - started < 0.5

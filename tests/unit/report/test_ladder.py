@@ -17,16 +17,16 @@ from scaling_operator.api.policy import PolicySpec
 from scaling_operator.api.status import ExperimentStatus, TrialStatus
 from scaling_operator.api.trial import ExperimentReference, ScalingTrial, TrialSpec
 from scaling_operator.cli.summary import fit_lines
-from scaling_operator.core.fit_input import basis_of
+from scaling_operator.core.fit_input import fit_input_of
 from scaling_operator.core.fit_types import checked
 from scaling_operator.core.observed import ABSENT, Rules
 from scaling_operator.core.plan import plan
 from scaling_operator.law.fit_experiment import fit
-from scaling_operator.local.price_list import Prices
+from scaling_operator.local.price_list import PriceList
 from scaling_operator.report.build import draw
 from scaling_operator.report.build_law import fit_of
-from scaling_operator.runtime.record import Outcome
-from scaling_operator.runtime.state import read_book
+from scaling_operator.runtime.record import ExperimentRecord
+from scaling_operator.runtime.state import read_state
 
 SIZES = (1, 2, 4, 8, 16, 32, 64)
 
@@ -37,7 +37,7 @@ def outcome_of(
     direction: str = "minimize",
     targets: Sequence[Mapping[str, float]] = ({"parameters": 2e6}, {"loss": 0.15}),
     policy: PolicySpec | None = None,
-) -> Outcome:
+) -> ExperimentRecord:
     """Make an experiment of one trial per size on a power law, with its status."""
     spec = ExperimentSpec.model_validate(
         {
@@ -56,14 +56,14 @@ def outcome_of(
         }
     )
     trials = tuple(_trial(at, size, direction) for at, size in enumerate(sizes))
-    book = read_book(spec, Rules(max_trials=1, fits=True), ExperimentStatus(), trials)
-    book.machines = None if policy is None else Prices(policy)
+    book = read_state(spec, Rules(max_trials=1, fits=True), ExperimentStatus(), trials)
+    book.machines = None if policy is None else PriceList(policy)
     observed = book.observe(lambda _trial, _key: ABSENT, (), 0.0)
-    basis = basis_of(observed)
-    assert basis is not None
-    book.fit = fit(basis).view
+    fit_input = fit_input_of(observed)
+    assert fit_input is not None
+    book.fit = fit(fit_input).view
     status = plan(book.observe(lambda _trial, _key: ABSENT, (), 0.0)).status
-    return Outcome("ladder", "uid", spec, _foretold(status), trials)
+    return ExperimentRecord("ladder", "uid", spec, _predicted(status), trials)
 
 
 def _trial(scale: int, size: int, direction: str) -> ScalingTrial:
@@ -89,19 +89,19 @@ def _trial(scale: int, size: int, direction: str) -> ScalingTrial:
     )
 
 
-def _foretold(status: ExperimentStatus) -> ExperimentStatus:
+def _predicted(status: ExperimentStatus) -> ExperimentStatus:
     """Give the last scale a prediction, as it would have had one."""
     *before, last = status.scales
     if last.best is None or status.fit is None or not status.fit.parameters:
         return status
     seen = last.best.values[0]
-    foretold = ScalePrediction(
+    predicted = ScalePrediction(
         value=seen * 1.01,
         interval80=Interval(low=seen * 0.99, high=seen * 1.03),
         model_parameters=640_000,
         points=6,
     )
-    held = last.model_copy(update={"predicted": checked(foretold, seen)})
+    held = last.model_copy(update={"predicted": checked(predicted, seen)})
     return status.model_copy(update={"scales": (*before, held)})
 
 
@@ -159,22 +159,22 @@ PRICED = PolicySpec.model_validate(
 
 
 def test_the_recommendation_says_what_its_run_takes_and_a_page_drawn_later_too() -> None:
-    outcome = outcome_of(targets=[{"parameters": 2e6}, {"cost": 1}], policy=PRICED)
-    by_size, by_cost = outcome.status.recommendations
+    record = outcome_of(targets=[{"parameters": 2e6}, {"cost": 1}], policy=PRICED)
+    by_size, by_cost = record.status.recommendations
     # 6 x 2e6 parameters x 1e5 samples at 3.2e10 FLOP/s are 37.5 s, and 10 s to start.
     assert by_size.hours == pytest.approx(47.5 / 3600, rel=1e-3)
     assert by_size.cost == pytest.approx(2 * 47.5 / 3600, rel=1e-3)
     assert by_cost.cost == pytest.approx(1, rel=1e-6)
-    page = draw(outcome)  # by a process that has no policy
+    page = draw(record)  # by a process that has no policy
     assert "Such a run takes cpu, 47.5 s and a cost of 0.0264." in page
     assert "For a cost of 1 train" in page
-    lines = fit_lines(outcome.status)
+    lines = fit_lines(record.status)
     assert any(line.endswith(", cpu, 47.5 s, a cost of 0.0264") for line in lines)
 
 
 def test_a_report_that_is_drawn_again_is_the_same() -> None:
-    outcome = outcome_of()
-    assert draw(outcome) == draw(outcome, None, fit_of(outcome))
+    record = outcome_of()
+    assert draw(record) == draw(record, None, fit_of(record))
 
 
 def test_the_end_of_a_run_says_what_is_recommended_or_why_nothing_is() -> None:

@@ -20,7 +20,7 @@ from scaling_operator.report_endpoint.answers import counted
 from scaling_operator.report_endpoint.bodies import BadReport, parse_report
 from scaling_operator.report_endpoint.endpoint import Endpoint, NotAnAttempt, NotNow, Rate
 from scaling_operator.report_endpoint.web import MAX_BODY_BYTES, application
-from scaling_operator.server.limits import Limits
+from scaling_operator.server.limits import PortLimits
 from scaling_operator.server.listen import Port, listen
 from scaling_operator.server.throttle import Throttle
 
@@ -79,7 +79,7 @@ def talk(
 
     async def run() -> None:
         app = application(endpoint, *middlewares)
-        server = await listen(app, Port("127.0.0.1", 0, Limits(100, 100)))
+        server = await listen(app, Port("127.0.0.1", 0, PortLimits(100, 100)))
         async with aiohttp.ClientSession(f"http://127.0.0.1:{server.port}") as session:
 
             async def send(

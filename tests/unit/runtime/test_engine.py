@@ -17,13 +17,13 @@ from scaling_operator.api.experiment import ExperimentSpec
 from scaling_operator.api.names import Reason, TrialState
 from scaling_operator.api.status import ExperimentStatus, TrialStatus
 from scaling_operator.api.trial import ScalingTrial
-from scaling_operator.core.observed import ABSENT, AttemptPhase, AttemptView, Leftover, Rules
+from scaling_operator.core.observed import ABSENT, AttemptPhase, AttemptView, Rules, StaleWorkload
 from scaling_operator.core.reports import Answer, AttemptKey, Report, is_comparable
 from scaling_operator.runtime.backend import TrialGone
 from scaling_operator.runtime.engine import Engine
-from scaling_operator.runtime.hooks import Watcher
+from scaling_operator.runtime.hooks import Hooks
 from scaling_operator.runtime.reports import Reports
-from scaling_operator.runtime.state import Book, read_book, slot_of
+from scaling_operator.runtime.state import ExperimentState, read_state, slot_of
 from scaling_operator.sizing.admission import Slot
 from scaling_trainer.results import Result
 
@@ -48,10 +48,10 @@ class Store:
         del trial
         return self.workloads.get(key, ABSENT)
 
-    def leftovers(self, book: Book) -> Iterator[Leftover]:
+    def stale_workloads(self, state: ExperimentState) -> Iterator[StaleWorkload]:
         for key, view in list(self.workloads.items()):
-            if not book.is_current(key):
-                yield Leftover(key.scale, key.number, key.attempt, view)
+            if not state.is_current(key):
+                yield StaleWorkload(key.scale, key.number, key.attempt, view)
 
     async def create(self, trial: ScalingTrial) -> ScalingTrial:
         await self._write(f"create {trial.spec.number}")
@@ -115,8 +115,8 @@ def spec_of(parallel: int = 2, most: int = 6, **search: Any) -> ExperimentSpec:
 def engine_of(spec: ExperimentSpec, store: Store) -> Engine:
     """Open an engine on what is stored, as after a restart."""
     trials = sorted(store.trials.values(), key=slot_of)
-    book = read_book(spec, Rules(max_trials=spec.trials.max or 1), store.status, trials)
-    return Engine("study", "uid-1", book, store, Watcher(), clock=lambda: 100.0)
+    state = read_state(spec, Rules(max_trials=spec.trials.max or 1), store.status, trials)
+    return Engine("study", "uid-1", state, store, Hooks(), clock=lambda: 100.0)
 
 
 def run(work: Coroutine[Any, Any, None]) -> None:
@@ -131,7 +131,7 @@ async def to_the_end_despite_faults(spec: ExperimentSpec, store: Store, at_once:
             ended = (await engine.settle()).status.completion_time is not None
         except Unavailable:
             continue
-        for number in sorted(slot[1] for slot in engine.book.live)[:at_once]:
+        for number in sorted(slot[1] for slot in engine.state.live)[:at_once]:
             value = (float(store.trials[(0, number)].spec.parameters["x"]) - 0.3) ** 2
             store.ends(number, value)
 
@@ -139,7 +139,7 @@ async def to_the_end_despite_faults(spec: ExperimentSpec, store: Store, at_once:
 async def to_the_end(spec: ExperimentSpec, store: Store) -> Engine:
     engine = engine_of(spec, store)
     while not (await engine.settle()).status.completion_time:
-        for number in [slot[1] for slot in engine.book.live]:
+        for number in [slot[1] for slot in engine.state.live]:
             parameter = store.trials[(0, number)].spec.parameters["x"]
             store.ends(number, (float(parameter) - 0.3) ** 2)
     return engine
@@ -238,7 +238,7 @@ def test_nothing_is_under_way_once_it_was_interrupted(turns: int) -> None:
             await asyncio.sleep(0)
         settling.cancel()
         await asyncio.gather(settling, return_exceptions=True)
-        assert engine.flight.is_empty
+        assert engine.in_flight.is_empty
         assert not engine.observe().changing
         assert not engine.observe().asking, "a status that is written now counts what is stored"
 
@@ -262,7 +262,7 @@ def test_where_there_is_always_something_to_do_the_plan_is_returned_in_time() ->
         returned = await engine.settle(until_seconds=160.0)
         assert returned.status.counts.succeeded >= 1
         assert len(store.trials) < 100
-        assert engine.flight.is_empty
+        assert engine.in_flight.is_empty
 
     run(test())
 
@@ -309,7 +309,7 @@ def test_a_sampler_that_raises_once_is_told_of_and_leaves_no_slot_empty(
     async def test() -> None:
         store = Store()
         engine = engine_of(spec_of(algorithm={"name": "random", "seed": 7}), store)
-        engine.watcher = Watcher(ask_failed=lambda: failed.append("ask"), asked=asked.append)
+        engine.hooks = Hooks(ask_failed=lambda: failed.append("ask"), asked=asked.append)
         await engine.settle()
         assert sorted(store.trials) == [(0, 0), (0, 1)]
 
@@ -329,10 +329,10 @@ def test_a_proposal_that_another_leader_stored_first_is_adopted() -> None:
         engine = engine_of(spec, ours)
         ours.trials[(0, 0)] = first.model_copy(update={"spec": changed})
         await engine.settle()
-        assert engine.book.live[(0, 0)].spec.parameters == {"x": 0.123}
+        assert engine.state.live[(0, 0)].spec.parameters == {"x": 0.123}
         ours.ends(0, 0.5)
         await engine.settle()
-        assert engine.book.records[0][0].parameters == {"x": 0.123}
+        assert engine.state.records[0][0].parameters == {"x": 0.123}
 
     run(test())
 
@@ -345,7 +345,7 @@ def test_a_trial_that_somebody_deleted_counts_no_more_and_blocks_nothing() -> No
         del store.trials[(0, 0)]
         store.workloads[AttemptKey(0, 0, 0)] = AttemptView(AttemptPhase.EXITED, exit_code=1)
         await engine.settle()
-        assert set(engine.book.live) == {(0, 1)}
+        assert set(engine.state.live) == {(0, 1)}
         store.ends(1, 0.5)
         status = (await engine.settle()).status
         assert status.counts.succeeded == 1
@@ -416,7 +416,7 @@ def test_only_equal_phases_of_a_schedule_are_compared() -> None:
         )
         first = store.trials[(0, 0)].status.curve
         assert [point.phase for point in first] == [phases[0]], "the curve itself is whole"
-        known = engine.book.records_of(0)[0].curve
+        known = engine.state.records_of(0)[0].curve
         assert bool(known) == is_comparable(phases[0]), "a study that is rebuilt decides alike"
         return reply.answer
 

@@ -33,7 +33,7 @@ from scaling_operator.core.tally import KEPT_EARLY, KEPT_FRONT, Tally, add, loss
 from scaling_operator.local.runner import Weights
 from scaling_operator.local.store import Store
 from scaling_operator.runtime.sizer import Sizer
-from scaling_operator.runtime.state import Book, read_book
+from scaling_operator.runtime.state import ExperimentState, read_state
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 TWO = (Objective(metric="a", direction="minimize"), Objective(metric="b", direction="maximize"))
@@ -106,26 +106,26 @@ def endings(draw: st.DrawFn, objectives: int, scales: int) -> list[ScalingTrial]
     return found
 
 
-def book_of(spec: ExperimentSpec, trials: Sequence[ScalingTrial]) -> Book:
+def state_of(spec: ExperimentSpec, trials: Sequence[ScalingTrial]) -> ExperimentState:
     """Note trials in the order given, as a process does that sees them end."""
     rules = Rules(max_trials=100)
-    book = read_book(spec, rules, ExperimentStatus(start_time=NOW), ())
-    book.machines = Sizer(spec, POLICY, 100)
+    state = read_state(spec, rules, ExperimentStatus(start_time=NOW), ())
+    state.machines = Sizer(spec, POLICY, 100)
     for trial in trials:
-        book.note(trial, NOW.timestamp())
-    return book
+        state.note(trial, NOW.timestamp())
+    return state
 
 
-def status_of(book: Book) -> ExperimentStatus:
-    return plan(observed_of(book)).status
+def status_of(state: ExperimentState) -> ExperimentStatus:
+    return plan(observed_of(state)).status
 
 
-def observed_of(book: Book) -> Observed:
+def observed_of(state: ExperimentState) -> Observed:
     def absent(trial: ScalingTrial, key: AttemptKey) -> AttemptView:
         del trial, key
         return ABSENT
 
-    return book.observe(absent, (), NOW.timestamp())
+    return state.observe(absent, (), NOW.timestamp())
 
 
 @settings(max_examples=25, deadline=None)
@@ -134,7 +134,7 @@ def test_the_status_of_a_ladder_is_the_same(data: st.DataObject) -> None:
     spec, trials = spec_of(1), data.draw(endings(1, SCALES))
     shuffled = data.draw(st.permutations(trials))
 
-    assert status_of(book_of(spec, shuffled)) == status_of(book_of(spec, trials))
+    assert status_of(state_of(spec, shuffled)) == status_of(state_of(spec, trials))
 
 
 @settings(max_examples=25, deadline=None)
@@ -143,7 +143,7 @@ def test_the_status_of_several_objectives_is_the_same(data: st.DataObject, count
     spec, trials = spec_of(count), data.draw(endings(count, 1))
     shuffled = data.draw(st.permutations(trials))
 
-    assert status_of(book_of(spec, shuffled)) == status_of(book_of(spec, trials))
+    assert status_of(state_of(spec, shuffled)) == status_of(state_of(spec, trials))
 
 
 @settings(max_examples=20, deadline=None)
@@ -152,8 +152,8 @@ def test_everything_that_is_known_is_the_same(data: st.DataObject, count: int) -
     """Also what no status shows yet, and a later trial will: runners-up, early points, machines."""
     spec = spec_of(count)
     trials = data.draw(endings(count, SCALES if count == 1 else 1))
-    shuffled = book_of(spec, data.draw(st.permutations(trials)))
-    in_order = book_of(spec, trials)
+    shuffled = state_of(spec, data.draw(st.permutations(trials)))
+    in_order = state_of(spec, trials)
 
     assert shuffled.scales == in_order.scales
     observed = [observed_of(each) for each in (shuffled, in_order)]
@@ -257,16 +257,16 @@ def test_the_same_weights_are_kept(data: st.DataObject, count: int) -> None:
     interrupted = data.draw(st.integers(0, len(trials)))
 
     folder = Folder(trials)
-    book = book_of(spec, shuffled[:interrupted])
+    state = state_of(spec, shuffled[:interrupted])
     # A crash behind the last stored end: nobody has deleted what it made needless.
-    Weights(cast("Store", folder), book).forget_others()
-    weights = Weights(cast("Store", folder), book)
+    Weights(cast("Store", folder), state).forget_others()
+    weights = Weights(cast("Store", folder), state)
     weights.forget_others()
     for trial in shuffled[interrupted:]:
-        book.note(trial, NOW.timestamp())
+        state.note(trial, NOW.timestamp())
         weights.ended(trial)
 
-    tally = book.scales[0].tally
+    tally = state.scales[0].tally
     assert folder.weights == {(0, each.number) for each in (*tally.best[:1], *tally.front)}
 
 
@@ -277,6 +277,6 @@ def test_weights_that_an_earlier_run_has_left_are_deleted(tmp_path: Path) -> Non
         store.write_trial(trial)
         (store.trial_folder(0, trial.spec.number) / "checkpoint").mkdir()
 
-    Weights(store, book_of(spec_of(1), trials)).forget_others()
+    Weights(store, state_of(spec_of(1), trials)).forget_others()
 
     assert [path.parent.name for path in tmp_path.glob("trials/*/checkpoint")] == ["0-1"]

@@ -6,9 +6,9 @@ import threading
 from dataclasses import dataclass, field
 
 from scaling_operator.core.ladder import Scale
-from scaling_operator.runtime.outlooks import Outlooks
+from scaling_operator.runtime.outlooks import ScalePlans
 from scaling_operator.sizing.need import Need
-from scaling_operator.sizing.outlook import ScaleOutlook
+from scaling_operator.sizing.outlook import ScalePlan
 
 SCALES = tuple(Scale(index, {"size": index + 1.0}) for index in range(3))
 
@@ -20,67 +20,67 @@ class Looking:
     asked: list[int] = field(default_factory=list[int])
     threads: set[int] = field(default_factory=set[int])
 
-    def __call__(self, scale: Scale) -> ScaleOutlook:
+    def __call__(self, scale: Scale) -> ScalePlan:
         self.asked.append(scale.index)
         self.threads.add(threading.get_ident())
-        return ScaleOutlook(scale, Need(), None, None, len(self.asked))
+        return ScalePlan(scale, Need(), None, None, len(self.asked))
 
 
 async def test_all_are_reckoned_once_in_another_thread() -> None:
-    outlooks, look = Outlooks(), Looking()
-    await outlooks.prepare(SCALES, look)
-    await outlooks.prepare(SCALES, look)
-    assert [outlooks.of(scale, look).scale for scale in SCALES] == list(SCALES)
+    scale_plans, look = ScalePlans(), Looking()
+    await scale_plans.prepare(SCALES, look)
+    await scale_plans.prepare(SCALES, look)
+    assert [scale_plans.of(scale, look).scale for scale in SCALES] == list(SCALES)
     assert look.asked == [0, 1, 2]
     assert threading.get_ident() not in look.threads
 
 
 async def test_a_scale_that_was_added_is_reckoned_alone() -> None:
-    outlooks, look = Outlooks(), Looking()
-    await outlooks.prepare(SCALES[:2], look)
-    assert outlooks.get(2) is None
-    await outlooks.prepare(SCALES, look)
+    scale_plans, look = ScalePlans(), Looking()
+    await scale_plans.prepare(SCALES[:2], look)
+    assert scale_plans.get(2) is None
+    await scale_plans.prepare(SCALES, look)
     assert look.asked == [0, 1, 2]
 
 
 async def test_what_was_learnt_counts_from_the_next_preparation_on() -> None:
-    outlooks, look = Outlooks(), Looking()
-    await outlooks.prepare(SCALES, look)
-    outlooks.age()
-    before = outlooks.of(SCALES[0], look)
-    await outlooks.prepare(SCALES, look)
-    assert outlooks.of(SCALES[0], look) is not before
+    scale_plans, look = ScalePlans(), Looking()
+    await scale_plans.prepare(SCALES, look)
+    scale_plans.invalidate()
+    before = scale_plans.of(SCALES[0], look)
+    await scale_plans.prepare(SCALES, look)
+    assert scale_plans.of(SCALES[0], look) is not before
     assert look.asked == [0, 1, 2, 0, 1, 2]
 
 
 async def test_what_was_learnt_while_they_are_reckoned_is_not_forgotten() -> None:
-    outlooks, look = Outlooks(), Looking()
+    scale_plans, look = ScalePlans(), Looking()
 
-    def learning(scale: Scale) -> ScaleOutlook:
-        outlooks.age()
+    def learning(scale: Scale) -> ScalePlan:
+        scale_plans.invalidate()
         return look(scale)
 
-    await outlooks.prepare(SCALES, learning)
-    await outlooks.prepare(SCALES, look)
+    await scale_plans.prepare(SCALES, learning)
+    await scale_plans.prepare(SCALES, look)
     assert look.asked == [0, 1, 2, 0, 1, 2]
 
 
 async def test_what_is_forgotten_while_it_is_reckoned_stays_forgotten() -> None:
-    outlooks, look = Outlooks(), Looking()
+    scale_plans, look = ScalePlans(), Looking()
 
-    def changed_meanwhile(scale: Scale) -> ScaleOutlook:
-        outlooks.forget()
+    def changed_meanwhile(scale: Scale) -> ScalePlan:
+        scale_plans.forget()
         return look(scale)
 
-    assert not await outlooks.prepare(SCALES, changed_meanwhile)
-    assert outlooks.get(0) is None
-    assert await outlooks.prepare(SCALES, look)
-    assert outlooks.get(0) is not None
+    assert not await scale_plans.prepare(SCALES, changed_meanwhile)
+    assert scale_plans.get(0) is None
+    assert await scale_plans.prepare(SCALES, look)
+    assert scale_plans.get(0) is not None
 
 
 async def test_what_is_forgotten_is_reckoned_before_it_is_used() -> None:
-    outlooks, look = Outlooks(), Looking()
-    await outlooks.prepare(SCALES, look)
-    outlooks.forget()
-    assert outlooks.get(0) is None
-    assert outlooks.of(SCALES[0], look).scale == SCALES[0]
+    scale_plans, look = ScalePlans(), Looking()
+    await scale_plans.prepare(SCALES, look)
+    scale_plans.forget()
+    assert scale_plans.get(0) is None
+    assert scale_plans.of(SCALES[0], look).scale == SCALES[0]

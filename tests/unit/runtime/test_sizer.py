@@ -24,9 +24,9 @@ from scaling_operator.core.observed import (
     ScaleView,
 )
 from scaling_operator.core.tally import Tally
-from scaling_operator.runtime.sizer import Sizer, Unusable
+from scaling_operator.runtime.sizer import InvalidPolicy, Sizer
 from scaling_operator.sizing.allocation import Allocation, to_status
-from scaling_operator.sizing.choice import Refusal
+from scaling_operator.sizing.choice import NoMachine
 from scaling_operator.sizing.lookahead import Lessons
 
 GPU = {"resource": "nvidia.com/gpu", "flops": 1e14, "maxPerPod": 1}
@@ -184,9 +184,9 @@ def test_parameters_that_fit_nowhere_are_infeasible_and_do_not_refuse_the_experi
     large = trial(0, b=100_000)
 
     assert view is not None
-    assert view.verdict.is_good
-    assert "some trials of the search fit nowhere and end as Infeasible" in view.verdict.message
-    assert isinstance(sized.allocation(large), Refusal)
+    assert view.start_check.is_good
+    assert "some trials of the search fit nowhere and end as Infeasible" in view.start_check.message
+    assert isinstance(sized.allocation(large), NoMachine)
     assert sized.reason_of_refusal(large) is Reason.INFEASIBLE
     assert got(sized, trial(1)).shape == "small"
 
@@ -207,8 +207,8 @@ def test_what_begins_within_its_budget_is_not_refused_later() -> None:
 
     assert before is not None
     assert started is not None
-    assert before.verdict.reason is ConditionReason.OVER_BUDGET
-    assert started.verdict.is_good
+    assert before.start_check.reason is ConditionReason.OVER_BUDGET
+    assert started.start_check.is_good
 
 
 def test_a_spec_that_changes_is_followed() -> None:
@@ -219,7 +219,7 @@ def test_a_spec_that_changes_is_followed() -> None:
     view = sized.complete(observed(), ()).sizing
 
     assert view is not None
-    assert view.verdict.is_good
+    assert view.start_check.is_good
 
 
 def test_fixed_resources_are_kept_through_every_interruption() -> None:
@@ -230,16 +230,16 @@ def test_fixed_resources_are_kept_through_every_interruption() -> None:
     short = sized.allocation(trial(0, attempt(0, had, Reason.OOM_KILLED)))
 
     assert again == had
-    assert isinstance(short, Refusal)
+    assert isinstance(short, NoMachine)
     assert (had.count, had.memory_bytes, had.cores) == (1, 4 * 2**30, 2)
 
 
 def test_a_policy_that_cannot_be_used_starts_nothing() -> None:
-    unusable = Unusable(ConditionReason.POLICY_NOT_FOUND, "there is no such policy")
+    unusable = InvalidPolicy(ConditionReason.POLICY_NOT_FOUND, "there is no such policy")
     completed = unusable.complete(observed(), ())
     assert completed.machines is None, "and nothing prices what a fit recommends"
     view = completed.sizing
 
     assert view is not None
-    assert not view.verdict.is_good
-    assert view.verdict.message == "there is no such policy"
+    assert not view.start_check.is_good
+    assert view.start_check.message == "there is no such policy"

@@ -17,7 +17,7 @@ from scaling_operator.core.observed import ABSENT, AttemptView, Observed, Rules
 from scaling_operator.core.plan import plan
 from scaling_operator.core.reports import AttemptKey
 from scaling_operator.runtime.rules import search_of, trials_per_scale
-from scaling_operator.runtime.state import Book, read_book
+from scaling_operator.runtime.state import ExperimentState, read_state
 from scaling_operator.search.study import Proposal, Record, Study, StudySettings
 from scaling_operator.validation.advice import warnings_of
 from scaling_operator.validation.grid import points_without_repeats
@@ -215,9 +215,9 @@ def test_a_scale_gets_as_many_trials_as_there_are_points(
     assert trials_per_scale(spec_of(parameters, most, **rest)) == trials
 
 
-def book_of(spec: ExperimentSpec, count: int) -> Book:
+def state_of(spec: ExperimentSpec, count: int) -> ExperimentState:
     rules = Rules(max_trials=trials_per_scale(spec))
-    book = read_book(spec, rules, ExperimentStatus(), ())
+    state = read_state(spec, rules, ExperimentStatus(), ())
     for number in range(count):
         trial = TrialSpec(
             experiment=ExperimentReference(name="e", uid="u"),
@@ -228,33 +228,33 @@ def book_of(spec: ExperimentSpec, count: int) -> Book:
             seed=number,
         )
         status = TrialStatus(state=TrialState.SUCCEEDED, values=(1.0,))
-        book.note(ScalingTrial(spec=trial, status=status), 0.0)
-    return book
+        state.note(ScalingTrial(spec=trial, status=status), 0.0)
+    return state
 
 
-def observed_of(book: Book) -> Observed:
+def observed_of(state: ExperimentState) -> Observed:
     def absent(trial: ScalingTrial, key: AttemptKey) -> AttemptView:
         del trial, key
         return ABSENT
 
-    return book.observe(absent, (), 0.0)
+    return state.observe(absent, (), 0.0)
 
 
 def test_an_experiment_whose_points_are_all_tried_is_complete_and_says_so() -> None:
     spec = spec_of({"s": SWITCH}, 40)
     (complete,) = [
         each
-        for each in plan(observed_of(book_of(spec, 2))).status.conditions
+        for each in plan(observed_of(state_of(spec, 2))).status.conditions
         if each.type == "Complete"
     ]
 
     assert (complete.status, complete.reason) == ("True", ConditionReason.SPACE_EXHAUSTED)
     assert "2 of scale 0" in complete.message
-    assert plan(observed_of(book_of(spec, 2))).status.counts.max == 2
+    assert plan(observed_of(state_of(spec, 2))).status.counts.max == 2
 
 
 def test_an_experiment_that_asked_for_no_more_is_just_done() -> None:
-    conditions = plan(observed_of(book_of(spec_of({"s": SWITCH}, 2), 2))).status.conditions
+    conditions = plan(observed_of(state_of(spec_of({"s": SWITCH}, 2), 2))).status.conditions
     assert "AllTrialsDone" in {each.reason for each in conditions}
 
 

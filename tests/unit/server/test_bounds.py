@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 
 from scaling_operator.kube.report_service.certificate import issue, server_context
 from scaling_operator.server import limits
-from scaling_operator.server.limits import Limits
+from scaling_operator.server.limits import PortLimits
 from scaling_operator.server.listen import BoundedServer, Port, listen
 
-MANY = Limits(connections=1000, connections_per_address=1000)
+MANY = PortLimits(connections=1000, connections_per_address=1000)
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 LARGE = b"x" * (8 * 2**20)
 ATTACKER, HONEST = "127.0.0.2", "127.0.0.1"
@@ -33,31 +33,31 @@ class Bench:
 
     server: BoundedServer = field(init=False)
     refused: list[str] = field(default_factory=list[str])
-    opened: list[socket.socket] = field(default_factory=list[socket.socket])
+    loaded: list[socket.socket] = field(default_factory=list[socket.socket])
     asked: list[str] = field(default_factory=list[str])
     answers: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def connect(self, address: str = HONEST) -> socket.socket:
         """Open a connection that sends and reads when it is told to."""
-        opened = socket.socket()
-        self.opened.append(opened)
-        opened.settimeout(0)
-        opened.bind((address, 0))
-        await asyncio.get_running_loop().sock_connect(opened, (HONEST, self.server.port))
-        return opened
+        loaded = socket.socket()
+        self.loaded.append(loaded)
+        loaded.settimeout(0)
+        loaded.bind((address, 0))
+        await asyncio.get_running_loop().sock_connect(loaded, (HONEST, self.server.port))
+        return loaded
 
     async def said(self, sent: bytes, address: str = HONEST) -> bytes:
         """Send something, and read until the server has closed."""
         loop = asyncio.get_running_loop()
-        with await self.connect(address) as opened:
-            await loop.sock_sendall(opened, sent)
-            return await read_all(opened)
+        with await self.connect(address) as loaded:
+            await loop.sock_sendall(loaded, sent)
+            return await read_all(loaded)
 
 
-async def read_all(opened: socket.socket) -> bytes:
+async def read_all(loaded: socket.socket) -> bytes:
     parts: list[bytes] = []
     try:
-        while part := await asyncio.get_running_loop().sock_recv(opened, 2**16):
+        while part := await asyncio.get_running_loop().sock_recv(loaded, 2**16):
             parts.append(part)
     except ConnectionError:
         pass
@@ -69,10 +69,10 @@ async def until(seen: Callable[[], bool]) -> None:
         await asyncio.sleep(0.01)
 
 
-def pushed(opened: socket.socket, whole: bytes) -> int:
+def pushed(loaded: socket.socket, whole: bytes) -> int:
     """Send as much as it takes now; return how much that was."""
     try:
-        return opened.send(whole)
+        return loaded.send(whole)
     except BlockingIOError:
         return 0
 
@@ -108,7 +108,7 @@ def application(bench: Bench) -> web.Application:
 
 def play(
     story: Callable[[Bench], Awaitable[None]],
-    bounds: Limits = MANY,
+    bounds: PortLimits = MANY,
     context: ssl.SSLContext | None = None,
 ) -> Bench:
     async def run() -> Bench:
@@ -121,8 +121,8 @@ def play(
                 await story(bench)
         finally:
             bench.answers.set()
-            for opened in bench.opened:
-                opened.close()
+            for loaded in bench.loaded:
+                loaded.close()
             await bench.server.stop()
         assert bench.server.connections == 0
         return bench
@@ -155,16 +155,16 @@ def test_unfinished_heads_cost_no_memory(head: bytes) -> None:
         tracemalloc.start()
         try:
             held = [await bench.connect() for _ in range(clients)]
-            for opened in held:
+            for loaded in held:
                 start = b"" if head.startswith(b"GET") else b"GET / HTTP/1.1\r\n"
-                pushed(opened, start + head)
+                pushed(loaded, start + head)
             for _ in range(200):
                 await asyncio.sleep(0)
             most = tracemalloc.get_traced_memory()[0]
         finally:
             tracemalloc.stop()
-        for opened in held:
-            opened.close()
+        for loaded in held:
+            loaded.close()
         # A head that is allowed, as it came and as it was read, with the connection itself.
         assert most / clients < 4 * limits.MAX_UNREAD_BYTES
 
@@ -175,16 +175,16 @@ def test_a_client_that_asks_ahead_is_read_no_further_than_one_request() -> None:
     request = GET.replace(b"/ ", b"/slow ").replace(b"\r\n\r\n", b"\r\n" + JUST_ALLOWED + b"\r\n")
 
     async def story(bench: Bench) -> None:
-        opened = await bench.connect()
-        opened.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8192)
-        opened.send(GET.replace(b"/ ", b"/slow "))
+        loaded = await bench.connect()
+        loaded.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8192)
+        loaded.send(GET.replace(b"/ ", b"/slow "))
         total = 0
         for _ in range(300):
-            total += pushed(opened, request)
+            total += pushed(loaded, request)
             await asyncio.sleep(0)
         # What lies in the kernel, at both ends, is counted too.
         assert total < 10 * limits.MAX_UNREAD_BYTES
-        opened.close()
+        loaded.close()
 
     play(story)
 
@@ -198,10 +198,10 @@ def test_one_address_cannot_take_the_places_of_others() -> None:
             assert b"hello" in await bench.said(
                 GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
             )
-        for opened in held:
-            opened.close()
+        for loaded in held:
+            loaded.close()
 
-    bench = play(story, Limits(connections=500, connections_per_address=30))
+    bench = play(story, PortLimits(connections=500, connections_per_address=30))
     assert bench.asked == [HONEST] * 50
     assert set(bench.refused) == {"TooMany"}
 
@@ -215,10 +215,10 @@ def test_many_addresses_together_cannot_either() -> None:
             assert b"hello" in await bench.said(
                 GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
             )
-        for opened in held:
-            opened.close()
+        for loaded in held:
+            loaded.close()
 
-    play(story, Limits(connections=20, connections_per_address=4))
+    play(story, PortLimits(connections=20, connections_per_address=4))
 
 
 def test_new_connections_of_an_address_are_bounded() -> None:
@@ -229,10 +229,10 @@ def test_new_connections_of_an_address_are_bounded() -> None:
         with await bench.connect() as one:
             one.send(GET)
             await until(lambda: bench.asked == [HONEST])
-        for opened in held:
-            opened.close()
+        for loaded in held:
+            loaded.close()
 
-    assert set(play(story, Limits(100, 100, 0.01, 10)).refused) == {"TooOften"}
+    assert set(play(story, PortLimits(100, 100, 0.01, 10)).refused) == {"TooOften"}
 
 
 def test_handshakes_that_are_never_made_are_connections_too(context: ssl.SSLContext) -> None:
@@ -240,11 +240,11 @@ def test_handshakes_that_are_never_made_are_connections_too(context: ssl.SSLCont
         held = [await bench.connect(ATTACKER) for _ in range(40)]
         await until(lambda: len(bench.refused) == 30)
         assert bench.server.connections == 10
-        for opened in held:
-            opened.close()
+        for loaded in held:
+            loaded.close()
         await until(lambda: bench.server.connections == 0)
 
-    bench = play(story, Limits(100, 10), context)
+    bench = play(story, PortLimits(100, 10), context)
     assert bench.refused == ["TooMany"] * 30 + ["Handshake"] * 10
 
 
@@ -266,12 +266,12 @@ def test_a_head_that_comes_in_drops_is_closed_and_counted(monkeypatch: pytest.Mo
     monkeypatch.setattr(limits, "HEAD_SECONDS", 0.3)
 
     async def story(bench: Bench) -> None:
-        with await bench.connect() as opened:
-            opened.send(b"GET /")
+        with await bench.connect() as loaded:
+            loaded.send(b"GET /")
             while not bench.refused:
-                opened.send(b"x")
+                loaded.send(b"x")
                 await asyncio.sleep(0.02)
-            assert await read_all(opened) == b""
+            assert await read_all(loaded) == b""
             assert bench.refused == ["TooSlow"]
 
     play(story)
@@ -290,11 +290,11 @@ def test_who_does_not_read_its_answer_is_closed(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(limits, "IDLE_SECONDS", 0.3)
 
     async def story(bench: Bench) -> None:
-        with await bench.connect() as opened:
-            opened.send(GET.replace(b"/ ", b"/large "))
+        with await bench.connect() as loaded:
+            loaded.send(GET.replace(b"/ ", b"/large "))
             await until(lambda: bench.server.connections == 1)
             await until(lambda: bench.server.connections == 0)
-            assert len(await read_all(opened)) < len(LARGE)
+            assert len(await read_all(loaded)) < len(LARGE)
 
     play(story)
 
@@ -355,12 +355,12 @@ LEFT = [
 @pytest.mark.parametrize("sent", LEFT)
 def test_who_leaves_is_not_logged(caplog: pytest.LogCaptureFixture, sent: bytes) -> None:
     async def story(bench: Bench) -> None:
-        opened = await bench.connect()
-        opened.send(sent)
+        loaded = await bench.connect()
+        loaded.send(sent)
         await until(lambda: bench.server.connections == 1)
         await asyncio.sleep(0.05)
-        opened.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")  # a reset
-        opened.close()
+        loaded.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")  # a reset
+        loaded.close()
         await until(lambda: bench.server.connections == 0)
 
     play(story)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scaling_operator.server.limits import Limits
+from scaling_operator.server.limits import PortLimits
 from scaling_operator.server.places import NoPlace, Places
 
 ADDRESSES = st.sampled_from(["a", "b", "c", "d"])
@@ -21,7 +21,7 @@ STEPS = st.tuples(
 def test_the_bounds_hold_and_nobody_who_is_served_has_to_go(
     steps: list[tuple[str, str, int]], most: int, most_per_address: int
 ) -> None:
-    places = Places[int](Limits(most, most_per_address))
+    places = Places[int](PortLimits(most, most_per_address))
     inside: dict[int, str] = {}
     served: set[int] = set()
     for number, (step, address, chosen) in enumerate(steps):
@@ -56,7 +56,7 @@ def test_the_bounds_hold_and_nobody_who_is_served_has_to_go(
 
 
 def test_an_address_that_has_nothing_gets_in_whoever_waits() -> None:
-    places = Places[int](Limits(connections=4, connections_per_address=2))
+    places = Places[int](PortLimits(connections=4, connections_per_address=2))
     for holder, address in enumerate("aabb"):
         places.enter(holder, address)
     places.serve(0)
@@ -65,7 +65,7 @@ def test_an_address_that_has_nothing_gets_in_whoever_waits() -> None:
 
 
 def test_who_has_waited_the_longest_goes_first() -> None:
-    places = Places[int](Limits(connections=9, connections_per_address=3))
+    places = Places[int](PortLimits(connections=9, connections_per_address=3))
     for holder in range(3):
         places.enter(holder, "a")
     places.serve(0)
@@ -74,7 +74,7 @@ def test_who_has_waited_the_longest_goes_first() -> None:
 
 
 def test_where_all_are_served_nobody_gets_in() -> None:
-    places = Places[int](Limits(connections=2, connections_per_address=1))
+    places = Places[int](PortLimits(connections=2, connections_per_address=1))
     for holder, address in enumerate("ab"):
         places.enter(holder, address)
         places.serve(holder)

@@ -11,11 +11,11 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from scaling_operator.server.limits import Limits
+from scaling_operator.server.limits import PortLimits
 from scaling_operator.server.listen import Port, listen
 
 HERE = "127.0.0.1"
-MANY = Limits(connections=1000, connections_per_address=1000)
+MANY = PortLimits(connections=1000, connections_per_address=1000)
 CLIENTS, REQUESTS = 4, 150
 BODY_BYTES = 8000
 

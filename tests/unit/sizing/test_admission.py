@@ -12,10 +12,10 @@ from scaling_operator.api.names import Reason
 from scaling_operator.api.policy import PolicyLimits, PolicySpec
 from scaling_operator.sizing.admission import (
     NOTHING,
+    Capacity,
     Demand,
-    Neighbour,
-    Room,
-    Wanting,
+    PeerUsage,
+    Request,
     admit,
     ordered,
 )
@@ -28,8 +28,8 @@ def limits(**by_whom: dict[str, Any]) -> PolicyLimits:
     return PolicyLimits.model_validate(by_whom)
 
 
-def wanting(*demands: Demand, order: int = 0) -> list[Wanting]:
-    return [Wanting((order, number), demand, order) for number, demand in enumerate(demands)]
+def requests(*demands: Demand, order: int = 0) -> list[Request]:
+    return [Request((order, number), demand, order) for number, demand in enumerate(demands)]
 
 
 ONE = Demand(gpus=1, cores=2, memory_bytes=8 * GIB, shape="h100")
@@ -37,52 +37,55 @@ ONE = Demand(gpus=1, cores=2, memory_bytes=8 * GIB, shape="h100")
 
 def test_the_largest_memory_of_a_scale_goes_first_and_the_cheapest_scale_before_all() -> None:
     small, large = Demand(device_bytes=1), Demand(device_bytes=2)
-    trials = [*wanting(large, order=1), *wanting(small, large, small, order=0)]
+    trials = [*requests(large, order=1), *requests(small, large, small, order=0)]
 
     assert [each.slot for each in ordered(trials)] == [(0, 1), (0, 0), (0, 2), (1, 0)]
 
 
 ROOMS: list[Any] = [
-    pytest.param(Room(limits()), 3, "", id="no limit"),
+    pytest.param(Capacity(limits()), 3, "", id="no limit"),
     pytest.param(
-        Room(limits(experiment={"gpus": 2})), 2, "limits.experiment.gpus allows 2, 2 are held",
+        Capacity(limits(experiment={"gpus": 2})), 2, "limits.experiment.gpus allows 2, 2 are held",
         id="accelerators of the experiment",
     ),
     pytest.param(
-        Room(limits(experiment={"gpus": 2}), held=ONE), 1, "allows 2, 2 are held", id="one is held"
+        Capacity(limits(experiment={"gpus": 2}), held=ONE),
+        1,
+        "allows 2, 2 are held",
+        id="one is held",
     ),
     pytest.param(
-        Room(limits(experiment={"memory": "20Gi"})), 2, "memory allows 20Gi, 16Gi are held",
+        Capacity(limits(experiment={"memory": "20Gi"})), 2, "memory allows 20Gi, 16Gi are held",
         id="host memory",
     ),
     pytest.param(
-        Room(limits(experiment={"cpu": "5"})), 2, "cpu allows 5, 4 are held", id="cores"
+        Capacity(limits(experiment={"cpu": "5"})), 2, "cpu allows 5, 4 are held", id="cores"
     ),
     pytest.param(
-        Room(limits(namespace={"gpus": 4}), neighbours=(Neighbour(ONE + ONE, is_hungry=False),)),
+        Capacity(limits(namespace={"gpus": 4}), peers=(PeerUsage(ONE + ONE, is_waiting=False),)),
         2,
         "limits.namespace.gpus allows 4, 4 are held",
         id="what a neighbour leaves",
     ),
     pytest.param(
-        Room(limits(namespace={"gpus": 4}), neighbours=(Neighbour(NOTHING, is_hungry=True),)),
+        Capacity(limits(namespace={"gpus": 4}), peers=(PeerUsage(NOTHING, is_waiting=True),)),
         1,
         "another experiment waits and holds less",
         id="a neighbour that waits and holds nothing",
     ),
     pytest.param(
-        Room(limits(), waiting=(("h100", "0/3 nodes"),)), 0,
+        Capacity(limits(), waiting=(("h100", "0/3 nodes"),)), 0,
         "waits behind another trial on h100: 0/3 nodes", id="no node has room for this shape",
     ),
     pytest.param(
-        Room(limits(), waiting=(("a100", "0/3 nodes"),)), 3, "", id="nor for another one"
+        Capacity(limits(), waiting=(("a100", "0/3 nodes"),)), 3, "", id="nor for another one"
     ),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("room", "admitted", "words"), ROOMS)
-def test_there_is_room_for_so_many(room: Room, admitted: int, words: str) -> None:
-    found = admit(wanting(ONE, ONE, ONE), room)
+@pytest.mark.parametrize(("capacity", "admitted", "words"), ROOMS)
+def test_there_is_room_for_so_many(capacity: Capacity, admitted: int, words: str) -> None:
+    found = admit(requests(ONE, ONE, ONE), capacity)
 
     assert len(found.admitted) == admitted
     assert all(words in each.message for each in found.turned)
@@ -90,7 +93,7 @@ def test_there_is_room_for_so_many(room: Room, admitted: int, words: str) -> Non
 
 def test_a_trial_that_does_not_fit_lets_a_smaller_one_by() -> None:
     large = Demand(gpus=4, device_bytes=9)
-    found = admit(wanting(large, ONE), Room(limits(experiment={"gpus": 2})))
+    found = admit(requests(large, ONE), Capacity(limits(experiment={"gpus": 2})))
 
     assert found.admitted == ((0, 1),)
     assert [each.reason for each in found.turned] == [Reason.QUOTA_EXCEEDED]
@@ -105,11 +108,11 @@ def test_no_more_is_held_than_a_limit_allows(
     asked: list[tuple[int, int]], limit: int, held: int
 ) -> None:
     trials = [
-        Wanting((order, at), Demand(gpus=gpus), order) for at, (order, gpus) in enumerate(asked)
+        Request((order, at), Demand(gpus=gpus), order) for at, (order, gpus) in enumerate(asked)
     ]
-    room = Room(limits(experiment={"gpus": limit}), held=Demand(gpus=held))
+    capacity = Capacity(limits(experiment={"gpus": limit}), held=Demand(gpus=held))
 
-    found = admit(trials, room)
+    found = admit(trials, capacity)
 
     taken = sum(each.demand.gpus for each in trials if each.slot in found.admitted)
     assert taken == 0 or held + taken <= limit
@@ -126,12 +129,12 @@ def test_two_experiments_share_a_namespace_fairly(limit: int, one: int, other: i
         for me in (0, 1):
             demand = Demand(gpus=sizes[me])
             hungry = held[1 - me] + sizes[1 - me] + held[me] <= limit
-            room = Room(
+            capacity = Capacity(
                 limits(namespace={"gpus": limit}),
                 held=Demand(gpus=held[me]),
-                neighbours=(Neighbour(Demand(gpus=held[1 - me]), is_hungry=hungry),),
+                peers=(PeerUsage(Demand(gpus=held[1 - me]), is_waiting=hungry),),
             )
-            if admit(wanting(demand), room).admitted:
+            if admit(requests(demand), capacity).admitted:
                 held[me] += sizes[me]
                 moved = True
 

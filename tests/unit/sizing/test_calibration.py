@@ -20,9 +20,9 @@ from scaling_operator.sizing.choice import Choice, choose
 from scaling_operator.sizing.knowledge import (
     KEPT_PER_SCALE,
     Calibration,
-    Knowledge,
     Measurement,
-    believe,
+    Observations,
+    estimates_of,
     learn,
     measure,
     measured_at,
@@ -30,7 +30,7 @@ from scaling_operator.sizing.knowledge import (
 from scaling_operator.sizing.memory import CONTEXT_BYTES, GIB
 from scaling_operator.sizing.need import Need
 from scaling_operator.sizing.need_own import own_need
-from scaling_operator.sizing.offers import Terms
+from scaling_operator.sizing.offers import Constraints
 from scaling_operator.sizing.parts import Correction, device_parts, host_parts
 
 POLICY = PolicySpec.model_validate(
@@ -73,7 +73,9 @@ def gpt(layers: int, width: int, heads: int, batch: int) -> Need:
 
 
 def machine(need: Need) -> Allocation:
-    found = choose(need, Terms(POLICY, believe(Knowledge(), Calibration(), 0, POLICY), 1e9))
+    found = choose(
+        need, Constraints(POLICY, estimates_of(Observations(), Calibration(), 0, POLICY), 1e9)
+    )
     assert isinstance(found, Choice)
     return allocation_of(found, 1.0)
 
@@ -83,8 +85,8 @@ def ended(need: Need, had: Allocation, noise: float = 1.0, **rest: Any) -> Trial
     return TrialStatus(peak_device_bytes=peak, peak_host_bytes=6 * GIB, **rest)
 
 
-def known(scales: int, per_scale: int = 3, noise: float = 0.0) -> Knowledge:
-    found = Knowledge()
+def known(scales: int, per_scale: int = 3, noise: float = 0.0) -> Observations:
+    found = Observations()
     for scale in range(scales):
         for at in range(per_scale):
             layers, width, heads, batch = LADDER[scale]
@@ -124,7 +126,7 @@ def test_without_measurements_the_formulas_stand() -> None:
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.floats(0.3, 3), min_size=1, max_size=6))
 def test_no_coefficient_is_ever_negative(noises: list[float]) -> None:
-    found = Knowledge()
+    found = Observations()
     for at, noise in enumerate(noises):
         need = gpt(*LADDER[at % 4])
         had = machine(need)
@@ -136,11 +138,11 @@ def test_no_coefficient_is_ever_negative(noises: list[float]) -> None:
 
 
 def test_the_margin_is_25_percent_first_and_at_most_10_later() -> None:
-    first = believe(Knowledge(), Calibration(), 0, POLICY)
+    first = estimates_of(Observations(), Calibration(), 0, POLICY)
     some = known(1)
-    later = believe(some, calibrate(some.measurements, POLICY), 1, POLICY)
+    later = estimates_of(some, calibrate(some.measurements, POLICY), 1, POLICY)
     noisy = known(2, noise=0.2)
-    worst = believe(noisy, calibrate(noisy.measurements, POLICY), 2, POLICY)
+    worst = estimates_of(noisy, calibrate(noisy.measurements, POLICY), 2, POLICY)
 
     assert first.margin == 0.25
     assert 0.02 <= later.margin < 0.1
@@ -150,13 +152,13 @@ def test_the_margin_is_25_percent_first_and_at_most_10_later() -> None:
 def test_over_asking_is_taken_back() -> None:
     need = gpt(*LADDER[0])
     had = machine(need)
-    some = Knowledge()
+    some = Observations()
     for _ in range(3):
         status = TrialStatus(peak_device_bytes=5 * GIB, peak_host_bytes=3 * GIB)
         some = measure(some, (0, len(some.measurements)), need, had, status)
-    belief = believe(some, calibrate(some.measurements, POLICY), 0, POLICY)
+    estimates = estimates_of(some, calibrate(some.measurements, POLICY), 0, POLICY)
 
-    found = choose(need, Terms(POLICY, belief, 1e9))
+    found = choose(need, Constraints(POLICY, estimates, 1e9))
 
     assert isinstance(found, Choice)
     assert had.memory_bytes == 10 * GIB
@@ -169,20 +171,20 @@ def test_host_memory_after_a_shortage_shrinks_to_what_was_used_but_not_below_wha
     had = machine(need)
     short = replace(had, memory_bytes=4 * GIB)
     attempt = Attempt(number=0, reason=Reason.OOM_KILLED, resources=to_status(short))
-    some = learn(Knowledge(), 0, need, TrialStatus(attempts=(attempt,)), POLICY)
+    some = learn(Observations(), 0, need, TrialStatus(attempts=(attempt,)), POLICY)
 
-    assert believe(some, Calibration(), 0, POLICY).host_floor_bytes == 6 * GIB
+    assert estimates_of(some, Calibration(), 0, POLICY).host_floor_bytes == 6 * GIB
     for used, expected in ((4.5, 4.5 * 1.02), (3.0, 4 * 1.05)):
         status = TrialStatus(peak_host_bytes=used * GIB)
         after = measure(some, (0, len(some.measurements)), need, had, status)
         margin = Calibration(host_residual=0.0)
-        floor = believe(after, margin, 0, POLICY).host_floor_bytes
+        floor = estimates_of(after, margin, 0, POLICY).host_floor_bytes
         assert floor == pytest.approx(expected * GIB)
 
 
 def test_step_times_give_the_next_scale_its_hours() -> None:
     """An overhead of 20 ms and 30 % of the peak, where the policy says 40 %."""
-    some = Knowledge()
+    some = Observations()
     for scale in (0, 1):
         need = gpt(*LADDER[scale])
         had = machine(need)
@@ -197,9 +199,9 @@ def test_step_times_give_the_next_scale_its_hours() -> None:
             ended(need, had, step_seconds=step, seconds=step * need.steps),
         )
     need = gpt(*LADDER[2])
-    belief = believe(some, calibrate(some.measurements, POLICY), 2, POLICY)
+    estimates = estimates_of(some, calibrate(some.measurements, POLICY), 2, POLICY)
 
-    found = choose(need, Terms(POLICY, belief, 1e9))
+    found = choose(need, Constraints(POLICY, estimates, 1e9))
 
     assert isinstance(found, Choice)
     assert found.hours is not None
@@ -220,7 +222,7 @@ def test_one_scale_is_enough_to_put_the_policys_peak_right(slower: float) -> Non
     need = gpt(*LADDER[0])
     step = step_seconds(need) * slower
     had = machine(need)
-    some = measure(Knowledge(), (0, 0), need, had, ended(need, had, step_seconds=step))
+    some = measure(Observations(), (0, 0), need, had, ended(need, had, step_seconds=step))
 
     calibration = calibrate(some.measurements, POLICY)
     following = gpt(*LADDER[1])
@@ -249,10 +251,10 @@ def test_a_trainer_whose_steps_are_not_known_is_timed_as_a_whole() -> None:
     """An own script: its estimate names FLOPs and no batch, so nothing tells how many steps."""
     first, second = (replace(gpt(*LADDER[0]), flops=flops, steps=None) for flops in (1e15, 4e15))
     status = TrialStatus(seconds=100.0, step_seconds=0.1, attempts=held(130.0))
-    some = measure(Knowledge(), (0, 0), first, machine(first), status)
+    some = measure(Observations(), (0, 0), first, machine(first), status)
 
-    belief = believe(some, calibrate(some.measurements, POLICY), 1, POLICY)
-    found = choose(second, Terms(POLICY, belief, 1e9))
+    estimates = estimates_of(some, calibrate(some.measurements, POLICY), 1, POLICY)
+    found = choose(second, Constraints(POLICY, estimates, 1e9))
 
     assert isinstance(found, Choice)
     assert found.hours is not None
@@ -263,7 +265,7 @@ def test_a_shape_without_a_peak_has_hours_once_a_scale_was_measured() -> None:
     bare = POLICY.model_copy(
         update={"shapes": (POLICY.shapes[0].model_copy(update={"flops": None}),)}
     )
-    some = Knowledge()
+    some = Observations()
     for scale in (0, 1):
         need = gpt(*LADDER[scale])
         had = machine(need)
@@ -272,9 +274,11 @@ def test_a_shape_without_a_peak_has_hours_once_a_scale_was_measured() -> None:
         )
     need = gpt(*LADDER[2])
 
-    first = choose(need, Terms(bare, believe(Knowledge(), Calibration(), 2, bare), 1e9))
-    belief = believe(some, calibrate(some.measurements, bare), 2, bare)
-    later = choose(need, Terms(bare, belief, 1e9))
+    first = choose(
+        need, Constraints(bare, estimates_of(Observations(), Calibration(), 2, bare), 1e9)
+    )
+    estimates = estimates_of(some, calibrate(some.measurements, bare), 2, bare)
+    later = choose(need, Constraints(bare, estimates, 1e9))
 
     assert isinstance(first, Choice)
     assert isinstance(later, Choice)
@@ -297,14 +301,14 @@ def test_what_a_machine_is_held_beside_the_training_is_learnt_too() -> None:
     need = gpt(*LADDER[0])
     had = machine(need)
     status = TrialStatus(seconds=100.0, step_seconds=step_seconds(need), attempts=held(130.0))
-    some = measure(Knowledge(), (0, 0), need, had, status)
+    some = measure(Observations(), (0, 0), need, had, status)
 
-    belief = believe(some, calibrate(some.measurements, POLICY), 0, POLICY)
-    after = replace(believe(some, calibrate(some.measurements, POLICY), 1, POLICY), hours={})
-    found = choose(need, Terms(POLICY, after, 1e9))
+    estimates = estimates_of(some, calibrate(some.measurements, POLICY), 0, POLICY)
+    after = replace(estimates_of(some, calibrate(some.measurements, POLICY), 1, POLICY), hours={})
+    found = choose(need, Constraints(POLICY, after, 1e9))
 
-    assert list(belief.hours.values()) == [130.0 / 3600]
-    assert belief.startup_seconds == {"h100": 30.0}
+    assert list(estimates.hours.values()) == [130.0 / 3600]
+    assert estimates.startup_seconds == {"h100": 30.0}
     assert isinstance(found, Choice)
     assert found.hours is not None
     assert need.steps is not None
@@ -313,33 +317,33 @@ def test_what_a_machine_is_held_beside_the_training_is_learnt_too() -> None:
 
 def test_a_trainer_that_says_no_time_is_known_by_how_long_it_held_its_machine() -> None:
     some = measure(
-        Knowledge(),
+        Observations(),
         (0, 0),
         gpt(*LADDER[0]),
         machine(gpt(*LADDER[0])),
         TrialStatus(attempts=held(7200)),
     )
 
-    assert list(believe(some, Calibration(), 0, POLICY).hours.values()) == [2.0]
+    assert list(estimates_of(some, Calibration(), 0, POLICY).hours.values()) == [2.0]
 
 
 def test_a_trial_that_was_interrupted_does_not_tell_how_long_a_machine_is_held() -> None:
     need = gpt(*LADDER[0])
     status = TrialStatus(seconds=7190.0, attempts=held(5000.0, times=2))
-    some = measure(Knowledge(), (0, 0), need, machine(need), status)
+    some = measure(Observations(), (0, 0), need, machine(need), status)
 
-    belief = believe(some, calibrate(some.measurements, POLICY), 0, POLICY)
+    estimates = estimates_of(some, calibrate(some.measurements, POLICY), 0, POLICY)
 
-    assert list(belief.hours.values()) == [2.0]
-    assert belief.startup_seconds == {}
+    assert list(estimates.hours.values()) == [2.0]
+    assert estimates.startup_seconds == {}
 
 
 def test_hours_of_a_scale_that_was_measured_are_those_measured() -> None:
     need = gpt(*LADDER[0])
     had = machine(need)
-    some = measure(Knowledge(), (0, 0), need, had, TrialStatus(seconds=7190.0))
+    some = measure(Observations(), (0, 0), need, had, TrialStatus(seconds=7190.0))
 
-    found = choose(need, Terms(POLICY, believe(some, Calibration(), 0, POLICY), 1e9))
+    found = choose(need, Constraints(POLICY, estimates_of(some, Calibration(), 0, POLICY), 1e9))
 
     assert isinstance(found, Choice)
     assert found.hours == 2.0
@@ -349,7 +353,7 @@ def test_hours_of_a_scale_that_was_measured_are_those_measured() -> None:
 def test_what_is_known_does_not_grow_with_the_trials() -> None:
     need = gpt(*LADDER[0])
     had = machine(need)
-    some = Knowledge()
+    some = Observations()
     for at in range(50):
         some = measure(
             some, (0, len(some.measurements)), need, had, TrialStatus(peak_device_bytes=at * GIB)
@@ -361,15 +365,15 @@ def test_what_is_known_does_not_grow_with_the_trials() -> None:
 
 
 def test_a_trial_with_fixed_resources_teaches_nothing() -> None:
-    some = measure(Knowledge(), (0, 0), gpt(*LADDER[0]), Allocation(None, 1, GIB), TrialStatus())
+    some = measure(Observations(), (0, 0), gpt(*LADDER[0]), Allocation(None, 1, GIB), TrialStatus())
 
-    assert some == Knowledge()
+    assert some == Observations()
 
 
 def test_a_trial_on_a_cpu_corrects_the_host_alone() -> None:
     need = gpt(*LADDER[0])
     had = Allocation("cpu", 0, 8 * GIB)
-    some = measure(Knowledge(), (0, 0), need, had, TrialStatus(peak_host_bytes=6 * GIB))
+    some = measure(Observations(), (0, 0), need, had, TrialStatus(peak_host_bytes=6 * GIB))
 
     (entry,) = some.measurements
 

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from scaling_operator.api.estimate import Estimate
 from scaling_operator.api.policy import PolicySpec, UnknownNeeds
-from scaling_operator.sizing.belief import Belief, first_belief
-from scaling_operator.sizing.choice import Choice, Refusal, choose
+from scaling_operator.sizing.belief import Estimates, first_estimates
+from scaling_operator.sizing.choice import Choice, NoMachine, choose
 from scaling_operator.sizing.memory import GIB
 from scaling_operator.sizing.need import Need
 from scaling_operator.sizing.need_own import own_need
-from scaling_operator.sizing.offers import Terms, divisors_below, required_bytes
+from scaling_operator.sizing.offers import Constraints, divisors_below, required_bytes
 
 H100 = {
     "name": "h100",
@@ -62,19 +62,19 @@ def gpt(layers: int, width: int, heads: int, batch: int, **rest: Any) -> Need:
     return need
 
 
-def terms(spec: PolicySpec, deadline_seconds: float = DAY, **rest: Any) -> Terms:
-    return Terms(spec, first_belief(spec.first_margin_percent), deadline_seconds, **rest)
+def constraints(spec: PolicySpec, deadline_seconds: float = DAY, **rest: Any) -> Constraints:
+    return Constraints(spec, first_estimates(spec.first_margin_percent), deadline_seconds, **rest)
 
 
 def chosen(need: Need, spec: PolicySpec, **rest: Any) -> Choice:
-    found = choose(need, terms(spec, **rest))
+    found = choose(need, constraints(spec, **rest))
     assert isinstance(found, Choice), found
     return found
 
 
 def refused(need: Need, spec: PolicySpec, **rest: Any) -> str:
-    found = choose(need, terms(spec, **rest))
-    assert isinstance(found, Refusal), found
+    found = choose(need, constraints(spec, **rest))
+    assert isinstance(found, NoMachine), found
     return str(found)
 
 
@@ -239,11 +239,11 @@ def sized(layers: int, heads: int, batch: int, samples: float = 1e8) -> Need:
 def test_a_larger_model_never_gets_less(
     layers: int, heads: int, batch: int, more_layers: int, more_heads: int
 ) -> None:
-    small = choose(sized(layers, heads, batch), terms(LADDER))
-    large = choose(sized(layers + more_layers, heads + more_heads, batch), terms(LADDER))
+    small = choose(sized(layers, heads, batch), constraints(LADDER))
+    large = choose(sized(layers + more_layers, heads + more_heads, batch), constraints(LADDER))
 
-    if isinstance(small, Refusal):
-        assert isinstance(large, Refusal)
+    if isinstance(small, NoMachine):
+        assert isinstance(large, NoMachine)
     elif isinstance(large, Choice):
         assert memory_of(large) >= memory_of(small)
         assert large.shape.price_per_hour >= small.shape.price_per_hour
@@ -256,7 +256,7 @@ def memory_of(choice: Choice) -> float:
 @settings(max_examples=200, deadline=None)
 @given(*sizes)
 def test_the_global_batch_is_kept_whatever_is_chosen(layers: int, heads: int, batch: int) -> None:
-    found = choose(sized(layers, heads, batch), terms(LADDER))
+    found = choose(sized(layers, heads, batch), constraints(LADDER))
 
     if isinstance(found, Choice):
         told = found.execution
@@ -269,8 +269,8 @@ def test_the_global_batch_is_kept_whatever_is_chosen(layers: int, heads: int, ba
 def test_what_is_chosen_fits_with_headroom_and_margin(
     layers: int, heads: int, batch: int, raised: float
 ) -> None:
-    belief = replace(first_belief(25), raised={"h100": raised})
-    found = choose(sized(layers, heads, batch), Terms(LADDER, belief, DAY))
+    estimates = replace(first_estimates(25), raised={"h100": raised})
+    found = choose(sized(layers, heads, batch), Constraints(LADDER, estimates, DAY))
 
     if isinstance(found, Choice) and found.on_device:
         memory = {"slice": 18, "h100": 80, "b200": 180}[found.shape.name] * GIB
@@ -290,6 +290,6 @@ def test_a_margin_is_added_to_the_estimate() -> None:
     need = gpt(12, 768, 12, 12)
     found = chosen(need, policy(H100))
 
-    required = required_bytes(need, found.shape, found.execution, Belief(0.1, 0.1))
+    required = required_bytes(need, found.shape, found.execution, Estimates(0.1, 0.1))
 
     assert required == pytest.approx(found.device.total * 1.1)

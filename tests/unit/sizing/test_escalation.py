@@ -19,13 +19,13 @@ from scaling_operator.api.names import Reason
 from scaling_operator.api.policy import PolicySpec, UnknownNeeds
 from scaling_operator.api.status import Attempt, TrialStatus
 from scaling_operator.sizing.allocation import Allocation, fixed_allocation, to_status
-from scaling_operator.sizing.choice import Refusal
+from scaling_operator.sizing.choice import NoMachine
 from scaling_operator.sizing.escalation import Ended, allocate, more_host_memory
-from scaling_operator.sizing.knowledge import Calibration, Knowledge, believe, learn
+from scaling_operator.sizing.knowledge import Calibration, Observations, estimates_of, learn
 from scaling_operator.sizing.memory import GIB
 from scaling_operator.sizing.need import Need
 from scaling_operator.sizing.need_own import own_need
-from scaling_operator.sizing.offers import Terms
+from scaling_operator.sizing.offers import Constraints
 from scaling_operator.sizing.parts import device_parts, micro_batch_of
 
 A40 = {"name": "a40", "resource": "nvidia.com/gpu", "memory": "40Gi", "pricePerHour": 1}
@@ -59,25 +59,28 @@ def gpt(batch: int = 16, **rest: Any) -> Need:
     return need
 
 
-def terms(spec: PolicySpec, known: Knowledge | None = None) -> Terms:
-    belief = believe(known or Knowledge(), Calibration(), 0, spec)
-    return Terms(spec, belief, 86400.0)
+def constraints(spec: PolicySpec, known: Observations | None = None) -> Constraints:
+    estimates = estimates_of(known or Observations(), Calibration(), 0, spec)
+    return Constraints(spec, estimates, 86400.0)
 
 
-def got(found: Allocation | Refusal) -> Allocation:
+def got(found: Allocation | NoMachine) -> Allocation:
     assert isinstance(found, Allocation), found
     return found
 
 
 def play(
-    need: Need, spec: PolicySpec, fits: Callable[[Allocation], bool], known: Knowledge | None = None
+    need: Need,
+    spec: PolicySpec,
+    fits: Callable[[Allocation], bool],
+    known: Observations | None = None,
 ) -> list[Allocation]:
     """Run attempts until one fits or nothing is left; the last one is what passed."""
     ended: list[Ended] = []
     tried: list[Allocation] = []
     while True:
-        found = allocate(need, terms(spec, known), tuple(ended))
-        if isinstance(found, Refusal):
+        found = allocate(need, constraints(spec, known), tuple(ended))
+        if isinstance(found, NoMachine):
             return tried
         tried.append(found)
         if fits(found):
@@ -133,7 +136,7 @@ def test_the_ladder_is_half_the_micro_batch_then_recomputation_then_the_next_sha
 
 def test_with_nothing_left_the_reason_is_said() -> None:
     need = gpt(1, honours=[])
-    found = allocate(need, terms(policy(A40)), (Ended(Reason.ACCELERATOR_OOM),))
+    found = allocate(need, constraints(policy(A40)), (Ended(Reason.ACCELERATOR_OOM),))
 
     assert str(found) == "an accelerator's memory ran out, and nothing is left that needs less"
 
@@ -180,7 +183,7 @@ def test_one_shortage_is_enough_for_all_siblings(
     first = play(need, BOTH, truth(need, factor))
     if not first or not truth(need, factor)(first[-1]):
         return
-    known = learn(Knowledge(), 0, need, as_trial(first[:-1]), BOTH)
+    known = learn(Observations(), 0, need, as_trial(first[:-1]), BOTH)
 
     second = play(need, BOTH, truth(need, factor), known)
 
@@ -189,9 +192,9 @@ def test_one_shortage_is_enough_for_all_siblings(
 
 
 def test_siblings_of_another_scale_are_not_touched() -> None:
-    known = learn(Knowledge(), 1, gpt(), as_trial(play(gpt(), BOTH, lambda _: False)), BOTH)
+    known = learn(Observations(), 1, gpt(), as_trial(play(gpt(), BOTH, lambda _: False)), BOTH)
 
-    assert allocate(gpt(), terms(BOTH, known)) == allocate(gpt(), terms(BOTH))
+    assert allocate(gpt(), constraints(BOTH, known)) == allocate(gpt(), constraints(BOTH))
 
 
 INTERRUPTIONS = [Reason.EVICTED, Reason.PREEMPTED, Reason.NODE_LOST, Reason.POD_DELETED]
@@ -199,12 +202,14 @@ INTERRUPTIONS = [Reason.EVICTED, Reason.PREEMPTED, Reason.NODE_LOST, Reason.POD_
 
 @pytest.mark.parametrize("reason", INTERRUPTIONS)
 def test_an_interruption_repeats_with_the_same_resources(reason: Reason) -> None:
-    first = got(allocate(gpt(), terms(BOTH)))
-    more = got(allocate(gpt(), terms(BOTH), (Ended(Reason.ACCELERATOR_OOM, first),)))
+    first = got(allocate(gpt(), constraints(BOTH)))
+    more = got(allocate(gpt(), constraints(BOTH), (Ended(Reason.ACCELERATOR_OOM, first),)))
 
-    assert allocate(gpt(), terms(BOTH), (Ended(reason),)) == first
+    assert allocate(gpt(), constraints(BOTH), (Ended(reason),)) == first
     assert (
-        allocate(gpt(), terms(BOTH), (Ended(Reason.ACCELERATOR_OOM, first), Ended(reason, None)))
+        allocate(
+            gpt(), constraints(BOTH), (Ended(Reason.ACCELERATOR_OOM, first), Ended(reason, None))
+        )
         == more
     )
 
@@ -223,13 +228,13 @@ HOST = [
 def test_host_memory_grows(had: float, rest: dict[str, Any], expected: float) -> None:
     spec = policy(CPU, **rest)
 
-    found = got(more_host_memory(terms(spec), Allocation("cpu", 0, had)))
+    found = got(more_host_memory(constraints(spec), Allocation("cpu", 0, had)))
 
     assert found.memory_bytes == expected
 
 
 def test_host_memory_at_its_most_is_the_end() -> None:
-    found = more_host_memory(terms(policy(CPU)), Allocation("cpu", 0, 64 * GIB))
+    found = more_host_memory(constraints(policy(CPU)), Allocation("cpu", 0, 64 * GIB))
 
     assert str(found) == "host memory ran out at the most that is allowed, 64Gi"
 
@@ -237,16 +242,16 @@ def test_host_memory_at_its_most_is_the_end() -> None:
 def test_fixed_memory_is_not_raised() -> None:
     fixed = fixed_allocation(FixedResources.model_validate({"memory": "4Gi"}))
 
-    assert "spec.resources.fixed.memory" in str(more_host_memory(terms(policy(CPU)), fixed))
+    assert "spec.resources.fixed.memory" in str(more_host_memory(constraints(policy(CPU)), fixed))
 
 
 def test_siblings_start_with_what_the_host_was_found_to_need_and_shrink_to_what_was_used() -> None:
     need = own(memory="4Gi")
-    short = got(allocate(need, terms(policy(CPU))))
+    short = got(allocate(need, constraints(policy(CPU))))
     assert short.memory_bytes is not None
-    known = learn(Knowledge(), 0, need, as_trial([short], Reason.OOM_KILLED), policy(CPU))
+    known = learn(Observations(), 0, need, as_trial([short], Reason.OOM_KILLED), policy(CPU))
 
-    sibling = got(allocate(need, terms(policy(CPU), known)))
+    sibling = got(allocate(need, constraints(policy(CPU), known)))
 
     assert short.memory_bytes == 5 * GIB
     assert sibling.memory_bytes == 7.5 * GIB
@@ -273,8 +278,8 @@ def test_global_batch_and_precision_never_change(
     need = gpt(batch)
     ended: list[Ended] = []
     for reason in reasons:
-        found = allocate(need, terms(BOTH), tuple(ended))
-        if isinstance(found, Refusal):
+        found = allocate(need, constraints(BOTH), tuple(ended))
+        if isinstance(found, NoMachine):
             return
         assert batch_of(need, found) == batch
         # What a trainer is told has no learning rate, no precision and no batch to change.
@@ -286,9 +291,9 @@ def test_global_batch_and_precision_never_change(
 
 def test_memory_once_found_to_be_needed_stays_with_a_larger_shape() -> None:
     need = gpt(1, honours=[])
-    first = got(allocate(need, terms(BOTH)))
+    first = got(allocate(need, constraints(BOTH)))
     raised = replace(first, memory_bytes=99 * GIB)
 
-    found = got(allocate(need, terms(BOTH), (Ended(Reason.ACCELERATOR_OOM, raised),)))
+    found = got(allocate(need, constraints(BOTH), (Ended(Reason.ACCELERATOR_OOM, raised),)))
 
     assert (found.shape, found.memory_bytes) == ("h100", 99 * GIB)

@@ -7,7 +7,7 @@ import pytest
 from scaling_operator.sizing.memory import (
     GIB,
     Stage,
-    Transformer,
+    TransformerShape,
     attention_share,
     gpt_parameters,
     gpu_hours,
@@ -22,8 +22,8 @@ from scaling_operator.sizing.memory import (
 
 GB = 1e9
 MIB = 2**20
-GPT3 = Transformer(layers=96, width=12288, heads=96, context=2048)
-MT_NLG = Transformer(layers=105, width=20480, heads=128, context=2048)
+GPT3 = TransformerShape(layers=96, width=12288, heads=96, context=2048)
+MT_NLG = TransformerShape(layers=105, width=20480, heads=128, context=2048)
 
 
 def close(figure: float) -> object:
@@ -96,7 +96,7 @@ ACTIVATIONS = [
 
 @pytest.mark.parametrize(("model", "gigabytes"), ACTIVATIONS)
 def test_activations_of_published_models(
-    model: Transformer, gigabytes: tuple[float, float, float]
+    model: TransformerShape, gigabytes: tuple[float, float, float]
 ) -> None:
     plain = model.layers * layer_bytes(model, keeps_attention=True, precision_bytes=2)
     flash = model.layers * layer_bytes(model, keeps_attention=False, precision_bytes=2)
@@ -123,7 +123,7 @@ def test_gpt2_by_part(
     millions: float, layers: int, width: int, heads: int, rows: int, states: float,
     activations: float, logits: float, total: float,
 ) -> None:  # fmt: skip
-    model = Transformer(layers, width, heads, 1024)
+    model = TransformerShape(layers, width, heads, 1024)
     parameters = gpt_parameters(model, 50257)
     parts = (
         parameters * states_of("bf16-fp32-gradients", "adam").total / GIB,
@@ -137,7 +137,7 @@ def test_gpt2_by_part(
 
 
 def test_an_untied_head_has_parameters_of_its_own() -> None:
-    model = Transformer(2, 8, 2, 4)
+    model = TransformerShape(2, 8, 2, 4)
 
     assert gpt_parameters(model, 10, tied=False) - gpt_parameters(model, 10) == 80
 

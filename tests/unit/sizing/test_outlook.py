@@ -10,9 +10,9 @@ from scaling_operator.api.experiment import ExperimentSpec
 from scaling_operator.api.names import ConditionReason
 from scaling_operator.api.policy import PolicySpec
 from scaling_operator.sizing.choice import Choice
-from scaling_operator.sizing.lookahead import look_ahead
+from scaling_operator.sizing.lookahead import plan_resources
 from scaling_operator.sizing.need import Need
-from scaling_operator.sizing.outlook import Outlook
+from scaling_operator.sizing.outlook import ResourcePlan
 from scaling_operator.sizing.outlook_status import ledger_of, sizing_of
 
 GPU: dict[str, Any] = {
@@ -47,9 +47,11 @@ def spec(**changes: Any) -> ExperimentSpec:
     return ExperimentSpec.model_validate(document)
 
 
-def ahead(*shapes: dict[str, Any], limits: dict[str, Any] | None = None, **changes: Any) -> Outlook:
+def ahead(
+    *shapes: dict[str, Any], limits: dict[str, Any] | None = None, **changes: Any
+) -> ResourcePlan:
     policy = {"shapes": shapes or (GPU,), "firstMarginPercent": 0, "limits": limits or {}}
-    return look_ahead(spec(**changes), PolicySpec.model_validate(policy), TRIALS)
+    return plan_resources(spec(**changes), PolicySpec.model_validate(policy), TRIALS)
 
 
 def hours(millions: float) -> float:
@@ -61,15 +63,15 @@ ALL = hours(10) + hours(100) + hours(1000)
 
 
 def test_hours_and_cost_are_those_of_all_trials() -> None:
-    outlook = ahead()
+    resource_plan = ahead()
 
-    assert outlook.verdict.reason is ConditionReason.PLANNED
-    assert [scale.hours for scale in outlook.scales] == pytest.approx(
+    assert resource_plan.start_check.reason is ConditionReason.PLANNED
+    assert [scale.hours for scale in resource_plan.scales] == pytest.approx(
         [hours(10), hours(100), hours(1000)]
     )
-    assert outlook.gpu_hours == pytest.approx(TRIALS * ALL)
-    assert outlook.cost == pytest.approx(2 * TRIALS * ALL)
-    assert ledger_of(outlook).planned_cost == outlook.cost
+    assert resource_plan.gpu_hours == pytest.approx(TRIALS * ALL)
+    assert resource_plan.cost == pytest.approx(2 * TRIALS * ALL)
+    assert ledger_of(resource_plan).planned_cost == resource_plan.cost
 
 
 BUDGETS: list[Any] = [
@@ -98,28 +100,28 @@ BUDGETS: list[Any] = [
 def test_a_plan_over_budget_names_the_largest_ladder_that_fits(
     budget: dict[str, Any], words: str | None
 ) -> None:
-    verdict = ahead(budget=budget).verdict
+    start_check = ahead(budget=budget).start_check
 
     if words is None:
-        assert verdict.is_good
+        assert start_check.is_good
     else:
-        assert verdict.reason is ConditionReason.OVER_BUDGET
-        assert words in verdict.message
+        assert start_check.reason is ConditionReason.OVER_BUDGET
+        assert words in start_check.message
 
 
 def test_hours_that_are_not_known_are_no_reason_to_refuse() -> None:
-    outlook = ahead({**GPU, "flops": None}, budget={"cost": 0.01})
+    resource_plan = ahead({**GPU, "flops": None}, budget={"cost": 0.01})
 
-    assert outlook.verdict.is_good
-    assert outlook.cost is None
-    assert outlook.gpu_hours is None
+    assert resource_plan.start_check.is_good
+    assert resource_plan.cost is None
+    assert resource_plan.gpu_hours is None
 
 
 def test_a_scale_that_fits_nowhere_is_named_with_the_reason() -> None:
-    verdict = ahead({**GPU, "memory": "15Gi"}).verdict
+    start_check = ahead({**GPU, "memory": "15Gi"}).start_check
 
-    assert verdict.reason is ConditionReason.NOTHING_FITS
-    assert verdict.message == (
+    assert start_check.reason is ConditionReason.NOTHING_FITS
+    assert start_check.message == (
         "scale 2 (millions 1000): gpu x 1: needs 18.6 GiB at micro-batch 1000000, "
         "13.5 GiB can be had"
     )
@@ -129,10 +131,10 @@ def test_what_ends_late_is_a_warning_and_what_ends_far_too_late_a_refusal() -> N
     late = ahead(trials={"timeout": "300h"})
     hopeless = ahead(trials={"timeout": "10h"})
 
-    assert late.verdict.is_good
-    assert "scale 2 (millions 1000) takes about 416.7 h" in late.verdict.message
-    assert hopeless.verdict.reason is ConditionReason.NOTHING_FITS
-    assert "trials.timeout allows 10.0 h" in hopeless.verdict.message
+    assert late.start_check.is_good
+    assert "scale 2 (millions 1000) takes about 416.7 h" in late.start_check.message
+    assert hopeless.start_check.reason is ConditionReason.NOTHING_FITS
+    assert "trials.timeout allows 10.0 h" in hopeless.start_check.message
 
 
 FIXED: list[Any] = [
@@ -155,13 +157,13 @@ FIXED: list[Any] = [
 def test_fixed_resources_stay_within_the_limits(
     fixed: dict[str, Any], limits: dict[str, Any], words: str | None
 ) -> None:
-    verdict = ahead(resources={"fixed": fixed}, limits={"trial": limits}).verdict
+    start_check = ahead(resources={"fixed": fixed}, limits={"trial": limits}).start_check
 
     if words is None:
-        assert verdict.reason is ConditionReason.FIXED_RESOURCES
+        assert start_check.reason is ConditionReason.FIXED_RESOURCES
     else:
-        assert verdict.reason is ConditionReason.ABOVE_LIMITS
-        assert words in verdict.message
+        assert start_check.reason is ConditionReason.ABOVE_LIMITS
+        assert words in start_check.message
 
 
 CPU_ALONE: dict[str, Any] = {"name": "cpu"}
@@ -189,19 +191,19 @@ CPU_ALONE: dict[str, Any] = {"name": "cpu"}
 def test_fixed_accelerators_need_no_shape_and_a_note_says_what_one_would_give(
     fixed: dict[str, Any], shape: dict[str, Any], words: tuple[str, ...]
 ) -> None:
-    verdict = ahead(shape, resources={"fixed": fixed}).verdict
+    start_check = ahead(shape, resources={"fixed": fixed}).start_check
 
-    assert verdict.reason is ConditionReason.FIXED_RESOURCES
-    assert all(word in verdict.message for word in words)
-    assert bool(verdict.message) is bool(words)
+    assert start_check.reason is ConditionReason.FIXED_RESOURCES
+    assert all(word in start_check.message for word in words)
+    assert bool(start_check.message) is bool(words)
 
 
 @pytest.mark.parametrize("whose", ["experiment", "namespace"])
 def test_fixed_resources_that_could_never_start_are_refused(whose: str) -> None:
-    verdict = ahead(resources={"fixed": {"gpus": 4}}, limits={whose: {"gpus": 2}}).verdict
+    start_check = ahead(resources={"fixed": {"gpus": 4}}, limits={whose: {"gpus": 2}}).start_check
 
-    assert verdict.reason is ConditionReason.ABOVE_LIMITS
-    assert f"limits.{whose}.gpus allows 2" in verdict.message
+    assert start_check.reason is ConditionReason.ABOVE_LIMITS
+    assert f"limits.{whose}.gpus allows 2" in start_check.message
 
 
 def test_a_scale_is_planned_for_its_most_demanding_trial() -> None:
@@ -210,7 +212,7 @@ def test_a_scale_is_planned_for_its_most_demanding_trial() -> None:
         "dataset": {"name": "digits"},
         "model": {"name": "mlp"},
     }
-    outlook = ahead(
+    resource_plan = ahead(
         {"name": "cpu", "flops": 1e10},
         scaling=None,
         resources={},
@@ -226,7 +228,7 @@ def test_a_scale_is_planned_for_its_most_demanding_trial() -> None:
             }
         },
     )  # fmt: skip
-    need = outlook.scales[0].need
+    need = resource_plan.scales[0].need
 
     assert isinstance(need, Need)
     assert need.batch == 512
@@ -237,10 +239,12 @@ def test_a_scale_is_planned_for_its_most_demanding_trial() -> None:
 def test_an_amount_that_cannot_be_computed_refuses_the_plan() -> None:
     estimate = {"parameters": "1e6 / (millions - 100.0)"}
 
-    verdict = ahead(resources={"estimate": estimate}).verdict
+    start_check = ahead(resources={"estimate": estimate}).start_check
 
-    assert verdict.reason is ConditionReason.NOTHING_FITS
-    assert "scale 1 (millions 100): spec.resources.estimate.parameters: is inf" in verdict.message
+    assert start_check.reason is ConditionReason.NOTHING_FITS
+    assert (
+        "scale 1 (millions 100): spec.resources.estimate.parameters: is inf" in start_check.message
+    )
 
 
 def test_the_status_of_a_scale_says_the_same() -> None:

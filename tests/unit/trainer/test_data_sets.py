@@ -17,7 +17,7 @@ from scaling_trainer.config.data import (
 )
 from scaling_trainer.data import grammar, synthetic
 from scaling_trainer.data.load import prepare
-from scaling_trainer.data.prepared import Kind, Prepared
+from scaling_trainer.data.prepared import InputKind, Prepared
 from scaling_trainer.preprocess import Preprocessor
 
 MODELS = {
@@ -36,21 +36,23 @@ def config(task: str, dataset: dict[str, Any], **preprocessing: Any) -> BuiltIn:
 
 
 SETS = [
-    pytest.param("regression", "synthetic-regression", Kind.TABLE, (1,), id="a formula"),
-    pytest.param("classification", "synthetic-classification", Kind.TABLE, (10,), id="clusters"),
-    pytest.param("classification", "digits", Kind.IMAGES, (1, 8, 8), id="digits are images"),
-    pytest.param("classification", "breast-cancer", Kind.TABLE, (30,), id="tumours"),
-    pytest.param("classification", "wine", Kind.TABLE, (13,), id="wines"),
-    pytest.param("classification", "iris", Kind.TABLE, (4,), id="flowers"),
-    pytest.param("regression", "diabetes", Kind.TABLE, (10,), id="patients"),
-    pytest.param("language-modelling", "synthetic-text", Kind.TOKENS, (), id="a text"),
-    pytest.param("recommendation", "synthetic-ratings", Kind.RATINGS, (2,), id="ratings"),
+    pytest.param("regression", "synthetic-regression", InputKind.TABLE, (1,), id="a formula"),
+    pytest.param(
+        "classification", "synthetic-classification", InputKind.TABLE, (10,), id="clusters"
+    ),
+    pytest.param("classification", "digits", InputKind.IMAGES, (1, 8, 8), id="digits are images"),
+    pytest.param("classification", "breast-cancer", InputKind.TABLE, (30,), id="tumours"),
+    pytest.param("classification", "wine", InputKind.TABLE, (13,), id="wines"),
+    pytest.param("classification", "iris", InputKind.TABLE, (4,), id="flowers"),
+    pytest.param("regression", "diabetes", InputKind.TABLE, (10,), id="patients"),
+    pytest.param("language-modelling", "synthetic-text", InputKind.TOKENS, (), id="a text"),
+    pytest.param("recommendation", "synthetic-ratings", InputKind.RATINGS, (2,), id="ratings"),
 ]
 
 
 @pytest.mark.parametrize(("task", "name", "kind", "shape"), SETS)
 def test_each_set_has_its_shapes_and_types(
-    task: str, name: str, kind: Kind, shape: tuple[int, ...]
+    task: str, name: str, kind: InputKind, shape: tuple[int, ...]
 ) -> None:
     made = config(task, {"name": name})
     prepared = prepare(made, Path())
@@ -61,9 +63,9 @@ def test_each_set_has_its_shapes_and_types(
         assert part.inputs.is_contiguous()
         rows = len(part.inputs)
         match kind:
-            case Kind.TABLE | Kind.IMAGES:
+            case InputKind.TABLE | InputKind.IMAGES:
                 assert part.inputs.dtype == torch.float32
-            case Kind.TOKENS | Kind.RATINGS:
+            case InputKind.TOKENS | InputKind.RATINGS:
                 assert part.inputs.dtype == torch.int64
         match task:
             case "classification":
@@ -78,11 +80,11 @@ def test_each_set_has_its_shapes_and_types(
 
 @pytest.mark.parametrize(
     ("task", "name", "kind", "shape"),
-    [one for one in SETS if one.values[2] is not Kind.TOKENS],  # tokens are not scaled
+    [one for one in SETS if one.values[2] is not InputKind.TOKENS],  # tokens are not scaled
 )
 @pytest.mark.parametrize("scaling", ["none", "standard", "min-max", "robust"])
 def test_no_scaling_of_any_set_gives_nan_and_each_can_be_read_back(
-    task: str, name: str, kind: Kind, shape: tuple[int, ...], scaling: str
+    task: str, name: str, kind: InputKind, shape: tuple[int, ...], scaling: str
 ) -> None:
     del kind
     prepared = prepare(config(task, {"name": name}, scaling=scaling), Path())
@@ -160,7 +162,7 @@ def test_a_synthetic_text_has_its_length_and_can_be_learned() -> None:
 
 @pytest.mark.parametrize(("task", "name", "kind", "shape"), SETS)
 def test_the_same_seed_gives_the_same_data_and_another_gives_others(
-    task: str, name: str, kind: Kind, shape: tuple[int, ...]
+    task: str, name: str, kind: InputKind, shape: tuple[int, ...]
 ) -> None:
     del kind, shape
     first = prepare(config(task, {"name": name, "seed": 1}), Path())

@@ -15,7 +15,7 @@ from scaling_trainer.config.builtin import BuiltIn
 from scaling_trainer.config.rules import METRICS_BY_TASK
 from scaling_trainer.data.prepared import Part
 from scaling_trainer.evaluate import Evaluator, Scored, confusion
-from scaling_trainer.feed import Rows
+from scaling_trainer.feed import PartRows
 from scaling_trainer.losses import loss_function
 
 TOLERANCE = 1e-6  # metrics keep 7 digits
@@ -125,7 +125,7 @@ class Uniform(nn.Module):
 
 
 def test_perplexity_is_that_of_torchmetrics() -> None:
-    rows = Rows(Part(torch.randint(256, (101,)), torch.empty(0, dtype=torch.int64)), context=10)
+    rows = PartRows(Part(torch.randint(256, (101,)), torch.empty(0, dtype=torch.int64)), context=10)
     model = Uniform()
     judge = evaluator("language-modelling", outputs=256)
     found = judge.metrics("val", judge.score(model, rows))
@@ -161,7 +161,7 @@ def test_every_metric_that_an_objective_may_name_is_given(
 
 
 def test_a_score_in_pieces_is_the_score_of_the_whole() -> None:
-    rows = Rows(Part(torch.randn(50, 40), torch.randint(3, (50,))))
+    rows = PartRows(Part(torch.randn(50, 40), torch.randint(3, (50,))))
     model = nn.Linear(40, 3)
     whole = evaluator("classification", names(3), outputs=3).score(model, rows)
     # A row as dear as this goes through by itself.
@@ -173,7 +173,7 @@ def test_a_score_in_pieces_is_the_score_of_the_whole() -> None:
 
 @given(rows=st.integers(1, 100), at_most=st.integers(1, 100))
 def test_a_part_of_the_rows_is_spread_evenly(rows: int, at_most: int) -> None:
-    part = Rows(Part(torch.zeros(rows, 1), torch.arange(rows).float()[:, None]))
+    part = PartRows(Part(torch.zeros(rows, 1), torch.arange(rows).float()[:, None]))
     seen = evaluator("regression").score(nn.Linear(1, 1), part, at_most=at_most)
     assert len(seen.targets) <= at_most
     assert len(seen.targets) > min(rows, at_most) / 2
@@ -183,7 +183,7 @@ def test_a_part_of_the_rows_is_spread_evenly(rows: int, at_most: int) -> None:
 
 def test_scoring_leaves_dropout_out_and_the_model_in_training() -> None:
     model = nn.Sequential(nn.Linear(4, 64), nn.Dropout(0.5), nn.Linear(64, 3))
-    rows = Rows(Part(torch.randn(20, 4), torch.randint(3, (20,))))
+    rows = PartRows(Part(torch.randn(20, 4), torch.randint(3, (20,))))
     judge = evaluator("classification", names(3))
     assert judge.score(model, rows).loss == judge.score(model, rows).loss
     assert model.training

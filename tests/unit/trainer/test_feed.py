@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scaling_trainer.data.prepared import Part
-from scaling_trainer.feed import Feed, Rows
+from scaling_trainer.feed import Feed, PartRows
 
 SIZES = st.integers(1, 60)
 SEEDS = st.integers(0, 2**63 - 1)
@@ -17,12 +17,12 @@ def numbers(tensor: torch.Tensor) -> list[int]:
     return [int(value) for value in tensor.flatten()]
 
 
-def table(rows: int) -> Rows:
-    return Rows(Part(torch.arange(rows)[:, None].float(), torch.arange(rows)))
+def table(rows: int) -> PartRows:
+    return PartRows(Part(torch.arange(rows)[:, None].float(), torch.arange(rows)))
 
 
-def text(tokens: int, context: int) -> Rows:
-    return Rows(Part(torch.arange(tokens), torch.empty(0, dtype=torch.int64)), context)
+def text(tokens: int, context: int) -> PartRows:
+    return PartRows(Part(torch.arange(tokens), torch.empty(0, dtype=torch.int64)), context)
 
 
 @given(rows=SIZES, batch=SIZES, seed=SEEDS)

@@ -12,7 +12,7 @@ from typing import Any, cast
 import pytest
 from crd_validator import validator
 
-from scaling_operator.validation.crd import KINDS, Kind
+from scaling_operator.validation.crd import KINDS, Definition
 from scaling_operator.validation.sections import examine
 
 EXPERIMENT: dict[str, Any] = {
@@ -188,11 +188,11 @@ KIND_OF = {name: kind for kind in KINDS for name in VALID if name.split()[0] == 
 DELETE = object()
 
 
-def crd_accepts(kind: Kind, document: Mapping[str, Any]) -> bool:
+def crd_accepts(kind: Definition, document: Mapping[str, Any]) -> bool:
     return validator(kind).is_valid(document)
 
 
-def models_accept(kind: Kind, document: Mapping[str, Any]) -> bool:
+def models_accept(kind: Definition, document: Mapping[str, Any]) -> bool:
     return not examine(kind.model, document)[1]
 
 

@@ -11,7 +11,7 @@ from typing import Any, cast
 import pytest
 from ruamel.yaml import YAML
 
-from scaling_operator.validation.crd import KINDS, Kind, definition
+from scaling_operator.validation.crd import KINDS, Definition, definition
 from scaling_operator.validation.generate import CRD_FOLDERS, HEADER, crd_files, write_crds
 
 ROOT = Path(__file__).parents[3]
@@ -52,7 +52,7 @@ FIELD_PATH = re.compile(r"(\.[A-Za-z_][A-Za-z0-9_]*)+")
 of_each_kind = pytest.mark.parametrize("kind", KINDS, ids=[kind.kind for kind in KINDS])
 
 
-def schema_of(kind: Kind) -> Node:
+def schema_of(kind: Definition) -> Node:
     return definition(kind)["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
 
 
@@ -65,17 +65,17 @@ def walk(node: Node, path: str = "") -> Iterator[Visit]:
             yield from walk(node[key], f"{path}.{key}")
 
 
-def offenders(kind: Kind, is_wrong: Callable[[Node], bool]) -> list[str]:
+def offenders(kind: Definition, is_wrong: Callable[[Node], bool]) -> list[str]:
     return [path for path, node in walk(schema_of(kind)) if is_wrong(node)]
 
 
 @of_each_kind
-def test_no_keyword_is_used_that_a_structural_schema_forbids(kind: Kind) -> None:
+def test_no_keyword_is_used_that_a_structural_schema_forbids(kind: Definition) -> None:
     assert offenders(kind, lambda node: not node.keys() <= ALLOWED) == []
 
 
 @of_each_kind
-def test_every_value_has_a_type_unless_it_may_be_anything(kind: Kind) -> None:
+def test_every_value_has_a_type_unless_it_may_be_anything(kind: Definition) -> None:
     free = ("x-kubernetes-int-or-string", "x-kubernetes-preserve-unknown-fields")
 
     def is_wrong(node: Node) -> bool:
@@ -85,7 +85,7 @@ def test_every_value_has_a_type_unless_it_may_be_anything(kind: Kind) -> None:
 
 
 @of_each_kind
-def test_objects_name_their_fields_or_their_values_never_both(kind: Kind) -> None:
+def test_objects_name_their_fields_or_their_values_never_both(kind: Definition) -> None:
     def is_wrong(node: Node) -> bool:
         has_type = node.get("type") == "object"
         both = "properties" in node and "additionalProperties" in node
@@ -95,12 +95,12 @@ def test_objects_name_their_fields_or_their_values_never_both(kind: Kind) -> Non
 
 
 @of_each_kind
-def test_lists_say_what_they_hold(kind: Kind) -> None:
+def test_lists_say_what_they_hold(kind: Definition) -> None:
     assert offenders(kind, lambda node: (node.get("type") == "array") != ("items" in node)) == []
 
 
 @of_each_kind
-def test_required_fields_exist(kind: Kind) -> None:
+def test_required_fields_exist(kind: Definition) -> None:
     def is_wrong(node: Node) -> bool:
         return not set(node.get("required", ())) <= set(node.get("properties", {}))
 
@@ -108,7 +108,7 @@ def test_required_fields_exist(kind: Kind) -> None:
 
 
 @of_each_kind
-def test_exclusive_bounds_are_flags_beside_a_bound(kind: Kind) -> None:
+def test_exclusive_bounds_are_flags_beside_a_bound(kind: Definition) -> None:
     def is_wrong(node: Node) -> bool:
         return any(
             node[f"exclusive{end}"] is not True or end.lower() not in node
@@ -120,7 +120,7 @@ def test_exclusive_bounds_are_flags_beside_a_bound(kind: Kind) -> None:
 
 
 @of_each_kind
-def test_alternatives_only_restrict_fields_that_are_declared(kind: Kind) -> None:
+def test_alternatives_only_restrict_fields_that_are_declared(kind: Definition) -> None:
     def is_wrong(node: Node) -> bool:
         if node.get("x-kubernetes-int-or-string"):
             return node["anyOf"] != [{"type": "integer"}, {"type": "string"}]
@@ -136,7 +136,9 @@ def test_alternatives_only_restrict_fields_that_are_declared(kind: Kind) -> None
 
 
 @of_each_kind
-def test_every_text_list_and_map_of_ours_is_bounded_and_every_field_described(kind: Kind) -> None:
+def test_every_text_list_and_map_of_ours_is_bounded_and_every_field_described(
+    kind: Definition,
+) -> None:
     bounds = {"string": "maxLength", "array": "maxItems"}
 
     def is_wrong(node: Node) -> bool:
@@ -161,7 +163,7 @@ def test_every_text_list_and_map_of_ours_is_bounded_and_every_field_described(ki
 
 
 @of_each_kind
-def test_rules_have_a_message_and_point_at_fields_that_exist(kind: Kind) -> None:
+def test_rules_have_a_message_and_point_at_fields_that_exist(kind: Definition) -> None:
     for path, node in walk(schema_of(kind)):
         for rule in node.get("x-kubernetes-validations", ()):
             assert rule.keys() <= {"rule", "message", "fieldPath", "reason"}, path
@@ -185,7 +187,7 @@ def _assert_exists(node: Node, field_path: str) -> None:
 
 
 @of_each_kind
-def test_parentheses_and_quotes_of_rules_are_closed(kind: Kind) -> None:
+def test_parentheses_and_quotes_of_rules_are_closed(kind: Definition) -> None:
     for path, node in walk(schema_of(kind)):
         for rule in node.get("x-kubernetes-validations", ()):
             text = re.sub(r"'[^']*'", "''", rule["rule"])
@@ -195,7 +197,7 @@ def test_parentheses_and_quotes_of_rules_are_closed(kind: Kind) -> None:
 
 
 @of_each_kind
-def test_metadata_is_restricted_to_the_name(kind: Kind) -> None:
+def test_metadata_is_restricted_to_the_name(kind: Definition) -> None:
     metadata = schema_of(kind)["properties"]["metadata"]
 
     assert set(metadata) <= {"type", "properties"}
@@ -223,7 +225,7 @@ def test_the_files_are_in_step_with_the_models(folder: Path) -> None:
 
 
 @of_each_kind
-def test_a_file_is_readable_and_small_enough_for_kubectl_apply(kind: Kind) -> None:
+def test_a_file_is_readable_and_small_enough_for_kubectl_apply(kind: Definition) -> None:
     text = crd_files()[f"scaling-operator.dev_{kind.plural}.yaml"]
 
     assert text.startswith(HEADER)
@@ -236,7 +238,7 @@ def test_a_file_is_readable_and_small_enough_for_kubectl_apply(kind: Kind) -> No
 
 
 @of_each_kind
-def test_no_bound_is_larger_than_the_api_server_can_hold(kind: Kind) -> None:
+def test_no_bound_is_larger_than_the_api_server_can_hold(kind: Definition) -> None:
     """It reads bounds as 64-bit integers: 1e100 would become the smallest of them."""
     for path, node in walk(schema_of(kind)):
         for bound in ("minimum", "maximum"):

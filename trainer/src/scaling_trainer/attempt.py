@@ -36,7 +36,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Ending:
+class AttemptEnd:
     """How an attempt ended, for a process to pass on; `error` is empty where all went well.
 
     `notes` say how data were read, after a check of them.
@@ -47,7 +47,7 @@ class Ending:
     notes: tuple[str, ...] = ()
 
 
-def run_attempt(environment: Mapping[str, str]) -> Ending:
+def run_attempt(environment: Mapping[str, str]) -> AttemptEnd:
     """Run a trial as the contract's variables say. What is a bug is raised."""
     reporter = Reporter.from_environment(environment, keeps_file=False)
     try:
@@ -62,7 +62,7 @@ def run_attempt(environment: Mapping[str, str]) -> Ending:
         reporter.close()
 
 
-def _attempt(environment: Mapping[str, str], reporter: Reporter) -> Ending:
+def _attempt(environment: Mapping[str, str], reporter: Reporter) -> AttemptEnd:
     try:
         reporter.result(run_trial(read_assignment(environment), reporter))
     except Stopped as error:
@@ -82,10 +82,10 @@ def _attempt(environment: Mapping[str, str], reporter: Reporter) -> Ending:
     except DataError as error:
         own = decides_about_data(read_assignment(environment).parameters)
         return _refused(EXIT_ERROR if own else EXIT_DATA_ERROR, str(error), reporter)
-    return Ending(0)
+    return AttemptEnd(0)
 
 
-def run_export(checkpoint: str, out: str, dataDir: str) -> Ending:  # noqa: N803 # keys of the line
+def run_export(checkpoint: str, out: str, dataDir: str) -> AttemptEnd:  # noqa: N803 # keys of the line
     """Score saved weights on the test part and write the model's folder."""
     # Pulls in what only this needs.
     from scaling_trainer.export import export  # noqa: PLC0415
@@ -98,14 +98,14 @@ def run_export(checkpoint: str, out: str, dataDir: str) -> Ending:  # noqa: N803
         if error.errno not in NO_SPACE:
             raise
         return _ended(EXIT_NO_SPACE, told(error))
-    return Ending(0)
+    return AttemptEnd(0)
 
 
 def run_check(
     config: Mapping[str, object],
     dataDir: str,  # noqa: N803 # a key of the line
     varied: Sequence[str],
-) -> Ending:
+) -> AttemptEnd:
     """Read the data of a configuration once, before its first trial."""
     try:
         notes = check_data(BuiltIn.model_validate(config), Path(dataDir), varied)
@@ -113,7 +113,7 @@ def run_check(
         return _ended(EXIT_ERROR, described(error))
     except DataError as error:
         return _ended(EXIT_DATA_ERROR, str(error))
-    return Ending(0, notes=notes)
+    return AttemptEnd(0, notes=notes)
 
 
 def told(error: OSError) -> str:
@@ -129,12 +129,12 @@ def described(error: ValidationError) -> str:
     )
 
 
-def _refused(exit_code: int, message: str, reporter: Reporter) -> Ending:
+def _refused(exit_code: int, message: str, reporter: Reporter) -> AttemptEnd:
     """Say what somebody has to change, also where a pod's last words are read."""
     reporter.failure(message)
     return _ended(exit_code, message)
 
 
-def _ended(exit_code: int, message: str) -> Ending:
+def _ended(exit_code: int, message: str) -> AttemptEnd:
     _log.error("%s", message)
-    return Ending(exit_code, message)
+    return AttemptEnd(exit_code, message)

@@ -20,7 +20,7 @@ from torchmetrics.functional.classification import multiclass_confusion_matrix
 from torchmetrics.functional.regression import mean_absolute_error, mean_squared_error, r2_score
 
 from scaling_trainer.config.base import Task
-from scaling_trainer.feed import Rows
+from scaling_trainer.feed import PartRows
 from scaling_trainer.losses import LossFunction
 from scaling_trainer.tensors import nested_list
 
@@ -53,7 +53,7 @@ class Evaluator:
     classes: tuple[str, ...]
     outputs: int
 
-    def score(self, model: nn.Module, rows: Rows, *, at_most: int | None = None) -> Scored:
+    def score(self, model: nn.Module, rows: PartRows, *, at_most: int | None = None) -> Scored:
         """Run a model over the rows, without dropout; `at_most` so many, spread evenly."""
         stride = 1 if at_most is None else math.ceil(len(rows) / at_most)
         device = next(model.parameters()).device
@@ -89,7 +89,7 @@ class Evaluator:
     def _predicted(self, outputs: torch.Tensor) -> torch.Tensor:
         return outputs.argmax(-1) if self.task in _CHOOSING else outputs
 
-    def _rows_at_once(self, rows: Rows) -> int:
+    def _rows_at_once(self, rows: PartRows) -> int:
         """Bound the memory: by a row's inputs or its outputs, whichever are more."""
         inputs = rows.part.inputs[0].numel()
         return max(1, _NUMBERS_AT_ONCE // (max(inputs, self.outputs) * rows.samples_per_row))

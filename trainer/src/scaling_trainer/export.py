@@ -16,9 +16,9 @@ from scaling_trainer import checkpoint
 from scaling_trainer.config.models import Transformer
 from scaling_trainer.data.errors import DataError
 from scaling_trainer.data.load import prepare
-from scaling_trainer.data.prepared import Kind, Part
+from scaling_trainer.data.prepared import InputKind, Part
 from scaling_trainer.evaluate import Evaluator, Scored, confusion
-from scaling_trainer.feed import Rows
+from scaling_trainer.feed import PartRows
 from scaling_trainer.losses import loss_function
 from scaling_trainer.reading import open_regular
 from scaling_trainer.seeding import seed_all
@@ -60,7 +60,7 @@ def export(trial: Path, out: Path, data_dir: Path) -> dict[str, float]:
         "parameters": trained.parameters,
         "removed": dict(prepared.removed),
     }
-    if prepared.kind in (Kind.TABLE, Kind.IMAGES) and trained.classes:
+    if prepared.kind in (InputKind.TABLE, InputKind.IMAGES) and trained.classes:
         document["classes"] = list(trained.classes)
         document["confusion"] = confusion(scored, trained.classes)
     _write(out / METRICS, document)
@@ -72,7 +72,7 @@ def _score(trained: Trained, weights: Path, test: Part) -> tuple[Scored, dict[st
     model = load_model(trained, weights)
     cpu = torch.device("cpu")
     context = config.model.context if isinstance(config.model, Transformer) else 0
-    rows = Rows(Part(aligned(test.inputs, cpu), aligned(test.targets, cpu)), context)
+    rows = PartRows(Part(aligned(test.inputs, cpu), aligned(test.targets, cpu)), context)
     evaluator = Evaluator(
         config.task, loss_function(config), trained.classes, trained.dimensions.outputs
     )

@@ -19,7 +19,7 @@ from scaling_trainer.tensors import pieces
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class PartRows:
     """A part of the data, row by row. `context` is the length of a text's windows, else 0."""
 
     part: Part
@@ -66,7 +66,7 @@ class Rows:
 class Feed:
     """Batches of rows, from any step on. The last batch of an epoch may be smaller."""
 
-    rows: Rows
+    rows: PartRows
     batch_size: int
     seed: int
     augment: Augment | None = None

@@ -25,7 +25,7 @@ from scaling_trainer.checkpoint import Tensors
 from scaling_trainer.config.builtin import BuiltIn
 from scaling_trainer.contract import Execution
 from scaling_trainer.evaluate import Evaluator, rounded
-from scaling_trainer.feed import Feed, Rows
+from scaling_trainer.feed import Feed, PartRows
 from scaling_trainer.report import Reporter
 from scaling_trainer.saved import Progress, Unfit, checkpoint_of, restore, saved_in
 from scaling_trainer.schedule import ends, factor, phase
@@ -60,7 +60,7 @@ class Run:
     optimizer: torch.optim.Optimizer
     evaluator: Evaluator
     feed: Feed
-    validation: Rows
+    validation: PartRows
     total_steps: int
     losses: torch.Tensor
     checkpoint_file: Path

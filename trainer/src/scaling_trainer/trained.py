@@ -17,7 +17,7 @@ from scaling_trainer.config.builtin import BuiltIn
 from scaling_trainer.counting import Dimensions
 from scaling_trainer.counting import Kind as DataKind
 from scaling_trainer.data.errors import DataError
-from scaling_trainer.data.prepared import Kind, Prepared
+from scaling_trainer.data.prepared import InputKind, Prepared
 from scaling_trainer.metric_names import shown_name
 from scaling_trainer.reading import UnreadableFile, read_json_object
 from scaling_trainer.saved import Unfit, check_alike
@@ -55,17 +55,17 @@ def dimensions_in(prepared: Prepared) -> Dimensions:
     shape = prepared.train.inputs.shape
     outputs = len(prepared.classes) or 1
     match prepared.kind:
-        case Kind.TABLE:
+        case InputKind.TABLE:
             return Dimensions("table", features=shape[1], outputs=outputs)
-        case Kind.IMAGES:
+        case InputKind.IMAGES:
             _, channels, height, width = shape
             return Dimensions(
                 "images", channels=channels, height=height, width=width, outputs=outputs
             )
-        case Kind.TOKENS:
+        case InputKind.TOKENS:
             (vocabulary,) = prepared.cardinalities
             return Dimensions("tokens", outputs=vocabulary, vocabulary=vocabulary)
-        case Kind.RATINGS:
+        case InputKind.RATINGS:
             users, items = prepared.cardinalities
             return Dimensions("ratings", users=users, items=items)
 

@@ -21,7 +21,7 @@ from scaling_trainer.counting import count
 from scaling_trainer.data.load import prepare
 from scaling_trainer.data.prepared import Part, Prepared
 from scaling_trainer.evaluate import Evaluator, rounded
-from scaling_trainer.feed import Feed, Rows
+from scaling_trainer.feed import Feed, PartRows
 from scaling_trainer.losses import loss_function
 from scaling_trainer.optimizers import make_optimizer
 from scaling_trainer.report import Reporter
@@ -114,7 +114,7 @@ def start(
     parameters = tuple(model.parameters())
     context = config.model.context if isinstance(config.model, Transformer) else 0
     store = device if _bytes(prepared.train) <= _RESIDENT_BYTES else torch.device("cpu")
-    rows = Rows(_move(prepared.train, store), context)
+    rows = PartRows(_move(prepared.train, store), context)
     feed = Feed(rows, config.batch_size, assignment.seed, prepared.augment)
     loss = loss_function(config)
     samples = assignment.samples
@@ -129,7 +129,7 @@ def start(
         optimizer=make_optimizer(config.optimizer, parameters),
         evaluator=Evaluator(config.task, loss, prepared.classes, dimensions.outputs),
         feed=feed,
-        validation=Rows(_move(prepared.validation, store), context),
+        validation=PartRows(_move(prepared.validation, store), context),
         total_steps=epochs_steps if samples is None else feed.steps_for(samples),
         losses=torch.zeros((), device=device),
         checkpoint_file=assignment.checkpoint_dir / checkpoint.CHECKPOINT,

@@ -20,7 +20,7 @@ from typing import Any, TextIO
 
 import torch
 
-from scaling_trainer.attempt import EXIT_ERROR, Ending, run_attempt, run_check, run_export
+from scaling_trainer.attempt import EXIT_ERROR, AttemptEnd, run_attempt, run_check, run_export
 from scaling_trainer.writing import flush_output, open_regular_for_writing
 
 _STDOUT, _STDERR = 1, 2
@@ -45,7 +45,7 @@ def _warm_up() -> None:
     torch.optim.SGD([weight], lr=0.0)
 
 
-def _run(task: dict[str, Any]) -> Ending:
+def _run(task: dict[str, Any]) -> AttemptEnd:
     with _output_to(Path(task["log"])):
         try:
             if "export" in task:
@@ -55,7 +55,7 @@ def _run(task: dict[str, Any]) -> Ending:
             return run_attempt(task["environment"])
         except Exception as error:  # noqa: BLE001 # a bug in one trial must not end the next ones
             traceback.print_exc()
-            return Ending(EXIT_ERROR, f"{type(error).__name__}: {error}")
+            return AttemptEnd(EXIT_ERROR, f"{type(error).__name__}: {error}")
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import typer
 
 from scaling_operator.cli.console import results_console
 from scaling_operator.cli.remote import CannotShow, Where, reached
-from scaling_operator.runtime.record import Outcome
+from scaling_operator.runtime.record import ExperimentRecord
 from scaling_trainer.writing import EXHAUSTED, write_file, write_output
 
 EXIT_INTERRUPTED = 130
@@ -54,7 +54,7 @@ async def _get(where: Where, name: str | None) -> None:
 
     async with reached(where) as remote:
         if name is not None:
-            print_experiment(results_console(), await remote.outcome(name))
+            print_experiment(results_console(), await remote.record(name))
             return
         things = await remote.experiments()
     if things:
@@ -99,9 +99,9 @@ def write_report(where: Where, name: str, out: Path | None) -> Path:
     return path
 
 
-async def _outcome(where: Where, name: str) -> Outcome:
+async def _outcome(where: Where, name: str) -> ExperimentRecord:
     async with reached(where) as remote:
-        return await remote.outcome(name)
+        return await remote.record(name)
 
 
 def report(

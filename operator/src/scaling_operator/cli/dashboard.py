@@ -11,7 +11,7 @@ from pathlib import Path
 from scaling_operator.cli.remote import CannotShow
 from scaling_operator.local.store import Store
 from scaling_operator.report.build import studies_of
-from scaling_operator.runtime.record import Outcome
+from scaling_operator.runtime.record import ExperimentRecord
 from scaling_operator.search.dashboard import served
 from scaling_operator.search.mirror import DashboardMissing, Mirror
 
@@ -47,8 +47,8 @@ def refresh(mirror: Mirror, store: Store) -> None:
     """Show the trials as they are stored now."""
     contents = store.contents()
     identity = contents.identity
-    outcome = Outcome(
+    record = ExperimentRecord(
         *(identity.name, identity.uid, identity.spec, contents.status), contents.trials
     )
-    for scale, study in studies_of(outcome).items():
+    for scale, study in studies_of(record).items():
         study.show(mirror, f"{identity.name} {scale}")

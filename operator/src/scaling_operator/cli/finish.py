@@ -24,7 +24,7 @@ from scaling_operator.api.status import ExperimentStatus
 from scaling_operator.api.trial import ScalingTrial
 from scaling_operator.local.copying import copy_files
 from scaling_operator.report.build import MOST_BYTES, draw
-from scaling_operator.runtime.record import Outcome, table
+from scaling_operator.runtime.record import ExperimentRecord, table
 from scaling_operator.validation.load import experiment_of
 from scaling_trainer.contract import EXIT_NO_SPACE, Assignment, read_assignment
 from scaling_trainer.foreign_text import as_message
@@ -69,20 +69,20 @@ def _failed(assignment: Assignment, message: str, code: int) -> int:
 
 
 def _finish(assignment: Assignment) -> dict[str, float]:
-    outcome = _fetch(assignment)
+    record = _fetch(assignment)
     claim, folder = assignment.data_dir, assignment.data_dir / assignment.experiment
     make_folder(folder, below=claim)
     best = folder / "best"
-    metrics = _export(assignment, outcome.spec, best)
-    status = outcome.status
+    metrics = _export(assignment, record.spec, best)
+    status = record.status
     if status.best is not None and metrics:
         scored = status.best.model_copy(update={"test_metrics": metrics})
         status = status.model_copy(update={"best": scored})
-    outcome = Outcome(outcome.name, outcome.uid, outcome.spec, status, outcome.trials)
-    result = {"experiment": outcome.name, **status.model_dump(mode="json", exclude_none=True)}
+    record = ExperimentRecord(record.name, record.uid, record.spec, status, record.trials)
+    result = {"experiment": record.name, **status.model_dump(mode="json", exclude_none=True)}
     write_file(folder / "result.json", json.dumps(result, indent=2) + "\n", below=claim)
-    write_file(folder / "trials.csv", table(outcome.trials), below=claim)
-    write_file(folder / "report.html", draw(outcome, best), below=claim)
+    write_file(folder / "trials.csv", table(record.trials), below=claim)
+    write_file(folder / "report.html", draw(record, best), below=claim)
     return metrics
 
 
@@ -116,7 +116,7 @@ def _score(source: Path, out: Path, data_dir: Path) -> dict[str, float]:
     return read_json_object(out / "metrics.json", MOST_BYTES, below=out)["metrics"]
 
 
-def _fetch(assignment: Assignment) -> Outcome:
+def _fetch(assignment: Assignment) -> ExperimentRecord:
     for tried in range(TRIES):
         try:
             return outcome_of(_get(assignment))
@@ -142,7 +142,7 @@ def _get(assignment: Assignment) -> Mapping[str, Any]:
         return parse_json(answer.read(MOST_BYTES + 1)[:MOST_BYTES], assignment.report_url)
 
 
-def outcome_of(document: Mapping[str, Any]) -> Outcome:
+def outcome_of(document: Mapping[str, Any]) -> ExperimentRecord:
     """Read what the operator hands out: an experiment and its trials, as they are stored."""
     thing = document["experiment"]
     trials = [
@@ -150,7 +150,7 @@ def outcome_of(document: Mapping[str, Any]) -> Outcome:
         for each in document["trials"]
     ]
     trials.sort(key=lambda trial: (trial.spec.scale, trial.spec.number))
-    return Outcome(
+    return ExperimentRecord(
         thing["metadata"]["name"],
         thing["metadata"]["uid"],
         experiment_of(thing).spec,

@@ -17,9 +17,9 @@ from scaling_operator.cli.fit_machines import machine_keys, planner, plans_of
 from scaling_operator.cli.fit_options import Columns, FitRequest
 from scaling_operator.cli.fit_print import FitTable, print_fit
 from scaling_operator.cli.fit_table import read_points
-from scaling_operator.law.cost_solver import Plan, Purse
+from scaling_operator.law.cost_solver import CostSolver, Plan
 from scaling_operator.law.fit_points import FitOptions, FitReport, fit_points, to_json
-from scaling_operator.law.optimum import Target
+from scaling_operator.law.optimum import Question
 from scaling_operator.report.law_page import render_law
 from scaling_operator.sizing.one_run import RunPlan
 from scaling_operator.validation.load import load_policy
@@ -79,10 +79,13 @@ def fit_options(request: FitRequest, plan: Plan | None = None) -> FitOptions:
         bootstrap=request.bootstrap,
         seed=request.seed,
         targets=(
-            *(Target("flops", _positive("--target-flops", word)) for word in request.target_flops),
-            *(Target("cost", _positive("--target-cost", word)) for word in request.target_cost),
+            *(
+                Question("flops", _positive("--target-flops", word))
+                for word in request.target_flops
+            ),
+            *(Question("cost", _positive("--target-cost", word)) for word in request.target_cost),
         ),
-        exchange=None if plan is None else Purse(plan).flops_for,
+        exchange=None if plan is None else CostSolver(plan).flops_for,
         predict=tuple(_run(word, request) for word in request.predict),
     )
 

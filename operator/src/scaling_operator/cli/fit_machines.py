@@ -12,9 +12,9 @@ from scaling_operator.api.estimate import Estimate
 from scaling_operator.api.policy import PolicySpec
 from scaling_operator.law.cost_solver import Plan
 from scaling_operator.law.results import FitReport
-from scaling_operator.sizing.belief import first_belief
+from scaling_operator.sizing.belief import first_estimates
 from scaling_operator.sizing.need_own import own_need
-from scaling_operator.sizing.offers import Terms
+from scaling_operator.sizing.offers import Constraints
 from scaling_operator.sizing.one_run import RunPlan, plan_run
 
 LONGEST_SECONDS = 30 * 86_400
@@ -23,9 +23,9 @@ LONGEST_SECONDS = 30 * 86_400
 
 def planner(policy: PolicySpec) -> Plan:
     """Give what plans a run by a policy."""
-    terms = Terms(
+    constraints = Constraints(
         policy=policy,
-        belief=first_belief(policy.first_margin_percent),
+        estimates=first_estimates(policy.first_margin_percent),
         deadline_seconds=LONGEST_SECONDS,
         is_ladder=True,
         refuses_hopeless=False,
@@ -41,7 +41,7 @@ def planner(policy: PolicySpec) -> Plan:
             context=1024,
             honours=("microBatch", "recompute", "sharding"),
         )
-        return plan_run(own_need(estimate, {}, None, policy.unknown), terms)
+        return plan_run(own_need(estimate, {}, None, policy.unknown), constraints)
 
     return plan
 

@@ -69,13 +69,13 @@ def run(
     """Run an experiment on this machine, or go on with it."""
     # Optuna and plots load slowly.
     from scaling_operator.cli.run import run_experiment  # noqa: PLC0415
-    from scaling_operator.local.session import Order  # noqa: PLC0415
+    from scaling_operator.local.session import RunRequest  # noqa: PLC0415
 
     machines = None if policy is None else load_policy(policy).spec
-    order = Order(
+    request = RunRequest(
         *(load_experiment(file), file.absolute().parent, out, parallel, machines), repair=repair
     )
-    raise typer.Exit(run_experiment(order))
+    raise typer.Exit(run_experiment(request))
 
 
 @app.command()

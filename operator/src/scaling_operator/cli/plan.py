@@ -16,8 +16,8 @@ from scaling_operator.cli.console import plain_console, results_console
 from scaling_operator.cli.plan_print import print_plan
 from scaling_operator.runtime.rules import trials_per_scale
 from scaling_operator.sizing.choice import Choice
-from scaling_operator.sizing.lookahead import look_ahead
-from scaling_operator.sizing.outlook import Outlook, ScaleOutlook
+from scaling_operator.sizing.lookahead import plan_resources
+from scaling_operator.sizing.outlook import ResourcePlan, ScalePlan
 from scaling_operator.sizing.outlook_status import ledger_of, sizing_of
 from scaling_operator.validation.advice import warnings_of
 from scaling_operator.validation.load import load_experiment, load_policy
@@ -33,17 +33,17 @@ def run_plan(file: Path, policy_file: Path | None, *, as_json: bool) -> int:
     """Plan and print; return the exit code. Raises InvalidSpec for wrong input."""
     experiment = load_experiment(file)
     policy = _policy(policy_file)
-    outlook = look_ahead(experiment.spec, policy.spec, trials_per_scale(experiment.spec))
+    resource_plan = plan_resources(experiment.spec, policy.spec, trials_per_scale(experiment.spec))
     if as_json:
-        sys.stdout.write(json.dumps(document(outlook), indent=2, allow_nan=False) + "\n")
+        sys.stdout.write(json.dumps(document(resource_plan), indent=2, allow_nan=False) + "\n")
     else:
         if policy_file is None:
             _note("no --policy: planned for CPUs alone, as the chart's default policy does")
         _note_policy(experiment, policy)
         for warning in warnings_of(experiment):
             _note(warning)
-        print_plan(results_console(soft_wrap=False), experiment, policy, outlook)
-    return 0 if outlook.verdict.is_good else EXIT_REFUSED
+        print_plan(results_console(soft_wrap=False), experiment, policy, resource_plan)
+    return 0 if resource_plan.start_check.is_good else EXIT_REFUSED
 
 
 def _policy(file: Path | None) -> ResourcePolicy:
@@ -62,20 +62,20 @@ def _note(text: str) -> None:
     plain_console(stderr=True, soft_wrap=True).print(f"note: {text}", style="dim")
 
 
-def document(outlook: Outlook) -> dict[str, Any]:
+def document(resource_plan: ResourcePlan) -> dict[str, Any]:
     """Write a plan as JSON: the keys are those of a status."""
-    ledger = ledger_of(outlook)
+    ledger = ledger_of(resource_plan)
     return {
-        "accepted": outlook.verdict.is_good,
-        "reason": outlook.verdict.reason.value,
-        "message": outlook.verdict.message,
+        "accepted": resource_plan.start_check.is_good,
+        "reason": resource_plan.start_check.reason.value,
+        "message": resource_plan.start_check.message,
         "plannedGpuHours": ledger.planned_gpu_hours,
         "plannedCost": ledger.planned_cost,
-        "scales": [_scale(scale) for scale in outlook.scales],
+        "scales": [_scale(scale) for scale in resource_plan.scales],
     }
 
 
-def _scale(looked: ScaleOutlook) -> dict[str, Any]:
+def _scale(looked: ScalePlan) -> dict[str, Any]:
     found = looked.found
     parts: dict[str, Any] = {}
     if isinstance(found, Choice):

@@ -11,11 +11,11 @@ from scaling_operator.api.quantities import MEBIBYTE
 from scaling_operator.cli.console import styled
 from scaling_operator.core.ladder import Scale
 from scaling_operator.sizing.allocation import Allocation
-from scaling_operator.sizing.choice import Choice, Refusal
+from scaling_operator.sizing.choice import Choice, NoMachine
 from scaling_operator.sizing.memory import GIB
 from scaling_operator.sizing.need import Need
 from scaling_operator.sizing.offers import capacity_bytes
-from scaling_operator.sizing.outlook import Outlook, ScaleOutlook
+from scaling_operator.sizing.outlook import ResourcePlan, ScalePlan
 from scaling_operator.sizing.parts import FULL, ZERO3
 
 UNKNOWN = "?"
@@ -24,31 +24,34 @@ _LARGE = 1e18
 
 
 def print_plan(
-    console: Console, experiment: ScalingExperiment, policy: ResourcePolicy, outlook: Outlook
+    console: Console,
+    experiment: ScalingExperiment,
+    policy: ResourcePolicy,
+    resource_plan: ResourcePlan,
 ) -> None:
     """Print everything that is known before a run."""
     console.print(styled((experiment.metadata.name, "bold"), " on policy ", (policy.name, "bold")))
-    console.print(_machines(outlook))
-    if any(isinstance(scale.found, Choice) for scale in outlook.scales):
-        console.print(_memory(policy, outlook))
-    _print_sums(console, experiment, outlook)
-    verdict = outlook.verdict
-    if verdict.is_good:
-        if verdict.message:
-            console.print(styled(("Warning:", "yellow"), f" {verdict.message}"))
+    console.print(_machines(resource_plan))
+    if any(isinstance(scale.found, Choice) for scale in resource_plan.scales):
+        console.print(_memory(policy, resource_plan))
+    _print_sums(console, experiment, resource_plan)
+    start_check = resource_plan.start_check
+    if start_check.is_good:
+        if start_check.message:
+            console.print(styled(("Warning:", "yellow"), f" {start_check.message}"))
         return
-    console.print(styled((f"Would be refused: {verdict.reason}", "red")))
-    _print_reasons(console, outlook)
+    console.print(styled((f"Would be refused: {start_check.reason}", "red")))
+    _print_reasons(console, resource_plan)
 
 
-def _print_reasons(console: Console, outlook: Outlook) -> None:
-    refused = [scale for scale in outlook.scales if isinstance(scale.found, Refusal)]
+def _print_reasons(console: Console, resource_plan: ResourcePlan) -> None:
+    refused = [scale for scale in resource_plan.scales if isinstance(scale.found, NoMachine)]
     for scale in refused:
         console.print(f"scale {scale.scale.index}:")
-        for reason in scale.found.reasons if isinstance(scale.found, Refusal) else ():
+        for reason in scale.found.reasons if isinstance(scale.found, NoMachine) else ():
             console.print(f"  {reason}")
     if not refused:
-        console.print(outlook.verdict.message)
+        console.print(resource_plan.start_check.message)
 
 
 def _table(title: str, columns: tuple[str, ...], left: tuple[str, ...]) -> Table:
@@ -59,7 +62,7 @@ def _table(title: str, columns: tuple[str, ...], left: tuple[str, ...]) -> Table
     return table
 
 
-def _machines(outlook: Outlook) -> Table:
+def _machines(resource_plan: ResourcePlan) -> Table:
     columns = (
         "scale",
         "size",
@@ -74,7 +77,7 @@ def _machines(outlook: Outlook) -> Table:
     )
     table = _table("Machines: hours of one trial, GPU-hours and cost of all", columns,
                    ("size", "machine", "batch"))  # fmt: skip
-    for scale in outlook.scales:
+    for scale in resource_plan.scales:
         need = scale.need if isinstance(scale.need, Need) else Need()
         table.add_row(
             str(scale.scale.index),
@@ -91,10 +94,10 @@ def _machines(outlook: Outlook) -> Table:
     return table
 
 
-def _memory(policy: ResourcePolicy, outlook: Outlook) -> Table:
+def _memory(policy: ResourcePolicy, resource_plan: ResourcePlan) -> Table:
     found = {
         scale.scale.index: scale.found
-        for scale in outlook.scales
+        for scale in resource_plan.scales
         if isinstance(scale.found, Choice)
     }
     largest = max(each.device.total for each in found.values())
@@ -122,26 +125,28 @@ def _parts(found: Choice, policy: ResourcePolicy) -> tuple[float | None, ...]:
     )
 
 
-def _print_sums(console: Console, experiment: ScalingExperiment, outlook: Outlook) -> None:
+def _print_sums(
+    console: Console, experiment: ScalingExperiment, resource_plan: ResourcePlan
+) -> None:
     budget = experiment.spec.budget
     words = [
         f"{what} {amount(planned)}" + (f" of {amount(most)} in the budget" if most else "")
         for what, planned, most in (
-            ("GPU-hours", outlook.gpu_hours, budget.gpu_hours),
-            ("cost", outlook.cost, budget.cost),
+            ("GPU-hours", resource_plan.gpu_hours, budget.gpu_hours),
+            ("cost", resource_plan.cost, budget.cost),
         )
     ]
     console.print(f"In all at most: {', '.join(words)}")
-    fits = not any(isinstance(scale.found, Refusal) for scale in outlook.scales)
-    if outlook.cost is None and fits:
-        for why in _unknown(experiment, outlook):
+    fits = not any(isinstance(scale.found, NoMachine) for scale in resource_plan.scales)
+    if resource_plan.cost is None and fits:
+        for why in _unknown(experiment, resource_plan):
             console.print(f"{UNKNOWN}: {why}", style="dim")
 
 
-def _unknown(experiment: ScalingExperiment, outlook: Outlook) -> list[str]:
+def _unknown(experiment: ScalingExperiment, resource_plan: ResourcePlan) -> list[str]:
     """Say what would have to be known for hours and cost, each thing once."""
     reasons: list[str] = []
-    for scale in outlook.scales:
+    for scale in resource_plan.scales:
         if scale.hours is not None:
             continue
         has_flops = isinstance(scale.need, Need) and scale.need.flops is not None
@@ -163,7 +168,7 @@ def _size(scale: Scale) -> str:
     return ", ".join(words) or "-"
 
 
-def _machine(scale: ScaleOutlook) -> str:
+def _machine(scale: ScalePlan) -> str:
     had: Allocation | None = scale.allocation
     if had is None:
         return "none fits"
@@ -172,7 +177,7 @@ def _machine(scale: ScaleOutlook) -> str:
     return f"{had.count} x {had.shape}" if had.count else had.shape
 
 
-def _batch(scale: ScaleOutlook, need: Need) -> str:
+def _batch(scale: ScalePlan, need: Need) -> str:
     """Say how the global batch is taken: rows x accumulation x devices."""
     if scale.allocation is None or not need.counted:
         return ""

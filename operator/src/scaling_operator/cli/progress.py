@@ -23,7 +23,7 @@ from scaling_operator.api.names import TrialState
 from scaling_operator.api.status import BestTrial, Counts, ExperimentStatus
 from scaling_operator.api.trial import ScalingTrial
 from scaling_operator.core.reports import AttemptKey, Report
-from scaling_operator.runtime.hooks import Watcher
+from scaling_operator.runtime.hooks import Hooks
 from scaling_trainer.foreign_text import one_line
 
 
@@ -45,9 +45,9 @@ class Display:
     spec: ExperimentSpec
     bars: Bars | None = None
 
-    def watcher(self) -> Watcher:
+    def hooks(self) -> Hooks:
         """Make what the runner calls."""
-        return Watcher(
+        return Hooks(
             status=self.on_status, ended=self.on_end, reported=self.on_report, noted=self.on_note
         )
 

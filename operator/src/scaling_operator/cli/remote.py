@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from scaling_operator.api.names import LABEL_EXPERIMENT
 from scaling_operator.api.status import ExperimentStatus
 from scaling_operator.api.trial import ScalingTrial
-from scaling_operator.runtime.record import Outcome
+from scaling_operator.runtime.record import ExperimentRecord
 from scaling_operator.validation.load import experiment_of
 
 if TYPE_CHECKING:
@@ -72,10 +72,10 @@ class Remote:
         ]
         return tuple(sorted(ours, key=lambda trial: (trial.spec.scale, trial.spec.number)))
 
-    async def outcome(self, name: str) -> Outcome:
+    async def record(self, name: str) -> ExperimentRecord:
         """Read all that a table and a report are made from. Raises InvalidSpec, ClusterError."""
         thing = await self.experiment(name)
-        return Outcome(
+        return ExperimentRecord(
             *(_name(thing), str(thing["metadata"]["uid"]), experiment_of(dict(thing)).spec),
             *(status_of(thing), await self.trials(thing)),
         )

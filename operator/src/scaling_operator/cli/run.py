@@ -13,25 +13,25 @@ from scaling_operator.api.status import ExperimentStatus
 from scaling_operator.cli.console import results_console
 from scaling_operator.cli.progress import Display, open_display
 from scaling_operator.cli.summary import print_summary
-from scaling_operator.local.session import Order, run_session
+from scaling_operator.local.session import RunRequest, run_session
 from scaling_operator.validation.advice import warnings_of
 
 
-def run_experiment(order: Order) -> int:
+def run_experiment(request: RunRequest) -> int:
     """Run to the end, to Ctrl-C or to the closing of the terminal; return the exit code."""
     console = results_console()
-    experiment = order.experiment
+    experiment = request.experiment
     for note in (*warnings_of(experiment), *ignored_locally(experiment.spec)):
         console.print(f"note: {note}", style="dim")
     with open_display(console, experiment) as display:
-        status, interrupted = asyncio.run(_run(order, display))
-    print_summary(console, experiment, status, order.out, interrupted=interrupted)
+        status, interrupted = asyncio.run(_run(request, display))
+    print_summary(console, experiment, status, request.out, interrupted=interrupted)
     if interrupted:
         return 130
     return 1 if status.phase is Phase.FAILED else 0
 
 
-async def _run(order: Order, display: Display) -> tuple[ExperimentStatus, bool]:
+async def _run(request: RunRequest, display: Display) -> tuple[ExperimentStatus, bool]:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
 
@@ -51,7 +51,7 @@ async def _run(order: Order, display: Display) -> tuple[ExperimentStatus, bool]:
         loop.add_signal_handler(name, ask)
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup sets it
         loop.add_signal_handler(signal.SIGHUP, hang_up)
-    status = await run_session(order, display.watcher(), stop)
+    status = await run_session(request, display.hooks(), stop)
     return status, stop.is_set()
 
 

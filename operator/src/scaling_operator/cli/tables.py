@@ -18,7 +18,7 @@ from scaling_operator.cli.console import styled
 from scaling_operator.cli.progress import ended, shown
 from scaling_operator.cli.remote import status_of
 from scaling_operator.cli.summary import print_findings, short
-from scaling_operator.runtime.record import Outcome
+from scaling_operator.runtime.record import ExperimentRecord
 
 SHOWN_TRIALS = 20
 BAR_WIDTH = 20
@@ -51,14 +51,14 @@ def experiments_table(things: Sequence[Mapping[str, Any]], *, everywhere: bool) 
     return table
 
 
-def print_experiment(console: Console, outcome: Outcome) -> None:
+def print_experiment(console: Console, record: ExperimentRecord) -> None:
     """Print one experiment: a bar, what was found, its last trials."""
-    status = outcome.status
+    status = record.status
     counts = status.counts
     head = Table.grid(padding=(0, 1))
     bar = ProgressBar(max(counts.max, 1), ended(counts), width=BAR_WIDTH)
     head.add_row(
-        styled((outcome.name, "bold")),
+        styled((record.name, "bold")),
         _phase(status.phase),
         bar,
         f"{ended(counts)}/{counts.max} trials",
@@ -68,9 +68,9 @@ def print_experiment(console: Console, outcome: Outcome) -> None:
         f"{counts.running} running, {counts.queued} queued, {counts.succeeded} succeeded,"
         f" {counts.pruned} pruned, {counts.failed} failed, {counts.stopped} stopped"
     )
-    print_findings(console, outcome.spec, status)
-    if outcome.trials:
-        console.print(trials_table(outcome.spec, outcome.trials))
+    print_findings(console, record.spec, status)
+    if record.trials:
+        console.print(trials_table(record.spec, record.trials))
 
 
 def trials_table(spec: ExperimentSpec, trials: Sequence[ScalingTrial]) -> Table:

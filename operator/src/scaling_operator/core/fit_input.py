@@ -6,13 +6,13 @@ from collections.abc import Iterator
 
 from scaling_operator.api.scaling import Scaling
 from scaling_operator.core.edges import parameters_at_edge
-from scaling_operator.core.fit_types import FitBasis, TunedPoint
+from scaling_operator.core.fit_types import FitInput, TunedPoint
 from scaling_operator.core.observed import Observed, ScaleView
 from scaling_operator.core.progress import is_tuned, scale_has_ended
 from scaling_operator.sizing.one_run import KnownMachines
 
 
-def basis_of(observed: Observed) -> FitBasis | None:
+def fit_input_of(observed: Observed) -> FitInput | None:
     """Collect the best tuned trial of each (N, D); None without a ladder.
 
     Pruned, failed and stopped trials have no part: they are never the best.
@@ -23,7 +23,7 @@ def basis_of(observed: Observed) -> FitBasis | None:
     views = sorted(observed.scales, key=lambda view: view.scale.index)
     tuned = [view for view in views if view.tally.best and is_tuned(observed, view)]
     tuning = tuple(v.scale.index for v in views if not scale_has_ended(observed, v))
-    return FitBasis(
+    return FitInput(
         spec=spec,
         points=tuple(point for view in tuned for point in _points(observed, view)),
         tuning=tuning,
@@ -46,8 +46,8 @@ def _machines(observed: Observed, scaling: Scaling, *, is_tuning: bool) -> Known
 
 def awaits_fit(observed: Observed) -> bool:
     """Whether the shell fits, and has not fitted what is observed now."""
-    basis = _to_fit(observed)
-    return basis is not None and (observed.fit is None or observed.fit.basis != basis)
+    fit_input = _to_fit(observed)
+    return fit_input is not None and (observed.fit is None or observed.fit.fit_input != fit_input)
 
 
 def awaits_prediction(observed: Observed) -> bool:
@@ -57,19 +57,19 @@ def awaits_prediction(observed: Observed) -> bool:
     """
     if not observed.live_scales:
         return awaits_fit(observed)
-    basis = _to_fit(observed)
-    if basis is None:
+    fit_input = _to_fit(observed)
+    if fit_input is None:
         return False
-    return observed.fit is None or _scales(observed.fit.basis) != _scales(basis)
+    return observed.fit is None or _scales(observed.fit.fit_input) != _scales(fit_input)
 
 
-def _to_fit(observed: Observed) -> FitBasis | None:
-    basis = basis_of(observed) if observed.rules.fits else None
-    return basis if basis is not None and basis.points else None
+def _to_fit(observed: Observed) -> FitInput | None:
+    fit_input = fit_input_of(observed) if observed.rules.fits else None
+    return fit_input if fit_input is not None and fit_input.points else None
 
 
-def _scales(basis: FitBasis) -> set[int]:
-    return {point.scale.index for point in basis.points}
+def _scales(fit_input: FitInput) -> set[int]:
+    return {point.scale.index for point in fit_input.points}
 
 
 def _points(observed: Observed, view: ScaleView) -> Iterator[TunedPoint]:

@@ -39,7 +39,7 @@ class TunedPoint:
 
 
 @dataclass(frozen=True, slots=True)
-class FitBasis:
+class FitInput:
     """Everything that a fit depends on.
 
     `tuning` are scales whose trials have not all ended, `untried` those without any trial, for
@@ -70,7 +70,7 @@ class FitCondition:
 class FitView:
     """The answer: what the status says of it, and predictions by the index of untried scales."""
 
-    basis: FitBasis
+    fit_input: FitInput
     status: FitStatus
     conditions: tuple[FitCondition, ...]
     recommendations: tuple[Recommendation, ...] = ()

@@ -94,7 +94,7 @@ class LiveTrial:
 
 
 @dataclass(frozen=True, slots=True)
-class Leftover:
+class StaleWorkload:
     """A workload that nobody waits for: its trial has ended, or it is an older attempt.
 
     One that was told to stop (pruned) gets a moment to end by itself; a failed one is kept for a
@@ -134,7 +134,7 @@ class Rules:
     """Trials of a scale: `trials.max`, or the points of a grid."""
     max_escalations: int = 0
     no_result_grace_seconds: float = 0.0
-    leftover_grace_seconds: float = 30.0
+    stale_grace_seconds: float = 30.0
     queueing_grace_seconds: float = 0.0
     """What a scheduler may need to see that a machine is free again: no news until then."""
     fits: bool = False
@@ -152,7 +152,7 @@ class Observed:
     rules: Rules
     scales: tuple[ScaleView, ...]
     live: tuple[LiveTrial, ...] = ()
-    leftovers: tuple[Leftover, ...] = ()
+    stale: tuple[StaleWorkload, ...] = ()
     started_seconds: float | None = None
     warm_points: tuple[Point, ...] = ()
     status: ExperimentStatus = field(default_factory=ExperimentStatus)

@@ -20,7 +20,13 @@ from scaling_operator.core.actions import (
 )
 from scaling_operator.core.fit_input import awaits_prediction
 from scaling_operator.core.limits import budget_is_spent, is_suspended, may_start_nothing
-from scaling_operator.core.observed import AttemptPhase, Leftover, LiveTrial, Observed, ScaleView
+from scaling_operator.core.observed import (
+    AttemptPhase,
+    LiveTrial,
+    Observed,
+    ScaleView,
+    StaleWorkload,
+)
 from scaling_operator.core.progress import scale_has_ended
 from scaling_operator.core.refine import scales_to_add
 from scaling_operator.core.settle import deadline, launch_time, repeated, settle
@@ -32,13 +38,13 @@ from scaling_operator.core.status import (
     is_complete,
     summarise,
 )
-from scaling_operator.core.transfer import fits, hand_on
+from scaling_operator.core.transfer import fits, transfer
 
 
 def plan(observed: Observed) -> Plan:
     """Decide the next step. The first rule that has something to do wins."""
     actions = (
-        _discard_leftovers(observed)
+        _discard_stale_workloads(observed)
         or _settle_what_ended(observed)
         or _stop_what_may_not_go_on(observed)
         or _release_while_suspended(observed)
@@ -50,18 +56,18 @@ def plan(observed: Observed) -> Plan:
     return Plan(actions, summarise(observed), _wake_at(observed))
 
 
-def _discard_leftovers(observed: Observed) -> tuple[Action, ...]:
+def _discard_stale_workloads(observed: Observed) -> tuple[Action, ...]:
     """Delete workloads of ended trials; one that was told to stop gets a moment to do so."""
     return tuple(
         Discard(left.scale, left.number, left.attempt)
-        for left in observed.leftovers
+        for left in observed.stale
         if observed.now_seconds >= _goes_at(observed, left)
     )
 
 
-def _goes_at(observed: Observed, left: Leftover) -> float:
+def _goes_at(observed: Observed, left: StaleWorkload) -> float:
     if left.told_to_stop and left.view.phase is AttemptPhase.RUNNING:
-        return left.told_seconds + observed.rules.leftover_grace_seconds
+        return left.told_seconds + observed.rules.stale_grace_seconds
     return left.kept_until_seconds
 
 
@@ -145,7 +151,7 @@ def _open(observed: Observed, view: ScaleView) -> Action:
     predicted = None if observed.fit is None else observed.fit.predictions.get(index)
     if scaling is None or scaling.transfer is None:
         return OpenScale(index, {}, observed.warm_points, predicted)
-    handed = hand_on(view, observed.scales, search, scaling.transfer)
+    handed = transfer(view, observed.scales, search, scaling.transfer)
     every = (*observed.warm_points, *handed.points)
     points = tuple(point for point in every if fits(point, handed.ranges))
     return OpenScale(index, handed.ranges, points, predicted)
@@ -162,7 +168,7 @@ def _wake_at(observed: Observed) -> float | None:
     """When time alone changes the plan: later than now, since what is past has changed it."""
     moments = [deadline(trial, spec=observed.spec, rules=observed.rules) for trial in observed.live]
     moments += [trial.view.changes_at_seconds for trial in observed.live]
-    moments += [_goes_at(observed, left) for left in observed.leftovers]
+    moments += [_goes_at(observed, left) for left in observed.stale]
     moments += [
         launch_time(trial, observed.rules)
         for trial in observed.live

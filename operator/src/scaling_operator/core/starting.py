@@ -21,9 +21,9 @@ from scaling_operator.core.settle import (
 )
 from scaling_operator.sizing.admission import (
     Admission,
-    Room,
+    Capacity,
+    Request,
     Slot,
-    Wanting,
     admit,
     total,
 )
@@ -41,12 +41,12 @@ def launches(observed: Observed) -> tuple[Action, ...]:
     if observed.sizing is None or not due:
         return tuple(Launch(trial.scale, trial.number, trial.attempt) for trial in due)
     orders = _orders(observed)
-    wanting = [
-        Wanting((trial.scale, trial.number), observed.sizing.demand_of(trial.slot),
+    requests = [
+        Request((trial.scale, trial.number), observed.sizing.demand_of(trial.slot),
                 orders.get(trial.scale, 0))
         for trial in due
     ]  # fmt: skip
-    found = admit(wanting, room_of(observed, observed.sizing))
+    found = admit(requests, capacity_of(observed, observed.sizing))
     live = {trial.slot: trial for trial in due}
     return (
         *(Launch(*slot, live[slot].attempt) for slot in found.admitted),
@@ -110,12 +110,12 @@ def _admitted(observed: Observed, slots: list[Slot]) -> list[Slot]:
     if sizing is None or not slots:
         return slots
     orders = _orders(observed)
-    wanting = [Wanting(slot, sizing.of_scale(slot[0]), orders[slot[0]]) for slot in slots]
-    found = set(admit(wanting, room_of(observed, sizing)).admitted)
+    requests = [Request(slot, sizing.of_scale(slot[0]), orders[slot[0]]) for slot in slots]
+    found = set(admit(requests, capacity_of(observed, sizing)).admitted)
     return [slot for slot in slots if slot in found]
 
 
-def room_of(observed: Observed, sizing: SizingView) -> Room:
+def capacity_of(observed: Observed, sizing: SizingView) -> Capacity:
     """Give what the experiment may still take."""
     present = [
         trial
@@ -129,8 +129,8 @@ def room_of(observed: Observed, sizing: SizingView) -> Room:
         if trial.view.phase is AttemptPhase.WAITING and _blocks(trial.view.reason, sizing)
     )
     begun = (sizing.of_scale(scale) for scale, _ in observed.asking)
-    held = total((*demands, *begun, sizing.beside.left))
-    return Room(sizing.limits, held, sizing.beside.neighbours, waiting)
+    held = total((*demands, *begun, sizing.peers.left))
+    return Capacity(sizing.limits, held, sizing.peers.peers, waiting)
 
 
 def _blocks(reason: Reason | None, sizing: SizingView) -> bool:

@@ -193,8 +193,10 @@ def _conditions(observed: Observed) -> tuple[Condition, ...]:
 def _sizing_findings(observed: Observed) -> tuple[Finding, ...]:
     if observed.sizing is None:
         return ()
-    verdict = observed.sizing.verdict
-    return (Finding(ConditionType.SIZED, verdict.is_good, verdict.reason, verdict.message),)
+    start_check = observed.sizing.start_check
+    return (
+        Finding(ConditionType.SIZED, start_check.is_good, start_check.reason, start_check.message),
+    )
 
 
 def _export_findings(observed: Observed) -> tuple[Finding, ...]:

@@ -26,29 +26,29 @@ Point = Mapping[str, Scalar]
 
 
 @dataclass(frozen=True, slots=True)
-class Handed:
+class Transferred:
     """What a scale starts with."""
 
     ranges: Mapping[str, Range]
     points: tuple[Point, ...]
 
 
-def hand_on(
+def transfer(
     view: ScaleView, scales: tuple[ScaleView, ...], search: Search, transfer: Transfer
-) -> Handed:
+) -> Transferred:
     """Take from the scales before what helps this one; from none, nothing."""
     before = donor(view, scales)
     if before is None:
-        return Handed({}, ())
+        return Transferred({}, ())
     lines = drifts(scales, search)
     points = top_points(before.tally.best, search, max(transfer.top_k, 1))
     if not points:
-        return Handed(before.ranges, ())
+        return Transferred(before.ranges, ())
     expected = _expected(points[0], view.scale, lines, search)
     moved = [expected, *(_moved(p, (before.scale, view.scale), lines, search) for p in points)]
     ranges = dict(narrowed_ranges(search, before.ranges, expected, transfer.shrink))
     distinct = [point for at, point in enumerate(moved) if point not in moved[:at]]
-    return Handed(ranges, tuple(distinct[: transfer.top_k]))
+    return Transferred(ranges, tuple(distinct[: transfer.top_k]))
 
 
 def donor(view: ScaleView, scales: tuple[ScaleView, ...]) -> ScaleView | None:

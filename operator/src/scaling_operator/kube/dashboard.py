@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 
 from scaling_operator.kube.client.index import Index, Key
-from scaling_operator.kube.reconcile.loader import Opened
+from scaling_operator.kube.reconcile.loader import Loaded
 from scaling_operator.search.calls import built
 from scaling_operator.search.dashboard import served
 from scaling_operator.search.mirror import Mirror
@@ -32,7 +32,7 @@ class Dashboard:
     """
 
     index: Index
-    opened: Mapping[Key, Opened]
+    loaded: Mapping[Key, Loaded]
     address: str | None
     port: int | None
     refused: Callable[[str], None] = unheard
@@ -70,8 +70,8 @@ class Dashboard:
 
     async def refresh(self) -> None:
         """Bring the copies of all studies up to date once."""
-        for key, opened in list(self.opened.items()):
-            for scale, lane in list(opened.engine.lanes.items()):
+        for key, loaded in list(self.loaded.items()):
+            for scale, lane in list(loaded.engine.study_workers.items()):
                 name = f"{key} {scale}"
                 self._names[name] = key
                 records = tuple(lane.recall())

@@ -13,7 +13,7 @@ from scaling_operator.kube.client.index import Key
 from scaling_operator.kube.client.queue import WorkQueue
 from scaling_operator.kube.client.watch import Watches
 from scaling_operator.kube.reconcile.resync import Resync
-from scaling_operator.server.limits import Limits
+from scaling_operator.server.limits import PortLimits
 from scaling_operator.server.listen import BoundedServer, Port, listen, unheard
 
 TICK_SECONDS = 0.5
@@ -22,7 +22,7 @@ MAX_QUEUE_SECONDS = 300.0
 MAX_WATCH_FAILURES = 8
 """In a row, each after a longer pause: one to two minutes of pauses."""
 MAX_MISSES = 3
-LIMITS = Limits(connections=64, connections_per_address=16)
+LIMITS = PortLimits(connections=64, connections_per_address=16)
 """A kubelet needs one at a time."""
 
 

@@ -18,10 +18,10 @@ from scaling_operator.kube.settings import Settings
 from scaling_operator.metrics.exposition import Exposition
 from scaling_operator.report_endpoint.endpoint import NotNow
 from scaling_operator.report_endpoint.web import bearer_token
-from scaling_operator.server.limits import Limits
+from scaling_operator.server.limits import PortLimits
 from scaling_operator.server.listen import BoundedServer, Port, listen, unheard
 
-LIMITS = Limits(
+LIMITS = PortLimits(
     connections=32, connections_per_address=8, opened_per_second=20.0, opened_at_once=100
 )
 """A Prometheus needs one, and there are two of it at most places."""

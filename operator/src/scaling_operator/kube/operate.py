@@ -32,13 +32,13 @@ from scaling_operator.kube.logs import about
 from scaling_operator.kube.metrics_port import exposed
 from scaling_operator.kube.reconcile.controller import Controller
 from scaling_operator.kube.reconcile.events import Events
-from scaling_operator.kube.reconcile.loader import Opener
+from scaling_operator.kube.reconcile.loader import Loader
 from scaling_operator.kube.reconcile.resync import Resync
 from scaling_operator.kube.reconcile.sweeper import Sweeper
 from scaling_operator.kube.recorder import Recorder
-from scaling_operator.kube.report_service.handlers import Listening
+from scaling_operator.kube.report_service.handlers import ReportService
 from scaling_operator.kube.settings import Settings
-from scaling_operator.kube.state_collector import Looking
+from scaling_operator.kube.state_collector import StateCollector
 from scaling_operator.metrics.exposition import Exposition
 from scaling_operator.metrics.operator_metrics import OperatorMetrics, new_registry
 from scaling_operator.processes.workers import WorkerProcesses
@@ -84,7 +84,7 @@ class Operator:
     sweeper: Sweeper
     resync: Resync
     health: Health
-    listening: Listening
+    report_service: ReportService
     recorder: Recorder
     exposition: Exposition
     dashboard: Dashboard
@@ -101,7 +101,7 @@ class Operator:
         """Work until `stop`, or until a part that should never end ends."""
         async with AsyncExitStack() as stack:
             settings = self.settings
-            turned_away = self.recorder.happenings.turned_away
+            turned_away = self.recorder.operator_metrics.turned_away
             ports = (
                 serving(
                     *(self.health, settings.address, settings.health_port), turned_away("health")
@@ -110,7 +110,7 @@ class Operator:
             )
             for port in ports:
                 await stack.enter_async_context(port)
-            await stack.enter_async_context(self.listening)
+            await stack.enter_async_context(self.report_service)
             await stack.enter_async_context(self.dashboard)
             watching = asyncio.create_task(self.watches.run())
             leading = asyncio.create_task(self.lease.run())
@@ -126,7 +126,7 @@ class Operator:
                 self.lease.stop()
                 self.watches.stop()
                 await asyncio.gather(watching, leading, return_exceptions=True)
-                for key in list(self.controller.opened):
+                for key in list(self.controller.loaded):
                     self.controller.close(key)
                 await self.workers.close()
 
@@ -146,7 +146,7 @@ class Operator:
     async def _turn(self, key: Key) -> None:
         started = time.perf_counter()
         result = await self._reconcile(key)
-        self.recorder.happenings.reconciled(result, time.perf_counter() - started)
+        self.recorder.operator_metrics.reconciled(result, time.perf_counter() - started)
 
     async def _reconcile(self, key: Key) -> str:
         """Look at an experiment once, and say in a word how that went."""
@@ -170,7 +170,7 @@ class Operator:
             log.info("again in %.1f s: %s", pause, error, extra=about(key))
             return "error"
         except Exception as error:  # a bug must not end the work on other experiments
-            self.controller.distrust([key])
+            self.controller.invalidate([key])
             log.exception("a fault of this operator; read anew", extra=about(key))
             await self._note_bug(key, error)
             self.queue.failed(key)
@@ -218,23 +218,23 @@ async def build(
     connection = connected(settings.kubeconfig, may_write=leads, observe=recorder.requested)
     client = await stack.enter_async_context(connection)
     sweeper = Sweeper(client, index)
-    listening = Listening(settings, client, index, leads, recorder.happenings)
+    report_service = ReportService(settings, client, index, leads, recorder.operator_metrics)
 
     def wake(key: Key) -> None:
         queue.add(key)
-        controller.nudge(key)
+        controller.notify(key)
 
-    opener = Opener(
-        *(client, index, sweeper, settings.pods, listening.workload_settings, wake),
+    loader = Loader(
+        *(client, index, sweeper, settings.pods, report_service.workload_settings, wake),
         clock=time.time,
         workers=workers,
     )
-    controller = Controller(index, opener, Events(client, settings.name), recorder, time.time)
-    listening.controller = controller
+    controller = Controller(index, loader, Events(client, settings.name), recorder, time.time)
+    report_service.controller = controller
 
     def on_change(gained: bool) -> None:  # noqa: FBT001 - a Lease is held or not
-        controller.distrust(controller.opened)
-        controller.sharing.holdings.look_again()
+        controller.invalidate(controller.loaded)
+        controller.namespace_usage.held_machines.look_again()
         queue.clear()
         sweeper.clear()
         recorder.lead_changed()
@@ -257,14 +257,15 @@ async def build(
     health = Health(queue, watches, resync, leads, holder[0].in_touch, time.monotonic)
     return Operator(
         *(settings, client, index, queue, holder[0], watches, controller, sweeper),
-        *(resync, health, listening, recorder),
+        *(resync, health, report_service, recorder),
         dashboard=Dashboard(
-            *(index, controller.opened, settings.address, settings.dashboard_port),
-            recorder.happenings.turned_away("dashboard"),
+            *(index, controller.loaded, settings.address, settings.dashboard_port),
+            recorder.operator_metrics.turned_away("dashboard"),
             settings.dashboard_names,
         ),
         exposition=Exposition(
-            *(registry, Looking(index, health, recorder).samples), fresh_seconds=FRESH_SECONDS
+            *(registry, StateCollector(index, health, recorder).samples),
+            fresh_seconds=FRESH_SECONDS,
         ),
         workers=workers,
     )

@@ -15,8 +15,8 @@ from scaling_operator.kube.client.kinds import PODS, Kind
 from scaling_operator.kube.decision_log import write_decision
 from scaling_operator.metrics.operator_metrics import OperatorMetrics
 from scaling_operator.metrics.pods import PodMoments
-from scaling_operator.metrics.running_trials import Running
-from scaling_operator.runtime.hooks import Watcher
+from scaling_operator.metrics.running_trials import RunningTrials
+from scaling_operator.runtime.hooks import Hooks
 
 Changed = Callable[[ScalingTrial, ScalingTrial], None]
 
@@ -25,36 +25,36 @@ Changed = Callable[[ScalingTrial, ScalingTrial], None]
 class Recorder:
     """Hears of everything; each part keeps what concerns it."""
 
-    happenings: OperatorMetrics
+    operator_metrics: OperatorMetrics
     index: Index
-    running: Running = field(default_factory=Running)
+    running: RunningTrials = field(default_factory=RunningTrials)
     pods: PodMoments = field(init=False)
 
     def __post_init__(self) -> None:
-        self.pods = PodMoments(self.happenings, time.time)
+        self.pods = PodMoments(self.operator_metrics, time.time)
 
-    def watcher(self, key: Key, spec: Object, changed: Changed) -> Watcher:
+    def hooks(self, key: Key, spec: Object, changed: Changed) -> Hooks:
         """Make what an experiment's engine tells; `changed` hears of each stored status too."""
         algorithm = str(spec.get("search", {}).get("algorithm", {}).get("name", "tpe"))
         objective = _first_objective(spec)
         self.running.forget(key)
-        self.happenings.opened(key)
+        self.operator_metrics.loaded(key)
 
         def on_change(before: ScalingTrial, after: ScalingTrial) -> None:
             changed(before, after)
             self._trial_changed(key, before, after)
 
         def on_report(attempt: AttemptKey, report: Report) -> None:
-            self.happenings.report_taken(key)
+            self.operator_metrics.report_taken(key)
             self.pods.moved(key)
             self.running.reported(key, (attempt.scale, attempt.number), report, objective)
 
-        return Watcher(
+        return Hooks(
             changed=on_change,
             reported=on_report,
             decided=lambda action: write_decision(key, action),
-            asked=lambda seconds: self.happenings.asked(algorithm, seconds),
-            ask_failed=lambda: self.happenings.ask_failed(algorithm),
+            asked=lambda seconds: self.operator_metrics.asked(algorithm, seconds),
+            ask_failed=lambda: self.operator_metrics.ask_failed(algorithm),
         )
 
     def put(self, kind: Kind, key: Key, before: Object | None, thing: Object) -> None:
@@ -65,13 +65,15 @@ class Recorder:
 
     def seen(self, kind: Kind, gone: bool, thing: Object) -> None:  # noqa: FBT001 - it is, or not
         """Hear of an event that a watch has shown."""
-        self.happenings.watched(kind.plural)
+        self.operator_metrics.watched(kind.plural)
         if gone and kind is PODS:
             self.pods.drop(thing)
 
     def requested(self, request: Request) -> None:
         """Hear of a request to the API server."""
-        self.happenings.requested(request.verb, request.kind.plural, request.code, request.seconds)
+        self.operator_metrics.requested(
+            request.verb, request.kind.plural, request.code, request.seconds
+        )
 
     def settled(self, key: Key) -> None:
         """Note that nothing is left to do for an experiment now."""
@@ -79,25 +81,25 @@ class Recorder:
 
     def forget(self, key: Key) -> None:
         """Drop all that was kept about an experiment that is gone."""
-        self.happenings.forget(key)
+        self.operator_metrics.forget(key)
         self.running.forget(key)
         self.pods.forget(key)
 
     def lead_changed(self) -> None:
         """Leave experiments to whoever leads: it alone speaks of them."""
-        self.happenings.lead_changed()
-        self.happenings.forget_all()
-        self.running = Running()
-        self.pods = PodMoments(self.happenings, time.time)
+        self.operator_metrics.lead_changed()
+        self.operator_metrics.forget_all()
+        self.running = RunningTrials()
+        self.pods = PodMoments(self.operator_metrics, time.time)
 
     def _trial_changed(self, key: Key, before: ScalingTrial, after: ScalingTrial) -> None:
-        self.happenings.trial_changed(key, before, after)
+        self.operator_metrics.trial_changed(key, before, after)
         slot = (after.spec.scale, after.spec.number)
         if len(after.status.attempts) > len(before.status.attempts):
             self.running.ended(key, slot)
         if after.status.state.ended and not before.status.state.ended:
             self.running.ended(key, slot)
-            self.happenings.trial_ended(key, after.status.state, _lifetime_seconds(after))
+            self.operator_metrics.trial_ended(key, after.status.state, _lifetime_seconds(after))
 
 
 def _first_objective(spec: Object) -> str:

@@ -15,7 +15,7 @@ from scaling_operator.kube.client.kinds import PODS
 from scaling_operator.kube.health import Health
 from scaling_operator.kube.logs import about
 from scaling_operator.kube.recorder import Recorder
-from scaling_operator.metrics import families as all_of
+from scaling_operator.metrics import families
 from scaling_operator.metrics.accelerators import machines
 from scaling_operator.metrics.stored_state import (
     Sample,
@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
-class Looking:
+class StateCollector:
     """Reads the process's own parts. An object is read again when it has changed."""
 
     index: Index
@@ -53,21 +53,21 @@ class Looking:
             yield from machines(view, self.index.workloads_of(PODS, key))
             moved = self.recorder.pods.progress.get(key)
             if moved is not None:
-                yield Sample(all_of.PROGRESS, key, moved)
+                yield Sample(families.PROGRESS, key, moved)
         yield from self.recorder.running.samples()
         yield from self._policies()
 
     def _process(self) -> Iterator[Sample]:
         health = self.health
-        yield Sample(all_of.LEADER, (), float(health.leads()))
-        yield Sample(all_of.QUEUE_DEPTH, (), len(health.queue))
-        yield Sample(all_of.QUEUE_OLDEST, (), health.queue.oldest_seconds)
-        yield Sample(all_of.LOOP_LAG, (), max(0.0, health.lag_seconds))
-        yield Sample(all_of.WATCH_FAILURES, (), health.watches.failures)
-        yield Sample(all_of.RESYNC_MISSES, (), health.resync.misses)
+        yield Sample(families.LEADER, (), float(health.leads()))
+        yield Sample(families.QUEUE_DEPTH, (), len(health.queue))
+        yield Sample(families.QUEUE_OLDEST, (), health.queue.oldest_seconds)
+        yield Sample(families.LOOP_LAG, (), max(0.0, health.lag_seconds))
+        yield Sample(families.WATCH_FAILURES, (), health.watches.failures)
+        yield Sample(families.RESYNC_MISSES, (), health.resync.misses)
         restarts = {"Missed": 0, **health.watches.restarts}
         for cause, count in restarts.items():
-            yield Sample(all_of.WATCH_RESTARTS, (cause,), count)
+            yield Sample(families.WATCH_RESTARTS, (cause,), count)
 
     def _policies(self) -> Iterator[Sample]:
         for name, thing in dict(self.index.policies).items():

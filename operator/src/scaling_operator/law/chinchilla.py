@@ -18,8 +18,8 @@ from scipy import optimize
 from scaling_operator.law.batch_bfgs import Tolerance, minimise
 from scaling_operator.law.forms import (
     OBJECTIVE_FACTOR,
+    FitProblem,
     Form,
-    Problem,
     coordinates,
     jacobian,
     law_at,
@@ -52,7 +52,7 @@ class Fitted:
     objective: float
     residuals: Array
     other: Law
-    problem: Problem
+    problem: FitProblem
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,7 @@ def fit_law(
     return _judged(problem, points, pick(grid, 0), _polished(problem, (x, value)))
 
 
-def descend(problem: Problem, starts: Array) -> tuple[Array, float]:
+def descend(problem: FitProblem, starts: Array) -> tuple[Array, float]:
     """Minimise from every start (k, p) and return the best point (p,) and 1e3 x its objective."""
     x, value = minimise(weighted(problem), starts, tolerance=ROUGH)
     usable = np.isfinite(x).all(axis=1) & np.isfinite(value)
@@ -106,7 +106,7 @@ def objective_at(points: Points, form: Form, law: Law) -> float:
     return float(value[0]) / OBJECTIVE_FACTOR
 
 
-def _polished(problem: Problem, best: tuple[Array, float]) -> tuple[Array, float]:
+def _polished(problem: FitProblem, best: tuple[Array, float]) -> tuple[Array, float]:
     """Descend once more by scipy's BFGS, to rounding; keep whichever is lower."""
     x, value = best
     evaluate = weighted(problem)
@@ -126,7 +126,7 @@ def _polished(problem: Problem, best: tuple[Array, float]) -> tuple[Array, float
 
 
 def _judged(
-    problem: Problem, points: Points, other: Law, best: tuple[Array, float]
+    problem: FitProblem, points: Points, other: Law, best: tuple[Array, float]
 ) -> Fitted | NotFitted:
     x, value = best
     law = law_at(problem, x[None, :])

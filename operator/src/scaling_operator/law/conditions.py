@@ -70,7 +70,7 @@ class ConditionType(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Condition:
+class LawCondition:
     """One statement about a fit."""
 
     type: ConditionType
@@ -79,7 +79,7 @@ class Condition:
     status: bool = True
 
 
-def invalid_points(points: Points) -> tuple[Condition, ...]:
+def invalid_points(points: Points) -> tuple[LawCondition, ...]:
     """Refuse values that no law can have: not finite, not positive, beyond all bounds, repeated."""
     columns = _columns(points)
     # C or D may have been computed of the others: what is wrong there is said once.
@@ -99,7 +99,7 @@ def invalid_points(points: Points) -> tuple[Condition, ...]:
     return named or (*_overflowed(points), *_duplicates(points))
 
 
-def missing_points(points: Points, form: Form) -> tuple[Condition, ...]:
+def missing_points(points: Points, form: Form) -> tuple[LawCondition, ...]:
     """Refuse designs that cannot determine the form; the messages say what to add."""
     least = coefficient_count(form) + 1
     sizes = len(np.unique(points.N))
@@ -124,7 +124,7 @@ def missing_points(points: Points, form: Form) -> tuple[Condition, ...]:
         known = f"{counted(curves, 'budget')} {'has' if curves == 1 else 'have'}"
         message = f"{known} {MIN_SIZES} sizes or more; {MIN_BUDGETS} must"
         reasons.append(("TooFewCurves", message))
-    return tuple(Condition(ConditionType.NOT_ENOUGH_POINTS, *reason) for reason in reasons)
+    return tuple(LawCondition(ConditionType.NOT_ENOUGH_POINTS, *reason) for reason in reasons)
 
 
 def chosen_form(points: Points) -> Form:
@@ -134,15 +134,15 @@ def chosen_form(points: Points) -> Form:
     return "tied" if len(points) < POINTS_FOR_TWO_EXPONENTS else "chinchilla"
 
 
-def fit_ready(refusals: tuple[Condition, ...]) -> Condition:
+def fit_ready(refusals: tuple[LawCondition, ...]) -> LawCondition:
     """Say whether there is a fit, with the first refusal's reason."""
     if not refusals:
-        return Condition(ConditionType.FIT_READY, "Fitted", "the law is fitted")
+        return LawCondition(ConditionType.FIT_READY, "Fitted", "the law is fitted")
     message = "; ".join(refusal.message for refusal in refusals)
-    return Condition(ConditionType.FIT_READY, refusals[0].reason, message, status=False)
+    return LawCondition(ConditionType.FIT_READY, refusals[0].reason, message, status=False)
 
 
-def edge_optima(minima: tuple[Minimum, ...]) -> tuple[Condition, ...]:
+def edge_optima(minima: tuple[Minimum, ...]) -> tuple[LawCondition, ...]:
     """Name the budgets whose best size is an end of the grid, and the size to add."""
     at_edge = [minimum for minimum in minima if minimum.edge is not None]
     if not at_edge:
@@ -152,10 +152,10 @@ def edge_optima(minima: tuple[Minimum, ...]) -> tuple[Condition, ...]:
         f"{m.proposed_size:.3g} parameters"
         for m in at_edge
     ]
-    return (Condition(ConditionType.EDGE_OPTIMUM, "MinimumOnEdge", "; ".join(parts)),)
+    return (LawCondition(ConditionType.EDGE_OPTIMUM, "MinimumOnEdge", "; ".join(parts)),)
 
 
-def far_extrapolation(points: Points, flops: float | None, size: float) -> Condition | None:
+def far_extrapolation(points: Points, flops: float | None, size: float) -> LawCondition | None:
     """Say that a question lies more than 100 times beyond the largest measured compute."""
     if points.C is not None and flops is not None and np.isfinite(flops):
         ratio, limit, what = flops / float(points.C.max()), FARTHEST, "the largest measured compute"
@@ -164,12 +164,12 @@ def far_extrapolation(points: Points, flops: float | None, size: float) -> Condi
     if not ratio > limit:
         return None
     message = f"{ratio:.3g} times {what} is asked for; beyond {limit:g} times it is a guess"
-    return Condition(ConditionType.FAR_EXTRAPOLATION, "BeyondThePoints", message)
+    return LawCondition(ConditionType.FAR_EXTRAPOLATION, "BeyondThePoints", message)
 
 
 def methods_disagree(
     exponents: Mapping[str, float], sizes: tuple[tuple[float, float], ...], spread: Intervals
-) -> tuple[Condition, ...]:
+) -> tuple[LawCondition, ...]:
     """Compare exponents by method, and N* at each target by two of them.
 
     `spread` is IsoFLOP's a. The envelope's sizes are not compared: its curves had not decayed.
@@ -190,12 +190,12 @@ def methods_disagree(
     message = f"a is {', '.join(parts[:-1])} and {parts[-1]}"
     if sizes:
         message += f"; N* at the targets differs by up to {worst:.3g} times"
-    return (Condition(ConditionType.METHODS_DISAGREE, "ExponentsOrSizesApart", message),)
+    return (LawCondition(ConditionType.METHODS_DISAGREE, "ExponentsOrSizesApart", message),)
 
 
 def noise_too_high(
     draws: Draws, sizes: tuple[Intervals, ...], losses: tuple[Intervals, ...]
-) -> tuple[Condition, ...]:
+) -> tuple[LawCondition, ...]:
     """Say that intervals are too wide to act on: N* by 3 times, a loss by 1.2, at 80 %."""
     parts: list[str] = []
     for what, asked, limit in (("N*", sizes, WIDEST_SIZE), ("the loss", losses, WIDEST_LOSS)):
@@ -207,7 +207,7 @@ def noise_too_high(
     if not parts:
         return ()
     message = "; ".join([*parts, "tune further, add seeds, or evaluate on more data"])
-    return (Condition(ConditionType.NOISE_TOO_HIGH, "IntervalTooWide", message),)
+    return (LawCondition(ConditionType.NOISE_TOO_HIGH, "IntervalTooWide", message),)
 
 
 def _width(interval: Intervals) -> float:
@@ -221,7 +221,9 @@ def _columns(points: Points) -> dict[str, Array]:
     return {"N": points.N, "L": points.L, **given}
 
 
-def _bad(points: Points, name: str, bad: np.ndarray, reason: str = "NotFinite") -> Condition | None:
+def _bad(
+    points: Points, name: str, bad: np.ndarray, reason: str = "NotFinite"
+) -> LawCondition | None:
     if not bad.any():
         return None
     what = _WHAT[reason]
@@ -229,7 +231,7 @@ def _bad(points: Points, name: str, bad: np.ndarray, reason: str = "NotFinite") 
     message = f"{shown} is {what} in {counted(int(bad.sum()), 'point')} ({mentioned(points, bad)})"
     if name == "C" and points.C is not None and (points.C[bad] < 0).any():
         message += "; it may have overflowed int64: compute it in float"
-    return Condition(ConditionType.INVALID_POINTS, reason, message)
+    return LawCondition(ConditionType.INVALID_POINTS, reason, message)
 
 
 def counted(count: int, noun: str) -> str:
@@ -237,7 +239,7 @@ def counted(count: int, noun: str) -> str:
     return f"{count} {noun}" + ("" if count == 1 else "s")
 
 
-def _duplicates(points: Points) -> tuple[Condition, ...]:
+def _duplicates(points: Points) -> tuple[LawCondition, ...]:
     seen: dict[tuple[float, ...], int] = {}
     repeated = [
         f"{row} repeats {seen[key]}"
@@ -247,10 +249,10 @@ def _duplicates(points: Points) -> tuple[Condition, ...]:
     if not repeated:
         return ()
     message = f"one point per (N, D), the best-tuned run: row {', row '.join(repeated[:10])}"
-    return (Condition(ConditionType.INVALID_POINTS, "DuplicatePoints", message),)
+    return (LawCondition(ConditionType.INVALID_POINTS, "DuplicatePoints", message),)
 
 
-def _overflowed(points: Points) -> tuple[Condition, ...]:
+def _overflowed(points: Points) -> tuple[LawCondition, ...]:
     if points.C is None or points.D is None:
         return ()
     with np.errstate(all="ignore"):  # the smallest and the largest doubles are points too
@@ -264,7 +266,7 @@ def _overflowed(points: Points) -> tuple[Condition, ...]:
         return ()
     where = mentioned(points, bad)
     message = f"C is far below 6 N D ({where}), as after an int64 overflow: compute it in float"
-    return (Condition(ConditionType.INVALID_POINTS, "FlopsOverflow", message),)
+    return (LawCondition(ConditionType.INVALID_POINTS, "FlopsOverflow", message),)
 
 
 def _budgets(points: Points) -> int | None:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from scaling_operator.law.optimum import Target
+from scaling_operator.law.optimum import Question
 from scaling_operator.law.results import BestRun, Unanswered
 from scaling_operator.sizing.one_run import RunPlan
 
@@ -24,12 +24,12 @@ NEARLY_ALL = 0.9
 
 
 @dataclass(frozen=True, slots=True)
-class Purse:
+class CostSolver:
     """Finds the FLOPs that money buys on the machines that `plan` knows."""
 
     plan: Plan
 
-    def flops_for(self, target: Target, best_at: BestRun) -> float | Unanswered:
+    def flops_for(self, target: Question, best_at: BestRun) -> float | Unanswered:
         """Give the FLOPs, or say that a price is unknown or that no machine takes such a run."""
 
         def priced(log_flops: float) -> RunPlan:
@@ -53,12 +53,12 @@ class Purse:
 
 
 @dataclass(frozen=True, slots=True)
-class Receipt:
+class StoredCost:
     """What money has bought before: where a stored answer is read back without its policy."""
 
     bought: Mapping[float, float]
 
-    def flops_for(self, target: Target, best_at: BestRun) -> float | Unanswered:
+    def flops_for(self, target: Question, best_at: BestRun) -> float | Unanswered:
         """Give the FLOPs that were bought, where that is known."""
         del best_at
         flops = self.bought.get(target.value)
@@ -83,6 +83,6 @@ def _pays(money: float, plan: RunPlan) -> bool:
     return plan.cost is not None and plan.cost <= money
 
 
-def _refusal(target: Target, plan: RunPlan) -> Unanswered:
+def _refusal(target: Question, plan: RunPlan) -> Unanswered:
     message = plan.message or "no run costs that: the smallest takes more, or the largest less"
     return Unanswered(target, plan.reason or "OutOfReach", message)

@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 
 from scaling_operator.law.law import Law, loss
-from scaling_operator.law.optimum import Allocation, Path, Target, log_optimal_size
+from scaling_operator.law.optimum import OptimalSize, Path, Question, log_optimal_size
 from scaling_operator.law.points import Array, Points
 
 DATA_DECAY = 15.387756
@@ -42,7 +42,7 @@ def with_effective_tokens(points: Points, unique_tokens: float) -> Points:
     return replace(points, D=effective_tokens(points.D, unique_tokens))
 
 
-def allocate_repeated(law: Law, target: Target, path: Path, unique_tokens: float) -> Allocation:
+def allocate_repeated(law: Law, target: Question, path: Path, unique_tokens: float) -> OptimalSize:
     """Answer a FLOPs target where only `unique_tokens` differ; shapes as in `optimum.allocate`.
 
     A repeated token is worth less than a fresh one, so that the best size lies between N* and the
@@ -51,7 +51,7 @@ def allocate_repeated(law: Law, target: Target, path: Path, unique_tokens: float
     """
     if target.kind != "flops" or law.one_variable:
         unknown = np.full_like(law.alpha, np.nan)
-        return Allocation(unknown, unknown, unknown, unknown)
+        return OptimalSize(unknown, unknown, unknown, unknown)
     log_work = np.log(target.value / path.flops_factor)
     free = log_optimal_size(law, target.value, path.flops_factor)
     once = np.maximum(log_work - np.log(unique_tokens), free)
@@ -62,7 +62,7 @@ def allocate_repeated(law: Law, target: Target, path: Path, unique_tokens: float
     best = np.argmin(losses, axis=1)
     size = np.exp(log_size[rows, best])
     flops = np.full_like(size, target.value)
-    return Allocation(size, seen[rows, best], flops, losses[rows, best])
+    return OptimalSize(size, seen[rows, best], flops, losses[rows, best])
 
 
 def _effective(seen: Array, unique: float, decay: float) -> Array:

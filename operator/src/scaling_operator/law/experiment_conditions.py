@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from scaling_operator.api.fitted import Recommendation
 from scaling_operator.api.names import FIT_CONDITIONS, ConditionType
 from scaling_operator.core.edges import SizedLoss, number_of, size_edges
-from scaling_operator.core.fit_types import FitBasis, FitCondition, TunedPoint
+from scaling_operator.core.fit_types import FitCondition, FitInput, TunedPoint
 from scaling_operator.core.tally import loss_of
 from scaling_operator.law.results import FitReport
 
@@ -16,7 +16,7 @@ _EDGE = ConditionType.HYPERPARAMETER_EDGE
 
 
 def conditions_of(
-    basis: FitBasis, fit: FitReport, recommendations: Sequence[Recommendation]
+    fit_input: FitInput, fit: FitReport, recommendations: Sequence[Recommendation]
 ) -> tuple[FitCondition, ...]:
     """Collect the conditions, at most one of a type, FitReady first."""
     ready = fit.conditions[0]
@@ -26,40 +26,42 @@ def conditions_of(
         if each.type.value != ConditionType.TARGET_UNANSWERED
     ]
     found = [
-        _ready(basis, fit) if ready.status else _not_ready(basis, ready.reason, ready.message),
+        _ready(fit_input, fit)
+        if ready.status
+        else _not_ready(fit_input, ready.reason, ready.message),
         *own,
-        *_hyperparameter_edges(basis),
-        *([] if _has(own, ConditionType.EDGE_OPTIMUM) else _size_edges(basis)),
+        *_hyperparameter_edges(fit_input),
+        *([] if _has(own, ConditionType.EDGE_OPTIMUM) else _size_edges(fit_input)),
         *(_unanswered(recommendations) if ready.status else ()),
     ]
     return tuple(_merged(found, kind) for kind in FIT_CONDITIONS if _has(found, kind))
 
 
-def _ready(basis: FitBasis, fit: FitReport) -> FitCondition:
-    if not basis.tuning:
+def _ready(fit_input: FitInput, fit: FitReport) -> FitCondition:
+    if not fit_input.tuning:
         message = f"the law is fitted to {len(fit.points)} points"
         return FitCondition(ConditionType.FIT_READY, "Fitted", message)
-    message = f"the law is fitted to {len(fit.points)} points; {_still_tuned(basis)}"
+    message = f"the law is fitted to {len(fit.points)} points; {_still_tuned(fit_input)}"
     return FitCondition(ConditionType.FIT_READY, "Preliminary", message)
 
 
-def _not_ready(basis: FitBasis, reason: str, message: str) -> FitCondition:
-    if basis.tuning:
-        message = f"{message}; {_still_tuned(basis)}"
+def _not_ready(fit_input: FitInput, reason: str, message: str) -> FitCondition:
+    if fit_input.tuning:
+        message = f"{message}; {_still_tuned(fit_input)}"
     return FitCondition(ConditionType.FIT_READY, reason, message, is_true=False)
 
 
-def _still_tuned(basis: FitBasis) -> str:
-    scales = _listed([str(index) for index in basis.tuning])
-    return f"scale{'s' if len(basis.tuning) > 1 else ''} {scales} not fully tuned yet"
+def _still_tuned(fit_input: FitInput) -> str:
+    scales = _listed([str(index) for index in fit_input.tuning])
+    return f"scale{'s' if len(fit_input.tuning) > 1 else ''} {scales} not fully tuned yet"
 
 
-def _hyperparameter_edges(basis: FitBasis) -> list[FitCondition]:
-    scaling = basis.spec.scaling
+def _hyperparameter_edges(fit_input: FitInput) -> list[FitCondition]:
+    scaling = fit_input.spec.scaling
     left_out = scaling is not None and scaling.fit.hyperparameter_edge == "leave-out"
     consequence = "these scales are left out of the fit" if left_out else "their points are kept"
-    at_edge = [(point, name) for point in basis.points for name in point.edges]
-    narrow = [(point, name) for point in basis.points for name in point.narrow_edges]
+    at_edge = [(point, name) for point in fit_input.points for name in point.edges]
+    narrow = [(point, name) for point in fit_input.points for name in point.narrow_edges]
     found: list[FitCondition] = []
     if at_edge:
         message = f"best at an end of its range: {_values(at_edge)}; widen it; {consequence}"
@@ -82,9 +84,9 @@ def _values(found: Sequence[tuple[TunedPoint, str]]) -> str:
     )
 
 
-def _size_edges(basis: FitBasis) -> list[FitCondition]:
-    objective, scaling = basis.spec.all_objectives[0], basis.spec.scaling
-    first = {point.scale.index: point for point in reversed(basis.points)}
+def _size_edges(fit_input: FitInput) -> list[FitCondition]:
+    objective, scaling = fit_input.spec.all_objectives[0], fit_input.spec.scaling
+    first = {point.scale.index: point for point in reversed(fit_input.points)}
     edges = size_edges(
         SizedLoss(
             point.scale,

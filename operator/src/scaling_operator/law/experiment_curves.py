@@ -11,24 +11,24 @@ from collections.abc import Iterator
 import numpy as np
 
 from scaling_operator.api.status import CurvePoint
-from scaling_operator.core.fit_types import FitBasis, TunedPoint
+from scaling_operator.core.fit_types import FitInput, TunedPoint
 from scaling_operator.core.reports import STABLE
 from scaling_operator.law.chinchilla import NotFitted
 from scaling_operator.law.envelope import ALLOWED, Course, Curves, TrainingCurve
-from scaling_operator.law.experiment_points import COUNTED, Prepared
+from scaling_operator.law.experiment_points import COUNTED, ExperimentPoints
 from scaling_operator.law.points import Array
 
 FEWEST_POINTS = 3
 
 
-def comparable_curves(basis: FitBasis, prepared: Prepared) -> Curves | NotFitted:
+def comparable_curves(fit_input: FitInput, prepared: ExperimentPoints) -> Curves | NotFitted:
     """Collect one curve a size, the longest; NotFitted says why there are none to compare."""
     whole = [row for row, point in enumerate(prepared.used) if point.curve]
     if not whole:
         return NotFitted("NoCurves", "the trials report no values before their end")
     if prepared.size != COUNTED or prepared.points.C is None:
         return NotFitted("UnknownFlops", "nothing tells the compute along the curves")
-    course = _course(basis, [prepared.used[row] for row in whole])
+    course = _course(fit_input, [prepared.used[row] for row in whole])
     if isinstance(course, NotFitted):
         return course
     longest: dict[float, int] = {}
@@ -44,9 +44,9 @@ def comparable_curves(basis: FitBasis, prepared: Prepared) -> Curves | NotFitted
     return Curves(course, tuple(curve for curve in found if len(curve.flops) >= FEWEST_POINTS))
 
 
-def _course(basis: FitBasis, points: list[TunedPoint]) -> Course | NotFitted:
+def _course(fit_input: FitInput, points: list[TunedPoint]) -> Course | NotFitted:
     """Name the schedule of the learning rate; of a trainer of one's own, by the phases it names."""
-    built_in = basis.spec.trainer.built_in
+    built_in = fit_input.spec.trainer.built_in
     if built_in is None:
         if any(each.phase == STABLE for point in points for each in point.curve):
             return "wsd"

@@ -9,7 +9,7 @@ import numpy as np
 
 from scaling_operator.api.fitted import LeftOut
 from scaling_operator.api.scaling import Scaling
-from scaling_operator.core.fit_types import FitBasis, TunedPoint
+from scaling_operator.core.fit_types import FitInput, TunedPoint
 from scaling_operator.law.conditions import invalid_points
 from scaling_operator.law.isoflop import MIN_BUDGETS, curves_of, fit_isoflop
 from scaling_operator.law.points import (
@@ -31,7 +31,7 @@ SAME_COMPUTE = 0.02
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
+class ExperimentPoints:
     """Points of a law and the tuned points they come from, row by row.
 
     `size` says what N is: counted parameters, or the ladder's own number.
@@ -43,13 +43,15 @@ class Prepared:
     size: str
 
 
-def prepare(basis: FitBasis) -> Prepared:
+def prepare(fit_input: FitInput) -> ExperimentPoints:
     """Choose what N is, leave out what the rules leave out, and name what belongs together."""
-    scaling = basis.spec.scaling or Scaling(parameter="size", sizes=(1,))
-    size = COUNTED if _all_counted(basis.points) else (scaling.parameter or COUNTED)
-    known = [point for point in basis.points if size_of(point, size) is not None]
+    scaling = fit_input.spec.scaling or Scaling(parameter="size", sizes=(1,))
+    size = COUNTED if _all_counted(fit_input.points) else (scaling.parameter or COUNTED)
+    known = [point for point in fit_input.points if size_of(point, size) is not None]
     left_out = [
-        LeftOut(scale=p.scale.index, reason="UnknownSize") for p in basis.points if p not in known
+        LeftOut(scale=p.scale.index, reason="UnknownSize")
+        for p in fit_input.points
+        if p not in known
     ]
     if scaling.fit.hyperparameter_edge == "leave-out":
         left_out += [
@@ -58,12 +60,12 @@ def prepare(basis: FitBasis) -> Prepared:
             if point.edges
         ]
         known = [point for point in known if not point.edges]
-    points = _points(basis, known, size)
+    points = _points(fit_input, known, size)
     points, worse = keep_best(points)
     left_out += [LeftOut(scale=known[row].scale.index, reason="NotTheBest") for row in worse]
     used = [point for row, point in enumerate(known) if row not in worse]
     points = replace(points, row=np.arange(len(used), dtype=np.int64))
-    return Prepared(_together(points, used), tuple(used), tuple(left_out), size)
+    return ExperimentPoints(_together(points, used), tuple(used), tuple(left_out), size)
 
 
 def size_of(point: TunedPoint, size: str) -> float | None:
@@ -78,8 +80,8 @@ def _all_counted(points: Sequence[TunedPoint]) -> bool:
     return all(point.model_parameters for point in points)
 
 
-def _points(basis: FitBasis, known: Sequence[TunedPoint], size: str) -> Points:
-    objective = basis.spec.all_objectives[0]
+def _points(fit_input: FitInput, known: Sequence[TunedPoint], size: str) -> Points:
+    objective = fit_input.spec.all_objectives[0]
     values = [point.value for point in known]
     losses = values if objective.direction == "minimize" else error_of_score(values)
     sizes = [size_of(point, size) or np.nan for point in known]

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 from scaling_operator.api.fitted import Recommendation, ScalePrediction
 from scaling_operator.api.scaling import Scaling, Target
-from scaling_operator.core.fit_types import FitBasis, FitView
-from scaling_operator.law.cost_solver import Purse, Receipt
+from scaling_operator.core.fit_types import FitInput, FitView
+from scaling_operator.law.cost_solver import CostSolver, StoredCost
 from scaling_operator.law.experiment_conditions import conditions_of
 from scaling_operator.law.experiment_curves import comparable_curves
-from scaling_operator.law.experiment_points import Prepared, prepare
+from scaling_operator.law.experiment_points import ExperimentPoints, prepare
 from scaling_operator.law.experiment_trends import trends_of
 from scaling_operator.law.fit_points import FitOptions, FitReport, fit_points
 from scaling_operator.law.fit_status import (
@@ -24,9 +24,9 @@ from scaling_operator.law.fit_status import (
     status_of,
     with_machine,
 )
-from scaling_operator.law.optimum import Target as Question
-from scaling_operator.law.questions import Unasked, question_of
-from scaling_operator.law.run_planner import Workshop, ladder_size
+from scaling_operator.law.optimum import Question
+from scaling_operator.law.questions import NoQuestion, question_of
+from scaling_operator.law.run_planner import RunPlanner, ladder_size
 from scaling_operator.law.unstarted import expected_runs
 from scaling_operator.sizing.one_run import RunPlan
 
@@ -37,34 +37,34 @@ class FitOutcome:
 
     view: FitView
     report: FitReport
-    prepared: Prepared
+    prepared: ExperimentPoints
 
 
-def fit(basis: FitBasis) -> FitOutcome:
+def fit(fit_input: FitInput) -> FitOutcome:
     """Fit, answer the targets, predict the scales that no trial has had."""
-    scaling = basis.spec.scaling or Scaling(parameter="size", sizes=(1,))
-    prepared = prepare(basis)
-    asked = _asked(basis, prepared, scaling)
-    options = _options(basis, scaling, prepared, asked)
-    report = fit_points(prepared.points, options, comparable_curves(basis, prepared))
+    scaling = fit_input.spec.scaling or Scaling(parameter="size", sizes=(1,))
+    prepared = prepare(fit_input)
+    asked = _asked(fit_input, prepared, scaling)
+    options = _options(fit_input, scaling, prepared, asked)
+    report = fit_points(prepared.points, options, comparable_curves(fit_input, prepared))
     recommendations: tuple[Recommendation, ...] = ()
     if report.conditions[0].status:
         recommendations = tuple(
             _recommend(target, report, (prepared, scaling), asked) for target in scaling.targets
         )
     view = FitView(
-        basis=basis,
+        fit_input=fit_input,
         status=status_of(
-            report, prepared, trends_of(basis.points, basis.spec.search, prepared.size)
+            report, prepared, trends_of(fit_input.points, fit_input.spec.search, prepared.size)
         ),
-        conditions=conditions_of(basis, report, recommendations),
+        conditions=conditions_of(fit_input, report, recommendations),
         recommendations=recommendations,
         predictions=_predictions(report, asked.runs),
     )
     return FitOutcome(view, report, prepared)
 
 
-Questions = Mapping[Target, Question | Unasked]
+Questions = Mapping[Target, Question | NoQuestion]
 Runs = Mapping[int, tuple[float, float | None]]
 NO_POLICY = RunPlan(reason="NoPolicy", message="no ResourcePolicy is at hand")
 
@@ -75,40 +75,42 @@ class _Asked:
 
     questions: Questions
     runs: Runs
-    workshop: Workshop | None
-    purse: Purse | Receipt
+    run_planner: RunPlanner | None
+    cost_solver: CostSolver | StoredCost
 
 
-def _asked(basis: FitBasis, prepared: Prepared, scaling: Scaling) -> _Asked:
-    questions = {target: question_of(target, prepared, basis) for target in scaling.targets}
-    runs = expected_runs(basis, prepared)
-    if basis.machines is None or not prepared.used:
-        return _Asked(questions, runs, None, Receipt(basis.bought))
-    workshop = Workshop(basis, prepared, scaling, basis.machines)
-    return _Asked(questions, runs, workshop, Purse(workshop.plan))
+def _asked(fit_input: FitInput, prepared: ExperimentPoints, scaling: Scaling) -> _Asked:
+    questions = {target: question_of(target, prepared, fit_input) for target in scaling.targets}
+    runs = expected_runs(fit_input, prepared)
+    if fit_input.machines is None or not prepared.used:
+        return _Asked(questions, runs, None, StoredCost(fit_input.bought))
+    run_planner = RunPlanner(fit_input, prepared, scaling, fit_input.machines)
+    return _Asked(questions, runs, run_planner, CostSolver(run_planner.plan))
 
 
-def _options(basis: FitBasis, scaling: Scaling, prepared: Prepared, asked: _Asked) -> FitOptions:
+def _options(
+    fit_input: FitInput, scaling: Scaling, prepared: ExperimentPoints, asked: _Asked
+) -> FitOptions:
     settings, questions = scaling.fit, asked.questions.values()
     return FitOptions(
         form=settings.form,
         optimum=settings.optimum,
         drop_worst=settings.drop_worst,
         bootstrap=settings.bootstrap,
-        seed=basis.seed,
+        seed=fit_input.seed,
         unique_tokens=None if prepared.points.D is None else settings.unique_samples,
         flat_percent=settings.flat_percent,
         targets=tuple(dict.fromkeys(q for q in questions if isinstance(q, Question))),
         predict=tuple(asked.runs.values()),
-        exchange=asked.purse.flops_for,
+        exchange=asked.cost_solver.flops_for,
     )
 
 
 def _recommend(
-    target: Target, report: FitReport, context: tuple[Prepared, Scaling], asked: _Asked
+    target: Target, report: FitReport, context: tuple[ExperimentPoints, Scaling], asked: _Asked
 ) -> Recommendation:
     question = asked.questions[target]
-    if isinstance(question, Unasked):
+    if isinstance(question, NoQuestion):
         return Recommendation(target=target, reason=question.reason, message=question.message)
     answer = next((each for each in report.recommendation if each.target == question), None)
     if answer is None:
@@ -116,9 +118,9 @@ def _recommend(
         message = missing.message[:LONGEST]
         return Recommendation(target=target, reason=missing.reason, message=message)
     found = recommendation_of(target, answer, ladder_size(answer.parameters, *context))
-    if asked.workshop is None:
+    if asked.run_planner is None:
         return with_machine(found, NO_POLICY)
-    plan = asked.workshop.plan(answer.parameters, answer.tokens, answer.flops)
+    plan = asked.run_planner.plan(answer.parameters, answer.tokens, answer.flops)
     return with_machine(found, plan)
 
 

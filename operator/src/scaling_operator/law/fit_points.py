@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from scaling_operator.law.bootstrap import Draws, Intervals, bootstrap_law, intervals
 from scaling_operator.law.chinchilla import Fitted, NotFitted, fit_law
 from scaling_operator.law.conditions import (
-    Condition,
     ConditionType,
+    LawCondition,
     chosen_form,
     edge_optima,
     far_extrapolation,
@@ -35,7 +35,7 @@ from scaling_operator.law.results import (
     FitOptions,
     FitReport,
     Prediction,
-    Recommendation,
+    SizeRecommendation,
     Unanswered,
 )
 from scaling_operator.law.results_json import to_json
@@ -67,7 +67,7 @@ def fit_points(
     refusals = missing_points(prepared.points, form)
     if options.method == "isoflop" and prepared.points.group is None:
         message = "IsoFLOP needs the compute budget of each run"
-        refusals += (Condition(ConditionType.NOT_ENOUGH_POINTS, "NoBudgets", message),)
+        refusals += (LawCondition(ConditionType.NOT_ENOUGH_POINTS, "NoBudgets", message),)
     if refusals:
         return _refused(prepared, options, refusals)
     isoflop = _isoflop(prepared.points, options)
@@ -81,12 +81,12 @@ def fit_points(
         prepared.points, form, seed=options.seed, noise=prepared.noise, start=options.start
     )
     if isinstance(fitted, NotFitted):
-        refusal = Condition(ConditionType.NOT_ENOUGH_POINTS, fitted.reason, fitted.message)
+        refusal = LawCondition(ConditionType.NOT_ENOUGH_POINTS, fitted.reason, fitted.message)
         return _refused(prepared, options, (*edges, refusal))
     return _answered(prepared, _basis(prepared, options, (fitted, isoflop), curves), edges)
 
 
-def _prepared(points: Points, options: FitOptions) -> _Prepared | tuple[Condition, ...]:
+def _prepared(points: Points, options: FitOptions) -> _Prepared | tuple[LawCondition, ...]:
     """Apply the declared rules to checked points, or say why the points are refused."""
     repeated: tuple[int, ...] = ()
     noise = options.noise
@@ -137,10 +137,10 @@ def _basis(
     return replace(basis, envelope=envelope, curves=curves)
 
 
-def _answered(prepared: _Prepared, basis: Basis, edges: tuple[Condition, ...]) -> FitReport:
+def _answered(prepared: _Prepared, basis: Basis, edges: tuple[LawCondition, ...]) -> FitReport:
     options, fitted = basis.options, basis.fitted
     answers = [recommend(basis, target) for target in options.targets]
-    recommendation = tuple(each for each in answers if isinstance(each, Recommendation))
+    recommendation = tuple(each for each in answers if isinstance(each, SizeRecommendation))
     unanswered = tuple(each for each in answers if isinstance(each, Unanswered))
     losses = [predict(basis, size, tokens) for size, tokens in options.predict]
     predictions = tuple(prediction for prediction in losses if prediction is not None)
@@ -180,7 +180,7 @@ def _answered(prepared: _Prepared, basis: Basis, edges: tuple[Condition, ...]) -
 
 
 def _refused(
-    prepared: _Prepared, options: FitOptions, refusals: tuple[Condition, ...]
+    prepared: _Prepared, options: FitOptions, refusals: tuple[LawCondition, ...]
 ) -> FitReport:
     return FitReport(
         options=options,
@@ -208,8 +208,8 @@ def _isoflop_interval(isoflop: IsoFlop | None) -> Intervals:
 
 
 def _disagreement(
-    basis: Basis, recommendation: tuple[Recommendation, ...], spread: Intervals
-) -> tuple[Condition, ...]:
+    basis: Basis, recommendation: tuple[SizeRecommendation, ...], spread: Intervals
+) -> tuple[LawCondition, ...]:
     fitted, isoflop = basis.fitted, basis.isoflop
     exponents: dict[str, float] = {}
     if fitted is not None and not fitted.law.one_variable:
@@ -226,7 +226,7 @@ def _disagreement(
     return methods_disagree(exponents, sizes, spread)
 
 
-def _unanswered(missing: tuple[Unanswered, ...], predictions: int) -> tuple[Condition, ...]:
+def _unanswered(missing: tuple[Unanswered, ...], predictions: int) -> tuple[LawCondition, ...]:
     parts = [f"{each.target.kind} {each.target.value:g}: {each.message}" for each in missing]
     if predictions:
         what = "prediction needs" if predictions == 1 else "predictions need"
@@ -234,14 +234,14 @@ def _unanswered(missing: tuple[Unanswered, ...], predictions: int) -> tuple[Cond
     if not parts:
         return ()
     reason = missing[0].reason if missing else "OutOfReach"
-    return (Condition(ConditionType.TARGET_UNANSWERED, reason, "; ".join(parts)),)
+    return (LawCondition(ConditionType.TARGET_UNANSWERED, reason, "; ".join(parts)),)
 
 
 def _far(
     points: Points,
     basis: Basis,
-    asked: tuple[tuple[Recommendation, ...], tuple[Prediction, ...]],
-) -> tuple[Condition, ...]:
+    asked: tuple[tuple[SizeRecommendation, ...], tuple[Prediction, ...]],
+) -> tuple[LawCondition, ...]:
     """Keep the farthest question's condition alone: one type, one condition."""
     recommendation, predictions = asked
     questions = [(each.flops, each.parameters) for each in recommendation]
@@ -257,9 +257,9 @@ def _far(
 
 def _noise(
     draws: Draws | None,
-    recommendation: tuple[Recommendation, ...],
+    recommendation: tuple[SizeRecommendation, ...],
     predictions: tuple[Prediction, ...],
-) -> tuple[Condition, ...]:
+) -> tuple[LawCondition, ...]:
     if draws is None:
         return ()
     sizes = tuple(each.intervals.get("parameters", {}) for each in recommendation)

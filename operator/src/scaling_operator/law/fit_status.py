@@ -26,7 +26,7 @@ from scaling_operator.law import bootstrap
 from scaling_operator.law import results as report
 from scaling_operator.law.chinchilla import NotFitted
 from scaling_operator.law.envelope import Envelope
-from scaling_operator.law.experiment_points import Prepared
+from scaling_operator.law.experiment_points import ExperimentPoints
 from scaling_operator.law.holdout import HoldOut
 from scaling_operator.law.isoflop import IsoFlop
 from scaling_operator.law.results import FitReport
@@ -37,7 +37,7 @@ QUANTITIES: tuple[Quantity, ...] = ("parameters", "tokens", "tokensPerParameter"
 COEFFICIENTS: tuple[Coefficient, ...] = ("E", "A", "B", "alpha", "beta", "a")
 
 
-def status_of(fit: FitReport, prepared: Prepared, trends: Mapping[str, Trend]) -> FitStatus:
+def status_of(fit: FitReport, prepared: ExperimentPoints, trends: Mapping[str, Trend]) -> FitStatus:
     """Say what was fitted; without a fit, how many points there are and which are left out."""
     worst = tuple(
         LeftOut(scale=prepared.used[row].scale.index, reason="DropWorst") for row in fit.dropped
@@ -78,7 +78,7 @@ def status_of(fit: FitReport, prepared: Prepared, trends: Mapping[str, Trend]) -
 
 
 def recommendation_of(
-    target: Target, answer: report.Recommendation, size: float | None
+    target: Target, answer: report.SizeRecommendation, size: float | None
 ) -> Recommendation:
     """Write an answer; `size` is the ladder's parameter at its N."""
     spread: dict[Quantity, Intervals] = {

@@ -10,8 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from scaling_operator.core.fit_input import awaits_prediction, basis_of
-from scaling_operator.core.fit_types import FitBasis, FitView
+from scaling_operator.core.fit_input import awaits_prediction, fit_input_of
+from scaling_operator.core.fit_types import FitInput, FitView
 from scaling_operator.core.observed import Observed
 from scaling_operator.law.failed_fit import broken
 
@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 class FitRunner(Protocol):
     """Where fits run: a thread, or a process."""
 
-    async def fit(self, basis: FitBasis) -> FitOutcome | FitView:
+    async def fit(self, fit_input: FitInput) -> FitOutcome | FitView:
         """Fit; what goes wrong is said in the view."""
         ...
 
@@ -45,9 +45,9 @@ class ThreadFits:
         default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="fit")
     )
 
-    async def fit(self, basis: FitBasis) -> FitOutcome | FitView:
+    async def fit(self, fit_input: FitInput) -> FitOutcome | FitView:
         """Fit; one that breaks is a view that says so."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, _fit, basis)
+        return await asyncio.get_running_loop().run_in_executor(self._thread, _fit, fit_input)
 
     def end(self) -> None:
         """End the thread once its fit is over; nobody waits for that."""
@@ -55,7 +55,7 @@ class ThreadFits:
 
 
 @dataclass(slots=True)
-class FitLane:
+class FitWorker:
     """The fits of one experiment. `fitted` is called in the event loop with each answer."""
 
     fitted: Callable[[FitView], None]
@@ -69,26 +69,26 @@ class FitLane:
 
     def consider(self, observed: Observed) -> None:
         """Start a fit where what it rests on has changed; later, where the last was just now."""
-        basis = basis_of(observed)
-        if basis is None or not basis.points or self._running is not None:
+        fit_input = fit_input_of(observed)
+        if fit_input is None or not fit_input.points or self._running is not None:
             return
-        if observed.fit is not None and observed.fit.basis == basis:
+        if observed.fit is not None and observed.fit.fit_input == fit_input:
             return
         pause = self._next_seconds - time.monotonic()
         if pause > 0 and not awaits_prediction(observed):
             if self._timer is None or self._timer.when() <= asyncio.get_running_loop().time():
                 self._timer = asyncio.get_running_loop().call_later(pause, self.wake)
             return
-        self._running = asyncio.create_task(self._run(basis))
+        self._running = asyncio.create_task(self._run(fit_input))
 
     async def settle(self, observed: Observed) -> None:
         """Fit what is observed now, unless that is done; wait for it."""
         if self._running is not None:
             await asyncio.wait({self._running})
-        basis = basis_of(observed)
-        known = self.outcome is not None and self.outcome.view.basis == basis
-        if basis is not None and basis.points and not known:
-            await self._run(basis)
+        fit_input = fit_input_of(observed)
+        known = self.outcome is not None and self.outcome.view.fit_input == fit_input
+        if fit_input is not None and fit_input.points and not known:
+            await self._run(fit_input)
 
     def close(self) -> None:
         """Begin no more fits, and wait for none: nobody hears of one that is under way."""
@@ -98,9 +98,9 @@ class FitLane:
             self._running.cancel()
         self.runner.end()
 
-    async def _run(self, basis: FitBasis) -> FitView:
+    async def _run(self, fit_input: FitInput) -> FitView:
         began = time.monotonic()
-        outcome = await self.runner.fit(basis)
+        outcome = await self.runner.fit(fit_input)
         seconds = time.monotonic() - began
         self._next_seconds = began + seconds + max(SHORTEST_PAUSE_SECONDS, PAUSE_PER_WORK * seconds)
         self._running = None
@@ -113,12 +113,12 @@ class FitLane:
         return view
 
 
-def _fit(basis: FitBasis) -> FitOutcome | FitView:
+def _fit(fit_input: FitInput) -> FitOutcome | FitView:
     # scipy loads slowly, and an experiment without a ladder never needs it.
     from scaling_operator.law.fit_experiment import fit  # noqa: PLC0415
 
     try:
-        return fit(basis)
+        return fit(fit_input)
     except Exception as error:
         log.exception("the fit broke")
-        return broken(basis, f"{type(error).__name__}: {error}")
+        return broken(fit_input, f"{type(error).__name__}: {error}")

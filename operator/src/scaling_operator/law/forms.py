@@ -30,7 +30,7 @@ HUBER_EFFICIENCY = 1.345
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class FitProblem:
     """A form on given points: n points, p coefficients, j terms.
 
     `design` is (p, j n), the terms one after the other, in scaled coordinates z; `scaling` (p, p)
@@ -57,7 +57,7 @@ def coefficient_count(form: Form) -> int:
             assert_never(form)
 
 
-def problem_of(points: Points, form: Form, *, noise: float | None = None) -> Problem:
+def problem_of(points: Points, form: Form, *, noise: float | None = None) -> FitProblem:
     """Set up a form on points. A measured seed noise (sd of ln L) widens delta to 1.345 noise."""
     log_size = np.log(points.N)
     # Without D only the one-variable form is asked for, which does not look at this column.
@@ -65,7 +65,7 @@ def problem_of(points: Points, form: Form, *, noise: float | None = None) -> Pro
     terms, scaling = _terms(form, log_size, log_data)
     design = np.einsum("jnp,pq->qjn", terms, scaling).reshape(len(scaling), -1)
     delta = HUBER_DELTA if noise is None else max(HUBER_DELTA, HUBER_EFFICIENCY * noise)
-    return Problem(form, np.ascontiguousarray(design), scaling, np.log(points.L), delta)
+    return FitProblem(form, np.ascontiguousarray(design), scaling, np.log(points.L), delta)
 
 
 def _terms(form: Form, log_size: Array, log_data: Array) -> tuple[Array, Array]:
@@ -100,7 +100,7 @@ def _terms(form: Form, log_size: Array, log_data: Array) -> tuple[Array, Array]:
     return np.stack([np.stack(row, axis=-1) for row in rows]), scaling
 
 
-def weighted(problem: Problem, weights: Array | None = None) -> Objective:
+def weighted(problem: FitProblem, weights: Array | None = None) -> Objective:
     """Return the objective, times 1e3, in scaled coordinates.
 
     `weights` (m, n) says how often each point counts in each row of the batch: a resample is a
@@ -132,7 +132,7 @@ def weighted(problem: Problem, weights: Array | None = None) -> Objective:
     return value_and_gradient
 
 
-def jacobian(problem: Problem, x: Array) -> tuple[Array, Array]:
+def jacobian(problem: FitProblem, x: Array) -> tuple[Array, Array]:
     """Return dr/dz (n, p) and the residuals r (n,) at one point x (p,) in scaled coordinates."""
     count = len(problem.log_loss)
     terms = (x @ problem.design).reshape(-1, count)
@@ -144,7 +144,7 @@ def jacobian(problem: Problem, x: Array) -> tuple[Array, Array]:
     return np.einsum("jn,pjn->np", shares, design), residual
 
 
-def law_at(problem: Problem, x: Array) -> Law:
+def law_at(problem: FitProblem, x: Array) -> Law:
     """Turn scaled coordinates (k, p) into a law of k draws."""
     theta = (x @ problem.scaling.T).T
     match problem.form:
@@ -159,7 +159,7 @@ def law_at(problem: Problem, x: Array) -> Law:
             assert_never(problem.form)
 
 
-def coordinates(problem: Problem, law: Law) -> Array:
+def coordinates(problem: FitProblem, law: Law) -> Array:
     """Turn a law of k draws into scaled coordinates (k, p); tied takes the exponents' mean."""
     match problem.form:
         case "chinchilla":

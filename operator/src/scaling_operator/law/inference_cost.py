@@ -13,7 +13,7 @@ import numpy as np
 from scipy.optimize import brentq
 
 from scaling_operator.law.law import Law, loss
-from scaling_operator.law.optimum import Allocation, Path, Target, allocate, log_optimal_size
+from scaling_operator.law.optimum import OptimalSize, Path, Question, allocate, log_optimal_size
 from scaling_operator.law.points import Array
 
 FORWARD_SHARE = 1 / 3
@@ -24,14 +24,14 @@ CLOSE = 1e-9
 """Distance, in ln N, from a size that is out of reach."""
 
 
-def allocate_served(law: Law, target: Target, path: Path) -> Allocation:
+def allocate_served(law: Law, target: Question, path: Path) -> OptimalSize:
     """Answer a target of FLOPs or loss with `served` tokens; shapes as in `optimum.allocate`.
 
     `flops` of the answer are those of training alone. NaN where a draw cannot say.
     """
     if target.kind == "parameters":
         unknown = np.full_like(law.alpha, np.nan)
-        return Allocation(unknown, unknown, unknown, unknown)
+        return OptimalSize(unknown, unknown, unknown, unknown)
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         if law.one_variable:
             return _along(law, target, path)
@@ -40,7 +40,7 @@ def allocate_served(law: Law, target: Target, path: Path) -> Allocation:
         return _of_loss(law, target, path.flops_factor)
 
 
-def _of_budget(law: Law, target: Target, factor: float) -> Allocation:
+def _of_budget(law: Law, target: Question, factor: float) -> OptimalSize:
     """Minimise the loss over N with D = C/(k N) - served/3."""
     free = log_optimal_size(law, target.value, factor)
     affordable = np.log(target.value / (factor * FORWARD_SHARE * target.served))
@@ -57,13 +57,13 @@ def _of_budget(law: Law, target: Target, factor: float) -> Allocation:
     return _allocation(law, log_size, tokens(log_size), factor)
 
 
-def _of_loss(law: Law, target: Target, factor: float) -> Allocation:
+def _of_loss(law: Law, target: Question, factor: float) -> OptimalSize:
     """Minimise k N D + k/3 N served over N with D such that the loss is reached."""
     gap = target.value - law.E
     gap = np.where(gap > 0, gap, np.nan)
     # Below this size no amount of data reaches the loss; above the free optimum both cost more.
     low = (law.ln_a - np.log(gap)) / law.alpha + CLOSE
-    high = np.log(allocate(law, Target("loss", target.value), Path(factor)).parameters)
+    high = np.log(allocate(law, Question("loss", target.value), Path(factor)).parameters)
 
     def tokens(log_size: Array) -> Array:
         shape = (-1,) + (1,) * (log_size.ndim - 1)
@@ -79,13 +79,13 @@ def _of_loss(law: Law, target: Target, factor: float) -> Allocation:
     return _allocation(law, log_size, tokens(log_size), factor)
 
 
-def _along(law: Law, target: Target, path: Path) -> Allocation:
+def _along(law: Law, target: Question, path: Path) -> OptimalSize:
     """Answer along the line of a ladder, where a size says how long it is trained."""
     if target.kind == "loss":
-        return allocate(law, Target("loss", target.value), path)
+        return allocate(law, Question("loss", target.value), path)
     unknown = np.full_like(law.alpha, np.nan)
     if path.flops is None or path.flops[1] <= 0:
-        return Allocation(unknown, unknown, unknown, unknown)
+        return OptimalSize(unknown, unknown, unknown, unknown)
     intercept, slope = path.flops
     served = path.flops_factor * FORWARD_SHARE * target.served
 
@@ -99,7 +99,7 @@ def _along(law: Law, target: Target, path: Path) -> Allocation:
     while excess(low) > 0:
         low -= 1.0
     size = float(np.exp(brentq(excess, low, high)))
-    return allocate(law, Target("parameters", size), path)
+    return allocate(law, Question("parameters", size), path)
 
 
 def _least(value: Callable[[Array], Array], low: Array, high: Array) -> Array:
@@ -120,7 +120,7 @@ def _least(value: Callable[[Array], Array], low: Array, high: Array) -> Array:
     return place
 
 
-def _allocation(law: Law, log_size: Array, tokens: Array, factor: float) -> Allocation:
+def _allocation(law: Law, log_size: Array, tokens: Array, factor: float) -> OptimalSize:
     size = np.exp(log_size)
     reached = loss(law, size[:, None], tokens[:, None])[:, 0]
-    return Allocation(size, tokens, factor * size * tokens, reached)
+    return OptimalSize(size, tokens, factor * size * tokens, reached)

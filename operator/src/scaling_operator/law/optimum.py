@@ -28,7 +28,7 @@ STRAIGHT = 0.02
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class Question:
     """What a size is asked for: FLOPs to spend, a size to train well, a loss to reach, money.
 
     A law knows no money: `recommend` exchanges it for FLOPs before anything is allocated.
@@ -56,7 +56,7 @@ class Path:
 
 
 @dataclass(frozen=True, slots=True)
-class Allocation:
+class OptimalSize:
     """N, D, C and L, each of shape (k,); NaN where a draw cannot say, inf where out of reach."""
 
     parameters: Array
@@ -85,7 +85,7 @@ def on_one_line(points: Points) -> bool:
     return float(np.std(log_data - intercept - slope * log_size)) < STRAIGHT
 
 
-def allocate(law: Law, target: Target, path: Path) -> Allocation:
+def allocate(law: Law, target: Question, path: Path) -> OptimalSize:
     """Answer a target by every draw of a law, (k,)."""
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         if law.one_variable:
@@ -128,7 +128,7 @@ def _end(curve: Callable[[float], float], limit: float, side: tuple[float, float
     return float(np.exp(brentq(lambda x: curve(x) - limit, low, high, xtol=1e-12)))
 
 
-def _optimal(law: Law, target: Target, factor: float) -> Allocation:
+def _optimal(law: Law, target: Question, factor: float) -> OptimalSize:
     match target.kind:
         case "flops":
             log_size = log_optimal_size(law, target.value, factor)
@@ -150,13 +150,13 @@ def _optimal(law: Law, target: Target, factor: float) -> Allocation:
     return _allocation(law, log_size, log_data, np.log(factor) + log_size + log_data)
 
 
-def _along(law: Law, target: Target, path: Path) -> Allocation:
+def _along(law: Law, target: Question, path: Path) -> OptimalSize:
     """Answer along the line of a ladder: a budget or a loss buys one size there."""
     unknown = np.full_like(law.alpha, np.nan)
     match target.kind:
         case "flops":
             if path.flops is None or path.flops[1] <= 0:
-                return Allocation(unknown, unknown, unknown, unknown)
+                return OptimalSize(unknown, unknown, unknown, unknown)
             intercept, slope = path.flops
             log_size = np.full_like(law.alpha, (np.log(target.value) - intercept) / slope)
         case "parameters":
@@ -172,10 +172,10 @@ def _along(law: Law, target: Target, path: Path) -> Allocation:
     return _allocation(law, log_size, log_data, log_work)
 
 
-def _allocation(law: Law, log_size: Array, log_data: Array, log_work: Array) -> Allocation:
+def _allocation(law: Law, log_size: Array, log_data: Array, log_work: Array) -> OptimalSize:
     size, data = np.exp(log_size), np.exp(log_data)
     reached = loss(law, size[:, None], data[:, None])[:, 0]
-    return Allocation(size, data, np.exp(log_work), reached)
+    return OptimalSize(size, data, np.exp(log_work), reached)
 
 
 def _above_floor(law: Law, aim: float) -> Array:

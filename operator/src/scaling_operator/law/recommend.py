@@ -13,9 +13,9 @@ from scaling_operator.law.envelope import Curves, Envelope, envelope_size
 from scaling_operator.law.inference_cost import allocate_served
 from scaling_operator.law.isoflop import IsoFlop, optimal_size
 from scaling_operator.law.law import Law, loss
-from scaling_operator.law.optimum import Allocation, Path, Target, allocate, flat_range
+from scaling_operator.law.optimum import OptimalSize, Path, Question, allocate, flat_range
 from scaling_operator.law.points import Array
-from scaling_operator.law.results import FitOptions, Prediction, Recommendation, Unanswered
+from scaling_operator.law.results import FitOptions, Prediction, SizeRecommendation, Unanswered
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Basis:
     curves: Curves | None = None
 
 
-def recommend(basis: Basis, target: Target) -> Recommendation | Unanswered:
+def recommend(basis: Basis, target: Question) -> SizeRecommendation | Unanswered:
     """Answer a target, or say why the fit holds no answer."""
     if target.kind == "cost":
         return _for_money(basis, target)
@@ -50,7 +50,7 @@ def recommend(basis: Basis, target: Target) -> Recommendation | Unanswered:
     known = np.isfinite(flops) and not constrained
     if target.kind == "flops" and not target.served:
         flops = target.value
-    return Recommendation(
+    return SizeRecommendation(
         target=target,
         method="parametric",
         flops=flops if np.isfinite(flops) else None,
@@ -69,7 +69,7 @@ def recommend(basis: Basis, target: Target) -> Recommendation | Unanswered:
     )
 
 
-def _for_money(basis: Basis, target: Target) -> Recommendation | Unanswered:
+def _for_money(basis: Basis, target: Question) -> SizeRecommendation | Unanswered:
     """Find out which FLOPs the money buys, and answer for these."""
     if basis.options.exchange is None:
         return Unanswered(target, "NoPrices", "nothing tells what FLOPs cost")
@@ -78,15 +78,15 @@ def _for_money(basis: Basis, target: Target) -> Recommendation | Unanswered:
     plain = replace(basis, draws=None, isoflop=isoflop)
 
     def best_at(flops: float) -> tuple[float, float | None] | None:
-        found = recommend(plain, Target("flops", flops))
+        found = recommend(plain, Question("flops", flops))
         return None if isinstance(found, Unanswered) else (found.parameters, found.tokens)
 
     flops = basis.options.exchange(target, best_at)
-    answer = flops if isinstance(flops, Unanswered) else recommend(basis, Target("flops", flops))
+    answer = flops if isinstance(flops, Unanswered) else recommend(basis, Question("flops", flops))
     return replace(answer, target=target)
 
 
-def _unanswered(basis: Basis, target: Target) -> Unanswered:
+def _unanswered(basis: Basis, target: Question) -> Unanswered:
     """Say what is in the way: a loss below the floor, or a law that does not know compute."""
     fitted = basis.fitted
     if fitted is None:
@@ -120,7 +120,7 @@ def predict(basis: Basis, parameters: float, tokens: float | None) -> Prediction
     return Prediction(parameters, tokens, expected, intervals(drawn * np.exp(scatter)))
 
 
-def with_range(recommendation: Recommendation, isoflop: IsoFlop | None) -> Recommendation:
+def with_range(recommendation: SizeRecommendation, isoflop: IsoFlop | None) -> SizeRecommendation:
     """Downgrade to the range of sizes that any method allows at 95 %."""
     sizes = [recommendation.parameters, *recommendation.intervals.get("parameters", {}).get(95, ())]
     if recommendation.envelope_parameters is not None:
@@ -133,7 +133,7 @@ def with_range(recommendation: Recommendation, isoflop: IsoFlop | None) -> Recom
     return replace(recommendation, range=(min(sizes), max(sizes)))
 
 
-def _allocate(basis: Basis, law: Law, target: Target) -> Allocation:
+def _allocate(basis: Basis, law: Law, target: Question) -> OptimalSize:
     unique = basis.options.unique_tokens
     if target.served:
         return allocate_served(law, target, basis.path)
@@ -142,7 +142,7 @@ def _allocate(basis: Basis, law: Law, target: Target) -> Allocation:
     return allocate_repeated(law, target, basis.path, unique)
 
 
-def _spread(drawn: Allocation) -> dict[str, Intervals]:
+def _spread(drawn: OptimalSize) -> dict[str, Intervals]:
     with np.errstate(invalid="ignore"):
         ratio = drawn.tokens / drawn.parameters
     columns: dict[str, Array] = {
@@ -167,7 +167,7 @@ def _envelope_size(basis: Basis, flops: float) -> float | None:
     return envelope_size(basis.envelope, flops)
 
 
-def _by_isoflop(basis: Basis, target: Target) -> Recommendation | None:
+def _by_isoflop(basis: Basis, target: Question) -> SizeRecommendation | None:
     """Answer by the power law through the minima; it knows no loss, and no budget for a loss."""
     isoflop = basis.isoflop
     if isoflop is None or isoflop.power is None or target.kind == "loss" or target.served:
@@ -187,7 +187,7 @@ def _by_isoflop(basis: Basis, target: Target) -> Recommendation | None:
             columns = {"parameters": drawn, "tokens": work / drawn}
             columns["tokensPerParameter"] = columns["tokens"] / drawn
         spread = {name: intervals(column) for name, column in columns.items()}
-    return Recommendation(
+    return SizeRecommendation(
         target=target,
         method="isoflop",
         flops=flops,

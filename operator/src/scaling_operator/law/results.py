@@ -8,13 +8,13 @@ from typing import Literal
 
 from scaling_operator.law.bootstrap import Draws, Intervals, Resample
 from scaling_operator.law.chinchilla import Fitted, NotFitted
-from scaling_operator.law.conditions import Condition
+from scaling_operator.law.conditions import LawCondition
 from scaling_operator.law.envelope import Curves, Envelope
 from scaling_operator.law.forms import Form
 from scaling_operator.law.holdout import HoldOut
 from scaling_operator.law.isoflop import Interpolation, IsoFlop
 from scaling_operator.law.law import Law
-from scaling_operator.law.optimum import Path, Target
+from scaling_operator.law.optimum import Path, Question
 from scaling_operator.law.points import Points
 
 Method = Literal["parametric", "isoflop", "both"]
@@ -26,12 +26,12 @@ BestRun = Callable[[float], tuple[float, float | None] | None]
 class Unanswered:
     """A target that has no answer, and why."""
 
-    target: Target
+    target: Question
     reason: str
     message: str
 
 
-Exchange = Callable[[Target, BestRun], float | Unanswered]
+Exchange = Callable[[Question, BestRun], float | Unanswered]
 """From a target of cost, and what a budget of FLOPs would train, to the FLOPs that it buys."""
 
 
@@ -58,13 +58,13 @@ class FitOptions:
     start: Law | None = None
     unique_tokens: float | None = None
     flat_percent: float = 1.0
-    targets: tuple[Target, ...] = ()
+    targets: tuple[Question, ...] = ()
     predict: tuple[tuple[float, float | None], ...] = ()
     exchange: Exchange | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Recommendation:
+class SizeRecommendation:
     """The size for a target. Numbers are None where the method cannot give them.
 
     `intervals` has the keys parameters, tokens, tokensPerParameter, loss, flops. `flat_range` are
@@ -72,7 +72,7 @@ class Recommendation:
     disagree: the sizes that any of them allows (95 %); act on it, not on the point.
     """
 
-    target: Target
+    target: Question
     method: Literal["parametric", "isoflop"]
     flops: float | None
     parameters: float
@@ -107,7 +107,7 @@ class FitReport:
     options: FitOptions
     points: Points
     dropped: tuple[int, ...]
-    conditions: tuple[Condition, ...]
+    conditions: tuple[LawCondition, ...]
     path: Path
     form: Form | None = None
     fitted: Fitted | None = None
@@ -117,7 +117,7 @@ class FitReport:
     isoflop_interval: Intervals
     envelope: Envelope | NotFitted | None = None
     curves: Curves | None = None
-    recommendation: tuple[Recommendation, ...] = ()
+    recommendation: tuple[SizeRecommendation, ...] = ()
     unanswered: tuple[Unanswered, ...] = ()
     predictions: tuple[Prediction, ...] = ()
     hold_out: HoldOut | NotFitted | None = None

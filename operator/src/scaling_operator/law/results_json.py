@@ -9,12 +9,12 @@ import math
 
 from scaling_operator.law.bootstrap import Draws, Interval, Intervals
 from scaling_operator.law.chinchilla import NotFitted
-from scaling_operator.law.conditions import Condition
+from scaling_operator.law.conditions import LawCondition
 from scaling_operator.law.holdout import HoldOut
 from scaling_operator.law.isoflop import IsoFlop
-from scaling_operator.law.optimum import Target
+from scaling_operator.law.optimum import Question
 from scaling_operator.law.points import Array
-from scaling_operator.law.results import FitReport, Prediction, Recommendation
+from scaling_operator.law.results import FitReport, Prediction, SizeRecommendation
 
 Json = dict[str, "Json"] | list["Json"] | str | int | float | bool | None
 
@@ -49,7 +49,7 @@ def to_json(report: FitReport) -> dict[str, Json]:
     }
 
 
-def _recommendation(each: Recommendation) -> Json:
+def _recommendation(each: SizeRecommendation) -> Json:
     """`interval80`, `interval95` are of the parameters; `intervals` has the other quantities."""
     sizes = each.intervals.get("parameters", {})
     return {
@@ -69,7 +69,7 @@ def _recommendation(each: Recommendation) -> Json:
     }
 
 
-def _target(target: Target) -> Json:
+def _target(target: Question) -> Json:
     served: dict[str, Json] = {"inferenceTokens": target.served} if target.served else {}
     return {target.kind: target.value} | served
 
@@ -131,7 +131,7 @@ def _hold_out(score: HoldOut | NotFitted | None) -> Json:
             }
 
 
-def _condition(condition: Condition) -> Json:
+def _condition(condition: LawCondition) -> Json:
     return {
         "type": condition.type.value,
         "status": "True" if condition.status else "False",

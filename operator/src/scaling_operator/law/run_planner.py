@@ -11,37 +11,37 @@ import numpy as np
 from scaling_operator.api.fields import Scalar
 from scaling_operator.api.scaling import Scaling
 from scaling_operator.core.edges import number_of
-from scaling_operator.core.fit_types import FitBasis, TunedPoint
-from scaling_operator.law.experiment_points import COUNTED, Prepared
+from scaling_operator.core.fit_types import FitInput, TunedPoint
+from scaling_operator.law.experiment_points import COUNTED, ExperimentPoints
 from scaling_operator.law.unstarted import along
 from scaling_operator.sizing.need import Need, Unknown
 from scaling_operator.sizing.needs import need_of
-from scaling_operator.sizing.one_run import KnownMachines, RunPlan, plan_run, run_terms
+from scaling_operator.sizing.one_run import KnownMachines, RunPlan, plan_run, run_constraints
 
 LARGEST_SIZE = 1e12
 """Beyond it whole numbers outgrow what can be counted, and no ladder's parameter goes there."""
 
 
 @dataclass(frozen=True, slots=True)
-class Workshop:
+class RunPlanner:
     """Plans runs of an experiment's own kind."""
 
-    basis: FitBasis
-    prepared: Prepared
+    fit_input: FitInput
+    prepared: ExperimentPoints
     scaling: Scaling
     machines: KnownMachines
 
     def plan(self, parameters: float, samples: float | None, flops: float | None) -> RunPlan:
         """Say what a run of N on D with C FLOPs takes; what trials have fixed does not bind it."""
-        spec = self.basis.spec
+        spec = self.fit_input.spec
         need = self._need(parameters, samples)
         if isinstance(need, Need) and flops is not None:
             need = replace(need, flops=flops)
-        return plan_run(need, run_terms(spec, self.machines))
+        return plan_run(need, run_constraints(spec, self.machines))
 
     def _need(self, parameters: float, samples: float | None) -> Need | Unknown:
         """Take the need at the ladder's parameter; else that of the nearest size, made as large."""
-        spec, unknown = self.basis.spec, self.machines.policy.unknown
+        spec, unknown = self.fit_input.spec, self.machines.policy.unknown
         nearest = self._nearest(parameters)
         for size in self._sizes(parameters):
             point: dict[str, Scalar] = {**nearest.parameters, size[0]: size[1]}
@@ -77,7 +77,7 @@ class Workshop:
         return replace(need, parameters=stored or parameters, counted=parameters)
 
 
-def ladder_size(parameters: float, prepared: Prepared, scaling: Scaling) -> float | None:
+def ladder_size(parameters: float, prepared: ExperimentPoints, scaling: Scaling) -> float | None:
     """Read off the ladder which value of its parameter has this N."""
     if prepared.size != COUNTED:
         return parameters

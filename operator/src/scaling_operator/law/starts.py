@@ -13,7 +13,7 @@ from typing import assert_never
 import numpy as np
 from numpy.typing import NDArray
 
-from scaling_operator.law.forms import Form, Problem, coordinates
+from scaling_operator.law.forms import FitProblem, Form, coordinates
 from scaling_operator.law.law import Law
 from scaling_operator.law.points import Array, Points
 
@@ -50,7 +50,7 @@ def projected(points: Points, form: Form) -> Law | None:
     return _law(points, found[best], EXPONENTS[pairs[best]])
 
 
-def random_starts(problem: Problem, rng: np.random.Generator, count: int) -> Array:
+def random_starts(problem: FitProblem, rng: np.random.Generator, count: int) -> Array:
     """Return `count` random points (count, p) in scaled coordinates, spread about the data.
 
     Each term is between a fiftieth of the loss and somewhat above it at the middle of the
@@ -67,7 +67,7 @@ def random_starts(problem: Problem, rng: np.random.Generator, count: int) -> Arr
     return x
 
 
-def as_coordinates(problem: Problem, law: Law) -> Array:
+def as_coordinates(problem: FitProblem, law: Law) -> Array:
     """Return the sound draws of a law as starting points (k, p)."""
     return coordinates(problem, law)[law.sound]
 

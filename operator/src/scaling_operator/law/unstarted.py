@@ -10,29 +10,31 @@ from pydantic import ValidationError
 from scaling_operator.api.experiment import ExperimentSpec
 from scaling_operator.api.fields import Scalar
 from scaling_operator.core.edges import number_of
-from scaling_operator.core.fit_types import FitBasis
+from scaling_operator.core.fit_types import FitInput
 from scaling_operator.core.ladder import Scale
 from scaling_operator.core.samples import samples_of
-from scaling_operator.law.experiment_points import COUNTED, Prepared
+from scaling_operator.law.experiment_points import COUNTED, ExperimentPoints
 from scaling_operator.law.points import Array
 from scaling_trainer.config.builtin import with_parameters
 from scaling_trainer.counting import count, dimensions_of
 
 
-def expected_runs(basis: FitBasis, prepared: Prepared) -> Mapping[int, tuple[float, float | None]]:
+def expected_runs(
+    fit_input: FitInput, prepared: ExperimentPoints
+) -> Mapping[int, tuple[float, float | None]]:
     """Give (N, D) by the index of each untried scale of which both can be told."""
     found: dict[int, tuple[float, float | None]] = {}
     if not prepared.used:
         return found
-    for scale in basis.untried:
+    for scale in fit_input.untried:
         nearest = min(
             prepared.used, key=lambda point: abs(number_of(point.scale) - number_of(scale))
         )
         parameters = {**nearest.parameters, **scale.parameters}
-        size = _size(basis.spec, prepared, scale, parameters)
+        size = _size(fit_input.spec, prepared, scale, parameters)
         if size is None:
             continue
-        samples = _samples(basis.spec, prepared, scale, (parameters, size))
+        samples = _samples(fit_input.spec, prepared, scale, (parameters, size))
         if samples is not None or prepared.points.D is None:
             found[scale.index] = (size, samples)
     return found
@@ -55,7 +57,7 @@ def along(x: float, places: Array, values: Array) -> float | None:
 
 
 def _size(
-    spec: ExperimentSpec, prepared: Prepared, scale: Scale, parameters: Mapping[str, Scalar]
+    spec: ExperimentSpec, prepared: ExperimentPoints, scale: Scale, parameters: Mapping[str, Scalar]
 ) -> float | None:
     if prepared.size != COUNTED:
         value = scale.parameters.get(prepared.size)
@@ -69,7 +71,7 @@ def _size(
     return along(number_of(scale), numbers, prepared.points.N)
 
 
-def _named(prepared: Prepared, scale: Scale, column: Array) -> float | None:
+def _named(prepared: ExperimentPoints, scale: Scale, column: Array) -> float | None:
     """Give the parameter of the rung that was N, or D, in every scale that was tried."""
     for name, value in scale.parameters.items():
         tried = [point.scale.parameters.get(name) for point in prepared.used]
@@ -95,7 +97,7 @@ def _counted(spec: ExperimentSpec, parameters: Mapping[str, Scalar]) -> float | 
 
 def _samples(
     spec: ExperimentSpec,
-    prepared: Prepared,
+    prepared: ExperimentPoints,
     scale: Scale,
     found: tuple[Mapping[str, Scalar], float],
 ) -> float | None:
@@ -111,7 +113,7 @@ def _samples(
     return along(size, prepared.points.N[lasts], prepared.points.D[lasts])
 
 
-def _last_of_each_scale(prepared: Prepared) -> Sequence[int]:
+def _last_of_each_scale(prepared: ExperimentPoints) -> Sequence[int]:
     """Of several points of a run, the one at its end."""
     last: dict[int, int] = {}
     tokens = prepared.points.D

@@ -13,18 +13,18 @@ from typing import TypeVar
 
 from scaling_operator.core.observed import AttemptPhase, AttemptView
 from scaling_operator.core.reports import AttemptKey
-from scaling_operator.local.guard import Guard
-from scaling_operator.local.workers import Ending, Runner
+from scaling_operator.local.guard import OrphanGuard
+from scaling_operator.local.workers import ProcessEnd, ProcessRunner
 from scaling_trainer.contract import EXIT_NO_SPACE, Assignment, environment_of
 from scaling_trainer.reading import MissingFile, UnreadableFile, read_bytes
 from scaling_trainer.results import MAX_RESULT_BYTES, ResultError, parse_result
 from scaling_trainer.writing import fresh_file, write_file
 
-Kind = TypeVar("Kind", bound=Runner)
+Kind = TypeVar("Kind", bound=ProcessRunner)
 
 
 @dataclass(slots=True)
-class Running:
+class RunningAttempt:
     """An attempt that was launched, and what is seen of it."""
 
     task: asyncio.Task[None]
@@ -35,13 +35,15 @@ class Running:
 class Attempts:
     """Runs attempts in a pool of processes. `wake` is called when one starts or ends."""
 
-    make_runner: Callable[[], Runner]
+    make_runner: Callable[[], ProcessRunner]
     slots: asyncio.Semaphore
     clock: Callable[[], float]
     wake: Callable[[], None]
-    guard: Guard
-    running: dict[AttemptKey, Running] = field(default_factory=dict[AttemptKey, Running])
-    _idle: list[Runner] = field(default_factory=list[Runner])
+    guard: OrphanGuard
+    running: dict[AttemptKey, RunningAttempt] = field(
+        default_factory=dict[AttemptKey, RunningAttempt]
+    )
+    _idle: list[ProcessRunner] = field(default_factory=list[ProcessRunner])
     _tokens: dict[str, AttemptKey] = field(default_factory=dict[str, AttemptKey])
 
     def launch(self, assignment: Assignment, folder: Path) -> None:
@@ -53,7 +55,7 @@ class Attempts:
             write_file(assignment.report_token_file, token, below=folder)
         view = AttemptView(AttemptPhase.WAITING, since_seconds=self.clock())
         task = asyncio.create_task(self._run(key, assignment, folder))
-        self.running[key] = Running(task, view)
+        self.running[key] = RunningAttempt(task, view)
 
     def who(self, token: str) -> AttemptKey | None:
         """Whose report token this is; None where the attempt no longer runs."""
@@ -111,7 +113,7 @@ class Attempts:
         self.wake()
 
 
-def view_of(ending: Ending, result_file: Path, now_seconds: float) -> AttemptView:
+def view_of(ending: ProcessEnd, result_file: Path, now_seconds: float) -> AttemptView:
     """Make what the core sees of an attempt whose process has ended."""
     result, problem = None, None
     try:
@@ -132,7 +134,7 @@ def view_of(ending: Ending, result_file: Path, now_seconds: float) -> AttemptVie
     )
 
 
-def raise_no_space(ending: Ending) -> None:
+def raise_no_space(ending: ProcessEnd) -> None:
     """Raise OSError where a trainer ended since the disk is full: nothing is wrong with the trial.
 
     The attempt stays open, as where the run is killed: the next run goes on from there.

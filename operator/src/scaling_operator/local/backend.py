@@ -10,12 +10,12 @@ from scaling_operator.api.experiment import ExperimentSpec
 from scaling_operator.api.names import Reason
 from scaling_operator.api.status import ExperimentStatus
 from scaling_operator.api.trial import ScalingTrial
-from scaling_operator.core.observed import ABSENT, AttemptPhase, AttemptView, Leftover
+from scaling_operator.core.observed import ABSENT, AttemptPhase, AttemptView, StaleWorkload
 from scaling_operator.core.reports import AttemptKey
 from scaling_operator.local.attempts import Attempts
 from scaling_operator.local.store import Store
-from scaling_operator.runtime.hooks import Watcher
-from scaling_operator.runtime.state import Book
+from scaling_operator.runtime.hooks import Hooks
+from scaling_operator.runtime.state import ExperimentState
 from scaling_trainer.contract import Assignment
 from scaling_trainer.writing import make_folder, remove
 
@@ -32,7 +32,7 @@ class LocalBackend:
     spec: ExperimentSpec
     store: Store
     attempts: Attempts
-    watcher: Watcher
+    hooks: Hooks
     data_folder: Path
     report_url: str = ""
 
@@ -44,12 +44,12 @@ class LocalBackend:
         launched = self.store.was_launched(key.scale, key.number, key.attempt)
         return INTERRUPTED if launched else ABSENT
 
-    def leftovers(self, book: Book) -> Iterator[Leftover]:
+    def stale_workloads(self, state: ExperimentState) -> Iterator[StaleWorkload]:
         """Name the processes whose trial has ended."""
         for key, running in self.attempts.running.items():
-            if not book.is_current(key):
-                told = book.pruned_seconds.get(key)
-                yield Leftover(
+            if not state.is_current(key):
+                told = state.pruned_seconds.get(key)
+                yield StaleWorkload(
                     *(key.scale, key.number, key.attempt, running.view),
                     told_to_stop=told is not None,
                     told_seconds=told or 0.0,
@@ -105,4 +105,4 @@ class LocalBackend:
     async def publish(self, status: ExperimentStatus) -> None:
         """Write result.json and tell the watcher."""
         self.store.write_status(self.name, status)
-        self.watcher.status(status)
+        self.hooks.status(status)

@@ -13,10 +13,10 @@ from scaling_operator.api.status import BestTrial, ExperimentStatus
 from scaling_operator.local.attempts import raise_no_space
 from scaling_operator.local.contents import BEST, BEST_LOG, MOST_BYTES, REPORT, TABLE, Contents
 from scaling_operator.local.copying import copy_files
-from scaling_operator.local.runner import Runner
+from scaling_operator.local.runner import LocalRunner
 from scaling_operator.local.store import StoreError
 from scaling_operator.local.workers import WarmWorker
-from scaling_operator.runtime.record import Outcome, table
+from scaling_operator.runtime.record import ExperimentRecord, table
 from scaling_trainer.reading import read_json_object
 from scaling_trainer.writing import fresh_file, whole_folder, write_file
 
@@ -30,9 +30,9 @@ def preload() -> None:
         import_module(module)
 
 
-async def finish(runner: Runner, status: ExperimentStatus) -> ExperimentStatus:
+async def finish(runner: LocalRunner, status: ExperimentStatus) -> ExperimentStatus:
     """Export the best trial, write the table and draw the report; return the status with scores."""
-    store, tell = runner.store, runner.backend.watcher.noted
+    store, tell = runner.store, runner.backend.hooks.noted
     best = status.best
     if best is not None and best.test_metrics is None:
         best = await _export(runner, best, tell)
@@ -42,12 +42,12 @@ async def finish(runner: Runner, status: ExperimentStatus) -> ExperimentStatus:
     for damage in contents.damaged:
         tell(f"{damage}; left out")
     write_file(store.root / TABLE, table(contents.trials), below=store.root)
-    fits = runner.engine.fits
+    fits = runner.engine.fit_worker
     write_report(store.root, contents, None if fits is None else fits.outcome)
     return status
 
 
-async def _export(runner: Runner, best: BestTrial, tell: Callable[[str], None]) -> BestTrial:
+async def _export(runner: LocalRunner, best: BestTrial, tell: Callable[[str], None]) -> BestTrial:
     """Put the winner into `best/`. Raises StoreError where the trainer cannot evaluate it."""
     store = runner.store
     source = store.trial_folder(best.scale, best.number) / "checkpoint"
@@ -64,7 +64,7 @@ async def _export(runner: Runner, best: BestTrial, tell: Callable[[str], None]) 
     return best.model_copy(update={"test_metrics": document["metrics"]})
 
 
-async def _evaluate(runner: Runner, best: BestTrial, source: Path, folder: Path) -> None:
+async def _evaluate(runner: LocalRunner, best: BestTrial, source: Path, folder: Path) -> None:
     log = runner.store.root / BEST_LOG
     with fresh_file(log, below=runner.store.root):
         pass
@@ -85,9 +85,9 @@ def write_report(root: Path, contents: Contents, fitted: FitOutcome | None = Non
     from scaling_operator.report.build import draw  # noqa: PLC0415
 
     identity = contents.identity
-    outcome = Outcome(
+    record = ExperimentRecord(
         *(identity.name, identity.uid, identity.spec, contents.status), contents.trials
     )
     path = root / REPORT
-    write_file(path, draw(outcome, root / BEST, fitted), below=root)
+    write_file(path, draw(record, root / BEST, fitted), below=root)
     return path

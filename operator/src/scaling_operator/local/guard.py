@@ -30,7 +30,7 @@ _END = b"."
 
 
 @dataclass(slots=True)
-class Guard:
+class OrphanGuard:
     """Knows the process groups of a run, and kills them when this process is gone."""
 
     groups: set[int] = field(default_factory=set[int])

@@ -14,7 +14,7 @@ from scaling_operator.sizing.one_run import KnownMachines
 
 
 @dataclass(frozen=True, slots=True)
-class Prices:
+class PriceList:
     """Machines that the user names; trials share this one."""
 
     policy: PolicySpec

@@ -21,21 +21,21 @@ from scaling_operator.core.actions import EndAttempt
 from scaling_operator.core.fit_types import FitView
 from scaling_operator.core.plan import plan
 from scaling_operator.core.reports import AttemptKey, Reply, Report
-from scaling_operator.law.fit_worker import FitLane
+from scaling_operator.law.fit_worker import FitWorker
 from scaling_operator.local.attempts import Attempts
 from scaling_operator.local.backend import LocalBackend
 from scaling_operator.local.contents import Identity
 from scaling_operator.local.store import Store
 from scaling_operator.runtime.engine import Engine
 from scaling_operator.runtime.reports import Reports
-from scaling_operator.runtime.state import Book
+from scaling_operator.runtime.state import ExperimentState
 
 PUBLISH_SECONDS = 1.0
 """How long the status may lag behind where there is always something to do."""
 
 
 @dataclass(slots=True)
-class Runner:
+class LocalRunner:
     """One local run of one experiment. Made by `open_runner`."""
 
     identity: Identity
@@ -47,12 +47,12 @@ class Runner:
     @property
     def spec(self) -> ExperimentSpec:
         """What is asked."""
-        return self.book.spec
+        return self.state.spec
 
     @property
-    def book(self) -> Book:
+    def state(self) -> ExperimentState:
         """What is known."""
-        return self.engine.book
+        return self.engine.state
 
     @property
     def store(self) -> Store:
@@ -79,15 +79,15 @@ class Runner:
             if settled.actions:
                 continue
             is_over = settled.status.phase not in (Phase.RUNNING, Phase.PENDING)
-            if settled.status.phase is Phase.SUSPENDED or (is_over and not self.book.live):
+            if settled.status.phase is Phase.SUSPENDED or (is_over and not self.state.live):
                 return await self._fitted(settled.status)
             await self._wait(settled.wake_at_seconds)
 
     async def _fitted(self, status: ExperimentStatus) -> ExperimentStatus:
         """See that the status holds the fit of all that is known, also where the end came early."""
-        if self.engine.fits is None or self.spec.scaling is None:
+        if self.engine.fit_worker is None or self.spec.scaling is None:
             return status
-        await self.engine.fits.settle(self.engine.observe())
+        await self.engine.fit_worker.settle(self.engine.observe())
         status = plan(self.engine.observe()).status
         await self._publish(status)
         return status
@@ -97,7 +97,7 @@ class Runner:
         await self.engine.apply(
             [
                 EndAttempt(scale, number, attempt, Reason.SUSPENDED, "stopped by the user")
-                for (scale, number), trial in self.book.live.items()
+                for (scale, number), trial in self.state.live.items()
                 for attempt in (len(trial.status.attempts),)
                 if self.store.was_launched(scale, number, attempt)
             ]
@@ -110,7 +110,7 @@ class Runner:
         return await self.reports.take(key, report)
 
     async def _publish(self, status: ExperimentStatus) -> None:
-        self.book.status = status
+        self.state.status = status
         await self.backend.publish(status)
 
     async def _wait(self, wake_at_seconds: float | None) -> None:
@@ -123,27 +123,27 @@ class Runner:
 
 def open_runner(
     identity: Identity,
-    book: Book,
+    state: ExperimentState,
     backend: LocalBackend,
     woken: asyncio.Event,
     clock: Callable[[], float] = time.time,
-) -> Runner:
+) -> LocalRunner:
     """Put a run together."""
-    weights = Weights(backend.store, book)
+    weights = Weights(backend.store, state)
     weights.forget_others()
 
     def ended(trial: ScalingTrial) -> None:
         weights.ended(trial)
-        backend.watcher.ended(trial)
+        backend.hooks.ended(trial)
 
-    watcher = replace(backend.watcher, ended=ended)
+    hooks = replace(backend.hooks, ended=ended)
 
     def fitted(view: FitView) -> None:
-        book.fit = view
+        state.fit = view
 
-    fits = FitLane(fitted, woken.set)
-    engine = Engine(identity.name, identity.uid, book, backend, watcher, clock, fits)
-    return Runner(identity, backend, engine, Reports(engine, woken.set), woken)
+    fits = FitWorker(fitted, woken.set)
+    engine = Engine(identity.name, identity.uid, state, backend, hooks, clock, fits)
+    return LocalRunner(identity, backend, engine, Reports(engine, woken.set), woken)
 
 
 @dataclass(slots=True)
@@ -151,14 +151,14 @@ class Weights:
     """Keeps weights only of trials that may still be the best one, or on the Pareto front."""
 
     store: Store
-    book: Book
+    state: ExperimentState
     _kept: dict[int, set[int]] = field(default_factory=dict[int, set[int]])
     """By scale, the numbers of ended trials whose weights are there."""
 
     def forget_others(self) -> None:
         """Delete what an earlier run has left: it may have ended before it could."""
-        for scale, records in self.book.records.items():
-            self._kept[scale] = {n for n in records if (scale, n) not in self.book.live}
+        for scale, records in self.state.records.items():
+            self._kept[scale] = {n for n in records if (scale, n) not in self.state.live}
             self._forget(scale)
 
     def ended(self, trial: ScalingTrial) -> None:
@@ -167,7 +167,7 @@ class Weights:
         self._forget(trial.spec.scale)
 
     def _forget(self, scale: int) -> None:
-        tally = self.book.scales[scale].tally
+        tally = self.state.scales[scale].tally
         wanted = {best.number for best in (*tally.best[:1], *tally.front)}
         for number in self._kept[scale] - wanted:
             self.store.forget_checkpoint(scale, number)

@@ -15,31 +15,31 @@ from scaling_operator.core.reports import AttemptKey
 from scaling_operator.local.backend import LocalBackend
 from scaling_operator.local.contents import Identity
 from scaling_operator.local.finish import finish, preload
-from scaling_operator.local.runner import Runner, open_runner
+from scaling_operator.local.runner import LocalRunner, open_runner
 from scaling_operator.report_endpoint.endpoint import Endpoint
 from scaling_operator.report_endpoint.web import application
-from scaling_operator.runtime.state import Book
-from scaling_operator.server.limits import Limits
+from scaling_operator.runtime.state import ExperimentState
+from scaling_operator.server.limits import PortLimits
 from scaling_operator.server.listen import Port, listen
 
 HERE = "127.0.0.1"
-LIMITS = Limits(connections=1000, connections_per_address=1000)
+LIMITS = PortLimits(connections=1000, connections_per_address=1000)
 """All senders are our own, and have one address."""
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
+class LoadedRun:
     """An opened result folder with its processes under way."""
 
     identity: Identity
-    book: Book
+    state: ExperimentState
     backend: LocalBackend
     woken: asyncio.Event
 
 
-async def serve(opened: Opened, stop: asyncio.Event) -> ExperimentStatus:
+async def serve(loaded: LoadedRun, stop: asyncio.Event) -> ExperimentStatus:
     """Run until all is over or `stop` is set, then finish where it is over."""
-    async with _open_runner(opened) as runner:
+    async with _open_runner(loaded) as runner:
         # The report's imports take seconds; they happen while the first trials train.
         loading = asyncio.create_task(asyncio.to_thread(preload))
         try:
@@ -50,17 +50,17 @@ async def serve(opened: Opened, stop: asyncio.Event) -> ExperimentStatus:
 
 
 @asynccontextmanager
-async def _open_runner(opened: Opened) -> AsyncGenerator[Runner]:
+async def _open_runner(loaded: LoadedRun) -> AsyncGenerator[LocalRunner]:
     """Start the report endpoint; end it, and the studies' threads, whatever happens."""
-    runner = open_runner(opened.identity, opened.book, opened.backend, opened.woken)
+    runner = open_runner(loaded.identity, loaded.state, loaded.backend, loaded.woken)
 
     async def authenticate(token: str, address: str) -> AttemptKey | None:
         del address  # this machine's
-        return opened.backend.attempts.who(token)
+        return loaded.backend.attempts.who(token)
 
     app = application(Endpoint(authenticate, runner.report))
     server = await listen(app, Port(HERE, 0, LIMITS))
-    opened.backend.report_url = f"http://{HERE}:{server.port}"
+    loaded.backend.report_url = f"http://{HERE}:{server.port}"
     try:
         yield runner
     finally:
@@ -68,7 +68,7 @@ async def _open_runner(opened: Opened) -> AsyncGenerator[Runner]:
         await server.stop()
 
 
-async def _until_over_or_stopped(runner: Runner, stop: asyncio.Event) -> ExperimentStatus:
+async def _until_over_or_stopped(runner: LocalRunner, stop: asyncio.Event) -> ExperimentStatus:
     running = asyncio.create_task(runner.run())
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -78,4 +78,4 @@ async def _until_over_or_stopped(runner: Runner, stop: asyncio.Event) -> Experim
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
     await runner.release()
-    return runner.book.status
+    return runner.state.status

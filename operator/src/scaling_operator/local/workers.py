@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from scaling_operator.api.container import Container
-from scaling_operator.local.guard import Guard
+from scaling_operator.local.guard import OrphanGuard
 from scaling_trainer.contract import expand
 from scaling_trainer.writing import EXHAUSTED, fresh_file
 
@@ -27,7 +27,7 @@ LINE_LIMIT_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Ending:
+class ProcessEnd:
     """How a process ended an attempt."""
 
     exit_code: int
@@ -36,10 +36,10 @@ class Ending:
     """How the data were read, after a check of them."""
 
 
-class Runner(Protocol):
+class ProcessRunner(Protocol):
     """Something that runs one attempt at a time."""
 
-    async def run(self, environment: Mapping[str, str], log: Path) -> Ending:
+    async def run(self, environment: Mapping[str, str], log: Path) -> ProcessEnd:
         """Run an attempt to its end. Cancelling it kills the process and what it started."""
         ...
 
@@ -56,7 +56,7 @@ class Runner(Protocol):
 class WarmWorker:
     """One process of the built-in trainer; started before its first trial, again after a death."""
 
-    guard: Guard
+    guard: OrphanGuard
     _process: asyncio.subprocess.Process | None = field(default=None)
     _ready: bool = False
 
@@ -74,23 +74,23 @@ class WarmWorker:
         )
         self.guard.watch(self._process.pid)
 
-    async def run(self, environment: Mapping[str, str], log: Path) -> Ending:
+    async def run(self, environment: Mapping[str, str], log: Path) -> ProcessEnd:
         """Hand the trial to the process and wait for its answer."""
         return await self._do({"environment": dict(environment), "log": str(log)})
 
-    async def export(self, source: Path, target: Path, data_folder: Path, log: Path) -> Ending:
+    async def export(self, source: Path, target: Path, data_folder: Path, log: Path) -> ProcessEnd:
         """Let the process evaluate saved weights."""
         folders = {"checkpoint": str(source), "out": str(target), "dataDir": str(data_folder)}
         return await self._do({"export": folders, "log": str(log)})
 
     async def check(
         self, config: Mapping[str, object], data_folder: Path, varied: Sequence[str], log: Path
-    ) -> Ending:
+    ) -> ProcessEnd:
         """Let the process read the data of a configuration once; `varied` differs by trial."""
         asked = {"config": config, "dataDir": str(data_folder), "varied": list(varied)}
         return await self._do({"check": asked, "log": str(log)})
 
-    async def _do(self, task: Mapping[str, object]) -> Ending:
+    async def _do(self, task: Mapping[str, object]) -> ProcessEnd:
         if self._process is None or self._process.returncode is not None:
             await self.start()
         process = self._process
@@ -112,7 +112,7 @@ class WarmWorker:
             return await self._died(process)
         if answer is None:
             return await self._died(process)
-        return Ending(
+        return ProcessEnd(
             answer["exitCode"], answer.get("error") or "", tuple(answer.get("notes") or ())
         )
 
@@ -129,13 +129,13 @@ class WarmWorker:
         line = await process.stdout.readline()
         return json.loads(line) if line.endswith(b"\n") else None
 
-    async def _died(self, process: asyncio.subprocess.Process) -> Ending:
+    async def _died(self, process: asyncio.subprocess.Process) -> ProcessEnd:
         said = await process.stderr.read() if process.stderr is not None else b""
         code = await process.wait()
         self._process = None
         _end_group(process.pid, self.guard)
         last = said.decode(errors="replace").strip().rsplit("\n", 1)[-1]
-        return Ending(_shell_code(code), last or _described(code))
+        return ProcessEnd(_shell_code(code), last or _described(code))
 
 
 @dataclass(slots=True)
@@ -144,13 +144,13 @@ class CommandRunner:
 
     container: Container
     folder: Path
-    guard: Guard
+    guard: OrphanGuard
     _process: asyncio.subprocess.Process | None = field(default=None)
 
     async def start(self) -> None:
         """Do nothing: a command has nothing to warm up."""
 
-    async def run(self, environment: Mapping[str, str], log: Path) -> Ending:
+    async def run(self, environment: Mapping[str, str], log: Path) -> ProcessEnd:
         """Start the command with the attempt's variables; `$(NAME)` expands as in a pod."""
         # One with valueFrom has no value here: it keeps the value that this shell gives it, if any.
         own = {each.name: each.value for each in self.container.env if each.value_from is None}
@@ -174,7 +174,7 @@ class CommandRunner:
             except OSError as error:
                 if error.errno in EXHAUSTED:
                     raise
-                return Ending(127, f"{words[0]} cannot be started: {error.strerror}")
+                return ProcessEnd(127, f"{words[0]} cannot be started: {error.strerror}")
         self.guard.watch(process.pid)
         self._process = process
         try:
@@ -184,7 +184,7 @@ class CommandRunner:
             raise
         self._process = None
         _end_group(process.pid, self.guard)
-        return Ending(_shell_code(code), "" if code == 0 else _described(code))
+        return ProcessEnd(_shell_code(code), "" if code == 0 else _described(code))
 
     async def close(self) -> None:
         """End the process and what it started."""
@@ -193,7 +193,7 @@ class CommandRunner:
             await _end(process, self.guard)
 
 
-async def _end(process: asyncio.subprocess.Process, guard: Guard) -> None:
+async def _end(process: asyncio.subprocess.Process, guard: OrphanGuard) -> None:
     """Ask the whole process group to end, then make it."""
     with contextlib.suppress(ProcessLookupError):  # it has ended by itself
         os.killpg(process.pid, signal.SIGTERM)
@@ -204,7 +204,7 @@ async def _end(process: asyncio.subprocess.Process, guard: Guard) -> None:
     await process.wait()
 
 
-def _end_group(leader: int, guard: Guard) -> None:
+def _end_group(leader: int, guard: OrphanGuard) -> None:
     """End what a process has left behind; a group lives on without its leader."""
     with contextlib.suppress(ProcessLookupError):  # nobody is left
         os.killpg(leader, signal.SIGKILL)

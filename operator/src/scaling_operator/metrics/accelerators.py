@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from scaling_operator.api.names import LABEL_SCALE
-from scaling_operator.metrics import families as all_of
+from scaling_operator.metrics import families
 from scaling_operator.metrics.stored_state import Sample, View
 
 UNSHAPED = "none"
@@ -28,8 +28,8 @@ def machines(view: View, pods: Iterable[Mapping[str, Any]]) -> Iterator[Sample]:
         requested[shape] = requested.get(shape, 0) + count
         in_use[shape] = in_use.get(shape, 0) + (count if phase == "Running" else 0)
     for shape, count in requested.items():
-        yield Sample(all_of.GPUS_REQUESTED, (*view.owner, shape), count)
-        yield Sample(all_of.GPUS_IN_USE, (*view.owner, shape), in_use[shape])
+        yield Sample(families.GPUS_REQUESTED, (*view.owner, shape), count)
+        yield Sample(families.GPUS_IN_USE, (*view.owner, shape), in_use[shape])
 
 
 def accelerators(pod: Mapping[str, Any]) -> int:

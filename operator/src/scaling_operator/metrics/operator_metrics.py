@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, Info, disab
 
 from scaling_operator.api.names import Reason, TrialState
 from scaling_operator.api.trial import ScalingTrial
-from scaling_operator.metrics import families as all_of
+from scaling_operator.metrics import families
 from scaling_operator.metrics.families import OWNER, Family
 from scaling_operator.server.listen import REFUSALS
 
@@ -23,7 +23,7 @@ def new_registry(version: str) -> CollectorRegistry:
     """Make a registry of our own: nothing of a library's, one for each process or test."""
     disable_created_metrics()  # else every counter and histogram is two
     registry = CollectorRegistry()
-    build = Info(all_of.BUILD.name, all_of.BUILD.meaning, registry=registry)
+    build = Info(families.BUILD.name, families.BUILD.meaning, registry=registry)
     build.info({"version": version})
     return registry
 
@@ -51,74 +51,74 @@ class OperatorMetrics:
             for word in words:  # else the first of a kind is no increase that could be seen
                 (self._counters | self._histograms)[family.name].labels(word)
         for port, reason in product(PORTS, REFUSALS):
-            self._counters[all_of.TURNED_AWAY.name].labels(port, reason)
+            self._counters[families.TURNED_AWAY.name].labels(port, reason)
 
     def lead_changed(self) -> None:
         """Count a gain or a loss of the Lease."""
-        self._counters[all_of.LEADER_CHANGES.name].inc()
+        self._counters[families.LEADER_CHANGES.name].inc()
 
     def reconciled(self, result: str, seconds: float) -> None:
         """Measure a look at an experiment."""
-        self._measure(all_of.RECONCILE, seconds, result)
+        self._measure(families.RECONCILE, seconds, result)
 
     def requested(self, verb: str, resource: str, code: int, seconds: float) -> None:
         """Count and measure a request to the API server."""
-        self._count(all_of.API_REQUESTS, verb, resource, str(code))
-        self._measure(all_of.API_SECONDS, seconds, verb)
+        self._count(families.API_REQUESTS, verb, resource, str(code))
+        self._measure(families.API_SECONDS, seconds, verb)
 
     def watched(self, resource: str) -> None:
         """Count an event that a watch has shown."""
-        self._count(all_of.WATCH_EVENTS, resource)
+        self._count(families.WATCH_EVENTS, resource)
 
     def report_accepted(self, action: str) -> None:
         """Count a report that was answered."""
-        self._count(all_of.REPORTS_ACCEPTED, action)
+        self._count(families.REPORTS_ACCEPTED, action)
 
     def report_refused(self, reason: str) -> None:
         """Count a report that was refused."""
-        self._count(all_of.REPORTS_REFUSED, reason)
+        self._count(families.REPORTS_REFUSED, reason)
 
     def turned_away(self, port: str) -> Callable[[str], None]:
         """Give what counts the refusals of a port, by their reasons."""
-        return partial(self._count, all_of.TURNED_AWAY, port)
+        return partial(self._count, families.TURNED_AWAY, port)
 
     def asked(self, algorithm: str, seconds: float) -> None:
         """Measure a proposal of a sampler."""
-        self._measure(all_of.ASK, seconds, algorithm)
+        self._measure(families.ASK, seconds, algorithm)
 
     def ask_failed(self, algorithm: str) -> None:
         """Count a proposal that a sampler could not make."""
-        self._count(all_of.ASKS_FAILED, algorithm)
+        self._count(families.ASKS_FAILED, algorithm)
 
     def slot_refilled(self, seconds: float) -> None:
         """Measure how long a slot stood idle."""
-        self._histograms[all_of.SLOT_IDLE.name].observe(seconds)
+        self._histograms[families.SLOT_IDLE.name].observe(seconds)
 
     def pod_waited(self, owner: Owner, seconds: float) -> None:
         """Measure how long a pod has waited until it ran."""
-        self._measure(all_of.TRIAL_QUEUED, seconds, *owner)
+        self._measure(families.TRIAL_QUEUED, seconds, *owner)
 
-    def opened(self, owner: Owner) -> None:
+    def loaded(self, owner: Owner) -> None:
         """Begin the counts of an experiment, so that the first of a kind is seen as an increase."""
         for reason in COUNTED_FROM_ZERO:
-            self._counters[all_of.ATTEMPTS.name].labels(*owner, reason)
+            self._counters[families.ATTEMPTS.name].labels(*owner, reason)
 
     def report_taken(self, owner: Owner) -> None:
         """Count a report of a running trial."""
-        self._count(all_of.TRAINING_REPORTS, *owner)
+        self._count(families.TRAINING_REPORTS, *owner)
 
     def trial_changed(self, owner: Owner, before: ScalingTrial, after: ScalingTrial) -> None:
         """Count the attempt that has ended between two stored statuses of a trial, if one has."""
         if len(after.status.attempts) > len(before.status.attempts):
-            self._count(all_of.ATTEMPTS, *owner, str(after.status.attempts[-1].reason))
+            self._count(families.ATTEMPTS, *owner, str(after.status.attempts[-1].reason))
         if after.status.state.ended and not before.status.state.ended:
             state, reason = after.status.state, after.status.reason
             named = reason if state in (TrialState.FAILED, TrialState.STOPPED) else None
-            self._count(all_of.ATTEMPTS, *owner, str(named or state))
+            self._count(families.ATTEMPTS, *owner, str(named or state))
 
     def trial_ended(self, owner: Owner, state: TrialState, seconds: float) -> None:
         """Measure a trial that is over."""
-        self._measure(all_of.TRIAL_SECONDS, seconds, *owner, state.value)
+        self._measure(families.TRIAL_SECONDS, seconds, *owner, state.value)
 
     def forget(self, owner: Owner) -> None:
         """Drop the series of an experiment that is gone."""
@@ -143,22 +143,22 @@ class OperatorMetrics:
 
 
 COUNTED = (
-    all_of.LEADER_CHANGES,
-    all_of.API_REQUESTS,
-    all_of.WATCH_EVENTS,
-    all_of.REPORTS_ACCEPTED,
-    all_of.REPORTS_REFUSED,
-    all_of.TURNED_AWAY,
-    all_of.ASKS_FAILED,
-    all_of.ATTEMPTS,
-    all_of.TRAINING_REPORTS,
+    families.LEADER_CHANGES,
+    families.API_REQUESTS,
+    families.WATCH_EVENTS,
+    families.REPORTS_ACCEPTED,
+    families.REPORTS_REFUSED,
+    families.TURNED_AWAY,
+    families.ASKS_FAILED,
+    families.ATTEMPTS,
+    families.TRAINING_REPORTS,
 )
 PORTS = ("reports", "metrics", "health", "dashboard")
 CLOSED = {
-    all_of.ASKS_FAILED: ("random", "grid", "tpe", "gp", "genetic"),
-    all_of.RECONCILE: ("ok", "busy", "forbidden", "error", "bug"),
-    all_of.REPORTS_ACCEPTED: ("continue", "prune", "stop", "result"),
-    all_of.REPORTS_REFUSED: (
+    families.ASKS_FAILED: ("random", "grid", "tpe", "gp", "genetic"),
+    families.RECONCILE: ("ok", "busy", "forbidden", "error", "bug"),
+    families.REPORTS_ACCEPTED: ("continue", "prune", "stop", "result"),
+    families.REPORTS_REFUSED: (
         *("BadToken", "NoAttempt", "Invalid", "TooLarge", "TooMany", "TooSlow"),
         *("Standby", "NotNow", "Other"),
     ),
@@ -169,10 +169,10 @@ COUNTED_FROM_ZERO = (
     *(Reason.OOM_KILLED.value, Reason.ACCELERATOR_OOM.value),
 )
 MEASURED = (
-    all_of.RECONCILE,
-    all_of.API_SECONDS,
-    all_of.ASK,
-    all_of.SLOT_IDLE,
-    all_of.TRIAL_QUEUED,
-    all_of.TRIAL_SECONDS,
+    families.RECONCILE,
+    families.API_SECONDS,
+    families.ASK,
+    families.SLOT_IDLE,
+    families.TRIAL_QUEUED,
+    families.TRIAL_SECONDS,
 )

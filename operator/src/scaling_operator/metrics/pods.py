@@ -21,7 +21,7 @@ _FRESH_SECONDS = 2.0
 class PodMoments:
     """Measures from what the index takes in. `clock`: seconds since the epoch."""
 
-    happenings: OperatorMetrics
+    operator_metrics: OperatorMetrics
     clock: Callable[[], float]
     progress: dict[Owner, float] = field(default_factory=dict[Owner, float])
     """When a pod of an experiment last began or ended, or a report came."""
@@ -41,7 +41,7 @@ class PodMoments:
         if before is None and phase == "Pending":
             self._begin(owner, uid, pod)
         if phase == "Running" and uid in self._created:
-            self.happenings.pod_waited(owner, self.clock() - self._created.pop(uid))
+            self.operator_metrics.pod_waited(owner, self.clock() - self._created.pop(uid))
         if phase == _OVER and was not in (_OVER, None):
             self._created.pop(uid, None)
             self._free.setdefault(owner, deque(maxlen=MAX_SLOTS)).append(self.clock())
@@ -69,7 +69,7 @@ class PodMoments:
         self._created[uid] = created if now - created > _FRESH_SECONDS else now
         free = self._free.get(owner)
         if free:
-            self.happenings.slot_refilled(now - free.popleft())
+            self.operator_metrics.slot_refilled(now - free.popleft())
 
 
 def _phase(pod: Mapping[str, Any] | None) -> str | None:

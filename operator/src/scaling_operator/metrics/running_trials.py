@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from scaling_operator.core.reports import Report
-from scaling_operator.metrics import families as all_of
+from scaling_operator.metrics import families
 from scaling_operator.metrics.operator_metrics import Owner
 from scaling_operator.metrics.stored_state import Sample
 
@@ -27,7 +27,7 @@ class _Latest:
 
 
 @dataclass(slots=True)
-class Running:
+class RunningTrials:
     """What the running trials of each experiment have reported last."""
 
     _trials: dict[Owner, dict[Slot, _Latest]] = field(
@@ -72,16 +72,16 @@ def _note_rate(latest: _Latest, figures: Mapping[str, float]) -> None:
 
 def _aggregates(owner: Owner, trials: Mapping[Slot, _Latest]) -> Iterator[Sample]:
     latest = list(trials.values())
-    yield Sample(all_of.REPORTING, owner, len(latest))
+    yield Sample(families.REPORTING, owner, len(latest))
     losses = [each.loss for each in latest if each.loss is not None]
     if losses:
-        yield Sample(all_of.TRAINING_LOSS, (*owner, "min"), min(losses))
-        yield Sample(all_of.TRAINING_LOSS, (*owner, "mean"), statistics.fmean(losses))
-        yield Sample(all_of.TRAINING_LOSS, (*owner, "max"), max(losses))
+        yield Sample(families.TRAINING_LOSS, (*owner, "min"), min(losses))
+        yield Sample(families.TRAINING_LOSS, (*owner, "mean"), statistics.fmean(losses))
+        yield Sample(families.TRAINING_LOSS, (*owner, "max"), max(losses))
     rates = [each.samples_per_second for each in latest if each.samples_per_second is not None]
     if rates:
-        yield Sample(all_of.TRAINING_RATE, owner, sum(rates))
+        yield Sample(families.TRAINING_RATE, owner, sum(rates))
     for memory in ("device", "host"):
         peaks = [each.peaks[memory] for each in latest if memory in each.peaks]
         if peaks:
-            yield Sample(all_of.TRAINING_MEMORY, (*owner, memory), max(peaks))
+            yield Sample(families.TRAINING_MEMORY, (*owner, memory), max(peaks))

@@ -11,7 +11,7 @@ from scaling_operator.api.names import Phase, TrialState
 from scaling_operator.api.policy import PolicyStatus
 from scaling_operator.api.status import Condition, ExperimentStatus, ScaleStatus
 from scaling_operator.core.conditions import stops_work
-from scaling_operator.metrics import families as all_of
+from scaling_operator.metrics import families
 from scaling_operator.metrics.families import Family
 from scaling_operator.metrics.operator_metrics import Owner
 
@@ -51,11 +51,11 @@ def view_of(thing: Mapping[str, Any]) -> View:
 def samples_of(view: View, now_seconds: float) -> Iterator[Sample]:
     """Give everything that one experiment shows."""
     owner, status = view.owner, view.status
-    yield Sample(all_of.PHASE, (*owner, status.phase.value), 1)
-    yield from _conditions(all_of.CONDITION, owner, status.conditions)
-    yield Sample(all_of.PATIENCE, owner, view.trials.timeout.total_seconds())
+    yield Sample(families.PHASE, (*owner, status.phase.value), 1)
+    yield from _conditions(families.CONDITION, owner, status.conditions)
+    yield Sample(families.PATIENCE, owner, view.trials.timeout.total_seconds())
     if status.start_time is not None:
-        yield Sample(all_of.START, owner, status.start_time.timestamp())
+        yield Sample(families.START, owner, status.start_time.timestamp())
     for scale in status.scales:
         yield from _scale(owner, scale)
     yield from _fit(owner, status)
@@ -66,7 +66,7 @@ def policy_samples_of(thing: Mapping[str, Any]) -> Iterator[Sample]:
     """Give everything that a policy shows. Raises ValueError (pydantic's) as `view_of`."""
     status = PolicyStatus.model_validate(thing.get("status") or {})
     owner = (str(thing["metadata"]["name"]),)
-    yield from _conditions(all_of.POLICY_CONDITION, owner, status.conditions)
+    yield from _conditions(families.POLICY_CONDITION, owner, status.conditions)
 
 
 def _conditions(
@@ -86,21 +86,21 @@ def phases(views: Iterable[View]) -> Iterator[Sample]:
         of_namespace[view.status.phase] += 1
     for namespace, of_namespace in counts.items():
         for phase, count in of_namespace.items():
-            yield Sample(all_of.EXPERIMENTS, (namespace, phase.value), count)
+            yield Sample(families.EXPERIMENTS, (namespace, phase.value), count)
 
 
 def _scale(owner: Owner, scale: ScaleStatus) -> Iterator[Sample]:
     labels = (*owner, str(scale.index))
     for state in TrialState:
         count = int(getattr(scale.counts, state.value.lower()))
-        yield Sample(all_of.TRIALS, (*labels, state.value), count)
-    yield Sample(all_of.TRIALS_PLANNED, labels, scale.counts.max)
+        yield Sample(families.TRIALS, (*labels, state.value), count)
+    yield Sample(families.TRIALS_PLANNED, labels, scale.counts.max)
     if scale.best is not None:
-        yield Sample(all_of.BEST, labels, scale.best.values[0])
+        yield Sample(families.BEST, labels, scale.best.values[0])
         if scale.best.model_parameters is not None:
-            yield Sample(all_of.MODEL_PARAMETERS, labels, scale.best.model_parameters)
+            yield Sample(families.MODEL_PARAMETERS, labels, scale.best.model_parameters)
     if scale.predicted is not None:
-        yield Sample(all_of.PREDICTED, labels, scale.predicted.value)
+        yield Sample(families.PREDICTED, labels, scale.predicted.value)
     yield from _sizing(labels, scale)
 
 
@@ -108,16 +108,16 @@ def _sizing(labels: tuple[str, ...], scale: ScaleStatus) -> Iterator[Sample]:
     sizing = scale.sizing
     if sizing is None:
         return
-    yield Sample(all_of.GPU_SECONDS, labels, sizing.used_gpu_hours * SECONDS_PER_HOUR)
-    yield Sample(all_of.COST, labels, sizing.used_cost)
+    yield Sample(families.GPU_SECONDS, labels, sizing.used_gpu_hours * SECONDS_PER_HOUR)
+    yield Sample(families.COST, labels, sizing.used_cost)
     planned_hours = sizing.planned_gpu_hours
     known = (
-        (all_of.GPU_SECONDS_PLANNED, labels, _times(planned_hours, SECONDS_PER_HOUR)),
-        (all_of.COST_PLANNED, labels, sizing.planned_cost),
-        (all_of.MEMORY_ESTIMATED, (*labels, "device"), sizing.estimated_device_bytes),
-        (all_of.MEMORY_ESTIMATED, (*labels, "host"), sizing.estimated_host_bytes),
-        (all_of.MEMORY_MEASURED, (*labels, "device"), sizing.measured_device_bytes),
-        (all_of.MEMORY_MEASURED, (*labels, "host"), sizing.measured_host_bytes),
+        (families.GPU_SECONDS_PLANNED, labels, _times(planned_hours, SECONDS_PER_HOUR)),
+        (families.COST_PLANNED, labels, sizing.planned_cost),
+        (families.MEMORY_ESTIMATED, (*labels, "device"), sizing.estimated_device_bytes),
+        (families.MEMORY_ESTIMATED, (*labels, "host"), sizing.estimated_host_bytes),
+        (families.MEMORY_MEASURED, (*labels, "device"), sizing.measured_device_bytes),
+        (families.MEMORY_MEASURED, (*labels, "host"), sizing.measured_host_bytes),
     )
     yield from (Sample(*each) for each in known if each[2] is not None)  # pyright: ignore[reportArgumentType]
 
@@ -125,18 +125,18 @@ def _sizing(labels: tuple[str, ...], scale: ScaleStatus) -> Iterator[Sample]:
 def _fit(owner: Owner, status: ExperimentStatus) -> Iterator[Sample]:
     fit = status.fit
     if fit is not None:
-        yield Sample(all_of.FIT_POINTS, owner, fit.points)
+        yield Sample(families.FIT_POINTS, owner, fit.points)
         for name, value in fit.parameters.items():
-            yield Sample(all_of.FIT, (*owner, name), value)
+            yield Sample(families.FIT, (*owner, name), value)
         for name, intervals in fit.intervals.items():
             whole = intervals.interval95
             ends = () if whole is None else (("low", whole.low), ("high", whole.high))
             for bound, end in ends:
                 if end is not None:
-                    yield Sample(all_of.FIT_BOUND, (*owner, name, bound), end)
+                    yield Sample(families.FIT_BOUND, (*owner, name, bound), end)
     for place, recommendation in enumerate(status.recommendations):
         if recommendation.parameters is not None:
-            yield Sample(all_of.RECOMMENDED, (*owner, str(place)), recommendation.parameters)
+            yield Sample(families.RECOMMENDED, (*owner, str(place)), recommendation.parameters)
 
 
 def _budget(view: View, now_seconds: float) -> Iterator[Sample]:
@@ -156,7 +156,7 @@ def _budget(view: View, now_seconds: float) -> Iterator[Sample]:
     )
     for name, used, limit in shares:
         if limit is not None:
-            yield Sample(all_of.BUDGET_USED, (*view.owner, name), used / limit)
+            yield Sample(families.BUDGET_USED, (*view.owner, name), used / limit)
 
 
 def _times(value: float | None, factor: float) -> float | None:

@@ -23,11 +23,11 @@ from scaling_operator.processes.messages import (
     ORDER,
     PROBLEMS,
     STUDY_ANSWER,
-    Ending,
     FitAnswer,
-    Order,
-    Outcome,
     Task,
+    WorkAnswer,
+    WorkOutcome,
+    WorkRequest,
     decode_call,
 )
 from scaling_operator.search.calls import OpenStudies, StudyClosed
@@ -88,32 +88,32 @@ def _serve(requests: BinaryIO, answers: BinaryIO, worker: Worker) -> None:
         ending, answer = _answer(worker, ORDER.decode(head), payload)
         answers.write(frame(ENDING.encode(ending)) + frame(answer))
         answers.flush()
-        if ending.outcome is Outcome.OUT_OF_MEMORY:
+        if ending.outcome is WorkOutcome.OUT_OF_MEMORY:
             return  # what is left of the work may fill this process for good
 
 
-def _answer(worker: Worker, order: Order, payload: bytes) -> tuple[Ending, bytes]:
+def _answer(worker: Worker, order: WorkRequest, payload: bytes) -> tuple[WorkAnswer, bytes]:
     worker.prepare(order.task)
     bound(order)
     try:
-        return Ending(Outcome.DONE), worker.work(order.task, payload)
+        return WorkAnswer(WorkOutcome.DONE), worker.work(order.task, payload)
     except MemoryError:
-        return Ending(Outcome.OUT_OF_MEMORY), b""
+        return WorkAnswer(WorkOutcome.OUT_OF_MEMORY), b""
     except StudyClosed as error:
-        return Ending(Outcome.STUDY_CLOSED, str(error)), b""
+        return WorkAnswer(WorkOutcome.STUDY_CLOSED, str(error)), b""
     except AskFailed as error:
-        return Ending(_asked(error), str(error)), b""
+        return WorkAnswer(_asked(error), str(error)), b""
     except Exception as error:  # noqa: BLE001
         # The other side raises it again: it knows whose work this was.
-        return Ending(Outcome.BROKEN, f"{type(error).__name__}: {error}"), b""
+        return WorkAnswer(WorkOutcome.BROKEN, f"{type(error).__name__}: {error}"), b""
 
 
-def _asked(error: AskFailed) -> Outcome:
+def _asked(error: AskFailed) -> WorkOutcome:
     out_of_memory = isinstance(error.__cause__, MemoryError)
-    return Outcome.OUT_OF_MEMORY if out_of_memory else Outcome.ASK_FAILED
+    return WorkOutcome.OUT_OF_MEMORY if out_of_memory else WorkOutcome.ASK_FAILED
 
 
-def bound(order: Order) -> None:
+def bound(order: WorkRequest) -> None:
     """Set the kernel's limits for the next piece of work: beyond the first it kills the process."""
     cpu_seconds = int(time.process_time()) + 1 + order.cpu_seconds
     resource.setrlimit(resource.RLIMIT_CPU, (cpu_seconds, resource.RLIM_INFINITY))

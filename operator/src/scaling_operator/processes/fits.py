@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from scaling_operator.core.fit_types import FitBasis, FitView
+from scaling_operator.core.fit_types import FitInput, FitView
 from scaling_operator.law.failed_fit import broken, exceeded
 from scaling_operator.processes.bounds import FIT, WorkExceeded, WorkFailed
 from scaling_operator.processes.messages import BASIS, FIT_ANSWER, Task
@@ -18,18 +18,18 @@ class ProcessFits:
     pool: WorkerPool
     namespace: str
 
-    async def fit(self, basis: FitBasis) -> FitView:
+    async def fit(self, fit_input: FitInput) -> FitView:
         """Fit; what goes wrong is said in the view."""
         try:
             answer = FIT_ANSWER.decode(
-                await self.pool.work(self.namespace, Task.FIT, BASIS.encode(basis), FIT)
+                await self.pool.work(self.namespace, Task.FIT, BASIS.encode(fit_input), FIT)
             )
         except WorkExceeded as error:
-            return exceeded(basis, str(error))
+            return exceeded(fit_input, str(error))
         except WorkFailed as error:
-            return broken(basis, str(error))
+            return broken(fit_input, str(error))
         return FitView(
-            basis, answer.status, answer.conditions, answer.recommendations, answer.predictions
+            fit_input, answer.status, answer.conditions, answer.recommendations, answer.predictions
         )
 
     def end(self) -> None:

@@ -12,8 +12,16 @@ from pydantic_core import to_json
 
 from scaling_operator.api.fitted import FitStatus, Recommendation, ScalePrediction
 from scaling_operator.api.problems import Problem
-from scaling_operator.core.fit_types import FitBasis, FitCondition
-from scaling_operator.search.calls import Answer, Ask, Call, Close, Open, Report, Tell
+from scaling_operator.core.fit_types import FitCondition, FitInput
+from scaling_operator.search.calls import (
+    Answer,
+    AskCall,
+    Call,
+    CloseCall,
+    OpenCall,
+    ReportCall,
+    TellCall,
+)
 from scaling_operator.search.study import Proposal
 
 T = TypeVar("T")
@@ -49,7 +57,7 @@ class Task(StrEnum):
     FIT = "fit"
 
 
-class Outcome(StrEnum):
+class WorkOutcome(StrEnum):
     """How a piece of work ended."""
 
     DONE = "done"
@@ -60,7 +68,7 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class WorkRequest:
     """The head of a request; the work itself follows as a message of its own."""
 
     task: Task
@@ -69,10 +77,10 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
-class Ending:
+class WorkAnswer:
     """The head of an answer; where it is done, the answer itself follows."""
 
-    outcome: Outcome
+    outcome: WorkOutcome
     message: str = ""
 
 
@@ -86,15 +94,15 @@ class FitAnswer:
     predictions: Mapping[int, ScalePrediction] = field(default_factory=dict[int, ScalePrediction])
 
 
-ORDER: Codec[Order] = Codec(Order)
-ENDING: Codec[Ending] = Codec(Ending)
+ORDER: Codec[WorkRequest] = Codec(WorkRequest)
+ENDING: Codec[WorkAnswer] = Codec(WorkAnswer)
 DOCUMENT: Codec[dict[str, Any]] = Codec(dict[str, Any])
 PROBLEMS: Codec[tuple[Problem, ...]] = Codec(tuple[Problem, ...])
-BASIS: Codec[FitBasis] = Codec(FitBasis)
+BASIS: Codec[FitInput] = Codec(FitInput)
 FIT_ANSWER: Codec[FitAnswer] = Codec(FitAnswer)
 STUDY_ANSWER: Codec[Answer] = Codec(Proposal | bool | None)
 _CALLS: dict[str, Codec[Any]] = {
-    each.__name__: Codec(each) for each in (Open, Ask, Report, Tell, Close)
+    each.__name__: Codec(each) for each in (OpenCall, AskCall, ReportCall, TellCall, CloseCall)
 }
 
 

@@ -10,7 +10,14 @@ from dataclasses import dataclass, field
 
 from scaling_operator.processes.bounds import WorkBounds, WorkExceeded, WorkFailed
 from scaling_operator.processes.frames import frame, read_frame
-from scaling_operator.processes.messages import ENDING, ORDER, Ending, Order, Outcome, Task
+from scaling_operator.processes.messages import (
+    ENDING,
+    ORDER,
+    Task,
+    WorkAnswer,
+    WorkOutcome,
+    WorkRequest,
+)
 from scaling_operator.search.calls import StudyClosed
 from scaling_operator.search.study import AskFailed
 
@@ -51,7 +58,7 @@ class WorkerProcess:
         what a study raises: StudyClosed, AskFailed.
         """
         process = await self.start()
-        order = Order(task, bounds.cpu_seconds, bounds.memory_bytes)
+        order = WorkRequest(task, bounds.cpu_seconds, bounds.memory_bytes)
         message = frame(ORDER.encode(order)) + frame(payload)
         try:
             async with asyncio.timeout(bounds.wall_seconds):
@@ -66,7 +73,7 @@ class WorkerProcess:
         except (asyncio.IncompleteReadError, ConnectionError) as error:
             code = await process.wait()
             raise _death(code, bounds) from error
-        if ending.outcome is Outcome.OUT_OF_MEMORY:
+        if ending.outcome is WorkOutcome.OUT_OF_MEMORY:
             await process.wait()
         return _result(ending, answer, bounds)
 
@@ -96,7 +103,9 @@ async def _started() -> asyncio.subprocess.Process:
     )
 
 
-async def _exchange(process: asyncio.subprocess.Process, message: bytes) -> tuple[Ending, bytes]:
+async def _exchange(
+    process: asyncio.subprocess.Process, message: bytes
+) -> tuple[WorkAnswer, bytes]:
     to, back = process.stdin, process.stdout
     if to is None or back is None:
         problem = "a worker process has no pipes"
@@ -106,17 +115,17 @@ async def _exchange(process: asyncio.subprocess.Process, message: bytes) -> tupl
     return ENDING.decode(await read_frame(back)), await read_frame(back)
 
 
-def _result(ending: Ending, answer: bytes, bounds: WorkBounds) -> bytes:
+def _result(ending: WorkAnswer, answer: bytes, bounds: WorkBounds) -> bytes:
     match ending.outcome:
-        case Outcome.DONE:
+        case WorkOutcome.DONE:
             return answer
-        case Outcome.OUT_OF_MEMORY:
+        case WorkOutcome.OUT_OF_MEMORY:
             raise _needs_memory(bounds)
-        case Outcome.STUDY_CLOSED:
+        case WorkOutcome.STUDY_CLOSED:
             raise StudyClosed(ending.message)
-        case Outcome.ASK_FAILED:
+        case WorkOutcome.ASK_FAILED:
             raise AskFailed(ending.message)
-        case Outcome.BROKEN:
+        case WorkOutcome.BROKEN:
             raise WorkFailed(ending.message)
 
 

@@ -9,7 +9,16 @@ from scaling_operator.api.search import GpAlgorithm, Search
 from scaling_operator.processes.bounds import GP_STUDY, STUDY, WorkBounds, WorkExceeded, WorkFailed
 from scaling_operator.processes.messages import STUDY_ANSWER, Task, encode_call
 from scaling_operator.processes.pool import WorkerPool
-from scaling_operator.search.calls import Answer, Ask, Call, Close, Open, Report, StudyClosed, Tell
+from scaling_operator.search.calls import (
+    Answer,
+    AskCall,
+    Call,
+    CloseCall,
+    OpenCall,
+    ReportCall,
+    StudyClosed,
+    TellCall,
+)
 
 
 @dataclass(slots=True)
@@ -46,7 +55,7 @@ class ProcessHost:
 
     async def _close(self, name: str) -> None:
         try:
-            await self.call(name, Close())
+            await self.call(name, CloseCall())
         except (StudyClosed, WorkExceeded, WorkFailed):
             return  # its process has ended, and the study with it
 
@@ -58,13 +67,13 @@ class ProcessHost:
 def _words(call: Call) -> str:
     """Say what was asked, for a person."""
     match call:
-        case Ask(number=number):
+        case AskCall(number=number):
             return f"proposing trial {number}"
-        case Open(records=records):
+        case OpenCall(records=records):
             return f"reading {len(records)} trials into the study"
-        case Report(number=number, step=step):
+        case ReportCall(number=number, step=step):
             return f"judging step {step} of trial {number}"
-        case Tell(record=record):
+        case TellCall(record=record):
             return f"telling trial {record.number}"
-        case Close():
+        case CloseCall():
             return "closing the study"

@@ -20,7 +20,7 @@ from scaling_operator.law.fit_experiment import FitOutcome
 from scaling_operator.report.build_law import fit_of, law_input
 from scaling_operator.report.data import Confusion, ReportInput
 from scaling_operator.report.page import render
-from scaling_operator.runtime.record import Outcome
+from scaling_operator.runtime.record import ExperimentRecord
 from scaling_operator.runtime.rules import search_of
 from scaling_operator.search.study import Study, StudySettings
 from scaling_operator.search.study_worker import record_of
@@ -33,7 +33,9 @@ MOST_CLASSES = 2000
 log = logging.getLogger(__name__)
 
 
-def draw(outcome: Outcome, best: Path | None = None, fitted: FitOutcome | None = None) -> str:
+def draw(
+    record: ExperimentRecord, best: Path | None = None, fitted: FitOutcome | None = None
+) -> str:
     """Draw report.html; `best` is the folder that the best trial was exported to, if it was.
 
     A ladder is fitted anew, unless `fitted` is its fit already.
@@ -41,36 +43,36 @@ def draw(outcome: Outcome, best: Path | None = None, fitted: FitOutcome | None =
     confusion, removed = _evaluation(best)
     return render(
         ReportInput(
-            name=outcome.name,
-            spec=outcome.spec,
-            status=outcome.status,
-            trials=outcome.trials,
-            importances=importances(outcome),
+            name=record.name,
+            spec=record.spec,
+            status=record.status,
+            trials=record.trials,
+            importances=importances(record),
             confusion=confusion,
             removed=removed,
-            law=law_input(fitted or fit_of(outcome)),
+            law=law_input(fitted or fit_of(record)),
         )
     )
 
 
-def importances(outcome: Outcome) -> Mapping[int, Mapping[str, float]]:
+def importances(record: ExperimentRecord) -> Mapping[int, Mapping[str, float]]:
     """Work out the parameters' importances for each scale that has trials."""
-    return {scale: study.importances() for scale, study in studies_of(outcome).items()}
+    return {scale: study.importances() for scale, study in studies_of(record).items()}
 
 
-def studies_of(outcome: Outcome) -> Mapping[int, Study]:
+def studies_of(record: ExperimentRecord) -> Mapping[int, Study]:
     """Rebuild the study of each scale that has trials."""
-    spec = outcome.spec
+    spec = record.spec
     by_scale: dict[int, Study] = {}
-    for trial in outcome.trials:
+    for trial in record.trials:
         scale = trial.spec.scale
         if scale not in by_scale:
             by_scale[scale] = Study(
                 StudySettings(
-                    name=f"{outcome.name}-{scale}",
+                    name=f"{record.name}-{scale}",
                     search=search_of(spec),
                     directions=tuple(goal.direction for goal in spec.all_objectives),
-                    base_seed=outcome.uid,
+                    base_seed=record.uid,
                     scale=scale,
                     ranges={},
                 )

@@ -126,7 +126,7 @@ def _agreement_plot(law: LawInput, checked: Sequence[tuple[ScaleStatus, ScalePre
     if isinstance(fit.hold_out, HoldOut):
         held, style = fit.hold_out, Style(theme.AMBER, size=8, symbol="diamond")
         series.append(_pairs("held out", held.predicted, held.large, style))
-    series += _foretold(fit.points.quantity == "error", checked)
+    series += _predicted(fit.points.quantity == "error", checked)
     shown = [value for each in series for value in (*each.x, *each.y) if value is not None]
     low, high = min(shown), max(shown)
     diagonal = Style(theme.GREY, size=0, width=1.5)
@@ -152,7 +152,7 @@ def _pairs(name: str, predicted: Array, points: Points, style: Style) -> Series:
     )
 
 
-def _foretold(
+def _predicted(
     is_error: bool,  # noqa: FBT001 - private
     checked: Sequence[tuple[ScaleStatus, ScalePrediction]],
 ) -> list[Series]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from scaling_operator.api.names import FIT_CONDITIONS, ConditionType
-from scaling_operator.law.results import Recommendation
+from scaling_operator.law.results import SizeRecommendation
 from scaling_operator.report.data import LawInput, ReportInput
 from scaling_operator.report.formatting import number, quantity, short_names
 from scaling_operator.report.law_words import (
@@ -47,7 +47,7 @@ def law_notes(report: ReportInput) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _sentence(report: ReportInput, law: LawInput, each: Recommendation) -> str:
+def _sentence(report: ReportInput, law: LawInput, each: SizeRecommendation) -> str:
     sentence = recommendation_sentence(each, law.fit.options.flat_percent)
     built_in = report.spec.trainer.built_in
     if built_in is not None and built_in.task != "language-modelling":
@@ -65,5 +65,5 @@ def _sentence(report: ReportInput, law: LawInput, each: Recommendation) -> str:
     return sentence.replace(strong, f"{strong} at {name} {number(size, 3)}", 1)
 
 
-def _strong(each: Recommendation) -> str:
+def _strong(each: SizeRecommendation) -> str:
     return f"{quantity(each.parameters)} parameters"

@@ -10,11 +10,11 @@ import numpy as np
 
 from scaling_operator.law.bootstrap import Draws, Interval
 from scaling_operator.law.chinchilla import NotFitted
-from scaling_operator.law.conditions import Condition, ConditionType
+from scaling_operator.law.conditions import ConditionType, LawCondition
 from scaling_operator.law.envelope import Envelope
 from scaling_operator.law.holdout import HoldOut
 from scaling_operator.law.points import Array
-from scaling_operator.law.results import FitReport, Recommendation
+from scaling_operator.law.results import FitReport, SizeRecommendation
 from scaling_operator.report.formatting import NOTHING, number, plural, quantity
 
 _MEANING: Mapping[str, str] = {
@@ -30,7 +30,7 @@ _MEANING: Mapping[str, str] = {
 }
 
 
-def condition_sentence(condition: Condition) -> str:
+def condition_sentence(condition: LawCondition) -> str:
     """Say what a condition means, then what the library found."""
     return f"{meaning_of(condition.type)}: {condition.message}"
 
@@ -124,7 +124,7 @@ def hold_out_sentence(report: FitReport) -> str:
             assert_never(score)
 
 
-def recommendation_sentence(each: Recommendation, flat_percent: float) -> str:
+def recommendation_sentence(each: SizeRecommendation, flat_percent: float) -> str:
     """Answer a target in one sentence: the size, its doubt, the data, the loss, the flat range."""
     if each.target.kind == "parameters":
         return _sentence_of_size(each)
@@ -150,7 +150,7 @@ def recommendation_sentence(each: Recommendation, flat_percent: float) -> str:
     return "".join(parts) + "."
 
 
-def _sentence_of_size(each: Recommendation) -> str:
+def _sentence_of_size(each: SizeRecommendation) -> str:
     """Say what to expect of a size that was given."""
     data = "" if each.tokens is None else f" on {quantity(each.tokens)} tokens"
     doubt = each.intervals.get("loss", {}).get(95)
@@ -159,7 +159,7 @@ def _sentence_of_size(each: Recommendation) -> str:
     return f"With {quantity(each.parameters)} parameters{data} expect a loss of {loss}{spread}."
 
 
-def target_text(each: Recommendation) -> str:
+def target_text(each: SizeRecommendation) -> str:
     """Name a target: 1e21 FLOPs, 7 G parameters, a loss of 2.1."""
     served = f" and {quantity(each.target.served)} tokens to serve" if each.target.served else ""
     match each.target.kind:

@@ -7,9 +7,9 @@ from typing import Protocol
 
 from scaling_operator.api.status import ExperimentStatus
 from scaling_operator.api.trial import ScalingTrial
-from scaling_operator.core.observed import AttemptView, Leftover
+from scaling_operator.core.observed import AttemptView, StaleWorkload
 from scaling_operator.core.reports import AttemptKey
-from scaling_operator.runtime.state import Book
+from scaling_operator.runtime.state import ExperimentState
 
 
 class TrialGone(Exception):
@@ -23,7 +23,7 @@ class Backend(Protocol):
         """Show where the current attempt of a live trial stands."""
         ...
 
-    def leftovers(self, book: Book) -> Iterable[Leftover]:
+    def stale_workloads(self, state: ExperimentState) -> Iterable[StaleWorkload]:
         """Name the workloads that nobody waits for."""
         ...
 

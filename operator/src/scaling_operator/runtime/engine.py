@@ -33,16 +33,16 @@ from scaling_operator.core.plan import plan
 from scaling_operator.core.reports import AttemptKey
 from scaling_operator.core.samples import samples_of
 from scaling_operator.core.trial_status import Machine, attempt_ended, finished, state_set
-from scaling_operator.law.fit_worker import FitLane
+from scaling_operator.law.fit_worker import FitWorker
 from scaling_operator.runtime.backend import Backend, TrialGone
-from scaling_operator.runtime.hooks import Watcher
+from scaling_operator.runtime.hooks import Hooks
 from scaling_operator.runtime.rules import search_of
-from scaling_operator.runtime.sorting import Change, sort_out
-from scaling_operator.runtime.state import Book, slot_of
-from scaling_operator.runtime.tasks import Flight
+from scaling_operator.runtime.sorting import Change, grouped
+from scaling_operator.runtime.state import ExperimentState, slot_of
+from scaling_operator.runtime.tasks import InFlight
 from scaling_operator.search.seed import slot_seed
 from scaling_operator.search.study import StudySettings
-from scaling_operator.search.study_worker import Lane, StudyHost, ThreadHost, record_of
+from scaling_operator.search.study_worker import StudyHost, StudyWorker, ThreadHost, record_of
 from scaling_operator.sizing.admission import Slot
 
 
@@ -52,20 +52,20 @@ class Engine:
 
     name: str
     uid: str
-    book: Book
+    state: ExperimentState
     backend: Backend
-    watcher: Watcher
+    hooks: Hooks
     clock: Callable[[], float]
-    fits: FitLane | None = None
+    fit_worker: FitWorker | None = None
     studies: StudyHost = field(default_factory=ThreadHost)
-    lanes: dict[int, Lane] = field(default_factory=dict[int, Lane])
-    flight: Flight = field(default_factory=Flight)
+    study_workers: dict[int, StudyWorker] = field(default_factory=dict[int, StudyWorker])
+    in_flight: InFlight = field(default_factory=InFlight)
     _locks: dict[Slot, asyncio.Lock] = field(default_factory=dict[Slot, asyncio.Lock])
 
     def observe(self) -> Observed:
         """Put together everything that a plan needs."""
-        leftovers = self.backend.leftovers(self.book)
-        return self.book.observe(self.backend.view, leftovers, self.clock(), self.flight)
+        stale_workloads = self.backend.stale_workloads(self.state)
+        return self.state.observe(self.backend.view, stale_workloads, self.clock(), self.in_flight)
 
     async def settle(self, until_seconds: float = math.inf) -> Plan:
         """Plan and apply until nothing is left to do and nothing under way; return the last plan.
@@ -75,47 +75,47 @@ class Engine:
         """
         try:
             while True:
-                await self.book.prepare()
+                await self.state.prepare()
                 observed = self.observe()
-                if self.fits is not None:
-                    self.fits.consider(observed)
+                if self.fit_worker is not None:
+                    self.fit_worker.consider(observed)
                 decided = plan(observed)
-                if self.flight.is_empty and not decided.actions:
+                if self.in_flight.is_empty and not decided.actions:
                     return decided
                 if self.clock() >= until_seconds:
-                    await self.flight.land()
+                    await self.in_flight.drain()
                     return plan(self.observe())
                 await self._begin(decided.actions)
-                await self.flight.step()
+                await self.in_flight.next_change()
         except asyncio.CancelledError:
-            await self.flight.cancel()
+            await self.in_flight.cancel()
             raise
         except Exception:
-            await self.flight.end()
+            await self.in_flight.end()
             raise
 
     async def apply(self, actions: Sequence[Action]) -> None:
         """Do the actions of one plan. The first error is raised once the others are done."""
         await self._begin(actions)
-        await self.flight.land()
+        await self.in_flight.drain()
 
-    def lane(self, scale: int) -> Lane:
+    def study_worker(self, scale: int) -> StudyWorker:
         """Open the study of a scale at its first use."""
-        if scale not in self.lanes:
-            self.lanes[scale] = Lane(
+        if scale not in self.study_workers:
+            self.study_workers[scale] = StudyWorker(
                 StudySettings(
                     name=f"{self.name}-{scale}",
-                    search=search_of(self.book.spec),
-                    directions=tuple(goal.direction for goal in self.book.spec.all_objectives),
+                    search=search_of(self.state.spec),
+                    directions=tuple(goal.direction for goal in self.state.spec.all_objectives),
                     base_seed=self._base_seed(),
                     scale=scale,
-                    ranges=self.book.scales[scale].ranges,
+                    ranges=self.state.scales[scale].ranges,
                 ),
-                lambda: self.book.records_of(scale),
+                lambda: self.state.records_of(scale),
                 self.studies,
-                self.watcher.ask_failed,
+                self.hooks.ask_failed,
             )
-        return self.lanes[scale]
+        return self.study_workers[scale]
 
     def lock(self, slot: Slot) -> asyncio.Lock:
         """Let one at a time change a trial: a report and a plan may want to at once."""
@@ -124,14 +124,14 @@ class Engine:
     @property
     def prunes(self) -> bool:
         """Whether reports may end a trial."""
-        return not isinstance(self.book.spec.search.pruner, NoPruner)
+        return not isinstance(self.state.spec.search.pruner, NoPruner)
 
     async def finish(self, action: Finish) -> None:
         """Store a trial's end; the caller holds its lock. An earlier end stays."""
         slot = (action.scale, action.number)
-        trial = self.book.live.get(slot)
+        trial = self.state.live.get(slot)
         if trial is not None:
-            curve, machine = self.book.curve(slot), self._machine(trial)
+            curve, machine = self.state.curve(slot), self._machine(trial)
             status = finished(trial.status, action, curve, self.clock(), machine)
             await self.commit(trial, status)
 
@@ -141,51 +141,53 @@ class Engine:
         try:
             stored = await self.backend.save(trial.model_copy(update={"status": status}))
         except TrialGone:
-            self.book.forget(slot)
-            self.lane(trial.spec.scale).forget()
+            self.state.forget(slot)
+            self.study_worker(trial.spec.scale).forget()
             return
-        self.book.note(stored, self.clock())
-        self.flight.nudge()
-        self.watcher.changed(trial, stored)
+        self.state.note(stored, self.clock())
+        self.in_flight.wake()
+        self.hooks.changed(trial, stored)
         if stored.status.state.ended:
             self._locks.pop(slot, None)
-            await self.lane(stored.spec.scale).tell(record_of(stored, self.book.spec.search))
-            self.watcher.ended(stored)
+            await self.study_worker(stored.spec.scale).tell(
+                record_of(stored, self.state.spec.search)
+            )
+            self.hooks.ended(stored)
 
     def close(self) -> None:
         """Forget the studies, and begin no more fits."""
-        if self.fits is not None:
-            self.fits.close()
-        for lane in self.lanes.values():
-            lane.close()
+        if self.fit_worker is not None:
+            self.fit_worker.close()
+        for study_worker in self.study_workers.values():
+            study_worker.close()
         self.studies.end()
 
     async def _begin(self, actions: Sequence[Action]) -> None:
         for action in actions:
-            self.watcher.decided(action)
-        sorted_out = sort_out(actions)
+            self.hooks.decided(action)
+        sorted_out = grouped(actions)
         if sorted_out.scales:
             await self._scale(sorted_out.scales)
         for change in sorted_out.changes:
-            self.flight.change((change.scale, change.number), self._change(change))
+            self.in_flight.change((change.scale, change.number), self._change(change))
         for slot, launch in sorted_out.launches.items():
-            self.flight.change(slot, self._launch(launch))
+            self.in_flight.change(slot, self._launch(launch))
         if sorted_out.discards:
-            self.flight.discard(sorted_out.discards, self.backend.discard(sorted_out.discards))
+            self.in_flight.discard(sorted_out.discards, self.backend.discard(sorted_out.discards))
         if sorted_out.asks:
             self._begin_asks(sorted_out.asks)
 
     async def _scale(self, actions: Sequence[AddScales | OpenScale]) -> None:
         """Store scales, and what they start with, before their first trials."""
         for action in actions:
-            self.book.scaled(action)
-        self.book.status = plan(self.observe()).status
-        await self.backend.publish(self.book.status)
+            self.state.scaled(action)
+        self.state.status = plan(self.observe()).status
+        await self.backend.publish(self.state.status)
 
     async def _change(self, action: Change) -> None:
         slot = (action.scale, action.number)
         async with self.lock(slot):
-            trial = self.book.live.get(slot)
+            trial = self.state.live.get(slot)
             if trial is None:  # it was pruned while the plan was made: the first end stays
                 return
             match action:
@@ -202,40 +204,40 @@ class Engine:
 
     def _machine(self, trial: ScalingTrial) -> Machine | None:
         """Say what the current attempt has; None where no policy sizes the trials."""
-        if self.book.machines is None:
+        if self.state.machines is None:
             return None
         key = AttemptKey(*slot_of(trial), len(trial.status.attempts))
-        return self.book.machines.machine(self.backend.view(trial, key))
+        return self.state.machines.machine(self.backend.view(trial, key))
 
     async def _launch(self, action: Launch) -> None:
-        trial = self.book.live.get((action.scale, action.number))
+        trial = self.state.live.get((action.scale, action.number))
         if trial is not None:
             await self.backend.launch(trial, action.attempt)
 
     def _begin_asks(self, asks: Sequence[Ask]) -> None:
-        is_asking = bool(self.flight.asks)
-        self.flight.asks.extend(asks)
+        is_asking = bool(self.in_flight.asks)
+        self.in_flight.asks.extend(asks)
         if not is_asking:
-            self.flight.begin(self._ask_in_order())
+            self.in_flight.begin(self._ask_in_order())
 
     async def _ask_in_order(self) -> None:
         """Create one trial after the other; a fault ends it, so that no number is left out."""
-        asks = self.flight.asks
+        asks = self.in_flight.asks
         try:
             while asks:
                 await self._ask(asks[0])
                 ask = asks.popleft()
                 first = Launch(ask.scale, ask.number, 0)
-                self.flight.change((ask.scale, ask.number), self._launch(first))
+                self.in_flight.change((ask.scale, ask.number), self._launch(first))
         finally:
             asks.clear()
 
     async def _ask(self, action: Ask) -> None:
-        scale = self.book.scales[action.scale].scale
-        lane = self.lane(action.scale)
+        scale = self.state.scales[action.scale].scale
+        study_worker = self.study_worker(action.scale)
         started = time.perf_counter()
-        proposal = await lane.ask(action.number, action.point)
-        self.watcher.asked(time.perf_counter() - started)
+        proposal = await study_worker.ask(action.number, action.point)
+        self.hooks.asked(time.perf_counter() - started)
         parameters = {**scale.parameters, **proposal.parameters}
         spec = TrialSpec(
             experiment=ExperimentReference(name=self.name, uid=self.uid),
@@ -245,17 +247,17 @@ class Engine:
             searched=tuple(proposal.parameters),
             sampler_attributes=dict(proposal.attributes),
             seed=slot_seed(self._base_seed(), action.scale, action.number),
-            samples=samples_of(self.book.spec, scale, parameters),
+            samples=samples_of(self.state.spec, scale, parameters),
         )
         try:
             stored = await self.backend.create(ScalingTrial(spec=spec))
         except BaseException:
-            lane.forget()  # it holds a trial that nobody runs
+            study_worker.forget()  # it holds a trial that nobody runs
             raise
         if stored.spec != spec or stored.status.state.ended:
-            lane.forget()
-        self.book.note(stored, self.clock())
+            study_worker.forget()
+        self.state.note(stored, self.clock())
 
     def _base_seed(self) -> int | str:
-        seed = self.book.spec.search.algorithm.seed
+        seed = self.state.spec.search.algorithm.seed
         return self.uid if seed is None else seed

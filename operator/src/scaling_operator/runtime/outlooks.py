@@ -11,30 +11,30 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from scaling_operator.core.ladder import Scale
-from scaling_operator.sizing.outlook import ScaleOutlook
+from scaling_operator.sizing.outlook import ScalePlan
 
-Look = Callable[[Scale], ScaleOutlook]
+Look = Callable[[Scale], ScalePlan]
 """Reckons a scale; it must not change while a thread uses it."""
 
 
 @dataclass(slots=True)
-class Outlooks:
+class ScalePlans:
     """The outlooks of an experiment's scales."""
 
-    _known: dict[int, ScaleOutlook] = field(default_factory=dict[int, ScaleOutlook])
+    _known: dict[int, ScalePlan] = field(default_factory=dict[int, ScalePlan])
     _is_old: bool = False
 
-    def get(self, scale: int) -> ScaleOutlook | None:
+    def get(self, scale: int) -> ScalePlan | None:
         """Give what is known of a scale."""
         return self._known.get(scale)
 
-    def of(self, scale: Scale, look: Look) -> ScaleOutlook:
+    def of(self, scale: Scale, look: Look) -> ScalePlan:
         """Give what is known of a scale; one that nobody has prepared is reckoned now."""
         if scale.index not in self._known:
             self._known[scale.index] = look(scale)
         return self._known[scale.index]
 
-    def age(self) -> None:
+    def invalidate(self) -> None:
         """Have all reckoned anew at the next `prepare`: something was learnt."""
         self._is_old = True
 

@@ -15,7 +15,7 @@ from scaling_trainer.csv_cells import disarmed
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ExperimentRecord:
     """An experiment with its trials, in order of scale and number."""
 
     name: str

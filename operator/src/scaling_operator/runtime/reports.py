@@ -44,10 +44,10 @@ class Reports:
         """Take a report, at least once each, in any order."""
         slot = (key.scale, key.number)
         async with self.engine.lock(slot):
-            if not self.engine.book.is_current(key):
+            if not self.engine.state.is_current(key):
                 return Reply(Answer.STOP, report.seq)
-            self.engine.watcher.reported(key, report)
-            objectives = self.engine.book.spec.all_objectives
+            self.engine.hooks.reported(key, report)
+            objectives = self.engine.state.spec.all_objectives
             value = report.metrics.get(objectives[0].metric)
             if value is None or len(objectives) > 1:
                 return Reply(Answer.CONTINUE, report.seq)
@@ -76,21 +76,21 @@ class Reports:
 
     async def _weigh(self, key: AttemptKey, report: Report, value: float) -> Answer:
         slot = (key.scale, key.number)
-        book = self.engine.book
-        curve = book.live[slot].status.curve
-        last = book.last_points.get(slot)
+        state = self.engine.state
+        curve = state.live[slot].status.curve
+        last = state.last_points.get(slot)
         if last is None or report.step > last[0]:
-            book.last_points[slot] = (report.step, value)
+            state.last_points[slot] = (report.step, value)
         # A repeated step, or one that an earlier attempt has had, adds nothing: the first stays.
         if (curve and report.step <= curve[-1].step) or not is_kept(report.step):
             return Answer.CONTINUE
-        book.add_point(slot, report.step, value, report.phase)
+        state.add_point(slot, report.step, value, report.phase)
         if not self.engine.prunes:
             return Answer.CONTINUE
         self.unsaved.setdefault(slot, Unsaved(self.engine.clock(), report.seq)).seq = report.seq
         if not self.save_after_seconds:
             await self._save(slot)
-        if slot not in book.live:  # it was deleted, or nobody takes its curve
+        if slot not in state.live:  # it was deleted, or nobody takes its curve
             return Answer.STOP
         if not await self._is_hopeless(key, report, value):
             self.wake()
@@ -101,25 +101,25 @@ class Reports:
     async def _is_hopeless(self, key: AttemptKey, report: Report, value: float) -> bool:
         if not is_comparable(report.phase):
             return False
-        return await self.engine.lane(key.scale).report(key.number, report.step, value)
+        return await self.engine.study_worker(key.scale).report(key.number, report.step, value)
 
     async def _save(self, slot: Slot) -> None:
         unsaved = self.unsaved.pop(slot, None)
-        trial = self.engine.book.live.get(slot)
+        trial = self.engine.state.live.get(slot)
         if unsaved is None or trial is None:
             return
         await self.engine.commit(trial, trial.status)
         self._durable[AttemptKey(*slot, len(trial.status.attempts))] = unsaved.seq
 
     async def _prune(self, key: AttemptKey, report: Report, value: float) -> None:
-        self.engine.book.pruned_seconds[key] = self.engine.clock()
+        self.engine.state.pruned_seconds[key] = self.engine.clock()
         end = Finish(
             *(key.scale, key.number, TrialState.PRUNED, None),
             message=f"pruned after step {report.step}",
             result=Result(metrics=report.metrics, steps=report.step),
             values=(value,),
         )
-        self.engine.watcher.decided(end)
+        self.engine.hooks.decided(end)
         await self.engine.finish(end)
         self.unsaved.pop((key.scale, key.number), None)
         self.wake()

@@ -20,11 +20,11 @@ from scaling_operator.core.resources import PodResources
 from scaling_operator.core.settle import ESCALATIONS
 from scaling_operator.core.starting import wants_more
 from scaling_operator.core.trial_status import Machine
-from scaling_operator.runtime.outlooks import Look, Outlooks
+from scaling_operator.runtime.outlooks import Look, ScalePlans
 from scaling_operator.sizing.admission import (
     NOTHING,
-    Beside,
     Demand,
+    Peers,
     Slot,
     demand_of,
     demand_of_record,
@@ -38,19 +38,19 @@ from scaling_operator.sizing.allocation import (
 )
 from scaling_operator.sizing.alternatives import alternatives, uses_claims
 from scaling_operator.sizing.calibration import calibrate
-from scaling_operator.sizing.choice import Choice, Refusal
+from scaling_operator.sizing.choice import Choice, NoMachine
 from scaling_operator.sizing.escalation import Ended, allocate
 from scaling_operator.sizing.judgement import judge, judge_started
-from scaling_operator.sizing.knowledge import Knowledge, learn, measure
-from scaling_operator.sizing.lookahead import Lessons, look_at, terms_for
+from scaling_operator.sizing.knowledge import Observations, learn, measure
+from scaling_operator.sizing.lookahead import Lessons, constraints_of, plan_scale
 from scaling_operator.sizing.need import Need, Unknown
 from scaling_operator.sizing.needs import need_of
 from scaling_operator.sizing.one_run import KnownMachines
-from scaling_operator.sizing.outlook import Outlook, ScaleOutlook
+from scaling_operator.sizing.outlook import ResourcePlan, ScalePlan
 from scaling_operator.sizing.outlook_status import sizing_of
 from scaling_operator.sizing.usage import NONE_USED, Usage, UsageSum, rate_of, used
-from scaling_operator.sizing.verdict import Verdict
-from scaling_operator.sizing.view import NO_LIMITS, NOTHING_BESIDE, SizingView
+from scaling_operator.sizing.verdict import StartCheck
+from scaling_operator.sizing.view import NO_LIMITS, NO_PEERS, SizingView
 
 NO_LIMIT = Limits()
 
@@ -77,12 +77,12 @@ class _Given:
 class _Written:
     """A scale's machines as its status has them, and what a new trial of it would hold."""
 
-    looked: ScaleOutlook
-    known: Knowledge
+    looked: ScalePlan
+    known: Observations
     sizing: ScaleSizing
     demand: Demand | None
 
-    def is_of(self, looked: ScaleOutlook, known: Knowledge) -> bool:
+    def is_of(self, looked: ScalePlan, known: Observations) -> bool:
         """Whether it was written from these very values."""
         return self.looked is looked and self.known is known
 
@@ -119,12 +119,12 @@ class Sizer:
     spec: ExperimentSpec
     policy: PolicySpec
     trials_per_scale: int
-    beside: Callable[[], Beside] = Beside
-    is_hungry: bool = False
+    peers: Callable[[], Peers] = Peers
+    is_waiting: bool = False
     lessons: Lessons = field(default_factory=Lessons)
     _used: dict[int, UsageSum] = field(default_factory=dict[int, UsageSum])
     _ended: set[Slot] = field(default_factory=set[Slot])
-    _outlooks: Outlooks = field(default_factory=Outlooks)
+    _scale_plans: ScalePlans = field(default_factory=ScalePlans)
     _scales: dict[int, _Written] = field(default_factory=dict[int, _Written])
     _known: dict[Slot, _Given] = field(default_factory=dict[Slot, _Given])
     """Machines of live trials: a plan looks at all of them, and few have changed."""
@@ -141,31 +141,31 @@ class Sizer:
             more = Usage(trial.status.gpu_hours or 0.0, trial.status.cost or 0.0)
             self._used[trial.spec.scale] = self._used.get(trial.spec.scale, UsageSum()) + more
         if has_learnt:
-            self._outlooks.age()
+            self._scale_plans.invalidate()
 
     def follow(self, spec: ExperimentSpec, trials_per_scale: int) -> None:
         """Take over what may change while an experiment runs."""
         self.spec, self.trials_per_scale = spec, trials_per_scale
-        self._outlooks.forget()
+        self._scale_plans.forget()
         self._known.clear()
 
-    def allocation(self, trial: ScalingTrial) -> Allocation | Refusal:
+    def allocation(self, trial: ScalingTrial) -> Allocation | NoMachine:
         """Decide what the next attempt of a trial gets."""
         need = self._need(trial)
         if isinstance(need, Unknown):
-            return Refusal((str(need),))
-        terms = terms_for(self.spec, self.policy, trial.spec.scale, self.lessons)
+            return NoMachine((str(need),))
+        constraints = constraints_of(self.spec, self.policy, trial.spec.scale, self.lessons)
         fixed = self.spec.resources.fixed
         first = None if fixed is None else fixed_allocation(fixed)
-        return allocate(need, terms, self._ended_attempts(trial), first)
+        return allocate(need, constraints, self._ended_attempts(trial), first)
 
     def request(self, trial: ScalingTrial, allocation: Allocation) -> PodResources:
         """Make the request of a pod: by an extended resource, or by a claim."""
         if not uses_claims(self.policy, allocation):
             return pod_resources(allocation, self.policy)
         need = self._need(trial)
-        terms = terms_for(self.spec, self.policy, trial.spec.scale, self.lessons)
-        shapes = () if isinstance(need, Unknown) else alternatives(need, terms, allocation)
+        constraints = constraints_of(self.spec, self.policy, trial.spec.scale, self.lessons)
+        shapes = () if isinstance(need, Unknown) else alternatives(need, constraints, allocation)
         return pod_resources(allocation, self.policy, shapes)
 
     def reason_of_refusal(self, trial: ScalingTrial) -> Reason:
@@ -173,13 +173,13 @@ class Sizer:
         for attempt in reversed(trial.status.attempts):
             if attempt.reason is not None and attempt.reason in ESCALATIONS:
                 return attempt.reason
-        looked = self._outlooks.get(trial.spec.scale)
+        looked = self._scale_plans.get(trial.spec.scale)
         too_wide = looked is None or isinstance(looked.found, Choice)
         return Reason.INFEASIBLE if too_wide else Reason.ACCELERATOR_OOM
 
     def demand_of_scale(self, scale: int) -> Demand:
         """Say what a new trial of a scale would hold, as far as that was planned."""
-        looked = self._outlooks.get(scale)
+        looked = self._scale_plans.get(scale)
         planned = None if looked is None else looked.allocation
         return NOTHING if planned is None else demand_of(planned)
 
@@ -199,7 +199,7 @@ class Sizer:
         machines = KnownMachines(self.policy, self.lessons)
         observed = replace(observed, sizing=self._view(observed, live), machines=machines)
         shares = self.policy.limits.namespace != NO_LIMIT
-        self.is_hungry = shares and wants_more(observed)
+        self.is_waiting = shares and wants_more(observed)
         return observed
 
     def _view(
@@ -208,35 +208,35 @@ class Sizer:
         trials: tuple[ScalingTrial, ...],
     ) -> SizingView:
         scales = tuple(view.scale for view in observed.scales)
-        outlook = self._outlook(scales, has_started=bool(trials or self._ended))
+        resource_plan = self._resource_plan(scales, has_started=bool(trials or self._ended))
         machines = self._machines(observed, trials)
         before = {
             scale.scale.index: self._used.get(scale.scale.index, UsageSum()).usage
-            for scale in outlook.scales
+            for scale in resource_plan.scales
         }
         by_scale = {index: before[index] + machines.used(index) for index in before}
         total = sum(by_scale.values(), NONE_USED)
         return SizingView(
-            verdict=outlook.verdict,
+            start_check=resource_plan.start_check,
             scales={
                 scale.scale.index: self._status(scale, by_scale[scale.scale.index])
-                for scale in outlook.scales
+                for scale in resource_plan.scales
             },
             ledger=Ledger(
-                planned_gpu_hours=outlook.gpu_hours,
-                planned_cost=outlook.cost,
+                planned_gpu_hours=resource_plan.gpu_hours,
+                planned_cost=resource_plan.cost,
                 used_gpu_hours=_rounded(total.gpu_hours),
                 used_cost=_rounded(total.cost),
             ),
             demands=machines.demands,
             scale_demands={
                 scale.scale.index: demand
-                for scale in outlook.scales
+                for scale in resource_plan.scales
                 if (demand := self._written(scale).demand) is not None
             },
             limits=self.policy.limits,
             is_queued=self.policy.queue is not None,
-            beside=self.beside() if self.policy.limits != NO_LIMITS else NOTHING_BESIDE,
+            peers=self.peers() if self.policy.limits != NO_LIMITS else NO_PEERS,
             used=total,
             rate=machines.rate,
         )
@@ -281,30 +281,30 @@ class Sizer:
     async def prepare(self, scales: Iterable[Scale]) -> None:
         """Reckon what scales get before a plan asks for it: that may take a second."""
         every = tuple(scales)
-        while not await self._outlooks.prepare(every, self._look()):
+        while not await self._scale_plans.prepare(every, self._look()):
             pass  # the spec was changed meanwhile
 
     def _look(self) -> Look:
         known = self.spec, self.policy, self.trials_per_scale, self.lessons
 
-        def look(scale: Scale) -> ScaleOutlook:
+        def look(scale: Scale) -> ScalePlan:
             spec, policy, trials, lessons = known
-            return look_at(spec, policy, scale, trials, lessons)
+            return plan_scale(spec, policy, scale, trials, lessons)
 
         return look
 
-    def _outlook(self, scales: tuple[Scale, ...], *, has_started: bool) -> Outlook:
+    def _resource_plan(self, scales: tuple[Scale, ...], *, has_started: bool) -> ResourcePlan:
         look = self._look()
-        looked = tuple(self._outlooks.of(scale, look) for scale in scales)
+        looked = tuple(self._scale_plans.of(scale, look) for scale in scales)
         started = has_started and self.spec.resources.fixed is None
-        verdict = judge_started(looked) if started else judge(self.spec, self.policy, looked)
-        return Outlook(looked, verdict)
+        start_check = judge_started(looked) if started else judge(self.spec, self.policy, looked)
+        return ResourcePlan(looked, start_check)
 
-    def _status(self, looked: ScaleOutlook, total: Usage) -> ScaleSizing:
+    def _status(self, looked: ScalePlan, total: Usage) -> ScaleSizing:
         spent = {"used_gpu_hours": _rounded(total.gpu_hours), "used_cost": _rounded(total.cost)}
         return self._written(looked).sizing.model_copy(update=spent)
 
-    def _written(self, looked: ScaleOutlook) -> _Written:
+    def _written(self, looked: ScalePlan) -> _Written:
         """Write a scale down, once for each outlook and state of what is known."""
         known, index = self.lessons.knowledge, looked.scale.index
         before = self._scales.get(index)
@@ -365,7 +365,7 @@ def _rounded(number: float) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class Unusable:
+class InvalidPolicy:
     """Stands where a policy that an experiment names cannot be used: nothing starts."""
 
     reason: ConditionReason
@@ -392,4 +392,4 @@ class Unusable:
     ) -> Observed:
         """Say that nothing may start, and why."""
         del live
-        return replace(observed, sizing=SizingView(Verdict(self.reason, self.message)))
+        return replace(observed, sizing=SizingView(StartCheck(self.reason, self.message)))

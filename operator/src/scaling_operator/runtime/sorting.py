@@ -24,7 +24,7 @@ Change = SetState | EndAttempt | Finish
 
 
 @dataclass(slots=True)
-class Sorted:
+class Grouped:
     """The actions of a plan, by how they are applied."""
 
     scales: list[AddScales | OpenScale] = field(default_factory=list["AddScales | OpenScale"])
@@ -35,9 +35,9 @@ class Sorted:
     discards: tuple[AttemptKey, ...] = ()
 
 
-def sort_out(actions: Sequence[Action]) -> Sorted:
+def grouped(actions: Sequence[Action]) -> Grouped:
     """Sort the actions of a plan."""
-    result = Sorted()
+    result = Grouped()
     for action in actions:
         match action:
             case AddScales() | OpenScale():

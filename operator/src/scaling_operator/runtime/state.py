@@ -18,23 +18,23 @@ from scaling_operator.core.fit_types import FitView
 from scaling_operator.core.ladder import Scale, running_order, scales_of
 from scaling_operator.core.observed import (
     AttemptView,
-    Leftover,
     LiveTrial,
     Observed,
     Point,
     Rules,
     ScaleView,
+    StaleWorkload,
 )
 from scaling_operator.core.reports import AttemptKey
 from scaling_operator.core.tally import Tally, add
 from scaling_operator.core.trial_status import Machine
-from scaling_operator.runtime.tasks import Flight
+from scaling_operator.runtime.tasks import InFlight
 from scaling_operator.search.study import Record
 from scaling_operator.search.study_worker import record_of
 from scaling_operator.sizing.admission import Slot
 from scaling_operator.validation.grid import points_without_repeats
 
-NOTHING = Flight()
+NOTHING = InFlight()
 
 
 def slot_of(trial: ScalingTrial) -> Slot:
@@ -76,7 +76,7 @@ class _Observed:
 
 
 @dataclass(slots=True)
-class Book:
+class ExperimentState:
     """The state of one experiment."""
 
     spec: ExperimentSpec
@@ -99,9 +99,9 @@ class Book:
     def observe(
         self,
         view: Callable[[ScalingTrial, AttemptKey], AttemptView],
-        leftovers: Iterable[Leftover],
+        stale_workloads: Iterable[StaleWorkload],
         now_seconds: float,
-        under_way: Flight = NOTHING,
+        under_way: InFlight = NOTHING,
     ) -> Observed:
         """Put together everything that a plan needs; `view` shows a live trial's attempt."""
         order = running_order(tuple(each.scale for each in self.scales.values()))
@@ -111,8 +111,8 @@ class Book:
             rules=self.rules,
             scales=tuple(self.scales[scale.index] for scale in order),
             live=tuple(self._observed(slot, view) for slot in self.live),
-            leftovers=tuple(
-                left for left in leftovers if _key_of(left) not in under_way.discarding
+            stale=tuple(
+                left for left in stale_workloads if _key_of(left) not in under_way.discarding
             ),
             changing=frozenset(under_way.changing),
             asking=under_way.asking,
@@ -224,9 +224,9 @@ class Book:
         return [records[number] for number in sorted(records)]
 
 
-def read_book(
+def read_state(
     spec: ExperimentSpec, rules: Rules, status: ExperimentStatus, trials: Iterable[ScalingTrial]
-) -> Book:
+) -> ExperimentState:
     """Rebuild the state from what is stored."""
     before = {scale.index: scale for scale in status.scales}
     views: dict[int, ScaleView] = {}
@@ -244,16 +244,16 @@ def read_book(
             if known is not None and known.ranges
             else whole,
         )
-    book = Book(spec, rules, status, views)
+    state = ExperimentState(spec, rules, status, views)
     if status.start_time is not None:
-        book.started_seconds = status.start_time.timestamp()
+        state.started_seconds = status.start_time.timestamp()
     for trial in trials:
-        book.note(trial, book.started_seconds or 0.0)
-    return book
+        state.note(trial, state.started_seconds or 0.0)
+    return state
 
 
-def _key_of(leftover: Leftover) -> AttemptKey:
-    return AttemptKey(leftover.scale, leftover.number, leftover.attempt)
+def _key_of(stale: StaleWorkload) -> AttemptKey:
+    return AttemptKey(stale.scale, stale.number, stale.attempt)
 
 
 def _live_trial(trial: ScalingTrial, key: AttemptKey, view: AttemptView) -> LiveTrial:

@@ -23,7 +23,7 @@ def _nothing() -> None:
 
 
 @dataclass(slots=True)
-class Flight:
+class InFlight:
     """Tasks that have begun, and what they are about. All of it runs in one event loop."""
 
     changing: set[Slot] = field(default_factory=set[Slot])
@@ -68,19 +68,19 @@ class Flight:
 
         task.add_done_callback(landed)
 
-    def nudge(self) -> None:
+    def wake(self) -> None:
         """Say that something has changed: whoever waits in `step` should look."""
         self._news.set()
 
-    async def step(self) -> None:
+    async def next_change(self) -> None:
         """Wait until something has ended or changed. After a fault: for all; then it is raised."""
         if self._tasks:
             await self._news.wait()
         self._news.clear()
         if self._error is not None:
-            await self.land()
+            await self.drain()
 
-    async def land(self) -> None:
+    async def drain(self) -> None:
         """Wait until nothing is under way; raise the first fault."""
         error = await self.end()
         if error is not None:

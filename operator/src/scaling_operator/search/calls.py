@@ -15,7 +15,7 @@ class StudyClosed(RuntimeError):
 
 
 @dataclass(frozen=True, slots=True)
-class Open:
+class OpenCall:
     """Build a study from the records of its trials, in order of number."""
 
     settings: StudySettings
@@ -23,7 +23,7 @@ class Open:
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class AskCall:
     """Sample a slot, at an enqueued point where there is one."""
 
     number: int
@@ -31,7 +31,7 @@ class Ask:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class ReportCall:
     """Hand over an intermediate value, and hear whether the trial should be pruned."""
 
     number: int
@@ -40,18 +40,18 @@ class Report:
 
 
 @dataclass(frozen=True, slots=True)
-class Tell:
+class TellCall:
     """Tell how a trial ended."""
 
     record: Record
 
 
 @dataclass(frozen=True, slots=True)
-class Close:
+class CloseCall:
     """Forget a study."""
 
 
-Call = Open | Ask | Report | Tell | Close
+Call = OpenCall | AskCall | ReportCall | TellCall | CloseCall
 Answer = Proposal | bool | None
 
 
@@ -67,16 +67,16 @@ class OpenStudies:
         Raises StudyClosed for one that is not open, AskFailed where the sampler raises.
         """
         match call:
-            case Open(settings, records):
+            case OpenCall(settings, records):
                 self._studies[name] = built(settings, records)
                 return None
-            case Ask(number, point):
+            case AskCall(number, point):
                 return self._study(name).ask(number, point)
-            case Report(number, step, value):
+            case ReportCall(number, step, value):
                 return self._study(name).report(number, step, value)
-            case Tell(record):
+            case TellCall(record):
                 return self._study(name).tell(record)
-            case Close():
+            case CloseCall():
                 self._studies.pop(name, None)
                 return None
             case _:

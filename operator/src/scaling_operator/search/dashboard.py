@@ -15,10 +15,10 @@ from aiohttp import web
 
 from scaling_operator.search.mirror import Application
 from scaling_operator.server.hosts import answers_to
-from scaling_operator.server.limits import Limits
+from scaling_operator.server.limits import PortLimits
 from scaling_operator.server.listen import BoundedServer, Port, listen, unheard
 
-LIMITS = Limits(connections=64, connections_per_address=32)
+LIMITS = PortLimits(connections=64, connections_per_address=32)
 """A browser opens six; all that come through a proxy have its address."""
 ANSWERS_AT_ONCE = 4
 OTHER_NAME = (

@@ -22,14 +22,14 @@ from scaling_operator.api.trial import ScalingTrial
 from scaling_operator.core.reports import is_comparable
 from scaling_operator.search.calls import (
     Answer,
-    Ask,
+    AskCall,
     Call,
-    Close,
-    Open,
+    CloseCall,
+    OpenCall,
     OpenStudies,
-    Report,
+    ReportCall,
     StudyClosed,
-    Tell,
+    TellCall,
 )
 from scaling_operator.search.study import AskFailed, Proposal, Record, StudySettings
 
@@ -39,7 +39,7 @@ TRIES_TO_OPEN = 3
 _names = itertools.count()
 
 
-def _unheard() -> None:
+def _ignore() -> None:
     pass
 
 
@@ -78,7 +78,7 @@ class ThreadHost:
 
     def close(self, name: str) -> None:
         """Forget a study once the thread has done what it was asked to."""
-        self._thread.submit(self._studies.perform, name, Close())
+        self._thread.submit(self._studies.perform, name, CloseCall())
 
     def end(self) -> None:
         """End the thread once it has done what it was asked to."""
@@ -86,14 +86,14 @@ class ThreadHost:
 
 
 @dataclass(slots=True)
-class Lane:
+class StudyWorker:
     """The study of one scale. Calls wait for each other, in the order in which they came."""
 
     settings: StudySettings
     recall: Callable[[], Iterable[Record]]
     """Reads the records of the scale's trials, in order of number: what a rebuild starts from."""
     host: StudyHost
-    ask_failed: Callable[[], None] = _unheard
+    ask_failed: Callable[[], None] = _ignore
     """Hears of each try at a proposal that the sampler could not make."""
     _name: str = ""
     _is_open: bool = False
@@ -115,12 +115,12 @@ class Lane:
     async def report(self, number: int, step: int, value: float) -> bool:
         """Hand over an intermediate value; True when the trial should be pruned."""
         async with self._turn:
-            return bool(await self._call(Report(number, step, value)))
+            return bool(await self._call(ReportCall(number, step, value)))
 
     async def tell(self, record: Record) -> None:
         """Tell a trial's end."""
         async with self._turn:
-            await self._call(Tell(record))
+            await self._call(TellCall(record))
 
     def forget(self) -> None:
         """Drop the study: it is rebuilt at the next use."""
@@ -132,7 +132,7 @@ class Lane:
 
     async def _ask(self, number: int, point: Mapping[str, Scalar] | None) -> Proposal:
         try:
-            return cast("Proposal", await self._call(Ask(number, point)))
+            return cast("Proposal", await self._call(AskCall(number, point)))
         except AskFailed:
             self.ask_failed()
             raise
@@ -156,7 +156,7 @@ class Lane:
         if not self._is_open:
             # Said first: who forgets the study while it is opened wants it opened once more.
             self._is_open = True
-            await self.host.call(self._name, Open(self.settings, tuple(self.recall())))
+            await self.host.call(self._name, OpenCall(self.settings, tuple(self.recall())))
 
 
 def record_of(trial: ScalingTrial, search: Search) -> Record:

@@ -40,17 +40,17 @@ class Host(Protocol):
 
     refused: Callable[[str], None]
 
-    def serves(self, connection: Connection) -> None:
+    def serves(self, connection: BoundedConnection) -> None:
         """Hear that a request of it is served."""
 
-    def waits(self, connection: Connection) -> None:
+    def waits(self, connection: BoundedConnection) -> None:
         """Hear that it waits for a request."""
 
-    def lost(self, connection: Connection) -> None:
+    def lost(self, connection: BoundedConnection) -> None:
         """Hear that it has ended."""
 
 
-class Connection(web.RequestHandler, asyncio.BufferedProtocol):
+class BoundedConnection(web.RequestHandler, asyncio.BufferedProtocol):
     """One client. `socket` is its connection below TLS."""
 
     def __init__(self, manager: web.Server, host: Host, socket: asyncio.Transport) -> None:

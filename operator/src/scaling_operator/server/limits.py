@@ -24,7 +24,7 @@ CLOSING_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class PortLimits:
     """Connections at once: of all clients, and of one address.
 
     A further one takes the place of one that waits, if its own address, or a greedier one, has such

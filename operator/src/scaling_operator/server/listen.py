@@ -13,8 +13,8 @@ from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler, Middleware
 
 from scaling_operator.server import limits
-from scaling_operator.server.connection import MALFORMED, NAME, Connection
-from scaling_operator.server.limits import Limits
+from scaling_operator.server.connection import MALFORMED, NAME, BoundedConnection
+from scaling_operator.server.limits import PortLimits
 from scaling_operator.server.places import NoPlace, Places
 from scaling_operator.server.throttle import Throttle
 
@@ -35,7 +35,7 @@ class Port:
 
     address: str | None
     number: int
-    limits: Limits
+    limits: PortLimits
     context: ssl.SSLContext | None = None
     """Of TLS; None: plain HTTP."""
 
@@ -67,10 +67,10 @@ class BoundedServer:
 
     _runner: web.AppRunner
     _manager: web.Server
-    _limits: Limits
+    _limits: PortLimits
     _context: ssl.SSLContext | None
     refused: Callable[[str], None]
-    _places: Places[Connection] = field(init=False)
+    _places: Places[BoundedConnection] = field(init=False)
     _opened: Throttle[str] | None = field(init=False)
     _handshakes: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]])
     _server: asyncio.Server | None = None
@@ -117,7 +117,7 @@ class BoundedServer:
         if not peer:
             socket.abort()  # it has left already
             return
-        connection = Connection(self._manager, self, socket)
+        connection = BoundedConnection(self._manager, self, socket)
         if not self._admit(connection, str(peer[0])):
             socket.abort()
         elif self._context is None:
@@ -129,19 +129,19 @@ class BoundedServer:
             self._handshakes.add(task)
             task.add_done_callback(self._handshakes.discard)
 
-    def serves(self, connection: Connection) -> None:
+    def serves(self, connection: BoundedConnection) -> None:
         """Hear that a request of it is served."""
         self._places.serve(connection)
 
-    def waits(self, connection: Connection) -> None:
+    def waits(self, connection: BoundedConnection) -> None:
         """Hear that it waits for a request."""
         self._places.wait(connection)
 
-    def lost(self, connection: Connection) -> None:
+    def lost(self, connection: BoundedConnection) -> None:
         """Hear that it has ended."""
         self._places.leave(connection)
 
-    def _admit(self, connection: Connection, address: str) -> bool:
+    def _admit(self, connection: BoundedConnection, address: str) -> bool:
         if self._opened is not None and self._opened.take(address) > 0:
             self.refused("TooOften")
             return False
@@ -156,7 +156,7 @@ class BoundedServer:
         return True
 
     async def _secure(
-        self, connection: Connection, socket: asyncio.Transport, context: ssl.SSLContext
+        self, connection: BoundedConnection, socket: asyncio.Transport, context: ssl.SSLContext
     ) -> None:
         try:
             secured = None
@@ -196,7 +196,7 @@ def _step(refused: Callable[[str], None]) -> Middleware:
     @web.middleware
     async def step(request: web.Request, handler: Handler) -> web.StreamResponse:
         connection = request.protocol
-        assert isinstance(connection, Connection)  # noqa: S101 - `arrive` makes no other
+        assert isinstance(connection, BoundedConnection)  # noqa: S101 - `arrive` makes no other
         connection.begin()
         try:
             answer = await _answer(request, handler, refused)

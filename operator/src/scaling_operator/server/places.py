@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Hashable
 from typing import Generic, TypeVar
 
-from scaling_operator.server.limits import Limits
+from scaling_operator.server.limits import PortLimits
 
 Holder = TypeVar("Holder", bound=Hashable)
 
@@ -21,7 +21,7 @@ class NoPlace(Exception):
 class Places(Generic[Holder]):
     """The connections of a server: each waits for a request, or is served."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: PortLimits) -> None:
         self._limits = limits
         self._addresses: dict[Holder, str] = {}
         self._held = Counter[str]()

@@ -72,26 +72,26 @@ def demand_of_record(recorded: AttemptResources) -> Demand:
 
 
 @dataclass(frozen=True, slots=True)
-class Neighbour:
+class PeerUsage:
     """Another experiment of the namespace: what it holds, and whether it waits for more."""
 
     held: Demand
-    is_hungry: bool
+    is_waiting: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Beside:
+class Peers:
     """What is held beside an experiment's live trials.
 
     `left` is held by workloads of its own that are still to go: of ended trials, older attempts.
     """
 
     left: Demand = NOTHING
-    neighbours: tuple[Neighbour, ...] = ()
+    peers: tuple[PeerUsage, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
+class Capacity:
     """What an experiment may still take.
 
     `held` is what its live workloads have, `waiting` the shapes of which one finds no node, with
@@ -100,12 +100,12 @@ class Room:
 
     limits: PolicyLimits
     held: Demand = NOTHING
-    neighbours: tuple[Neighbour, ...] = ()
+    peers: tuple[PeerUsage, ...] = ()
     waiting: tuple[tuple[str | None, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Wanting:
+class Request:
     """A trial without a workload, live or still to be asked for."""
 
     slot: Slot
@@ -115,7 +115,7 @@ class Wanting:
 
 
 @dataclass(frozen=True, slots=True)
-class Turned:
+class Rejected:
     """A trial that has to wait, and why."""
 
     slot: Slot
@@ -128,42 +128,42 @@ class Admission:
     """Who may start now, in order, and who waits."""
 
     admitted: tuple[Slot, ...] = ()
-    turned: tuple[Turned, ...] = ()
+    turned: tuple[Rejected, ...] = ()
 
 
-def admit(wanting: Sequence[Wanting], room: Room) -> Admission:
+def admit(requests: Sequence[Request], capacity: Capacity) -> Admission:
     """Let in as many as there is room for, in order; whoever does not fit lets smaller ones by."""
-    held, admitted, turned = room.held, list[Slot](), list[Turned]()
-    for each in ordered(wanting):
-        refusal = _refusal(each.demand, held, room)
+    held, admitted, turned = capacity.held, list[Slot](), list[Rejected]()
+    for each in ordered(requests):
+        refusal = _refusal(each.demand, held, capacity)
         if refusal is None:
             admitted.append(each.slot)
             held = held + each.demand
         else:
-            turned.append(Turned(each.slot, *refusal))
+            turned.append(Rejected(each.slot, *refusal))
     return Admission(tuple(admitted), tuple(turned))
 
 
-def ordered(wanting: Sequence[Wanting]) -> list[Wanting]:
+def ordered(requests: Sequence[Request]) -> list[Request]:
     """Put the cheapest scale first, and in it the largest memory; then the smallest number."""
     return sorted(
-        wanting,
+        requests,
         key=lambda each: (
             each.order, -each.demand.device_bytes, -each.demand.memory_bytes, each.slot
         ),
     )  # fmt: skip
 
 
-def _refusal(demand: Demand, held: Demand, room: Room) -> tuple[Reason, str] | None:
-    for shape, words in room.waiting:
+def _refusal(demand: Demand, held: Demand, capacity: Capacity) -> tuple[Reason, str] | None:
+    for shape, words in capacity.waiting:
         if shape == demand.shape:
             behind = f"waits behind another trial on {shape or 'a machine'}: {words}"
             return Reason.UNSCHEDULABLE, behind
-    others = total(each.held for each in room.neighbours)
-    beyond = exceeded(demand, held, others, room.limits)
+    others = total(each.held for each in capacity.peers)
+    beyond = exceeded(demand, held, others, capacity.limits)
     if beyond is not None:
         return Reason.QUOTA_EXCEEDED, beyond
-    if _is_someone_elses_turn(held, room):
+    if _is_someone_elses_turn(held, capacity):
         return Reason.QUOTA_EXCEEDED, "limits.namespace: another experiment waits and holds less"
     return None
 
@@ -205,9 +205,9 @@ def _bytes(size: float) -> str:
     return format_bytes(size) if size else "0"
 
 
-def _is_someone_elses_turn(held: Demand, room: Room) -> bool:
+def _is_someone_elses_turn(held: Demand, capacity: Capacity) -> bool:
     """Whether, where a namespace has a limit, a hungry neighbour holds less of it."""
-    limits = room.limits.namespace
+    limits = capacity.limits.namespace
     for limit, measure in (
         (limits.gpus, _gpus_of),
         (limits.memory, _memory_of),
@@ -215,7 +215,7 @@ def _is_someone_elses_turn(held: Demand, room: Room) -> bool:
     ):
         if limit is not None:
             own = measure(held)
-            return any(each.is_hungry and measure(each.held) < own for each in room.neighbours)
+            return any(each.is_waiting and measure(each.held) < own for each in capacity.peers)
     return False
 
 

@@ -29,7 +29,7 @@ Place = tuple[str, int, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Belief:
+class Estimates:
     """What to reckon with for the next trials of a scale.
 
     `margin` and `host_margin` are shares of the estimate. `corrections` and `step_times` are by
@@ -55,6 +55,6 @@ class Belief:
         return self.corrections.get(shape, self.pooled)
 
 
-def first_belief(margin_percent: float) -> Belief:
+def first_estimates(margin_percent: float) -> Estimates:
     """Take the formulas as they are, with the margin of what nothing was measured for."""
-    return Belief(margin_percent / 100, margin_percent / 100)
+    return Estimates(margin_percent / 100, margin_percent / 100)

@@ -16,8 +16,8 @@ from scaling_operator.sizing.duration import efficiency, hours_of, price_per_hou
 from scaling_operator.sizing.memory import GIB
 from scaling_operator.sizing.need import Need
 from scaling_operator.sizing.offers import (
+    Constraints,
     Offer,
-    Terms,
     capacity_bytes,
     execution_of,
     host_cap_bytes,
@@ -70,7 +70,7 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class NoMachine:
     """Why no machine will do: a sentence for each shape."""
 
     reasons: tuple[str, ...]
@@ -80,34 +80,34 @@ class Refusal:
         return "; ".join(self.reasons)
 
 
-def choose(need: Need, terms: Terms) -> Choice | Refusal:
+def choose(need: Need, constraints: Constraints) -> Choice | NoMachine:
     """Choose the cheapest offer that fits and meets the deadline; of those too slow the fastest.
 
     What takes ten times as long as it may is refused, unless the terms say otherwise.
     """
     fitting: list[Choice] = []
     reasons: list[str] = []
-    for shape in terms.policy.shapes:
-        found, reason = _on_shape(need, shape, terms)
+    for shape in constraints.policy.shapes:
+        found, reason = _on_shape(need, shape, constraints)
         fitting += found
         if not found:
             reasons.append(reason)
     if not fitting:
-        return Refusal(tuple(reasons))
-    efficient = [each for each in fitting if _is_efficient(need, each, terms)] or fitting
+        return NoMachine(tuple(reasons))
+    efficient = [each for each in fitting if _is_efficient(need, each, constraints)] or fitting
     in_time = [each for each in efficient if each.meets_deadline]
     if in_time:
         return min(in_time, key=lambda each: _rank(need, each, in_time))
     fastest = min(efficient, key=lambda each: each.hours or math.inf)
-    deadline = terms.deadline_seconds / 3600
-    if terms.refuses_hopeless and (fastest.hours or 0.0) > _HOPELESS * deadline:
+    deadline = constraints.deadline_seconds / 3600
+    if constraints.refuses_hopeless and (fastest.hours or 0.0) > _HOPELESS * deadline:
         late = f"{fastest.shape.name}: takes about {fastest.hours:,.0f} h a trial, trials.timeout "
-        return Refusal((*reasons, late + f"allows {deadline:,.1f} h"))
+        return NoMachine((*reasons, late + f"allows {deadline:,.1f} h"))
     return fastest
 
 
-def _is_efficient(need: Need, choice: Choice, terms: Terms) -> bool:
-    return efficiency(need, choice.shape, max(1, choice.count)) >= terms.policy.min_efficiency
+def _is_efficient(need: Need, choice: Choice, constraints: Constraints) -> bool:
+    return efficiency(need, choice.shape, max(1, choice.count)) >= constraints.policy.min_efficiency
 
 
 def _rank(need: Need, choice: Choice, among: list[Choice]) -> tuple[float, ...]:
@@ -129,15 +129,15 @@ def _worth(need: Need, choice: Choice, *, priced: bool) -> float:
     return choice.count * memory_bytes(choice.shape) / (80 * GIB)
 
 
-def _on_shape(need: Need, shape: Shape, terms: Terms) -> tuple[list[Choice], str]:
+def _on_shape(need: Need, shape: Shape, constraints: Constraints) -> tuple[list[Choice], str]:
     """Give what fits on a shape, or why nothing does: for the offer that needs least."""
-    problem = unsuited(need, shape, terms)
+    problem = unsuited(need, shape, constraints)
     if problem is not None:
         return [], f"{shape.name}: {problem}"
     found: list[Choice] = []
     closest = (math.inf, f"{shape.name}: no count of it divides the batch of {need.batch}")
-    for offer in offers(need, shape, terms):
-        fitted = _fit(need, offer, terms)
+    for offer in offers(need, shape, constraints):
+        fitted = _fit(need, offer, constraints)
         if isinstance(fitted, Choice):
             found.append(fitted)
         else:
@@ -145,15 +145,15 @@ def _on_shape(need: Need, shape: Shape, terms: Terms) -> tuple[list[Choice], str
     return found, closest[1]
 
 
-def _fit(need: Need, offer: Offer, terms: Terms) -> Choice | tuple[float, str]:
+def _fit(need: Need, offer: Offer, constraints: Constraints) -> Choice | tuple[float, str]:
     """Take the largest micro-batch that fits; else what the smallest would need, and a sentence."""
-    capacity = capacity_bytes(offer.shape, terms.policy)
+    capacity = capacity_bytes(offer.shape, constraints.policy)
     needed, execution = math.inf, Execution()
     for micro_batch in micro_batches(need, offer.count):
         execution = execution_of(need, offer, micro_batch)
-        needed = required_bytes(need, offer.shape, execution, terms.belief)
+        needed = required_bytes(need, offer.shape, execution, constraints.estimates)
         if needed <= capacity:
-            return _choice(need, offer, execution, terms)
+            return _choice(need, offer, execution, constraints)
     where = "host memory" if offer.shape.resource is None else f"x {offer.count}"
     return needed / capacity, (
         f"{offer.shape.name} {where}: needs {_written(needed)} at micro-batch "
@@ -174,21 +174,21 @@ def _relief(execution: Execution) -> str:
 
 
 def _choice(
-    need: Need, offer: Offer, execution: Execution, terms: Terms
+    need: Need, offer: Offer, execution: Execution, constraints: Constraints
 ) -> Choice | tuple[float, str]:
-    shape, belief = offer.shape, terms.belief
+    shape, estimates = offer.shape, constraints.estimates
     on_device = shape.resource is not None
     host = host_parts(need, execution, on_device=on_device)
-    host_bytes = belief.host.corrected(host)
-    request = max(host_bytes * (1 + belief.host_margin), belief.host_floor_bytes)
-    most = host_cap_bytes(shape, terms.policy)
+    host_bytes = estimates.host.corrected(host)
+    request = max(host_bytes * (1 + estimates.host_margin), estimates.host_floor_bytes)
+    most = host_cap_bytes(shape, constraints.policy)
     if request > most:
         sentence = f"{shape.name}: needs {_written(request)} of host memory, "
         return request / most, sentence + f"{_written(most)} can be had"
     device = device_parts(need, execution)
     if not on_device:
         device = replace(device, fixed=0.0)
-    hours = hours_of(need, shape, offer.count, belief, offer.recompute)
+    hours = hours_of(need, shape, offer.count, estimates, offer.recompute)
     cost = None if hours is None else hours * price_per_hour(need, shape, offer.count)
     return Choice(
         shape=shape,
@@ -196,11 +196,11 @@ def _choice(
         execution=execution,
         device=device,
         host=host,
-        device_bytes=belief.correction(shape.name).corrected(device) if on_device else 0.0,
+        device_bytes=estimates.correction(shape.name).corrected(device) if on_device else 0.0,
         host_bytes=host_bytes,
         request_bytes=request,
-        margin=belief.margin if on_device else belief.host_margin,
+        margin=estimates.margin if on_device else estimates.host_margin,
         hours=hours,
         cost=cost,
-        meets_deadline=hours is None or hours * 3600 <= terms.deadline_seconds,
+        meets_deadline=hours is None or hours * 3600 <= constraints.deadline_seconds,
     )

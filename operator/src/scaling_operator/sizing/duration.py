@@ -8,7 +8,7 @@ of Qiao 2021 (Pollux) without overlap: T_step = T_comp + T_net, where T_net move
 from __future__ import annotations
 
 from scaling_operator.api.policy import Shape
-from scaling_operator.sizing.belief import Belief, StepTime
+from scaling_operator.sizing.belief import Estimates, StepTime
 from scaling_operator.sizing.need import Need
 from scaling_operator.sizing.parts import FULL
 
@@ -30,14 +30,16 @@ def efficiency(need: Need, shape: Shape, count: int) -> float:
     return 1.0 if together == 0 else alone / (count * together)
 
 
-def hours_of(need: Need, shape: Shape, count: int, belief: Belief, recompute: str) -> float | None:
+def hours_of(
+    need: Need, shape: Shape, count: int, estimates: Estimates, recompute: str
+) -> float | None:
     """Give the hours of one trial; None where its FLOPs or the shape's are not known."""
-    measured = belief.hours.get((shape.name, count, recompute))
+    measured = estimates.hours.get((shape.name, count, recompute))
     if measured is not None:
         return measured
     if need.flops is None:
         return None
-    time = belief.step_times.get(shape.name) or _assumed(shape, need)
+    time = estimates.step_times.get(shape.name) or _assumed(shape, need)
     if time is None:
         return None
     work = need.flops * work_factor(recompute)
@@ -45,7 +47,7 @@ def hours_of(need: Need, shape: Shape, count: int, belief: Belief, recompute: st
     steps = need.steps or 1.0
     seconds = steps * time.overhead_seconds + work * time.seconds_per_flop / devices
     seconds *= 1 + shape.interruption_percent / 100
-    return (seconds + belief.startup_seconds.get(shape.name, STARTUP_SECONDS)) / 3600
+    return (seconds + estimates.startup_seconds.get(shape.name, STARTUP_SECONDS)) / 3600
 
 
 def work_factor(recompute: str) -> float:

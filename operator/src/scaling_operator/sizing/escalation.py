@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 from scaling_operator.api.names import Reason
 from scaling_operator.api.quantities import format_bytes
 from scaling_operator.sizing.allocation import Allocation, allocation_of, shape_named
-from scaling_operator.sizing.choice import Choice, Refusal, choose
+from scaling_operator.sizing.choice import Choice, NoMachine, choose
 from scaling_operator.sizing.need import Need
 from scaling_operator.sizing.offers import (
-    Terms,
+    Constraints,
     divisors_below,
     host_cap_bytes,
     memory_bytes,
@@ -34,65 +34,68 @@ class Ended:
 
 
 def allocate(
-    need: Need, terms: Terms, ended: tuple[Ended, ...] = (), first: Allocation | None = None
-) -> Allocation | Refusal:
+    need: Need,
+    constraints: Constraints,
+    ended: tuple[Ended, ...] = (),
+    first: Allocation | None = None,
+) -> Allocation | NoMachine:
     """Decide what the next attempt gets, from what became of those before it.
 
     `first` is what an experiment fixes, instead of a choice.
     """
-    current = _first(need, terms) if first is None else first
+    current = _first(need, constraints) if first is None else first
     for at, attempt in enumerate(ended):
         had = attempt.had or current
-        if isinstance(had, Refusal):
+        if isinstance(had, NoMachine):
             return had
         match attempt.reason:
             case Reason.ACCELERATOR_OOM:
-                current = _after_device(need, terms, had, ended[: at + 1])
+                current = _after_device(need, constraints, had, ended[: at + 1])
             case Reason.OOM_KILLED:
-                current = more_host_memory(terms, had)
+                current = more_host_memory(constraints, had)
             case _:
                 current = had
     return current
 
 
-def _first(need: Need, terms: Terms) -> Allocation | Refusal:
-    found = choose(need, terms)
+def _first(need: Need, constraints: Constraints) -> Allocation | NoMachine:
+    found = choose(need, constraints)
     return allocation_of(found, need.cores) if isinstance(found, Choice) else found
 
 
-def more_host_memory(terms: Terms, had: Allocation) -> Allocation | Refusal:
+def more_host_memory(constraints: Constraints, had: Allocation) -> Allocation | NoMachine:
     """Give more host memory: by the factor, at least 1 GiB more, up to the cap."""
-    escalation = terms.policy.escalation
+    escalation = constraints.policy.escalation
     if had.memory_bytes is None or had.shape is None:
-        return Refusal(("spec.resources.fixed.memory is what the experiment fixes; give more",))
+        return NoMachine(("spec.resources.fixed.memory is what the experiment fixes; give more",))
     wanted = max(had.memory_bytes * escalation.memory_factor, had.memory_bytes + _LEAST_MORE_BYTES)
-    cap = host_cap_bytes(shape_named(terms.policy, had.shape), terms.policy)
+    cap = host_cap_bytes(shape_named(constraints.policy, had.shape), constraints.policy)
     if had.memory_bytes >= cap:
-        return Refusal((f"host memory ran out at the most that is allowed, {format_bytes(cap)}",))
+        return NoMachine((f"host memory ran out at the most that is allowed, {format_bytes(cap)}",))
     return replace(had, memory_bytes=min(wanted, cap))
 
 
 def _after_device(
-    need: Need, terms: Terms, had: Allocation, ended: tuple[Ended, ...]
-) -> Allocation | Refusal:
+    need: Need, constraints: Constraints, had: Allocation, ended: tuple[Ended, ...]
+) -> Allocation | NoMachine:
     """Take one step of the ladder."""
     here = sum(
         each.reason is Reason.ACCELERATOR_OOM
         and (each.had is None or (each.had.shape, each.had.count) == (had.shape, had.count))
         for each in ended
     )
-    halved = _halved(need, terms, had)
+    halved = _halved(need, constraints, had)
     if halved is not None and here == 1:
         return halved
-    steps = (_recomputed(need, terms, had), _next_shape(need, terms, had), halved)
+    steps = (_recomputed(need, constraints, had), _next_shape(need, constraints, had), halved)
     for step in steps:
         if step is not None:
             return step
-    return Refusal(("an accelerator's memory ran out, and nothing is left that needs less",))
+    return NoMachine(("an accelerator's memory ran out, and nothing is left that needs less",))
 
 
-def _halved(need: Need, terms: Terms, had: Allocation) -> Allocation | None:
-    if "microBatch" not in need.abilities or not terms.policy.escalation.micro_batch:
+def _halved(need: Need, constraints: Constraints, had: Allocation) -> Allocation | None:
+    if "microBatch" not in need.abilities or not constraints.policy.escalation.micro_batch:
         return None
     execution = had.execution
     rows = micro_batch_of(need, execution)
@@ -103,8 +106,8 @@ def _halved(need: Need, terms: Terms, had: Allocation) -> Allocation | None:
     return _running(need, had, replace_execution(had, smaller, accumulation, execution.recompute))
 
 
-def _recomputed(need: Need, terms: Terms, had: Allocation) -> Allocation | None:
-    allowed = "recompute" in need.abilities and terms.policy.escalation.recompute
+def _recomputed(need: Need, constraints: Constraints, had: Allocation) -> Allocation | None:
+    allowed = "recompute" in need.abilities and constraints.policy.escalation.recompute
     if not allowed or had.execution.recompute == FULL:
         return None
     execution = had.execution
@@ -133,19 +136,19 @@ def _running(need: Need, had: Allocation, changed: Allocation) -> Allocation:
     )
 
 
-def _next_shape(need: Need, terms: Terms, had: Allocation) -> Allocation | None:
+def _next_shape(need: Need, constraints: Constraints, had: Allocation) -> Allocation | None:
     """Choose again among what is more than this: a larger accelerator, or more of them."""
-    if not terms.policy.escalation.shapes or had.shape is None:
+    if not constraints.policy.escalation.shapes or had.shape is None:
         return None
-    shape = shape_named(terms.policy, had.shape)
+    shape = shape_named(constraints.policy, had.shape)
     least = 0.0 if shape is None else memory_bytes(shape)
     smaller = frozenset(
         (other.name, count)
-        for other in terms.policy.shapes
+        for other in constraints.policy.shapes
         for count in range(other.max_per_pod + 1)
         if memory_bytes(other) * max(1, count) <= least * max(1, had.count)
     )
-    found = choose(need, replace(terms, excluded=terms.excluded | smaller))
+    found = choose(need, replace(constraints, excluded=constraints.excluded | smaller))
     if not isinstance(found, Choice) or not found.on_device:
         return None
     allocation = allocation_of(found, need.cores)

@@ -8,57 +8,57 @@ from scaling_operator.api.experiment import ExperimentSpec, FixedResources
 from scaling_operator.api.names import ConditionReason
 from scaling_operator.api.policy import PolicySpec
 from scaling_operator.core.ladder import Scale
-from scaling_operator.sizing.admission import NOTHING, Room, Wanting, admit, demand_of
-from scaling_operator.sizing.choice import Choice, Refusal
+from scaling_operator.sizing.admission import NOTHING, Capacity, Request, admit, demand_of
+from scaling_operator.sizing.choice import Choice, NoMachine
 from scaling_operator.sizing.fixed import fixed_note, fixed_problem
-from scaling_operator.sizing.outlook import ScaleOutlook, sum_of
-from scaling_operator.sizing.verdict import Verdict
+from scaling_operator.sizing.outlook import ScalePlan, sum_of
+from scaling_operator.sizing.verdict import StartCheck
 
 
-def judge(spec: ExperimentSpec, policy: PolicySpec, scales: tuple[ScaleOutlook, ...]) -> Verdict:
+def judge(spec: ExperimentSpec, policy: PolicySpec, scales: tuple[ScalePlan, ...]) -> StartCheck:
     """Judge a plan before anything has started."""
     if spec.resources.fixed is not None:
         return _judge_fixed(spec.resources.fixed, policy, scales)
-    unfit = [scale for scale in scales if isinstance(scale.found, Refusal)]
+    unfit = [scale for scale in scales if isinstance(scale.found, NoMachine)]
     if unfit:
-        return Verdict(ConditionReason.NOTHING_FITS, "; ".join(_unfit(unfit)))
+        return StartCheck(ConditionReason.NOTHING_FITS, "; ".join(_unfit(unfit)))
     above = next(_above_limits(policy, scales), None)
     if above is not None:
-        return Verdict(ConditionReason.ABOVE_LIMITS, above)
+        return StartCheck(ConditionReason.ABOVE_LIMITS, above)
     over = _over_budget(spec, scales)
     if over is not None:
-        return Verdict(ConditionReason.OVER_BUDGET, over)
-    return Verdict(ConditionReason.PLANNED, _planned(scales))
+        return StartCheck(ConditionReason.OVER_BUDGET, over)
+    return StartCheck(ConditionReason.PLANNED, _planned(scales))
 
 
 def _judge_fixed(
-    fixed: FixedResources, policy: PolicySpec, scales: tuple[ScaleOutlook, ...]
-) -> Verdict:
+    fixed: FixedResources, policy: PolicySpec, scales: tuple[ScalePlan, ...]
+) -> StartCheck:
     problem = fixed_problem(fixed, policy) or next(_above_limits(policy, scales), None)
     if problem is not None:
-        return Verdict(ConditionReason.ABOVE_LIMITS, problem)
-    return Verdict(ConditionReason.FIXED_RESOURCES, fixed_note(fixed, policy))
+        return StartCheck(ConditionReason.ABOVE_LIMITS, problem)
+    return StartCheck(ConditionReason.FIXED_RESOURCES, fixed_note(fixed, policy))
 
 
-def judge_started(scales: tuple[ScaleOutlook, ...]) -> Verdict:
+def judge_started(scales: tuple[ScalePlan, ...]) -> StartCheck:
     """Judge a plan whose trials run: what no longer fits is said, and ends trial by trial."""
-    unfit = [scale for scale in scales if isinstance(scale.found, Refusal)]
+    unfit = [scale for scale in scales if isinstance(scale.found, NoMachine)]
     message = "; ".join(_unfit(unfit)) or _planned(scales)
-    return Verdict(ConditionReason.PLANNED, message)
+    return StartCheck(ConditionReason.PLANNED, message)
 
 
-def _above_limits(policy: PolicySpec, scales: tuple[ScaleOutlook, ...]) -> Iterator[str]:
+def _above_limits(policy: PolicySpec, scales: tuple[ScalePlan, ...]) -> Iterator[str]:
     """Name what a single trial of a scale would exceed: it could never start."""
     for scale in scales:
         if scale.allocation is None:
             continue
-        alone = Wanting((0, 0), demand_of(scale.allocation), 0)
-        for turned in admit([alone], Room(policy.limits, NOTHING)).turned:
+        alone = Request((0, 0), demand_of(scale.allocation), 0)
+        for turned in admit([alone], Capacity(policy.limits, NOTHING)).turned:
             where = f"scale {scale.scale.index} ({named(scale.scale)})"
             yield f"{where}: {turned.message.partition(',')[0]}, one trial needs more"
 
 
-def _unfit(scales: list[ScaleOutlook]) -> Iterator[str]:
+def _unfit(scales: list[ScalePlan]) -> Iterator[str]:
     for scale in scales[:3]:
         yield f"scale {scale.scale.index} ({named(scale.scale)}): {scale.found}"
     if len(scales) > 3:  # noqa: PLR2004 - as many as a person reads
@@ -74,7 +74,7 @@ def named(scale: Scale) -> str:
     return ", ".join(words) or "the only one"
 
 
-def _over_budget(spec: ExperimentSpec, scales: tuple[ScaleOutlook, ...]) -> str | None:
+def _over_budget(spec: ExperimentSpec, scales: tuple[ScalePlan, ...]) -> str | None:
     """Say by how much the plan exceeds the budget, and which ladder would not."""
     budget = spec.budget
     for what, most, of in (
@@ -95,7 +95,7 @@ def _over_budget(spec: ExperimentSpec, scales: tuple[ScaleOutlook, ...]) -> str 
     return None
 
 
-def _largest(scales: tuple[ScaleOutlook, ...], fitting: int, spent: float) -> str:
+def _largest(scales: tuple[ScalePlan, ...], fitting: int, spent: float) -> str:
     if not fitting:
         first = f"not even scale {scales[0].scale.index} ({named(scales[0].scale)}) fits"
         return f"{first}; raise it, or lower trials.max ({scales[0].trials})"
@@ -106,7 +106,7 @@ def _largest(scales: tuple[ScaleOutlook, ...], fitting: int, spent: float) -> st
     )
 
 
-def _planned(scales: tuple[ScaleOutlook, ...]) -> str:
+def _planned(scales: tuple[ScalePlan, ...]) -> str:
     noted = [scale.note for scale in scales if scale.note]
     if noted:
         return noted[0]

@@ -17,14 +17,14 @@ from scaling_operator.api.policy import PolicySpec
 from scaling_operator.api.status import TrialStatus
 from scaling_operator.sizing.admission import Slot
 from scaling_operator.sizing.allocation import Allocation, from_status, shape_named
-from scaling_operator.sizing.belief import Belief, Place, StepTime, first_belief
-from scaling_operator.sizing.choice import Refusal
+from scaling_operator.sizing.belief import Estimates, Place, StepTime, first_estimates
+from scaling_operator.sizing.choice import NoMachine
 from scaling_operator.sizing.duration import STARTUP_SECONDS, work_factor
 from scaling_operator.sizing.escalation import Ended, allocate
 from scaling_operator.sizing.memory import CONTEXT_BYTES
 from scaling_operator.sizing.need import Need
 from scaling_operator.sizing.offers import (
-    Terms,
+    Constraints,
     capacity_bytes,
     host_cap_bytes,
     memory_bytes,
@@ -83,7 +83,7 @@ class Measurement:
 
 
 @dataclass(frozen=True, slots=True)
-class Knowledge:
+class Observations:
     """What is known of an experiment's trials.
 
     `raised` holds, by scale and shape, the factor on the bare formulas at which memory is known to
@@ -117,8 +117,8 @@ class Calibration:
 
 
 def learn(
-    known: Knowledge, scale: int, need: Need, status: TrialStatus, policy: PolicySpec
-) -> Knowledge:
+    known: Observations, scale: int, need: Need, status: TrialStatus, policy: PolicySpec
+) -> Observations:
     """Add where attempts of a trial ran out of memory. Adding the same twice changes nothing."""
     raised, failed = dict(known.raised), dict(known.failed_host_bytes)
     ended: list[Ended] = []
@@ -142,11 +142,11 @@ def _raise(need: Need, had: Allocation, ended: tuple[Ended, ...], policy: Policy
     Where the next attempt leaves the shape, nothing fits there any more.
     """
     shape = shape_named(policy, had.shape)
-    terms = Terms(policy, first_belief(policy.first_margin_percent), math.inf)
-    following = allocate(need, terms, ended)
+    constraints = Constraints(policy, first_estimates(policy.first_margin_percent), math.inf)
+    following = allocate(need, constraints, ended)
     if shape is None or not had.device_bytes:
         return 0.0
-    if isinstance(following, Refusal):
+    if isinstance(following, NoMachine):
         return memory_bytes(shape) / had.device_bytes * _BEYOND
     if following.shape != had.shape:
         return math.inf
@@ -154,8 +154,8 @@ def _raise(need: Need, had: Allocation, ended: tuple[Ended, ...], policy: Policy
 
 
 def measure(
-    known: Knowledge, slot: Slot, need: Need, had: Allocation, status: TrialStatus
-) -> Knowledge:
+    known: Observations, slot: Slot, need: Need, had: Allocation, status: TrialStatus
+) -> Observations:
     """Add the peaks and times of a trial that succeeded on a machine."""
     if had.shape is None:
         return known
@@ -208,7 +208,7 @@ def _rank(measurement: Measurement) -> tuple[float, float, int]:
     return -(measurement.device_bytes or 0.0), -(measurement.host_bytes or 0.0), measurement.number
 
 
-def measured_at(known: Knowledge, scale: int) -> tuple[float | None, float | None]:
+def measured_at(known: Observations, scale: int) -> tuple[float | None, float | None]:
     """Give the most that a trial of a scale has used: on an accelerator, on the host."""
     own = [each for each in known.measurements if each.scale == scale]
     device = [each.device_bytes for each in own if each.device_bytes is not None]
@@ -216,10 +216,12 @@ def measured_at(known: Knowledge, scale: int) -> tuple[float | None, float | Non
     return max(device, default=None), max(host, default=None)
 
 
-def believe(known: Knowledge, calibration: Calibration, scale: int, policy: PolicySpec) -> Belief:
+def estimates_of(
+    known: Observations, calibration: Calibration, scale: int, policy: PolicySpec
+) -> Estimates:
     """Say what to reckon with for the next trials of a scale."""
     host_margin = _margin(calibration.host_residual, policy)
-    return Belief(
+    return Estimates(
         margin=_margin(calibration.residual, policy),
         host_margin=host_margin,
         corrections=calibration.corrections,
@@ -240,7 +242,7 @@ def _margin(residual: float | None, policy: PolicySpec) -> float:
     return min(max(residual, 0.02), policy.margin_percent / 100)
 
 
-def _floor(known: Knowledge, scale: int, policy: PolicySpec, margin: float) -> float:
+def _floor(known: Observations, scale: int, policy: PolicySpec, margin: float) -> float:
     """Give the least host memory after an OOM: more, or what a trial has really used since."""
     failed = known.failed_host_bytes.get(scale)
     if failed is None:
@@ -252,7 +254,7 @@ def _floor(known: Knowledge, scale: int, policy: PolicySpec, margin: float) -> f
     return min(more, host_cap_bytes(None, policy))
 
 
-def _hours(known: Knowledge, scale: int) -> dict[Place, float]:
+def _hours(known: Observations, scale: int) -> dict[Place, float]:
     found: dict[Place, list[float]] = {}
     for each in known.measurements:
         if each.scale == scale and each.hours is not None:

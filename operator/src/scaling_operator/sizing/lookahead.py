@@ -17,13 +17,13 @@ from scaling_operator.api.search import CategoricalParameter, Parameter
 from scaling_operator.core.ladder import Scale, running_order, scales_of
 from scaling_operator.core.samples import samples_of
 from scaling_operator.sizing.allocation import allocation_of, fixed_allocation
-from scaling_operator.sizing.choice import Choice, Refusal, choose
+from scaling_operator.sizing.choice import Choice, NoMachine, choose
 from scaling_operator.sizing.judgement import judge, named
-from scaling_operator.sizing.knowledge import Calibration, Knowledge, believe
+from scaling_operator.sizing.knowledge import Calibration, Observations, estimates_of
 from scaling_operator.sizing.need import Need, Unknown
 from scaling_operator.sizing.needs import need_of
-from scaling_operator.sizing.offers import Terms
-from scaling_operator.sizing.outlook import Outlook, ScaleOutlook
+from scaling_operator.sizing.offers import Constraints
+from scaling_operator.sizing.outlook import ResourcePlan, ScalePlan
 from scaling_operator.sizing.parts import device_parts, host_parts
 from scaling_trainer.contract import Execution
 
@@ -34,45 +34,49 @@ _TRIED_CHOICES = 10
 class Lessons:
     """What earlier trials have taught."""
 
-    knowledge: Knowledge = field(default_factory=Knowledge)
+    knowledge: Observations = field(default_factory=Observations)
     calibration: Calibration = field(default_factory=Calibration)
 
 
-def look_ahead(
+def plan_resources(
     spec: ExperimentSpec, policy: PolicySpec, trials: int, lessons: Lessons | None = None
-) -> Outlook:
+) -> ResourcePlan:
     """Plan the machines of an experiment. `trials` is how many each scale gets."""
     scales = running_order(scales_of(spec))
-    looked = tuple(look_at(spec, policy, scale, trials, lessons or Lessons()) for scale in scales)
-    return Outlook(looked, judge(spec, policy, looked))
+    looked = tuple(
+        plan_scale(spec, policy, scale, trials, lessons or Lessons()) for scale in scales
+    )
+    return ResourcePlan(looked, judge(spec, policy, looked))
 
 
-def look_at(
+def plan_scale(
     spec: ExperimentSpec, policy: PolicySpec, scale: Scale, trials: int, lessons: Lessons
-) -> ScaleOutlook:
+) -> ScalePlan:
     """Plan the machine of one scale."""
-    terms = terms_for(spec, policy, scale.index, lessons)
+    constraints = constraints_of(spec, policy, scale.index, lessons)
     need = representative(spec, policy, scale)
     if spec.resources.fixed is not None:
-        return ScaleOutlook(scale, need, None, fixed_allocation(spec.resources.fixed), trials)
+        return ScalePlan(scale, need, None, fixed_allocation(spec.resources.fixed), trials)
     if isinstance(need, Unknown):
-        return ScaleOutlook(scale, need, Refusal((str(need),)), None, trials)
-    found, note = choose(need, terms), ""
-    if isinstance(found, Refusal):
+        return ScalePlan(scale, need, NoMachine((str(need),)), None, trials)
+    found, note = choose(need, constraints), ""
+    if isinstance(found, NoMachine):
         least = representative(spec, policy, scale, most=False)
-        smaller = choose(least, terms) if isinstance(least, Need) else found
+        smaller = choose(least, constraints) if isinstance(least, Need) else found
         if isinstance(least, Need) and isinstance(smaller, Choice):
             note = f"scale {scale.index} ({named(scale)}): some trials of the search fit nowhere"
             note, need, found = f"{note} and end as Infeasible: {found}", least, smaller
     allocation = allocation_of(found, need.cores) if isinstance(found, Choice) else None
-    return ScaleOutlook(scale, need, found, allocation, trials, note)
+    return ScalePlan(scale, need, found, allocation, trials, note)
 
 
-def terms_for(spec: ExperimentSpec, policy: PolicySpec, scale: int, lessons: Lessons) -> Terms:
+def constraints_of(
+    spec: ExperimentSpec, policy: PolicySpec, scale: int, lessons: Lessons
+) -> Constraints:
     """Say what binds the choices of a scale."""
-    return Terms(
+    return Constraints(
         policy=policy,
-        belief=believe(lessons.knowledge, lessons.calibration, scale, policy),
+        estimates=estimates_of(lessons.knowledge, lessons.calibration, scale, policy),
         deadline_seconds=spec.trials.timeout.total_seconds(),
         is_ladder=spec.scaling is not None,
     )

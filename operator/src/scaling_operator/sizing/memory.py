@@ -84,7 +84,7 @@ def gathered(largest_unit: float) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class Transformer:
+class TransformerShape:
     """Sizes of a decoder-only transformer."""
 
     layers: float
@@ -93,7 +93,7 @@ class Transformer:
     context: float
 
 
-def gpt_parameters(transformer: Transformer, vocabulary: float, *, tied: bool = True) -> float:
+def gpt_parameters(transformer: TransformerShape, vocabulary: float, *, tied: bool = True) -> float:
     """Count a GPT-2 style model: 12Lh² + 13Lh + Vh + sh + 2h; an untied head adds Vh."""
     layers, width = transformer.layers, transformer.width
     blocks = layers * (12 * width**2 + 13 * width)
@@ -101,20 +101,20 @@ def gpt_parameters(transformer: Transformer, vocabulary: float, *, tied: bool = 
     return blocks + embeddings + (0 if tied else vocabulary * width)
 
 
-def attention_share(transformer: Transformer) -> float:
+def attention_share(transformer: TransformerShape) -> float:
     """Give 5as/h: the attention matrix beside the 34 of everything else (Korthikanti 2022)."""
     return 5 * transformer.heads * transformer.context / transformer.width
 
 
 def layer_bytes(
-    transformer: Transformer, *, keeps_attention: bool, precision_bytes: float
+    transformer: TransformerShape, *, keeps_attention: bool, precision_bytes: float
 ) -> float:
     """Give what one layer keeps per row: sh(34 + 5as/h) in 16 bits; 34 alone with flash."""
     per_number = 34 + (attention_share(transformer) if keeps_attention else 0)
     return transformer.context * transformer.width * per_number * precision_bytes / 2
 
 
-def recomputed_bytes(transformer: Transformer, precision_bytes: float) -> float:
+def recomputed_bytes(transformer: TransformerShape, precision_bytes: float) -> float:
     """Give what full recomputation keeps per row: the input of each layer, 2shL in 16 bits.
 
     One layer in full comes on top while it is recomputed.

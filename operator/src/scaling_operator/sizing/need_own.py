@@ -12,7 +12,7 @@ from scaling_operator.api.fields import Scalar
 from scaling_operator.api.policy import UnknownNeeds
 from scaling_operator.api.quantities import parse_quantity
 from scaling_operator.sizing.memory import (
-    Transformer,
+    TransformerShape,
     layer_bytes,
     logit_bytes,
     recomputed_bytes,
@@ -113,7 +113,7 @@ def _rows_of_own(estimate: Estimate, amounts: _Amounts) -> Rows:
     if kept is not None or estimate.layers is None:
         # How much recomputation would spare is not known here: no less than nothing.
         return Rows(kept=kept or 0.0, recomputed=kept or 0.0, outputs=outputs)
-    model = Transformer(
+    model = TransformerShape(
         amounts.number("layers"), amounts.number("width"), amounts.number("heads"), context
     )
     layer = layer_bytes(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from scaling_operator.api.policy import Limits, PolicySpec, Shape
 from scaling_operator.api.quantities import parse_quantity
-from scaling_operator.sizing.belief import Belief
+from scaling_operator.sizing.belief import Estimates
 from scaling_operator.sizing.need import Need
 from scaling_operator.sizing.parts import FULL, ZERO3, device_parts, host_parts
 from scaling_trainer.contract import Execution
@@ -17,7 +17,7 @@ _WHOLE_NODE = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class Constraints:
     """What binds a choice beside the need.
 
     `deadline_seconds` is the longest that one attempt may run. `excluded` are offers (shape, count)
@@ -25,7 +25,7 @@ class Terms:
     """
 
     policy: PolicySpec
-    belief: Belief
+    estimates: Estimates
     deadline_seconds: float
     is_ladder: bool = False
     excluded: frozenset[tuple[str, int]] = frozenset()
@@ -42,13 +42,13 @@ class Offer:
     sharding: str
 
 
-def unsuited(need: Need, shape: Shape, terms: Terms) -> str | None:
+def unsuited(need: Need, shape: Shape, constraints: Constraints) -> str | None:
     """Say why a shape is not for this trial, whatever its memory."""
     if shape.resource is None and not need.runs_on_cpu:
         return "has no accelerator, and the estimate names device memory"
-    if shape.shared and (terms.is_ladder or terms.policy.sharing == "never"):
+    if shape.shared and (constraints.is_ladder or constraints.policy.sharing == "never"):
         return "is shared, which the policy does not allow here"
-    limits = terms.policy.limits.trial
+    limits = constraints.policy.limits.trial
     if shape.resource is not None and limits.gpus == 0:
         return "limits.trial.gpus allows no accelerator"
     if limits.cpu is not None and need.cores > parse_quantity(limits.cpu):
@@ -56,15 +56,15 @@ def unsuited(need: Need, shape: Shape, terms: Terms) -> str | None:
     return None
 
 
-def offers(need: Need, shape: Shape, terms: Terms) -> Iterator[Offer]:
+def offers(need: Need, shape: Shape, constraints: Constraints) -> Iterator[Offer]:
     """Give what a shape could do, the fewest and least strained first."""
-    for count in _counts(need, shape, terms.policy.limits.trial):
-        if (shape.name, count) in terms.excluded:
+    for count in _counts(need, shape, constraints.policy.limits.trial):
+        if (shape.name, count) in constraints.excluded:
             continue
         shardings = ("none", ZERO3) if count > 1 else ("none",)
         for sharding in shardings:
             yield Offer(shape, count, "none", sharding)
-            if "recompute" in need.abilities and terms.policy.escalation.recompute:
+            if "recompute" in need.abilities and constraints.policy.escalation.recompute:
                 yield Offer(shape, count, FULL, sharding)
 
 
@@ -121,15 +121,15 @@ def memory_bytes(shape: Shape) -> float:
     return 0.0 if shape.memory is None else parse_quantity(shape.memory)
 
 
-def required_bytes(need: Need, shape: Shape, execution: Execution, belief: Belief) -> float:
+def required_bytes(need: Need, shape: Shape, execution: Execution, estimates: Estimates) -> float:
     """Give what must be there: the corrected estimate with its margin, or what an OOM has shown."""
     if shape.resource is None:
         parts = host_parts(need, execution, on_device=False)
-        whole = belief.host.corrected(parts) * (1 + belief.host_margin)
-        return max(whole, belief.host_floor_bytes)
+        whole = estimates.host.corrected(parts) * (1 + estimates.host_margin)
+        return max(whole, estimates.host_floor_bytes)
     parts = device_parts(need, execution)
-    corrected = belief.correction(shape.name).corrected(parts) * (1 + belief.margin)
-    return max(corrected, parts.total * belief.raised.get(shape.name, 0.0))
+    corrected = estimates.correction(shape.name).corrected(parts) * (1 + estimates.margin)
+    return max(corrected, parts.total * estimates.raised.get(shape.name, 0.0))
 
 
 def host_cap_bytes(shape: Shape | None, policy: PolicySpec) -> float:

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field, replace
 
 from scaling_operator.api.experiment import ExperimentSpec
 from scaling_operator.api.policy import PolicySpec
-from scaling_operator.sizing.choice import Choice, Refusal, choose
+from scaling_operator.sizing.choice import Choice, NoMachine, choose
 from scaling_operator.sizing.duration import price_per_hour
-from scaling_operator.sizing.lookahead import Lessons, terms_for
+from scaling_operator.sizing.lookahead import Lessons, constraints_of
 from scaling_operator.sizing.need import Need, Unknown
-from scaling_operator.sizing.offers import Terms
+from scaling_operator.sizing.offers import Constraints
 
 NO_SCALE = -1
 """What single scales have taught does not hold for a run beyond them."""
@@ -41,23 +41,23 @@ class RunPlan:
     message: str = ""
 
 
-def run_terms(spec: ExperimentSpec, machines: KnownMachines) -> Terms:
+def run_constraints(spec: ExperimentSpec, machines: KnownMachines) -> Constraints:
     """Say what binds the choice: a trial's longest time is preferred, and binds nothing."""
-    terms = terms_for(spec, machines.policy, NO_SCALE, machines.lessons)
-    return replace(terms, refuses_hopeless=False)
+    constraints = constraints_of(spec, machines.policy, NO_SCALE, machines.lessons)
+    return replace(constraints, refuses_hopeless=False)
 
 
-def plan_run(need: Need | Unknown, terms: Terms) -> RunPlan:
+def plan_run(need: Need | Unknown, constraints: Constraints) -> RunPlan:
     """Choose the machine of one run."""
     if isinstance(need, Unknown):
         return RunPlan(reason="UnknownNeed", message=str(need))
-    found = choose(need, terms)
-    if isinstance(found, Refusal):
+    found = choose(need, constraints)
+    if isinstance(found, NoMachine):
         return RunPlan(reason="NothingFits", message=_in_short(found))
     return _planned(need, found)
 
 
-def _in_short(refusal: Refusal) -> str:
+def _in_short(refusal: NoMachine) -> str:
     """Give the last shape's reason: a policy mostly names its largest machines last."""
     *others, last = refusal.reasons
     if not others:

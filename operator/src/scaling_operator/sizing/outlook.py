@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 from scaling_operator.core.ladder import Scale
 from scaling_operator.sizing.allocation import Allocation
-from scaling_operator.sizing.choice import Choice, Refusal
+from scaling_operator.sizing.choice import Choice, NoMachine
 from scaling_operator.sizing.need import Need, Unknown
-from scaling_operator.sizing.verdict import Verdict
+from scaling_operator.sizing.verdict import StartCheck
 
 
 @dataclass(frozen=True, slots=True)
-class ScaleOutlook:
+class ScalePlan:
     """One scale: its most demanding trial, the machine for it, and all its trials' cost.
 
     `found` says which machine, or why there is none; None where the experiment fixes it. `note`
@@ -22,7 +22,7 @@ class ScaleOutlook:
 
     scale: Scale
     need: Need | Unknown
-    found: Choice | Refusal | None
+    found: Choice | NoMachine | None
     allocation: Allocation | None
     trials: int
     note: str = ""
@@ -50,11 +50,11 @@ class ScaleOutlook:
 
 
 @dataclass(frozen=True, slots=True)
-class Outlook:
+class ResourcePlan:
     """All scales in running order, and the verdict."""
 
-    scales: tuple[ScaleOutlook, ...]
-    verdict: Verdict
+    scales: tuple[ScalePlan, ...]
+    start_check: StartCheck
 
     @property
     def gpu_hours(self) -> float | None:

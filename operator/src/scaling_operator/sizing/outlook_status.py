@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from scaling_operator.api.status_sizing import Ledger, ScaleSizing
 from scaling_operator.sizing.allocation import to_status
-from scaling_operator.sizing.choice import Choice, Refusal
-from scaling_operator.sizing.knowledge import Knowledge, measured_at
+from scaling_operator.sizing.choice import Choice, NoMachine
+from scaling_operator.sizing.knowledge import Observations, measured_at
 from scaling_operator.sizing.need import Need
-from scaling_operator.sizing.outlook import Outlook, ScaleOutlook
+from scaling_operator.sizing.outlook import ResourcePlan, ScalePlan
 from scaling_trainer.foreign_text import as_message
 
 
-def sizing_of(looked: ScaleOutlook, known: Knowledge | None = None) -> ScaleSizing:
+def sizing_of(looked: ScalePlan, known: Observations | None = None) -> ScaleSizing:
     """Write one scale as its status has it."""
-    device, host = measured_at(known or Knowledge(), looked.scale.index)
+    device, host = measured_at(known or Observations(), looked.scale.index)
     need = looked.need if isinstance(looked.need, Need) else Need()
     sizing = ScaleSizing(
         parameters=need.counted,
         flops=need.flops,
         measured_device_bytes=device,
         measured_host_bytes=host,
-        message=as_message(str(looked.found)) if isinstance(looked.found, Refusal) else "",
+        message=as_message(str(looked.found)) if isinstance(looked.found, NoMachine) else "",
     )
     if looked.allocation is None:
         return sizing
@@ -46,6 +46,6 @@ def sizing_of(looked: ScaleOutlook, known: Knowledge | None = None) -> ScaleSizi
     )
 
 
-def ledger_of(outlook: Outlook) -> Ledger:
+def ledger_of(resource_plan: ResourcePlan) -> Ledger:
     """Write the sums of a plan; nothing is used yet."""
-    return Ledger(planned_gpu_hours=outlook.gpu_hours, planned_cost=outlook.cost)
+    return Ledger(planned_gpu_hours=resource_plan.gpu_hours, planned_cost=resource_plan.cost)

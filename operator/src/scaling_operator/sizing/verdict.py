@@ -8,7 +8,7 @@ from scaling_operator.api.names import ConditionReason
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class StartCheck:
     """Whether an experiment may start, and why not."""
 
     reason: ConditionReason

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 
 from scaling_operator.api.policy import PolicyLimits
 from scaling_operator.api.status_sizing import Ledger, ScaleSizing
-from scaling_operator.sizing.admission import NOTHING, Beside, Demand, Slot
+from scaling_operator.sizing.admission import NOTHING, Demand, Peers, Slot
 from scaling_operator.sizing.usage import NONE_USED, Usage
-from scaling_operator.sizing.verdict import Verdict
+from scaling_operator.sizing.verdict import StartCheck
 
 NO_LIMITS = PolicyLimits()
-NOTHING_BESIDE = Beside()
+NO_PEERS = Peers()
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class SizingView:
     scale would. `used` is everything until now, `rate` what the next hour adds.
     """
 
-    verdict: Verdict
+    start_check: StartCheck
     scales: Mapping[int, ScaleSizing] = field(default_factory=dict[int, ScaleSizing])
     ledger: Ledger | None = None
     demands: Mapping[Slot, Demand] = field(default_factory=dict[Slot, Demand])
@@ -31,7 +31,7 @@ class SizingView:
     limits: PolicyLimits = NO_LIMITS
     is_queued: bool = False
     """Whether a queue such as Kueue's holds workloads back: it may see as many as there are."""
-    beside: Beside = NOTHING_BESIDE
+    peers: Peers = NO_PEERS
     used: Usage = NONE_USED
     rate: Usage = NONE_USED
 

@@ -42,7 +42,7 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class Definition:
     """One of our kinds: its model, its names, and how it is listed."""
 
     model: type[BaseModel]
@@ -56,8 +56,8 @@ class Kind:
 
 _AGE = Column("Age", "date", ".metadata.creationTimestamp")
 _COUNTS = ".status.counts"
-KINDS: tuple[Kind, ...] = (
-    Kind(
+KINDS: tuple[Definition, ...] = (
+    Definition(
         ScalingExperiment,
         EXPERIMENT_KIND,
         "scalingexperiments",
@@ -82,7 +82,7 @@ KINDS: tuple[Kind, ...] = (
             Column("Cost", "number", ".status.ledger.usedCost", wide=True),
         ),
     ),
-    Kind(
+    Definition(
         ScalingTrial,
         TRIAL_KIND,
         "scalingtrials",
@@ -101,7 +101,7 @@ KINDS: tuple[Kind, ...] = (
             Column("Message", "string", ".status.message", wide=True),
         ),
     ),
-    Kind(
+    Definition(
         ResourcePolicy,
         POLICY_KIND,
         "resourcepolicies",
@@ -118,7 +118,7 @@ KINDS: tuple[Kind, ...] = (
 )
 
 
-def definition(kind: Kind) -> dict[str, Any]:
+def definition(kind: Definition) -> dict[str, Any]:
     """Render a CustomResourceDefinition."""
     version: dict[str, Any] = {
         "name": VERSION,
@@ -147,7 +147,7 @@ def definition(kind: Kind) -> dict[str, Any]:
     }
 
 
-def _root(kind: Kind) -> Schema:
+def _root(kind: Definition) -> Schema:
     schema = structural(kind.model)
     properties = schema["properties"]
     root: Schema = {

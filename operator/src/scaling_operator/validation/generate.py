@@ -13,7 +13,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.representer import RoundTripRepresenter
 
 from scaling_operator.api.names import GROUP
-from scaling_operator.validation.crd import KINDS, Kind, definition
+from scaling_operator.validation.crd import KINDS, Definition, definition
 from scaling_operator.validation.tables import fill
 
 CRD_FOLDERS = (Path("manifests/crds"), Path("charts/scaling-operator/crds"))
@@ -28,7 +28,7 @@ def crd_files() -> dict[str, str]:
     return {_file_name(kind): HEADER + _yaml(definition(kind)) for kind in KINDS}
 
 
-def _file_name(kind: Kind) -> str:
+def _file_name(kind: Definition) -> str:
     return f"{GROUP}_{kind.plural}.yaml"
 
 

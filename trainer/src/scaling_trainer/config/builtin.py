@@ -11,7 +11,12 @@ from scaling_trainer.config.base import Loss, Scalar, Section, SectionError, Tas
 from scaling_trainer.config.data import Dataset, SyntheticClassification
 from scaling_trainer.config.models import Model
 from scaling_trainer.config.preprocessing import Preprocessing
-from scaling_trainer.config.rules import CLASS_NAMES, METRICS_BY_TASK, PER_CLASS_METRICS, misfits
+from scaling_trainer.config.rules import (
+    CLASS_NAMES,
+    METRICS_BY_TASK,
+    PER_CLASS_METRICS,
+    incompatibilities,
+)
 from scaling_trainer.config.training import Adam, EarlyStopping, Optimizer
 
 
@@ -56,7 +61,7 @@ class BuiltIn(Section):
 
     @model_validator(mode="after")
     def _parts_fit(self) -> BuiltIn:
-        problems = misfits(self)
+        problems = incompatibilities(self)
         if problems:
             raise SectionError(*problems)
         return self

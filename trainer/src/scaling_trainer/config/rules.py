@@ -58,7 +58,7 @@ CLASS_NAMES: Mapping[str, tuple[str, ...]] = {
 }
 
 
-def misfits(config: BuiltIn) -> list[tuple[str, str]]:
+def incompatibilities(config: BuiltIn) -> list[tuple[str, str]]:
     """Say what does not go together: the field that has to change, and a sentence, for each."""
     found: list[tuple[str, str]] = []
     datasets = DATASETS_BY_TASK[config.task]

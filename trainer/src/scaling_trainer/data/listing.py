@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 # Beside all names that begin with a point, as .DS_Store, ._picture.png and .ipynb_checkpoints do.
-_LEFTOVERS = frozenset(
+_STALE = frozenset(
     (
         *("__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "@eadir", "$recycle.bin"),
         *("system volume information", "lost+found", "__pycache__"),
@@ -27,7 +27,7 @@ class Listing:
 
 def is_hidden(name: str) -> bool:
     """Whether a file or folder of this name is none of its owner's data."""
-    return name.startswith((".", "~$")) or name.casefold() in _LEFTOVERS
+    return name.startswith((".", "~$")) or name.casefold() in _STALE
 
 
 def list_files(root: Path) -> Listing:

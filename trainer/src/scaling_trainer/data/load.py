@@ -27,7 +27,7 @@ from scaling_trainer.config.data import (
 from scaling_trainer.config.models import Cnn, Transformer
 from scaling_trainer.data import files, grammar, images, sklearn_sets, synthetic
 from scaling_trainer.data.errors import DataError
-from scaling_trainer.data.prepared import Kind, Prepared
+from scaling_trainer.data.prepared import InputKind, Prepared
 from scaling_trainer.data.ratings import prepare_ratings
 from scaling_trainer.data.recipe import Recipe
 from scaling_trainer.data.rows import prepare_rows
@@ -52,7 +52,7 @@ def prepare(config: BuiltIn, data_dir: Path) -> Prepared:
     match config.model:
         case Transformer() as model:
             refuse_short_parts(prepared, model)
-        case Cnn() if prepared.kind is not Kind.IMAGES:
+        case Cnn() if prepared.kind is not InputKind.IMAGES:
             message = "cnn needs images, and the data set is a table: use linear or mlp"
             raise DataError(path="model.name", message=message)
         case _:

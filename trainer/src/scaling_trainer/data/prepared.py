@@ -16,7 +16,7 @@ from scaling_trainer.preprocess import Preprocessor
 Augment = Callable[[torch.Tensor, torch.Generator], torch.Tensor]
 
 
-class Kind(StrEnum):
+class InputKind(StrEnum):
     """The shape of the inputs, by which a model is chosen and fed."""
 
     TABLE = "table"
@@ -50,7 +50,7 @@ class Prepared:
     changes a batch of training images, as the generator draws. `notes` say how the data were read.
     """
 
-    kind: Kind
+    kind: InputKind
     train: Part
     validation: Part
     test: Part

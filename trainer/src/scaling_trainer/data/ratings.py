@@ -7,7 +7,7 @@ import pandas as pd
 
 from scaling_trainer.config.preprocessing import Preprocessing
 from scaling_trainer.data.errors import DataError
-from scaling_trainer.data.prepared import Kind, Part, Prepared
+from scaling_trainer.data.prepared import InputKind, Part, Prepared
 from scaling_trainer.data.recipe import Recipe, refuse_unsuitable
 from scaling_trainer.data.source import RatingSource
 from scaling_trainer.data.split import split_rows
@@ -49,7 +49,7 @@ def prepare_ratings(source: RatingSource, recipe: Recipe) -> Prepared:
         return Part(preprocessor.transform(rows), transform_target(target, ratings))
 
     return Prepared(
-        kind=Kind.RATINGS,
+        kind=InputKind.RATINGS,
         train=part(train),
         validation=part(validation),
         test=part(test),

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from scaling_trainer.config.preprocessing import Preprocessing
 from scaling_trainer.data.errors import DataError
-from scaling_trainer.data.prepared import Kind, Part, Prepared
+from scaling_trainer.data.prepared import InputKind, Part, Prepared
 from scaling_trainer.data.readable import readable
 from scaling_trainer.data.recipe import Recipe, refuse_unsuitable
 from scaling_trainer.data.source import RowSource
@@ -77,7 +77,7 @@ def prepare_rows(source: RowSource, recipe: Recipe) -> Prepared:
     preprocessor = Preprocessor(inputs, fitted, told.notation)
     part = _part(preprocessor, train)
     return Prepared(
-        kind=Kind.TABLE if isinstance(inputs, TableInputs) else Kind.IMAGES,
+        kind=InputKind.TABLE if isinstance(inputs, TableInputs) else InputKind.IMAGES,
         train=part,
         validation=_part(preprocessor, validation),
         test=_part(preprocessor, test),

@@ -7,7 +7,7 @@ import torch
 
 from scaling_trainer.config.models import Transformer
 from scaling_trainer.data.errors import DataError
-from scaling_trainer.data.prepared import Kind, Part, Prepared
+from scaling_trainer.data.prepared import InputKind, Part, Prepared
 from scaling_trainer.data.recipe import Recipe, refuse_unsuitable
 from scaling_trainer.data.source import TextSource
 from scaling_trainer.data.split import PARTS, sizes
@@ -26,7 +26,7 @@ def prepare_tokens(source: TextSource, recipe: Recipe) -> Prepared:
     train_size, validation_size, _ = sizes(len(tokens), recipe.dataset)
     behind = train_size + validation_size
     return Prepared(
-        kind=Kind.TOKENS,
+        kind=InputKind.TOKENS,
         train=Part(tokens[:train_size], nothing),
         validation=Part(tokens[train_size:behind], nothing),
         test=Part(tokens[behind:], nothing),

@@ -85,7 +85,7 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ApiAnswer:
     """What came back: HTTP's code, the body, and the header Retry-After."""
 
     code: int
@@ -96,7 +96,7 @@ class Answer:
 class Transport(Protocol):
     """Carries requests to one API server."""
 
-    async def send(self, call: Call) -> Answer:
+    async def send(self, call: Call) -> ApiAnswer:
         """Make a request. Raises TimeoutError and ConnectionError where no answer comes."""
         ...
 

@@ -18,7 +18,7 @@ from kubernetes.aio.client import ApiClient, Configuration
 from scaling_operator.kube.client.client import (
     FIELD_MANAGER,
     Access,
-    Answer,
+    ApiAnswer,
     Call,
     Client,
     Request,
@@ -42,7 +42,7 @@ _METHODS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Connection:
+class ApiConnection:
     """Requests by HTTP, through kubernetes' own client: its TLS, tokens and pool."""
 
     api: Any
@@ -58,7 +58,7 @@ class Connection:
             key_file=settings.key_file,
         )
 
-    async def send(self, call: Call) -> Answer:
+    async def send(self, call: Call) -> ApiAnswer:
         """Make a request. Raises TimeoutError and ConnectionError where no answer comes."""
         headers = await self._authorization()
         headers |= {"Accept": call.accept, "Content-Type": call.content_type}
@@ -75,7 +75,7 @@ class Connection:
             text = await answer.read()
         except aiohttp.ClientError as error:
             raise ConnectionError(str(error) or type(error).__name__) from error
-        return Answer(int(answer.status), text, answer.headers.get("Retry-After"))
+        return ApiAnswer(int(answer.status), text, answer.headers.get("Retry-After"))
 
     async def _authorization(self) -> dict[str, str]:
         # Reads a token that the kubelet has renewed.
@@ -114,7 +114,7 @@ async def connect(
     settings.connection_pool_maxsize = CONNECTIONS
     api: Any = ApiClient(configuration=settings)
     try:
-        connection = Connection(api)
+        connection = ApiConnection(api)
         yield Client(connection, namespace=namespace, may_write=may_write, observe=observe)
     finally:
         await api.close()

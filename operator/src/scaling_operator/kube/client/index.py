@@ -19,7 +19,7 @@ MOST_DEPARTED = 10_000
 """So many that went are remembered: minutes of the busiest operator, where seconds are needed."""
 
 
-def _unheard(*heard: object) -> None:
+def _ignore(*heard: object) -> None:
     del heard
 
 
@@ -52,7 +52,7 @@ class Index:
     namespaces: dict[str, Object] = field(default_factory=dict[str, Object])
     changes: dict[Key, int] = field(default_factory=dict[Key, int])
     """Another number for each state of an experiment's workloads."""
-    heard: Callable[[Kind, Key, Object | None, Object], None] = _unheard
+    heard: Callable[[Kind, Key, Object | None, Object], None] = _ignore
     """Is told of each object that is taken in: what it was before, and what it is."""
     _last_change: int = 0
     _departed: dict[str, int] = field(default_factory=dict[str, int])
@@ -132,7 +132,7 @@ class Index:
         """
         return _version(thing) <= self._departed.get(_uid(thing), -1)
 
-    def bury(self, kind: Kind, key: Key, is_awaited: Callable[[str], bool]) -> None:
+    def forget_awaited(self, kind: Kind, key: Key, is_awaited: Callable[[str], bool]) -> None:
         """Forget the workloads that are gone and whose end nobody waits for."""
         gone = self.gone.get((kind, key), {})
         for name in [name for name in gone if not is_awaited(name)]:

@@ -44,7 +44,7 @@ def _leave_signals() -> None:
     """Whoever embeds the watches without being a process of its own has no signals to take."""
 
 
-def _unheard(*heard: object) -> None:
+def _ignore(*heard: object) -> None:
     del heard
 
 
@@ -57,7 +57,7 @@ class Watches:
     access: Callable[[], Awaitable[Access]]
     kinds: Sequence[Kind]
     namespaces: Sequence[str] = ()
-    seen: Callable[[Kind, bool, dict[str, Any]], None] = _unheard
+    seen: Callable[[Kind, bool, dict[str, Any]], None] = _ignore
     """Is told of each event: kind, whether the object is gone, the object."""
     ready: asyncio.Event = field(default_factory=asyncio.Event)
     failures: int = 0

@@ -11,7 +11,7 @@ from scaling_operator.kube.client.client import Client
 from scaling_operator.kube.client.errors import AlreadyExists, Invalid, NotFound
 from scaling_operator.kube.client.index import Key
 from scaling_operator.kube.client.kinds import CLAIM_TEMPLATES
-from scaling_operator.kube.workloads.attempt_spec import AttemptOrder, WorkloadSettings
+from scaling_operator.kube.workloads.attempt_spec import AttemptSpec, WorkloadSettings
 from scaling_operator.kube.workloads.claim import template
 from scaling_operator.kube.workloads.template import metadata
 from scaling_operator.runtime.sizer import Sizer
@@ -20,22 +20,22 @@ from scaling_trainer.contract import Execution
 
 
 @dataclass(frozen=True, slots=True)
-class Orders:
+class AttemptSpecs:
     """What the attempts of an experiment have in common."""
 
     key: Key
     spec: ExperimentSpec
     settings: WorkloadSettings
 
-    def unsized(self, trial: ScalingTrial, attempt: int) -> AttemptOrder:
+    def unsized(self, trial: ScalingTrial, attempt: int) -> AttemptSpec:
         """Order an attempt where there is no policy."""
         fixed = self.spec.resources.fixed
         resources = PodResources() if fixed is None else fixed_resources(fixed)
-        return self._order(trial, attempt, resources)
+        return self._spec(trial, attempt, resources)
 
     def sized(
         self, trial: ScalingTrial, attempt: int, allocation: Allocation, sizer: Sizer
-    ) -> AttemptOrder:
+    ) -> AttemptSpec:
         """Order an attempt as the policy has it; its queue and priority come first."""
         policy = sizer.policy
         settings = replace(
@@ -43,11 +43,11 @@ class Orders:
             queue=policy.queue or self.settings.queue,
             priority_class=policy.priority_class or self.settings.priority_class,
         )
-        order = self._order(trial, attempt, sizer.request(trial, allocation))
-        return replace(order, execution=allocation.execution, settings=settings)
+        attempt_spec = self._spec(trial, attempt, sizer.request(trial, allocation))
+        return replace(attempt_spec, execution=allocation.execution, settings=settings)
 
-    def _order(self, trial: ScalingTrial, attempt: int, resources: PodResources) -> AttemptOrder:
-        return AttemptOrder(
+    def _spec(self, trial: ScalingTrial, attempt: int, resources: PodResources) -> AttemptSpec:
+        return AttemptSpec(
             experiment=self.key.name,
             namespace=self.key.namespace,
             trial=trial,
@@ -59,16 +59,16 @@ class Orders:
         )
 
 
-async def claim(client: Client, order: AttemptOrder) -> None:
+async def claim(client: Client, attempt_spec: AttemptSpec) -> None:
     """Create the claim template of an attempt that asks for devices so; one that is there stays.
 
     Raises Invalid where the cluster does not know such templates, or refuses this one.
     """
-    body = template(order, metadata(order))
+    body = template(attempt_spec, metadata(attempt_spec))
     if body is None:
         return
     try:
-        await client.create(CLAIM_TEMPLATES, order.namespace, body)
+        await client.create(CLAIM_TEMPLATES, attempt_spec.namespace, body)
     except AlreadyExists:
         return
     except NotFound as error:

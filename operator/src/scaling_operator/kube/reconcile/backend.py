@@ -9,7 +9,7 @@ from scaling_operator.api.experiment import ExperimentSpec
 from scaling_operator.api.names import Reason
 from scaling_operator.api.status import ExperimentStatus
 from scaling_operator.api.trial import ScalingTrial
-from scaling_operator.core.observed import ABSENT, AttemptPhase, AttemptView, Leftover
+from scaling_operator.core.observed import ABSENT, AttemptPhase, AttemptView, StaleWorkload
 from scaling_operator.core.reports import AttemptKey
 from scaling_operator.kube.client.client import Client, Object
 from scaling_operator.kube.client.errors import (
@@ -25,20 +25,20 @@ from scaling_operator.kube.client.index import Index, Key
 from scaling_operator.kube.client.kinds import EXPERIMENTS, JOBS, PODS, TRIALS
 from scaling_operator.kube.client.ownership import is_owned
 from scaling_operator.kube.client.statuses import write_status
-from scaling_operator.kube.reconcile.attempt_specs import Orders, claim
-from scaling_operator.kube.reconcile.holdings import Holdings
-from scaling_operator.kube.reconcile.launch_backoff import Refusal, Refusals
+from scaling_operator.kube.reconcile.attempt_specs import AttemptSpecs, claim
+from scaling_operator.kube.reconcile.holdings import HeldMachines
+from scaling_operator.kube.reconcile.launch_backoff import LaunchBackoff, LaunchRefusal
 from scaling_operator.kube.reconcile.naming import workload_name
-from scaling_operator.kube.reconcile.stale_workloads import Leftovers
+from scaling_operator.kube.reconcile.stale_workloads import StaleWorkloads
 from scaling_operator.kube.reconcile.sweeper import Sweeper
 from scaling_operator.kube.reconcile.trials import StoredTrials
-from scaling_operator.kube.reconcile.view_cache import Looks
+from scaling_operator.kube.reconcile.view_cache import ViewCache
 from scaling_operator.kube.reconcile.workload_kinds import WorkloadKind
-from scaling_operator.kube.workloads.attempt_spec import AttemptOrder, Bounds, WorkloadSettings
+from scaling_operator.kube.workloads.attempt_spec import AttemptSpec, Bounds, WorkloadSettings
 from scaling_operator.runtime.sizer import Sizer
-from scaling_operator.runtime.state import Book
+from scaling_operator.runtime.state import ExperimentState
 from scaling_operator.sizing.admission import demand_of_record
-from scaling_operator.sizing.choice import Refusal as NoMachine
+from scaling_operator.sizing.choice import NoMachine
 
 
 @dataclass(slots=True)
@@ -56,22 +56,22 @@ class ClusterBackend:
     bounds: Bounds
     keep_failed_seconds: float
     clock: Callable[[], float]
-    holdings: Holdings
+    held_machines: HeldMachines
     sizer: Sizer | None = None
-    _looks: Looks = field(init=False)
+    _view_cache: ViewCache = field(init=False)
     _trials: StoredTrials = field(init=False)
-    _refusals: Refusals = field(init=False)
-    _leftovers: Leftovers = field(init=False)
+    _launch_backoff: LaunchBackoff = field(init=False)
+    _stale_workloads: StaleWorkloads = field(init=False)
     _seen: set[AttemptKey] = field(default_factory=set[AttemptKey])
 
     def __post_init__(self) -> None:
         """Put the parts together."""
-        self._looks = Looks(self.index, self.key, self.kind, self.bounds, self.clock)
+        self._view_cache = ViewCache(self.index, self.key, self.kind, self.bounds, self.clock)
         self._trials = StoredTrials(self.client, self.key, self.uid, self.clock)
-        self._refusals = Refusals(self.clock)
-        self._leftovers = Leftovers(
+        self._launch_backoff = LaunchBackoff(self.clock)
+        self._stale_workloads = StaleWorkloads(
             *(self.client, self.index, self.sweeper, self.key, self.kind),
-            looks=self._looks,
+            view_cache=self._view_cache,
             uid_of=self._trials.uid_of,
             keep_failed_seconds=self.keep_failed_seconds,
         )
@@ -81,18 +81,18 @@ class ClusterBackend:
         name = workload_name(self.key, key)
         workload = self.index.workload(self.kind.kind, self.key, name)
         if workload is not None:
-            seen = self._looks.look(name, workload)
+            seen = self._view_cache.look(name, workload)
             uid = self._trials.uid_of((key.scale, key.number))
             if uid is not None and seen.owner_uid == uid:
                 self._seen.add(key)
                 return seen.view
         if workload is not None and key not in self._seen:
-            return _refused(trial, self._refusals.blocked(key, _not_ours(name)))
-        refusal = self._refusals.current(key)
+            return _refused(trial, self._launch_backoff.blocked(key, _not_ours(name)))
+        refusal = self._launch_backoff.current(key)
         if refusal is not None:
             return _refused(trial, refusal)
         if key in self._seen:
-            return self._looks.parting(name, self._trials.uid_of((key.scale, key.number)))
+            return self._view_cache.last_view(name, self._trials.uid_of((key.scale, key.number)))
         return ABSENT
 
     def note(self, trials: Iterable[ScalingTrial]) -> None:
@@ -113,25 +113,25 @@ class ClusterBackend:
             return None
         return self.owns(key, workload) and is_owned(pod, JOBS, workload["metadata"]["uid"])
 
-    def leftovers(self, book: Book) -> Iterator[Leftover]:
+    def stale_workloads(self, state: ExperimentState) -> Iterator[StaleWorkload]:
         """Name the workloads that nobody waits for."""
-        return self._leftovers.of(book)
+        return self._stale_workloads.of(state)
 
     @property
     def wake_at_seconds(self) -> float | None:
         """When a refused pod is tried again."""
-        return self._refusals.wake_at_seconds
+        return self._launch_backoff.wake_at_seconds
 
-    def missing(self, book: Book, there: Mapping[str, str]) -> list[str]:
+    def missing(self, state: ExperimentState, there: Mapping[str, str]) -> list[str]:
         """Name the trials that should be stored and are not; `there` are those that are, by uid."""
-        names = book.names(self.key.name)
+        names = state.names(self.key.name)
         return [
             name for name, slot in names.items() if there.get(name) != self._trials.uid_of(slot)
         ]
 
     def look_again(self) -> None:
         """Try anew what is under way for long."""
-        self._leftovers.look_again()
+        self._stale_workloads.look_again()
 
     async def create(self, trial: ScalingTrial) -> ScalingTrial:
         """Create the ScalingTrial: the commit of a proposal."""
@@ -144,42 +144,42 @@ class ClusterBackend:
     async def launch(self, trial: ScalingTrial, attempt: int) -> None:
         """Create the attempt's workload; one of this name that is ours already is adopted."""
         key = AttemptKey(trial.spec.scale, trial.spec.number, attempt)
-        order = self._order(trial, attempt)
-        if order is None or not self._reserve(key, order):
+        attempt_spec = self._order(trial, attempt)
+        if attempt_spec is None or not self._reserve(key, attempt_spec):
             return
         try:
-            await self._create(key, order)
+            await self._create(key, attempt_spec)
         except ClusterBusy:
             raise  # it may have been made: its room stays reserved
         except ClusterError:
-            self.holdings.release(self.key, order.name)
+            self.held_machines.release(self.key, attempt_spec.name)
             raise
-        self.holdings.release(self.key, order.name)
+        self.held_machines.release(self.key, attempt_spec.name)
 
-    async def _create(self, key: AttemptKey, order: AttemptOrder) -> None:
-        manifest = self.kind.manifest(order)
+    async def _create(self, key: AttemptKey, attempt_spec: AttemptSpec) -> None:
+        manifest = self.kind.manifest(attempt_spec)
         try:
-            await claim(self.client, order)
+            await claim(self.client, attempt_spec)
             made = await self.client.create(self.kind.kind, self.key.namespace, manifest)
         except AlreadyExists:
             name = workload_name(self.key, key)
             made = await self.client.get(self.kind.kind, self.key.namespace, name)
             if not self.owns(key, made):
-                self._refusals.note_for_now(key, None, _not_ours(name))
+                self._launch_backoff.note_for_now(key, None, _not_ours(name))
                 return
         except QuotaExceeded as error:
-            self._refusals.note_for_now(key, Reason.QUOTA_EXCEEDED, str(error))
+            self._launch_backoff.note_for_now(key, Reason.QUOTA_EXCEEDED, str(error))
             return
         except (PodRefused, Invalid) as error:
-            self._refusals.note_for_good(key, Reason.CONFIG_ERROR, str(error))
+            self._launch_backoff.note_for_good(key, Reason.CONFIG_ERROR, str(error))
             return
-        self._refusals.forget(key)
+        self._launch_backoff.forget(key)
         self._seen.add(key)
         self.index.put(self.kind.kind, made)
 
     async def discard(self, keys: tuple[AttemptKey, ...]) -> None:
         """Delete workloads that nobody waits for."""
-        await self._leftovers.discard(keys)
+        await self._stale_workloads.discard(keys)
 
     async def publish(self, status: ExperimentStatus) -> None:
         """Write the experiment's status whole. Raises NotFound where it is gone."""
@@ -195,35 +195,35 @@ class ClusterBackend:
             raise
         self.index.put(EXPERIMENTS, stored)
 
-    def _reserve(self, key: AttemptKey, order: AttemptOrder) -> bool:
+    def _reserve(self, key: AttemptKey, attempt_spec: AttemptSpec) -> bool:
         """Take room under the policy's limits: others may have taken it since this was planned."""
-        recorded = order.resources.recorded
+        recorded = attempt_spec.resources.recorded
         if self.sizer is None or recorded is None:
             return True
         demand, limits = demand_of_record(recorded), self.sizer.policy.limits
-        beyond = self.holdings.reserve(self.key, order.name, demand, limits)
+        beyond = self.held_machines.reserve(self.key, attempt_spec.name, demand, limits)
         if beyond is not None:
-            self._refusals.note_for_now(key, Reason.QUOTA_EXCEEDED, beyond)
+            self._launch_backoff.note_for_now(key, Reason.QUOTA_EXCEEDED, beyond)
         return beyond is None
 
-    def _order(self, trial: ScalingTrial, attempt: int) -> AttemptOrder | None:
+    def _order(self, trial: ScalingTrial, attempt: int) -> AttemptSpec | None:
         """Order an attempt; None where no machine is left for it, which is then its view."""
-        orders = Orders(self.key, self.spec, self.workload_settings())
+        attempt_specs = AttemptSpecs(self.key, self.spec, self.workload_settings())
         if self.sizer is None:
-            return orders.unsized(trial, attempt)
+            return attempt_specs.unsized(trial, attempt)
         found = self.sizer.allocation(trial)
         if isinstance(found, NoMachine):
             key = AttemptKey(trial.spec.scale, trial.spec.number, attempt)
-            self._refusals.note_for_good(key, self.sizer.reason_of_refusal(trial), str(found))
+            self._launch_backoff.note_for_good(key, self.sizer.reason_of_refusal(trial), str(found))
             return None
-        return orders.sized(trial, attempt, found, self.sizer)
+        return attempt_specs.sized(trial, attempt, found, self.sizer)
 
 
 def _not_ours(name: str) -> str:
     return f"{name} is there and is not this trial's: the attempt begins when it is gone"
 
 
-def _refused(trial: ScalingTrial, refusal: Refusal) -> AttemptView:
+def _refused(trial: ScalingTrial, refusal: LaunchRefusal) -> AttemptView:
     """View an attempt that has no workload. Since when it waits is stored, for the next leader."""
     queued = trial.status.queued_time
     since = refusal.since_seconds if queued is None else queued.timestamp()

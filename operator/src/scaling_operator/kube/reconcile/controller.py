@@ -23,9 +23,9 @@ from scaling_operator.kube.client.statuses import write_status
 from scaling_operator.kube.logs import about
 from scaling_operator.kube.reconcile.events import Events, Note, Regarding
 from scaling_operator.kube.reconcile.finisher import Finisher
-from scaling_operator.kube.reconcile.holdings import Holdings
-from scaling_operator.kube.reconcile.loader import Opened, Opener, status_of
-from scaling_operator.kube.reconcile.namespace_usage import Sharing
+from scaling_operator.kube.reconcile.holdings import HeldMachines
+from scaling_operator.kube.reconcile.loader import Loaded, Loader, status_of
+from scaling_operator.kube.reconcile.namespace_usage import NamespaceUsage
 from scaling_operator.kube.reconcile.policies import publish
 from scaling_operator.kube.recorder import Changed, Recorder
 from scaling_operator.processes.bounds import WorkExceeded
@@ -40,19 +40,19 @@ class Controller:
     """All experiments of this operator."""
 
     index: Index
-    opener: Opener
+    loader: Loader
     events: Events
     recorder: Recorder
     clock: Callable[[], float]
-    opened: dict[Key, Opened] = field(default_factory=dict[Key, Opened])
+    loaded: dict[Key, Loaded] = field(default_factory=dict[Key, Loaded])
     _stale: set[Key] = field(default_factory=set[Key])
     _too_costly: dict[Key, tuple[str, int]] = field(default_factory=dict[Key, tuple[str, int]])
     """Versions of experiments whose search takes more than it may: they are left alone."""
-    sharing: Sharing = field(init=False)
+    namespace_usage: NamespaceUsage = field(init=False)
 
     def __post_init__(self) -> None:
         """Count what all workloads hold."""
-        self.sharing = Sharing(Holdings(self.index, self.clock))
+        self.namespace_usage = NamespaceUsage(HeldMachines(self.index, self.clock))
 
     async def reconcile(self, key: Key) -> float | None:
         """Bring an experiment forward as far as it goes now.
@@ -66,12 +66,12 @@ class Controller:
         try:
             return await self._reconcile(key)
         except Exception:
-            self.sharing.calm(key)
+            self.namespace_usage.stop_waiting(key)
             raise
         finally:
-            if self.sharing.has_changed(key):
-                for other in self.sharing.hungry(key):
-                    self.opener.wake(other)
+            if self.namespace_usage.has_changed(key):
+                for other in self.namespace_usage.waiting(key):
+                    self.loader.wake(other)
 
     async def _reconcile(self, key: Key) -> float | None:
         if key in self._stale:
@@ -81,7 +81,7 @@ class Controller:
             self.close(key)  # the rest is Kubernetes' garbage collector's
             self._too_costly.pop(key, None)
             self.index.forget(key)
-            self.sharing.holdings.forget(key)
+            self.namespace_usage.held_machines.forget(key)
             self.recorder.forget(key)
             return None
         if self._too_costly.get(key) == _version(thing):
@@ -104,20 +104,20 @@ class Controller:
     def close(self, key: Key) -> None:
         """Forget an experiment. Only whoever reconciles it may."""
         self._stale.discard(key)
-        opened = self.opened.pop(key, None)
-        self.sharing.peers.pop(key, None)
-        if opened is not None:
-            opened.engine.close()
+        loaded = self.loaded.pop(key, None)
+        self.namespace_usage.peers.pop(key, None)
+        if loaded is not None:
+            loaded.engine.close()
 
-    def nudge(self, key: Key) -> None:
+    def notify(self, key: Key) -> None:
         """Tell whoever is at work on an experiment that something about it has changed."""
-        opened = self.opened.get(key)
-        if opened is not None:
-            opened.engine.flight.nudge()
+        loaded = self.loaded.get(key)
+        if loaded is not None:
+            loaded.engine.in_flight.wake()
 
-    def distrust(self, keys: Iterable[Key]) -> None:
+    def invalidate(self, keys: Iterable[Key]) -> None:
         """Have experiments read anew at their next turn: somebody else changed them."""
-        self._stale.update(key for key in keys if key in self.opened)
+        self._stale.update(key for key in keys if key in self.loaded)
 
     async def report(
         self, key: Key, attempt: AttemptKey, pod: Object, report: Report
@@ -126,47 +126,47 @@ class Controller:
 
         Raises NotAnAttempt where the pod is not that attempt's.
         """
-        opened = self.opened.get(key)
-        runs = None if opened is None else opened.backend.runs(attempt, pod)
-        if opened is None or runs is None:
+        loaded = self.loaded.get(key)
+        runs = None if loaded is None else loaded.backend.runs(attempt, pod)
+        if loaded is None or runs is None:
             return None
         if not runs:
             message = f"pod {pod['metadata']['name']} is not of this experiment"
             raise NotAnAttempt(message)
-        return await opened.reports.take(attempt, report)
+        return await loaded.reports.take(attempt, report)
 
     async def _advance(self, key: Key, thing: Object) -> float | None:
-        opened = self.opened.get(key)
-        if opened is not None and opened.uid != thing["metadata"]["uid"]:
+        loaded = self.loaded.get(key)
+        if loaded is not None and loaded.uid != thing["metadata"]["uid"]:
             self.close(key)
-            opened = None
-        if opened is not None and self.opener.is_outdated(opened, thing):
-            await self.opener.spec_of(key, thing)  # else the spec before goes on
+            loaded = None
+        if loaded is not None and self.loader.is_outdated(loaded, thing):
+            await self.loader.spec_of(key, thing)  # else the spec before goes on
             self.close(key)
-            opened = None
-        if opened is None:
+            loaded = None
+        if loaded is None:
             if self._is_over(key, thing):
                 return None
-            watcher = self.recorder.watcher(key, thing["spec"], self._teller(key))
-            opened = await self.opener.open(key, thing, watcher, self.sharing)
-            self.opened[key] = opened
+            hooks = self.recorder.hooks(key, thing["spec"], self._teller(key))
+            loaded = await self.loader.open(key, thing, hooks, self.namespace_usage)
+            self.loaded[key] = loaded
         else:
-            await self.opener.follow(key, opened, thing)
-        settled = await opened.engine.settle(self.clock() + PUBLISH_SECONDS)
+            await self.loader.follow(key, loaded, thing)
+        settled = await loaded.engine.settle(self.clock() + PUBLISH_SECONDS)
         self.recorder.settled(key)
-        await opened.reports.save_due(self.clock())
-        status, finish_seconds = await Finisher(opened).step(settled.status)
-        due = [finish_seconds, await self._publish(key, opened, status)]
+        await loaded.reports.save_due(self.clock())
+        status, finish_seconds = await Finisher(loaded).step(settled.status)
+        due = [finish_seconds, await self._publish(key, loaded, status)]
         due.append(self.clock() if settled.actions else None)
-        return self._look_again(key, opened, settled, due)
+        return self._look_again(key, loaded, settled, due)
 
     async def _policy(self, name: str) -> None:
         """Say whether a policy can be used; those who name it hear of that, and look again."""
-        turn = await publish(self.opener.client, self.index, name, self.clock)
-        for key, named in self.opener.policies.names_used(self.index.experiments):
+        turn = await publish(self.loader.client, self.index, name, self.clock)
+        for key, named in self.loader.policies.names_used(self.index.experiments):
             if named != name:
                 continue
-            self.opener.wake(key)
+            self.loader.wake(key)
             thing = self.index.experiments[key]
             if turn is not None and not self._is_over(key, thing):
                 regarding = Regarding(EXPERIMENTS, *key, str(thing["metadata"]["uid"]))
@@ -177,15 +177,15 @@ class Controller:
         """Look again at a namespace's experiments: its labels say which policies are theirs."""
         for key in self.index.experiments:
             if key.namespace == namespace:
-                self.opener.wake(key)
+                self.loader.wake(key)
 
     def _look_again(
-        self, key: Key, opened: Opened, settled: Plan, others: Sequence[float | None]
+        self, key: Key, loaded: Loaded, settled: Plan, others: Sequence[float | None]
     ) -> float | None:
         moments = (
             settled.wake_at_seconds,
-            opened.reports.wake_at_seconds,
-            opened.backend.wake_at_seconds,
+            loaded.reports.wake_at_seconds,
+            loaded.backend.wake_at_seconds,
             *others,
         )
         due = [moment for moment in moments if moment is not None]
@@ -198,7 +198,7 @@ class Controller:
         if not thing:
             return True
         status = status_of(thing)
-        kind = self.opener.kind.kind
+        kind = self.loader.kind.kind
         return (
             status.phase in (Phase.SUCCEEDED, Phase.FAILED)
             and status.observed_generation == thing["metadata"]["generation"]
@@ -208,18 +208,18 @@ class Controller:
             and not is_failing(status)
         )
 
-    async def _publish(self, key: Key, opened: Opened, status: ExperimentStatus) -> float | None:
+    async def _publish(self, key: Key, loaded: Loaded, status: ExperimentStatus) -> float | None:
         """Write the status if it changed, once a second; return when it may be written else."""
-        before = opened.engine.book.status
-        if status == before and opened.published_seconds:
+        before = loaded.engine.state.status
+        if status == before and loaded.published_seconds:
             return None
         now = self.clock()
-        if now < opened.published_seconds + PUBLISH_SECONDS and status.phase is before.phase:
-            return opened.published_seconds + PUBLISH_SECONDS
-        await opened.backend.publish(status)
-        opened.engine.book.status = status
-        opened.published_seconds = now
-        regarding = Regarding(EXPERIMENTS, *key, opened.uid)
+        if now < loaded.published_seconds + PUBLISH_SECONDS and status.phase is before.phase:
+            return loaded.published_seconds + PUBLISH_SECONDS
+        await loaded.backend.publish(status)
+        loaded.engine.state.status = status
+        loaded.published_seconds = now
+        regarding = Regarding(EXPERIMENTS, *key, loaded.uid)
         self._note_conditions(regarding, before.conditions, status.conditions)
         return None
 
@@ -235,7 +235,7 @@ class Controller:
         await self.events.send()
 
     async def _refuse(self, key: Key, thing: Object, reason: ConditionReason, message: str) -> None:
-        self.sharing.calm(key)
+        self.namespace_usage.stop_waiting(key)
         generation = thing["metadata"]["generation"]
         status = refused(status_of(thing), reason, message, generation, self.clock())
         await self._say(key, thing, status)
@@ -247,7 +247,7 @@ class Controller:
             return
         document = status.model_dump(mode="json", exclude_none=True)
         try:
-            stored = await write_status(self.opener.client, EXPERIMENTS, thing, document)
+            stored = await write_status(self.loader.client, EXPERIMENTS, thing, document)
         except NotFound:
             return
         self.index.put(EXPERIMENTS, stored)

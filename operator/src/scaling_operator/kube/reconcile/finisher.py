@@ -22,9 +22,9 @@ from scaling_operator.kube.client.errors import (
 )
 from scaling_operator.kube.client.kinds import EXPERIMENTS, PODS
 from scaling_operator.kube.client.ownership import is_owned
-from scaling_operator.kube.reconcile.loader import Opened
+from scaling_operator.kube.reconcile.loader import Loaded
 from scaling_operator.kube.workloads import finisher, pod
-from scaling_operator.kube.workloads.attempt_spec import AttemptOrder
+from scaling_operator.kube.workloads.attempt_spec import AttemptSpec
 from scaling_trainer.contract import Execution
 
 LOOK_AGAIN_SECONDS = 10.0
@@ -38,11 +38,11 @@ class _NotOurs(Exception):
 class Finisher:
     """Saves the best model of an experiment that has ended."""
 
-    opened: Opened
+    loaded: Loaded
 
     async def step(self, status: ExperimentStatus) -> tuple[ExperimentStatus, float | None]:
         """Go one step; return the status, and when to look again (seconds since the epoch)."""
-        spec = self.opened.engine.book.spec
+        spec = self.loaded.engine.state.spec
         has_claim = spec.artifacts.persistent_volume_claim is not None
         best = to_finish(status, has_claim=has_claim)
         present = self._present()
@@ -50,7 +50,7 @@ class Finisher:
             if present is not None and status.export is not None and status.export.saved:
                 await self._delete(present)
             return status, None
-        now, since = self.opened.backend.clock(), status.completion_time
+        now, since = self.loaded.backend.clock(), status.completion_time
         ended = None if since is None else since.timestamp()
         next_step = finishing(best, self._view(best, present), spec, now, ended)
         if next_step is FinishingStep.CREATE:
@@ -65,11 +65,11 @@ class Finisher:
                 update = {"test_metrics": metrics}
                 found = best if metrics is None else best.model_copy(update=update)
                 status = status.model_copy(update={"export": export, "best": found})
-                return status, self.opened.backend.clock()  # its condition is still to be derived
-        return status, self.opened.backend.clock() + LOOK_AGAIN_SECONDS
+                return status, self.loaded.backend.clock()  # its condition is still to be derived
+        return status, self.loaded.backend.clock() + LOOK_AGAIN_SECONDS
 
     def _present(self) -> Object | None:
-        backend = self.opened.backend
+        backend = self.loaded.backend
         present = backend.index.workload(PODS, backend.key, finisher_name(backend.key.name))
         is_ours = present is not None and is_owned(present, EXPERIMENTS, backend.uid)
         return present if is_ours else None
@@ -77,7 +77,7 @@ class Finisher:
     def _view(self, best: BestTrial, present: Object | None) -> AttemptView:
         if present is None:
             return ABSENT
-        backend = self.opened.backend
+        backend = self.loaded.backend
         if present["metadata"]["labels"].get(LABEL_FINISHES) != best.trial:
             return AttemptView(
                 AttemptPhase.LOST
@@ -96,7 +96,7 @@ class Finisher:
         except (QuotaExceeded, _NotOurs) as error:
             since = status.completion_time
             waited_seconds = (
-                0.0 if since is None else self.opened.backend.clock() - since.timestamp()
+                0.0 if since is None else self.loaded.backend.clock() - since.timestamp()
             )
             if waited_seconds >= spec.trials.pending_timeout.total_seconds():
                 return not_saved(best, str(error))
@@ -105,7 +105,7 @@ class Finisher:
         return FinishingStep.WAIT
 
     async def _create(self, best: BestTrial, spec: ExperimentSpec) -> None:
-        backend = self.opened.backend
+        backend = self.loaded.backend
         reference = ExperimentReference(name=backend.key.name, uid=backend.uid)
         trial = TrialSpec(
             experiment=reference,
@@ -114,7 +114,7 @@ class Finisher:
             parameters=best.parameters,
             seed=0,
         )
-        order = AttemptOrder(
+        attempt_spec = AttemptSpec(
             experiment=backend.key.name,
             namespace=backend.key.namespace,
             trial=ScalingTrial(spec=trial),
@@ -124,7 +124,7 @@ class Finisher:
             execution=Execution(),
             settings=backend.workload_settings(),
         )
-        manifest = finisher.manifest(order, backend.uid)
+        manifest = finisher.manifest(attempt_spec, backend.uid)
         try:
             made = await backend.client.create(PODS, backend.key.namespace, manifest)
         except AlreadyExists:
@@ -137,7 +137,7 @@ class Finisher:
         backend.index.put(PODS, made)
 
     async def _delete(self, present: Object) -> None:
-        backend, metadata = self.opened.backend, present["metadata"]
+        backend, metadata = self.loaded.backend, present["metadata"]
         try:
             await backend.client.delete(
                 PODS, backend.key.namespace, metadata["name"], uid=metadata["uid"]

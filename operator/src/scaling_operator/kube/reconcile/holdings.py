@@ -34,7 +34,7 @@ class _Reserved:
 
 
 @dataclass(slots=True)
-class Holdings:
+class HeldMachines:
     """What is held, by experiment."""
 
     index: Index

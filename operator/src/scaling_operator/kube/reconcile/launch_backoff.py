@@ -12,7 +12,7 @@ from scaling_operator.core.reports import AttemptKey
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class LaunchRefusal:
     """A pod that the API server did not take, and when to try again."""
 
     reason: Reason | None
@@ -23,14 +23,14 @@ class Refusal:
 
 
 @dataclass(slots=True)
-class Refusals:
+class LaunchBackoff:
     """The refusals of an experiment's attempts, each until its attempt is created."""
 
     clock: Callable[[], float]
-    _known: dict[AttemptKey, Refusal] = field(default_factory=dict[AttemptKey, Refusal])
+    _known: dict[AttemptKey, LaunchRefusal] = field(default_factory=dict[AttemptKey, LaunchRefusal])
     _blocked: dict[AttemptKey, float] = field(default_factory=dict[AttemptKey, float])
 
-    def current(self, key: AttemptKey) -> Refusal | None:
+    def current(self, key: AttemptKey) -> LaunchRefusal | None:
         """Say why an attempt has no workload; None where it may be tried now."""
         refusal = self._known.get(key)
         is_over = refusal is None or self.clock() >= refusal.retry_at_seconds
@@ -44,17 +44,17 @@ class Refusals:
         times = 1 if before is None else before.times + 1
         pause = min(FIRST_RETRY_SECONDS * 2.0 ** min(times - 1, 10), LONGEST_RETRY_SECONDS)
         since = now if before is None else before.since_seconds
-        self._known[key] = Refusal(reason, message, since, times, now + pause)
+        self._known[key] = LaunchRefusal(reason, message, since, times, now + pause)
 
     def note_for_good(self, key: AttemptKey, reason: Reason, message: str) -> None:
         """Note a refusal that another try does not change."""
-        self._known[key] = Refusal(reason, message, self.clock(), 1, math.inf)
+        self._known[key] = LaunchRefusal(reason, message, self.clock(), 1, math.inf)
 
-    def blocked(self, key: AttemptKey, message: str) -> Refusal:
+    def blocked(self, key: AttemptKey, message: str) -> LaunchRefusal:
         """Say since when something else stands where an attempt's workload should be."""
         now = self.clock()
         since = self._blocked.setdefault(key, now)
-        return Refusal(None, message, since, 1, now)
+        return LaunchRefusal(None, message, since, 1, now)
 
     def forget(self, key: AttemptKey) -> None:
         """Forget what was refused: the attempt has its workload."""

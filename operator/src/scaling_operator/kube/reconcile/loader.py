@@ -18,7 +18,7 @@ from scaling_operator.kube.client.client import Client, Object
 from scaling_operator.kube.client.index import Index, Key
 from scaling_operator.kube.client.kinds import TRIALS
 from scaling_operator.kube.reconcile.backend import ClusterBackend
-from scaling_operator.kube.reconcile.namespace_usage import Peer, Sharing
+from scaling_operator.kube.reconcile.namespace_usage import NamespaceUsage, Peer
 from scaling_operator.kube.reconcile.policies import Policies, SizedBy
 from scaling_operator.kube.reconcile.sweeper import Sweeper
 from scaling_operator.kube.reconcile.trials import created_seconds, read_trial
@@ -26,16 +26,16 @@ from scaling_operator.kube.reconcile.warmstart import warm_points
 from scaling_operator.kube.reconcile.workload_kinds import JOB_KIND, POD_KIND, WorkloadKind
 from scaling_operator.kube.settings import PodSettings
 from scaling_operator.kube.workloads.attempt_spec import Bounds, WorkloadSettings, refusals
-from scaling_operator.law.fit_worker import FitLane
+from scaling_operator.law.fit_worker import FitWorker
 from scaling_operator.processes.workers import Workers
 from scaling_operator.runtime.engine import Engine
-from scaling_operator.runtime.hooks import Watcher
+from scaling_operator.runtime.hooks import Hooks
 from scaling_operator.runtime.reports import Reports
 from scaling_operator.runtime.rules import trials_per_scale
 from scaling_operator.runtime.sizer import Sizer
-from scaling_operator.runtime.state import Book, read_book
+from scaling_operator.runtime.state import ExperimentState, read_state
 from scaling_operator.search.available import unavailable
-from scaling_operator.sizing.admission import Beside
+from scaling_operator.sizing.admission import Peers
 from scaling_operator.sizing.view import NO_LIMITS
 from scaling_operator.validation.load import read_checked
 
@@ -46,7 +46,7 @@ TRIALS_AT_A_TIME = 50
 
 
 @dataclass(slots=True)
-class Opened:
+class Loaded:
     """An experiment in memory."""
 
     uid: str
@@ -58,7 +58,7 @@ class Opened:
 
 
 @dataclass(frozen=True, slots=True)
-class Opener:
+class Loader:
     """What it takes to open experiments."""
 
     client: Client
@@ -80,14 +80,16 @@ class Opener:
         """What an attempt is."""
         return JOB_KIND if self.settings.kind == "job" else POD_KIND
 
-    async def open(self, key: Key, thing: Object, watcher: Watcher, sharing: Sharing) -> Opened:
+    async def open(
+        self, key: Key, thing: Object, hooks: Hooks, namespace_usage: NamespaceUsage
+    ) -> Loaded:
         """Read an experiment and its trials. Raises InvalidSpec."""
         spec = await self.spec_of(key, thing)
         uid = str(thing["metadata"]["uid"])
-        book = read_book(spec, self.rules(spec, key.namespace), status_of(thing), ())
-        book.generation = int(thing["metadata"]["generation"])
+        state = read_state(spec, self.rules(spec, key.namespace), status_of(thing), ())
+        state.generation = int(thing["metadata"]["generation"])
         sized_by = self.policies.sized_by(thing)
-        sizer = self._size(book, key.namespace, lambda: sharing.beside(key, book))
+        sizer = self._size(state, key.namespace, lambda: namespace_usage.peers_of(key, state))
         backend = ClusterBackend(
             *(key, uid, spec, self.client, self.index, self.sweeper),
             kind=self.kind,
@@ -95,54 +97,56 @@ class Opener:
             bounds=Bounds(image_pull_grace_seconds=self.settings.image_pull_grace_seconds),
             keep_failed_seconds=self.settings.keep_failed_seconds,
             clock=self.clock,
-            holdings=sharing.holdings,
+            held_machines=namespace_usage.held_machines,
             sizer=sizer,
         )
-        await self._read_trials(key, uid, book, backend)
-        if not all(view.open for view in book.scales.values()):
-            book.warm_points = await warm_points(self.client, key.namespace, spec)
+        await self._read_trials(key, uid, state, backend)
+        if not all(view.open for view in state.scales.values()):
+            state.warm_points = await warm_points(self.client, key.namespace, spec)
         if sizer is not None and sizer.policy.limits != NO_LIMITS:
-            await sharing.holdings.look(self.client, self.kind.kind, key.namespace)
+            await namespace_usage.held_machines.look(self.client, self.kind.kind, key.namespace)
 
         def fitted(view: FitView) -> None:
-            book.fit = view
+            state.fit = view
 
-        fits = FitLane(fitted, lambda: self.wake(key), self.workers.fits(key.namespace))
+        fits = FitWorker(fitted, lambda: self.wake(key), self.workers.fits(key.namespace))
         studies = self.workers.studies(key.namespace, spec.search)
-        engine = Engine(key.name, uid, book, backend, watcher, self.clock, fits, studies)
+        engine = Engine(key.name, uid, state, backend, hooks, self.clock, fits, studies)
         reports = Reports(engine, lambda: self.wake(key), SAVE_CURVES_AFTER_SECONDS)
         if sizer is not None:
-            sharing.peers[key] = Peer(sizer, engine.flight)
-        return Opened(uid, engine, backend, reports, sized_by=sized_by)
+            namespace_usage.peers[key] = Peer(sizer, engine.in_flight)
+        return Loaded(uid, engine, backend, reports, sized_by=sized_by)
 
-    def _size(self, book: Book, namespace: str, beside: Callable[[], Beside]) -> Sizer | None:
+    def _size(
+        self, state: ExperimentState, namespace: str, peers: Callable[[], Peers]
+    ) -> Sizer | None:
         """Give the book its policy; None where there is none that can be used."""
-        policy = self.policies.find(book.spec, namespace)
+        policy = self.policies.find(state.spec, namespace)
         if not isinstance(policy, ResourcePolicy):
-            book.machines = policy
+            state.machines = policy
             return None
-        sizer = Sizer(book.spec, policy.spec, book.rules.max_trials, beside)
-        book.machines = sizer
+        sizer = Sizer(state.spec, policy.spec, state.rules.max_trials, peers)
+        state.machines = sizer
         return sizer
 
-    def is_outdated(self, opened: Opened, thing: Object) -> bool:
+    def is_outdated(self, loaded: Loaded, thing: Object) -> bool:
         """Whether trials are to be sized anew: by another policy, or by other resources."""
-        return opened.sized_by != self.policies.sized_by(thing)
+        return loaded.sized_by != self.policies.sized_by(thing)
 
-    async def follow(self, key: Key, opened: Opened, thing: Object) -> None:
+    async def follow(self, key: Key, loaded: Loaded, thing: Object) -> None:
         """Take over what may change while an experiment runs. Raises InvalidSpec."""
         generation = int(thing["metadata"]["generation"])
-        if generation != opened.engine.book.generation:
+        if generation != loaded.engine.state.generation:
             spec = await self.spec_of(key, thing)
-            book = opened.engine.book
-            book.spec, book.rules, book.generation = (
+            state = loaded.engine.state
+            state.spec, state.rules, state.generation = (
                 spec,
                 self.rules(spec, key.namespace),
                 generation,
             )
-            opened.backend.spec = spec
-            if opened.backend.sizer is not None:
-                opened.backend.sizer.follow(spec, book.rules.max_trials)
+            loaded.backend.spec = spec
+            if loaded.backend.sizer is not None:
+                loaded.backend.sizer.follow(spec, state.rules.max_trials)
 
     async def spec_of(self, key: Key, thing: Object) -> ExperimentSpec:
         """Read a spec that this cluster can follow. Raises InvalidSpec."""
@@ -174,9 +178,11 @@ class Opener:
             fits=True,
         )
 
-    async def _read_trials(self, key: Key, uid: str, book: Book, backend: ClusterBackend) -> None:
+    async def _read_trials(
+        self, key: Key, uid: str, state: ExperimentState, backend: ClusterBackend
+    ) -> None:
         """Note all stored trials, some at a time: others of the event loop go on meanwhile."""
-        began = book.started_seconds
+        began = state.started_seconds
         created: list[float] = []
         labels = f"{LABEL_EXPERIMENT}={key.name}"
         async for page in self.client.pages(TRIALS, key.namespace, labels):
@@ -184,13 +190,13 @@ class Opener:
                 trial = read_trial(thing)
                 if trial.is_of(uid):
                     created.append(created_seconds(trial))
-                    book.note(trial, created[-1])
+                    state.note(trial, created[-1])
                     backend.note((trial,))
                 if at % TRIALS_AT_A_TIME == 0:
                     await asyncio.sleep(0)
         # The API server lists by name: 10 before 2.
-        book.live = dict(sorted(book.live.items()))
-        book.started_seconds = min(created, default=None) if began is None else began
+        state.live = dict(sorted(state.live.items()))
+        state.started_seconds = min(created, default=None) if began is None else began
 
 
 def status_of(thing: Object) -> ExperimentStatus:

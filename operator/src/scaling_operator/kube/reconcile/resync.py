@@ -98,14 +98,14 @@ class Resync:
         return listed
 
     async def _look_at_trials(self) -> None:
-        for key, opened in list(self.controller.opened.items()):
-            opened.backend.look_again()
+        for key, loaded in list(self.controller.loaded.items()):
+            loaded.backend.look_again()
             labels = f"{LABEL_EXPERIMENT}={key.name}"
             there = await self.client.names(TRIALS, key.namespace, labels)
-            gone = opened.backend.missing(opened.engine.book, there)
+            gone = loaded.backend.missing(loaded.engine.state, there)
             if gone:
                 log.warning("%s: deleted by somebody: %s", key, ", ".join(gone[:10]))
-                self.controller.distrust([key])
+                self.controller.invalidate([key])
             self.queue.add(key)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from scaling_operator.api.names import trial_name
-from scaling_operator.core.observed import AttemptPhase, Leftover
+from scaling_operator.core.observed import AttemptPhase, StaleWorkload
 from scaling_operator.core.reports import AttemptKey
 from scaling_operator.kube.client.client import Client, Object
 from scaling_operator.kube.client.errors import Conflict, NotFound
@@ -15,14 +15,14 @@ from scaling_operator.kube.client.kinds import TRIALS
 from scaling_operator.kube.client.ownership import is_owned
 from scaling_operator.kube.reconcile.naming import attempt_of, workload_name
 from scaling_operator.kube.reconcile.sweeper import Sweeper
-from scaling_operator.kube.reconcile.view_cache import Looks
+from scaling_operator.kube.reconcile.view_cache import ViewCache
 from scaling_operator.kube.reconcile.workload_kinds import WorkloadKind
-from scaling_operator.runtime.state import Book
+from scaling_operator.runtime.state import ExperimentState
 from scaling_operator.sizing.admission import Slot
 
 
 @dataclass(slots=True)
-class Leftovers:
+class StaleWorkloads:
     """An experiment's workloads but those of the current attempts of its live trials."""
 
     client: Client
@@ -30,7 +30,7 @@ class Leftovers:
     sweeper: Sweeper
     experiment: Key
     kind: WorkloadKind
-    looks: Looks
+    view_cache: ViewCache
     uid_of: Callable[[Slot], str | None]
     """Tells the uid of a trial of the experiment: what it does not own is not ours."""
     keep_failed_seconds: float
@@ -39,20 +39,22 @@ class Leftovers:
     _outlived: set[AttemptKey] = field(default_factory=set[AttemptKey])
     """Older attempts of trials that live: they are deleted one by one."""
 
-    def of(self, book: Book) -> Iterator[Leftover]:
+    def of(self, state: ExperimentState) -> Iterator[StaleWorkload]:
         """Name the workloads that nobody waits for."""
-        self.index.bury(self.kind.kind, self.experiment, lambda name: self._is_awaited(book, name))
+        self.index.forget_awaited(
+            self.kind.kind, self.experiment, lambda name: self._is_awaited(state, name)
+        )
         present: set[str] = set()
         for workload in self.index.workloads_of(self.kind.kind, self.experiment):
             name = workload["metadata"]["name"]
             present.add(name)
             key = attempt_of(self.experiment, name)
-            if key is None or book.is_current(key) or name in self._going:
+            if key is None or state.is_current(key) or name in self._going:
                 continue
             if self._is_ours(key, workload):
-                yield self._leftover(book, key, workload)
+                yield self._stale(state, key, workload)
         self._going &= present
-        self.looks.keep(present)
+        self.view_cache.keep(present)
 
     async def discard(self, keys: tuple[AttemptKey, ...]) -> None:
         """Delete workloads: those of ended trials together, an older attempt's by itself."""
@@ -73,9 +75,9 @@ class Leftovers:
         """Try anew what is under way for long: deletions that may have been lost."""
         self._going.clear()
 
-    def _is_awaited(self, book: Book, name: str) -> bool:
+    def _is_awaited(self, state: ExperimentState, name: str) -> bool:
         key = attempt_of(self.experiment, name)
-        return key is not None and book.is_current(key)
+        return key is not None and state.is_current(key)
 
     def _is_ours(self, key: AttemptKey, workload: Object) -> bool:
         return is_owned(workload, TRIALS, self.uid_of((key.scale, key.number)))
@@ -89,15 +91,15 @@ class Leftovers:
         except (NotFound, Conflict):
             self.index.drop(self.kind.kind, workload)
 
-    def _leftover(self, book: Book, key: AttemptKey, workload: Object) -> Leftover:
-        view = self.looks.at(workload)
-        if (key.scale, key.number) in book.live:
+    def _stale(self, state: ExperimentState, key: AttemptKey, workload: Object) -> StaleWorkload:
+        view = self.view_cache.at(workload)
+        if (key.scale, key.number) in state.live:
             self._outlived.add(key)
         else:
             self._outlived.discard(key)
-        told = book.pruned_seconds.get(key)
+        told = state.pruned_seconds.get(key)
         failed = view.phase is AttemptPhase.EXITED and view.exit_code != 0
-        return Leftover(
+        return StaleWorkload(
             *(key.scale, key.number, key.attempt, view),
             told_to_stop=told is not None,
             told_seconds=told or 0.0,

@@ -26,7 +26,7 @@ class Seen:
 
 
 @dataclass(slots=True)
-class Looks:
+class ViewCache:
     """A plan looks at every live trial's workload; few have changed since the plan before."""
 
     index: Index
@@ -50,7 +50,7 @@ class Looks:
         self._known[name] = seen = Seen(parts, view, owner_uid(workload, TRIALS))
         return seen
 
-    def parting(self, name: str, trial_uid: str | None) -> AttemptView:
+    def last_view(self, name: str, trial_uid: str | None) -> AttemptView:
         """View a workload of a trial that was seen and is gone."""
         last = self.index.gone.get((self.kind.kind, self.experiment), {}).get(name)
         if last is not None and not is_owned(last, TRIALS, trial_uid):

@@ -11,7 +11,7 @@ from scaling_operator.kube.client.client import Object
 from scaling_operator.kube.client.index import Index
 from scaling_operator.kube.client.kinds import JOBS, PODS, Kind
 from scaling_operator.kube.workloads import job, pod
-from scaling_operator.kube.workloads.attempt_spec import AttemptOrder, Bounds
+from scaling_operator.kube.workloads.attempt_spec import AttemptSpec, Bounds
 from scaling_operator.kube.workloads.ending import interruption_of
 
 
@@ -20,7 +20,7 @@ class WorkloadKind:
     """What is created for an attempt, and how it is seen."""
 
     kind: Kind
-    manifest: Callable[[AttemptOrder], Object]
+    manifest: Callable[[AttemptSpec], Object]
     parts: Callable[[Index, Object], tuple[Object, ...]]
     """The objects that a workload's view is made from: itself first."""
     observe: Callable[[Sequence[Object], Bounds, float], AttemptView]

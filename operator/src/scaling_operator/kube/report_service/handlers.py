@@ -25,26 +25,26 @@ from scaling_operator.report_endpoint.endpoint import NotAnAttempt, NotNow
 
 
 @dataclass(slots=True)
-class Listening:
+class ReportService:
     """The report endpoint of an operator process; an async context manager."""
 
     settings: Settings
     client: Client
     index: Index
     leads: Callable[[], bool]
-    happenings: OperatorMetrics
+    operator_metrics: OperatorMetrics
     controller: Controller | None = None
     _server: reports.ReportServer | None = field(default=None)
 
-    async def __aenter__(self) -> Listening:
+    async def __aenter__(self) -> ReportService:
         """Serve, where the settings name an address that pods can reach."""
         if self.settings.reports.url is not None:
-            listener = reports.Listener(
+            listener = reports.ReportHandlers(
                 *(self._take, self.leads, self._experiment),
                 knows=self._knows,
-                accepted=self.happenings.report_accepted,
-                refused=self.happenings.report_refused,
-                turned_away=self.happenings.turned_away("reports"),
+                accepted=self.operator_metrics.report_accepted,
+                refused=self.operator_metrics.report_refused,
+                turned_away=self.operator_metrics.turned_away("reports"),
             )
             self._server = await reports.start(
                 self.settings, self.client, listener, self.settings.address

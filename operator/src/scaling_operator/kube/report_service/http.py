@@ -24,11 +24,11 @@ from scaling_operator.kube.settings import TOKEN_AUDIENCE, Settings
 from scaling_operator.report_endpoint.answers import counted
 from scaling_operator.report_endpoint.endpoint import Endpoint, NotAnAttempt, NotNow, Rate
 from scaling_operator.report_endpoint.web import application
-from scaling_operator.server.limits import Limits
+from scaling_operator.server.limits import PortLimits
 from scaling_operator.server.listen import BoundedServer, Port, listen, unheard
 
 # A connection costs 0.28 MB, a new one 2 ms (measured). A node's pods may share an address.
-LIMITS = Limits(
+LIMITS = PortLimits(
     connections=500, connections_per_address=30, opened_per_second=20.0, opened_at_once=100
 )
 RETRY_SECONDS = 30.0
@@ -47,7 +47,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Listener:
+class ReportHandlers:
     """What the operator says to reports. Its functions may raise ClusterError and NotAnAttempt."""
 
     on_report: Callable[[PodIdentity, Report], Awaitable[Reply]]
@@ -64,7 +64,7 @@ class Listener:
 
 
 async def start(
-    settings: Settings, client: Client, listener: Listener, address: str | None = None
+    settings: Settings, client: Client, listener: ReportHandlers, address: str | None = None
 ) -> ReportServer:
     """Read or issue the certificate, and serve reports at `address`; None: everywhere.
 
@@ -114,7 +114,7 @@ class ReportServer:
         await self._certificate.refresh()
 
 
-def _endpoint(client: Client, listener: Listener) -> Endpoint[PodIdentity]:
+def _endpoint(client: Client, listener: ReportHandlers) -> Endpoint[PodIdentity]:
     tokens = Tokens(PodReview(client, TOKEN_AUDIENCE), listener.knows)
     described = listener.experiment
 

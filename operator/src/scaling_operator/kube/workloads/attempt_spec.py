@@ -48,7 +48,7 @@ class WorkloadSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class AttemptOrder:
+class AttemptSpec:
     """One attempt of a trial. The trial is the stored object: its metadata hold the uid."""
 
     experiment: str

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from scaling_operator.core.resources import DeviceRequest
-from scaling_operator.kube.workloads.attempt_spec import AttemptOrder
+from scaling_operator.kube.workloads.attempt_spec import AttemptSpec
 
 CLAIM = "accelerators"
 UID_CHARACTERS = 13
@@ -18,18 +18,18 @@ UID_CHARACTERS = 13
 Json = dict[str, Any]
 
 
-def template_name(order: AttemptOrder) -> str:
+def template_name(attempt_spec: AttemptSpec) -> str:
     """Name the template after the attempt and its trial's uid.
 
     So one that is there already is this trial's, and not an earlier one's of the same name.
     """
-    uid = str(order.trial.metadata["uid"])
-    return f"{order.name}-{uid[:UID_CHARACTERS]}"
+    uid = str(attempt_spec.trial.metadata["uid"])
+    return f"{attempt_spec.name}-{uid[:UID_CHARACTERS]}"
 
 
-def template(order: AttemptOrder, described: Json) -> Json | None:
+def template(attempt_spec: AttemptSpec, described: Json) -> Json | None:
     """Write the ResourceClaimTemplate with the metadata of the attempt; None without devices."""
-    devices = order.resources.devices
+    devices = attempt_spec.resources.devices
     if not devices:
         return None
     wanted = [_request(each) for each in devices]
@@ -44,7 +44,7 @@ def template(order: AttemptOrder, described: Json) -> Json | None:
     return {
         "apiVersion": "resource.k8s.io/v1",
         "kind": "ResourceClaimTemplate",
-        "metadata": {**described, "name": template_name(order)},
+        "metadata": {**described, "name": template_name(attempt_spec)},
         "spec": {"spec": {"devices": {"requests": [request]}}},
     }
 
@@ -60,13 +60,13 @@ def _request(device: DeviceRequest) -> Json:
     return request
 
 
-def pod_claims(order: AttemptOrder) -> list[Json]:
+def pod_claims(attempt_spec: AttemptSpec) -> list[Json]:
     """Write the pod's claims, made from the attempt's template."""
-    if not order.resources.devices:
+    if not attempt_spec.resources.devices:
         return []
-    return [{"name": CLAIM, "resourceClaimTemplateName": template_name(order)}]
+    return [{"name": CLAIM, "resourceClaimTemplateName": template_name(attempt_spec)}]
 
 
-def container_claims(order: AttemptOrder) -> list[Json]:
+def container_claims(attempt_spec: AttemptSpec) -> list[Json]:
     """Write which of the pod's claims the trainer uses."""
-    return [{"name": CLAIM}] if order.resources.devices else []
+    return [{"name": CLAIM}] if attempt_spec.resources.devices else []

@@ -12,7 +12,7 @@ from scaling_operator.api.names import (
     LABEL_FINISHES,
     finisher_name,
 )
-from scaling_operator.kube.workloads.attempt_spec import AttemptOrder
+from scaling_operator.kube.workloads.attempt_spec import AttemptSpec
 from scaling_operator.kube.workloads.environment import assignment_of, escaped
 from scaling_operator.kube.workloads.template import pod_spec
 from scaling_operator.kube.workloads.volumes import TEMPORARY
@@ -21,17 +21,17 @@ from scaling_trainer.contract import environment_of
 COMMAND = ("scaling", "finish")
 
 
-def manifest(order: AttemptOrder, experiment_uid: str) -> dict[str, Any]:
+def manifest(attempt_spec: AttemptSpec, experiment_uid: str) -> dict[str, Any]:
     """Write the Pod; `order` is one of the best trial, whose folder and place it shares."""
-    spec = pod_spec(order)
+    spec = pod_spec(attempt_spec)
     (container,) = spec["containers"]
-    settings = order.settings
+    settings = attempt_spec.settings
     container |= {
         "image": settings.trainer_image,
         "command": list(COMMAND),
         "args": [],
         "workingDir": TEMPORARY,
-        "env": _variables(order),
+        "env": _variables(attempt_spec),
     }
     if settings.image_pull_policy:
         container["imagePullPolicy"] = settings.image_pull_policy
@@ -39,18 +39,18 @@ def manifest(order: AttemptOrder, experiment_uid: str) -> dict[str, Any]:
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {
-            "name": finisher_name(order.experiment),
-            "namespace": order.namespace,
+            "name": finisher_name(attempt_spec.experiment),
+            "namespace": attempt_spec.namespace,
             "labels": {
                 "app.kubernetes.io/managed-by": GROUP.partition(".")[0],
-                LABEL_EXPERIMENT: order.experiment,
-                LABEL_FINISHES: f"{order.trial.spec.scale}-{order.trial.spec.number}",
+                LABEL_EXPERIMENT: attempt_spec.experiment,
+                LABEL_FINISHES: f"{attempt_spec.trial.spec.scale}-{attempt_spec.trial.spec.number}",
             },
             "ownerReferences": [
                 {
                     "apiVersion": API_VERSION,
                     "kind": EXPERIMENT_KIND,
-                    "name": order.experiment,
+                    "name": attempt_spec.experiment,
                     "uid": experiment_uid,
                     "controller": True,
                     "blockOwnerDeletion": False,
@@ -61,8 +61,8 @@ def manifest(order: AttemptOrder, experiment_uid: str) -> dict[str, Any]:
     }
 
 
-def _variables(order: AttemptOrder) -> list[dict[str, Any]]:
-    contract = environment_of(assignment_of(order))
+def _variables(attempt_spec: AttemptSpec) -> list[dict[str, Any]]:
+    contract = environment_of(assignment_of(attempt_spec))
     # The image's own home belongs to one user; the pod may run as another.
     values = {**contract, "HOME": TEMPORARY}
     return [{"name": name, "value": escaped(value)} for name, value in values.items()]

@@ -14,7 +14,7 @@ from typing import Any
 from scaling_operator.api.names import Reason
 from scaling_operator.core.observed import AttemptPhase, AttemptView
 from scaling_operator.kube.workloads import pod
-from scaling_operator.kube.workloads.attempt_spec import AttemptOrder, Bounds
+from scaling_operator.kube.workloads.attempt_spec import AttemptSpec, Bounds
 from scaling_operator.kube.workloads.ending import GONE
 from scaling_operator.kube.workloads.template import labels, metadata, pod_spec
 from scaling_operator.kube.workloads.untrusted import Json, condition, mapping, moment, text, value
@@ -22,10 +22,10 @@ from scaling_operator.kube.workloads.untrusted import Json, condition, mapping, 
 QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 
 
-def manifest(order: AttemptOrder) -> dict[str, Any]:
+def manifest(attempt_spec: AttemptSpec) -> dict[str, Any]:
     """Write the Job of an attempt. Raises InvalidSpec where the platform does not allow it."""
-    described = metadata(order)
-    queue = order.settings.queue
+    described = metadata(attempt_spec)
+    queue = attempt_spec.settings.queue
     if queue is not None:
         described["labels"] = {**described["labels"], QUEUE_LABEL: queue}
     disrupted = {"type": "DisruptionTarget", "status": "True"}
@@ -42,7 +42,10 @@ def manifest(order: AttemptOrder) -> dict[str, Any]:
                 "rules": [{"action": "FailJob", "onPodConditions": [disrupted]}],
             },
             **({"suspend": True} if queue is not None else {}),
-            "template": {"metadata": {"labels": labels(order)}, "spec": pod_spec(order)},
+            "template": {
+                "metadata": {"labels": labels(attempt_spec)},
+                "spec": pod_spec(attempt_spec),
+            },
         },
     }
 

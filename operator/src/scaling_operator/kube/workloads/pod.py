@@ -6,19 +6,19 @@ from collections.abc import Sequence
 from typing import Any
 
 from scaling_operator.core.observed import ABSENT, AttemptView
-from scaling_operator.kube.workloads.attempt_spec import AttemptOrder, Bounds
+from scaling_operator.kube.workloads.attempt_spec import AttemptSpec, Bounds
 from scaling_operator.kube.workloads.pod_view import Look, view_of
 from scaling_operator.kube.workloads.template import metadata, pod_spec
 from scaling_operator.kube.workloads.untrusted import Json, moment
 
 
-def manifest(order: AttemptOrder) -> dict[str, Any]:
+def manifest(attempt_spec: AttemptSpec) -> dict[str, Any]:
     """Write the Pod of an attempt. Raises InvalidSpec where the platform does not allow it."""
     return {
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": metadata(order),
-        "spec": pod_spec(order),
+        "metadata": metadata(attempt_spec),
+        "spec": pod_spec(attempt_spec),
     }
 
 

@@ -21,7 +21,7 @@ from scaling_operator.api.names import (
     TRIAL_KIND,
 )
 from scaling_operator.api.problems import InvalidSpec
-from scaling_operator.kube.workloads.attempt_spec import AttemptOrder, refusals
+from scaling_operator.kube.workloads.attempt_spec import AttemptSpec, refusals
 from scaling_operator.kube.workloads.claim import container_claims, pod_claims
 from scaling_operator.kube.workloads.environment import variables
 from scaling_operator.kube.workloads.machine_record import written_record
@@ -34,21 +34,21 @@ DEADLINE_SLACK_SECONDS = 60
 Json = dict[str, Any]
 
 
-def metadata(order: AttemptOrder) -> Json:
+def metadata(attempt_spec: AttemptSpec) -> Json:
     """Write name, labels and owner of an attempt's workload, and what machine it was given."""
-    recorded = order.resources.recorded
+    recorded = attempt_spec.resources.recorded
     annotations = {} if recorded is None else {ANNOTATION_RESOURCES: written_record(recorded)}
     return {
-        "name": order.name,
-        "namespace": order.namespace,
-        "labels": labels(order),
+        "name": attempt_spec.name,
+        "namespace": attempt_spec.namespace,
+        "labels": labels(attempt_spec),
         **({"annotations": annotations} if annotations else {}),
         "ownerReferences": [
             {
                 "apiVersion": API_VERSION,
                 "kind": TRIAL_KIND,
-                "name": order.trial_name,
-                "uid": order.trial.metadata["uid"],
+                "name": attempt_spec.trial_name,
+                "uid": attempt_spec.trial.metadata["uid"],
                 "controller": True,
                 # A trial may go at once; its pods follow by garbage collection.
                 "blockOwnerDeletion": False,
@@ -57,66 +57,70 @@ def metadata(order: AttemptOrder) -> Json:
     }
 
 
-def labels(order: AttemptOrder) -> dict[str, str]:
+def labels(attempt_spec: AttemptSpec) -> dict[str, str]:
     """Write the labels that every pod of an attempt has; the trial's is its object's name."""
     return {
         "app.kubernetes.io/managed-by": GROUP.partition(".")[0],
-        LABEL_EXPERIMENT: order.experiment,
-        LABEL_SCALE: str(order.trial.spec.scale),
-        LABEL_TRIAL: order.trial_name,
-        LABEL_ATTEMPT: str(order.attempt),
+        LABEL_EXPERIMENT: attempt_spec.experiment,
+        LABEL_SCALE: str(attempt_spec.trial.spec.scale),
+        LABEL_TRIAL: attempt_spec.trial_name,
+        LABEL_ATTEMPT: str(attempt_spec.attempt),
     }
 
 
-def pod_spec(order: AttemptOrder) -> Json:
+def pod_spec(attempt_spec: AttemptSpec) -> Json:
     """Write the spec of an attempt's pod.
 
     Raises InvalidSpec where this cluster does not give what the experiment asks for.
     """
-    refused = tuple(refusals(order.spec, order.settings))
+    refused = tuple(refusals(attempt_spec.spec, attempt_spec.settings))
     if refused:
         raise InvalidSpec(refused)
-    pod, settings = order.spec.trainer.pod, order.settings
+    pod, settings = attempt_spec.spec.trainer.pod, attempt_spec.settings
     optional: Json = {
         "serviceAccountName": pod.service_account_name,
         "priorityClassName": settings.priority_class,
-        "imagePullSecrets": _pull_secrets(order),
-        "nodeSelector": {**pod.node_selector, **order.resources.node_selector},
-        "tolerations": [written(each) for each in (*order.resources.tolerations, *pod.tolerations)],
+        "imagePullSecrets": _pull_secrets(attempt_spec),
+        "nodeSelector": {**pod.node_selector, **attempt_spec.resources.node_selector},
+        "tolerations": [
+            written(each) for each in (*attempt_spec.resources.tolerations, *pod.tolerations)
+        ],
         "affinity": written(pod.affinity),
-        "resourceClaims": pod_claims(order),
+        "resourceClaims": pod_claims(attempt_spec),
     }
     return {
         "restartPolicy": "Never",
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
-        "activeDeadlineSeconds": deadline_seconds(order),
-        "securityContext": _pod_security(order),
-        "containers": [_container(order)],
-        "volumes": volumes(order),
+        "activeDeadlineSeconds": deadline_seconds(attempt_spec),
+        "securityContext": _pod_security(attempt_spec),
+        "containers": [_container(attempt_spec)],
+        "volumes": volumes(attempt_spec),
         **{field: value for field, value in optional.items() if value},
     }
 
 
-def deadline_seconds(order: AttemptOrder) -> int:
+def deadline_seconds(attempt_spec: AttemptSpec) -> int:
     """How long the pod may live on its node while the operator is away: a backstop.
 
     The operator itself ends an attempt at `trials.timeout`. The kubelet counts from when it takes
     the pod, pulling images included, so the time of waiting is added.
     """
-    trials = order.spec.trials
+    trials = attempt_spec.spec.trials
     lasting = trials.timeout.total_seconds() + trials.pending_timeout.total_seconds()
     return math.ceil(lasting) + DEADLINE_SLACK_SECONDS
 
 
-def _pull_secrets(order: AttemptOrder) -> list[Json]:
-    own = (secret.name for secret in order.spec.trainer.pod.image_pull_secrets)
-    return [{"name": name} for name in dict.fromkeys((*own, *order.settings.image_pull_secrets))]
+def _pull_secrets(attempt_spec: AttemptSpec) -> list[Json]:
+    own = (secret.name for secret in attempt_spec.spec.trainer.pod.image_pull_secrets)
+    return [
+        {"name": name} for name in dict.fromkeys((*own, *attempt_spec.settings.image_pull_secrets))
+    ]
 
 
-def _pod_security(order: AttemptOrder) -> Json:
-    asked = order.spec.trainer.pod.security_context
-    user = order.settings.run_as_user if asked.run_as_user is None else asked.run_as_user
+def _pod_security(attempt_spec: AttemptSpec) -> Json:
+    asked = attempt_spec.spec.trainer.pod.security_context
+    user = attempt_spec.settings.run_as_user if asked.run_as_user is None else asked.run_as_user
     group = user if asked.run_as_group is None else asked.run_as_group
     return {
         "runAsNonRoot": True,
@@ -129,13 +133,13 @@ def _pod_security(order: AttemptOrder) -> Json:
     }
 
 
-def _container(order: AttemptOrder) -> Json:
+def _container(attempt_spec: AttemptSpec) -> Json:
     return {
         "name": CONTAINER,
-        **_program(order),
-        "env": variables(order),
-        "resources": _resources(order),
-        "volumeMounts": mounts(order),
+        **_program(attempt_spec),
+        "env": variables(attempt_spec),
+        "resources": _resources(attempt_spec),
+        "volumeMounts": mounts(attempt_spec),
         "securityContext": {
             "allowPrivilegeEscalation": False,
             "capabilities": {"drop": ["ALL"]},
@@ -145,8 +149,8 @@ def _container(order: AttemptOrder) -> Json:
     }
 
 
-def _program(order: AttemptOrder) -> Json:
-    container, settings = order.spec.trainer.container, order.settings
+def _program(attempt_spec: AttemptSpec) -> Json:
+    container, settings = attempt_spec.spec.trainer.container, attempt_spec.settings
     if container is None:
         program = {
             "image": settings.trainer_image,
@@ -165,10 +169,13 @@ def _program(order: AttemptOrder) -> Json:
     return {field: value for field, value in program.items() if value}
 
 
-def _resources(order: AttemptOrder) -> Json:
-    requests, limits = dict(order.resources.requests), dict(order.resources.limits)
-    if order.spec.trainer.built_in is not None:
-        defaults = {"cpu": order.settings.default_cpu, "memory": order.settings.default_memory}
+def _resources(attempt_spec: AttemptSpec) -> Json:
+    requests, limits = dict(attempt_spec.resources.requests), dict(attempt_spec.resources.limits)
+    if attempt_spec.spec.trainer.built_in is not None:
+        defaults = {
+            "cpu": attempt_spec.settings.default_cpu,
+            "memory": attempt_spec.settings.default_memory,
+        }
         # A limit alone is a request too.
         requests |= {
             name: defaults[name] for name in defaults if name not in {**requests, **limits}
@@ -176,6 +183,6 @@ def _resources(order: AttemptOrder) -> Json:
     described: Json = {
         "requests": requests,
         "limits": limits,
-        "claims": container_claims(order),
+        "claims": container_claims(attempt_spec),
     }
     return {name: amounts for name, amounts in described.items() if amounts}

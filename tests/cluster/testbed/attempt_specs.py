@@ -9,7 +9,7 @@ from scaling_operator.api.experiment import ExperimentSpec
 from scaling_operator.api.policy import Toleration
 from scaling_operator.api.trial import ScalingTrial
 from scaling_operator.core.resources import PodResources
-from scaling_operator.kube.workloads.attempt_spec import AttemptOrder, WorkloadSettings
+from scaling_operator.kube.workloads.attempt_spec import AttemptSpec, WorkloadSettings
 from scaling_trainer.contract import Execution
 
 BUILT_IN: dict[str, Any] = {
@@ -83,7 +83,7 @@ REPORTS = WorkloadSettings(
 )
 
 
-def order(trainer: dict[str, Any] | None = None, **changes: Any) -> AttemptOrder:
+def attempt_spec(trainer: dict[str, Any] | None = None, **changes: Any) -> AttemptSpec:
     """Order the second attempt of a trial; `changes` replace fields of the order."""
     spec: dict[str, Any] = {
         "objective": {"metric": "val_loss", "direction": "minimize"},
@@ -108,7 +108,7 @@ def order(trainer: dict[str, Any] | None = None, **changes: Any) -> AttemptOrder
             "samples": 1024,
         },
     }
-    made = AttemptOrder(
+    made = AttemptSpec(
         experiment="digits",
         namespace="team",
         trial=ScalingTrial.model_validate(trial),
