@@ -11,7 +11,7 @@ from scaling_operator.api.status import BestTrial, Range
 from scaling_operator.core.edges import SizeEdge, parameters_at_edge, size_edges, sized_loss
 from scaling_operator.core.ladder import Scale
 from scaling_operator.core.observed import ScaleView
-from scaling_operator.core.refine import beyond
+from scaling_operator.core.progress import beyond
 from scaling_operator.core.tally import Tally
 
 SEARCH = Search.model_validate(

@@ -27,8 +27,7 @@ from scaling_operator.core.observed import (
     ScaleView,
     StaleWorkload,
 )
-from scaling_operator.core.progress import scale_has_ended
-from scaling_operator.core.refine import scales_to_add
+from scaling_operator.core.progress import scale_has_ended, scales_to_add
 from scaling_operator.core.settle import deadline, launch_time, repeated, settle
 from scaling_operator.core.starting import asks, launches, may_ask
 from scaling_operator.core.status import (

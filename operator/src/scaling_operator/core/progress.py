@@ -1,9 +1,18 @@
-"""How far a scale has come."""
+"""How far a scale has come, and which sizes are added beyond an edge of the ladder."""
 
 from __future__ import annotations
 
+import math
+
+from pydantic import ValidationError
+
+from scaling_operator.api.experiment import ExperimentSpec
 from scaling_operator.api.names import DEFAULT_TRIALS
+from scaling_operator.api.scaling import Scaling
+from scaling_operator.core.edges import SizeEdge, size_edges, sized_loss
+from scaling_operator.core.ladder import Scale, scales_of
 from scaling_operator.core.observed import Observed, ScaleView
+from scaling_trainer.config.builtin import with_parameters
 
 TUNED_SHARE = 0.5
 """From this share of its trials on, the best of a scale counts as tuned while the rest run."""
@@ -40,3 +49,74 @@ def is_tuned(observed: Observed, view: ScaleView) -> bool:
     """Whether the best of a scale may stand for it: it has ended, or is half done."""
     half_done = view.tally.ended >= TUNED_SHARE * most_trials(observed, view)
     return half_done or scale_has_ended(observed, view)
+
+
+Size = int | float
+
+
+def scales_to_add(observed: Observed) -> tuple[Scale, ...]:
+    """Add one size beyond an edge, once all scales have ended and while `refine` allows.
+
+    The new size meets the data or budgets whose best lies at that end, one scale for each. They
+    take the next indices.
+    """
+    scaling, objective = observed.spec.scaling, observed.spec.objective
+    if scaling is None or objective is None or scaling.parameter is None:
+        return ()
+    if not scaling.refine.max_sizes or not all_scales_have_ended(observed):
+        return ()
+    tried = _sizes(observed, scaling.parameter)
+    if len(tried) >= len(scaling.sizes) + scaling.refine.max_sizes:
+        return ()
+    sizes = (sized_loss(view, objective) for view in observed.scales)
+    edges = size_edges(each for each in sizes if each is not None)
+    for side in ("largest", "smallest"):
+        own = [edge for edge in edges if edge.side == side]
+        for size in beyond(tried, side, scaling) if own else ():
+            if _is_allowed(observed.spec, scaling.parameter, size):
+                return _scales(observed, {scaling.parameter: size}, own)
+    return ()
+
+
+def beyond(tried: tuple[Size, ...], side: str, scaling: Scaling) -> tuple[Size, ...]:
+    """Continue the sizes by the ratio of the two at that end; what to try, best first.
+
+    Whole sizes stay whole. Where the trainer refuses the nearest (heads divide a width), a multiple
+    of what all of the file's sizes have in common may fit.
+    """
+    if len(tried) < 2:  # noqa: PLR2004 - a ratio needs two
+        return ()
+    edge, inner = (tried[-1], tried[-2]) if side == "largest" else (tried[0], tried[1])
+    size = edge * (edge / inner)
+    found: tuple[Size, ...] = (size,)
+    if all(isinstance(each, int) for each in scaling.sizes):
+        unit = math.gcd(*(int(each) for each in scaling.sizes))
+        found = (round(size), unit * round(size / unit))
+    is_larger = side == "largest"
+    return tuple(each for each in found if (each > edge if is_larger else 0 < each < edge))
+
+
+def _sizes(observed: Observed, parameter: str) -> tuple[Size, ...]:
+    found = {view.scale.parameters.get(parameter) for view in observed.scales}
+    return tuple(sorted(size for size in found if not isinstance(size, str | bool | None)))
+
+
+def _is_allowed(spec: ExperimentSpec, parameter: str, size: Size) -> bool:
+    """Whether the built-in trainer takes the size; a trainer of one's own has to."""
+    if spec.trainer.built_in is None:
+        return True
+    try:
+        with_parameters(spec.trainer.built_in, {parameter: size})
+    except ValidationError:
+        return False
+    return True
+
+
+def _scales(
+    observed: Observed, parameters: dict[str, Size], edges: list[SizeEdge]
+) -> tuple[Scale, ...]:
+    first = max(len(scales_of(observed.spec)), *(v.scale.index + 1 for v in observed.scales))
+    return tuple(
+        Scale(first + place, dict(parameters), edge.samples, edge.budget_flops)
+        for place, edge in enumerate(edges)
+    )

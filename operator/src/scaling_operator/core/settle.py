@@ -1,24 +1,50 @@
-"""What follows for a live trial from the state of its attempt: a total function, and nothing else.
-
-The table of reasons in the operating guide is this module in prose. Tested over its whole product.
-"""
+"""What follows for a live trial from the state of its attempt: a total function."""
 
 from __future__ import annotations
 
 from typing import assert_never
 
-from scaling_operator.api.experiment import ExperimentSpec
+from scaling_operator.api.experiment import ExperimentSpec, Objective
 from scaling_operator.api.names import MAX_ATTEMPTS, Reason, TrialState
+from scaling_operator.api.status import EarlyPoint
 from scaling_operator.core.actions import Action, EndAttempt, Finish, SetState
 from scaling_operator.core.bounds import MAX_BACKOFF_DOUBLINGS
 from scaling_operator.core.observed import AttemptPhase, AttemptView, LiveTrial, Rules
-from scaling_operator.core.values import early_points, values_of
 from scaling_trainer.contract import (
     EXIT_ACCELERATOR_OOM,
     EXIT_DATA_ERROR,
     EXIT_DIVERGED,
     EXIT_NO_SPACE,
 )
+from scaling_trainer.results import Result
+
+
+def values_of(result: Result, objectives: tuple[Objective, ...]) -> tuple[float, ...] | str:
+    """Take the objectives' values, from `metrics` by name or `values` in order; else the fault."""
+    names = [objective.metric for objective in objectives]
+    if result.values is not None:
+        if len(result.values) != len(names):
+            return f"the result has {len(result.values)} values for {len(names)} objectives"
+        return result.values
+    missing = [name for name in names if name not in result.metrics]
+    if missing:
+        given = ", ".join(sorted(result.metrics)) or "no metrics"
+        return f"the result lacks {', '.join(missing)}; it has {given}"
+    return tuple(result.metrics[name] for name in names)
+
+
+def early_points(result: Result, objectives: tuple[Objective, ...]) -> tuple[EarlyPoint, ...]:
+    """Take the objective at each early point of a run; those without it are left out."""
+    first, *others = objectives
+    if others:
+        return ()
+    name = first.metric
+    return tuple(
+        EarlyPoint(samples=point.samples, flops=point.flops, value=point.metrics[name])
+        for point in result.points
+        if name in point.metrics and point.samples >= 0 and (point.flops or 0.0) >= 0
+    )
+
 
 INTERRUPTIONS = frozenset(
     {

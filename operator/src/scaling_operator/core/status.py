@@ -18,8 +18,12 @@ from scaling_operator.api.status import (
 from scaling_operator.core.conditions import Finding, as_condition, moment, with_finding
 from scaling_operator.core.fit_input import awaits_fit
 from scaling_operator.core.observed import Observed
-from scaling_operator.core.progress import all_scales_have_ended, is_exhausted, scale_has_ended
-from scaling_operator.core.refine import scales_to_add
+from scaling_operator.core.progress import (
+    all_scales_have_ended,
+    is_exhausted,
+    scale_has_ended,
+    scales_to_add,
+)
 from scaling_operator.core.scale_status import (
     NONE_LIVE,
     best_of,

@@ -11,8 +11,7 @@ from scaling_operator.api.experiment import ExperimentSpec
 from scaling_operator.api.fields import Scalar
 from scaling_operator.core.edges import number_of
 from scaling_operator.core.fit_types import FitInput
-from scaling_operator.core.ladder import Scale
-from scaling_operator.core.samples import samples_of
+from scaling_operator.core.ladder import Scale, samples_of
 from scaling_operator.law.experiment_points import COUNTED, ExperimentPoints
 from scaling_operator.law.points import Array
 from scaling_trainer.config.builtin import with_parameters

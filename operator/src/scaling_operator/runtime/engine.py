@@ -28,10 +28,10 @@ from scaling_operator.core.actions import (
     Plan,
     SetState,
 )
+from scaling_operator.core.ladder import samples_of
 from scaling_operator.core.observed import Observed
 from scaling_operator.core.plan import plan
 from scaling_operator.core.reports import AttemptKey
-from scaling_operator.core.samples import samples_of
 from scaling_operator.core.trial_status import Machine, attempt_ended, finished, state_set
 from scaling_operator.law.fit_worker import FitWorker
 from scaling_operator.runtime.backend import Backend, TrialGone

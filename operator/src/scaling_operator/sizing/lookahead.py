@@ -14,8 +14,7 @@ from scaling_operator.api.experiment import ExperimentSpec
 from scaling_operator.api.fields import Scalar
 from scaling_operator.api.policy import PolicySpec
 from scaling_operator.api.search import CategoricalParameter, Parameter
-from scaling_operator.core.ladder import Scale, running_order, scales_of
-from scaling_operator.core.samples import samples_of
+from scaling_operator.core.ladder import Scale, running_order, samples_of, scales_of
 from scaling_operator.sizing.allocation import allocation_of, fixed_allocation
 from scaling_operator.sizing.choice import Choice, NoMachine, choose
 from scaling_operator.sizing.judgement import judge, named
