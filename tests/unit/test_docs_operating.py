@@ -13,8 +13,8 @@ from ruamel.yaml import YAML
 
 from scaling_operator.api.names import ConditionReason, Reason, StopReason
 from scaling_operator.core.bounds import BOUNDS
-from scaling_operator.core.settle import QUEUEING
-from scaling_operator.core.tally import UNCOUNTED
+from scaling_operator.core.guide import fill
+from scaling_operator.core.reasons import Next, counts, next_of
 from scaling_operator.kube.client.queue import MAX_BACKOFF_SECONDS
 from scaling_operator.kube.client.watch import LONGEST_PAUSE_SECONDS
 from scaling_operator.kube.health import (
@@ -46,6 +46,10 @@ def documents(path: str) -> list[dict[str, Any]]:
     return [document for document in yaml.load_all((ROOT / path).read_text()) if document]
 
 
+def test_the_tables_of_the_guide_are_in_step_with_the_code() -> None:
+    assert fill(GUIDE) == GUIDE, "run `make generate`"
+
+
 def test_every_reason_has_a_row() -> None:
     assert sorted(row[0] for row in table("reasons")) == sorted(f"`{each}`" for each in Reason)
 
@@ -56,8 +60,8 @@ def test_a_row_says_whether_it_counts(row: list[str]) -> None:
     follows = row[2] + row[3]
     if reason is Reason.SUSPENDED or follows.startswith("the same"):
         return
-    assert ("does not count" in follows) == (reason in UNCOUNTED), reason
-    assert ("`Queued`" in follows) == (reason in QUEUEING), reason
+    assert ("does not count" in follows) == (not counts(reason)), reason
+    assert ("`Queued`" in follows) == (next_of(reason) is Next.WAIT), reason
 
 
 def test_every_reason_of_a_stopped_trial_is_one_that_a_plan_gives() -> None:

@@ -43,8 +43,8 @@ from scaling_operator.core.observed import (
     Rules,
 )
 from scaling_operator.core.plan import plan
-from scaling_operator.core.settle import INTERRUPTIONS, launch_time
-from scaling_operator.core.tally import UNCOUNTED
+from scaling_operator.core.reasons import counts
+from scaling_operator.core.settle import launch_time
 from scaling_operator.validation.crd import KINDS, definition
 from scaling_trainer import endpoint
 from scaling_trainer.results import MAX_METRICS
@@ -54,6 +54,10 @@ LONGEST_SECONDS = 100.0
 """The longer of the two; every wait ends by then, and every attempt."""
 PENDING_SECONDS = 50.0
 NO_ROOM = {"limit": 0}
+
+INTERRUPTIONS = {
+    *(Reason.EVICTED, Reason.PREEMPTED, Reason.NODE_LOST, Reason.POD_DELETED, Reason.STORAGE_FULL)
+}
 
 
 def at(now_seconds: float, live: LiveTrial, *, has_room: bool) -> Observed:
@@ -172,7 +176,7 @@ def test_the_last_attempt_is_the_last_whatever_ends_it(reason: Reason) -> None:
     last = decided(before)
     assert isinstance(last, Finish)
     assert (last.state, last.reason) == (TrialState.FAILED, reason)
-    assert (reason in UNCOUNTED) == (reason is not Reason.OOM_KILLED)
+    assert (not counts(reason)) == (reason is not Reason.OOM_KILLED)
 
 
 def test_pauses_between_attempts_stop_growing() -> None:

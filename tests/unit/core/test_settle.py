@@ -11,8 +11,8 @@ from scaling_operator.api.experiment import ExperimentSpec
 from scaling_operator.api.names import MAX_ATTEMPTS, Reason, TrialState
 from scaling_operator.core.actions import Action, EndAttempt, Finish, SetState
 from scaling_operator.core.observed import AttemptPhase, AttemptView, LiveTrial, Rules
-from scaling_operator.core.settle import INTERRUPTIONS, deadline, settle
-from scaling_operator.core.tally import UNCOUNTED
+from scaling_operator.core.reasons import counts
+from scaling_operator.core.settle import deadline, settle
 from scaling_trainer.results import Result
 
 SPEC = ExperimentSpec.model_validate(
@@ -25,6 +25,10 @@ SPEC = ExperimentSpec.model_validate(
 RULES = Rules(max_trials=10, max_escalations=1, no_result_grace_seconds=5)
 GOOD = Result(metrics={"loss": 0.5})
 LIVE_STATES = (TrialState.RUNNING, TrialState.QUEUED)
+
+INTERRUPTIONS = {
+    *(Reason.EVICTED, Reason.PREEMPTED, Reason.NODE_LOST, Reason.POD_DELETED, Reason.STORAGE_FULL)
+}
 
 
 def outcome(trial: LiveTrial, now_seconds: float = 10) -> Action | None:
@@ -187,7 +191,7 @@ def test_interruptions_repeat_the_attempt_and_never_count_as_failures(reason: Re
     assert isinstance(outcome(trial(view, reason)), EndAttempt)
     ended = outcome(trial(view, reason, reason))
     assert isinstance(ended, Finish)
-    assert ended.reason in UNCOUNTED
+    assert not counts(ended.reason)
 
 
 def test_a_disk_that_is_full_is_nobodys_failure_and_the_attempt_is_repeated() -> None:
@@ -236,7 +240,7 @@ def test_running_out_of_memory_escalates_until_nothing_is_left(view: AttemptView
     assert isinstance(outcome(trial(view)), EndAttempt)
     ended = outcome(trial(view, Reason.OOM_KILLED))
     assert isinstance(ended, Finish)
-    assert ended.reason not in UNCOUNTED
+    assert counts(ended.reason)
 
 
 def test_attempts_are_bounded_whatever_their_reasons() -> None:

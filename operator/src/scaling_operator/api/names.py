@@ -1,8 +1,7 @@
 """Constants of the API: group, labels, states, reasons and condition types, each in one place.
 
-The words are Kubernetes' (condition, reason) and Optuna's (trial, pruned). A reason says why
-something is so; what follows is decided in `core.settle` (what comes next), `core.tally` (what
-counts), `search.study_worker` (what a sampler hears) and, of conditions, `core.conditions`.
+The words are Kubernetes' (condition, reason) and Optuna's (trial, pruned). What each reason of a
+trial means stands in `core.reasons`; what each condition means stands in `core.conditions`.
 """
 
 import re
@@ -102,10 +101,6 @@ class Reason(StrEnum):
     QUOTA_EXCEEDED = "QuotaExceeded"
     SUSPENDED = "Suspended"
     INFEASIBLE = "Infeasible"
-
-
-BAD_POINTS = frozenset({Reason.DIVERGED, Reason.INFEASIBLE})
-"""What its parameters alone end a trial by: its study ranks it last, and no failure is counted."""
 
 
 class StopReason(StrEnum):

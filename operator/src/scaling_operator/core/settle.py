@@ -10,6 +10,7 @@ from scaling_operator.api.status import EarlyPoint
 from scaling_operator.core.actions import Action, EndAttempt, Finish, SetState
 from scaling_operator.core.bounds import MAX_BACKOFF_DOUBLINGS
 from scaling_operator.core.observed import AttemptPhase, AttemptView, LiveTrial, Rules
+from scaling_operator.core.reasons import Next, next_of
 from scaling_trainer.contract import (
     EXIT_ACCELERATOR_OOM,
     EXIT_DATA_ERROR,
@@ -46,23 +47,11 @@ def early_points(result: Result, objectives: tuple[Objective, ...]) -> tuple[Ear
     )
 
 
-INTERRUPTIONS = frozenset(
-    {
-        *(Reason.EVICTED, Reason.PREEMPTED, Reason.NODE_LOST, Reason.POD_DELETED),
-        Reason.STORAGE_FULL,
-    }
-)
-ESCALATIONS = frozenset({Reason.OOM_KILLED, Reason.ACCELERATOR_OOM})
-HOPELESS = frozenset(
-    {Reason.IMAGE_PULL_FAILED, Reason.CONFIG_ERROR, Reason.INFEASIBLE, *ESCALATIONS}
-)
-"""What waiting does not mend; memory that ran out counts where no machine with more is left."""
 _SPEAKING_EXITS = {
     EXIT_DIVERGED: Reason.DIVERGED,
     EXIT_DATA_ERROR: Reason.DATA_ERROR,
     EXIT_NO_SPACE: Reason.STORAGE_FULL,
 }
-QUEUEING = frozenset({Reason.UNSCHEDULABLE, Reason.QUOTA_EXCEEDED})
 
 
 def settle(
@@ -116,7 +105,7 @@ def _waiting(
     trial: LiveTrial, spec: ExperimentSpec, rules: Rules, age_seconds: float
 ) -> Action | None:
     reason = trial.view.reason
-    if reason is not None and reason in HOPELESS:
+    if reason is not None and next_of(reason) in (Next.FAIL, Next.ESCALATE):
         return _fail(trial, reason, trial.view.message)
     if age_seconds >= spec.trials.pending_timeout.total_seconds():
         return waited_too_long(trial, spec, reason, trial.view.message)
@@ -143,7 +132,7 @@ def queue_deadline(trial: LiveTrial, spec: ExperimentSpec) -> float | None:
 
 def _queues(view: AttemptView) -> bool:
     """Whether it waits for what others have; else for its image, say, which takes no machine."""
-    return view.reason in QUEUEING or view.is_refused
+    return next_of(view.reason) is Next.WAIT or view.is_refused
 
 
 def _queued(trial: LiveTrial) -> Action | None:
@@ -192,10 +181,10 @@ def _exited_badly(trial: LiveTrial, rules: Rules, max_interruptions: int) -> Act
     view = trial.view
     reason = _reason_of_exit(view)
     message = view.message or f"the trainer ended with exit code {view.exit_code}"
-    if reason is Reason.STORAGE_FULL:  # somebody makes room; the trial is not at fault
+    if next_of(reason) is Next.REPEAT:
         return _interrupted(trial, reason, message, max_interruptions)
-    if reason in ESCALATIONS:
-        escalations = sum(ended in ESCALATIONS for ended in trial.ended_attempts)
+    if next_of(reason) is Next.ESCALATE:
+        escalations = sum(next_of(ended) is Next.ESCALATE for ended in trial.ended_attempts)
         if escalations < rules.max_escalations:
             return repeated(trial, reason, message)
     return _fail(trial, reason, message)
@@ -222,7 +211,7 @@ def interruptions_in_a_row(trial: LiveTrial) -> int:
     """How many attempts before this one were interrupted, without another end in between."""
     count = 0
     for reason in reversed(trial.ended_attempts):
-        if reason not in INTERRUPTIONS:
+        if next_of(reason) is not Next.REPEAT:
             break
         count += 1
     return count

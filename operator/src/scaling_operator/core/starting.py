@@ -13,8 +13,8 @@ from scaling_operator.core.actions import Action, Ask, Launch, SetState
 from scaling_operator.core.limits import may_start_nothing
 from scaling_operator.core.observed import AttemptPhase, LiveTrial, Observed, ScaleView
 from scaling_operator.core.progress import most_trials
+from scaling_operator.core.reasons import Next, next_of
 from scaling_operator.core.settle import (
-    QUEUEING,
     launch_time,
     queue_deadline,
     waited_too_long,
@@ -135,7 +135,7 @@ def capacity_of(observed: Observed, sizing: SizingView) -> Capacity:
 
 def _blocks(reason: Reason | None, sizing: SizingView) -> bool:
     """Whether a wait says that others of the same shape would wait too."""
-    return reason is Reason.UNSCHEDULABLE or (reason in QUEUEING and not sizing.is_queued)
+    return reason is Reason.UNSCHEDULABLE or (next_of(reason) is Next.WAIT and not sizing.is_queued)
 
 
 def _orders(observed: Observed) -> dict[int, int]:

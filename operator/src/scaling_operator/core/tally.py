@@ -12,23 +12,15 @@ from dataclasses import dataclass, field, replace
 from operator import le
 
 from scaling_operator.api.experiment import Objective
-from scaling_operator.api.names import BAD_POINTS, Reason, TrialState
+from scaling_operator.api.names import Reason, TrialState
 from scaling_operator.api.status import BestTrial, Counts, CurvePoint, EarlyPoint
 from scaling_operator.api.trial import ScalingTrial
+from scaling_operator.core.reasons import counts
 
 KEPT_BEST = 50
 KEPT_FRONT = 500
 """Of a larger front the first ones are kept, in the order of their losses: it costs memory."""
 KEPT_EARLY = 8
-
-# Reasons that end a trial without counting against `maxFailed`: not the user's fault, or a finding.
-UNCOUNTED = frozenset(
-    {
-        *BAD_POINTS,
-        *(Reason.SUSPENDED, Reason.EVICTED, Reason.PREEMPTED, Reason.NODE_LOST, Reason.POD_DELETED),
-        Reason.STORAGE_FULL,
-    }
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +56,9 @@ def add(tally: Tally, trial: ScalingTrial, objectives: tuple[Objective, ...]) ->
         message = f"trial {trial.spec.scale}-{trial.spec.number} has not ended: {status.state}"
         raise ValueError(message)
     key = status.state.value.lower()
-    counts = tally.counts.model_copy(update={key: getattr(tally.counts, key) + 1})
-    counted = status.state is TrialState.FAILED and status.reason not in UNCOUNTED
-    tally = replace(tally, counts=counts, counted_failures=tally.counted_failures + counted)
+    by_state = tally.counts.model_copy(update={key: getattr(tally.counts, key) + 1})
+    counted = status.state is TrialState.FAILED and counts(status.reason)
+    tally = replace(tally, counts=by_state, counted_failures=tally.counted_failures + counted)
     if status.reason is Reason.DATA_ERROR:
         errors = (tally.data_error, (trial.spec.number, status.message))
         return replace(tally, data_error=min(each for each in errors if each is not None))

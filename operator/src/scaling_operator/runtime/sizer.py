@@ -16,8 +16,8 @@ from scaling_operator.api.status_sizing import AttemptResources, Ledger, ScaleSi
 from scaling_operator.api.trial import ScalingTrial
 from scaling_operator.core.ladder import Scale
 from scaling_operator.core.observed import AttemptPhase, AttemptView, Observed
+from scaling_operator.core.reasons import Next, next_of
 from scaling_operator.core.resources import PodResources
-from scaling_operator.core.settle import ESCALATIONS
 from scaling_operator.core.starting import wants_more
 from scaling_operator.core.trial_status import Machine
 from scaling_operator.runtime.outlooks import Look, ScalePlans
@@ -171,7 +171,7 @@ class Sizer:
     def reason_of_refusal(self, trial: ScalingTrial) -> Reason:
         """Name why a trial gets no machine: memory ran out, or its parameters ask for too much."""
         for attempt in reversed(trial.status.attempts):
-            if attempt.reason is not None and attempt.reason in ESCALATIONS:
+            if attempt.reason is not None and next_of(attempt.reason) is Next.ESCALATE:
                 return attempt.reason
         looked = self._scale_plans.get(trial.spec.scale)
         too_wide = looked is None or isinstance(looked.found, Choice)

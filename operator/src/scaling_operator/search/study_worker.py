@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 from typing import Protocol, cast
 
 from scaling_operator.api.fields import Scalar
-from scaling_operator.api.names import BAD_POINTS
 from scaling_operator.api.search import Search
 from scaling_operator.api.search import cast as cast_value
 from scaling_operator.api.trial import ScalingTrial
+from scaling_operator.core.reasons import ranks_last
 from scaling_operator.core.reports import is_comparable
 from scaling_operator.search.calls import (
     Answer,
@@ -170,7 +170,7 @@ def record_of(trial: ScalingTrial, search: Search) -> Record:
         },
         attributes=spec.sampler_attributes,
         state=status.state,
-        diverged=status.reason in BAD_POINTS,
+        diverged=ranks_last(status.reason),
         values=status.values,
         curve=tuple(
             (point.step, point.value) for point in status.curve if is_comparable(point.phase)

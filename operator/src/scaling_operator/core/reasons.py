@@ -1,0 +1,201 @@
+"""What each reason of a trial means: what follows, whether it counts, what the study hears.
+
+Every decision about a reason reads `EFFECTS`. The table of reasons in the operating guide is
+rendered from it (`core/guide.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from scaling_operator.api.names import MAX_ATTEMPTS, Reason, StopReason
+
+
+class Next(StrEnum):
+    """What follows for the trial."""
+
+    FAIL = "fail"
+    """The trial fails. A trial that still waits for its workload fails at once, too."""
+    REPEAT = "repeat"
+    """The next attempt gets the same machine, after a pause; a bounded number of times in a row."""
+    ESCALATE = "escalate"
+    """The next attempt gets more memory, as often as the policy says; then the trial fails."""
+    WAIT = "wait"
+    """The trial is queued until `trials.pendingTimeout`; then it fails."""
+    RESUME = "resume"
+    """The attempt ends. The trial goes on when the experiment does."""
+
+
+class ToldAs(StrEnum):
+    """What the sampler hears of a trial that fails for this reason."""
+
+    FAILED = "failed"
+    """Nothing is known of the point: it says nothing of its parameters."""
+    WORST = "worst"
+    """The point itself is at fault: the study ranks it last."""
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """What one reason means.
+
+    `counts`: whether a trial that fails for it counts against `trials.maxFailed`. The other texts
+    are the guide's, in Markdown: what is `seen`, what `follows` where that needs words of its own,
+    its `bound`, and the `remedy`.
+    """
+
+    next: Next
+    seen: str
+    follows: str = ""
+    bound: str = ""
+    remedy: str = ""
+    counts: bool = True
+    told_as: ToldAs = ToldAs.FAILED
+
+
+_SAME = "the same"
+_ESCALATION = "`escalation` (policy)"
+
+EFFECTS: Mapping[Reason, Effect] = {
+    Reason.IMAGE_PULL_FAILED: Effect(
+        Next.FAIL,
+        seen="the image cannot be pulled; an invalid name at once",
+        bound="`trials.imagePullGrace` (2m), chart",
+        remedy="name of the image; `imagePullSecrets` in the namespace",
+    ),
+    Reason.CONFIG_ERROR: Effect(
+        Next.FAIL,
+        seen="the container cannot be made or started (a missing Secret or ConfigMap, no such "
+        "command), or the pod is refused (pod security)",
+        bound="30 s",
+        remedy="the message names it",
+    ),
+    Reason.TRAINER_FAILED: Effect(
+        Next.FAIL, seen="exit code other than 0, 86, 87, 88, 89", remedy="`kubectl logs`"
+    ),
+    Reason.DATA_ERROR: Effect(
+        Next.FAIL,
+        seen="exit code 88: the data cannot be used, whatever the parameters",
+        follows="failed; the experiment fails with it, at once",
+        remedy="the message names file, column and setting",
+    ),
+    Reason.NO_RESULT: Effect(
+        Next.FAIL,
+        seen="exit code 0 and no result",
+        bound="`trials.noResultGrace` (30s), chart",
+        remedy="write `$SCALING_RESULT_FILE` ([a trainer of your own](own-trainer.md))",
+    ),
+    Reason.INVALID_RESULT: Effect(
+        Next.FAIL,
+        seen="a result that is no JSON, lacks the objective or is not finite",
+        remedy="the message quotes it",
+    ),
+    Reason.TIMED_OUT: Effect(
+        Next.FAIL,
+        seen="the attempt ran longer than allowed",
+        bound="`trials.timeout` (experiment)",
+        remedy="raise it, or make the trial shorter; a pruner saves the most",
+    ),
+    Reason.DIVERGED: Effect(
+        Next.FAIL,
+        seen="exit code 87: the loss is not finite",
+        follows="failed, does not count; the search stays away from there",
+        remedy="nothing, or a narrower range",
+        counts=False,
+        told_as=ToldAs.WORST,
+    ),
+    Reason.OOM_KILLED: Effect(
+        Next.ESCALATE,
+        seen="the kernel ended the container over its memory limit",
+        follows="next attempt with more memory as the policy says; none left: failed, counts",
+        bound=_ESCALATION,
+        remedy="the limit, or the policy",
+    ),
+    Reason.ACCELERATOR_OOM: Effect(
+        Next.ESCALATE,
+        seen="exit code 86, or PyTorch's message",
+        follows="as above, for the accelerator",
+        bound=_ESCALATION,
+        remedy="the policy's shapes",
+    ),
+    Reason.EVICTED: Effect(
+        Next.REPEAT,
+        seen="the node was short of memory or disk, or was drained, or a folder of the pod "
+        "exceeded `trials.diskLimit` (the message says which)",
+        follows="next attempt, same resources, after a pause",
+        bound="`trials.maxInterruptions` (experiment) in a row, then failed, does not count",
+        remedy="requests that fit; a checkpoint saves work",
+        counts=False,
+    ),
+    Reason.PREEMPTED: Effect(
+        Next.REPEAT,
+        seen="a pod of higher priority needed the place",
+        follows=_SAME,
+        bound=_SAME,
+        remedy="a priority class, a quota",
+        counts=False,
+    ),
+    Reason.NODE_LOST: Effect(
+        Next.REPEAT,
+        seen="the node does not answer, or was shut down",
+        follows=_SAME,
+        bound=_SAME,
+        counts=False,
+    ),
+    Reason.POD_DELETED: Effect(
+        Next.REPEAT, seen="somebody deleted the pod", follows=_SAME, bound=_SAME, counts=False
+    ),
+    Reason.STORAGE_FULL: Effect(
+        Next.REPEAT,
+        seen="exit code 89: no space is left on the claim or the node",
+        follows=_SAME,
+        bound=_SAME,
+        remedy="make room on the claim; later attempts go on from the last whole checkpoint",
+        counts=False,
+    ),
+    Reason.UNSCHEDULABLE: Effect(
+        Next.WAIT,
+        seen="no node has what the pod asks for",
+        follows="the trial is `Queued`",
+        bound="`trials.pendingTimeout` (experiment), then failed, counts",
+        remedy="`kubectl describe pod`; the policy's selectors and tolerations",
+    ),
+    Reason.QUOTA_EXCEEDED: Effect(
+        Next.WAIT,
+        seen="the namespace's quota, or a limit of the policy, is used up",
+        follows="the trial is `Queued`; the pod is tried again",
+        bound=_SAME,
+        remedy="the quota, or fewer `trials.parallel`",
+    ),
+    Reason.INFEASIBLE: Effect(
+        Next.FAIL,
+        seen="no machine of the policy holds the trial",
+        remedy="the policy, or a smaller size",
+        counts=False,
+        told_as=ToldAs.WORST,
+    ),
+    Reason.SUSPENDED: Effect(
+        Next.RESUME,
+        seen="`suspend: true`",
+        follows="the attempt ends, the trial stays and goes on later",
+        bound=f"{MAX_ATTEMPTS} attempts, then failed, does not count",
+        counts=False,
+    ),
+}
+
+
+def next_of(reason: Reason | None) -> Next | None:
+    """Say what follows for a reason; None where there is none."""
+    return None if reason is None else EFFECTS[reason].next
+
+
+def counts(reason: Reason | StopReason | None) -> bool:
+    """Whether a trial that failed for a reason counts against `trials.maxFailed`."""
+    return not isinstance(reason, Reason) or EFFECTS[reason].counts
+
+
+def ranks_last(reason: Reason | StopReason | None) -> bool:
+    """Whether the study ranks a trial that failed for this reason last."""
+    return isinstance(reason, Reason) and EFFECTS[reason].told_as is ToldAs.WORST
