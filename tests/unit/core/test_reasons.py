@@ -1,4 +1,4 @@
-"""What each reason means, said once more by hand: a change of the table is a change of behaviour."""
+"""What each reason means, said again by hand: to change the table is to change behaviour."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from scaling_operator.core.actions import (
     SetState,
 )
 from scaling_operator.core.fit_input import awaits_prediction
-from scaling_operator.core.limits import budget_is_spent, is_suspended, may_start_nothing
+from scaling_operator.core.limits import Limits, limits_of
 from scaling_operator.core.observed import (
     AttemptPhase,
     LiveTrial,
@@ -30,29 +30,24 @@ from scaling_operator.core.observed import (
 from scaling_operator.core.progress import scale_has_ended, scales_to_add
 from scaling_operator.core.settle import deadline, launch_time, repeated, settle
 from scaling_operator.core.starting import asks, launches, may_ask
-from scaling_operator.core.status import (
-    budget_deadline,
-    data_error,
-    has_failed,
-    is_complete,
-    summarise,
-)
+from scaling_operator.core.status import summarise
 from scaling_operator.core.transfer import fits, transfer
 
 
 def plan(observed: Observed) -> Plan:
     """Decide the next step. The first rule that has something to do wins."""
+    limits = limits_of(observed)
     actions = (
         _discard_stale_workloads(observed)
         or _settle_what_ended(observed)
-        or _stop_what_may_not_go_on(observed)
-        or _release_while_suspended(observed)
-        or _end_waits(observed)
-        or _add_scales(observed)
-        or _open_scales(observed)
-        or _start(observed)
+        or _stop_what_may_not_go_on(observed, limits)
+        or _release_while_suspended(observed, limits)
+        or _end_waits(observed, limits)
+        or _add_scales(observed, limits)
+        or _open_scales(observed, limits)
+        or _start(observed, limits)
     )
-    return Plan(actions, summarise(observed), _wake_at(observed))
+    return Plan(actions, summarise(observed, limits), _wake_at(observed, limits))
 
 
 def _discard_stale_workloads(observed: Observed) -> tuple[Action, ...]:
@@ -78,15 +73,10 @@ def _settle_what_ended(observed: Observed) -> tuple[Action, ...]:
     return tuple(action for action in actions if action is not None)
 
 
-def _stop_what_may_not_go_on(observed: Observed) -> tuple[Action, ...]:
+def _stop_what_may_not_go_on(observed: Observed, limits: Limits) -> tuple[Action, ...]:
     """Stop all once the experiment has failed or its budget ends; a scale's trials at its goal."""
-    if has_failed(observed):
-        why = StopReason.TOO_MANY_FAILURES
-        if data_error(observed) is not None:
-            why = StopReason.UNUSABLE_DATA
-        return _stop(observed.idle, why)
-    if budget_is_spent(observed) and observed.spec.budget.on_exceeded == "stop":
-        return _stop(observed.idle, StopReason.BUDGET_EXHAUSTED)
+    if limits.stops is not None:
+        return _stop(observed.idle, limits.stops)
     reached = {view.scale.index for view in observed.scales if view.tally.goal_reached}
     return _stop(
         tuple(trial for trial in observed.idle if trial.scale in reached), StopReason.GOAL_REACHED
@@ -97,9 +87,9 @@ def _stop(trials: tuple[LiveTrial, ...], reason: StopReason) -> tuple[Action, ..
     return tuple(Finish(trial.scale, trial.number, TrialState.STOPPED, reason) for trial in trials)
 
 
-def _release_while_suspended(observed: Observed) -> tuple[Action, ...]:
+def _release_while_suspended(observed: Observed, limits: Limits) -> tuple[Action, ...]:
     """Give machines back while suspended: the attempt ends, the trial stays and goes on later."""
-    if not is_suspended(observed):
+    if limits.suspended is None:
         return ()
     return tuple(
         repeated(trial, Reason.SUSPENDED, "suspended")
@@ -108,9 +98,9 @@ def _release_while_suspended(observed: Observed) -> tuple[Action, ...]:
     )
 
 
-def _end_waits(observed: Observed) -> tuple[Action, ...]:
+def _end_waits(observed: Observed, limits: Limits) -> tuple[Action, ...]:
     """Let no trial wait while nothing may start: its wait begins anew when something may."""
-    if not may_start_nothing(observed):
+    if limits.may_start:
         return ()
     return tuple(
         SetState(trial.scale, trial.number, TrialState.RUNNING, None, "")
@@ -119,21 +109,21 @@ def _end_waits(observed: Observed) -> tuple[Action, ...]:
     )
 
 
-def _add_scales(observed: Observed) -> tuple[Action, ...]:
+def _add_scales(observed: Observed, limits: Limits) -> tuple[Action, ...]:
     """Add a size beyond an edge of the ladder, once all before have ended."""
-    if may_start_nothing(observed):
+    if not limits.may_start:
         return ()
     added = scales_to_add(observed)
     return (AddScales(added),) if added else ()
 
 
-def _open_scales(observed: Observed) -> tuple[Action, ...]:
+def _open_scales(observed: Observed, limits: Limits) -> tuple[Action, ...]:
     """Open the next scale: with transfer once the one before has ended, else for a free slot.
 
     The law predicts a scale before it opens, so that a fit under way is waited for.
     """
     closed = tuple(view for view in observed.scales if not view.open)
-    if not closed or may_start_nothing(observed) or awaits_prediction(observed):
+    if not closed or not limits.may_start or awaits_prediction(observed):
         return ()
     following = closed[0]
     before = observed.scales[: observed.scales.index(following)]
@@ -156,14 +146,14 @@ def _open(observed: Observed, view: ScaleView) -> Action:
     return OpenScale(index, handed.ranges, points, predicted)
 
 
-def _start(observed: Observed) -> tuple[Action, ...]:
+def _start(observed: Observed, limits: Limits) -> tuple[Action, ...]:
     """Launch what has no workload, then ask for as many new trials as slots are free."""
-    if may_start_nothing(observed):
+    if not limits.may_start:
         return ()
     return launches(observed) or tuple(asks(observed))
 
 
-def _wake_at(observed: Observed) -> float | None:
+def _wake_at(observed: Observed, limits: Limits) -> float | None:
     """When time alone changes the plan: later than now, since what is past has changed it."""
     moments = [deadline(trial, spec=observed.spec, rules=observed.rules) for trial in observed.live]
     moments += [trial.view.changes_at_seconds for trial in observed.live]
@@ -171,9 +161,9 @@ def _wake_at(observed: Observed) -> float | None:
     moments += [
         launch_time(trial, observed.rules)
         for trial in observed.live
-        if trial.view.phase is AttemptPhase.ABSENT and not may_start_nothing(observed)
+        if trial.view.phase is AttemptPhase.ABSENT and limits.may_start
     ]
-    if not is_complete(observed):
-        moments.append(budget_deadline(observed))
+    if not limits.has_ended:
+        moments.append(limits.budget_end_seconds)
     now = observed.now_seconds
-    return min((each for each in moments if each is not None and each > now), default=None)
+    return min((at for at in moments if at is not None and at > now), default=None)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from scaling_operator.api.names import Reason, TrialState
 from scaling_operator.core.actions import Action, Ask, Launch, SetState
-from scaling_operator.core.limits import may_start_nothing
+from scaling_operator.core.limits import limits_of
 from scaling_operator.core.observed import AttemptPhase, LiveTrial, Observed, ScaleView
 from scaling_operator.core.progress import most_trials
 from scaling_operator.core.reasons import Next, next_of
@@ -80,7 +80,7 @@ def asks(observed: Observed) -> Iterator[Action]:
 
 def wants_more(observed: Observed) -> bool:
     """Whether a free slot finds no machine: what others of the namespace make way for."""
-    if observed.sizing is None or may_start_nothing(observed):
+    if observed.sizing is None or not limits_of(observed).may_start:
         return False
     absent = sum(trial.view.phase is AttemptPhase.ABSENT for trial in observed.idle)
     wanted = list(_wanted(observed))

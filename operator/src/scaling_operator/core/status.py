@@ -1,108 +1,124 @@
-"""The experiment's status, derived whole from what is observed. Nothing here is remembered.
-
-Conditions keep their last transition time from the status before; all else is computed anew.
-"""
+"""The experiment's status, derived whole from what is observed. Nothing here is remembered."""
 
 from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
 
 from scaling_operator.api.names import (
     FIT_CONDITIONS,
     ConditionReason,
     ConditionType,
     Phase,
+    TrialState,
 )
 from scaling_operator.api.status import (
+    MAX_FRONT,
+    BestTrial,
     Condition,
+    Counts,
     ExperimentStatus,
+    ScaleStatus,
 )
 from scaling_operator.core.conditions import Finding, as_condition, moment, with_finding
-from scaling_operator.core.fit_input import awaits_fit
-from scaling_operator.core.observed import Observed
+from scaling_operator.core.fit_types import checked
+from scaling_operator.core.limits import Limits
+from scaling_operator.core.observed import Observed, ScaleView
 from scaling_operator.core.progress import (
-    all_scales_have_ended,
     is_exhausted,
-    scale_has_ended,
-    scales_to_add,
+    most_trials,
 )
-from scaling_operator.core.scale_status import (
-    NONE_LIVE,
-    best_of,
-    front,
-    live_counts,
-    scale_status,
-    total,
-)
-from scaling_operator.sizing.view import seconds_left
+from scaling_operator.core.tally import losses_of, spread
 
 
-def counted_failures(observed: Observed) -> int:
-    """Failed trials that count against `maxFailed`, in all scales."""
-    return sum(view.tally.counted_failures for view in observed.scales)
+@dataclass(frozen=True, slots=True)
+class LiveCounts:
+    """Live trials of a scale, by state."""
+
+    running: int = 0
+    queued: int = 0
 
 
-def budget_deadline(observed: Observed) -> float | None:
-    """When the budget is spent, in seconds since the epoch; None without one or a start.
-
-    GPU hours and money are spent at the rate of what runs now.
-    """
-    budget, started = observed.spec.budget, observed.started_seconds
-    if started is None:
-        return None
-    ends: list[float] = []
-    if budget.duration is not None:
-        ends.append(started + budget.duration.total_seconds())
-    if observed.sizing is not None:
-        left = seconds_left(observed.sizing, budget.gpu_hours, budget.cost)
-        ends += [] if left is None else [observed.now_seconds + left]
-    return min(ends, default=None)
+NONE_LIVE = LiveCounts()
 
 
-def is_complete(observed: Observed) -> bool:
-    """Whether every scale has ended or the budget has stopped the rest, and all is fitted."""
-    if observed.live_scales or not (
-        all_scales_have_ended(observed) or _stopped_by_budget(observed)
-    ):
-        return False
-    grows = bool(scales_to_add(observed)) and not _stopped_by_budget(observed)
-    return not grows and not awaits_fit(observed)
+def live_counts(observed: Observed) -> dict[int, LiveCounts]:
+    """Count the live trials of all scales in one pass."""
+    found = Counter((trial.scale, trial.state) for trial in observed.live)
+    return {
+        scale: LiveCounts(found[scale, TrialState.RUNNING], found[scale, TrialState.QUEUED])
+        for scale, _ in found
+    }
 
 
-def data_error(observed: Observed) -> str | None:
-    """Give what the first trial said that could not use the data; no other one could use them."""
-    found = ((view.scale.index, view.tally.data_error) for view in observed.scales)
-    errors = [(index, *error) for index, error in found if error is not None]
-    return min(errors)[-1] if errors else None
-
-
-def has_failed(observed: Observed) -> bool:
-    """Whether the data cannot be used, or more trials failed than `maxFailed` allows."""
-    too_many = counted_failures(observed) > observed.spec.trials.max_failed
-    return too_many or data_error(observed) is not None
-
-
-def has_nothing(observed: Observed) -> bool:
-    """Whether all is over and no trial has a value: nobody's question was answered."""
-    return is_complete(observed) and not any(
-        view.tally.counts.succeeded for view in observed.scales
+def scale_status(observed: Observed, view: ScaleView, live: LiveCounts) -> ScaleStatus:
+    """Say what a scale is, how far it is, what it found and what was foretold of it."""
+    best = view.tally.best[0] if view.tally.best else None
+    counts = view.tally.counts.model_copy(
+        update={
+            "running": live.running,
+            "queued": live.queued,
+            "max": most_trials(observed, view),
+        }
+    )
+    return ScaleStatus(
+        index=view.scale.index,
+        parameters=dict(view.scale.parameters),
+        samples=view.scale.samples,
+        budget_flops=view.scale.budget_flops,
+        open=view.open,
+        ranges=dict(view.ranges),
+        points=tuple(dict(point) for point in view.points),
+        counts=counts,
+        best=best,
+        predicted=view.predicted
+        if view.predicted is None or best is None
+        else checked(view.predicted, best.values[0]),
+        sizing=None if observed.sizing is None else observed.sizing.scales.get(view.scale.index),
     )
 
 
-def summarise(observed: Observed) -> ExperimentStatus:
+def total(scales: tuple[ScaleStatus, ...]) -> Counts:
+    """Count the trials of all scales."""
+    fields = ("running", "queued", "succeeded", "pruned", "failed", "stopped")
+    sums = {field: sum(int(getattr(scale.counts, field)) for scale in scales) for field in fields}
+    return Counts(**sums, max=sum(scale.counts.max for scale in scales))
+
+
+def best_of(observed: Observed, scales: tuple[ScaleStatus, ...]) -> BestTrial | None:
+    """Of all scales the best value; the smaller scale where two are equal."""
+    objectives = observed.spec.all_objectives
+    candidates = [scale.best for scale in scales if scale.best is not None]
+    if len(objectives) > 1 or not candidates:
+        return None
+    best = min(candidates, key=lambda trial: (*losses_of(trial, objectives), trial.scale))
+    before = observed.status.best
+    if before is not None and before.trial == best.trial and before.test_metrics is not None:
+        return best.model_copy(update={"test_metrics": before.test_metrics})
+    return best
+
+
+def front(observed: Observed) -> tuple[BestTrial, ...]:
+    """Give the Pareto front; several objectives have one scale."""
+    return tuple(trial for view in observed.scales for trial in spread(view.tally.front, MAX_FRONT))
+
+
+def summarise(observed: Observed, limits: Limits) -> ExperimentStatus:
     """Derive the whole status. Its size depends on the number of scales, never of trials."""
-    conditions = _conditions(observed)
+    conditions = _conditions(observed, limits)
     live = live_counts(observed)
     scales = tuple(
         scale_status(observed, view, live.get(view.scale.index, NONE_LIVE))
         for view in sorted(observed.scales, key=lambda view: view.scale.index)
     )
-    over = is_complete(observed) or (has_failed(observed) and not observed.live_scales)
+    is_over = limits.has_ended or (limits.failed is not None and not observed.live_scales)
     return ExperimentStatus(
         observed_generation=observed.generation,
-        phase=_phase(observed),
+        phase=_phase(observed, limits),
         conditions=conditions,
         start_time=moment(observed.started_seconds),
         completion_time=(observed.status.completion_time or moment(observed.now_seconds))
-        if over
+        if is_over
         else None,
         counts=total(scales),
         best=best_of(observed, scales),
@@ -149,24 +165,22 @@ def failing(
 
 def is_failing(status: ExperimentStatus) -> bool:
     """Whether a fault is told that the next status would take back."""
-    return any(each.type == ConditionType.INTERNAL_ERROR for each in status.conditions)
+    return any(condition.type == ConditionType.INTERNAL_ERROR for condition in status.conditions)
 
 
-def _phase(observed: Observed) -> Phase:
-    if _failed_reason(observed) is not None:
+def _phase(observed: Observed, limits: Limits) -> Phase:
+    if limits.failed is not None:
         return Phase.FAILED
-    if is_complete(observed):
+    if limits.has_ended:
         return Phase.SUCCEEDED
-    if _suspended_reason(observed) is not None:
+    if limits.suspended is not None:
         return Phase.SUSPENDED
     return Phase.RUNNING if observed.live or observed.started_seconds else Phase.PENDING
 
 
-def _conditions(observed: Observed) -> tuple[Condition, ...]:
-    suspended = _suspended_reason(observed)
-    complete = _complete_reason(observed)
-    failed = _failed_reason(observed)
-    found = (
+def _conditions(observed: Observed, limits: Limits) -> tuple[Condition, ...]:
+    suspended, complete, failed = limits.suspended, limits.complete, limits.failed
+    findings = (
         Finding(ConditionType.ACCEPTED, is_true=True, reason=ConditionReason.VALID_SPEC),
         Finding(
             ConditionType.SUSPENDED,
@@ -183,15 +197,15 @@ def _conditions(observed: Observed) -> tuple[Condition, ...]:
             ConditionType.FAILED,
             is_true=failed is not None,
             reason=failed or ConditionReason.WITHIN_LIMITS,
-            message=_failed_message(observed, failed),
+            message=_failed_message(observed, limits),
         ),
         *_sizing_findings(observed),
         *_export_findings(observed),
         *_fit_findings(observed),
     )
     before, now = observed.status.conditions, observed.now_seconds
-    made = tuple(as_condition(each, before, observed.generation, now) for each in found)
-    return (*made, *_kept_fit_conditions(observed))
+    conditions = (as_condition(finding, before, observed.generation, now) for finding in findings)
+    return (*conditions, *_kept_fit_conditions(observed))
 
 
 def _sizing_findings(observed: Observed) -> tuple[Finding, ...]:
@@ -216,8 +230,8 @@ def _fit_findings(observed: Observed) -> tuple[Finding, ...]:
     if observed.fit is None:
         return ()
     return tuple(
-        Finding(each.type, each.is_true, each.reason, each.message)
-        for each in observed.fit.conditions
+        Finding(condition.type, condition.is_true, condition.reason, condition.message)
+        for condition in observed.fit.conditions
     )
 
 
@@ -225,47 +239,18 @@ def _kept_fit_conditions(observed: Observed) -> tuple[Condition, ...]:
     """Keep what was fitted before, until this process has fitted."""
     if observed.fit is not None:
         return ()
-    return tuple(each for each in observed.status.conditions if each.type in FIT_CONDITIONS)
+    return tuple(
+        condition for condition in observed.status.conditions if condition.type in FIT_CONDITIONS
+    )
 
 
-def _failed_reason(observed: Observed) -> ConditionReason | None:
-    if data_error(observed) is not None:
-        return ConditionReason.DATA_ERROR
-    if has_failed(observed):
-        return ConditionReason.TOO_MANY_FAILURES
-    return ConditionReason.NO_TRIAL_SUCCEEDED if has_nothing(observed) else None
-
-
-def _failed_message(observed: Observed, reason: ConditionReason | None) -> str:
-    if reason is ConditionReason.NO_TRIAL_SUCCEEDED:
+def _failed_message(observed: Observed, limits: Limits) -> str:
+    if limits.failed is ConditionReason.NO_TRIAL_SUCCEEDED:
         return "no trial has a value; their reasons say why"
-    if reason is ConditionReason.DATA_ERROR:
-        return data_error(observed) or "the data cannot be used"
-    failed = counted_failures(observed)
-    limit = observed.spec.trials.max_failed
-    return f"failed trials: {failed}; trials.maxFailed allows {limit}" if failed else ""
-
-
-def _suspended_reason(observed: Observed) -> ConditionReason | None:
-    if observed.spec.suspend:
-        return ConditionReason.SUSPENDED
-    end = budget_deadline(observed)
-    if observed.spec.budget.on_exceeded == "suspend" and end is not None:
-        return ConditionReason.BUDGET_EXHAUSTED if observed.now_seconds >= end else None
-    return None
-
-
-def _complete_reason(observed: Observed) -> ConditionReason | None:
-    if _failed_reason(observed) is not None or not is_complete(observed):
-        return None
-    ended = all(scale_has_ended(observed, view) for view in observed.scales)
-    if not ended:
-        return ConditionReason.BUDGET_EXHAUSTED
-    if len(observed.scales) == 1 and observed.scales[0].tally.goal_reached:
-        return ConditionReason.GOAL_REACHED
-    if all(is_exhausted(observed, view) for view in observed.scales):
-        return ConditionReason.SPACE_EXHAUSTED
-    return ConditionReason.ALL_TRIALS_DONE
+    if limits.failed is ConditionReason.DATA_ERROR:
+        return limits.data_error or "the data cannot be used"
+    failures, most = limits.counted_failures, observed.spec.trials.max_failed
+    return f"failed trials: {failures}; trials.maxFailed allows {most}" if failures else ""
 
 
 def _complete_message(observed: Observed, reason: ConditionReason | None) -> str:
@@ -279,12 +264,3 @@ def _complete_message(observed: Observed, reason: ConditionReason | None) -> str
     ]
     points = f"all points of the space were tried: {', '.join(counted)}"
     return f"{points}; search.repeats: train tries points again" if counted else ""
-
-
-def _stopped_by_budget(observed: Observed) -> bool:
-    end = budget_deadline(observed)
-    return (
-        end is not None
-        and observed.now_seconds >= end
-        and observed.spec.budget.on_exceeded == "stop"
-    )
