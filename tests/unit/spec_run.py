@@ -10,8 +10,8 @@ from scaling_operator.api.policy import PolicySpec
 from scaling_operator.api.status import ExperimentStatus
 from scaling_operator.core.observed import ABSENT, Rules
 from scaling_operator.core.plan import plan
-from scaling_operator.runtime.rules import trials_per_scale
 from scaling_operator.runtime.state import read_state
+from scaling_operator.runtime.study_settings import trials_per_scale
 from scaling_operator.search.study import Direction, Record, Study, StudySettings
 from scaling_operator.sizing.lookahead import plan_resources
 

@@ -326,8 +326,6 @@ class Overlapping(World):
             self.apply(action)
             return
         same = [each for each in self.under_way if slot_of(each) == slot_of(action)]
-        if isinstance(action, Launch) and any(isinstance(each, Ask) for each in same):
-            return  # it follows its trial's creation by itself
         kinds = {isinstance(each, Discard) for each in same}
         assert isinstance(action, Discard) not in kinds, "nothing is decided twice"
         self.under_way.append(action)

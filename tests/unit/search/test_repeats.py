@@ -16,8 +16,8 @@ from scaling_operator.api.trial import ExperimentReference, ScalingTrial, TrialS
 from scaling_operator.core.observed import ABSENT, AttemptView, Observed, Rules
 from scaling_operator.core.plan import plan
 from scaling_operator.core.reports import AttemptKey
-from scaling_operator.runtime.rules import search_of, trials_per_scale
 from scaling_operator.runtime.state import ExperimentState, read_state
+from scaling_operator.runtime.study_settings import search_of, trials_per_scale
 from scaling_operator.search.study import Proposal, Record, Study, StudySettings
 from scaling_operator.validation.advice import warnings_of
 from scaling_operator.validation.grid import points_without_repeats

@@ -14,7 +14,7 @@ from scaling_operator.api.experiment import ScalingExperiment
 from scaling_operator.api.policy import PolicySpec, ResourcePolicy
 from scaling_operator.cli.console import plain_console, results_console
 from scaling_operator.cli.plan_print import print_plan
-from scaling_operator.runtime.rules import trials_per_scale
+from scaling_operator.runtime.study_settings import trials_per_scale
 from scaling_operator.sizing.choice import Choice
 from scaling_operator.sizing.lookahead import plan_resources
 from scaling_operator.sizing.outlook import ResourcePlan, ScalePlan

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from scaling_operator.api.fields import Scalar
@@ -10,6 +10,7 @@ from scaling_operator.api.fitted import ScalePrediction
 from scaling_operator.api.names import Reason, StopReason, TrialState
 from scaling_operator.api.status import EarlyPoint, ExperimentStatus, Range
 from scaling_operator.core.ladder import Scale
+from scaling_operator.core.reports import AttemptKey
 from scaling_trainer.results import Result
 
 
@@ -32,7 +33,10 @@ class OpenScale:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """Sample the slot and create its ScalingTrial: the commit of what Optuna proposed."""
+    """Sample the slot, create its ScalingTrial, and launch its first attempt.
+
+    Creating the ScalingTrial commits what Optuna proposed.
+    """
 
     scale: int
     number: int
@@ -97,6 +101,8 @@ class Discard:
     attempt: int
 
 
+Change = SetState | EndAttempt | Finish
+"""What writes the status of a live trial."""
 Action = AddScales | OpenScale | Ask | Launch | SetState | EndAttempt | Finish | Discard
 
 
@@ -107,3 +113,29 @@ class Plan:
     actions: tuple[Action, ...]
     status: ExperimentStatus
     wake_at_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Grouped:
+    """The actions of a plan, by how they are applied."""
+
+    scales: tuple[AddScales | OpenScale, ...]
+    changes: tuple[Change, ...]
+    asks: tuple[Ask, ...]
+    launches: tuple[Launch, ...]
+    discards: tuple[AttemptKey, ...]
+
+
+def grouped(actions: Sequence[Action]) -> Grouped:
+    """Group the actions of a plan; within a group their order stays."""
+    return Grouped(
+        scales=tuple(action for action in actions if isinstance(action, AddScales | OpenScale)),
+        changes=tuple(action for action in actions if isinstance(action, Change)),
+        asks=tuple(action for action in actions if isinstance(action, Ask)),
+        launches=tuple(action for action in actions if isinstance(action, Launch)),
+        discards=tuple(
+            AttemptKey(action.scale, action.number, action.attempt)
+            for action in actions
+            if isinstance(action, Discard)
+        ),
+    )

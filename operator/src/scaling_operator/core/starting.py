@@ -72,10 +72,9 @@ def asks(observed: Observed) -> Iterator[Action]:
     """Ask for new trials, scale by scale, as many as slots and machines are free."""
     for slot in _admitted(observed, list(_wanted(observed))):
         scale, number = slot
-        view = next(each for each in observed.scales if each.scale.index == scale)
+        view = next(view for view in observed.scales if view.scale.index == scale)
         point = view.points[number] if number < len(view.points) else None
         yield Ask(scale, number, point)
-        yield Launch(scale, number, 0)
 
 
 def wants_more(observed: Observed) -> bool:

@@ -25,8 +25,8 @@ from scaling_operator.local.store import Store, StoreError
 from scaling_operator.local.warmstart import warm_points
 from scaling_operator.local.workers import CommandRunner, ProcessRunner, WarmWorker
 from scaling_operator.runtime.hooks import Hooks
-from scaling_operator.runtime.rules import trials_per_scale
 from scaling_operator.runtime.state import ExperimentState, read_state
+from scaling_operator.runtime.study_settings import trials_per_scale
 from scaling_operator.validation.immutable import changed_parts
 
 

@@ -21,8 +21,8 @@ from scaling_operator.report.build_law import fit_of, law_input
 from scaling_operator.report.data import Confusion, ReportInput
 from scaling_operator.report.page import render
 from scaling_operator.runtime.record import ExperimentRecord
-from scaling_operator.runtime.rules import search_of
-from scaling_operator.search.study import Study, StudySettings
+from scaling_operator.runtime.study_settings import settings_of
+from scaling_operator.search.study import Study
 from scaling_operator.search.study_worker import record_of
 from scaling_trainer.reading import MissingFile, UnreadableFile, read_json
 
@@ -67,16 +67,7 @@ def studies_of(record: ExperimentRecord) -> Mapping[int, Study]:
     for trial in record.trials:
         scale = trial.spec.scale
         if scale not in by_scale:
-            by_scale[scale] = Study(
-                StudySettings(
-                    name=f"{record.name}-{scale}",
-                    search=search_of(spec),
-                    directions=tuple(goal.direction for goal in spec.all_objectives),
-                    base_seed=record.uid,
-                    scale=scale,
-                    ranges={},
-                )
-            )
+            by_scale[scale] = Study(settings_of(record.name, record.uid, spec, scale, ranges={}))
         by_scale[scale].add(record_of(trial, spec.search))
     return by_scale
 

@@ -10,8 +10,8 @@ from scaling_operator.law.experiment_trends import best_values, trend_line
 from scaling_operator.law.fit_experiment import FitOutcome, fit
 from scaling_operator.report.data import BestValue, LawInput
 from scaling_operator.runtime.record import ExperimentRecord
-from scaling_operator.runtime.rules import trials_per_scale
 from scaling_operator.runtime.state import read_state
+from scaling_operator.runtime.study_settings import trials_per_scale
 
 
 def fit_of(record: ExperimentRecord) -> FitOutcome | None:

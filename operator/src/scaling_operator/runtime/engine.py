@@ -21,12 +21,14 @@ from scaling_operator.core.actions import (
     Action,
     AddScales,
     Ask,
+    Change,
     EndAttempt,
     Finish,
     Launch,
     OpenScale,
     Plan,
     SetState,
+    grouped,
 )
 from scaling_operator.core.ladder import samples_of
 from scaling_operator.core.observed import Observed
@@ -36,12 +38,10 @@ from scaling_operator.core.trial_status import Machine, attempt_ended, finished,
 from scaling_operator.law.fit_worker import FitWorker
 from scaling_operator.runtime.backend import Backend, TrialGone
 from scaling_operator.runtime.hooks import Hooks
-from scaling_operator.runtime.rules import search_of
-from scaling_operator.runtime.sorting import Change, grouped
 from scaling_operator.runtime.state import ExperimentState, slot_of
+from scaling_operator.runtime.study_settings import base_seed, settings_of
 from scaling_operator.runtime.tasks import InFlight
 from scaling_operator.search.seed import slot_seed
-from scaling_operator.search.study import StudySettings
 from scaling_operator.search.study_worker import StudyHost, StudyWorker, ThreadHost, record_of
 from scaling_operator.sizing.admission import Slot
 
@@ -102,15 +102,10 @@ class Engine:
     def study_worker(self, scale: int) -> StudyWorker:
         """Open the study of a scale at its first use."""
         if scale not in self.study_workers:
+            spec, ranges = self.state.spec, self.state.scales[scale].ranges
+            settings = settings_of(self.name, self.uid, spec, scale, ranges)
             self.study_workers[scale] = StudyWorker(
-                StudySettings(
-                    name=f"{self.name}-{scale}",
-                    search=search_of(self.state.spec),
-                    directions=tuple(goal.direction for goal in self.state.spec.all_objectives),
-                    base_seed=self._base_seed(),
-                    scale=scale,
-                    ranges=self.state.scales[scale].ranges,
-                ),
+                settings,
                 lambda: self.state.records_of(scale),
                 self.studies,
                 self.hooks.ask_failed,
@@ -165,17 +160,17 @@ class Engine:
     async def _begin(self, actions: Sequence[Action]) -> None:
         for action in actions:
             self.hooks.decided(action)
-        sorted_out = grouped(actions)
-        if sorted_out.scales:
-            await self._scale(sorted_out.scales)
-        for change in sorted_out.changes:
+        by_kind = grouped(actions)
+        if by_kind.scales:
+            await self._scale(by_kind.scales)
+        for change in by_kind.changes:
             self.in_flight.change((change.scale, change.number), self._change(change))
-        for slot, launch in sorted_out.launches.items():
-            self.in_flight.change(slot, self._launch(launch))
-        if sorted_out.discards:
-            self.in_flight.discard(sorted_out.discards, self.backend.discard(sorted_out.discards))
-        if sorted_out.asks:
-            self._begin_asks(sorted_out.asks)
+        for launch in by_kind.launches:
+            self.in_flight.change((launch.scale, launch.number), self._launch(launch))
+        if by_kind.discards:
+            self.in_flight.discard(by_kind.discards, self.backend.discard(by_kind.discards))
+        if by_kind.asks:
+            self._begin_asks(by_kind.asks)
 
     async def _scale(self, actions: Sequence[AddScales | OpenScale]) -> None:
         """Store scales, and what they start with, before their first trials."""
@@ -227,7 +222,8 @@ class Engine:
             while asks:
                 await self._ask(asks[0])
                 ask = asks.popleft()
-                first = Launch(ask.scale, ask.number, 0)
+                first = Launch(ask.scale, ask.number, attempt=0)
+                self.hooks.decided(first)
                 self.in_flight.change((ask.scale, ask.number), self._launch(first))
         finally:
             asks.clear()
@@ -239,6 +235,7 @@ class Engine:
         proposal = await study_worker.ask(action.number, action.point)
         self.hooks.asked(time.perf_counter() - started)
         parameters = {**scale.parameters, **proposal.parameters}
+        seed = base_seed(self.state.spec, self.uid)
         spec = TrialSpec(
             experiment=ExperimentReference(name=self.name, uid=self.uid),
             scale=action.scale,
@@ -246,7 +243,7 @@ class Engine:
             parameters=parameters,
             searched=tuple(proposal.parameters),
             sampler_attributes=dict(proposal.attributes),
-            seed=slot_seed(self._base_seed(), action.scale, action.number),
+            seed=slot_seed(seed, action.scale, action.number),
             samples=samples_of(self.state.spec, scale, parameters),
         )
         try:
@@ -257,7 +254,3 @@ class Engine:
         if stored.spec != spec or stored.status.state.ended:
             study_worker.forget()
         self.state.note(stored, self.clock())
-
-    def _base_seed(self) -> int | str:
-        seed = self.state.spec.search.algorithm.seed
-        return self.uid if seed is None else seed

@@ -31,9 +31,9 @@ from scaling_operator.processes.workers import Workers
 from scaling_operator.runtime.engine import Engine
 from scaling_operator.runtime.hooks import Hooks
 from scaling_operator.runtime.reports import Reports
-from scaling_operator.runtime.rules import trials_per_scale
 from scaling_operator.runtime.sizer import Sizer
 from scaling_operator.runtime.state import ExperimentState, read_state
+from scaling_operator.runtime.study_settings import trials_per_scale
 from scaling_operator.search.available import unavailable
 from scaling_operator.sizing.admission import Peers
 from scaling_operator.sizing.view import NO_LIMITS

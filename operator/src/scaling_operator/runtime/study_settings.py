@@ -1,10 +1,14 @@
-"""How many trials a scale gets, and how many of them are random."""
+"""How an experiment's spec sets up the study of each scale, and how many trials a scale gets."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 from scaling_operator.api.experiment import ExperimentSpec
 from scaling_operator.api.names import DEFAULT_STARTUP_TRIALS, DEFAULT_TRIALS
 from scaling_operator.api.search import GpAlgorithm, GridAlgorithm, Search, TpeAlgorithm
+from scaling_operator.api.status import Range
+from scaling_operator.search.study import StudySettings
 from scaling_operator.validation.grid import grid_size, points_without_repeats
 
 
@@ -28,3 +32,26 @@ def search_of(spec: ExperimentSpec) -> Search:
     random = max(1, min(DEFAULT_STARTUP_TRIALS, (spec.trials.max or DEFAULT_TRIALS) // 2))
     filled = algorithm.model_copy(update={"startup_trials": random})
     return spec.search.model_copy(update={"algorithm": filled})
+
+
+def base_seed(spec: ExperimentSpec, uid: str) -> int | str:
+    """Give what all seeds follow from: the algorithm's seed, else the experiment's uid."""
+    seed = spec.search.algorithm.seed
+    return uid if seed is None else seed
+
+
+def settings_of(
+    name: str, uid: str, spec: ExperimentSpec, scale: int, ranges: Mapping[str, Range]
+) -> StudySettings:
+    """Set up the study of a scale of experiment `name`; `ranges` are those that transfer narrowed.
+
+    Whoever rebuilds the study later gets the same one.
+    """
+    return StudySettings(
+        name=f"{name}-{scale}",
+        search=search_of(spec),
+        directions=tuple(objective.direction for objective in spec.all_objectives),
+        base_seed=base_seed(spec, uid),
+        scale=scale,
+        ranges=ranges,
+    )
