@@ -50,7 +50,7 @@ def as_condition(
     finding: Finding, before: Iterable[Condition], generation: int | None, now_seconds: float
 ) -> Condition:
     """Make a finding a condition, given the conditions before it."""
-    old = next((each for each in before if each.type == finding.kind), None)
+    old = next((condition for condition in before if condition.type == finding.kind), None)
     same = old is not None and old.status == finding.status
     return Condition(
         type=finding.kind,
@@ -69,7 +69,7 @@ def with_finding(
 ) -> ExperimentStatus:
     """Put one condition into a status; all else stays as it was found."""
     condition = as_condition(finding, before.conditions, generation, now_seconds)
-    others = tuple(each for each in before.conditions if each.type != finding.kind)
+    others = tuple(condition for condition in before.conditions if condition.type != finding.kind)
     return before.model_copy(update={"conditions": (condition, *others)})
 
 
@@ -86,12 +86,12 @@ def is_wished(condition: Condition) -> bool:
 
 def news(before: Iterable[Condition], after: Iterable[Condition]) -> tuple[Condition, ...]:
     """Pick what a person should hear: what has become true, and what stops work or does so anew."""
-    were = {(each.type, each.status): each for each in before}
+    were = {(condition.type, condition.status): condition for condition in before}
     return tuple(
-        each
-        for each in after
-        if (each.status == "True" or stops_work(each))
-        and _is_new(each, were.get((each.type, each.status)))
+        condition
+        for condition in after
+        if (condition.status == "True" or stops_work(condition))
+        and _is_new(condition, were.get((condition.type, condition.status)))
     )
 
 
@@ -99,8 +99,8 @@ def _is_new(condition: Condition, old: Condition | None) -> bool:
     """Whether it was not said before; what stops work is new where a changed spec did not help."""
     if old is None or not stops_work(condition):
         return old is None
-    told = old.reason, old.observed_generation
-    return told != (condition.reason, condition.observed_generation)
+    told_before = old.reason, old.observed_generation
+    return told_before != (condition.reason, condition.observed_generation)
 
 
 def moment(seconds: float | None) -> datetime | None:

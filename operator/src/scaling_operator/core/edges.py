@@ -81,17 +81,17 @@ def at_range_edge(parameter: Parameter, value: Scalar, narrowed: Range | None = 
 def size_edges(sizes: Iterable[SizedLoss]) -> tuple[SizeEdge, ...]:
     """Find, for each amount of data or compute, whether its best size is an end of the sizes."""
     groups: dict[tuple[float | None, float | None], list[SizedLoss]] = {}
-    for each in sizes:
-        groups.setdefault((each.scale.samples, each.scale.budget_flops), []).append(each)
-    found: list[SizeEdge] = []
+    for sized in sizes:
+        groups.setdefault((sized.scale.samples, sized.scale.budget_flops), []).append(sized)
+    edges: list[SizeEdge] = []
     for members in groups.values():
         if len(members) < FEWEST_SIZES:
             continue
-        ordered = sorted(members, key=lambda each: each.size)
-        best = min(ordered, key=lambda each: each.loss)
+        ordered = sorted(members, key=lambda sized: sized.size)
+        best = min(ordered, key=lambda sized: sized.loss)
         if best in (ordered[0], ordered[-1]):
-            found.append(SizeEdge("smallest" if best == ordered[0] else "largest", best))
-    return tuple(found)
+            edges.append(SizeEdge("smallest" if best == ordered[0] else "largest", best))
+    return tuple(edges)
 
 
 def sized_loss(view: ScaleView, objective: Objective) -> SizedLoss | None:

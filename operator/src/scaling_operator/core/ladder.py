@@ -24,21 +24,21 @@ class Scale:
     budget_flops: float | None = None
 
 
-def scales_of(spec: ExperimentSpec, known: Iterable[ScaleStatus] = ()) -> tuple[Scale, ...]:
+def scales_of(spec: ExperimentSpec, stored: Iterable[ScaleStatus] = ()) -> tuple[Scale, ...]:
     """All scales, numbered in the file's order, data or budgets fastest; without a ladder one.
 
     `known` are those of the status: what `refine` has added stands there alone, after the others.
     """
-    given = _given(spec)
+    from_file = _scales_of_file(spec)
     added = (
-        Scale(each.index, dict(each.parameters), each.samples, each.budget_flops)
-        for each in sorted(known, key=lambda each: each.index)
-        if each.index >= len(given)
+        Scale(scale.index, dict(scale.parameters), scale.samples, scale.budget_flops)
+        for scale in sorted(stored, key=lambda each: each.index)
+        if scale.index >= len(from_file)
     )
-    return (*given, *added)
+    return (*from_file, *added)
 
 
-def _given(spec: ExperimentSpec) -> tuple[Scale, ...]:
+def _scales_of_file(spec: ExperimentSpec) -> tuple[Scale, ...]:
     scaling = spec.scaling
     if scaling is None:
         return (Scale(0),)

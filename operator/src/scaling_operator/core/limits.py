@@ -84,8 +84,8 @@ def _budget_end(observed: Observed) -> float | None:
     if budget.duration is not None:
         ends.append(started + budget.duration.total_seconds())
     if observed.sizing is not None:
-        left = seconds_left(observed.sizing, budget.gpu_hours, budget.cost)
-        ends += [] if left is None else [observed.now_seconds + left]
+        left_seconds = seconds_left(observed.sizing, budget.gpu_hours, budget.cost)
+        ends += [] if left_seconds is None else [observed.now_seconds + left_seconds]
     return min(ends, default=None)
 
 

@@ -53,16 +53,16 @@ def plan(observed: Observed) -> Plan:
 def _discard_stale_workloads(observed: Observed) -> tuple[Action, ...]:
     """Delete workloads of ended trials; one that was told to stop gets a moment to do so."""
     return tuple(
-        Discard(left.scale, left.number, left.attempt)
-        for left in observed.stale
-        if observed.now_seconds >= _goes_at(observed, left)
+        Discard(workload.scale, workload.number, workload.attempt)
+        for workload in observed.stale
+        if observed.now_seconds >= _goes_at(observed, workload)
     )
 
 
-def _goes_at(observed: Observed, left: StaleWorkload) -> float:
-    if left.told_to_stop and left.view.phase is AttemptPhase.RUNNING:
-        return left.told_seconds + observed.rules.stale_grace_seconds
-    return left.kept_until_seconds
+def _goes_at(observed: Observed, workload: StaleWorkload) -> float:
+    if workload.told_to_stop and workload.view.phase is AttemptPhase.RUNNING:
+        return workload.told_seconds + observed.rules.stale_grace_seconds
+    return workload.kept_until_seconds
 
 
 def _settle_what_ended(observed: Observed) -> tuple[Action, ...]:
@@ -157,7 +157,7 @@ def _wake_at(observed: Observed, limits: Limits) -> float | None:
     """When time alone changes the plan: later than now, since what is past has changed it."""
     moments = [deadline(trial, spec=observed.spec, rules=observed.rules) for trial in observed.live]
     moments += [trial.view.changes_at_seconds for trial in observed.live]
-    moments += [_goes_at(observed, left) for left in observed.stale]
+    moments += [_goes_at(observed, workload) for workload in observed.stale]
     moments += [
         launch_time(trial, observed.rules)
         for trial in observed.live

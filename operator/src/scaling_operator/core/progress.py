@@ -69,12 +69,12 @@ def scales_to_add(observed: Observed) -> tuple[Scale, ...]:
     if len(tried) >= len(scaling.sizes) + scaling.refine.max_sizes:
         return ()
     sizes = (sized_loss(view, objective) for view in observed.scales)
-    edges = size_edges(each for each in sizes if each is not None)
+    edges = size_edges(sized for sized in sizes if sized is not None)
     for side in ("largest", "smallest"):
-        own = [edge for edge in edges if edge.side == side]
-        for size in beyond(tried, side, scaling) if own else ():
+        on_side = [edge for edge in edges if edge.side == side]
+        for size in beyond(tried, side, scaling) if on_side else ():
             if _is_allowed(observed.spec, scaling.parameter, size):
-                return _scales(observed, {scaling.parameter: size}, own)
+                return _scales(observed, {scaling.parameter: size}, on_side)
     return ()
 
 
@@ -88,17 +88,21 @@ def beyond(tried: tuple[Size, ...], side: str, scaling: Scaling) -> tuple[Size, 
         return ()
     edge, inner = (tried[-1], tried[-2]) if side == "largest" else (tried[0], tried[1])
     size = edge * (edge / inner)
-    found: tuple[Size, ...] = (size,)
-    if all(isinstance(each, int) for each in scaling.sizes):
-        unit = math.gcd(*(int(each) for each in scaling.sizes))
-        found = (round(size), unit * round(size / unit))
+    candidates: tuple[Size, ...] = (size,)
+    if all(isinstance(rung, int) for rung in scaling.sizes):
+        unit = math.gcd(*(int(rung) for rung in scaling.sizes))
+        candidates = (round(size), unit * round(size / unit))
     is_larger = side == "largest"
-    return tuple(each for each in found if (each > edge if is_larger else 0 < each < edge))
+    return tuple(
+        candidate
+        for candidate in candidates
+        if (candidate > edge if is_larger else 0 < candidate < edge)
+    )
 
 
 def _sizes(observed: Observed, parameter: str) -> tuple[Size, ...]:
-    found = {view.scale.parameters.get(parameter) for view in observed.scales}
-    return tuple(sorted(size for size in found if not isinstance(size, str | bool | None)))
+    sizes = {view.scale.parameters.get(parameter) for view in observed.scales}
+    return tuple(sorted(size for size in sizes if not isinstance(size, str | bool | None)))
 
 
 def _is_allowed(spec: ExperimentSpec, parameter: str, size: Size) -> bool:

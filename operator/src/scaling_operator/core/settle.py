@@ -29,8 +29,8 @@ def values_of(result: Result, objectives: tuple[Objective, ...]) -> tuple[float,
         return result.values
     missing = [name for name in names if name not in result.metrics]
     if missing:
-        given = ", ".join(sorted(result.metrics)) or "no metrics"
-        return f"the result lacks {', '.join(missing)}; it has {given}"
+        reported = ", ".join(sorted(result.metrics)) or "no metrics"
+        return f"the result lacks {', '.join(missing)}; it has {reported}"
     return tuple(result.metrics[name] for name in names)
 
 

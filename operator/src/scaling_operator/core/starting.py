@@ -46,26 +46,28 @@ def launches(observed: Observed) -> tuple[Action, ...]:
                 orders.get(trial.scale, 0))
         for trial in due
     ]  # fmt: skip
-    found = admit(requests, capacity_of(observed, observed.sizing))
+    admission = admit(requests, capacity_of(observed, observed.sizing))
     live = {trial.slot: trial for trial in due}
     return (
-        *(Launch(*slot, live[slot].attempt) for slot in found.admitted),
-        *_queued(observed, found, live),
+        *(Launch(*slot, live[slot].attempt) for slot in admission.admitted),
+        *_queued(observed, admission, live),
     )
 
 
-def _queued(observed: Observed, found: Admission, live: dict[Slot, LiveTrial]) -> Iterator[Action]:
+def _queued(
+    observed: Observed, admission: Admission, live: dict[Slot, LiveTrial]
+) -> Iterator[Action]:
     """Have those wait for which there is no room; but none for ever."""
-    for turned in found.turned:
-        trial = live[turned.slot]
+    for rejected in admission.turned:
+        trial = live[rejected.slot]
         end = queue_deadline(trial, observed.spec)
         if end is None:
             yield SetState(
-                *(*turned.slot, TrialState.QUEUED, turned.reason, turned.message),
+                *(*rejected.slot, TrialState.QUEUED, rejected.reason, rejected.message),
                 queued_seconds=observed.now_seconds,
             )
         elif observed.now_seconds >= end:
-            yield waited_too_long(trial, observed.spec, turned.reason, turned.message)
+            yield waited_too_long(trial, observed.spec, rejected.reason, rejected.message)
 
 
 def asks(observed: Observed) -> Iterator[Action]:
@@ -110,8 +112,8 @@ def _admitted(observed: Observed, slots: list[Slot]) -> list[Slot]:
         return slots
     orders = _orders(observed)
     requests = [Request(slot, sizing.of_scale(slot[0]), orders[slot[0]]) for slot in slots]
-    found = set(admit(requests, capacity_of(observed, sizing)).admitted)
-    return [slot for slot in slots if slot in found]
+    admitted = set(admit(requests, capacity_of(observed, sizing)).admitted)
+    return [slot for slot in slots if slot in admitted]
 
 
 def capacity_of(observed: Observed, sizing: SizingView) -> Capacity:

@@ -44,10 +44,10 @@ NONE_LIVE = LiveCounts()
 
 def live_counts(observed: Observed) -> dict[int, LiveCounts]:
     """Count the live trials of all scales in one pass."""
-    found = Counter((trial.scale, trial.state) for trial in observed.live)
+    by_state = Counter((trial.scale, trial.state) for trial in observed.live)
     return {
-        scale: LiveCounts(found[scale, TrialState.RUNNING], found[scale, TrialState.QUEUED])
-        for scale, _ in found
+        scale: LiveCounts(by_state[scale, TrialState.RUNNING], by_state[scale, TrialState.QUEUED])
+        for scale, _ in by_state
     }
 
 

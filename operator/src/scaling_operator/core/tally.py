@@ -61,7 +61,7 @@ def add(tally: Tally, trial: ScalingTrial, objectives: tuple[Objective, ...]) ->
     tally = replace(tally, counts=by_state, counted_failures=tally.counted_failures + counted)
     if status.reason is Reason.DATA_ERROR:
         errors = (tally.data_error, (trial.spec.number, status.message))
-        return replace(tally, data_error=min(each for each in errors if each is not None))
+        return replace(tally, data_error=min(error for error in errors if error is not None))
     if status.state is not TrialState.SUCCEEDED:
         return tally
     entry = best_trial(trial)
@@ -116,7 +116,7 @@ def _insert(
 
 
 def _best_early(
-    known: tuple[BestTrial, ...],
+    before: tuple[BestTrial, ...],
     entry: BestTrial,
     points: tuple[EarlyPoint, ...],
     objective: Objective,
@@ -126,10 +126,10 @@ def _best_early(
     Batches differ, so that amounts do a little. No D that was kept ever vanishes: what is cut once
     would be cut in any order.
     """
-    best = {_amount(each): each for each in known}
+    best = {_amount(trial): trial for trial in before}
     for point in points:
-        own = {"samples": point.samples, "flops": point.flops, "values": (point.value,)}
-        rival = entry.model_copy(update={**own, "metrics": {}})
+        figures = {"samples": point.samples, "flops": point.flops, "values": (point.value,)}
+        rival = entry.model_copy(update={**figures, "metrics": {}})
         holder = best.setdefault(_amount(rival), rival)
         if _early_rank(rival, objective) < _early_rank(holder, objective):
             best[_amount(rival)] = rival
@@ -159,21 +159,21 @@ def _merge_front(
 
     In the order of losses whoever dominates a trial stands before it.
     """
-    ranks = [(losses_of(each, objectives), each.number) for each in front]
+    ranks = [(losses_of(trial, objectives), trial.number) for trial in front]
     losses = losses_of(entry, objectives)
     at = bisect(ranks, (losses, entry.number))
-    if any(_dominates(other, losses) for other, _ in ranks[:at]):
+    if any(_dominates(losses_before, losses) for losses_before, _ in ranks[:at]):
         return front
     behind = tuple(
-        each
-        for each, (other, _) in zip(front[at:], ranks[at:], strict=True)
-        if not _dominates(losses, other)
+        trial
+        for trial, (losses_behind, _) in zip(front[at:], ranks[at:], strict=True)
+        if not _dominates(losses, losses_behind)
     )
     return (*front[:at], entry, *behind)[:KEPT_FRONT]
 
 
-def _dominates(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
-    return one != other and all(map(le, one, other))
+def _dominates(losses: tuple[float, ...], other: tuple[float, ...]) -> bool:
+    return losses != other and all(map(le, losses, other))
 
 
 def spread(front: tuple[BestTrial, ...], count: int) -> tuple[BestTrial, ...]:

@@ -52,7 +52,7 @@ class Drift:
 
 def drifts(views: Sequence[ScaleView], search: Search) -> Mapping[str, Drift]:
     """Fit a line for each logarithmic number through the best values of the scales so far."""
-    found: dict[str, Drift] = {}
+    lines: dict[str, Drift] = {}
     tried = [view for view in views if view.tally.best]
     for name, parameter in search.parameters.items():
         if not isinstance(parameter, FloatParameter | IntParameter) or not parameter.log:
@@ -64,8 +64,8 @@ def drifts(views: Sequence[ScaleView], search: Search) -> Mapping[str, Drift]:
         ]
         line = _line(pairs)
         if line is not None:
-            found[name] = line
-    return found
+            lines[name] = line
+    return lines
 
 
 def _line(pairs: Sequence[tuple[Scale, float]]) -> Drift | None:
@@ -73,14 +73,14 @@ def _line(pairs: Sequence[tuple[Scale, float]]) -> Drift | None:
         return None
     axes = axes_of(pairs[0][0])
     places = [(_place(scale, axes), height) for scale, height in pairs]
-    known = [(place, height) for place, height in places if place is not None]
-    if not axes or not known:
+    comparable = [(place, height) for place, height in places if place is not None]
+    if not axes or not comparable:
         return None
-    count = len(known)
-    origin = tuple(sum(place[axis] for place, _ in known) / count for axis in range(len(axes)))
-    centre = sum(height for _, height in known) / count
-    rows = [[at - o for at, o in zip(place, origin, strict=True)] for place, _ in known]
-    heights = [height - centre for _, height in known]
+    count = len(comparable)
+    origin = tuple(sum(place[axis] for place, _ in comparable) / count for axis in range(len(axes)))
+    centre = sum(height for _, height in comparable) / count
+    rows = [[at - o for at, o in zip(place, origin, strict=True)] for place, _ in comparable]
+    heights = [height - centre for _, height in comparable]
     return Drift(axes, origin, centre, _ridge(rows, heights))
 
 
@@ -94,8 +94,8 @@ def axes_of(scale: Scale) -> Axes:
 def _place(scale: Scale, axes: Axes) -> tuple[float, ...] | None:
     if axes_of(scale) != axes:
         return None
-    own = {_DATA: scale.samples, _BUDGET: scale.budget_flops}
-    values = [own[axis] if axis in own else scale.parameters[axis] for axis in axes]
+    by_design = {_DATA: scale.samples, _BUDGET: scale.budget_flops}
+    values = [by_design[axis] if axis in by_design else scale.parameters[axis] for axis in axes]
     return tuple(math.log(float(value or 1.0)) for value in values)
 
 
@@ -155,14 +155,18 @@ def donor(view: ScaleView, scales: tuple[ScaleView, ...]) -> ScaleView | None:
     In a plain ladder that is the one before; the last one counts where two are as near. None where
     none is open.
     """
-    known = [each for each in scales if each.open]
-    return min(reversed(known), key=lambda each: _distance(view.scale, each.scale), default=None)
+    open_scales = [view for view in scales if view.open]
+    return min(
+        reversed(open_scales),
+        key=lambda donor_view: _distance(view.scale, donor_view.scale),
+        default=None,
+    )
 
 
-def _distance(one: Scale, other: Scale) -> float:
+def _distance(scale: Scale, other: Scale) -> float:
     """Sum of the logarithms between the numbers of two scales."""
-    pairs = [(value, other.parameters.get(name)) for name, value in one.parameters.items()]
-    pairs += [(one.samples, other.samples), (one.budget_flops, other.budget_flops)]
+    pairs = [(value, other.parameters.get(name)) for name, value in scale.parameters.items()]
+    pairs += [(scale.samples, other.samples), (scale.budget_flops, other.budget_flops)]
     return sum(abs(math.log(a / b)) for a, b in pairs if _is_size(a) and _is_size(b))
 
 
@@ -189,12 +193,12 @@ def _expected(point: Point, scale: Scale, lines: Mapping[str, Drift], search: Se
 
 
 def _moved(
-    point: Point, way: tuple[Scale, Scale], lines: Mapping[str, Drift], search: Search
+    point: Point, step: tuple[Scale, Scale], lines: Mapping[str, Drift], search: Search
 ) -> Point:
     """Move a point as far as the lines move from one scale to the other."""
     places: dict[str, float | None] = {}
     for name, line in lines.items():
-        value, start, end = point.get(name), line.at(way[0]), line.at(way[1])
+        value, start, end = point.get(name), line.at(step[0]), line.at(step[1])
         if isinstance(value, int | float) and start is not None and end is not None:
             places[name] = value * end / start
     return dict(point) | dict(_allowed(places, search))

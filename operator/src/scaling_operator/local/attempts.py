@@ -145,8 +145,8 @@ def raise_no_space(ending: ProcessEnd) -> None:
 
 def is_full(folder: Path) -> bool:
     """Whether so little space is left that a trainer's result may not have fitted."""
-    found = os.statvfs(folder)
-    return found.f_bavail * found.f_frsize < MAX_RESULT_BYTES
+    filesystem = os.statvfs(folder)
+    return filesystem.f_bavail * filesystem.f_frsize < MAX_RESULT_BYTES
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:

@@ -48,11 +48,11 @@ class LocalBackend:
         """Name the processes whose trial has ended."""
         for key, running in self.attempts.running.items():
             if not state.is_current(key):
-                told = state.pruned_seconds.get(key)
+                pruned_seconds = state.pruned_seconds.get(key)
                 yield StaleWorkload(
                     *(key.scale, key.number, key.attempt, running.view),
-                    told_to_stop=told is not None,
-                    told_seconds=told or 0.0,
+                    told_to_stop=pruned_seconds is not None,
+                    told_seconds=pruned_seconds or 0.0,
                 )
 
     async def create(self, trial: ScalingTrial) -> ScalingTrial:

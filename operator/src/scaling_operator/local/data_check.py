@@ -28,8 +28,8 @@ async def check_data(
     if built_in is None:
         return ()
     config = built_in.model_dump(mode="json", exclude_unset=True)
-    asked = worker.check(config, data_folder, varied_parameters(spec), Path(os.devnull))
-    checking, stopping = asyncio.create_task(asked), asyncio.create_task(stop.wait())
+    check = worker.check(config, data_folder, varied_parameters(spec), Path(os.devnull))
+    checking, stopping = asyncio.create_task(check), asyncio.create_task(stop.wait())
     await asyncio.wait({checking, stopping}, return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
     if not checking.done():
@@ -69,7 +69,7 @@ def _written_seconds(path: Path) -> Iterator[float]:
     try:
         yield path.stat().st_mtime
         if path.is_dir():
-            yield from (each.stat().st_mtime for each in os.scandir(path) if each.is_dir())
+            yield from (entry.stat().st_mtime for entry in os.scandir(path) if entry.is_dir())
     except OSError:
         return  # whoever reads it says so
 

@@ -91,8 +91,8 @@ class OrphanGuard:
 
 def main() -> None:
     """Hear which groups there are until the run is gone; kill those that are left."""
-    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(each, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
     run, name = int(sys.argv[1]), sys.argv[2]
     groups, is_killed = _heard_until_gone(run)
     for group in groups:

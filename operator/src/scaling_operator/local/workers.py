@@ -87,8 +87,8 @@ class WarmWorker:
         self, config: Mapping[str, object], data_folder: Path, varied: Sequence[str], log: Path
     ) -> ProcessEnd:
         """Let the process read the data of a configuration once; `varied` differs by trial."""
-        asked = {"config": config, "dataDir": str(data_folder), "varied": list(varied)}
-        return await self._do({"check": asked, "log": str(log)})
+        request = {"config": config, "dataDir": str(data_folder), "varied": list(varied)}
+        return await self._do({"check": request, "log": str(log)})
 
     async def _do(self, task: Mapping[str, object]) -> ProcessEnd:
         if self._process is None or self._process.returncode is not None:
@@ -153,9 +153,13 @@ class CommandRunner:
     async def run(self, environment: Mapping[str, str], log: Path) -> ProcessEnd:
         """Start the command with the attempt's variables; `$(NAME)` expands as in a pod."""
         # One with valueFrom has no value here: it keeps the value that this shell gives it, if any.
-        own = {each.name: each.value for each in self.container.env if each.value_from is None}
+        values = {
+            variable.name: variable.value
+            for variable in self.container.env
+            if variable.value_from is None
+        }
         variables = dict(environment)
-        for name, value in own.items():
+        for name, value in values.items():
             variables[name] = expand(value, variables)
         words = [
             expand(word, variables) for word in (*self.container.command, *self.container.args)

@@ -56,11 +56,11 @@ def _row(trial: ScalingTrial, parameters: Collection[str]) -> dict[str, Any]:
         **{f"value{index or ''}": value for index, value in enumerate(status.values)},
     }
     last = {**figures, "attempts": _attempts(trial), "seed": spec.seed}
-    own = {*first, *last}
+    columns = {*first, *last}
     row: dict[str, Any] = {
         **first,
-        **_apart(spec.parameters, "parameters", own),
-        **_apart(status.metrics, "metrics", own | {*parameters}),
+        **_apart(spec.parameters, "parameters", columns),
+        **_apart(status.metrics, "metrics", columns | {*parameters}),
         **last,
     }
     return {name: disarmed(cell) if isinstance(cell, str) else cell for name, cell in row.items()}

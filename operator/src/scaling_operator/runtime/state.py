@@ -104,7 +104,7 @@ class ExperimentState:
         under_way: InFlight = NOTHING,
     ) -> Observed:
         """Put together everything that a plan needs; `view` shows a live trial's attempt."""
-        order = running_order(tuple(each.scale for each in self.scales.values()))
+        order = running_order(tuple(view.scale for view in self.scales.values()))
         observed = Observed(
             now_seconds=now_seconds,
             spec=self.spec,
@@ -112,7 +112,9 @@ class ExperimentState:
             scales=tuple(self.scales[scale.index] for scale in order),
             live=tuple(self._observed(slot, view) for slot in self.live),
             stale=tuple(
-                left for left in stale_workloads if _key_of(left) not in under_way.discarding
+                workload
+                for workload in stale_workloads
+                if _key_of(workload) not in under_way.discarding
             ),
             changing=frozenset(under_way.changing),
             asking=under_way.asking,
@@ -145,10 +147,10 @@ class ExperimentState:
             key = AttemptKey(*slot, len(trial.status.attempts))
             before = _Observed(trial, key, _live_trial(trial, key, view(trial, key)))
         else:
-            seen = view(trial, before.key)
-            if seen is before.live.view:
+            new_view = view(trial, before.key)
+            if new_view is before.live.view:
                 return before.live
-            before = replace(before, live=replace(before.live, view=seen))
+            before = replace(before, live=replace(before.live, view=new_view))
         self._observed_before[slot] = before
         return before.live
 
@@ -177,8 +179,8 @@ class ExperimentState:
         if self.started_seconds is None:
             self.started_seconds = now_seconds
         view = self.scales[scale]
-        known = number in self.records.setdefault(scale, {})
-        if trial.status.state.ended and (slot in self.live or not known):
+        is_recorded = number in self.records.setdefault(scale, {})
+        if trial.status.state.ended and (slot in self.live or not is_recorded):
             view = replace(view, tally=add(view.tally, trial, self.spec.all_objectives))
             self._forget_live(slot)
         elif not trial.status.state.ended:
@@ -232,16 +234,16 @@ def read_state(
     views: dict[int, ScaleView] = {}
     whole = points_without_repeats(spec.search)
     for scale in scales_of(spec, status.scales):
-        known = before.get(scale.index)
+        stored = before.get(scale.index)
         views[scale.index] = ScaleView(
             scale,
             Tally(),
-            open=known is not None and known.open,
-            ranges=known.ranges if known is not None else {},
-            points=known.points if known is not None else (),
-            predicted=known.predicted if known is not None else None,
-            space_points=points_without_repeats(spec.search, known.ranges)
-            if known is not None and known.ranges
+            open=stored is not None and stored.open,
+            ranges=stored.ranges if stored is not None else {},
+            points=stored.points if stored is not None else (),
+            predicted=stored.predicted if stored is not None else None,
+            space_points=points_without_repeats(spec.search, stored.ranges)
+            if stored is not None and stored.ranges
             else whole,
         )
     state = ExperimentState(spec, rules, status, views)

@@ -74,14 +74,14 @@ class Mirror:
         return read_only(without_formulas(dashboard.wsgi(self._storage)))
 
     def _take(self, shown: _Shown, trial: FrozenTrial) -> None:
-        known = shown.trials.get(trial.number)
-        if known is None:
+        shown_trial = shown.trials.get(trial.number)
+        if shown_trial is None:
             shown.trials[trial.number] = self._storage.create_new_trial(shown.study_id, trial)
         else:
             for step, value in trial.intermediate_values.items():
-                self._storage.set_trial_intermediate_value(known, step, value)
+                self._storage.set_trial_intermediate_value(shown_trial, step, value)
             if trial.state.is_finished():
-                self._storage.set_trial_state_values(known, trial.state, trial.values)
+                self._storage.set_trial_state_values(shown_trial, trial.state, trial.values)
         if trial.state.is_finished():
             shown.ended.add(trial.number)
 
@@ -114,7 +114,7 @@ def without_formulas(application: Application) -> Application:
         status, headers = begun[-1]
         if any("csv" in value for name, value in headers if name.lower() == "content-type"):
             body = _disarmed_table(body.decode()).encode()
-            headers = [each for each in headers if each[0].lower() != "content-length"]
+            headers = [header for header in headers if header[0].lower() != "content-length"]
         start_response(status, headers)
         return [body]
 

@@ -45,8 +45,8 @@ def typed_point(space: Space, point: Mapping[str, Scalar]) -> dict[str, Scalar]:
 def _problems(space: Space, point: Mapping[str, Scalar], name: str, value: Scalar) -> Iterator[str]:
     parameter = space.parameters.get(name)
     if parameter is None:
-        known = ", ".join(space.parameters) or "none"
-        yield f"{name}: is not a searched parameter; those are {known}"
+        searched = ", ".join(space.parameters) or "none"
+        yield f"{name}: is not a searched parameter; those are {searched}"
         return
     try:
         cast(parameter, value)

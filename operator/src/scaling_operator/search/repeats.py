@@ -39,8 +39,8 @@ class Repeats:
             return None
         # Of one more numbers than there are points tried, one at least is of none of them.
         numbers = ((seed + place) % size for place in range(len(self._tried) + 1))
-        found = (self.points.point(number) for number in numbers)
-        return next((point for point in found if self.is_new(point)), None)
+        candidates = (self.points.point(number) for number in numbers)
+        return next((point for point in candidates if self.is_new(point)), None)
 
     def _key(self, values: Mapping[str, Scalar]) -> Key:
         parameters = self.space.parameters

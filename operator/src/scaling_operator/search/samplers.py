@@ -85,12 +85,12 @@ def trial_attributes(attributes: Mapping[str, Any]) -> dict[str, int]:
 
 def study_attributes(attributes: Mapping[str, Any]) -> dict[str, list[int]]:
     """Pick what belongs to the study. Raises ValueError where it is not a list of trials."""
-    found = {name: value for name, value in attributes.items() if name.startswith(PARENTS)}
-    for name, value in found.items():
+    of_parents = {name: value for name, value in attributes.items() if name.startswith(PARENTS)}
+    for name, value in of_parents.items():
         if not isinstance(value, list) or not all(map(_is_natural, cast("list[Any]", value))):
             message = f"samplerAttributes.{name}: {value!r} is not a list of trial numbers"
             raise ValueError(message)
-    return found
+    return of_parents
 
 
 def _is_natural(value: Any) -> bool:

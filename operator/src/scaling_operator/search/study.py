@@ -252,11 +252,11 @@ class Study:
             again = enqueued if place == 1 and is_partial else dict[str, Scalar]()
             following = slot_seed(f"{settings.base_seed}#{place}", settings.scale, number)
             proposal = self._sample(number, again, following)
-        left = None if repeats is None else repeats.left(seed)
-        if left is None:
+        untried = None if repeats is None else repeats.left(seed)
+        if untried is None:
             return proposal
         self._take_back()
-        return self._sample(number, left, seed)
+        return self._sample(number, untried, seed)
 
     def _take_back(self) -> None:
         """Undo the last ask: Optuna forgets no trial, so that a study without it is made."""
