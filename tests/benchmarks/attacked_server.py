@@ -25,13 +25,13 @@ from scaling_operator.kube.client.kinds import TOKEN_REVIEWS, Kind
 from scaling_operator.kube.health import Health, serving
 from scaling_operator.kube.logs import LogFormat, set_up
 from scaling_operator.kube.metrics_port import exposed
-from scaling_operator.kube.report_service import http as reports
+from scaling_operator.kube.report_service import service as reports
 from scaling_operator.kube.report_service.tokens import PodIdentity, claimed_pod
 from scaling_operator.kube.settings import TOKEN_AUDIENCE, ReportSettings, Settings
 from scaling_operator.metrics import families
 from scaling_operator.metrics.exposition import Exposition
 from scaling_operator.metrics.operator_metrics import OperatorMetrics, new_registry
-from scaling_operator.metrics.stored_state import Sample
+from scaling_operator.metrics.samples import Sample
 from scaling_operator.search.dashboard import served
 from scaling_operator.search.mirror import Mirror
 
@@ -126,7 +126,7 @@ async def main() -> None:
             "metrics": (await stack.enter_async_context(metrics)).port,
             "health": (await stack.enter_async_context(health)).port,
         }
-        server = await reports.start(settings, client, listener, HERE)
+        server = await reports.serve_reports(settings, client, listener, HERE)
         stack.push_async_callback(server.stop)
         ports["reports"] = server.port
         if find_spec("optuna_dashboard") is not None:

@@ -17,7 +17,7 @@ from boards.expressions import of_any_condition, rules
 from scaling_operator.api.names import FIT_CONDITIONS, ConditionReason, ConditionType
 from scaling_operator.api.status import Condition
 from scaling_operator.core.conditions import STOPS_WORK, is_wished, news, stops_work
-from scaling_operator.metrics.stored_state import (
+from scaling_operator.metrics.samples import (
     Sample,
     policy_samples_of,
     samples_of,

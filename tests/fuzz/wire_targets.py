@@ -25,7 +25,7 @@ from scaling_operator.core.settle import settle
 from scaling_operator.core.trial_status import finished
 from scaling_operator.kube.workloads import job, pod
 from scaling_operator.kube.workloads.attempt_spec import Bounds
-from scaling_operator.kube.workloads.ending import ended_view
+from scaling_operator.kube.workloads.pod_view import ended_view
 from scaling_operator.report_endpoint.bodies import BadReport, check_result, parse_report
 from scaling_trainer import checkpoint
 from scaling_trainer.checkpoint import Checkpoint

@@ -17,7 +17,7 @@ from scaling_operator.kube.client.index import Index, Key
 from scaling_operator.kube.client.kinds import JOBS, PODS
 from scaling_operator.kube.reconcile.attempt_specs import AttemptSpecs
 from scaling_operator.kube.reconcile.backend import ClusterBackend
-from scaling_operator.kube.reconcile.holdings import HeldMachines
+from scaling_operator.kube.reconcile.namespace_usage import HeldMachines
 from scaling_operator.kube.reconcile.workload_kinds import WorkloadKind
 from scaling_operator.kube.workloads.attempt_spec import Bounds, WorkloadSettings
 from scaling_operator.runtime.engine import Engine

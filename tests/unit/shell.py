@@ -30,7 +30,7 @@ from scaling_operator.kube.client.watch import WATCHED_WITH_JOBS
 from scaling_operator.kube.reconcile.controller import Controller
 from scaling_operator.kube.reconcile.events import Events
 from scaling_operator.kube.reconcile.loader import Loader, status_of
-from scaling_operator.kube.reconcile.sweeper import Sweeper
+from scaling_operator.kube.reconcile.stale_workloads import Sweeper
 from scaling_operator.kube.reconcile.trials import read_trial
 from scaling_operator.kube.recorder import Recorder
 from scaling_operator.kube.settings import PodSettings

@@ -9,10 +9,9 @@ import pytest
 from fake_cluster import FakeCluster, Fault, Object
 from testbed.documents import trial
 
-from scaling_operator.kube.client.client import Client
+from scaling_operator.kube.client.client import MOST_OF_A_NAMESPACE, Client
 from scaling_operator.kube.client.errors import ClusterForbidden
 from scaling_operator.kube.client.kinds import LEASES, TRIALS
-from scaling_operator.kube.client.turns import MOST_OF_A_NAMESPACE
 
 LEASE: Object = {"metadata": {"name": "scaling-operator"}, "spec": {}}
 MANY = 100

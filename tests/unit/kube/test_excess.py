@@ -12,7 +12,7 @@ from scaling_operator.api.search import Search
 from scaling_operator.api.status import Condition
 from scaling_operator.kube.client.index import Key
 from scaling_operator.kube.client.kinds import EVENTS, EXPERIMENTS, PODS
-from scaling_operator.processes.bounds import WorkExceeded
+from scaling_operator.processes.process import WorkExceeded
 from scaling_operator.search.calls import Answer, AskCall, Call
 from scaling_operator.search.study_worker import StudyHost, ThreadHost
 

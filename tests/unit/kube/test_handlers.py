@@ -16,7 +16,7 @@ from testbed.documents import Change, played
 
 from scaling_operator.api.names import Phase
 from scaling_operator.kube.client.kinds import EXPERIMENTS, PODS, SECRETS, TRIALS
-from scaling_operator.kube.report_service.handlers import ReportService
+from scaling_operator.kube.report_service.service import ReportService
 from scaling_operator.kube.settings import (
     TOKEN_AUDIENCE,
     PodSettings,

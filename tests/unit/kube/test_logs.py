@@ -26,8 +26,8 @@ from scaling_operator.core.actions import (
 )
 from scaling_operator.kube.client.client import Access
 from scaling_operator.kube.client.index import Key
-from scaling_operator.kube.decision_log import write_decision
 from scaling_operator.kube.logs import FIELDS, LogFormat, about, set_up
+from scaling_operator.kube.recorder import write_decision
 from scaling_trainer.foreign_text import REDACTED, redact
 
 KEY = Key("team", "digits")

@@ -12,7 +12,7 @@ from scaling_operator.core.resources import DeviceRequest
 from scaling_operator.kube.workloads import pod
 from scaling_operator.kube.workloads.attempt_spec import AttemptSpec
 from scaling_operator.kube.workloads.claim import template
-from scaling_operator.kube.workloads.template import metadata
+from scaling_operator.kube.workloads.pod_template import metadata
 
 SMALL = DeviceRequest("small", "gpu.example.com", 1)
 LARGE = DeviceRequest("large", "gpu.example.com", 2, "device.attributes['memory'] > 40")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from scaling_operator.core.reports import AttemptKey
-from scaling_operator.kube.workloads.identity import attempt_of, finishes
+from scaling_operator.kube.workloads.identity import attempt_of_pod, finishes
 
 PREFIX = "scaling-operator.dev"
 LABELS = {
@@ -67,7 +67,7 @@ ATTEMPT = ("study", AttemptKey(1, 7, 2))
 def test_an_attempt_is_known_by_the_name_of_its_workload(
     *, given: dict[str, Any], in_jobs: bool, expected: tuple[str, AttemptKey] | None
 ) -> None:
-    assert attempt_of(given, in_jobs=in_jobs) == expected
+    assert attempt_of_pod(given, in_jobs=in_jobs) == expected
 
 
 def test_a_finisher_is_known_by_its_name() -> None:

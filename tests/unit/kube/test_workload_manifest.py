@@ -16,7 +16,7 @@ from scaling_operator.api.problems import InvalidSpec
 from scaling_operator.api.search import WarmStart
 from scaling_operator.kube.workloads import job, pod
 from scaling_operator.kube.workloads.attempt_spec import AttemptSpec, refusals
-from scaling_operator.kube.workloads.environment import assignment_of, escaped
+from scaling_operator.kube.workloads.pod_template import assignment_of, escaped
 from scaling_trainer.contract import expand, read_assignment
 
 ORDERS = {

@@ -18,15 +18,14 @@ from scaling_operator.api.search import Algorithm
 from scaling_operator.kube.client.index import Index, Key
 from scaling_operator.kube.recorder import Recorder
 from scaling_operator.metrics.exposition import Snapshot
-from scaling_operator.metrics.families import FAMILIES
+from scaling_operator.metrics.families import FAMILIES, fill
 from scaling_operator.metrics.operator_metrics import (
     COUNTED,
     MEASURED,
     OperatorMetrics,
     new_registry,
 )
-from scaling_operator.metrics.stored_state import Sample
-from scaling_operator.metrics.table import fill
+from scaling_operator.metrics.samples import Sample
 
 ROOT = Path(__file__).parents[3]
 BOUNDED = {

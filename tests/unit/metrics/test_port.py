@@ -21,7 +21,7 @@ from scaling_operator.kube.report_service import tokens
 from scaling_operator.kube.settings import ReportSettings, Settings
 from scaling_operator.metrics.exposition import Exposition
 from scaling_operator.metrics.operator_metrics import new_registry
-from scaling_operator.metrics.stored_state import Sample
+from scaling_operator.metrics.samples import Sample
 
 PROMETHEUS: dict[str, Any] = {
     "username": "system:serviceaccount:monitoring:prometheus",

@@ -15,7 +15,7 @@ from scaling_operator.core.reports import Report
 from scaling_operator.metrics import families
 from scaling_operator.metrics.operator_metrics import OperatorMetrics, new_registry
 from scaling_operator.metrics.pods import PodMoments
-from scaling_operator.metrics.running_trials import RunningTrials
+from scaling_operator.metrics.samples import RunningTrials
 
 OWNER = ("team", "digits")
 LABELS = {"namespace": "team", "experiment": "digits"}

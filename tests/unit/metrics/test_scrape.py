@@ -15,11 +15,17 @@ from scaling_operator.api.names import Reason, TrialState
 from scaling_operator.api.status import Attempt, TrialStatus
 from scaling_operator.api.trial import ExperimentReference, ScalingTrial, TrialSpec
 from scaling_operator.core.reports import Report
-from scaling_operator.metrics.accelerators import machines
 from scaling_operator.metrics.exposition import Exposition
 from scaling_operator.metrics.operator_metrics import OperatorMetrics, new_registry
-from scaling_operator.metrics.running_trials import RunningTrials
-from scaling_operator.metrics.stored_state import Sample, View, phases, samples_of, view_of
+from scaling_operator.metrics.samples import (
+    RunningTrials,
+    Sample,
+    View,
+    machines,
+    phases,
+    samples_of,
+    view_of,
+)
 
 EXPERIMENTS, TRIALS, SCALES = 50, 100, 5
 MAX_SERIES_OF_AN_EXPERIMENT = 250

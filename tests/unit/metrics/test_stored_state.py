@@ -9,9 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scaling_operator.metrics import families
-from scaling_operator.metrics.accelerators import machines
 from scaling_operator.metrics.families import Family
-from scaling_operator.metrics.stored_state import phases, samples_of, view_of
+from scaling_operator.metrics.samples import machines, phases, samples_of, view_of
 
 START = datetime(2026, 11, 1, 12, tzinfo=UTC)
 NOW = START.timestamp() + 3600

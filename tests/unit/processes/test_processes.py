@@ -19,10 +19,6 @@ from scaling_operator.api.search import Search
 from scaling_operator.core.fit_types import FitInput, TunedPoint
 from scaling_operator.core.ladder import Scale
 from scaling_operator.law.fit_experiment import fit
-from scaling_operator.processes.bounds import CHECK, FIT, MIB, WorkBounds, WorkExceeded, WorkFailed
-from scaling_operator.processes.checks import check_in_process
-from scaling_operator.processes.fair_lock import FairLock
-from scaling_operator.processes.fits import ProcessFits
 from scaling_operator.processes.messages import (
     BASIS,
     DOCUMENT,
@@ -31,9 +27,17 @@ from scaling_operator.processes.messages import (
     decode_call,
     encode_call,
 )
-from scaling_operator.processes.pool import PATIENCE_SECONDS, WorkerPool
-from scaling_operator.processes.process import WorkerProcess
-from scaling_operator.processes.studies import ProcessHost
+from scaling_operator.processes.pool import PATIENCE_SECONDS, FairLock, WorkerPool
+from scaling_operator.processes.process import (
+    CHECK,
+    FIT,
+    MIB,
+    WorkBounds,
+    WorkerProcess,
+    WorkExceeded,
+    WorkFailed,
+)
+from scaling_operator.processes.workers import ProcessFits, ProcessHost, check_in_process
 from scaling_operator.search.calls import AskCall, Call, CloseCall, OpenCall, ReportCall, TellCall
 from scaling_operator.search.study import Proposal, Record, StudySettings
 from scaling_operator.search.study_worker import StudyHost, StudyWorker, ThreadHost
@@ -240,7 +244,7 @@ def test_work_beyond_its_bounds_ends_and_the_next_is_done(bounds: WorkBounds, wo
 def test_a_fit_beyond_its_bounds_is_a_condition_that_says_what_helps(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("scaling_operator.processes.fits.FIT", replace(FIT, cpu_seconds=0))
+    monkeypatch.setattr("scaling_operator.processes.workers.FIT", replace(FIT, cpu_seconds=0))
     fit_input = a_fit_input(points=40, bootstrap=100_000)
     view = in_pool(lambda pool: ProcessFits(pool, "team").fit(fit_input))
     (condition,) = view.conditions

@@ -11,13 +11,11 @@ from aiohttp import web
 
 from scaling_operator.kube.client.client import Client
 from scaling_operator.kube.client.errors import ClusterError
-from scaling_operator.kube.report_service.reviews import METRICS_PATH, Reader, ReaderReview
 from scaling_operator.kube.report_service.serving_certificate import open_certificate
-from scaling_operator.kube.report_service.tokens import Tokens
+from scaling_operator.kube.report_service.tokens import METRICS_PATH, Reader, ReaderReview, Tokens
 from scaling_operator.kube.settings import Settings
 from scaling_operator.metrics.exposition import Exposition
-from scaling_operator.report_endpoint.endpoint import NotNow
-from scaling_operator.report_endpoint.web import bearer_token
+from scaling_operator.report_endpoint.endpoint import NotNow, bearer_token
 from scaling_operator.server.limits import PortLimits
 from scaling_operator.server.listen import BoundedServer, Port, listen, unheard
 
@@ -26,7 +24,7 @@ LIMITS = PortLimits(
 )
 """A Prometheus needs one, and there are two of it at most places."""
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 
 @asynccontextmanager
@@ -78,7 +76,7 @@ class Guard:
             reader = token and await self.tokens.authenticate(token, request.remote or "")
         except (NotNow, ClusterError) as error:
             if isinstance(error, ClusterError):
-                _log.warning("a scrape waits: %s", error)
+                log.warning("a scrape waits: %s", error)
             self.refused("NotNow")
             raise web.HTTPServiceUnavailable(text="come again later") from error
         if not reader:

@@ -34,9 +34,9 @@ from scaling_operator.kube.reconcile.controller import Controller
 from scaling_operator.kube.reconcile.events import Events
 from scaling_operator.kube.reconcile.loader import Loader
 from scaling_operator.kube.reconcile.resync import Resync
-from scaling_operator.kube.reconcile.sweeper import Sweeper
+from scaling_operator.kube.reconcile.stale_workloads import Sweeper
 from scaling_operator.kube.recorder import Recorder
-from scaling_operator.kube.report_service.handlers import ReportService
+from scaling_operator.kube.report_service.service import ReportService
 from scaling_operator.kube.settings import Settings
 from scaling_operator.kube.state_collector import StateCollector
 from scaling_operator.metrics.exposition import Exposition

@@ -16,10 +16,10 @@ from scaling_operator.kube.health import Health
 from scaling_operator.kube.logs import about
 from scaling_operator.kube.recorder import Recorder
 from scaling_operator.metrics import families
-from scaling_operator.metrics.accelerators import machines
-from scaling_operator.metrics.stored_state import (
+from scaling_operator.metrics.samples import (
     Sample,
     View,
+    machines,
     phases,
     policy_samples_of,
     samples_of,

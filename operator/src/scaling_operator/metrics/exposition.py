@@ -13,7 +13,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from scaling_operator.metrics.families import Family
-from scaling_operator.metrics.stored_state import Sample
+from scaling_operator.metrics.samples import Sample
 
 
 @dataclass(slots=True, eq=False)  # a registry keeps its collectors by identity

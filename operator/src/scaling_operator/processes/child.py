@@ -14,7 +14,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, NoReturn
 
-from scaling_operator.processes.frames import frame, read_frame_from
 from scaling_operator.processes.messages import (
     BASIS,
     DOCUMENT,
@@ -29,6 +28,8 @@ from scaling_operator.processes.messages import (
     WorkOutcome,
     WorkRequest,
     decode_call,
+    frame,
+    read_frame_from,
 )
 from scaling_operator.search.calls import OpenStudies, StudyClosed
 from scaling_operator.search.study import AskFailed

@@ -1,11 +1,16 @@
-"""What the processes say to each other, as JSON. Numbers that are not finite survive the way."""
+"""What the processes say to each other: JSON, each message with its length in four bytes before it.
+
+Numbers that are not finite survive the way.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Generic, TypeVar
+from typing import Any, BinaryIO, Generic, TypeVar
 
 from pydantic import TypeAdapter
 from pydantic_core import to_json
@@ -23,6 +28,30 @@ from scaling_operator.search.calls import (
     TellCall,
 )
 from scaling_operator.search.study import Proposal
+
+_LENGTH = struct.Struct(">I")
+
+
+def frame(message: bytes) -> bytes:
+    """Put its length before a message."""
+    return _LENGTH.pack(len(message)) + message
+
+
+async def read_frame(stream: asyncio.StreamReader) -> bytes:
+    """Read the next message. Raises IncompleteReadError where the other side has ended."""
+    (length,) = _LENGTH.unpack(await stream.readexactly(_LENGTH.size))
+    return await stream.readexactly(length)
+
+
+def read_frame_from(file: BinaryIO) -> bytes | None:
+    """Read the next message; None where the other side has ended."""
+    header = file.read(_LENGTH.size)
+    if len(header) < _LENGTH.size:
+        return None
+    (length,) = _LENGTH.unpack(header)
+    message = file.read(length)
+    return message if len(message) == length else None
+
 
 T = TypeVar("T")
 

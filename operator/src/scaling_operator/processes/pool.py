@@ -7,13 +7,59 @@ process namespaces take turns. Who waits there for another one's long work moves
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
+import contextlib
+from collections import Counter, deque
 from dataclasses import dataclass, field
 
-from scaling_operator.processes.bounds import WorkBounds, WorkFailed
-from scaling_operator.processes.fair_lock import FairLock
 from scaling_operator.processes.messages import Task
-from scaling_operator.processes.process import WorkerProcess
+from scaling_operator.processes.process import WorkBounds, WorkerProcess, WorkFailed
+
+
+@dataclass(slots=True)
+class FairLock:
+    """Held by one at a time. Those of one owner wait in order, the owners by round robin."""
+
+    holder: str | None = None
+    """Whose turn it is; None: nobody's."""
+    _waiting: dict[str, deque[asyncio.Future[None]]] = field(
+        default_factory=dict[str, deque[asyncio.Future[None]]]
+    )
+
+    async def acquire(self, owner: str) -> None:
+        """Wait for the owner's turn."""
+        if self.holder is None:
+            self.holder = owner
+            return
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(owner, deque()).append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self.release()  # the turn had come all the same
+            else:
+                self._withdraw(owner, turn)
+            raise
+
+    def release(self) -> None:
+        """Give the turn to the next owner."""
+        if not self._waiting:
+            self.holder = None
+            return
+        owner, turns = next(iter(self._waiting.items()))
+        del self._waiting[owner]
+        self.holder, turn = owner, turns.popleft()
+        if turns:
+            self._waiting[owner] = turns  # behind all others
+        turn.set_result(None)
+
+    def _withdraw(self, owner: str, turn: asyncio.Future[None]) -> None:
+        turns = self._waiting.get(owner, deque())
+        with contextlib.suppress(ValueError):
+            turns.remove(turn)
+        if not turns:
+            self._waiting.pop(owner, None)
+
 
 PATIENCE_SECONDS = 0.5
 """Moving costs that the studies are built anew: not for every short wait."""

@@ -1,4 +1,7 @@
-"""One process that works for this one: started at its first work, ended after its last."""
+"""One process that works for this one: started at its first work, ended after its last.
+
+Each piece of work has bounds of time and memory.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,6 @@ import signal
 import sys
 from dataclasses import dataclass, field
 
-from scaling_operator.processes.bounds import WorkBounds, WorkExceeded, WorkFailed
-from scaling_operator.processes.frames import frame, read_frame
 from scaling_operator.processes.messages import (
     ENDING,
     ORDER,
@@ -17,9 +18,45 @@ from scaling_operator.processes.messages import (
     WorkAnswer,
     WorkOutcome,
     WorkRequest,
+    frame,
+    read_frame,
 )
 from scaling_operator.search.calls import StudyClosed
 from scaling_operator.search.study import AskFailed
+
+MIB = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class WorkBounds:
+    """Bounds of one piece of work; `memory_bytes` counts what it adds to its process."""
+
+    cpu_seconds: int
+    memory_bytes: int
+
+    @property
+    def wall_seconds(self) -> float:
+        """After how long the process is ended, however little of a processor it got."""
+        return 10.0 * self.cpu_seconds + 30.0
+
+
+CHECK = WorkBounds(cpu_seconds=10, memory_bytes=192 * MIB)
+"""Checking one experiment: the largest that the API takes needs less than half a second."""
+STUDY = WorkBounds(cpu_seconds=30, memory_bytes=192 * MIB)
+"""One ask, tell or report, or building a study anew: with 10,000 trials that takes seconds."""
+GP_STUDY = WorkBounds(cpu_seconds=120, memory_bytes=1024 * MIB)
+"""The same with a Gaussian process: it loads PyTorch, and its ask is cubic in the trials."""
+FIT = WorkBounds(cpu_seconds=60, memory_bytes=192 * MIB)
+"""One fit with its resamples: 240 points and 1,000 resamples need a quarter of a second."""
+
+
+class WorkExceeded(RuntimeError):
+    """A piece of work took more than its bounds: again it would take as much."""
+
+
+class WorkFailed(RuntimeError):
+    """A piece of work broke, or its process ended by itself."""
+
 
 MODULE = "scaling_operator.processes.child"
 ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}

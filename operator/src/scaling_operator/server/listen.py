@@ -14,8 +14,7 @@ from aiohttp.typedefs import Handler, Middleware
 
 from scaling_operator.server import limits
 from scaling_operator.server.connection import MALFORMED, NAME, BoundedConnection
-from scaling_operator.server.limits import PortLimits
-from scaling_operator.server.places import NoPlace, Places
+from scaling_operator.server.limits import NoPlace, Places, PortLimits
 from scaling_operator.server.throttle import Throttle
 
 REFUSALS = (MALFORMED, "TooSlow", "TooMany", "TooOften", "Handshake")

@@ -13,7 +13,7 @@ from scaling_operator.kube.client.index import Key
 from scaling_operator.kube.client.kinds import CLAIM_TEMPLATES
 from scaling_operator.kube.workloads.attempt_spec import AttemptSpec, WorkloadSettings
 from scaling_operator.kube.workloads.claim import template
-from scaling_operator.kube.workloads.template import metadata
+from scaling_operator.kube.workloads.pod_template import metadata
 from scaling_operator.runtime.sizer import Sizer
 from scaling_operator.sizing.allocation import Allocation
 from scaling_trainer.contract import Execution

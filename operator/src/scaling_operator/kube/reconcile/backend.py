@@ -11,7 +11,7 @@ from scaling_operator.api.status import ExperimentStatus
 from scaling_operator.api.trial import ScalingTrial
 from scaling_operator.core.observed import ABSENT, AttemptPhase, AttemptView, StaleWorkload
 from scaling_operator.core.reports import AttemptKey
-from scaling_operator.kube.client.client import Client, Object
+from scaling_operator.kube.client.client import Client, Object, write_status
 from scaling_operator.kube.client.errors import (
     AlreadyExists,
     ClusterBusy,
@@ -24,17 +24,15 @@ from scaling_operator.kube.client.errors import (
 from scaling_operator.kube.client.index import Index, Key
 from scaling_operator.kube.client.kinds import EXPERIMENTS, JOBS, PODS, TRIALS
 from scaling_operator.kube.client.ownership import is_owned
-from scaling_operator.kube.client.statuses import write_status
 from scaling_operator.kube.reconcile.attempt_specs import AttemptSpecs, claim
-from scaling_operator.kube.reconcile.holdings import HeldMachines
 from scaling_operator.kube.reconcile.launch_backoff import LaunchBackoff, LaunchRefusal
-from scaling_operator.kube.reconcile.naming import workload_name
-from scaling_operator.kube.reconcile.stale_workloads import StaleWorkloads
-from scaling_operator.kube.reconcile.sweeper import Sweeper
+from scaling_operator.kube.reconcile.namespace_usage import HeldMachines
+from scaling_operator.kube.reconcile.stale_workloads import StaleWorkloads, Sweeper
 from scaling_operator.kube.reconcile.trials import StoredTrials
 from scaling_operator.kube.reconcile.view_cache import ViewCache
 from scaling_operator.kube.reconcile.workload_kinds import WorkloadKind
 from scaling_operator.kube.workloads.attempt_spec import AttemptSpec, Bounds, WorkloadSettings
+from scaling_operator.kube.workloads.identity import workload_name
 from scaling_operator.runtime.sizer import Sizer
 from scaling_operator.runtime.state import ExperimentState
 from scaling_operator.sizing.admission import demand_of_record
@@ -78,7 +76,7 @@ class ClusterBackend:
 
     def view(self, trial: ScalingTrial, key: AttemptKey) -> AttemptView:
         """Show where an attempt stands: its workload, or why there is none."""
-        name = workload_name(self.key, key)
+        name = workload_name(self.key.name, key)
         workload = self.index.workload(self.kind.kind, self.key, name)
         if workload is not None:
             seen = self._view_cache.look(name, workload)
@@ -108,7 +106,7 @@ class ClusterBackend:
         """Whether a pod runs an attempt; None where its Job is not known yet."""
         if self.kind.kind is PODS:
             return self.owns(key, pod)
-        workload = self.index.workload(self.kind.kind, self.key, workload_name(self.key, key))
+        workload = self.index.workload(self.kind.kind, self.key, workload_name(self.key.name, key))
         if workload is None:
             return None
         return self.owns(key, workload) and is_owned(pod, JOBS, workload["metadata"]["uid"])
@@ -162,7 +160,7 @@ class ClusterBackend:
             await claim(self.client, attempt_spec)
             made = await self.client.create(self.kind.kind, self.key.namespace, manifest)
         except AlreadyExists:
-            name = workload_name(self.key, key)
+            name = workload_name(self.key.name, key)
             made = await self.client.get(self.kind.kind, self.key.namespace, name)
             if not self.owns(key, made):
                 self._launch_backoff.note_for_now(key, None, _not_ours(name))

@@ -15,20 +15,18 @@ from scaling_operator.core.conditions import is_wished, news, stops_work
 from scaling_operator.core.finishing import to_finish
 from scaling_operator.core.reports import AttemptKey, Reply, Report
 from scaling_operator.core.status import failing, is_failing, refused
-from scaling_operator.kube.client.client import Object
+from scaling_operator.kube.client.client import Object, write_status
 from scaling_operator.kube.client.errors import NotFound
 from scaling_operator.kube.client.index import Index, Key
 from scaling_operator.kube.client.kinds import EXPERIMENTS, TRIALS
-from scaling_operator.kube.client.statuses import write_status
 from scaling_operator.kube.logs import about
 from scaling_operator.kube.reconcile.events import Events, Note, Regarding
 from scaling_operator.kube.reconcile.finisher import Finisher
-from scaling_operator.kube.reconcile.holdings import HeldMachines
 from scaling_operator.kube.reconcile.loader import Loaded, Loader, status_of
-from scaling_operator.kube.reconcile.namespace_usage import NamespaceUsage
+from scaling_operator.kube.reconcile.namespace_usage import HeldMachines, NamespaceUsage
 from scaling_operator.kube.reconcile.policies import publish
 from scaling_operator.kube.recorder import Changed, Recorder
-from scaling_operator.processes.bounds import WorkExceeded
+from scaling_operator.processes.process import WorkExceeded
 from scaling_operator.report_endpoint.endpoint import NotAnAttempt
 
 log = logging.getLogger(__name__)

@@ -20,7 +20,7 @@ from scaling_operator.kube.client.kinds import TRIALS
 from scaling_operator.kube.reconcile.backend import ClusterBackend
 from scaling_operator.kube.reconcile.namespace_usage import NamespaceUsage, Peer
 from scaling_operator.kube.reconcile.policies import Policies, SizedBy
-from scaling_operator.kube.reconcile.sweeper import Sweeper
+from scaling_operator.kube.reconcile.stale_workloads import Sweeper
 from scaling_operator.kube.reconcile.trials import created_seconds, read_trial
 from scaling_operator.kube.reconcile.warmstart import warm_points
 from scaling_operator.kube.reconcile.workload_kinds import JOB_KIND, POD_KIND, WorkloadKind

@@ -11,11 +11,10 @@ from typing import Any
 from scaling_operator.api.names import LABEL_EXPERIMENT, LABEL_SCALE, LABEL_TRIAL, trial_name
 from scaling_operator.api.trial import ScalingTrial
 from scaling_operator.core.trial_status import refused
-from scaling_operator.kube.client.client import Client, Object
+from scaling_operator.kube.client.client import Client, Object, write_status
 from scaling_operator.kube.client.errors import AlreadyExists, ClusterBusy, Invalid, NotFound
 from scaling_operator.kube.client.index import Key
 from scaling_operator.kube.client.kinds import EXPERIMENTS, TRIALS
-from scaling_operator.kube.client.statuses import write_status
 from scaling_operator.runtime.backend import TrialGone
 from scaling_operator.runtime.state import slot_of
 from scaling_operator.sizing.admission import Slot

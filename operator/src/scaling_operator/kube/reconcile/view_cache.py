@@ -13,7 +13,7 @@ from scaling_operator.kube.client.kinds import TRIALS
 from scaling_operator.kube.client.ownership import is_owned, owner_uid
 from scaling_operator.kube.reconcile.workload_kinds import WorkloadKind
 from scaling_operator.kube.workloads.attempt_spec import Bounds
-from scaling_operator.kube.workloads.machine_record import with_record
+from scaling_operator.kube.workloads.held_resources import with_record
 
 
 @dataclass(frozen=True, slots=True)

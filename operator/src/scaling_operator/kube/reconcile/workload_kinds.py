@@ -12,7 +12,7 @@ from scaling_operator.kube.client.index import Index
 from scaling_operator.kube.client.kinds import JOBS, PODS, Kind
 from scaling_operator.kube.workloads import job, pod
 from scaling_operator.kube.workloads.attempt_spec import AttemptSpec, Bounds
-from scaling_operator.kube.workloads.ending import interruption_of
+from scaling_operator.kube.workloads.pod_view import interruption_of
 
 
 @dataclass(frozen=True, slots=True)

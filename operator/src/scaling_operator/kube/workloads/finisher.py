@@ -13,9 +13,7 @@ from scaling_operator.api.names import (
     finisher_name,
 )
 from scaling_operator.kube.workloads.attempt_spec import AttemptSpec
-from scaling_operator.kube.workloads.environment import assignment_of, escaped
-from scaling_operator.kube.workloads.template import pod_spec
-from scaling_operator.kube.workloads.volumes import TEMPORARY
+from scaling_operator.kube.workloads.pod_template import TEMPORARY, assignment_of, escaped, pod_spec
 from scaling_trainer.contract import environment_of
 
 COMMAND = ("scaling", "finish")

@@ -1,11 +1,9 @@
-"""Which attempt a pod says it runs: by its labels, which have to fit its name.
-
-That is what a pod's author wrote. Whether it is so, the uid of its owner says (ownership.py).
-"""
+"""Which experiment and attempt an object belongs to: written as names and labels, and read back."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from scaling_operator.api.names import (
@@ -20,7 +18,7 @@ from scaling_operator.api.names import (
 from scaling_operator.core.reports import AttemptKey
 
 
-def attempt_of(pod: Mapping[str, Any], *, in_jobs: bool) -> tuple[str, AttemptKey] | None:
+def attempt_of_pod(pod: Mapping[str, Any], *, in_jobs: bool) -> tuple[str, AttemptKey] | None:
     """Name the experiment and the attempt that a pod claims to run; None where it claims none.
 
     `in_jobs`: attempts are Jobs here, whose pods have names of their own.
@@ -53,3 +51,24 @@ def _job_name(metadata: Mapping[str, Any]) -> str | None:
     owners = metadata.get("ownerReferences") or ()
     jobs = (each["name"] for each in owners if each.get("controller") and each["kind"] == "Job")
     return next(jobs, None)
+
+
+NUMBERS = 3
+"""Of an attempt: scale, trial, attempt."""
+KNOWN_NAMES = 10_000
+"""A plan reads the name of every workload that is there."""
+
+
+@lru_cache(maxsize=KNOWN_NAMES)
+def workload_name(experiment: str, key: AttemptKey) -> str:
+    """Name the workload of an attempt."""
+    return attempt_name(experiment, key.scale, key.number, key.attempt)
+
+
+@lru_cache(maxsize=KNOWN_NAMES)
+def attempt_of_name(experiment: str, name: str) -> AttemptKey | None:
+    """Read which attempt a workload is, from its name; None where it is none of ours."""
+    parts = name.removeprefix(f"{experiment}-").split("-")
+    if len(parts) != NUMBERS or not all(part.isdecimal() for part in parts):
+        return None
+    return AttemptKey(*(int(part) for part in parts))

@@ -15,8 +15,8 @@ from scaling_operator.api.names import Reason
 from scaling_operator.core.observed import AttemptPhase, AttemptView
 from scaling_operator.kube.workloads import pod
 from scaling_operator.kube.workloads.attempt_spec import AttemptSpec, Bounds
-from scaling_operator.kube.workloads.ending import GONE
-from scaling_operator.kube.workloads.template import labels, metadata, pod_spec
+from scaling_operator.kube.workloads.pod_template import labels, metadata, pod_spec
+from scaling_operator.kube.workloads.pod_view import GONE
 from scaling_operator.kube.workloads.untrusted import Json, condition, mapping, moment, text, value
 
 QUEUE_LABEL = "kueue.x-k8s.io/queue-name"

@@ -7,8 +7,8 @@ from typing import Any
 
 from scaling_operator.core.observed import ABSENT, AttemptView
 from scaling_operator.kube.workloads.attempt_spec import AttemptSpec, Bounds
+from scaling_operator.kube.workloads.pod_template import metadata, pod_spec
 from scaling_operator.kube.workloads.pod_view import Look, view_of
-from scaling_operator.kube.workloads.template import metadata, pod_spec
 from scaling_operator.kube.workloads.untrusted import Json, moment
 
 

@@ -1,20 +1,19 @@
 """Where an attempt stands, from its pod: a total function of whatever the API server sends.
 
-In this order: a program that ended well counts, whatever befell its pod afterwards; else an
+In this order: a program that ended well counts, whatever happened to its pod afterwards; else an
 interruption explains the end better than the exit code that it caused; else the program ended by
 itself. A pod that has not ended waits or runs, unless its deletion is long overdue.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from scaling_operator.api.names import Reason
 from scaling_operator.core.observed import AttemptPhase, AttemptView
-from scaling_operator.kube.workloads import pod_reasons as troubles
 from scaling_operator.kube.workloads.attempt_spec import Bounds
-from scaling_operator.kube.workloads.ending import ended_view, interruption_of
-from scaling_operator.kube.workloads.template import CONTAINER
+from scaling_operator.kube.workloads.pod_template import CONTAINER
 from scaling_operator.kube.workloads.untrusted import (
     Json,
     condition,
@@ -23,7 +22,16 @@ from scaling_operator.kube.workloads.untrusted import (
     moment,
     text,
     value,
+    whole,
 )
+from scaling_trainer.contract import (
+    EXIT_ACCELERATOR_OOM,
+    EXIT_DATA_ERROR,
+    EXIT_DIVERGED,
+    EXIT_NO_SPACE,
+)
+from scaling_trainer.foreign_text import as_message
+from scaling_trainer.results import Result, ResultError, parse_result
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +91,9 @@ def _grace_ends(look: Look) -> float | None:
     ends = [] if due is None else [due + look.bounds.deletion_grace_seconds]
     for status in _container_statuses(look.pod):
         word = text(status, "state", "waiting", "reason")
-        if word in troubles.PULL_FAILING:
+        if word in PULL_FAILING:
             ends.append(look.taken_seconds + look.bounds.image_pull_grace_seconds)
-        if word in troubles.CONFIG_FAILING:
+        if word in CONFIG_FAILING:
             ends.append(look.taken_seconds + look.bounds.config_error_grace_seconds)
     return min((each for each in ends if each > look.now_seconds), default=None)
 
@@ -104,7 +112,7 @@ def _ended_unseen(look: Look, phase: str) -> AttemptView:
             message or "the pod's state is unknown: its node does not answer",
             since_seconds=since,
         )
-    if reason == troubles.DEADLINE_EXCEEDED:
+    if reason == DEADLINE_EXCEEDED:
         return AttemptView(
             AttemptPhase.EXITED, Reason.TIMED_OUT, message or reason, since_seconds=since
         )
@@ -127,7 +135,7 @@ def _unanswered(look: Look) -> AttemptView:
     reason = Reason.NODE_LOST if node else Reason.POD_DELETED
     disruption = condition(look.pod, "DisruptionTarget")
     if disruption.get("status") == "True":
-        reason = troubles.OF_DISRUPTIONS.get(text(disruption, "reason"), reason)
+        reason = OF_DISRUPTIONS.get(text(disruption, "reason"), reason)
     by_whom = f"and its node {node} does not confirm it" if node else "before it had a node"
     message = f"the pod was deleted, {by_whom}"
     return AttemptView(AttemptPhase.LOST, reason, message, since_seconds=look.now_seconds)
@@ -166,11 +174,11 @@ def _container_statuses(pod: Json) -> list[Json]:
 
 
 def _trouble(word: str, waited_seconds: float, bounds: Bounds) -> Reason | None:
-    if word in troubles.PULL_REFUSED:
+    if word in PULL_REFUSED:
         return Reason.IMAGE_PULL_FAILED
-    if word in troubles.PULL_FAILING and waited_seconds >= bounds.image_pull_grace_seconds:
+    if word in PULL_FAILING and waited_seconds >= bounds.image_pull_grace_seconds:
         return Reason.IMAGE_PULL_FAILED
-    if word in troubles.CONFIG_FAILING and waited_seconds >= bounds.config_error_grace_seconds:
+    if word in CONFIG_FAILING and waited_seconds >= bounds.config_error_grace_seconds:
         return Reason.CONFIG_ERROR
     return None
 
@@ -185,3 +193,164 @@ def _unplaced(pod: Json) -> tuple[Reason | None, str]:
         gates = ", ".join(text(gate, "name") for gate in mappings(pod, "spec", "schedulingGates"))
         return Reason.QUOTA_EXCEEDED, f"held back by its scheduling gates: {gates or message}"
     return Reason.UNSCHEDULABLE, message or "no node has room for it"
+
+
+Interruption = tuple[Reason, str]
+GONE = AttemptView(
+    AttemptPhase.LOST, Reason.POD_DELETED, "the pod was gone before its result was read"
+)
+"""An attempt that was made and has ended, and whose result went with its pod."""
+
+_UNKNOWN_EXIT = 255
+_SPEAKING_EXITS = (EXIT_ACCELERATOR_OOM, EXIT_DIVERGED, EXIT_DATA_ERROR, EXIT_NO_SPACE)
+
+
+def ended_view(pod: Json, terminated: Json, taken_seconds: float) -> AttemptView:
+    """View an attempt whose program has ended, after its node took the pod at `taken_seconds`."""
+    exit_code = whole(terminated, "exitCode")
+    said = text(terminated, "message").strip()
+    result, problem = _read(said)
+    finished = moment(terminated, "finishedAt")
+    since = taken_seconds if finished is None else finished
+    succeeded = exit_code == 0 and result is not None
+    interruption = None if succeeded else interruption_of(pod, terminated)
+    if interruption is not None:
+        return AttemptView(AttemptPhase.LOST, *interruption, exit_code, since_seconds=since)
+    if not succeeded and text(pod, "status", "reason") == DEADLINE_EXCEEDED:
+        message = text(pod, "status", "message") or "the pod lived longer than it may"
+        return AttemptView(AttemptPhase.EXITED, Reason.TIMED_OUT, message, since_seconds=since)
+    if exit_code == 0:
+        return AttemptView(
+            AttemptPhase.EXITED,
+            exit_code=0,
+            result=result,
+            result_problem=problem,
+            since_seconds=since,
+        )
+    reason, message = _failure(terminated, said if result is None else "")
+    return AttemptView(
+        AttemptPhase.EXITED, reason, as_message(message), exit_code, result, since_seconds=since
+    )
+
+
+def interruption_of(pod: Json, terminated: Json) -> Interruption | None:
+    """Find what ended the pod from outside; None where the program ended first, or nothing did."""
+    finished = moment(terminated, "finishedAt")
+    return (
+        _lost_container(terminated)
+        or _ended_pod(pod)
+        or _disrupted(pod, finished)
+        or _deleted(pod, finished)
+    )
+
+
+def _lost_container(terminated: Json) -> Interruption | None:
+    word = text(terminated, "reason")
+    gone = word == "ContainerStatusUnknown"
+    # containerd says so of what ran when the node went down.
+    restarted = word == "Unknown" and whole(terminated, "exitCode") == _UNKNOWN_EXIT
+    if not (gone or restarted):
+        return None
+    return Reason.NODE_LOST, text(terminated, "message") or "its node has lost the container"
+
+
+def _ended_pod(pod: Json) -> Interruption | None:
+    word = text(pod, "status", "reason")
+    reason = OF_PODS.get(word)
+    return None if reason is None else (reason, text(pod, "status", "message") or word)
+
+
+def _disrupted(pod: Json, finished: float | None) -> Interruption | None:
+    disruption = condition(pod, "DisruptionTarget")
+    if disruption.get("status") != "True":
+        return None
+    if _was_before(finished, moment(disruption, "lastTransitionTime")):
+        return None
+    word = text(disruption, "reason")
+    reason = OF_DISRUPTIONS.get(word, Reason.EVICTED)
+    return reason, text(disruption, "message") or word or "a disruption of the pod"
+
+
+def _deleted(pod: Json, finished: float | None) -> Interruption | None:
+    due = moment(pod, "metadata", "deletionTimestamp")
+    if due is None:
+        return None
+    # The time of a deletion is when the pod has to be gone; it was asked for a grace earlier.
+    grace = whole(pod, "metadata", "deletionGracePeriodSeconds") or 0
+    if _was_before(finished, due - grace):
+        return None
+    return Reason.POD_DELETED, "the pod was deleted while the attempt ran"
+
+
+def _was_before(finished: float | None, moment_seconds: float | None) -> bool:
+    return finished is not None and moment_seconds is not None and finished < moment_seconds
+
+
+def _read(said: str) -> tuple[Result | None, str | None]:
+    if not said:
+        return None, None
+    try:
+        return parse_result(said.encode(errors="replace")), None
+    except ResultError as error:
+        return None, str(error)
+
+
+def _failure(terminated: Json, said: str) -> tuple[Reason | None, str]:
+    """Find why the program failed; None: its exit code says it."""
+    word = text(terminated, "reason")
+    if word in NEVER_STARTED:
+        return Reason.CONFIG_ERROR, said or word
+    if word == "OOMKilled" and whole(terminated, "exitCode") not in _SPEAKING_EXITS:
+        return Reason.OOM_KILLED, said or "the container used more memory than its limit"
+    if any(each in said for each in ACCELERATOR_OOM_WORDS):
+        return Reason.ACCELERATOR_OOM, said
+    return None, said
+
+
+# Why a container waits. A pull may be tried again, what the kubelet refuses outright is not.
+PULL_REFUSED = frozenset({"InvalidImageName", "ErrImageNeverPull"})
+PULL_FAILING = frozenset(
+    {
+        "ErrImagePull",
+        "ImagePullBackOff",
+        "ImageInspectError",
+        "RegistryUnavailable",
+        "SignatureValidationFailed",
+    }
+)
+CONFIG_FAILING = frozenset(
+    {
+        "CreateContainerConfigError",
+        "CreateContainerError",
+        "PreCreateHookError",
+        "PreStartHookError",
+        "PostStartHookError",
+        "RunContainerError",
+    }
+)
+
+# Why a container ended, where its program never ran: no such command, no such working folder.
+NEVER_STARTED = frozenset({"StartError", "ContainerCannotRun"})
+
+# Why a pod ended, in `status.reason`.
+OF_PODS: Mapping[str, Reason] = {
+    "Evicted": Reason.EVICTED,
+    "Preempting": Reason.PREEMPTED,
+    "NodeLost": Reason.NODE_LOST,
+    "NodeShutdown": Reason.NODE_LOST,
+    "Shutdown": Reason.NODE_LOST,
+    "Terminated": Reason.NODE_LOST,
+}
+DEADLINE_EXCEEDED = "DeadlineExceeded"
+
+# Why a pod is about to be ended, in the condition DisruptionTarget. A taint that evicts is nearly
+# always that of a node which does not answer any more.
+OF_DISRUPTIONS: Mapping[str, Reason] = {
+    "PreemptionByScheduler": Reason.PREEMPTED,
+    "DeletionByTaintManager": Reason.NODE_LOST,
+    "EvictionByEvictionAPI": Reason.EVICTED,
+    "DeletionByPodGC": Reason.NODE_LOST,
+    "TerminationByKubelet": Reason.EVICTED,
+}
+
+ACCELERATOR_OOM_WORDS = ("CUDA out of memory", "OutOfMemoryError")

@@ -1,13 +1,19 @@
-"""What a workload holds of its cluster's machines, by what its object says: never raises."""
+"""What machine a workload was given, written on it and read back; and what it holds by now.
+
+Nothing here raises: whoever may edit a workload wrote what is read.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from scaling_operator.api.names import LABEL_TRIAL
+from pydantic import ValidationError
+
+from scaling_operator.api.names import ANNOTATION_RESOURCES, LABEL_TRIAL
 from scaling_operator.api.quantities import parse_quantity
+from scaling_operator.api.status_sizing import AttemptResources
+from scaling_operator.core.observed import AttemptPhase, AttemptView
 from scaling_operator.kube.workloads.attempt_spec import Bounds
-from scaling_operator.kube.workloads.machine_record import recorded
 from scaling_operator.kube.workloads.untrusted import (
     Json,
     condition,
@@ -18,6 +24,34 @@ from scaling_operator.kube.workloads.untrusted import (
     value,
 )
 from scaling_operator.sizing.admission import NOTHING, Demand, demand_of_record
+
+
+def written_record(resources: AttemptResources) -> str:
+    """Write the machine as the annotation has it."""
+    return resources.model_dump_json(by_alias=True, exclude_none=True)
+
+
+def with_record(view: AttemptView, workload: Json) -> AttemptView:
+    """Add to a view what machine the workload was given, and since when it has it. Never raises.
+
+    A machine is taken when a node takes the pod, not when the program starts.
+    """
+    if view.phase is AttemptPhase.ABSENT:
+        return view
+    started = moment(workload, "status", "startTime")
+    return replace(view, resources=recorded(workload), started_seconds=started)
+
+
+def recorded(workload: Json) -> AttemptResources | None:
+    """Read what machine a workload was given; None where no policy gave it one. Never raises."""
+    written = text(workload, "metadata", "annotations", ANNOTATION_RESOURCES)
+    if not written:
+        return None
+    try:
+        return AttemptResources.model_validate_json(written)
+    except ValidationError:  # somebody has edited it
+        return None
+
 
 _ENDED = ("Succeeded", "Failed", "Unknown")
 

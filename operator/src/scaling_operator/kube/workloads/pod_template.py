@@ -1,4 +1,4 @@
-"""The pod of an attempt, whatever makes it: the same template in a Pod and in a Job.
+"""The pod of an attempt, whatever creates it: the same template in a Pod and in a Job.
 
 It keeps the *restricted* profile of Kubernetes' pod security standards, holds no token of the API
 server, and shows the trainer nothing of the namespace's Services.
@@ -7,25 +7,34 @@ server, and shows the trainer nothing of the namespace's Services.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
+from scaling_operator.api.container import EnvironmentVariable
+from scaling_operator.api.fields import Scalar
 from scaling_operator.api.names import (
     ANNOTATION_RESOURCES,
     API_VERSION,
+    ARTIFACTS_MOUNT,
     GROUP,
     LABEL_ATTEMPT,
     LABEL_EXPERIMENT,
     LABEL_SCALE,
     LABEL_TRIAL,
+    REPORT_MOUNT,
+    RESERVED_VOLUMES,
     RESULT_FILE,
     TRIAL_KIND,
 )
 from scaling_operator.api.problems import InvalidSpec
+from scaling_operator.api.search import FloatParameter
 from scaling_operator.kube.workloads.attempt_spec import AttemptSpec, refusals
 from scaling_operator.kube.workloads.claim import container_claims, pod_claims
-from scaling_operator.kube.workloads.environment import variables
-from scaling_operator.kube.workloads.machine_record import written_record
-from scaling_operator.kube.workloads.volumes import TEMPORARY, mounts, volumes, written
+from scaling_operator.kube.workloads.held_resources import written_record
+from scaling_trainer.contract import Assignment, environment_of
 
 CONTAINER = "trainer"
 BUILT_IN_COMMAND = ("scaling-trainer", "run")
@@ -186,3 +195,150 @@ def _resources(attempt_spec: AttemptSpec) -> Json:
         "claims": container_claims(attempt_spec),
     }
     return {name: amounts for name, amounts in described.items() if amounts}
+
+
+TOKEN_FILE = "token"  # noqa: S105 - the file's name
+
+
+def variables(attempt_spec: AttemptSpec) -> list[dict[str, Any]]:
+    """Write the variables of an attempt in the order in which `$(NAME)` may refer to them."""
+    contract = [
+        {"name": name, "value": escaped(value)}
+        for name, value in environment_of(assignment_of(attempt_spec)).items()
+    ]
+    container = attempt_spec.spec.trainer.container
+    if container is None:
+        # The image's own home belongs to one user; the pod may run as another.
+        return [*contract, {"name": "HOME", "value": "/tmp"}]  # noqa: S108 - the pod's own folder
+    return [*contract, *(_variable(each) for each in container.env)]
+
+
+def escaped(value: str) -> str:
+    """Write a value so that Kubernetes, which expands `$(NAME)` in it, gives it back as it is."""
+    return value.replace("$", "$$")
+
+
+def assignment_of(attempt_spec: AttemptSpec) -> Assignment:
+    """Gather what the attempt is told; paths are those inside the pod."""
+    trial, settings, built_in = (
+        attempt_spec.trial.spec,
+        attempt_spec.settings,
+        attempt_spec.spec.trainer.built_in,
+    )
+    artifacts = Path(ARTIFACTS_MOUNT)
+    reports = settings.report_url is not None
+    return Assignment(
+        experiment=attempt_spec.experiment,
+        experiment_uid=trial.experiment.uid,
+        scale=trial.scale,
+        trial=trial.number,
+        attempt=attempt_spec.attempt,
+        seed=trial.seed,
+        parameters=_typed(attempt_spec),
+        result_file=Path(RESULT_FILE),
+        checkpoint_dir=artifacts / attempt_spec.experiment / f"{trial.scale}-{trial.number}",
+        data_dir=artifacts,
+        config=None if built_in is None else built_in.model_dump(mode="json", exclude_unset=True),
+        samples=trial.samples,
+        execution=attempt_spec.execution,
+        report_url=settings.report_url,
+        report_token_file=Path(REPORT_MOUNT) / TOKEN_FILE if reports else None,
+        report_ca=settings.report_ca if reports else None,
+    )
+
+
+def _typed(attempt_spec: AttemptSpec) -> Mapping[str, Scalar]:
+    """Read parameters by their type: JSON through an API server turns 1.0 into 1."""
+    searched = attempt_spec.spec.search.parameters
+    return {
+        name: float(value) if isinstance(searched.get(name), FloatParameter) else value
+        for name, value in attempt_spec.trial.spec.parameters.items()
+    }
+
+
+def _variable(variable: EnvironmentVariable) -> dict[str, Any]:
+    if variable.value_from is None:
+        return {"name": variable.name, "value": variable.value}
+    source = variable.value_from.model_dump(mode="json", exclude_defaults=True)
+    return {"name": variable.name, "valueFrom": source}
+
+
+TEMPORARY = "/tmp"  # noqa: S108 - an empty folder of the pod's own
+SHARED_MEMORY = "/dev/shm"  # noqa: S108 - likewise
+
+
+def volumes(attempt_spec: AttemptSpec) -> list[Json]:
+    """Write the pod's volumes, the operator's own first."""
+    own = [volume for volume, _ in _own(attempt_spec)]
+    container = attempt_spec.spec.trainer.container
+    return own if container is None else [*own, *(written(each) for each in container.volumes)]
+
+
+def mounts(attempt_spec: AttemptSpec) -> list[Json]:
+    """Write where the container sees them."""
+    own = [mount for _, seen in _own(attempt_spec) for mount in seen]
+    container = attempt_spec.spec.trainer.container
+    if container is None:
+        return own
+    return [*own, *(written(each) for each in container.volume_mounts)]
+
+
+def written(section: BaseModel) -> Json:
+    """Write a section with Kubernetes' names, without what is left to its defaults."""
+    return section.model_dump(mode="json", exclude_defaults=True)
+
+
+def _own(attempt_spec: AttemptSpec) -> Iterator[tuple[Json, list[Json]]]:
+    """Give the operator's volumes with their mounts; where the user mounts one, it gives way."""
+    container = attempt_spec.spec.trainer.container
+    taken = {each.mount_path for each in (container.volume_mounts if container else ())}
+    yield _artifacts(attempt_spec)
+    if TEMPORARY not in taken:
+        yield _volume("tmp", TEMPORARY, _on_disk(attempt_spec))
+    shared = attempt_spec.resources.shared_memory_bytes
+    if shared is not None and SHARED_MEMORY not in taken:
+        memory = {"medium": "Memory", "sizeLimit": str(shared)}
+        yield _volume("shm", SHARED_MEMORY, {"emptyDir": memory})
+    if attempt_spec.settings.report_url is not None:
+        volume, (mount,) = _volume(
+            *("token", REPORT_MOUNT, {"projected": {"sources": [_token(attempt_spec)]}})
+        )
+        yield volume, [{**mount, "readOnly": True}]
+
+
+def _volume(name: str, mount_path: str, source: Json) -> tuple[Json, list[Json]]:
+    full_name = f"{RESERVED_VOLUMES}{name}"
+    return {"name": full_name, **source}, [{"name": full_name, "mountPath": mount_path}]
+
+
+def _on_disk(attempt_spec: AttemptSpec) -> Json:
+    limit = attempt_spec.settings.disk_limit
+    return {"emptyDir": {} if limit is None else {"sizeLimit": limit}}
+
+
+def _artifacts(attempt_spec: AttemptSpec) -> tuple[Json, list[Json]]:
+    """Show the claim for reading, and of it the experiment's own folder for writing.
+
+    A claim serves many experiments: the code of one must not write into another's records.
+    """
+    claim = attempt_spec.spec.artifacts.persistent_volume_claim
+    if claim is None:
+        return _volume("artifacts", ARTIFACTS_MOUNT, _on_disk(attempt_spec))
+    source = {"persistentVolumeClaim": {"claimName": claim.claim_name}}
+    volume, (whole,) = _volume("artifacts", ARTIFACTS_MOUNT, source)
+    own = {
+        "mountPath": f"{ARTIFACTS_MOUNT}/{attempt_spec.experiment}",
+        "subPath": attempt_spec.experiment,
+    }
+    return volume, [{**whole, "readOnly": True}, {**whole, **own}]
+
+
+def _token(attempt_spec: AttemptSpec) -> Json:
+    settings = attempt_spec.settings
+    return {
+        "serviceAccountToken": {
+            "audience": settings.token_audience,
+            "expirationSeconds": settings.token_seconds,
+            "path": TOKEN_FILE,
+        }
+    }
