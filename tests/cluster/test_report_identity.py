@@ -22,7 +22,8 @@ from scaling_operator.kube.client.connection import connect
 from scaling_operator.kube.report_service import service as reports
 from scaling_operator.kube.report_service.service import ReportHandlers, ReportServer
 from scaling_operator.kube.report_service.tokens import PodIdentity, PodReview, Tokens
-from scaling_operator.kube.settings import TOKEN_AUDIENCE, ReportSettings, Settings
+from scaling_operator.kube.settings import ReportSettings, Settings
+from scaling_operator.kube.workloads.attempt_spec import TOKEN_AUDIENCE
 from scaling_trainer.endpoint import Endpoint
 from scaling_trainer.report import Reporter
 from scaling_trainer.results import Result

@@ -18,11 +18,11 @@ from scaling_operator.api.names import Phase
 from scaling_operator.kube.client.kinds import EXPERIMENTS, PODS, SECRETS, TRIALS
 from scaling_operator.kube.report_service.service import ReportService
 from scaling_operator.kube.settings import (
-    TOKEN_AUDIENCE,
     PodSettings,
     ReportSettings,
     Settings,
 )
+from scaling_operator.kube.workloads.attempt_spec import TOKEN_AUDIENCE
 from scaling_operator.metrics.operator_metrics import OperatorMetrics, new_registry
 
 HOST, SYSTEM = "127.0.0.1", "scaling-system"

@@ -11,7 +11,7 @@ from scaling_operator.core.observed import AttemptPhase
 from scaling_operator.kube.client.index import MOST_DEPARTED, Index, Key
 from scaling_operator.kube.client.kinds import EXPERIMENTS, PODS
 from scaling_operator.kube.reconcile.workload_kinds import POD_KIND
-from scaling_operator.kube.workloads.attempt_spec import Bounds
+from scaling_operator.kube.workloads.attempt_spec import GracePeriods
 
 KEY = Key("team", "study")
 
@@ -189,7 +189,7 @@ def test_what_a_pod_was_last_tells_how_it_ended(
     index = Index()
     index.put(PODS, status_of(pod("a", 3), phase="Running"))
     index.drop(PODS, status_of(pod("a", 4), **last))
-    view = POD_KIND.parting_view(index, index.gone[PODS, KEY]["a"], Bounds(), 100.0)
+    view = POD_KIND.parting_view(index, index.gone[PODS, KEY]["a"], GracePeriods(), 100.0)
     assert (view.phase, view.reason) == (phase, reason)
 
 

@@ -18,7 +18,8 @@ from scaling_operator.kube.client.kinds import Kind
 from scaling_operator.kube.report_service import service as reports
 from scaling_operator.kube.report_service.service import ReportHandlers, ReportServer
 from scaling_operator.kube.report_service.tokens import PodIdentity
-from scaling_operator.kube.settings import TOKEN_AUDIENCE, ReportSettings, Settings
+from scaling_operator.kube.settings import ReportSettings, Settings
+from scaling_operator.kube.workloads.attempt_spec import TOKEN_AUDIENCE
 from scaling_operator.report_endpoint.endpoint import Rate
 from scaling_operator.server.limits import PortLimits
 from scaling_trainer import endpoint

@@ -20,8 +20,8 @@ from scaling_operator.core.fit_types import FitInput, TunedPoint
 from scaling_operator.core.ladder import Scale
 from scaling_operator.law.fit_experiment import fit
 from scaling_operator.processes.messages import (
-    BASIS,
     DOCUMENT,
+    FIT_INPUT,
     PROBLEMS,
     Task,
     decode_call,
@@ -132,7 +132,7 @@ def test_a_process_that_ends_changes_no_proposal() -> None:
     async def test(pool: WorkerPool) -> list[Proposal]:
         async def kill(number: int) -> None:
             if number % 4 == 3:
-                for seat in pool._seats:  # pyright: ignore[reportPrivateUsage] -- as the kernel
+                for seat in pool._processes:  # pyright: ignore[reportPrivateUsage] -- as the kernel
                     seat.process.kill()
 
         return await play(ProcessHost(pool, "team", search), search, kill)
@@ -203,7 +203,7 @@ def test_what_a_fit_is_asked_survives_the_way() -> None:
     fit_input = replace(
         a_fit_input(), machines=KnownMachines(policy, Lessons(known)), bought={1.5: float("inf")}
     )
-    assert BASIS.decode(BASIS.encode(fit_input)) == fit_input
+    assert FIT_INPUT.decode(FIT_INPUT.encode(fit_input)) == fit_input
 
 
 @pytest.mark.parametrize(
@@ -222,7 +222,7 @@ def test_what_a_study_is_asked_survives_the_way(call: Call) -> None:
     assert decode_call(encode_call("a study\u2028#1", call)) == ("a study\u2028#1", call)
 
 
-HUGE = BASIS.encode(a_fit_input(points=40, bootstrap=100_000))
+HUGE = FIT_INPUT.encode(a_fit_input(points=40, bootstrap=100_000))
 
 
 @pytest.mark.parametrize(
@@ -264,7 +264,7 @@ def test_work_that_breaks_says_how_and_the_next_is_done() -> None:
 def test_a_fit_nobody_waits_for_ends_at_once_and_its_answer_reaches_nobody() -> None:
     async def test(pool: WorkerPool) -> bytes:
         fitting = asyncio.create_task(pool.work("team", Task.FIT, HUGE, FIT))
-        while pool._seats[0].process._process is None:  # pyright: ignore[reportPrivateUsage]
+        while pool._processes[0].process._process is None:  # pyright: ignore[reportPrivateUsage]
             await asyncio.sleep(0.01)
         fitting.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -293,7 +293,7 @@ def test_a_namespace_that_waits_for_its_own_work_does_not_take_a_second_process(
     async def test(pool: WorkerPool) -> list[bool]:
         hostile = [asyncio.create_task(pool.work("bad", Task.FIT, HUGE, FIT)) for _ in range(8)]
         await asyncio.sleep(3 * PATIENCE_SECONDS)
-        running = [seat.process.is_running for seat in pool._seats]  # pyright: ignore[reportPrivateUsage]
+        running = [seat.process.is_running for seat in pool._processes]  # pyright: ignore[reportPrivateUsage]
         for task in hostile:
             task.cancel()
         await asyncio.gather(*hostile, return_exceptions=True)
@@ -306,7 +306,7 @@ def test_a_process_nobody_asks_ends_and_the_next_work_starts_another() -> None:
     async def run() -> None:
         pool = WorkerPool(1, idle_seconds=0.05)
         await pool.work("team", Task.CHECK, DOCUMENT.encode({}), CHECK)
-        process = pool._seats[0].process  # pyright: ignore[reportPrivateUsage] -- no other view
+        process = pool._processes[0].process  # pyright: ignore[reportPrivateUsage] -- no other view
         while process.is_running:
             await asyncio.sleep(0.01)
         assert PROBLEMS.decode(await pool.work("team", Task.CHECK, DOCUMENT.encode({}), CHECK))

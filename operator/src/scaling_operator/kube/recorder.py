@@ -27,7 +27,7 @@ from scaling_operator.kube.client.index import Index, Key
 from scaling_operator.kube.client.kinds import PODS, Kind
 from scaling_operator.kube.logs import Fields, about
 from scaling_operator.metrics.operator_metrics import OperatorMetrics
-from scaling_operator.metrics.pods import PodMoments
+from scaling_operator.metrics.pods import PodTimes
 from scaling_operator.metrics.samples import RunningTrials
 from scaling_operator.runtime.hooks import Hooks
 
@@ -41,10 +41,10 @@ class Recorder:
     operator_metrics: OperatorMetrics
     index: Index
     running: RunningTrials = field(default_factory=RunningTrials)
-    pods: PodMoments = field(init=False)
+    pods: PodTimes = field(init=False)
 
     def __post_init__(self) -> None:
-        self.pods = PodMoments(self.operator_metrics, time.time)
+        self.pods = PodTimes(self.operator_metrics, time.time)
 
     def hooks(self, key: Key, spec: Object, changed: Changed) -> Hooks:
         """Make what an experiment's engine tells; `changed` hears of each stored status too."""
@@ -59,7 +59,7 @@ class Recorder:
 
         def on_report(attempt: AttemptKey, report: Report) -> None:
             self.operator_metrics.report_taken(key)
-            self.pods.moved(key)
+            self.pods.progressed(key)
             self.running.reported(key, (attempt.scale, attempt.number), report, objective)
 
         return Hooks(
@@ -76,7 +76,7 @@ class Recorder:
         if kind is PODS and key in self.index.experiments:
             self.pods.put(key, before, thing)
 
-    def seen(self, kind: Kind, gone: bool, thing: Object) -> None:  # noqa: FBT001 - it is, or not
+    def watched(self, kind: Kind, gone: bool, thing: Object) -> None:  # noqa: FBT001 - it is, or not
         """Hear of an event that a watch has shown."""
         self.operator_metrics.watched(kind.plural)
         if gone and kind is PODS:
@@ -103,7 +103,7 @@ class Recorder:
         self.operator_metrics.lead_changed()
         self.operator_metrics.forget_all()
         self.running = RunningTrials()
-        self.pods = PodMoments(self.operator_metrics, time.time)
+        self.pods = PodTimes(self.operator_metrics, time.time)
 
     def _trial_changed(self, key: Key, before: ScalingTrial, after: ScalingTrial) -> None:
         self.operator_metrics.trial_changed(key, before, after)
@@ -131,13 +131,13 @@ log = logging.getLogger(__name__)
 
 def write_decision(key: Key, action: Action) -> None:
     """Write a line; a failure is a warning."""
-    sentence, fields = _told(key, action)
+    sentence, fields = _line(key, action)
     failed = isinstance(action, Finish) and action.state is TrialState.FAILED
     level = logging.WARNING if failed or isinstance(action, EndAttempt) else logging.INFO
     log.log(level, "%s", sentence, extra=fields)
 
 
-def _told(key: Key, action: Action) -> tuple[str, Fields]:
+def _line(key: Key, action: Action) -> tuple[str, Fields]:
     match action:
         case AddScales():
             sizes = ", ".join(str(scale.index) for scale in action.scales)
@@ -145,10 +145,10 @@ def _told(key: Key, action: Action) -> tuple[str, Fields]:
         case OpenScale():
             return f"scale {action.scale} opens", about(key)
         case _:
-            return _told_of_trial(key, action)
+            return _line_of_trial(key, action)
 
 
-def _told_of_trial(
+def _line_of_trial(
     key: Key, action: Ask | Launch | SetState | EndAttempt | Finish | Discard
 ) -> tuple[str, Fields]:
     trial = (action.scale, action.number)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-Kind = Literal["counter", "gauge", "histogram", "info"]
+MetricType = Literal["counter", "gauge", "histogram", "info"]
 
 OWNER = ("namespace", "experiment")
 SCALE = (*OWNER, "scale")
@@ -27,7 +27,7 @@ class Family:
     """One metric: its name without the suffixes of its kind."""
 
     name: str
-    kind: Kind
+    kind: MetricType
     meaning: str
     labels: tuple[str, ...] = ()
     unit: str = ""
@@ -36,7 +36,7 @@ class Family:
 
 def _operator(
     name: str,
-    kind: Kind,
+    kind: MetricType,
     meaning: str,
     labels: tuple[str, ...] = (),
     unit: str = "",

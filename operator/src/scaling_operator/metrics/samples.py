@@ -29,7 +29,7 @@ class Sample(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class StoredExperiment:
     """An experiment as it is stored, in the parts that are shown."""
 
     owner: Owner
@@ -38,11 +38,11 @@ class View:
     trials: Trials
 
 
-def view_of(thing: Mapping[str, Any]) -> View:
+def read_experiment(thing: Mapping[str, Any]) -> StoredExperiment:
     """Read a stored object. Raises ValueError (pydantic's) for one that cannot be read."""
     metadata: Mapping[str, Any] = thing["metadata"]
     spec: Mapping[str, Any] = thing.get("spec", {})
-    return View(
+    return StoredExperiment(
         (metadata["namespace"], metadata["name"]),
         ExperimentStatus.model_validate(thing.get("status", {})),
         Budget.model_validate(spec.get("budget", {})),
@@ -50,7 +50,7 @@ def view_of(thing: Mapping[str, Any]) -> View:
     )
 
 
-def samples_of(view: View, now_seconds: float) -> Iterator[Sample]:
+def samples_of_experiment(view: StoredExperiment, now_seconds: float) -> Iterator[Sample]:
     """Give everything that one experiment shows."""
     owner, status = view.owner, view.status
     yield Sample(families.PHASE, (*owner, status.phase.value), 1)
@@ -64,7 +64,7 @@ def samples_of(view: View, now_seconds: float) -> Iterator[Sample]:
     yield from _budget(view, now_seconds)
 
 
-def policy_samples_of(thing: Mapping[str, Any]) -> Iterator[Sample]:
+def samples_of_policy(thing: Mapping[str, Any]) -> Iterator[Sample]:
     """Give everything that a policy shows. Raises ValueError (pydantic's) as `view_of`."""
     status = PolicyStatus.model_validate(thing.get("status") or {})
     owner = (str(thing["metadata"]["name"]),)
@@ -80,7 +80,7 @@ def _conditions(
             yield Sample(family, (*owner, condition.type, condition.reason), float(is_true))
 
 
-def phases(views: Iterable[View]) -> Iterator[Sample]:
+def phases(views: Iterable[StoredExperiment]) -> Iterator[Sample]:
     """Count experiments by phase, in each namespace that has any."""
     counts: dict[str, dict[Phase, int]] = {}
     for view in views:
@@ -141,7 +141,7 @@ def _fit(owner: Owner, status: ExperimentStatus) -> Iterator[Sample]:
             yield Sample(families.RECOMMENDED, (*owner, str(place)), recommendation.parameters)
 
 
-def _budget(view: View, now_seconds: float) -> Iterator[Sample]:
+def _budget(view: StoredExperiment, now_seconds: float) -> Iterator[Sample]:
     budget, status = view.budget, view.status
     used_hours = 0.0 if status.ledger is None else status.ledger.used_gpu_hours
     used_cost = 0.0 if status.ledger is None else status.ledger.used_cost
@@ -169,7 +169,9 @@ UNSHAPED = "none"
 """Where the experiment fixes its resources: no shape of a policy."""
 
 
-def machines(view: View, pods: Iterable[Mapping[str, Any]]) -> Iterator[Sample]:
+def samples_of_machines(
+    view: StoredExperiment, pods: Iterable[Mapping[str, Any]]
+) -> Iterator[Sample]:
     """Sum up accelerators by shape, over pods that are not over."""
     shapes = {str(scale.index): scale.sizing for scale in view.status.scales}
     requested: dict[str, float] = {}
@@ -202,7 +204,7 @@ LOSS = "train_loss"
 
 
 @dataclass(slots=True)
-class _Latest:
+class LastReport:
     """The last of a running trial."""
 
     loss: float | None = None
@@ -216,13 +218,13 @@ class _Latest:
 class RunningTrials:
     """What the running trials of each experiment have reported last."""
 
-    _trials: dict[Owner, dict[Slot, _Latest]] = field(
-        default_factory=dict[Owner, dict[Slot, _Latest]]
+    _trials: dict[Owner, dict[Slot, LastReport]] = field(
+        default_factory=dict[Owner, dict[Slot, LastReport]]
     )
 
     def reported(self, owner: Owner, slot: Slot, report: Report, objective: str) -> None:
         """Take a report."""
-        latest = self._trials.setdefault(owner, {}).setdefault(slot, _Latest())
+        latest = self._trials.setdefault(owner, {}).setdefault(slot, LastReport())
         loss = report.metrics.get(LOSS, report.metrics.get(objective))
         latest.loss = latest.loss if loss is None else loss
         _note_rate(latest, report.figures)
@@ -244,7 +246,7 @@ class RunningTrials:
             yield from _aggregates(owner, trials)
 
 
-def _note_rate(latest: _Latest, figures: Mapping[str, float]) -> None:
+def _note_rate(latest: LastReport, figures: Mapping[str, float]) -> None:
     samples, seconds = figures.get("samples"), figures.get("seconds")
     if samples is None or seconds is None:
         return
@@ -256,7 +258,7 @@ def _note_rate(latest: _Latest, figures: Mapping[str, float]) -> None:
     latest.samples, latest.seconds = samples, seconds
 
 
-def _aggregates(owner: Owner, trials: Mapping[Slot, _Latest]) -> Iterator[Sample]:
+def _aggregates(owner: Owner, trials: Mapping[Slot, LastReport]) -> Iterator[Sample]:
     latest = list(trials.values())
     yield Sample(families.REPORTING, owner, len(latest))
     losses = [each.loss for each in latest if each.loss is not None]

@@ -65,14 +65,14 @@ class Codec(Generic[T]):
 
     def encode(self, value: T) -> bytes:
         """Give a value as JSON."""
-        return to_json(self._known.dump_python(value, by_alias=True), inf_nan_mode="constants")
+        return to_json(self._built.dump_python(value, by_alias=True), inf_nan_mode="constants")
 
     def decode(self, text: bytes) -> T:
         """Read a value back."""
-        return self._known.validate_json(text)
+        return self._built.validate_json(text)
 
     @property
-    def _known(self) -> TypeAdapter[T]:
+    def _built(self) -> TypeAdapter[T]:
         if self._adapter is None:
             self._adapter = TypeAdapter(self._kind)
         return self._adapter
@@ -123,11 +123,11 @@ class FitAnswer:
     predictions: Mapping[int, ScalePrediction] = field(default_factory=dict[int, ScalePrediction])
 
 
-ORDER: Codec[WorkRequest] = Codec(WorkRequest)
-ENDING: Codec[WorkAnswer] = Codec(WorkAnswer)
+WORK_REQUEST: Codec[WorkRequest] = Codec(WorkRequest)
+WORK_ANSWER: Codec[WorkAnswer] = Codec(WorkAnswer)
 DOCUMENT: Codec[dict[str, Any]] = Codec(dict[str, Any])
 PROBLEMS: Codec[tuple[Problem, ...]] = Codec(tuple[Problem, ...])
-BASIS: Codec[FitInput] = Codec(FitInput)
+FIT_INPUT: Codec[FitInput] = Codec(FitInput)
 FIT_ANSWER: Codec[FitAnswer] = Codec(FitAnswer)
 STUDY_ANSWER: Codec[Answer] = Codec(Proposal | bool | None)
 _CALLS: dict[str, Codec[Any]] = {

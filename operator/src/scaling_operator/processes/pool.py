@@ -68,7 +68,7 @@ IDLE_SECONDS = 300.0
 
 
 @dataclass(slots=True)
-class _Seat:
+class PooledProcess:
     """A process, the lock of those who want it, and when it ends if nobody does."""
 
     process: WorkerProcess = field(default_factory=WorkerProcess)
@@ -80,7 +80,7 @@ class WorkerPool:
     """Processes by number. All of it runs in one event loop."""
 
     def __init__(self, processes: int, idle_seconds: float = IDLE_SECONDS) -> None:
-        self._seats = tuple(_Seat() for _ in range(processes))
+        self._processes = tuple(PooledProcess() for _ in range(processes))
         self._homes: dict[str, int] = {}
         self._idle_seconds = idle_seconds
         self._tasks: set[asyncio.Task[bytes]] = set()
@@ -113,18 +113,18 @@ class WorkerPool:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        for seat in self._seats:
+        for seat in self._processes:
             if seat.idle is not None:
                 seat.idle.cancel()
             await seat.process.end()
 
-    async def _turn(self, owner: str) -> _Seat:
+    async def _turn(self, owner: str) -> PooledProcess:
         while True:
-            seat = self._seats[self._home(owner)]
+            seat = self._processes[self._home(owner)]
             if await self._acquire(seat, owner):
                 return seat
 
-    async def _acquire(self, seat: _Seat, owner: str) -> bool:
+    async def _acquire(self, seat: PooledProcess, owner: str) -> bool:
         """Wait for a process; False where the owner has got another home meanwhile."""
         turn = asyncio.create_task(seat.lock.acquire(owner))
         has_come = False
@@ -144,34 +144,36 @@ class WorkerPool:
     def _home(self, owner: str) -> int:
         if owner not in self._homes:
             taken = Counter(self._homes.values())
-            self._homes[owner] = min(range(len(self._seats)), key=lambda at: taken[at])
+            self._homes[owner] = min(range(len(self._processes)), key=lambda at: taken[at])
         return self._homes[owner]
 
     def _has_moved(self, owner: str) -> bool:
         """Give a namespace that waits for another one's work another home, where one is idle."""
-        if self._seats[self._home(owner)].lock.holder == owner:
+        if self._processes[self._home(owner)].lock.holder == owner:
             return False  # a second process for it would be the one that others need
-        for at, seat in enumerate(self._seats):
+        for at, seat in enumerate(self._processes):
             if seat.lock.holder is None:
                 self._homes[owner] = at
                 return True
         return False
 
-    async def _work(self, seat: _Seat, task: Task, payload: bytes, bounds: WorkBounds) -> bytes:
+    async def _work(
+        self, seat: PooledProcess, task: Task, payload: bytes, bounds: WorkBounds
+    ) -> bytes:
         try:
             return await seat.process.work(task, payload, bounds)
         finally:
             seat.lock.release()
-            self._rest(seat)
+            self._schedule_end(seat)
 
-    def _rest(self, seat: _Seat) -> None:
+    def _schedule_end(self, seat: PooledProcess) -> None:
         """End the process after a while, unless somebody wants it before."""
         if seat.idle is not None:
             seat.idle.cancel()
         loop = asyncio.get_running_loop()
         seat.idle = loop.call_later(self._idle_seconds, self._end, seat)
 
-    def _end(self, seat: _Seat) -> None:
+    def _end(self, seat: PooledProcess) -> None:
         if seat.lock.holder is None:
             seat.process.kill()
 

@@ -12,8 +12,8 @@ import sys
 from dataclasses import dataclass, field
 
 from scaling_operator.processes.messages import (
-    ENDING,
-    ORDER,
+    WORK_ANSWER,
+    WORK_REQUEST,
     Task,
     WorkAnswer,
     WorkOutcome,
@@ -96,7 +96,7 @@ class WorkerProcess:
         """
         process = await self.start()
         order = WorkRequest(task, bounds.cpu_seconds, bounds.memory_bytes)
-        message = frame(ORDER.encode(order)) + frame(payload)
+        message = frame(WORK_REQUEST.encode(order)) + frame(payload)
         try:
             async with asyncio.timeout(bounds.wall_seconds):
                 ending, answer = await _exchange(process, message)
@@ -109,7 +109,7 @@ class WorkerProcess:
             raise
         except (asyncio.IncompleteReadError, ConnectionError) as error:
             code = await process.wait()
-            raise _death(code, bounds) from error
+            raise _exit_error(code, bounds) from error
         if ending.outcome is WorkOutcome.OUT_OF_MEMORY:
             await process.wait()
         return _result(ending, answer, bounds)
@@ -149,7 +149,7 @@ async def _exchange(
         raise WorkFailed(problem)
     to.write(message)
     await to.drain()
-    return ENDING.decode(await read_frame(back)), await read_frame(back)
+    return WORK_ANSWER.decode(await read_frame(back)), await read_frame(back)
 
 
 def _result(ending: WorkAnswer, answer: bytes, bounds: WorkBounds) -> bytes:
@@ -166,7 +166,7 @@ def _result(ending: WorkAnswer, answer: bytes, bounds: WorkBounds) -> bytes:
             raise WorkFailed(ending.message)
 
 
-def _death(code: int, bounds: WorkBounds) -> Exception:
+def _exit_error(code: int, bounds: WorkBounds) -> Exception:
     """Say why a process has ended amid its work, by its exit code."""
     if code == -signal.SIGXCPU:
         return WorkExceeded(f"it needs more than {bounds.cpu_seconds} s of processor time")

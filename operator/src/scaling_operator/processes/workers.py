@@ -13,9 +13,9 @@ from scaling_operator.core.fit_types import FitInput, FitView
 from scaling_operator.law.failed_fit import broken, exceeded
 from scaling_operator.law.fit_worker import FitRunner
 from scaling_operator.processes.messages import (
-    BASIS,
     DOCUMENT,
     FIT_ANSWER,
+    FIT_INPUT,
     PROBLEMS,
     STUDY_ANSWER,
     Task,
@@ -66,7 +66,7 @@ class ProcessFits:
         """Fit; what goes wrong is said in the view."""
         try:
             answer = FIT_ANSWER.decode(
-                await self.pool.work(self.namespace, Task.FIT, BASIS.encode(fit_input), FIT)
+                await self.pool.work(self.namespace, Task.FIT, FIT_INPUT.encode(fit_input), FIT)
             )
         except WorkExceeded as error:
             return exceeded(fit_input, str(error))
@@ -99,7 +99,9 @@ class ProcessHost:
         try:
             answer = await self.pool.work(self.namespace, Task.STUDY, payload, self._bounds)
         except WorkExceeded as error:
-            message = f"search.algorithm {self.search.algorithm.name}: {_words(call)}: {error}"
+            message = (
+                f"search.algorithm {self.search.algorithm.name}: {_description(call)}: {error}"
+            )
             raise WorkExceeded(message) from error
         return STUDY_ANSWER.decode(answer)
 
@@ -123,7 +125,7 @@ class ProcessHost:
         return GP_STUDY if isinstance(self.search.algorithm, GpAlgorithm) else STUDY
 
 
-def _words(call: Call) -> str:
+def _description(call: Call) -> str:
     """Say what was asked, for a person."""
     match call:
         case AskCall(number=number):

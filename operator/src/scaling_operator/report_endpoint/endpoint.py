@@ -76,8 +76,8 @@ REASONS: dict[int, str] = {
     HTTPStatus.REQUEST_TIMEOUT: "TooSlow",
     HTTPStatus.SERVICE_UNAVAILABLE: "NotNow",
 }
-STANDBY = "Standby"
-OTHER = "Other"
+STANDBY_REASON = "Standby"
+OTHER_REASON = "Other"
 
 
 def counted(
@@ -94,7 +94,7 @@ def counted(
             response = await handler(request)
         except web.HTTPException as error:
             is_standby = error.status == HTTPStatus.SERVICE_UNAVAILABLE and not is_active()
-            refused(STANDBY if is_standby else REASONS.get(error.status, OTHER))
+            refused(STANDBY_REASON if is_standby else REASONS.get(error.status, OTHER_REASON))
             raise
         if request.path == "/v1/result":
             accepted("result")

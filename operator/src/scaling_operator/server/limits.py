@@ -44,21 +44,21 @@ class PortLimits:
     opened_at_once: int = 1
 
 
-Holder = TypeVar("Holder", bound=Hashable)
+Connection = TypeVar("Connection", bound=Hashable)
 
 
 class NoPlace(Exception):
     """All places are taken by connections that are served, or by more modest addresses."""
 
 
-class Places(Generic[Holder]):
+class Places(Generic[Connection]):
     """The connections of a server: each waits for a request, or is served."""
 
     def __init__(self, limits: PortLimits) -> None:
         self._limits = limits
-        self._addresses: dict[Holder, str] = {}
+        self._addresses: dict[Connection, str] = {}
         self._held = Counter[str]()
-        self._waiting: dict[Holder, None] = {}
+        self._waiting: dict[Connection, None] = {}
         """Who has waited the longest comes first."""
 
     def __len__(self) -> int:
@@ -68,7 +68,7 @@ class Places(Generic[Holder]):
         """How many places an address has."""
         return self._held[address]
 
-    def enter(self, holder: Holder, address: str) -> Holder | None:
+    def enter(self, holder: Connection, address: str) -> Connection | None:
         """Give a place; return whose it was, if somebody has to go for it. Raises NoPlace."""
         leaving = self._to_leave(address)
         if leaving is not None:
@@ -78,17 +78,17 @@ class Places(Generic[Holder]):
         self._waiting[holder] = None
         return leaving
 
-    def serve(self, holder: Holder) -> None:
+    def serve(self, holder: Connection) -> None:
         """Note that a request of it is served: it keeps its place meanwhile."""
         self._waiting.pop(holder, None)
 
-    def wait(self, holder: Holder) -> None:
+    def wait(self, holder: Connection) -> None:
         """Note that it waits for the next request from now on."""
         if holder in self._addresses:
             self._waiting.pop(holder, None)
             self._waiting[holder] = None
 
-    def leave(self, holder: Holder) -> bool:
+    def leave(self, holder: Connection) -> bool:
         """Free its place; return whether it had one."""
         address = self._addresses.pop(holder, None)
         self._waiting.pop(holder, None)
@@ -98,7 +98,7 @@ class Places(Generic[Holder]):
                 del self._held[address]
         return address is not None
 
-    def _to_leave(self, address: str) -> Holder | None:
+    def _to_leave(self, address: str) -> Connection | None:
         if self._held[address] >= self._limits.connections_per_address:
             return self._first_waiting({address})
         if len(self) < self._limits.connections:
@@ -109,7 +109,7 @@ class Places(Generic[Holder]):
             raise NoPlace
         return self._first_waiting({each for each in waiting if self._held[each] == most})
 
-    def _first_waiting(self, addresses: set[str]) -> Holder:
+    def _first_waiting(self, addresses: set[str]) -> Connection:
         for holder in self._waiting:
             if self._addresses[holder] in addresses:
                 return holder

@@ -12,6 +12,7 @@ import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, Protocol, cast
 from weakref import WeakValueDictionary
 
@@ -49,7 +50,7 @@ class Request:
     seconds: float
 
 
-def unobserved(request: Request) -> None:
+def ignore_request(request: Request) -> None:
     """Hear of a request, and do nothing."""
     del request
 
@@ -113,6 +114,11 @@ class Transport(Protocol):
         ...
 
 
+def micro_time() -> str:
+    """Give the present time as Kubernetes' MicroTime."""
+    return datetime.now(tz=UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
 def always() -> bool:
     """Allow every write."""
     return True
@@ -130,14 +136,14 @@ class Client:
         *,
         namespace: str = "default",
         may_write: Callable[[], bool] = always,
-        observe: Callable[[Request], None] = unobserved,
+        observe: Callable[[Request], None] = ignore_request,
     ) -> None:
         self.namespace = namespace
         """The namespace of the kubeconfig's context: for people, who need not name it."""
         self._transport = transport
         self._may_write = may_write
         self._observe = observe
-        self._turns = Turns()
+        self._turns = NamespaceSlots()
 
     async def access(self) -> Access:
         """Tell how this client connects: kopf's watches connect alike."""
@@ -227,7 +233,7 @@ class Client:
 
     async def _send(self, call: Call) -> Object:
         # Who leads must not wait to say so.
-        async with self._turns.one(None if call.kind is LEASES else call.namespace):
+        async with self._turns.held_by(None if call.kind is LEASES else call.namespace):
             return await self._sent(call)
 
     async def _sent(self, call: Call) -> Object:
@@ -299,20 +305,20 @@ async def write_status(
     raise ClusterBusy(message)
 
 
-MOST_OF_A_NAMESPACE = 16
+MAX_REQUESTS_PER_NAMESPACE = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Turns:
+class NamespaceSlots:
     """Lets so many of a namespace go at once; the rest waits in order."""
 
-    most: int = MOST_OF_A_NAMESPACE
+    most: int = MAX_REQUESTS_PER_NAMESPACE
     _of: WeakValueDictionary[str, asyncio.Semaphore] = field(
         default_factory=WeakValueDictionary[str, asyncio.Semaphore]
     )
 
     @asynccontextmanager
-    async def one(self, namespace: str | None) -> AsyncGenerator[None]:
+    async def held_by(self, namespace: str | None) -> AsyncGenerator[None]:
         """Wait for a turn; what lies in no namespace waits for nobody."""
         if namespace is None:
             yield

@@ -23,7 +23,7 @@ from scaling_operator.kube.client.client import (
     Client,
     Request,
     always,
-    unobserved,
+    ignore_request,
 )
 from scaling_operator.kube.client.errors import NoCluster
 
@@ -89,7 +89,7 @@ async def connect(
     context: str | None = None,
     *,
     may_write: Callable[[], bool] = always,
-    observe: Callable[[Request], None] = unobserved,
+    observe: Callable[[Request], None] = ignore_request,
 ) -> AsyncGenerator[Client]:
     """Connect as a kubeconfig says, or as the pod's own account where there is none.
 

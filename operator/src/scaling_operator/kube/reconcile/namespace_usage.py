@@ -19,19 +19,19 @@ from scaling_operator.kube.client.client import Client
 from scaling_operator.kube.client.index import Index, Key, Object
 from scaling_operator.kube.client.kinds import JOBS, PODS, Kind
 from scaling_operator.kube.client.ownership import owner_uid
-from scaling_operator.kube.workloads.attempt_spec import Bounds
-from scaling_operator.kube.workloads.held_resources import Held, held_by
+from scaling_operator.kube.workloads.attempt_spec import GracePeriods
+from scaling_operator.kube.workloads.held_resources import HeldResources, held_resources
 from scaling_operator.kube.workloads.identity import attempt_of_name
 from scaling_operator.runtime.sizer import Sizer
 from scaling_operator.runtime.state import ExperimentState
 from scaling_operator.runtime.tasks import InFlight
 from scaling_operator.sizing.admission import NOTHING, Demand, Peers, PeerUsage, exceeded, total
 
-_Named = dict[str, Held]
+HeldByName = dict[str, HeldResources]
 
 
 @dataclass(frozen=True, slots=True)
-class _Reserved:
+class Reservation:
     """Room for a workload that is being created."""
 
     demand: Demand
@@ -44,11 +44,13 @@ class HeldMachines:
 
     index: Index
     clock: Callable[[], float]
-    bounds: Bounds = field(default_factory=Bounds)
-    _known: dict[Key, tuple[int, _Named]] = field(default_factory=dict[Key, "tuple[int, _Named]"])
+    grace: GracePeriods = field(default_factory=GracePeriods)
+    _known: dict[Key, tuple[int, HeldByName]] = field(
+        default_factory=dict[Key, "tuple[int, HeldByName]"]
+    )
     """By experiment, as of a count of changes in the index."""
-    _reserved: dict[Key, dict[str, _Reserved]] = field(
-        default_factory=dict[Key, "dict[str, _Reserved]"]
+    _reserved: dict[Key, dict[str, Reservation]] = field(
+        default_factory=dict[Key, "dict[str, Reservation]"]
     )
     _seen: set[str] = field(default_factory=set[str])
     """Namespaces whose workloads were listed since this process leads."""
@@ -79,7 +81,7 @@ class HeldMachines:
         beyond = exceeded(demand, own, total(others), limits)
         if beyond is None:
             until = self.clock() + RESERVED_SECONDS
-            self._reserved.setdefault(key, {})[name] = _Reserved(demand, until)
+            self._reserved.setdefault(key, {})[name] = Reservation(demand, until)
         return beyond
 
     def release(self, key: Key, name: str) -> None:
@@ -89,7 +91,7 @@ class HeldMachines:
         if not reserved:
             self._reserved.pop(key, None)
 
-    async def look(self, client: Client, kind: Kind, namespace: str) -> None:
+    async def list_namespace(self, client: Client, kind: Kind, namespace: str) -> None:
         """List a namespace's workloads once, before the first of them is made by this leader.
 
         The watches may be behind; what another leader has just made counts all the same.
@@ -102,15 +104,15 @@ class HeldMachines:
                     self.index.put(kind, thing)
             self._seen.add(namespace)
 
-    def look_again(self) -> None:
+    def list_again(self) -> None:
         """Believe the API server alone: another replica has led since."""
         self._seen.clear()
 
-    def _workloads(self, key: Key) -> _Named:
+    def _workloads(self, key: Key) -> HeldByName:
         changes = self.index.changes.get(key, 0)
         known = self._known.get(key)
         if known is None or known[0] != changes:
-            named = {name: held_by(each, self.bounds) for name, each in self._objects(key)}
+            named = {name: held_resources(each, self.grace) for name, each in self._objects(key)}
             self._known[key] = known = (changes, named)
         return known[1]
 
@@ -123,7 +125,7 @@ class HeldMachines:
             if owner_uid(pod, JOBS) not in uids:
                 yield name, pod
 
-    def _reservations(self, key: Key) -> dict[str, _Reserved]:
+    def _reservations(self, key: Key) -> dict[str, Reservation]:
         """Give what is reserved and not seen yet; no reply is waited for for ever."""
         now, workloads = self.clock(), self._workloads(key)
         for name, each in list(self._reserved.get(key, {}).items()):
@@ -145,7 +147,7 @@ class Peer:
     in_flight: InFlight
 
     @property
-    def asked(self) -> Demand:
+    def pending_demand(self) -> Demand:
         """What trials will hold that are being created."""
         return total(self.sizer.demand_of_scale(ask.scale) for ask in self.in_flight.asks)
 
@@ -156,7 +158,9 @@ class NamespaceUsage:
 
     held_machines: HeldMachines
     peers: dict[Key, Peer] = field(default_factory=dict[Key, Peer])
-    _told: dict[Key, tuple[Demand, bool]] = field(default_factory=dict[Key, tuple[Demand, bool]])
+    _reported: dict[Key, tuple[Demand, bool]] = field(
+        default_factory=dict[Key, tuple[Demand, bool]]
+    )
 
     def peers_of(self, key: Key, state: ExperimentState) -> Peers:
         """Give what stands beside an experiment's live trials: its older workloads, and others'."""
@@ -165,7 +169,7 @@ class NamespaceUsage:
             attempt = attempt_of_name(key.name, name)
             return attempt is None or not state.is_current(attempt)
 
-        return Peers(self.held_machines.of(key, is_left), tuple(self._neighbours(key)))
+        return Peers(self.held_machines.of(key, is_left), tuple(self._peer_usages(key)))
 
     def waiting(self, key: Key) -> list[Key]:
         """Name those who wait for what an experiment gives back."""
@@ -185,16 +189,16 @@ class NamespaceUsage:
         """Whether an experiment holds something else, or waits no more, since this was asked."""
         peer = self.peers.get(key)
         now = self.held_machines.of(key), peer is not None and peer.sizer.is_waiting
-        before = self._told.pop(key, (NOTHING, False))
+        before = self._reported.pop(key, (NOTHING, False))
         if now != (NOTHING, False):
-            self._told[key] = now
+            self._reported[key] = now
         return now != before
 
-    def _neighbours(self, key: Key) -> Iterator[PeerUsage]:
+    def _peer_usages(self, key: Key) -> Iterator[PeerUsage]:
         holders = set(self.held_machines.experiments(key.namespace))
         waiters = {other for other in self.peers if other.namespace == key.namespace}
         for other in sorted((holders | waiters) - {key}):
             held, peer = self.held_machines.of(other), self.peers.get(other)
             if peer is not None:
-                held = held + peer.asked
+                held = held + peer.pending_demand
             yield PeerUsage(held, is_waiting=peer is not None and peer.sizer.is_waiting)

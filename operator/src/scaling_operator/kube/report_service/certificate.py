@@ -51,8 +51,8 @@ class Material:
             authority = read_certificate(self.authority)
             certificate = read_certificate(self.certificate)
             fit = (
-                belongs(authority, read_key(self.authority_key))
-                and belongs(certificate, read_key(self.key))
+                is_of_key(authority, read_key(self.authority_key))
+                and is_of_key(certificate, read_key(self.key))
                 and is_signed_by(certificate, authority)
             )
         except ValueError as error:
@@ -65,7 +65,7 @@ class Material:
 def issue(hosts: Collection[str], now: datetime) -> Material:
     """Make an authority, and a certificate for hosts: names and addresses."""
     key = new_key()
-    return _signed(authority_of(key, now), key, hosts, now)
+    return _sign(authority_of(key, now), key, hosts, now)
 
 
 def renewed(material: Material, hosts: Collection[str], now: datetime) -> Material:
@@ -76,14 +76,14 @@ def renewed(material: Material, hosts: Collection[str], now: datetime) -> Materi
     authority = read_certificate(material.authority)
     certificate = read_certificate(material.certificate)
     key = read_key(material.authority_key)
-    if now >= due(authority):
-        return _signed(authority_of(key, now), key, hosts, now)
-    if now >= due(certificate) or not is_for(certificate, hosts):
-        return _signed(authority, key, hosts, now)
+    if now >= renewal_time(authority):
+        return _sign(authority_of(key, now), key, hosts, now)
+    if now >= renewal_time(certificate) or not is_for(certificate, hosts):
+        return _sign(authority, key, hosts, now)
     return material
 
 
-def due(certificate: Certificate) -> datetime:
+def renewal_time(certificate: Certificate) -> datetime:
     """When a certificate is to be renewed: after two thirds of its life."""
     begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
     return begin + (end - begin) * 2 / 3
@@ -96,11 +96,11 @@ def server_context(material: Material) -> ssl.SSLContext:
     context.set_ciphers(CIPHERS)
     # A client must not make us sign again and again on one connection.
     context.options |= ssl.OP_NO_RENEGOTIATION
-    show(context, material)
+    load_certificate(context, material)
     return context
 
 
-def show(context: ssl.SSLContext, material: Material) -> None:
+def load_certificate(context: ssl.SSLContext, material: Material) -> None:
     """Let connections from now on see this certificate."""
     # OpenSSL reads files alone. The folder is ours alone, and in a pod it lies in memory.
     with TemporaryDirectory() as folder:
@@ -110,7 +110,7 @@ def show(context: ssl.SSLContext, material: Material) -> None:
         context.load_cert_chain(certificate, key)
 
 
-def _signed(
+def _sign(
     authority: Certificate,
     authority_key: Key,
     hosts: Collection[str],
@@ -166,7 +166,7 @@ def certificate_text(certificate: Certificate) -> str:
     return certificate.public_bytes(Encoding.PEM).decode()
 
 
-def belongs(certificate: Certificate, key: Key) -> bool:
+def is_of_key(certificate: Certificate, key: Key) -> bool:
     """Whether the certificate is of this key."""
     return certificate.public_key() == key.public_key()
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, TypeVar
 
-from scaling_operator.api.names import LABEL_EXPERIMENT
 from scaling_operator.core.reports import Reply, Report
 from scaling_operator.kube.client.client import Client, Object
 from scaling_operator.kube.client.errors import ClusterBusy, ClusterError, NotFound
@@ -25,9 +24,13 @@ from scaling_operator.kube.report_service.serving_certificate import (
     open_certificate,
 )
 from scaling_operator.kube.report_service.tokens import PodIdentity, PodReview, Tokens
-from scaling_operator.kube.settings import TOKEN_AUDIENCE, Settings
-from scaling_operator.kube.workloads.attempt_spec import WorkloadSettings
-from scaling_operator.kube.workloads.identity import attempt_of_pod, finishes
+from scaling_operator.kube.settings import Settings
+from scaling_operator.kube.workloads.attempt_spec import TOKEN_AUDIENCE, WorkloadSettings
+from scaling_operator.kube.workloads.identity import (
+    attempt_of_pod,
+    experiment_selector,
+    finished_experiment,
+)
 from scaling_operator.metrics.operator_metrics import OperatorMetrics
 from scaling_operator.report_endpoint.endpoint import (
     Endpoint,
@@ -38,7 +41,7 @@ from scaling_operator.report_endpoint.endpoint import (
     counted,
 )
 from scaling_operator.server.limits import PortLimits
-from scaling_operator.server.listen import BoundedServer, Port, listen, unheard
+from scaling_operator.server.listen import BoundedServer, Port, ignore_refusal, listen
 
 # A connection costs 0.28 MB, a new one 2 ms (measured). A node's pods may share an address.
 LIMITS = PortLimits(
@@ -46,12 +49,12 @@ LIMITS = PortLimits(
 )
 RETRY_SECONDS = 30.0
 
-_AWAY = "the operator cannot reach the API server now"
+_UNREACHABLE = "the operator cannot reach the API server now"
 
 T = TypeVar("T")
 
 
-def _nobody(pod: PodIdentity) -> bool:
+def _none_is_known(pod: PodIdentity) -> bool:
     del pod
     return False
 
@@ -66,13 +69,13 @@ class ReportHandlers:
     on_report: Callable[[PodIdentity, Report], Awaitable[Reply]]
     is_active: Callable[[], bool]
     experiment: Callable[[PodIdentity], Awaitable[Mapping[str, Any]]] | None = None
-    knows: Callable[[PodIdentity], bool] = _nobody
+    is_known: Callable[[PodIdentity], bool] = _none_is_known
     """Whether there is such a pod, by what has been seen of the cluster."""
-    accepted: Callable[[str], None] = unheard
+    accepted: Callable[[str], None] = ignore_refusal
     """Is told what each report was answered."""
-    refused: Callable[[str], None] = unheard
+    refused: Callable[[str], None] = ignore_refusal
     """Is told why one was refused."""
-    turned_away: Callable[[str], None] = unheard
+    turned_away: Callable[[str], None] = ignore_refusal
     """Is told why a connection, or what it sent, never came to be a report."""
 
 
@@ -128,14 +131,14 @@ class ReportServer:
 
 
 def _endpoint(client: Client, listener: ReportHandlers) -> Endpoint[PodIdentity]:
-    tokens = Tokens(PodReview(client, TOKEN_AUDIENCE), listener.knows)
+    tokens = Tokens(PodReview(client, TOKEN_AUDIENCE), listener.is_known)
     described = listener.experiment
 
     async def authenticate(token: str, address: str) -> PodIdentity | None:
-        return await _or_later(tokens.authenticate(token, address))
+        return await _or_not_now(tokens.authenticate(token, address))
 
     async def on_report(sender: PodIdentity, report: Report) -> Reply:
-        reply = await _or_later(listener.on_report(sender, report))
+        reply = await _or_not_now(listener.on_report(sender, report))
         listener.accepted(reply.answer.value)
         return reply
 
@@ -143,21 +146,21 @@ def _endpoint(client: Client, listener: ReportHandlers) -> Endpoint[PodIdentity]
         if described is None:
             message = "this operator describes no experiments"
             raise NotAnAttempt(message)
-        return await _or_later(described(sender))
+        return await _or_not_now(described(sender))
 
     return Endpoint(authenticate, on_report, listener.is_active, experiment, Rate())
 
 
-async def _or_later(asked: Awaitable[T]) -> T:
+async def _or_not_now(asked: Awaitable[T]) -> T:
     """Tell the sender to come again where the API server is what does not answer."""
     try:
         return await asked
     except ClusterBusy as error:
-        raise NotNow(_AWAY, error.retry_after_seconds) from error
+        raise NotNow(_UNREACHABLE, error.retry_after_seconds) from error
     except ClusterError as error:
         # Nothing that its sender could mend, or should read.
         log.warning("a report waits: %s", error)
-        raise NotNow(_AWAY, RETRY_SECONDS) from error
+        raise NotNow(_UNREACHABLE, RETRY_SECONDS) from error
 
 
 @dataclass(slots=True)
@@ -177,7 +180,7 @@ class ReportService:
         if self.settings.reports.url is not None:
             listener = ReportHandlers(
                 *(self._take, self.leads, self._experiment),
-                knows=self._knows,
+                is_known=self._is_known,
                 accepted=self.operator_metrics.report_accepted,
                 refused=self.operator_metrics.report_refused,
                 turned_away=self.operator_metrics.turned_away("reports"),
@@ -230,7 +233,7 @@ class ReportService:
     async def _experiment(self, sender: PodIdentity) -> Mapping[str, Any]:
         """Hand out a finisher's experiment with its trials, as they are stored."""
         pod = await self._pod(sender)
-        name = finishes(pod)
+        name = finished_experiment(pod)
         if name is None:
             message = f"pod {sender.pod_name} is no finisher"
             raise NotAnAttempt(message)
@@ -238,13 +241,13 @@ class ReportService:
         if not is_owned(pod, EXPERIMENTS, thing["metadata"]["uid"]):
             message = f"pod {sender.pod_name} is not this experiment's"
             raise NotAnAttempt(message)
-        selector = f"{LABEL_EXPERIMENT}={name}"
+        selector = experiment_selector(name)
         trials = await self.client.list(TRIALS, sender.namespace, selector)
         uid = thing["metadata"]["uid"]
         ours = [each for each in trials if each["spec"]["experiment"]["uid"] == uid]
         return {"experiment": thing, "trials": ours}
 
-    def _knows(self, claimed: PodIdentity) -> bool:
+    def _is_known(self, claimed: PodIdentity) -> bool:
         pod = self.index.pod(claimed.namespace, claimed.pod_name)
         return pod is not None and pod["metadata"]["uid"] == claimed.pod_uid
 

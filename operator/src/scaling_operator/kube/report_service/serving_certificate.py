@@ -24,9 +24,9 @@ from scaling_operator.kube.report_service.certificate import (
     BadMaterial,
     Material,
     issue,
+    load_certificate,
     renewed,
     server_context,
-    show,
 )
 from scaling_operator.kube.settings import Settings
 
@@ -42,7 +42,7 @@ _FILES = {
 log = logging.getLogger(__name__)
 
 
-class Objects(Protocol):
+class SecretClient(Protocol):
     """What is needed of a `Client`."""
 
     async def get(self, kind: Kind, namespace: str | None, name: str) -> dict[str, Any]: ...  # noqa: D102
@@ -56,7 +56,7 @@ class Objects(Protocol):
 class CertificateSecret:
     """Where the keys lie."""
 
-    objects: Objects
+    objects: SecretClient
     namespace: str
     name: str
 
@@ -164,7 +164,7 @@ class ServingCertificate:
         """
         material = await self._secret.current(self._hosts, datetime.now(UTC), self._material)
         if material != self._material:
-            show(self.context, material)
+            load_certificate(self.context, material)
             self._material = material
 
     async def _keep_fresh(self) -> None:

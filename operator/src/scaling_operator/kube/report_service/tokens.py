@@ -42,7 +42,7 @@ class PodIdentity:
     pod_uid: str
 
 
-def _nobody(pod: PodIdentity) -> bool:
+def _none_is_known(pod: PodIdentity) -> bool:
     del pod
     return False
 
@@ -55,9 +55,9 @@ class Tokens(Generic[Identity]):
     """
 
     review: Callable[[str], Awaitable[Identity | None]]
-    knows: Callable[[PodIdentity], bool] = _nobody
+    is_known: Callable[[PodIdentity], bool] = _none_is_known
     clock: Callable[[], float] = time.monotonic
-    _known: OrderedDict[bytes, tuple[Identity, float]] = field(
+    _cache: OrderedDict[bytes, tuple[Identity, float]] = field(
         default_factory=OrderedDict[bytes, "tuple[Identity, float]"]
     )
     _refusals: Throttle[PodIdentity | str] = field(init=False)
@@ -73,18 +73,18 @@ class Tokens(Generic[Identity]):
         if not _TOKEN.fullmatch(token):
             return None
         digest = hashlib.sha256(token.encode()).digest()
-        known = self._known.get(digest)
+        known = self._cache.get(digest)
         if known is not None:
             if self.clock() < known[1]:
                 return known[0]
             return await self._reviewed(token, digest)
-        return await self._at_the_expense_of(self._payer(token, address), token, digest)
+        return await self._charged_to(self._charged(token, address), token, digest)
 
-    def _payer(self, token: str, address: str) -> PodIdentity | str:
+    def _charged(self, token: str, address: str) -> PodIdentity | str:
         pod = claimed_pod(token)
-        return pod if pod is not None and self.knows(pod) else address
+        return pod if pod is not None and self.is_known(pod) else address
 
-    async def _at_the_expense_of(
+    async def _charged_to(
         self, payer: PodIdentity | str, token: str, digest: bytes
     ) -> Identity | None:
         """Review a token, which its payer pays for unless it is good."""
@@ -105,12 +105,12 @@ class Tokens(Generic[Identity]):
     async def _reviewed(self, token: str, digest: bytes) -> Identity | None:
         identity = await self.review(token)
         if identity is None:
-            self._known.pop(digest, None)
+            self._cache.pop(digest, None)
         else:
-            self._known[digest] = (identity, self.clock() + CACHE_SECONDS)
-            self._known.move_to_end(digest)
-            while len(self._known) > MAX_CACHED:
-                self._known.popitem(last=False)
+            self._cache[digest] = (identity, self.clock() + CACHE_SECONDS)
+            self._cache.move_to_end(digest)
+            while len(self._cache) > MAX_CACHED:
+                self._cache.popitem(last=False)
         return identity
 
 
@@ -133,7 +133,7 @@ _POD_NAME = "authentication.kubernetes.io/pod-name"
 _POD_UID = "authentication.kubernetes.io/pod-uid"
 
 
-class Objects(Protocol):
+class ReviewClient(Protocol):
     """What is needed of a `Client`."""
 
     async def create(self, kind: Kind, namespace: str | None, body: dict[str, Any]) -> Any: ...  # noqa: D102
@@ -143,7 +143,7 @@ class Objects(Protocol):
 class PodReview:
     """Tells the pod of a token for an audience; None where it is no pod's, or not for us."""
 
-    objects: Objects
+    objects: ReviewClient
     audience: str
 
     async def __call__(self, token: str) -> PodIdentity | None:
@@ -154,7 +154,7 @@ class PodReview:
 
 
 @dataclass(frozen=True, slots=True)
-class Reader:
+class MetricsReader:
     """Somebody whom the API server knows, and whether the metrics are for them."""
 
     name: str
@@ -162,12 +162,12 @@ class Reader:
 
 
 @dataclass(frozen=True, slots=True)
-class ReaderReview:
+class MetricsReaderReview:
     """Tells who wants to read the metrics; None where the API server does not know them."""
 
-    objects: Objects
+    objects: ReviewClient
 
-    async def __call__(self, token: str) -> Reader | None:
+    async def __call__(self, token: str) -> MetricsReader | None:
         """Ask. Raises ClusterErrors."""
         status = await _status_of(self.objects, TOKEN_REVIEWS, token=token)
         if status.get("authenticated") is not True:
@@ -180,7 +180,7 @@ class ReaderReview:
             *(self.objects, SUBJECT_ACCESS_REVIEWS),
             **{"user": name, "nonResourceAttributes": attributes, **about},
         )
-        return Reader(name, answer.get("allowed") is True)
+        return MetricsReader(name, answer.get("allowed") is True)
 
 
 def identity_of(status: Mapping[str, Any], audience: str) -> PodIdentity | None:
@@ -198,7 +198,7 @@ def identity_of(status: Mapping[str, Any], audience: str) -> PodIdentity | None:
             return None
 
 
-async def _status_of(objects: Objects, kind: Kind, **spec: Any) -> Mapping[str, Any]:
+async def _status_of(objects: ReviewClient, kind: Kind, **spec: Any) -> Mapping[str, Any]:
     body = {"apiVersion": kind.api_version, "kind": kind.name, "spec": spec}
     review = await objects.create(kind, None, body)
     return review.get("status") or {}

@@ -7,73 +7,49 @@ server, and shows the trainer nothing of the namespace's Services.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 
 from scaling_operator.api.container import EnvironmentVariable
-from scaling_operator.api.fields import Scalar
 from scaling_operator.api.names import (
     ANNOTATION_RESOURCES,
-    API_VERSION,
     ARTIFACTS_MOUNT,
-    GROUP,
-    LABEL_ATTEMPT,
-    LABEL_EXPERIMENT,
-    LABEL_SCALE,
-    LABEL_TRIAL,
     REPORT_MOUNT,
     RESERVED_VOLUMES,
     RESULT_FILE,
     TRIAL_KIND,
 )
 from scaling_operator.api.problems import InvalidSpec
-from scaling_operator.api.search import FloatParameter
-from scaling_operator.kube.workloads.attempt_spec import AttemptSpec, refusals
+from scaling_operator.kube.workloads.attempt_spec import TOKEN_AUDIENCE, AttemptSpec, refusals
 from scaling_operator.kube.workloads.claim import container_claims, pod_claims
-from scaling_operator.kube.workloads.held_resources import written_record
+from scaling_operator.kube.workloads.held_resources import machine_annotation
+from scaling_operator.kube.workloads.identity import attempt_labels, owner_reference
+from scaling_operator.runtime.assignment import AttemptLocations, assignment_of
 from scaling_trainer.contract import Assignment, environment_of
 
 CONTAINER = "trainer"
 BUILT_IN_COMMAND = ("scaling-trainer", "run")
 DEADLINE_SLACK_SECONDS = 60
+TOKEN_SECONDS = 3600
 
 Json = dict[str, Any]
 
 
 def metadata(attempt_spec: AttemptSpec) -> Json:
     """Write name, labels and owner of an attempt's workload, and what machine it was given."""
+    uid = str(attempt_spec.trial.metadata["uid"])
     recorded = attempt_spec.resources.recorded
-    annotations = {} if recorded is None else {ANNOTATION_RESOURCES: written_record(recorded)}
+    annotations = {} if recorded is None else {ANNOTATION_RESOURCES: machine_annotation(recorded)}
     return {
         "name": attempt_spec.name,
         "namespace": attempt_spec.namespace,
-        "labels": labels(attempt_spec),
+        "labels": attempt_labels(attempt_spec.experiment, attempt_spec.key),
         **({"annotations": annotations} if annotations else {}),
-        "ownerReferences": [
-            {
-                "apiVersion": API_VERSION,
-                "kind": TRIAL_KIND,
-                "name": attempt_spec.trial_name,
-                "uid": attempt_spec.trial.metadata["uid"],
-                "controller": True,
-                # A trial may go at once; its pods follow by garbage collection.
-                "blockOwnerDeletion": False,
-            }
-        ],
-    }
-
-
-def labels(attempt_spec: AttemptSpec) -> dict[str, str]:
-    """Write the labels that every pod of an attempt has; the trial's is its object's name."""
-    return {
-        "app.kubernetes.io/managed-by": GROUP.partition(".")[0],
-        LABEL_EXPERIMENT: attempt_spec.experiment,
-        LABEL_SCALE: str(attempt_spec.trial.spec.scale),
-        LABEL_TRIAL: attempt_spec.trial_name,
-        LABEL_ATTEMPT: str(attempt_spec.attempt),
+        "ownerReferences": [owner_reference(TRIAL_KIND, attempt_spec.trial_name, uid)],
     }
 
 
@@ -92,9 +68,9 @@ def pod_spec(attempt_spec: AttemptSpec) -> Json:
         "imagePullSecrets": _pull_secrets(attempt_spec),
         "nodeSelector": {**pod.node_selector, **attempt_spec.resources.node_selector},
         "tolerations": [
-            written(each) for each in (*attempt_spec.resources.tolerations, *pod.tolerations)
+            dumped(each) for each in (*attempt_spec.resources.tolerations, *pod.tolerations)
         ],
-        "affinity": written(pod.affinity),
+        "affinity": dumped(pod.affinity),
         "resourceClaims": pod_claims(attempt_spec),
     }
     return {
@@ -165,7 +141,7 @@ def _program(attempt_spec: AttemptSpec) -> Json:
             "image": settings.trainer_image,
             "imagePullPolicy": settings.image_pull_policy,
             "command": list(BUILT_IN_COMMAND),
-            "workingDir": TEMPORARY,
+            "workingDir": TEMPORARY_FOLDER,
         }
     else:
         program = {
@@ -204,7 +180,7 @@ def variables(attempt_spec: AttemptSpec) -> list[dict[str, Any]]:
     """Write the variables of an attempt in the order in which `$(NAME)` may refer to them."""
     contract = [
         {"name": name, "value": escaped(value)}
-        for name, value in environment_of(assignment_of(attempt_spec)).items()
+        for name, value in environment_of(assignment_of_pod(attempt_spec)).items()
     ]
     container = attempt_spec.spec.trainer.container
     if container is None:
@@ -218,42 +194,25 @@ def escaped(value: str) -> str:
     return value.replace("$", "$$")
 
 
-def assignment_of(attempt_spec: AttemptSpec) -> Assignment:
-    """Gather what the attempt is told; paths are those inside the pod."""
-    trial, settings, built_in = (
-        attempt_spec.trial.spec,
-        attempt_spec.settings,
-        attempt_spec.spec.trainer.built_in,
-    )
+def assignment_of_pod(attempt_spec: AttemptSpec) -> Assignment:
+    """Write what the attempt is told; paths are those inside the pod."""
+    trial, settings = attempt_spec.trial.spec, attempt_spec.settings
     artifacts = Path(ARTIFACTS_MOUNT)
-    reports = settings.report_url is not None
-    return Assignment(
-        experiment=attempt_spec.experiment,
-        experiment_uid=trial.experiment.uid,
-        scale=trial.scale,
-        trial=trial.number,
-        attempt=attempt_spec.attempt,
-        seed=trial.seed,
-        parameters=_typed(attempt_spec),
+    has_reports = settings.report_url is not None
+    locations = AttemptLocations(
         result_file=Path(RESULT_FILE),
         checkpoint_dir=artifacts / attempt_spec.experiment / f"{trial.scale}-{trial.number}",
         data_dir=artifacts,
-        config=None if built_in is None else built_in.model_dump(mode="json", exclude_unset=True),
-        samples=trial.samples,
-        execution=attempt_spec.execution,
         report_url=settings.report_url,
-        report_token_file=Path(REPORT_MOUNT) / TOKEN_FILE if reports else None,
-        report_ca=settings.report_ca if reports else None,
+        report_token_file=Path(REPORT_MOUNT) / TOKEN_FILE if has_reports else None,
+        report_ca=settings.report_ca if has_reports else None,
     )
-
-
-def _typed(attempt_spec: AttemptSpec) -> Mapping[str, Scalar]:
-    """Read parameters by their type: JSON through an API server turns 1.0 into 1."""
-    searched = attempt_spec.spec.search.parameters
-    return {
-        name: float(value) if isinstance(searched.get(name), FloatParameter) else value
-        for name, value in attempt_spec.trial.spec.parameters.items()
-    }
+    assignment = assignment_of(
+        attempt_spec.experiment, attempt_spec.spec, trial, attempt_spec.attempt, locations
+    )
+    return replace(
+        assignment, experiment_uid=trial.experiment.uid, execution=attempt_spec.execution
+    )
 
 
 def _variable(variable: EnvironmentVariable) -> dict[str, Any]:
@@ -263,46 +222,44 @@ def _variable(variable: EnvironmentVariable) -> dict[str, Any]:
     return {"name": variable.name, "valueFrom": source}
 
 
-TEMPORARY = "/tmp"  # noqa: S108 - an empty folder of the pod's own
+TEMPORARY_FOLDER = "/tmp"  # noqa: S108 - an empty folder of the pod's own
 SHARED_MEMORY = "/dev/shm"  # noqa: S108 - likewise
 
 
 def volumes(attempt_spec: AttemptSpec) -> list[Json]:
     """Write the pod's volumes, the operator's own first."""
-    own = [volume for volume, _ in _own(attempt_spec)]
+    own = [volume for volume, _ in _own_volumes(attempt_spec)]
     container = attempt_spec.spec.trainer.container
-    return own if container is None else [*own, *(written(each) for each in container.volumes)]
+    return own if container is None else [*own, *(dumped(each) for each in container.volumes)]
 
 
 def mounts(attempt_spec: AttemptSpec) -> list[Json]:
     """Write where the container sees them."""
-    own = [mount for _, seen in _own(attempt_spec) for mount in seen]
+    own = [mount for _, seen in _own_volumes(attempt_spec) for mount in seen]
     container = attempt_spec.spec.trainer.container
     if container is None:
         return own
-    return [*own, *(written(each) for each in container.volume_mounts)]
+    return [*own, *(dumped(each) for each in container.volume_mounts)]
 
 
-def written(section: BaseModel) -> Json:
+def dumped(section: BaseModel) -> Json:
     """Write a section with Kubernetes' names, without what is left to its defaults."""
     return section.model_dump(mode="json", exclude_defaults=True)
 
 
-def _own(attempt_spec: AttemptSpec) -> Iterator[tuple[Json, list[Json]]]:
+def _own_volumes(attempt_spec: AttemptSpec) -> Iterator[tuple[Json, list[Json]]]:
     """Give the operator's volumes with their mounts; where the user mounts one, it gives way."""
     container = attempt_spec.spec.trainer.container
     taken = {each.mount_path for each in (container.volume_mounts if container else ())}
     yield _artifacts(attempt_spec)
-    if TEMPORARY not in taken:
-        yield _volume("tmp", TEMPORARY, _on_disk(attempt_spec))
+    if TEMPORARY_FOLDER not in taken:
+        yield _volume("tmp", TEMPORARY_FOLDER, _on_disk(attempt_spec))
     shared = attempt_spec.resources.shared_memory_bytes
     if shared is not None and SHARED_MEMORY not in taken:
         memory = {"medium": "Memory", "sizeLimit": str(shared)}
         yield _volume("shm", SHARED_MEMORY, {"emptyDir": memory})
     if attempt_spec.settings.report_url is not None:
-        volume, (mount,) = _volume(
-            *("token", REPORT_MOUNT, {"projected": {"sources": [_token(attempt_spec)]}})
-        )
+        volume, (mount,) = _volume(*("token", REPORT_MOUNT, {"projected": {"sources": [_token()]}}))
         yield volume, [{**mount, "readOnly": True}]
 
 
@@ -333,12 +290,11 @@ def _artifacts(attempt_spec: AttemptSpec) -> tuple[Json, list[Json]]:
     return volume, [{**whole, "readOnly": True}, {**whole, **own}]
 
 
-def _token(attempt_spec: AttemptSpec) -> Json:
-    settings = attempt_spec.settings
+def _token() -> Json:
     return {
         "serviceAccountToken": {
-            "audience": settings.token_audience,
-            "expirationSeconds": settings.token_seconds,
+            "audience": TOKEN_AUDIENCE,
+            "expirationSeconds": TOKEN_SECONDS,
             "path": TOKEN_FILE,
         }
     }
