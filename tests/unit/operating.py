@@ -57,7 +57,8 @@ async def operating(fake: FakeCluster, name: str = "a") -> AsyncGenerator[Operat
         yield fake.client(may_write, observe)
 
     settings = Settings(
-        *("scaling-system", name),
+        namespace="scaling-system",
+        name=name,
         address="127.0.0.1",
         health_port=0,
         metrics_port=0,

@@ -99,7 +99,11 @@ class Shell:
         self.sweeper = Sweeper(self.client, self.index)
         workloads = WorkloadSettings(trainer_image=self.settings.trainer_image)
         loader = Loader(
-            *(self.client, self.index, self.sweeper, self.settings, lambda: workloads),
+            client=self.client,
+            index=self.index,
+            sweeper=self.sweeper,
+            settings=self.settings,
+            workload_settings=lambda: workloads,
             wake=self.wake,
             clock=clock,
             workers=self.workers,

@@ -37,12 +37,18 @@ class World:
         watches = Watches(shell.index, shell.wake, shell.client.access, WATCHED)
         watches.ready.set()
         resync = Resync(
-            *(shell.client, shell.index, queue, shell.controller, watches),
+            client=shell.client,
+            index=shell.index,
+            queue=queue,
+            controller=shell.controller,
+            watches=watches,
             leads=lambda: self.leads,
             period_seconds=90.0,
         )
         self.health = Health(
-            *(queue, watches, resync),
+            queue=queue,
+            watches=watches,
+            resync=resync,
             leads=lambda: self.leads,
             in_touch=lambda: self.is_in_touch,
             clock=self.clock,

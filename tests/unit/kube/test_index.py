@@ -171,12 +171,14 @@ LAST_STATES = [
     pytest.param({"phase": "Running"}, AttemptPhase.LOST, Reason.POD_DELETED, id="it just ran"),
     pytest.param(
         {"phase": "Running", "conditions": DISRUPTED},
-        *(AttemptPhase.LOST, Reason.PREEMPTED),
+        AttemptPhase.LOST,
+        Reason.PREEMPTED,
         id="who ended it is told by its condition",
     ),
     pytest.param(
         {"phase": "Succeeded", "containerStatuses": ended('{"v":1,"value":2}')},
-        *(AttemptPhase.EXITED, None),
+        AttemptPhase.EXITED,
+        None,
         id="it had ended well: its result counts",
     ),
 ]

@@ -142,7 +142,12 @@ def test_no_secret_gets_in(form: LogFormat, text: str, secret: str) -> None:
 
 def test_how_a_client_connects_is_shown_without_its_token() -> None:
     access = Access(
-        *("https://x", None), verifies=True, token=JWT, certificate_file=None, key_file=None
+        server="https://x",
+        ca_file=None,
+        verifies=True,
+        token=JWT,
+        certificate_file=None,
+        key_file=None,
     )
 
     assert JWT not in repr(access)

@@ -109,7 +109,9 @@ class Bench:
 
     async def begin(self, settings: Settings) -> ReportServer:
         listener = ReportHandlers(
-            *(self.operator.on_report, lambda: self.operator.active, self.operator.experiment),
+            on_report=self.operator.on_report,
+            is_active=lambda: self.operator.active,
+            experiment=self.operator.experiment,
             turned_away=self.operator.turned_away.append,
         )
         return await reports.serve_reports(

@@ -96,7 +96,10 @@ async def play(
         )
         proposals.append(proposal)
         running = Record(
-            *(number, proposal.parameters, proposal.attributes, TrialState.RUNNING),
+            number=number,
+            parameters=proposal.parameters,
+            attributes=proposal.attributes,
+            state=TrialState.RUNNING,
             diverged=False,
             values=(),
             curve=(),
@@ -181,7 +184,9 @@ def a_fit_input(points: int = 12, bootstrap: int = 100) -> FitInput:
     )
     tuned = tuple(
         TunedPoint(
-            *(Scale(at, {"n": 2**at}), f"e-{at}-0", 1.5 + 4.0 / 2 ** (0.4 * at) + at % 3 / 1000),
+            scale=Scale(at, {"n": 2**at}),
+            trial=f"e-{at}-0",
+            value=1.5 + 4.0 / 2 ** (0.4 * at) + at % 3 / 1000,
             parameters={"rate": 0.1},
             model_parameters=1000.0 * 2**at,
         )
@@ -397,7 +402,10 @@ def test_who_is_cancelled_gives_the_turn_on(releases_first: bool) -> None:  # no
 def test_reading_a_study_of_many_trials_is_quick_enough_to_be_done_in_one_go() -> None:
     """The event loop packs the records: far less than what it may be kept for."""
     ended = Record(
-        *(0, {"rate": 0.1, "act": "relu", "layers": 3}, dict[str, Any](), TrialState.SUCCEEDED),
+        number=0,
+        parameters={"rate": 0.1, "act": "relu", "layers": 3},
+        attributes=dict[str, Any](),
+        state=TrialState.SUCCEEDED,
         diverged=False,
         values=(0.5,),
         curve=(),

@@ -59,7 +59,11 @@ class Shell:
 
     def endpoint(self, rate: Rate | None = None) -> Endpoint[str]:
         return Endpoint(
-            *(self.authenticate, self.on_report, lambda: self.active, self.experiment, rate)
+            authenticate=self.authenticate,
+            on_report=self.on_report,
+            is_active=lambda: self.active,
+            experiment=self.experiment,
+            rate=rate,
         )
 
 

@@ -43,7 +43,9 @@ class OperatorMetrics:
             )
         for family in HISTOGRAMS:
             self._histograms[family.name] = Histogram(
-                *(family.name, family.meaning, family.labels),
+                family.name,
+                family.meaning,
+                family.labels,
                 buckets=family.buckets,
                 registry=self.registry,
             )

@@ -161,7 +161,9 @@ class BoundedServer:
             secured = None
             if not socket.is_closing():
                 secured = await asyncio.get_running_loop().start_tls(
-                    *(socket, connection, context),
+                    socket,
+                    connection,
+                    context,
                     server_side=True,
                     ssl_handshake_timeout=limits.HANDSHAKE_SECONDS,
                     ssl_shutdown_timeout=limits.LINGERING_SECONDS,

@@ -209,7 +209,11 @@ class Client:
         """
         return await self._send(
             Call(
-                *("patch", kind, namespace, name, "status"),
+                verb="patch",
+                kind=kind,
+                namespace=namespace,
+                name=name,
+                below="status",
                 query={"fieldManager": FIELD_MANAGER, "force": "true"},
                 body={"apiVersion": kind.api_version, "kind": kind.name, **body},
                 content_type="application/apply-patch+yaml",

@@ -53,7 +53,10 @@ class ApiConnection:
         headers = await self._authorization()
         token = headers.get("authorization", "").partition(" ")[2] or None
         return Access(
-            *(settings.host, settings.ssl_ca_cert, settings.verify_ssl, token),
+            server=settings.host,
+            ca_file=settings.ssl_ca_cert,
+            verifies=settings.verify_ssl,
+            token=token,
             certificate_file=settings.cert_file,
             key_file=settings.key_file,
         )

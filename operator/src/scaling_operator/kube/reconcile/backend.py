@@ -229,7 +229,9 @@ def _refused(trial: ScalingTrial, refusal: LaunchRefusal) -> AttemptView:
     queued = trial.status.queued_time
     since = refusal.since_seconds if queued is None else queued.timestamp()
     return AttemptView(
-        *(AttemptPhase.WAITING, refusal.reason, refusal.message),
+        phase=AttemptPhase.WAITING,
+        reason=refusal.reason,
+        message=refusal.message,
         since_seconds=since,
         is_refused=True,
     )

@@ -91,7 +91,12 @@ class Loader:
         sized_by = self.policies.sizing_inputs(thing)
         sizer = self._make_sizer(state, key.namespace, lambda: namespace_usage.peers_of(key, state))
         backend = ClusterBackend(
-            *(key, uid, spec, self.client, self.index, self.sweeper),
+            key=key,
+            uid=uid,
+            spec=spec,
+            client=self.client,
+            index=self.index,
+            sweeper=self.sweeper,
             kind=self.kind,
             workload_settings=self.workload_settings,
             grace=self.settings.grace,

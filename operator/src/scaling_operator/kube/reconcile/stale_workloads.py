@@ -97,7 +97,10 @@ class StaleWorkloads:
         told = state.pruned_seconds.get(key)
         failed = view.phase is AttemptPhase.EXITED and view.exit_code != 0
         return StaleWorkload(
-            *(key.scale, key.number, key.attempt, view),
+            scale=key.scale,
+            number=key.number,
+            attempt=key.attempt,
+            view=view,
             told_to_stop=told is not None,
             told_seconds=told or 0.0,
             kept_until_seconds=view.since_seconds + self.keep_failed_seconds if failed else 0.0,

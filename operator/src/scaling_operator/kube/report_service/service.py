@@ -179,7 +179,9 @@ class ReportService:
         """Serve, where the settings name an address that pods can reach."""
         if self.settings.reports.url is not None:
             listener = ReportHandlers(
-                *(self._take, self.leads, self._experiment),
+                on_report=self._take,
+                is_active=self.leads,
+                experiment=self._experiment,
                 is_known=self._is_known,
                 accepted=self.operator_metrics.report_accepted,
                 refused=self.operator_metrics.report_refused,

@@ -177,7 +177,8 @@ class MetricsReaderReview:
         name = str(user.get("username") or "")
         attributes = {"path": METRICS_PATH, "verb": "get"}
         answer = await _status_of(
-            *(self.objects, SUBJECT_ACCESS_REVIEWS),
+            self.objects,
+            SUBJECT_ACCESS_REVIEWS,
             **{"user": name, "nonResourceAttributes": attributes, **about},
         )
         return MetricsReader(name, answer.get("allowed") is True)

@@ -259,7 +259,7 @@ def _own_volumes(attempt_spec: AttemptSpec) -> Iterator[tuple[Json, list[Json]]]
         memory = {"medium": "Memory", "sizeLimit": str(shared)}
         yield _volume("shm", SHARED_MEMORY, {"emptyDir": memory})
     if attempt_spec.settings.report_url is not None:
-        volume, (mount,) = _volume(*("token", REPORT_MOUNT, {"projected": {"sources": [_token()]}}))
+        volume, (mount,) = _volume("token", REPORT_MOUNT, {"projected": {"sources": [_token()]}})
         yield volume, [{**mount, "readOnly": True}]
 
 
