@@ -22,16 +22,17 @@ from scaling_operator.core.reports import Answer, Reply, Report
 from scaling_operator.kube import operate
 from scaling_operator.kube.client.client import Client
 from scaling_operator.kube.client.kinds import TOKEN_REVIEWS, Kind
-from scaling_operator.kube.health import Health, serving
+from scaling_operator.kube.health import Health, serve_health
 from scaling_operator.kube.logs import LogFormat, set_up
-from scaling_operator.kube.metrics_port import exposed
-from scaling_operator.kube.report_service import http as reports
+from scaling_operator.kube.metrics_port import serve_metrics
+from scaling_operator.kube.report_service import service as reports
 from scaling_operator.kube.report_service.tokens import PodIdentity, claimed_pod
-from scaling_operator.kube.settings import TOKEN_AUDIENCE, ReportSettings, Settings
+from scaling_operator.kube.settings import ReportSettings, Settings
+from scaling_operator.kube.workloads.attempt_spec import TOKEN_AUDIENCE
 from scaling_operator.metrics import families
 from scaling_operator.metrics.exposition import Exposition
 from scaling_operator.metrics.operator_metrics import OperatorMetrics, new_registry
-from scaling_operator.metrics.stored_state import Sample
+from scaling_operator.metrics.samples import Sample
 from scaling_operator.search.dashboard import served
 from scaling_operator.search.mirror import Mirror
 
@@ -115,18 +116,22 @@ async def main() -> None:
         *(take, lambda: True),
         accepted=operator_metrics.report_accepted,
         refused=operator_metrics.report_refused,
-        knows=lambda _: True,
+        is_known=lambda _: True,
         turned_away=operator_metrics.turned_away("reports"),
     )
     async with AsyncExitStack() as stack:
         exposition = Exposition(registry, samples, fresh_seconds=operate.FRESH_SECONDS)
-        metrics = exposed(exposition, settings, client, operator_metrics.turned_away("metrics"))
-        health = serving(cast("Health", Well()), HERE, 0, operator_metrics.turned_away("health"))
+        metrics = serve_metrics(
+            exposition, settings, client, operator_metrics.turned_away("metrics")
+        )
+        health = serve_health(
+            cast("Health", Well()), HERE, 0, operator_metrics.turned_away("health")
+        )
         ports = {
             "metrics": (await stack.enter_async_context(metrics)).port,
             "health": (await stack.enter_async_context(health)).port,
         }
-        server = await reports.start(settings, client, listener, HERE)
+        server = await reports.serve_reports(settings, client, listener, HERE)
         stack.push_async_callback(server.stop)
         ports["reports"] = server.port
         if find_spec("optuna_dashboard") is not None:

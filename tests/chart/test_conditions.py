@@ -17,11 +17,11 @@ from boards.expressions import of_any_condition, rules
 from scaling_operator.api.names import FIT_CONDITIONS, ConditionReason, ConditionType
 from scaling_operator.api.status import Condition
 from scaling_operator.core.conditions import STOPS_WORK, is_wished, news, stops_work
-from scaling_operator.metrics.stored_state import (
+from scaling_operator.metrics.samples import (
     Sample,
-    policy_samples_of,
-    samples_of,
-    view_of,
+    read_experiment,
+    samples_of_experiment,
+    samples_of_policy,
 )
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -60,8 +60,8 @@ def samples(shown: Condition) -> list[Sample]:
     metadata = {"namespace": "team", "name": "digits"}
     thing = {"metadata": metadata, "spec": {}, "status": status}
     if shown.type in OF_POLICIES:
-        return list(policy_samples_of(thing))
-    found = samples_of(view_of(thing), 0.0)
+        return list(samples_of_policy(thing))
+    found = samples_of_experiment(read_experiment(thing), 0.0)
     return [each for each in found if each.family.name.endswith("_condition")]
 
 

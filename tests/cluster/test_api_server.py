@@ -51,7 +51,7 @@ async def watched(client: Client, namespace: str) -> AsyncGenerator[Seen]:
     def wake(key: Key) -> None:
         del key
 
-    watches = Watches(Deaf(), wake, client.access, (TRIALS,), (namespace,), seen=hear)
+    watches = Watches(Deaf(), wake, client.access, (TRIALS,), (namespace,), on_event=hear)
     watching = asyncio.create_task(watches.run())
     await asyncio.wait_for(watches.ready.wait(), 30)
     try:

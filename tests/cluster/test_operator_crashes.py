@@ -142,7 +142,9 @@ def lanes(request: pytest.FixtureRequest, ground: Ground) -> Iterator[list[Lane]
         yield [
             Lane(
                 stack.enter_context(ground.installed(through_proxy=True)),
-                *(f"e{index}", parallel, algorithm),
+                f"e{index}",
+                parallel,
+                algorithm,
             )
             for index in range(SITES)
         ]

@@ -16,7 +16,7 @@ from testbed.cluster import Cluster
 from testbed.documents import played
 from testbed.installation import Ground, Installation
 
-from scaling_operator.kube.settings import TOKEN_AUDIENCE
+from scaling_operator.kube.workloads.attempt_spec import TOKEN_AUDIENCE
 from scaling_trainer.report import Reporter
 
 MEDIAN = {"name": "median", "startupTrials": 1}

@@ -16,7 +16,7 @@ from testbed.documents import bound_claim, played, policy
 from testbed.installation import Ground, Installation
 from testbed.shipped import rights_in
 
-from scaling_operator.kube.settings import TOKEN_AUDIENCE
+from scaling_operator.kube.workloads.attempt_spec import TOKEN_AUDIENCE
 from scaling_trainer.endpoint import Away, Endpoint
 
 Right = tuple[str, str]

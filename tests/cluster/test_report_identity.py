@@ -19,11 +19,11 @@ from testbed.until_closed import run_until_closed
 from scaling_operator.core.reports import Answer, Reply, Report
 from scaling_operator.kube.client.client import Client
 from scaling_operator.kube.client.connection import connect
-from scaling_operator.kube.report_service import http as reports
-from scaling_operator.kube.report_service.http import ReportHandlers, ReportServer
-from scaling_operator.kube.report_service.reviews import PodReview
-from scaling_operator.kube.report_service.tokens import PodIdentity, Tokens
-from scaling_operator.kube.settings import TOKEN_AUDIENCE, ReportSettings, Settings
+from scaling_operator.kube.report_service import service as reports
+from scaling_operator.kube.report_service.service import ReportHandlers, ReportServer
+from scaling_operator.kube.report_service.tokens import PodIdentity, PodReview, Tokens
+from scaling_operator.kube.settings import ReportSettings, Settings
+from scaling_operator.kube.workloads.attempt_spec import TOKEN_AUDIENCE
 from scaling_trainer.endpoint import Endpoint
 from scaling_trainer.report import Reporter
 from scaling_trainer.results import Result
@@ -112,7 +112,9 @@ def settings_in(namespace: str, *hosts: str) -> Settings:
 @asynccontextmanager
 async def serving(client: Client, namespace: str, heard: Heard) -> AsyncGenerator[ReportServer]:
     listener = ReportHandlers(heard.on_report, lambda: True)
-    server = await reports.start(settings_in(namespace, "127.0.0.1"), client, listener, "127.0.0.1")
+    server = await reports.serve_reports(
+        settings_in(namespace, "127.0.0.1"), client, listener, "127.0.0.1"
+    )
     try:
         yield server
     finally:

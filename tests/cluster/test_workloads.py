@@ -20,10 +20,10 @@ from scaling_operator.api.names import Reason
 from scaling_operator.api.trial import ScalingTrial
 from scaling_operator.core.observed import AttemptPhase, AttemptView
 from scaling_operator.kube.workloads import job, pod
-from scaling_operator.kube.workloads.attempt_spec import AttemptSpec, Bounds
+from scaling_operator.kube.workloads.attempt_spec import AttemptSpec, GracePeriods
 
 KINDS = {"pod": pod, "job": job}
-AT_ONCE = Bounds(image_pull_grace_seconds=0, config_error_grace_seconds=0)
+AT_ONCE = GracePeriods(image_pull_grace_seconds=0, config_error_grace_seconds=0)
 of_each_kind = pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
 ACCOUNT, PRIORITY = "trainer", "scaling-test"
 

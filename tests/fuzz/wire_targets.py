@@ -24,8 +24,8 @@ from scaling_operator.core.observed import AttemptView, LiveTrial
 from scaling_operator.core.settle import settle
 from scaling_operator.core.trial_status import finished
 from scaling_operator.kube.workloads import job, pod
-from scaling_operator.kube.workloads.attempt_spec import Bounds
-from scaling_operator.kube.workloads.ending import ended_view
+from scaling_operator.kube.workloads.attempt_spec import GracePeriods
+from scaling_operator.kube.workloads.pod_view import ended_view
 from scaling_operator.report_endpoint.bodies import BadReport, check_result, parse_report
 from scaling_trainer import checkpoint
 from scaling_trainer.checkpoint import Checkpoint
@@ -44,7 +44,7 @@ from scaling_trainer.saved import Unfit, restore, saved_in
 NOW = 1_800_000_000.0
 IDENTITY = "abc"
 A_DAY = 86_400.0
-BOUNDS = Bounds(
+BOUNDS = GracePeriods(
     image_pull_grace_seconds=120, config_error_grace_seconds=30, deletion_grace_seconds=60
 )
 

@@ -30,7 +30,7 @@ from scaling_operator.kube.client.client import (
     Client,
     Request,
     always,
-    unobserved,
+    ignore_request,
 )
 from scaling_operator.kube.client.kinds import JOBS, PODS, TOKEN_REVIEWS, Kind
 from scaling_operator.validation.crd import KINDS, definition
@@ -84,7 +84,7 @@ class FakeCluster(Store):
     def client(
         self,
         may_write: Callable[[], bool] = always,
-        observe: Callable[[Request], None] = unobserved,
+        observe: Callable[[Request], None] = ignore_request,
     ) -> Client:
         """Make a client of this server."""
         return Client(self, may_write=may_write, observe=observe)

@@ -10,7 +10,7 @@ from typing import Any
 from fake_cluster import FakeCluster, Object
 
 from scaling_operator.kube.client.kinds import JOBS, PODS, Kind
-from scaling_operator.kube.workloads.template import CONTAINER
+from scaling_operator.kube.workloads.pod_template import CONTAINER
 
 NODE = "node-1"
 

@@ -17,9 +17,9 @@ from scaling_operator.kube.client.index import Index, Key
 from scaling_operator.kube.client.kinds import JOBS, PODS
 from scaling_operator.kube.reconcile.attempt_specs import AttemptSpecs
 from scaling_operator.kube.reconcile.backend import ClusterBackend
-from scaling_operator.kube.reconcile.holdings import HeldMachines
+from scaling_operator.kube.reconcile.namespace_usage import HeldMachines
 from scaling_operator.kube.reconcile.workload_kinds import WorkloadKind
-from scaling_operator.kube.workloads.attempt_spec import Bounds, WorkloadSettings
+from scaling_operator.kube.workloads.attempt_spec import GracePeriods, WorkloadSettings
 from scaling_operator.runtime.engine import Engine
 from scaling_operator.runtime.hooks import Hooks
 from scaling_operator.runtime.sizer import Sizer
@@ -95,7 +95,7 @@ def engine(kind: WorkloadKind, live: int, scales: int = 1, *, sized: bool = True
         sweeper=nothing,
         kind=kind,
         workload_settings=lambda: SETTINGS,
-        bounds=Bounds(),
+        grace=GracePeriods(),
         keep_failed_seconds=3600.0,
         clock=_now,
         held_machines=HeldMachines(index, _now),

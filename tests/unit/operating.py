@@ -36,7 +36,7 @@ class WatchesInMemory(Watches):
         """Take in an event."""
         if kind in self.kinds:
             gone = event == "DELETED"
-            self.seen(kind, gone, thing)
+            self.on_event(kind, gone, thing)
             key = (self.index.drop if gone else self.index.put)(kind, thing)
             if key is not None:
                 self.wake(key)
@@ -57,7 +57,8 @@ async def operating(fake: FakeCluster, name: str = "a") -> AsyncGenerator[Operat
         yield fake.client(may_write, observe)
 
     settings = Settings(
-        *("scaling-system", name),
+        namespace="scaling-system",
+        name=name,
         address="127.0.0.1",
         health_port=0,
         metrics_port=0,
@@ -68,7 +69,7 @@ async def operating(fake: FakeCluster, name: str = "a") -> AsyncGenerator[Operat
         one = await build(settings, stack, connected)
         known = one.watches
         watches = WatchesInMemory(known.index, known.wake, known.access, known.kinds)
-        watches.seen = known.seen
+        watches.on_event = known.on_event
         one.watches = one.resync.watches = one.health.watches = watches
         for kind in watches.kinds:
             for thing in fake.all(kind):

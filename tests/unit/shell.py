@@ -28,9 +28,9 @@ from scaling_operator.kube.client.index import Index, Key
 from scaling_operator.kube.client.kinds import EXPERIMENTS, PODS, TRIALS, Kind
 from scaling_operator.kube.client.watch import WATCHED_WITH_JOBS
 from scaling_operator.kube.reconcile.controller import Controller
-from scaling_operator.kube.reconcile.events import Events
+from scaling_operator.kube.reconcile.events import EventRecorder
 from scaling_operator.kube.reconcile.loader import Loader, status_of
-from scaling_operator.kube.reconcile.sweeper import Sweeper
+from scaling_operator.kube.reconcile.stale_workloads import Sweeper
 from scaling_operator.kube.reconcile.trials import read_trial
 from scaling_operator.kube.recorder import Recorder
 from scaling_operator.kube.settings import PodSettings
@@ -95,16 +95,20 @@ class Shell:
         clock = self.cluster.clock
         self.client = self.cluster.client(may_write=lambda: self.leads)
         recorder = Recorder(OperatorMetrics(new_registry("0")), self.index)
-        self.index.heard = recorder.put
+        self.index.on_put = recorder.put
         self.sweeper = Sweeper(self.client, self.index)
         workloads = WorkloadSettings(trainer_image=self.settings.trainer_image)
         loader = Loader(
-            *(self.client, self.index, self.sweeper, self.settings, lambda: workloads),
+            client=self.client,
+            index=self.index,
+            sweeper=self.sweeper,
+            settings=self.settings,
+            workload_settings=lambda: workloads,
             wake=self.wake,
             clock=clock,
             workers=self.workers,
         )
-        events = Events(self.client, "operator-0")
+        events = EventRecorder(self.client, "operator-0")
         self.controller = Controller(self.index, loader, events, recorder, clock)
         for kind in WATCHED_WITH_JOBS:
             for thing in self.cluster.all(kind):

@@ -102,7 +102,7 @@ def test_when_the_operator_says_that_it_is_not_well() -> None:
 def test_bounds_of_health_are_as_told(failures: int, misses: int, is_sick: bool) -> None:  # noqa: FBT001 - a table
     parts: Any = SimpleNamespace(failures=failures, misses=misses, stalled_seconds=0.0)
     health = Health(parts, parts, parts, lambda: True, lambda: True, lambda: 0.0)
-    assert (health.sick() is not None) == is_sick
+    assert (health.unhealthy() is not None) == is_sick
 
 
 def test_every_decision_has_a_number_of_its_own() -> None:

@@ -34,7 +34,7 @@ IMPORTERS: dict[str, tuple[str, ...]] = {
         *("scaling_operator.search.dashboard", "scaling_operator.server"),
     ),
     "cel": ("scaling_operator.api.expressions",),
-    "cryptography": ("scaling_operator.kube.report_service.certificate_signing",),
+    "cryptography": ("scaling_operator.kube.report_service.certificate",),
     "jinja2": ("scaling_operator.report.page",),
     "kopf": ("scaling_operator.kube.client.watch",),
     "kubernetes": ("scaling_operator.kube.client.connection",),

@@ -159,7 +159,7 @@ async def _forward(
     }
     try:
         answer = await upstream.session.request(
-            *(request.method, upstream.url + request.raw_path), data=body or None, headers=headers
+            request.method, upstream.url + request.raw_path, data=body or None, headers=headers
         )
     except aiohttp.ClientError:
         return _hang_up(request)  # the API server is away: so are we

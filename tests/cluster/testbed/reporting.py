@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from scaling_operator.kube.settings import TOKEN_AUDIENCE
+from scaling_operator.kube.workloads.attempt_spec import TOKEN_AUDIENCE
 from scaling_trainer.report import Reporter
 from testbed.site import Site
 

@@ -23,7 +23,7 @@ from scaling_operator.core.actions import Finish
 from scaling_operator.core.trial_status import finished
 from scaling_operator.kube.client.errors import Invalid
 from scaling_operator.kube.client.kinds import EXPERIMENTS, TRIALS
-from scaling_operator.kube.workloads.ending import ended_view
+from scaling_operator.kube.workloads.pod_view import ended_view
 from scaling_operator.local.attempts import view_of
 from scaling_operator.local.store import Store
 from scaling_operator.local.workers import ProcessEnd

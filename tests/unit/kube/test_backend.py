@@ -146,7 +146,7 @@ async def test_a_pod_that_is_gone_before_it_is_deleted_is_no_fault(
     await shell.settle()
     end(shell.cluster, TEAM, "study-0-0-0", code=137, reason="Error", phase="Failed")
     shell.cluster.edit(
-        *(PODS, TEAM, "study-0-0-0"), lambda pod: pod["status"].update(reason="Evicted")
+        PODS, TEAM, "study-0-0-0", lambda pod: pod["status"].update(reason="Evicted")
     )
     shell.cluster.faults.append(Fault("delete", PODS, answer=answer))
     await shell.until(lambda: "study-0-0-1" in shell.pods())

@@ -127,7 +127,7 @@ async def test_a_bug_that_comes_after_the_status_is_written_stays_told(
     """Each try writes a status that knows of no fault, and only then fails."""
     server.edit(EXPERIMENTS, TEAM, ODD.name, lambda it: it["spec"].update(suspend=True))
     failures: list[Key] = []
-    last_step = "_look_again"
+    last_step = "_next_turn"
     work: Callable[..., float | None] = getattr(Controller, last_step)
 
     def failing(self: Controller, key: Key, *others: object) -> float | None:

@@ -16,17 +16,15 @@ import pytest
 from scaling_operator.kube.client.errors import Conflict, NotFound
 from scaling_operator.kube.client.kinds import SECRETS, Kind
 from scaling_operator.kube.report_service.certificate import (
+    AUTHORITY_LIFE,
+    CERTIFICATE_LIFE,
     BadMaterial,
     Material,
     issue,
     renewed,
     server_context,
 )
-from scaling_operator.kube.report_service.certificate_secret import CertificateSecret
-from scaling_operator.kube.report_service.certificate_signing import (
-    AUTHORITY_LIFE,
-    CERTIFICATE_LIFE,
-)
+from scaling_operator.kube.report_service.serving_certificate import CertificateSecret
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 HOSTS = ("scaling-operator-reports.scaling.svc", "10.96.0.7", "fd00::7")

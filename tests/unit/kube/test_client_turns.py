@@ -9,10 +9,9 @@ import pytest
 from fake_cluster import FakeCluster, Fault, Object
 from testbed.documents import trial
 
-from scaling_operator.kube.client.client import Client
+from scaling_operator.kube.client.client import MAX_REQUESTS_PER_NAMESPACE, Client
 from scaling_operator.kube.client.errors import ClusterForbidden
 from scaling_operator.kube.client.kinds import LEASES, TRIALS
-from scaling_operator.kube.client.turns import MOST_OF_A_NAMESPACE
 
 LEASE: Object = {"metadata": {"name": "scaling-operator"}, "spec": {}}
 MANY = 100
@@ -38,7 +37,7 @@ class Held:
         return sum(each.startswith("create scalingtrials bad/") for each in self.cluster.requests)
 
     async def full(self) -> None:
-        while self.under_way < MOST_OF_A_NAMESPACE:
+        while self.under_way < MAX_REQUESTS_PER_NAMESPACE:
             await asyncio.sleep(0)
         for _ in range(10):
             await asyncio.sleep(0)
@@ -47,7 +46,7 @@ class Held:
 async def test_so_many_of_a_namespace_are_under_way_and_the_rest_waits() -> None:
     held = Held(FakeCluster())
     await held.full()
-    assert held.under_way == MOST_OF_A_NAMESPACE
+    assert held.under_way == MAX_REQUESTS_PER_NAMESPACE
     held.go_on.set()
     await asyncio.gather(*held.creating)
     assert held.under_way == MANY
@@ -69,12 +68,12 @@ async def test_who_waited_and_leads_no_more_writes_nothing() -> None:
     held.leads = False
     held.go_on.set()
     for number, creating in enumerate(held.creating):
-        if number < MOST_OF_A_NAMESPACE:
+        if number < MAX_REQUESTS_PER_NAMESPACE:
             await creating
         else:
             with pytest.raises(ClusterForbidden, match="does not lead any more"):
                 await creating
-    assert held.under_way == MOST_OF_A_NAMESPACE
+    assert held.under_way == MAX_REQUESTS_PER_NAMESPACE
 
 
 async def test_who_is_cancelled_while_it_waits_keeps_nobody_from_a_turn() -> None:

@@ -12,7 +12,7 @@ from scaling_operator.api.search import Search
 from scaling_operator.api.status import Condition
 from scaling_operator.kube.client.index import Key
 from scaling_operator.kube.client.kinds import EVENTS, EXPERIMENTS, PODS
-from scaling_operator.processes.bounds import WorkExceeded
+from scaling_operator.processes.process import WorkExceeded
 from scaling_operator.search.calls import Answer, AskCall, Call
 from scaling_operator.search.study_worker import StudyHost, ThreadHost
 
@@ -77,7 +77,7 @@ async def test_a_fault_of_the_operator_stands_on_the_experiment_until_it_is_gone
     shell: Shell,
 ) -> None:
     shell.cluster.add(EXPERIMENTS, TEAM, played("study"))
-    await shell.controller.tell_fault(Key(TEAM, "study"), KeyError("nope"))
+    await shell.controller.report_fault(Key(TEAM, "study"), KeyError("nope"))
     said = condition(shell, "study", ConditionType.INTERNAL_ERROR)
     assert said is not None
     assert (said.status, said.reason) == ("True", ConditionReason.INTERNAL_ERROR)
@@ -99,7 +99,7 @@ async def test_a_fault_of_the_operator_is_taken_back_when_nothing_else_is_left_t
     await shell.until(lambda: not shell.cluster.all(PODS) and not shell.controller.loaded)
     key = Key(TEAM, "study")
     shell.controller.invalidate([key])  # as after each bug
-    await shell.controller.tell_fault(key, KeyError("nope"))
+    await shell.controller.report_fault(key, KeyError("nope"))
     assert condition(shell, "study", ConditionType.INTERNAL_ERROR) is not None
     shell.wake(key)
     await shell.settle()

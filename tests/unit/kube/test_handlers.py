@@ -16,13 +16,13 @@ from testbed.documents import Change, played
 
 from scaling_operator.api.names import Phase
 from scaling_operator.kube.client.kinds import EXPERIMENTS, PODS, SECRETS, TRIALS
-from scaling_operator.kube.report_service.handlers import ReportService
+from scaling_operator.kube.report_service.service import ReportService
 from scaling_operator.kube.settings import (
-    TOKEN_AUDIENCE,
     PodSettings,
     ReportSettings,
     Settings,
 )
+from scaling_operator.kube.workloads.attempt_spec import TOKEN_AUDIENCE
 from scaling_operator.metrics.operator_metrics import OperatorMetrics, new_registry
 
 HOST, SYSTEM = "127.0.0.1", "scaling-system"
@@ -45,7 +45,7 @@ class Endpoint:
         async with (
             aiohttp.ClientSession(headers={"Authorization": f"Bearer {token}"}) as session,
             session.request(
-                *(verb, f"https://{HOST}:{self.port}{path}"), json=body, ssl=self.context
+                verb, f"https://{HOST}:{self.port}{path}", json=body, ssl=self.context
             ) as answer,
         ):
             is_json = answer.content_type == "application/json"
@@ -76,8 +76,12 @@ async def report_service(shell: Shell, kind: str = "pod") -> AsyncGenerator[Endp
     cluster.add(SECRETS, SYSTEM, {"metadata": {"name": reports.secret}, "data": {}})
     operator_metrics = OperatorMetrics(new_registry("0"))
     ear = ReportService(
-        *(settings, shell.client, shell.index, lambda: shell.leads, operator_metrics),
-        shell.controller,
+        settings=settings,
+        client=shell.client,
+        index=shell.index,
+        leads=lambda: shell.leads,
+        operator_metrics=operator_metrics,
+        controller=shell.controller,
     )
     async with ear:
         authority = ear.workload_settings().report_ca

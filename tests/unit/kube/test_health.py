@@ -15,7 +15,7 @@ from scaling_operator.kube import health
 from scaling_operator.kube.client.index import Key
 from scaling_operator.kube.client.queue import WorkQueue
 from scaling_operator.kube.client.watch import WATCHED, Watches
-from scaling_operator.kube.health import Health, serving
+from scaling_operator.kube.health import Health, serve_health
 from scaling_operator.kube.reconcile.resync import Resync
 
 HOST = "127.0.0.1"
@@ -37,12 +37,18 @@ class World:
         watches = Watches(shell.index, shell.wake, shell.client.access, WATCHED)
         watches.ready.set()
         resync = Resync(
-            *(shell.client, shell.index, queue, shell.controller, watches),
+            client=shell.client,
+            index=shell.index,
+            queue=queue,
+            controller=shell.controller,
+            watches=watches,
             leads=lambda: self.leads,
             period_seconds=90.0,
         )
         self.health = Health(
-            *(queue, watches, resync),
+            queue=queue,
+            watches=watches,
+            resync=resync,
             leads=lambda: self.leads,
             in_touch=lambda: self.is_in_touch,
             clock=self.clock,
@@ -86,7 +92,7 @@ async def asked(port: int, path: str) -> tuple[int, str]:
 async def test_what_stands_still_makes_it_sick(
     world: World, harm: Callable[[World], None], says: str
 ) -> None:
-    async with serving(world.health, HOST, 0) as server:
+    async with serve_health(world.health, HOST, 0) as server:
         assert await asked(server.port, "/healthz") == (200, "ok")
         assert await asked(server.port, "/readyz") == (200, "leading")
         harm(world)
@@ -99,14 +105,14 @@ async def test_what_stands_still_makes_it_sick(
 async def test_a_standby_is_ready_and_its_queue_does_not_matter(world: World) -> None:
     world.leads = False
     stall(world)
-    assert world.health.sick() is None
-    async with serving(world.health, HOST, 0) as server:
+    assert world.health.unhealthy() is None
+    async with serve_health(world.health, HOST, 0) as server:
         assert await asked(server.port, "/readyz") == (200, "standing by")
 
 
 async def test_a_replica_out_of_touch_is_unready_and_not_restarted(world: World) -> None:
     world.is_in_touch = False
-    async with serving(world.health, HOST, 0) as server:
+    async with serve_health(world.health, HOST, 0) as server:
         assert await asked(server.port, "/healthz") == (200, "ok")
         status, text = await asked(server.port, "/readyz")
         assert (status, text) == (500, "the API server does not tell whose the Lease is")
@@ -115,7 +121,7 @@ async def test_a_replica_out_of_touch_is_unready_and_not_restarted(world: World)
 def test_before_the_watches_have_begun_it_is_unready(world: World) -> None:
     world.health.watches.ready.clear()
     assert world.health.unready() == "the watches have not begun yet"
-    assert world.health.sick() is None
+    assert world.health.unhealthy() is None
 
 
 async def test_a_loop_that_lags_is_sick_and_well_again_afterwards(
@@ -131,7 +137,7 @@ async def test_a_loop_that_lags_is_sick_and_well_again_afterwards(
     found: list[str | None] = []
 
     async def looked(seconds: float) -> None:
-        found.append(world.health.sick())
+        found.append(world.health.unhealthy())
         await sleep(seconds)
 
     monkeypatch.setattr(health, "asyncio", SimpleNamespace(sleep=looked))
@@ -152,6 +158,6 @@ async def test_a_loop_that_has_not_come_back_lags_by_now(
     monkeypatch.setattr(health, "asyncio", SimpleNamespace(sleep=sleep))
     with pytest.raises(RuntimeError, match="StopIteration"):
         await world.health.run()
-    assert world.health.sick() is None
+    assert world.health.unhealthy() is None
     world.clock.seconds += 6.0
-    assert cast("str", world.health.sick()) == "the event loop lags 5.5 s"
+    assert cast("str", world.health.unhealthy()) == "the event loop lags 5.5 s"

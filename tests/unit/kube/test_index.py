@@ -11,7 +11,7 @@ from scaling_operator.core.observed import AttemptPhase
 from scaling_operator.kube.client.index import MOST_DEPARTED, Index, Key
 from scaling_operator.kube.client.kinds import EXPERIMENTS, PODS
 from scaling_operator.kube.reconcile.workload_kinds import POD_KIND
-from scaling_operator.kube.workloads.attempt_spec import Bounds
+from scaling_operator.kube.workloads.attempt_spec import GracePeriods
 
 KEY = Key("team", "study")
 
@@ -171,12 +171,14 @@ LAST_STATES = [
     pytest.param({"phase": "Running"}, AttemptPhase.LOST, Reason.POD_DELETED, id="it just ran"),
     pytest.param(
         {"phase": "Running", "conditions": DISRUPTED},
-        *(AttemptPhase.LOST, Reason.PREEMPTED),
+        AttemptPhase.LOST,
+        Reason.PREEMPTED,
         id="who ended it is told by its condition",
     ),
     pytest.param(
         {"phase": "Succeeded", "containerStatuses": ended('{"v":1,"value":2}')},
-        *(AttemptPhase.EXITED, None),
+        AttemptPhase.EXITED,
+        None,
         id="it had ended well: its result counts",
     ),
 ]
@@ -189,7 +191,7 @@ def test_what_a_pod_was_last_tells_how_it_ended(
     index = Index()
     index.put(PODS, status_of(pod("a", 3), phase="Running"))
     index.drop(PODS, status_of(pod("a", 4), **last))
-    view = POD_KIND.parting_view(index, index.gone[PODS, KEY]["a"], Bounds(), 100.0)
+    view = POD_KIND.parting_view(index, index.gone[PODS, KEY]["a"], GracePeriods(), 100.0)
     assert (view.phase, view.reason) == (phase, reason)
 
 

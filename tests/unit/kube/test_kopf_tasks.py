@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from scaling_operator.kube.client.kopf_tasks import ROUND_SECONDS, Descent, followed
+from scaling_operator.kube.client.kopf_tasks import ROUND_SECONDS, StartedTasks, tracked_tasks
 
 FOREVER = 3600
 
@@ -31,7 +31,7 @@ async def cleans_up_for_ever() -> None:
 
 def in_a_loop(story: Callable[[], Awaitable[None]]) -> None:
     async def run() -> None:
-        with followed():
+        with tracked_tasks():
             await story()
 
     asyncio.run(run())
@@ -45,7 +45,7 @@ def others() -> set[asyncio.Task[object]]:
 def test_what_a_task_has_begun_is_ended_down_to_the_last() -> None:
     async def story() -> None:
         async def foreign() -> None:
-            descent = Descent()
+            descent = StartedTasks()
             for _ in range(3):
                 asyncio.create_task(breeds())  # noqa: RUF006 - left behind on purpose
             await asyncio.sleep(0.01)
@@ -61,7 +61,7 @@ def test_what_a_task_has_begun_is_ended_down_to_the_last() -> None:
 def test_a_clean_up_that_waits_for_what_never_comes_is_ended_too() -> None:
     async def story() -> None:
         async def foreign() -> None:
-            descent = Descent()
+            descent = StartedTasks()
             asyncio.create_task(cleans_up_for_ever())  # noqa: RUF006 - left behind on purpose
             await asyncio.sleep(0.01)
             async with asyncio.timeout(10 * ROUND_SECONDS):
@@ -79,7 +79,7 @@ def test_what_others_have_begun_goes_on() -> None:
         begun = asyncio.Event()
 
         async def foreign() -> None:
-            descent = Descent()
+            descent = StartedTasks()
             asyncio.create_task(sleeps())  # noqa: RUF006 - left behind on purpose
             await begun.wait()
             await descent.end()
@@ -102,7 +102,7 @@ def test_what_others_have_begun_goes_on() -> None:
 def test_afterwards_the_loop_is_as_it_was() -> None:
     async def run() -> None:
         loop = asyncio.get_running_loop()
-        with followed():
+        with tracked_tasks():
             assert loop.get_task_factory() is not None
         assert loop.get_task_factory() is None
 

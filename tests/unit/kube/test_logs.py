@@ -26,8 +26,8 @@ from scaling_operator.core.actions import (
 )
 from scaling_operator.kube.client.client import Access
 from scaling_operator.kube.client.index import Key
-from scaling_operator.kube.decision_log import write_decision
 from scaling_operator.kube.logs import FIELDS, LogFormat, about, set_up
+from scaling_operator.kube.recorder import write_decision
 from scaling_trainer.foreign_text import REDACTED, redact
 
 KEY = Key("team", "digits")
@@ -142,7 +142,12 @@ def test_no_secret_gets_in(form: LogFormat, text: str, secret: str) -> None:
 
 def test_how_a_client_connects_is_shown_without_its_token() -> None:
     access = Access(
-        *("https://x", None), verifies=True, token=JWT, certificate_file=None, key_file=None
+        server="https://x",
+        ca_file=None,
+        verifies=True,
+        token=JWT,
+        certificate_file=None,
+        key_file=None,
     )
 
     assert JWT not in repr(access)

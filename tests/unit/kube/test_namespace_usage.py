@@ -21,7 +21,7 @@ from scaling_operator.core.bounds import RESERVED_SECONDS
 from scaling_operator.kube.client.errors import ClusterError
 from scaling_operator.kube.client.index import Index, Key
 from scaling_operator.kube.client.kinds import EXPERIMENTS, PODS, POLICIES, Kind
-from scaling_operator.kube.reconcile.holdings import HeldMachines
+from scaling_operator.kube.reconcile.namespace_usage import HeldMachines
 from scaling_operator.sizing.admission import Demand
 
 NAMES = ("first", "second", "third")

@@ -32,7 +32,7 @@ async def test_it_takes_the_lease_works_and_gives_the_lease_back(server: FakeClu
     async with operating(server) as one:
         await until(lambda: phase(server) is Phase.SUCCEEDED)
         await until(lambda: not server.all(PODS))
-        assert one.health.sick() is None
+        assert one.health.unhealthy() is None
         assert one.health.unready() is None
     assert server.one(LEASES, "scaling-system", "scaling-operator")["spec"]["holderIdentity"] == ""
     assert not one.controller.loaded

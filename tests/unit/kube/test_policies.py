@@ -202,16 +202,16 @@ async def test_another_state_of_a_policy_or_of_what_is_asked_for_is_told_apart(
     shell.cluster.add(EXPERIMENTS, TEAM, following("gpus"))
     study = shell.cluster.one(EXPERIMENTS, TEAM, "study")
     known = Policies(shell.index)
-    versions: list[Any] = [known.sized_by(study)]
+    versions: list[Any] = [known.sizing_inputs(study)]
     shell.cluster.add(POLICIES, None, policy("gpus"))
-    versions.append(known.sized_by(study))
+    versions.append(known.sizing_inputs(study))
     shell.cluster.edit(POLICIES, None, "gpus", lambda it: it["spec"].update(queue="other"))
-    versions.append(known.sized_by(study))
+    versions.append(known.sizing_inputs(study))
     shell.cluster.remove(POLICIES, None, "gpus")
     shell.cluster.add(POLICIES, None, policy("gpus"))
-    versions.append(known.sized_by(study))
+    versions.append(known.sizing_inputs(study))
     asked = changed(study, ("spec/resources/estimate/hostMemory", "2Gi"))
-    versions.append(known.sized_by(asked))
+    versions.append(known.sizing_inputs(asked))
     assert all(one != other for one, other in combinations(versions, 2))
 
 

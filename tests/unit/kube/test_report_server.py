@@ -15,10 +15,11 @@ from scaling_operator.core.reports import Answer, Reply, Report
 from scaling_operator.kube.client.client import Client
 from scaling_operator.kube.client.errors import ClusterBusy, ClusterForbidden, Conflict
 from scaling_operator.kube.client.kinds import Kind
-from scaling_operator.kube.report_service import http as reports
-from scaling_operator.kube.report_service.http import ReportHandlers, ReportServer
+from scaling_operator.kube.report_service import service as reports
+from scaling_operator.kube.report_service.service import ReportHandlers, ReportServer
 from scaling_operator.kube.report_service.tokens import PodIdentity
-from scaling_operator.kube.settings import TOKEN_AUDIENCE, ReportSettings, Settings
+from scaling_operator.kube.settings import ReportSettings, Settings
+from scaling_operator.kube.workloads.attempt_spec import TOKEN_AUDIENCE
 from scaling_operator.report_endpoint.endpoint import Rate
 from scaling_operator.server.limits import PortLimits
 from scaling_trainer import endpoint
@@ -108,10 +109,14 @@ class Bench:
 
     async def begin(self, settings: Settings) -> ReportServer:
         listener = ReportHandlers(
-            *(self.operator.on_report, lambda: self.operator.active, self.operator.experiment),
+            on_report=self.operator.on_report,
+            is_active=lambda: self.operator.active,
+            experiment=self.operator.experiment,
             turned_away=self.operator.turned_away.append,
         )
-        return await reports.start(settings, cast("Client", self.api), listener, "127.0.0.1")
+        return await reports.serve_reports(
+            settings, cast("Client", self.api), listener, "127.0.0.1"
+        )
 
     def reporter(self, ca: str | None = None) -> Reporter:
         url = f"https://127.0.0.1:{self.server.port}"

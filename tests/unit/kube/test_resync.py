@@ -33,7 +33,11 @@ class World:
         client = shell.client
         self.watches = Watches(shell.index, shell.wake, client.access, WATCHED)
         self.resync = Resync(
-            *(client, shell.index, self.queue, shell.controller, self.watches),
+            client=client,
+            index=shell.index,
+            queue=self.queue,
+            controller=shell.controller,
+            watches=self.watches,
             leads=lambda: shell.leads,
             period_seconds=0.001,
             namespaces=namespaces,
@@ -104,7 +108,7 @@ async def test_a_changed_spec_and_a_policy_whose_events_were_lost_are_followed(
     await shell.settle()
     shell.is_deaf = True
     shell.cluster.edit(
-        *(EXPERIMENTS, TEAM, "study"), lambda it: it["spec"]["trials"].update(suspend=True)
+        EXPERIMENTS, TEAM, "study", lambda it: it["spec"]["trials"].update(suspend=True)
     )
     shell.cluster.add(POLICIES, None, policy("gpus"))
     assert set(await world.once()) == {STUDY, Key("", "gpus")}

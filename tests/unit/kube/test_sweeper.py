@@ -10,7 +10,7 @@ from fake_cluster import FORBIDDEN, FakeCluster, Fault
 from scaling_operator.kube.client.client import Call
 from scaling_operator.kube.client.index import Index, Key
 from scaling_operator.kube.client.kinds import PODS
-from scaling_operator.kube.reconcile.sweeper import NAMES_IN_A_REQUEST, Sweeper
+from scaling_operator.kube.reconcile.stale_workloads import NAMES_IN_A_REQUEST, Sweeper
 
 LONGEST = "e" * 50
 ADDRESS_BYTES = 8000

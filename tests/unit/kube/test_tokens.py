@@ -15,8 +15,13 @@ from hypothesis import strategies as st
 from scaling_operator.kube.client.errors import ClusterBusy
 from scaling_operator.kube.client.kinds import TOKEN_REVIEWS, Kind
 from scaling_operator.kube.report_service import tokens
-from scaling_operator.kube.report_service.reviews import PodReview, identity_of
-from scaling_operator.kube.report_service.tokens import PodIdentity, Tokens, claimed_pod
+from scaling_operator.kube.report_service.tokens import (
+    PodIdentity,
+    PodReview,
+    Tokens,
+    claimed_pod,
+    identity_of,
+)
 from scaling_operator.report_endpoint.endpoint import NotNow
 
 AUDIENCE = "scaling-operator.dev/reports"

@@ -15,7 +15,7 @@ from scaling_operator.api.trial import ExperimentReference, ScalingTrial, TrialS
 from scaling_operator.kube.client.errors import ClusterBusy, ClusterForbidden
 from scaling_operator.kube.client.index import Key
 from scaling_operator.kube.client.kinds import EXPERIMENTS, TRIALS
-from scaling_operator.kube.reconcile.trials import StoredTrials, created_seconds
+from scaling_operator.kube.reconcile.trials import StoredTrials
 from scaling_operator.runtime.backend import TrialGone
 
 TEAM, NAME = "team", "study-0-0"
@@ -58,7 +58,7 @@ async def test_a_trial_belongs_to_its_experiment_by_label_and_owner(world: World
     assert metadata["labels"]["scaling-operator.dev/experiment"] == "study"
     assert [each["uid"] for each in metadata["ownerReferences"]] == [world.uid]
     assert made.metadata["name"] == NAME
-    assert created_seconds(made) == world.fake.clock()
+    assert made.created_seconds == world.fake.clock()
     assert world.trials.uid_of((0, 0)) == metadata["uid"]
 
 

@@ -11,11 +11,11 @@ from scaling_operator.core.observed import AttemptPhase
 from scaling_operator.kube.client.index import Index, Key
 from scaling_operator.kube.reconcile.view_cache import ViewCache
 from scaling_operator.kube.reconcile.workload_kinds import POD_KIND
-from scaling_operator.kube.workloads.attempt_spec import Bounds
+from scaling_operator.kube.workloads.attempt_spec import GracePeriods
 
 CREATED = "2026-11-24T12:00:00Z"
 EPOCH = 1795521600.0
-BOUNDS = Bounds(
+BOUNDS = GracePeriods(
     image_pull_grace_seconds=120, config_error_grace_seconds=30, deletion_grace_seconds=60
 )
 

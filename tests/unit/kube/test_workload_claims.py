@@ -11,8 +11,8 @@ from scaling_operator.api.trial import ScalingTrial
 from scaling_operator.core.resources import DeviceRequest
 from scaling_operator.kube.workloads import pod
 from scaling_operator.kube.workloads.attempt_spec import AttemptSpec
-from scaling_operator.kube.workloads.claim import template
-from scaling_operator.kube.workloads.template import metadata
+from scaling_operator.kube.workloads.claim import claim_template
+from scaling_operator.kube.workloads.pod_template import metadata
 
 SMALL = DeviceRequest("small", "gpu.example.com", 1)
 LARGE = DeviceRequest("large", "gpu.example.com", 2, "device.attributes['memory'] > 40")
@@ -24,7 +24,7 @@ def claiming(*devices: DeviceRequest) -> AttemptSpec:
 
 def test_without_devices_nothing_is_claimed() -> None:
     made = attempt_spec(resources=A100)
-    assert template(made, metadata(made)) is None
+    assert claim_template(made, metadata(made)) is None
     assert "resourceClaims" not in pod.manifest(made)["spec"]
 
 
@@ -41,7 +41,7 @@ def test_one_shape_is_asked_for_exactly_and_several_in_the_order_of_the_choice()
 
 
 def _requests(made: AttemptSpec) -> list[dict[str, Any]]:
-    written = template(made, metadata(made))
+    written = claim_template(made, metadata(made))
     assert written is not None
     requests: list[dict[str, Any]] = written["spec"]["spec"]["devices"]["requests"]
     return requests
@@ -50,7 +50,7 @@ def _requests(made: AttemptSpec) -> list[dict[str, Any]]:
 def test_a_template_is_of_one_trial_and_never_taken_for_an_earlier_one_s() -> None:
     made = claiming(SMALL)
     again = replace(made, trial=_reborn(made))
-    first, second = (template(each, metadata(each)) for each in (made, again))
+    first, second = (claim_template(each, metadata(each)) for each in (made, again))
     assert first is not None
     assert second is not None
     assert made.name == again.name

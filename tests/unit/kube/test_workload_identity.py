@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from scaling_operator.core.reports import AttemptKey
-from scaling_operator.kube.workloads.identity import attempt_of, finishes
+from scaling_operator.kube.workloads.identity import attempt_of_pod, finished_experiment
 
 PREFIX = "scaling-operator.dev"
 LABELS = {
@@ -67,11 +67,11 @@ ATTEMPT = ("study", AttemptKey(1, 7, 2))
 def test_an_attempt_is_known_by_the_name_of_its_workload(
     *, given: dict[str, Any], in_jobs: bool, expected: tuple[str, AttemptKey] | None
 ) -> None:
-    assert attempt_of(given, in_jobs=in_jobs) == expected
+    assert attempt_of_pod(given, in_jobs=in_jobs) == expected
 
 
 def test_a_finisher_is_known_by_its_name() -> None:
     labels = {f"{PREFIX}/experiment": "study", f"{PREFIX}/finishes": "0-3"}
-    assert finishes(pod("study-finish", labels)) == "study"
-    assert finishes(pod("mine", labels)) is None
-    assert finishes(pod("study-finish", {})) is None
+    assert finished_experiment(pod("study-finish", labels)) == "study"
+    assert finished_experiment(pod("mine", labels)) is None
+    assert finished_experiment(pod("study-finish", {})) is None

@@ -10,7 +10,7 @@ import pytest
 from scaling_operator.api.names import Reason
 from scaling_operator.core.observed import ABSENT, AttemptPhase
 from scaling_operator.kube.workloads import job
-from scaling_operator.kube.workloads.attempt_spec import Bounds
+from scaling_operator.kube.workloads.attempt_spec import GracePeriods
 
 EPOCH = datetime(2026, 11, 24, 12, tzinfo=UTC).timestamp()
 CREATED, STARTED = "2026-11-24T12:00:00Z", "2026-11-24T12:05:00Z"
@@ -150,7 +150,7 @@ ROWS: tuple[Row, ...] = (
 def test_what_a_job_and_its_pods_say(
     objects: list[dict[str, Any]], phase: AttemptPhase, reason: Reason | None
 ) -> None:
-    view = job.observe(objects, Bounds(), EPOCH + 400)
+    view = job.observe(objects, GracePeriods(), EPOCH + 400)
 
     assert (view.phase, view.reason) == (phase, reason)
     if phase is AttemptPhase.ABSENT:
@@ -162,8 +162,8 @@ def test_what_a_job_and_its_pods_say(
 def test_a_queue_is_waited_for_since_the_job_was_made_and_a_node_since_its_pod_was() -> None:
     pending = pod_of({"waiting": {"reason": "ContainerCreating"}}, "Pending")
 
-    queued = job.observe([made(suspend=True)], Bounds(), EPOCH + 400)
-    placed = job.observe([made(suspend=False), pending], Bounds(), EPOCH + 400)
+    queued = job.observe([made(suspend=True)], GracePeriods(), EPOCH + 400)
+    placed = job.observe([made(suspend=False), pending], GracePeriods(), EPOCH + 400)
 
     assert "research has not admitted it" in queued.message
     assert queued.since_seconds == EPOCH

@@ -16,7 +16,7 @@ from scaling_operator.api.problems import InvalidSpec
 from scaling_operator.api.search import WarmStart
 from scaling_operator.kube.workloads import job, pod
 from scaling_operator.kube.workloads.attempt_spec import AttemptSpec, refusals
-from scaling_operator.kube.workloads.environment import assignment_of, escaped
+from scaling_operator.kube.workloads.pod_template import assignment_of_pod, escaped
 from scaling_trainer.contract import expand, read_assignment
 
 ORDERS = {
@@ -58,7 +58,7 @@ def volumes(made: AttemptSpec) -> Mapping[str, Any]:
 
 @of_each_order
 def test_the_trainer_reads_back_exactly_what_it_is_told(made: AttemptSpec) -> None:
-    assert read_assignment(environment(made)) == assignment_of(made)
+    assert read_assignment(environment(made)) == assignment_of_pod(made)
 
 
 @given(st.text(alphabet="$()NAME_x{}\"' \n", max_size=30))

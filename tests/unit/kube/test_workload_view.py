@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from scaling_operator.api.names import Reason
 from scaling_operator.core.observed import ABSENT, AttemptPhase, AttemptView
 from scaling_operator.kube.workloads import job, pod
-from scaling_operator.kube.workloads.attempt_spec import Bounds
+from scaling_operator.kube.workloads.attempt_spec import GracePeriods
 from scaling_trainer.foreign_text import as_message
 
-BOUNDS = Bounds(
+BOUNDS = GracePeriods(
     image_pull_grace_seconds=120, config_error_grace_seconds=30, deletion_grace_seconds=60
 )
 EPOCH = datetime(2026, 11, 24, 12, tzinfo=UTC).timestamp()

@@ -18,15 +18,14 @@ from scaling_operator.api.search import Algorithm
 from scaling_operator.kube.client.index import Index, Key
 from scaling_operator.kube.recorder import Recorder
 from scaling_operator.metrics.exposition import Snapshot
-from scaling_operator.metrics.families import FAMILIES
+from scaling_operator.metrics.families import FAMILIES, fill
 from scaling_operator.metrics.operator_metrics import (
-    COUNTED,
-    MEASURED,
+    COUNTERS,
+    HISTOGRAMS,
     OperatorMetrics,
     new_registry,
 )
-from scaling_operator.metrics.stored_state import Sample
-from scaling_operator.metrics.table import fill
+from scaling_operator.metrics.samples import Sample
 
 ROOT = Path(__file__).parents[3]
 BOUNDED = {
@@ -42,7 +41,7 @@ ALGORITHMS = [
 
 def everything() -> Iterator[Sample]:
     """A sample of every family that is read and not counted."""
-    counted = {family.name for family in (*COUNTED, *MEASURED)}
+    counted = {family.name for family in (*COUNTERS, *HISTOGRAMS)}
     for family in FAMILIES:
         if family.name not in counted and family.kind != "info":
             yield Sample(family, tuple("some" for _ in family.labels), 1.0)

@@ -16,12 +16,12 @@ import pytest
 from scaling_operator.kube.client.client import Client
 from scaling_operator.kube.client.errors import ClusterBusy, NotFound
 from scaling_operator.kube.client.kinds import SECRETS, SUBJECT_ACCESS_REVIEWS, TOKEN_REVIEWS, Kind
-from scaling_operator.kube.metrics_port import exposed
+from scaling_operator.kube.metrics_port import serve_metrics
 from scaling_operator.kube.report_service import tokens
 from scaling_operator.kube.settings import ReportSettings, Settings
 from scaling_operator.metrics.exposition import Exposition
 from scaling_operator.metrics.operator_metrics import new_registry
-from scaling_operator.metrics.stored_state import Sample
+from scaling_operator.metrics.samples import Sample
 
 PROMETHEUS: dict[str, Any] = {
     "username": "system:serviceaccount:monitoring:prometheus",
@@ -85,7 +85,7 @@ def play(
     async def run() -> None:
         exposition = Exposition(new_registry("1.2.3"), lambda: ())
         client = cast("Client", api)
-        async with exposed(exposition, settings, client, refused.append) as server:
+        async with serve_metrics(exposition, settings, client, refused.append) as server:
             trust: Any = True
             if secure:
                 assert api.secret is not None

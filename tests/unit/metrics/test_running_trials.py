@@ -14,8 +14,8 @@ from scaling_operator.api.trial import ExperimentReference, ScalingTrial, TrialS
 from scaling_operator.core.reports import Report
 from scaling_operator.metrics import families
 from scaling_operator.metrics.operator_metrics import OperatorMetrics, new_registry
-from scaling_operator.metrics.pods import PodMoments
-from scaling_operator.metrics.running_trials import RunningTrials
+from scaling_operator.metrics.pods import PodTimes
+from scaling_operator.metrics.samples import RunningTrials
 
 OWNER = ("team", "digits")
 LABELS = {"namespace": "team", "experiment": "digits"}
@@ -108,9 +108,9 @@ def pod(phase: str, uid: str = "1", created: str = "2027-01-15T08:00:00Z") -> di
     }
 
 
-def bench() -> tuple[PodMoments, Clock, CollectorRegistry]:
+def bench() -> tuple[PodTimes, Clock, CollectorRegistry]:
     registry, clock = new_registry("0"), Clock()
-    return PodMoments(OperatorMetrics(registry), clock), clock, registry
+    return PodTimes(OperatorMetrics(registry), clock), clock, registry
 
 
 def test_a_pods_wait_ends_when_it_runs() -> None:

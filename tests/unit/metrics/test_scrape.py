@@ -15,11 +15,17 @@ from scaling_operator.api.names import Reason, TrialState
 from scaling_operator.api.status import Attempt, TrialStatus
 from scaling_operator.api.trial import ExperimentReference, ScalingTrial, TrialSpec
 from scaling_operator.core.reports import Report
-from scaling_operator.metrics.accelerators import machines
 from scaling_operator.metrics.exposition import Exposition
 from scaling_operator.metrics.operator_metrics import OperatorMetrics, new_registry
-from scaling_operator.metrics.running_trials import RunningTrials
-from scaling_operator.metrics.stored_state import Sample, View, phases, samples_of, view_of
+from scaling_operator.metrics.samples import (
+    RunningTrials,
+    Sample,
+    StoredExperiment,
+    phases,
+    read_experiment,
+    samples_of_experiment,
+    samples_of_machines,
+)
 
 EXPERIMENTS, TRIALS, SCALES = 50, 100, 5
 MAX_SERIES_OF_AN_EXPERIMENT = 250
@@ -95,10 +101,10 @@ def pods() -> list[dict[str, Any]]:
 def exposition() -> Exposition:
     """What an operator exposes that has carried all of it out."""
     operator_metrics, running = OperatorMetrics(new_registry("1.0")), RunningTrials()
-    views: dict[str, View] = {}
+    views: dict[str, StoredExperiment] = {}
     for index in range(EXPERIMENTS):
         name = f"experiment-{index}"
-        views[name] = view_of(stored(name))
+        views[name] = read_experiment(stored(name))
         owner = ("team", name)
         for number in range(TRIALS):
             operator_metrics.pod_waited(owner, number)
@@ -115,8 +121,8 @@ def exposition() -> Exposition:
     def look() -> Iterator[Sample]:
         yield from phases(views.values())
         for view in views.values():
-            yield from samples_of(view, time.time())
-            yield from machines(view, pods())
+            yield from samples_of_experiment(view, time.time())
+            yield from samples_of_machines(view, pods())
         yield from running.samples()
 
     return Exposition(operator_metrics.registry, look)

@@ -9,9 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scaling_operator.metrics import families
-from scaling_operator.metrics.accelerators import machines
 from scaling_operator.metrics.families import Family
-from scaling_operator.metrics.stored_state import phases, samples_of, view_of
+from scaling_operator.metrics.samples import (
+    phases,
+    read_experiment,
+    samples_of_experiment,
+    samples_of_machines,
+)
 
 START = datetime(2026, 11, 1, 12, tzinfo=UTC)
 NOW = START.timestamp() + 3600
@@ -27,7 +31,7 @@ def stored(status: dict[str, Any], **spec: Any) -> dict[str, Any]:
 
 
 def values(thing: dict[str, Any], family: Family) -> dict[tuple[str, ...], float]:
-    found = samples_of(view_of(thing), NOW)
+    found = samples_of_experiment(read_experiment(thing), NOW)
     return {sample.labels[2:]: sample.value for sample in found if sample.family is family}
 
 
@@ -110,7 +114,9 @@ def test_estimates_stand_beside_measurements() -> None:
 
 
 def test_each_namespace_counts_its_experiments_by_phase() -> None:
-    views = [view_of(stored({"phase": phase})) for phase in ("Running", "Running", "Failed")]
+    views = [
+        read_experiment(stored({"phase": phase})) for phase in ("Running", "Running", "Failed")
+    ]
 
     found = {sample.labels: sample.value for sample in phases(views)}
     assert found["team", "Running"] == 2
@@ -128,10 +134,14 @@ def pod(phase: str, gpus: int, scale: str = "0") -> dict[str, Any]:
 
 
 def test_gpus_are_summed_by_shape_over_pods_that_are_not_over() -> None:
-    view = view_of(stored({"scales": [{"index": 0, "sizing": {"shape": "a100"}}, {"index": 1}]}))
+    view = read_experiment(
+        stored({"scales": [{"index": 0, "sizing": {"shape": "a100"}}, {"index": 1}]})
+    )
     pods = [pod("Pending", 2), pod("Running", 4), pod("Succeeded", 8), pod("Running", 1, "1")]
 
-    found = {(each.family.name, *each.labels[2:]): each.value for each in machines(view, pods)}
+    found = {
+        (each.family.name, *each.labels[2:]): each.value for each in samples_of_machines(view, pods)
+    }
     assert found == {
         ("scaling_gpus_requested", "a100"): 6,
         ("scaling_gpus_in_use", "a100"): 4,
@@ -146,6 +156,6 @@ def test_the_number_of_series_does_not_depend_on_the_number_of_trials(
 ) -> None:
     def count(counts: dict[str, int]) -> int:
         each = [{"index": index, "counts": counts} for index in range(scales)]
-        return len(list(samples_of(view_of(stored({"scales": each})), NOW)))
+        return len(list(samples_of_experiment(read_experiment(stored({"scales": each})), NOW)))
 
     assert count({"running": running, "succeeded": succeeded}) == count({})

@@ -8,7 +8,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from scaling_operator.api.quantities import parse_quantity
-from scaling_operator.processes.bounds import CHECK, FIT, MIB, STUDY
+from scaling_operator.processes.process import CHECK, FIT, MIB, STUDY
 from scaling_operator.processes.workers import SEARCH_PROCESSES
 
 VALUES = Path(__file__).parents[3] / "charts" / "scaling-operator" / "values.yaml"

@@ -19,21 +19,25 @@ from scaling_operator.api.search import Search
 from scaling_operator.core.fit_types import FitInput, TunedPoint
 from scaling_operator.core.ladder import Scale
 from scaling_operator.law.fit_experiment import fit
-from scaling_operator.processes.bounds import CHECK, FIT, MIB, WorkBounds, WorkExceeded, WorkFailed
-from scaling_operator.processes.checks import check_in_process
-from scaling_operator.processes.fair_lock import FairLock
-from scaling_operator.processes.fits import ProcessFits
 from scaling_operator.processes.messages import (
-    BASIS,
     DOCUMENT,
+    FIT_INPUT,
     PROBLEMS,
     Task,
     decode_call,
     encode_call,
 )
-from scaling_operator.processes.pool import PATIENCE_SECONDS, WorkerPool
-from scaling_operator.processes.process import WorkerProcess
-from scaling_operator.processes.studies import ProcessHost
+from scaling_operator.processes.pool import PATIENCE_SECONDS, FairLock, WorkerPool
+from scaling_operator.processes.process import (
+    CHECK,
+    FIT,
+    MIB,
+    WorkBounds,
+    WorkerProcess,
+    WorkExceeded,
+    WorkFailed,
+)
+from scaling_operator.processes.workers import ProcessFits, ProcessHost, check_in_process
 from scaling_operator.search.calls import AskCall, Call, CloseCall, OpenCall, ReportCall, TellCall
 from scaling_operator.search.study import Proposal, Record, StudySettings
 from scaling_operator.search.study_worker import StudyHost, StudyWorker, ThreadHost
@@ -92,7 +96,10 @@ async def play(
         )
         proposals.append(proposal)
         running = Record(
-            *(number, proposal.parameters, proposal.attributes, TrialState.RUNNING),
+            number=number,
+            parameters=proposal.parameters,
+            attributes=proposal.attributes,
+            state=TrialState.RUNNING,
             diverged=False,
             values=(),
             curve=(),
@@ -128,7 +135,7 @@ def test_a_process_that_ends_changes_no_proposal() -> None:
     async def test(pool: WorkerPool) -> list[Proposal]:
         async def kill(number: int) -> None:
             if number % 4 == 3:
-                for seat in pool._seats:  # pyright: ignore[reportPrivateUsage] -- as the kernel
+                for seat in pool._processes:  # pyright: ignore[reportPrivateUsage] -- as the kernel
                     seat.process.kill()
 
         return await play(ProcessHost(pool, "team", search), search, kill)
@@ -177,7 +184,9 @@ def a_fit_input(points: int = 12, bootstrap: int = 100) -> FitInput:
     )
     tuned = tuple(
         TunedPoint(
-            *(Scale(at, {"n": 2**at}), f"e-{at}-0", 1.5 + 4.0 / 2 ** (0.4 * at) + at % 3 / 1000),
+            scale=Scale(at, {"n": 2**at}),
+            trial=f"e-{at}-0",
+            value=1.5 + 4.0 / 2 ** (0.4 * at) + at % 3 / 1000,
             parameters={"rate": 0.1},
             model_parameters=1000.0 * 2**at,
         )
@@ -199,7 +208,7 @@ def test_what_a_fit_is_asked_survives_the_way() -> None:
     fit_input = replace(
         a_fit_input(), machines=KnownMachines(policy, Lessons(known)), bought={1.5: float("inf")}
     )
-    assert BASIS.decode(BASIS.encode(fit_input)) == fit_input
+    assert FIT_INPUT.decode(FIT_INPUT.encode(fit_input)) == fit_input
 
 
 @pytest.mark.parametrize(
@@ -218,7 +227,7 @@ def test_what_a_study_is_asked_survives_the_way(call: Call) -> None:
     assert decode_call(encode_call("a study\u2028#1", call)) == ("a study\u2028#1", call)
 
 
-HUGE = BASIS.encode(a_fit_input(points=40, bootstrap=100_000))
+HUGE = FIT_INPUT.encode(a_fit_input(points=40, bootstrap=100_000))
 
 
 @pytest.mark.parametrize(
@@ -240,7 +249,7 @@ def test_work_beyond_its_bounds_ends_and_the_next_is_done(bounds: WorkBounds, wo
 def test_a_fit_beyond_its_bounds_is_a_condition_that_says_what_helps(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("scaling_operator.processes.fits.FIT", replace(FIT, cpu_seconds=0))
+    monkeypatch.setattr("scaling_operator.processes.workers.FIT", replace(FIT, cpu_seconds=0))
     fit_input = a_fit_input(points=40, bootstrap=100_000)
     view = in_pool(lambda pool: ProcessFits(pool, "team").fit(fit_input))
     (condition,) = view.conditions
@@ -260,7 +269,7 @@ def test_work_that_breaks_says_how_and_the_next_is_done() -> None:
 def test_a_fit_nobody_waits_for_ends_at_once_and_its_answer_reaches_nobody() -> None:
     async def test(pool: WorkerPool) -> bytes:
         fitting = asyncio.create_task(pool.work("team", Task.FIT, HUGE, FIT))
-        while pool._seats[0].process._process is None:  # pyright: ignore[reportPrivateUsage]
+        while pool._processes[0].process._process is None:  # pyright: ignore[reportPrivateUsage]
             await asyncio.sleep(0.01)
         fitting.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -289,7 +298,7 @@ def test_a_namespace_that_waits_for_its_own_work_does_not_take_a_second_process(
     async def test(pool: WorkerPool) -> list[bool]:
         hostile = [asyncio.create_task(pool.work("bad", Task.FIT, HUGE, FIT)) for _ in range(8)]
         await asyncio.sleep(3 * PATIENCE_SECONDS)
-        running = [seat.process.is_running for seat in pool._seats]  # pyright: ignore[reportPrivateUsage]
+        running = [seat.process.is_running for seat in pool._processes]  # pyright: ignore[reportPrivateUsage]
         for task in hostile:
             task.cancel()
         await asyncio.gather(*hostile, return_exceptions=True)
@@ -302,7 +311,7 @@ def test_a_process_nobody_asks_ends_and_the_next_work_starts_another() -> None:
     async def run() -> None:
         pool = WorkerPool(1, idle_seconds=0.05)
         await pool.work("team", Task.CHECK, DOCUMENT.encode({}), CHECK)
-        process = pool._seats[0].process  # pyright: ignore[reportPrivateUsage] -- no other view
+        process = pool._processes[0].process  # pyright: ignore[reportPrivateUsage] -- no other view
         while process.is_running:
             await asyncio.sleep(0.01)
         assert PROBLEMS.decode(await pool.work("team", Task.CHECK, DOCUMENT.encode({}), CHECK))
@@ -393,7 +402,10 @@ def test_who_is_cancelled_gives_the_turn_on(releases_first: bool) -> None:  # no
 def test_reading_a_study_of_many_trials_is_quick_enough_to_be_done_in_one_go() -> None:
     """The event loop packs the records: far less than what it may be kept for."""
     ended = Record(
-        *(0, {"rate": 0.1, "act": "relu", "layers": 3}, dict[str, Any](), TrialState.SUCCEEDED),
+        number=0,
+        parameters={"rate": 0.1, "act": "relu", "layers": 3},
+        attributes=dict[str, Any](),
+        state=TrialState.SUCCEEDED,
         diverged=False,
         values=(0.5,),
         curve=(),

@@ -16,10 +16,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scaling_operator.core.reports import Answer, Reply, Report
-from scaling_operator.report_endpoint.answers import counted
 from scaling_operator.report_endpoint.bodies import BadReport, parse_report
-from scaling_operator.report_endpoint.endpoint import Endpoint, NotAnAttempt, NotNow, Rate
-from scaling_operator.report_endpoint.web import MAX_BODY_BYTES, application
+from scaling_operator.report_endpoint.endpoint import (
+    MAX_BODY_BYTES,
+    Endpoint,
+    NotAnAttempt,
+    NotNow,
+    Rate,
+    application,
+    counted,
+)
 from scaling_operator.server.limits import PortLimits
 from scaling_operator.server.listen import Port, listen
 from scaling_operator.server.throttle import Throttle
@@ -53,7 +59,11 @@ class Shell:
 
     def endpoint(self, rate: Rate | None = None) -> Endpoint[str]:
         return Endpoint(
-            *(self.authenticate, self.on_report, lambda: self.active, self.experiment, rate)
+            authenticate=self.authenticate,
+            on_report=self.on_report,
+            is_active=lambda: self.active,
+            experiment=self.experiment,
+            rate=rate,
         )
 
 

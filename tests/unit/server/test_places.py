@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scaling_operator.server.limits import PortLimits
-from scaling_operator.server.places import NoPlace, Places
+from scaling_operator.server.limits import NoPlace, Places, PortLimits
 
 ADDRESSES = st.sampled_from(["a", "b", "c", "d"])
 STEPS = st.tuples(

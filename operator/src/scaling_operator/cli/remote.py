@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scaling_operator.api.names import LABEL_EXPERIMENT
 from scaling_operator.api.status import ExperimentStatus
 from scaling_operator.api.trial import ScalingTrial
 from scaling_operator.runtime.record import ExperimentRecord
@@ -62,9 +61,9 @@ class Remote:
     async def trials(self, thing: Mapping[str, Any]) -> tuple[ScalingTrial, ...]:
         """Read the trials of an experiment, by scale and number."""
         from scaling_operator.kube.client.kinds import TRIALS  # noqa: PLC0415
+        from scaling_operator.kube.workloads.identity import experiment_selector  # noqa: PLC0415
 
-        labels = f"{LABEL_EXPERIMENT}={_name(thing)}"
-        listed = await self.client.list(TRIALS, self.namespace, labels)
+        listed = await self.client.list(TRIALS, self.namespace, experiment_selector(_name(thing)))
         ours = [
             ScalingTrial.model_validate({"spec": each["spec"], "status": each.get("status", {})})
             for each in listed

@@ -15,7 +15,7 @@ from scaling_operator.search.calls import built
 from scaling_operator.search.dashboard import served
 from scaling_operator.search.mirror import Mirror
 from scaling_operator.search.study import Record, StudySettings
-from scaling_operator.server.listen import unheard
+from scaling_operator.server.listen import ignore_refusal
 
 log = logging.getLogger(__name__)
 REFRESH_SECONDS = 5.0
@@ -35,7 +35,7 @@ class Dashboard:
     loaded: Mapping[Key, Loaded]
     address: str | None
     port: int | None
-    refused: Callable[[str], None] = unheard
+    refused: Callable[[str], None] = ignore_refusal
     names: tuple[str, ...] = ()
     """What it is called besides addresses and names of Services."""
     _mirror: Mirror = field(default_factory=Mirror)

@@ -14,7 +14,7 @@ from scaling_operator.kube.client.queue import WorkQueue
 from scaling_operator.kube.client.watch import Watches
 from scaling_operator.kube.reconcile.resync import Resync
 from scaling_operator.server.limits import PortLimits
-from scaling_operator.server.listen import BoundedServer, Port, listen, unheard
+from scaling_operator.server.listen import BoundedServer, Port, ignore_refusal, listen
 
 TICK_SECONDS = 0.5
 MAX_LAG_SECONDS = 5.0
@@ -55,7 +55,7 @@ class Health:
             lag = max(lag, self.clock() - self._ticked - TICK_SECONDS)
         return lag
 
-    def sick(self) -> str | None:
+    def unhealthy(self) -> str | None:
         """Say why this process should be restarted; None where it is well."""
         lag = self.lag_seconds
         if lag > MAX_LAG_SECONDS:
@@ -75,18 +75,18 @@ class Health:
             return "the watches have not begun yet"
         if not self.in_touch():
             return "the API server does not tell whose the Lease is"
-        return self.sick()
+        return self.unhealthy()
 
 
 @asynccontextmanager
-async def serving(
-    health: Health, address: str | None, port: int, refused: Callable[[str], None] = unheard
+async def serve_health(
+    health: Health, address: str | None, port: int, refused: Callable[[str], None] = ignore_refusal
 ) -> AsyncGenerator[BoundedServer]:
     """Serve /healthz and /readyz at an address; None: everywhere. Raises OSError."""
 
     async def healthz(request: web.Request) -> web.Response:
         del request
-        return _answer(health.sick(), "ok")
+        return _answer(health.unhealthy(), "ok")
 
     async def readyz(request: web.Request) -> web.Response:
         del request

@@ -22,10 +22,11 @@ from scaling_operator.kube.settings import (
     ReportSettings,
     Settings,
 )
-from scaling_operator.kube.workloads.allowed import EVERYTHING, Allowed
+from scaling_operator.kube.workloads.allowed import Allowed
+from scaling_operator.kube.workloads.attempt_spec import GracePeriods
 
 PREFIX = "SCALING_OPERATOR_"
-THREADS_TAKE_TURNS_SECONDS = 0.001
+SWITCH_INTERVAL_SECONDS = 0.001
 """Python's 5 ms are long where a busy event loop and a study's thread wait for each other."""
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -43,6 +44,20 @@ def _variable(name: str) -> str:
 
 def _seconds(text: str) -> float:
     return parse_duration(text).total_seconds()
+
+
+def _duration(seconds: float) -> str:
+    """Write a default as a whole number of its largest unit: 1h, 2m, 90s."""
+    for unit, length_seconds in (("h", 3600), ("m", 60)):
+        if seconds % length_seconds == 0:
+            return f"{seconds / length_seconds:g}{unit}"
+    return f"{seconds:g}s"
+
+
+REPORTS, LEASE, PODS = ReportSettings(), LeaseSettings(), PodSettings()
+WORKLOAD = Workload(PODS.kind)
+DEFAULTS = Settings(namespace="", name="")
+"""Where each option has its default from."""
 
 
 @app.command()
@@ -65,10 +80,10 @@ def operate(  # noqa: PLR0913 - the options of a command
     ] = None,
     trainer_image: Annotated[
         str, typer.Option(envvar=_variable("TRAINER_IMAGE"), help="Image of the built-in trainer.")
-    ] = "",
+    ] = PODS.trainer_image,
     workload: Annotated[
         Workload, typer.Option(envvar=_variable("WORKLOAD"), help="What an attempt is.")
-    ] = Workload.POD,
+    ] = WORKLOAD,
     queue: Annotated[
         str | None, typer.Option(envvar=_variable("QUEUE"), help="Kueue's LocalQueue, for jobs.")
     ] = None,
@@ -76,10 +91,10 @@ def operate(  # noqa: PLR0913 - the options of a command
         str | None,
         typer.Option(envvar=_variable("REPORT_URL"), help="The endpoint as pods reach it."),
     ] = None,
-    report_port: Annotated[int, typer.Option(envvar=_variable("REPORT_PORT"))] = 8443,
+    report_port: Annotated[int, typer.Option(envvar=_variable("REPORT_PORT"))] = REPORTS.port,
     report_secret: Annotated[
         str, typer.Option(envvar=_variable("REPORT_SECRET"), help="Holds the certificate.")
-    ] = ReportSettings().secret,
+    ] = REPORTS.secret,
     report_host: Annotated[
         list[str] | None,
         typer.Option(envvar=_variable("REPORT_HOST"), help="Names in the certificate."),
@@ -88,8 +103,12 @@ def operate(  # noqa: PLR0913 - the options of a command
         str | None,
         typer.Option(envvar=_variable("ADDRESS"), help="Where the ports listen; none: everywhere."),
     ] = None,
-    health_port: Annotated[int, typer.Option(envvar=_variable("HEALTH_PORT"))] = 8080,
-    metrics_port: Annotated[int, typer.Option(envvar=_variable("METRICS_PORT"))] = 9090,
+    health_port: Annotated[
+        int, typer.Option(envvar=_variable("HEALTH_PORT"))
+    ] = DEFAULTS.health_port,
+    metrics_port: Annotated[
+        int, typer.Option(envvar=_variable("METRICS_PORT"))
+    ] = DEFAULTS.metrics_port,
     metrics_secure: Annotated[
         bool,
         typer.Option(
@@ -97,7 +116,7 @@ def operate(  # noqa: PLR0913 - the options of a command
             envvar=_variable("METRICS_SECURE"),
             help="Metrics by TLS, for those who may get /metrics.",
         ),
-    ] = False,
+    ] = DEFAULTS.metrics_secure,
     dashboard_port: Annotated[
         int | None,
         typer.Option(envvar=_variable("DASHBOARD_PORT"), help="optuna-dashboard; none: off."),
@@ -111,7 +130,7 @@ def operate(  # noqa: PLR0913 - the options of a command
     ] = None,
     lease: Annotated[
         str, typer.Option(envvar=_variable("LEASE"), help="Name of the Lease.")
-    ] = LeaseSettings().name,
+    ] = LEASE.name,
     allowed_service_account: Annotated[
         list[str] | None,
         typer.Option(
@@ -123,19 +142,19 @@ def operate(  # noqa: PLR0913 - the options of a command
         typer.Option(
             envvar=_variable("ALLOWED_SECRET"), help="Secrets that experiments may name: patterns."
         ),
-    ] = list(EVERYTHING),  # noqa: B006 - typer copies it
+    ] = list(PODS.allowed.secrets),  # noqa: B006 - typer copies it
     allowed_claim: Annotated[
         list[str],
         typer.Option(envvar=_variable("ALLOWED_CLAIM"), help="Likewise claims."),
-    ] = list(EVERYTHING),  # noqa: B006
+    ] = list(PODS.allowed.claims),  # noqa: B006
     allowed_toleration: Annotated[
         list[str],
         typer.Option(envvar=_variable("ALLOWED_TOLERATION"), help="Likewise keys of taints."),
-    ] = list(EVERYTHING),  # noqa: B006
+    ] = list(PODS.allowed.tolerations),  # noqa: B006
     allowed_node_label: Annotated[
         list[str],
         typer.Option(envvar=_variable("ALLOWED_NODE_LABEL"), help="Likewise labels of nodes."),
-    ] = list(EVERYTHING),  # noqa: B006
+    ] = list(PODS.allowed.node_labels),  # noqa: B006
     disk_limit: Annotated[
         str | None,
         typer.Option(
@@ -144,19 +163,19 @@ def operate(  # noqa: PLR0913 - the options of a command
     ] = None,
     keep_failed_pods: Annotated[
         str, typer.Option(envvar=_variable("KEEP_FAILED_PODS"), help="For their logs.")
-    ] = "1h",
+    ] = _duration(PODS.keep_failed_seconds),
     image_pull_grace: Annotated[
         str, typer.Option(envvar=_variable("IMAGE_PULL_GRACE"), help="Time a registry may need.")
-    ] = "2m",
+    ] = _duration(PODS.grace.image_pull_grace_seconds),
     no_result_grace: Annotated[
         str, typer.Option(envvar=_variable("NO_RESULT_GRACE"), help="Wait for a late result.")
-    ] = "30s",
+    ] = _duration(PODS.no_result_grace_seconds),
     retry_backoff: Annotated[
         str,
         typer.Option(
             envvar=_variable("RETRY_BACKOFF"), help="Before an interrupted attempt again."
         ),
-    ] = "5s",
+    ] = _duration(PODS.backoff_seconds),
     image_pull_policy: Annotated[
         str | None, typer.Option(envvar=_variable("IMAGE_PULL_POLICY"), help="Of trials' pods.")
     ] = None,
@@ -169,7 +188,7 @@ def operate(  # noqa: PLR0913 - the options of a command
     ] = LogFormat.TEXT,
     resync: Annotated[
         str, typer.Option(envvar=_variable("RESYNC"), help="How often all is compared.")
-    ] = "90s",
+    ] = _duration(DEFAULTS.resync_seconds),
 ) -> None:
     """Watch ScalingExperiments and carry them out."""
     settings = Settings(
@@ -184,8 +203,10 @@ def operate(  # noqa: PLR0913 - the options of a command
         metrics_secure=metrics_secure,
         dashboard_port=dashboard_port,
         dashboard_names=tuple(dashboard_name or ()),
-        reports=ReportSettings(report_url, report_port, report_secret, tuple(report_host or ())),
-        lease=LeaseSettings(lease),
+        reports=ReportSettings(
+            url=report_url, port=report_port, secret=report_secret, hosts=tuple(report_host or ())
+        ),
+        lease=LeaseSettings(name=lease),
         pods=PodSettings(
             trainer_image=trainer_image,
             kind=workload.value,
@@ -194,24 +215,27 @@ def operate(  # noqa: PLR0913 - the options of a command
             image_pull_secrets=tuple(image_pull_secret or ()),
             allowed_service_accounts=frozenset(allowed_service_account or ()),
             allowed=Allowed(
-                *map(tuple, (allowed_secret, allowed_claim, allowed_toleration, allowed_node_label))
+                secrets=tuple(allowed_secret),
+                claims=tuple(allowed_claim),
+                tolerations=tuple(allowed_toleration),
+                node_labels=tuple(allowed_node_label),
             ),
             disk_limit=disk_limit,
             keep_failed_seconds=_seconds(keep_failed_pods),
-            image_pull_grace_seconds=_seconds(image_pull_grace),
+            grace=GracePeriods(image_pull_grace_seconds=_seconds(image_pull_grace)),
             no_result_grace_seconds=_seconds(no_result_grace),
             backoff_seconds=_seconds(retry_backoff),
         ),
     )
     set_up(log_format)
-    sys.setswitchinterval(THREADS_TAKE_TURNS_SECONDS)
+    sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
     asyncio.run(_run(settings))
 
 
 async def _run(settings: Settings) -> None:
     async with AsyncExitStack() as stack:
         operator = await build(settings, stack)
-        # What is loaded by now stays: looking through it again and again would keep the event loop.
+        # What is loaded by now stays: the garbage collector need not look at it again and again.
         gc.freeze()
         loop = asyncio.get_running_loop()
 

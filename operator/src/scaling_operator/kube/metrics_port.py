@@ -11,36 +11,39 @@ from aiohttp import web
 
 from scaling_operator.kube.client.client import Client
 from scaling_operator.kube.client.errors import ClusterError
-from scaling_operator.kube.report_service.reviews import METRICS_PATH, Reader, ReaderReview
 from scaling_operator.kube.report_service.serving_certificate import open_certificate
-from scaling_operator.kube.report_service.tokens import Tokens
+from scaling_operator.kube.report_service.tokens import (
+    METRICS_PATH,
+    MetricsReader,
+    MetricsReaderReview,
+    Tokens,
+)
 from scaling_operator.kube.settings import Settings
 from scaling_operator.metrics.exposition import Exposition
-from scaling_operator.report_endpoint.endpoint import NotNow
-from scaling_operator.report_endpoint.web import bearer_token
+from scaling_operator.report_endpoint.endpoint import NotNow, bearer_token
 from scaling_operator.server.limits import PortLimits
-from scaling_operator.server.listen import BoundedServer, Port, listen, unheard
+from scaling_operator.server.listen import BoundedServer, Port, ignore_refusal, listen
 
 LIMITS = PortLimits(
     connections=32, connections_per_address=8, opened_per_second=20.0, opened_at_once=100
 )
 """A Prometheus needs one, and there are two of it at most places."""
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 
 @asynccontextmanager
-async def exposed(
+async def serve_metrics(
     exposition: Exposition,
     settings: Settings,
     client: Client,
-    refused: Callable[[str], None] = unheard,
+    refused: Callable[[str], None] = ignore_refusal,
 ) -> AsyncGenerator[BoundedServer]:
     """Serve /metrics as the settings say.
 
     Raises OSError, and ClusterError where the certificate's Secret cannot be read or written.
     """
-    guard = Guard(Tokens(ReaderReview(client)), refused) if settings.metrics_secure else None
+    guard = Guard(Tokens(MetricsReaderReview(client)), refused) if settings.metrics_secure else None
 
     async def metrics(request: web.Request) -> web.Response:
         if guard is not None:
@@ -68,7 +71,7 @@ async def exposed(
 class Guard:
     """Lets those in who may `get` the path by the API server's access rules."""
 
-    tokens: Tokens[Reader]
+    tokens: Tokens[MetricsReader]
     refused: Callable[[str], None]
 
     async def admit(self, request: web.Request) -> None:
@@ -78,7 +81,7 @@ class Guard:
             reader = token and await self.tokens.authenticate(token, request.remote or "")
         except (NotNow, ClusterError) as error:
             if isinstance(error, ClusterError):
-                _log.warning("a scrape waits: %s", error)
+                log.warning("a scrape waits: %s", error)
             self.refused("NotNow")
             raise web.HTTPServiceUnavailable(text="come again later") from error
         if not reader:

@@ -23,31 +23,31 @@ from scaling_operator.kube.client.errors import (
     OutdatedDefinition,
 )
 from scaling_operator.kube.client.index import Index, Key
-from scaling_operator.kube.client.lease import Lease
+from scaling_operator.kube.client.lease import Leadership, Lease
 from scaling_operator.kube.client.queue import WorkQueue
 from scaling_operator.kube.client.watch import WATCHED, WATCHED_WITH_JOBS, Watches
 from scaling_operator.kube.dashboard import Dashboard
-from scaling_operator.kube.health import Health, serving
+from scaling_operator.kube.health import Health, serve_health
 from scaling_operator.kube.logs import about
-from scaling_operator.kube.metrics_port import exposed
+from scaling_operator.kube.metrics_port import serve_metrics
 from scaling_operator.kube.reconcile.controller import Controller
-from scaling_operator.kube.reconcile.events import Events
+from scaling_operator.kube.reconcile.events import EventRecorder
 from scaling_operator.kube.reconcile.loader import Loader
 from scaling_operator.kube.reconcile.resync import Resync
-from scaling_operator.kube.reconcile.sweeper import Sweeper
+from scaling_operator.kube.reconcile.stale_workloads import Sweeper
 from scaling_operator.kube.recorder import Recorder
-from scaling_operator.kube.report_service.handlers import ReportService
+from scaling_operator.kube.report_service.service import ReportService
 from scaling_operator.kube.settings import Settings
 from scaling_operator.kube.state_collector import StateCollector
 from scaling_operator.metrics.exposition import Exposition
 from scaling_operator.metrics.operator_metrics import OperatorMetrics, new_registry
-from scaling_operator.processes.workers import WorkerProcesses
+from scaling_operator.processes.workers import WorkerProcesses, Workers
 
 log = logging.getLogger(__name__)
 WORKERS = 16
 WORKERS_PER_NAMESPACE = 8
 """However many of a namespace's experiments wait for something, other namespaces go on."""
-BUGS_TO_TELL = 3
+BUGS_TO_REPORT = 3
 """So many times in a row: then it is no passing state, and the experiment says so."""
 FORBIDDEN_PAUSE_SECONDS = 30.0
 FRESH_SECONDS = 0.5
@@ -103,10 +103,10 @@ class Operator:
             settings = self.settings
             turned_away = self.recorder.operator_metrics.turned_away
             ports = (
-                serving(
-                    *(self.health, settings.address, settings.health_port), turned_away("health")
+                serve_health(
+                    self.health, settings.address, settings.health_port, turned_away("health")
                 ),
-                exposed(self.exposition, settings, self.client, turned_away("metrics")),
+                serve_metrics(self.exposition, settings, self.client, turned_away("metrics")),
             )
             for port in ports:
                 await stack.enter_async_context(port)
@@ -115,7 +115,7 @@ class Operator:
             watching = asyncio.create_task(self.watches.run())
             leading = asyncio.create_task(self.lease.run())
             stopping = asyncio.create_task(self._stopping.wait())
-            others = [asyncio.create_task(each) for each in self._endless()]
+            others = [asyncio.create_task(coroutine) for coroutine in self._endless()]
             try:
                 await asyncio.wait(
                     {watching, leading, stopping, *others}, return_when=asyncio.FIRST_COMPLETED
@@ -132,18 +132,18 @@ class Operator:
 
     def _endless(self) -> list[Coroutine[Any, Any, None]]:
         workers = [self._work() for _ in range(WORKERS)]
-        others = (self.sweeper, self.resync, self.health, self.dashboard)
-        return [*workers, *(each.run() for each in others)]
+        loops = (self.sweeper, self.resync, self.health, self.dashboard)
+        return [*workers, *(loop.run() for loop in loops)]
 
     async def _work(self) -> None:
         while True:
             key = await self.queue.get()
             if self.lease.leads():
-                await self._turn(key)
+                await self._reconcile_timed(key)
             else:
-                self.queue.done(key)  # whoever gains the Lease begins with everything
+                self.queue.done(key)  # a replica that gains the Lease reconciles every experiment
 
-    async def _turn(self, key: Key) -> None:
+    async def _reconcile_timed(self, key: Key) -> None:
         started = time.perf_counter()
         result = await self._reconcile(key)
         self.recorder.operator_metrics.reconciled(result, time.perf_counter() - started)
@@ -161,7 +161,7 @@ class Operator:
             log.warning("again in %.0f s: %s", pause, forbidden, extra=about(key))
             return "forbidden"
         except (Invalid, OutdatedDefinition) as refused:  # the same would be refused at once again
-            await self._tell(key, refused)
+            await self._report_fault(key, refused)
             pause = self.queue.failed(key, FORBIDDEN_PAUSE_SECONDS)
             log.warning("again in %.0f s: %s", pause, refused, extra=about(key))
             return "error"
@@ -172,7 +172,7 @@ class Operator:
         except Exception as error:  # a bug must not end the work on other experiments
             self.controller.invalidate([key])
             log.exception("a fault of this operator; read anew", extra=about(key))
-            await self._note_bug(key, error)
+            await self._count_bug(key, error)
             self.queue.failed(key)
             return "bug"
         self._bugs.pop(key, None)
@@ -182,20 +182,34 @@ class Operator:
             self.queue.add_after(key, pause)
         return "ok"
 
-    async def _note_bug(self, key: Key, error: Exception) -> None:
+    async def _count_bug(self, key: Key, error: Exception) -> None:
         """Tell the experiment of a fault that does not pass."""
         self._bugs[key] += 1
-        if self._bugs[key] >= BUGS_TO_TELL:  # each time: telling may fail, a plan may take it back
-            await self._tell(key, error)
+        if (
+            self._bugs[key] >= BUGS_TO_REPORT
+        ):  # each time: telling may fail, a plan may take it back
+            await self._report_fault(key, error)
 
-    async def _tell(self, key: Key, error: Exception) -> None:
+    async def _report_fault(self, key: Key, error: Exception) -> None:
         """Say in an experiment's status what goes wrong with it, if that can be said."""
         try:
-            await self.controller.tell_fault(key, error)
+            await self.controller.report_fault(key, error)
         except ClusterError as unsaid:
             log.info("the fault is not told yet: %s", unsaid, extra=about(key))
         except Exception:  # nor may a bug in the telling
             log.exception("the fault cannot be told", extra=about(key))
+
+
+@dataclass(frozen=True, slots=True)
+class _Shared:
+    """What most parts of a process share."""
+
+    settings: Settings
+    client: Client
+    index: Index
+    recorder: Recorder
+    leadership: Leadership
+    queue: WorkQueue[Key]
 
 
 async def build(
@@ -205,70 +219,142 @@ async def build(
     index = Index()
     registry = new_registry(version("scaling-operator"))
     recorder = Recorder(OperatorMetrics(registry), index)
-    index.heard = recorder.put
-    queue: WorkQueue[Key] = WorkQueue(
-        time.monotonic, lambda key: key.namespace, WORKERS_PER_NAMESPACE
+    index.on_put = recorder.put
+    leadership = Leadership()
+    client = await stack.enter_async_context(
+        connected(settings.kubeconfig, may_write=leadership.leads, observe=recorder.requested)
     )
-    workers = WorkerProcesses()
-    holder: list[Lease] = []
+    queue = WorkQueue[Key](
+        clock=time.monotonic,
+        group=lambda key: key.namespace,
+        most_per_group=WORKERS_PER_NAMESPACE,
+    )
+    shared = _Shared(settings, client, index, recorder, leadership, queue)
+    sweeper, workers = Sweeper(client, index), WorkerProcesses()
+    report_service = ReportService(
+        settings=settings,
+        client=client,
+        index=index,
+        leads=leadership.leads,
+        operator_metrics=recorder.operator_metrics,
+    )
+    controller = _controller(shared, sweeper, report_service, workers)
+    report_service.controller = controller
+    watches, resync = _watches(shared, controller)
+    lease = Lease(
+        client=client,
+        namespace=settings.namespace,
+        identity=settings.name,
+        settings=settings.lease,
+        on_change=_LeadChange(controller, queue, sweeper, recorder),
+        leadership=leadership,
+    )
+    health = Health(
+        queue=queue,
+        watches=watches,
+        resync=resync,
+        leads=leadership.leads,
+        in_touch=lease.in_touch,
+        clock=time.monotonic,
+    )
+    return Operator(
+        settings=settings,
+        client=client,
+        index=index,
+        queue=queue,
+        lease=lease,
+        watches=watches,
+        controller=controller,
+        sweeper=sweeper,
+        resync=resync,
+        health=health,
+        report_service=report_service,
+        recorder=recorder,
+        exposition=Exposition(
+            registry=registry,
+            read_state=StateCollector(index, health, recorder).samples,
+            fresh_seconds=FRESH_SECONDS,
+        ),
+        dashboard=Dashboard(
+            index=index,
+            loaded=controller.loaded,
+            address=settings.address,
+            port=settings.dashboard_port,
+            refused=recorder.operator_metrics.turned_away("dashboard"),
+            names=settings.dashboard_names,
+        ),
+        workers=workers,
+    )
 
-    def leads() -> bool:
-        return bool(holder) and holder[0].leads()
 
-    connection = connected(settings.kubeconfig, may_write=leads, observe=recorder.requested)
-    client = await stack.enter_async_context(connection)
-    sweeper = Sweeper(client, index)
-    report_service = ReportService(settings, client, index, leads, recorder.operator_metrics)
-
+def _controller(
+    shared: _Shared, sweeper: Sweeper, report_service: ReportService, workers: Workers
+) -> Controller:
     def wake(key: Key) -> None:
-        queue.add(key)
+        shared.queue.add(key)
         controller.notify(key)
 
     loader = Loader(
-        *(client, index, sweeper, settings.pods, report_service.workload_settings, wake),
+        client=shared.client,
+        index=shared.index,
+        sweeper=sweeper,
+        settings=shared.settings.pods,
+        workload_settings=report_service.workload_settings,
+        wake=wake,
         clock=time.time,
         workers=workers,
     )
-    controller = Controller(index, loader, Events(client, settings.name), recorder, time.time)
-    report_service.controller = controller
+    controller = Controller(
+        index=shared.index,
+        loader=loader,
+        events=EventRecorder(shared.client, shared.settings.name),
+        recorder=shared.recorder,
+        clock=time.time,
+    )
+    return controller
 
-    def on_change(gained: bool) -> None:  # noqa: FBT001 - a Lease is held or not
-        controller.invalidate(controller.loaded)
-        controller.namespace_usage.held_machines.look_again()
-        queue.clear()
-        sweeper.clear()
-        recorder.lead_changed()
-        if gained:
-            for key in list(index.experiments):
-                queue.add(key)
 
-    holder.append(Lease(client, settings.namespace, settings.name, settings.lease, on_change))
+def _watches(shared: _Shared, controller: Controller) -> tuple[Watches, Resync]:
+    settings = shared.settings
     watches = Watches(
-        *(index, wake, client.access),
+        index=shared.index,
+        wake=controller.loader.wake,
+        access=shared.client.access,
         kinds=WATCHED_WITH_JOBS if settings.pods.kind == "job" else WATCHED,
         namespaces=settings.watch_namespaces,
-        seen=recorder.seen,
+        on_event=shared.recorder.watched,
     )
     resync = Resync(
-        *(client, index, queue, controller, watches, leads),
+        client=shared.client,
+        index=shared.index,
+        queue=shared.queue,
+        controller=controller,
+        watches=watches,
+        leads=shared.leadership.leads,
         period_seconds=settings.resync_seconds,
         namespaces=settings.watch_namespaces,
     )
-    health = Health(queue, watches, resync, leads, holder[0].in_touch, time.monotonic)
-    return Operator(
-        *(settings, client, index, queue, holder[0], watches, controller, sweeper),
-        *(resync, health, report_service, recorder),
-        dashboard=Dashboard(
-            *(index, controller.loaded, settings.address, settings.dashboard_port),
-            recorder.operator_metrics.turned_away("dashboard"),
-            settings.dashboard_names,
-        ),
-        exposition=Exposition(
-            *(registry, StateCollector(index, health, recorder).samples),
-            fresh_seconds=FRESH_SECONDS,
-        ),
-        workers=workers,
-    )
+    return watches, resync
+
+
+@dataclass(frozen=True, slots=True)
+class _LeadChange:
+    """Drops what this replica knew where the Lease changes hands; a new leader reads all anew."""
+
+    controller: Controller
+    queue: WorkQueue[Key]
+    sweeper: Sweeper
+    recorder: Recorder
+
+    def __call__(self, leads: bool) -> None:  # noqa: FBT001 - a Lease is held or not
+        self.controller.invalidate(self.controller.loaded)
+        self.controller.namespace_usage.held_machines.list_again()
+        self.queue.clear()
+        self.sweeper.clear()
+        self.recorder.lead_changed()
+        if leads:
+            for key in list(self.controller.index.experiments):
+                self.queue.add(key)
 
 
 def _raise_failures(tasks: Sequence[asyncio.Task[Any]]) -> None:

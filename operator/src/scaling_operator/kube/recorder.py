@@ -1,21 +1,34 @@
-"""Writes down what happens in this process: metrics, and a line of the log for each decision."""
+"""Records what happens in this process: metrics, and a line of the log for each decision."""
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, assert_never
 
+from scaling_operator.api.names import TrialState
 from scaling_operator.api.trial import ScalingTrial
+from scaling_operator.core.actions import (
+    Action,
+    AddScales,
+    Ask,
+    Discard,
+    EndAttempt,
+    Finish,
+    Launch,
+    OpenScale,
+    SetState,
+)
 from scaling_operator.core.reports import AttemptKey, Report
 from scaling_operator.kube.client.client import Object, Request
 from scaling_operator.kube.client.index import Index, Key
 from scaling_operator.kube.client.kinds import PODS, Kind
-from scaling_operator.kube.decision_log import write_decision
+from scaling_operator.kube.logs import Fields, about
 from scaling_operator.metrics.operator_metrics import OperatorMetrics
-from scaling_operator.metrics.pods import PodMoments
-from scaling_operator.metrics.running_trials import RunningTrials
+from scaling_operator.metrics.pods import PodTimes
+from scaling_operator.metrics.samples import RunningTrials
 from scaling_operator.runtime.hooks import Hooks
 
 Changed = Callable[[ScalingTrial, ScalingTrial], None]
@@ -28,10 +41,10 @@ class Recorder:
     operator_metrics: OperatorMetrics
     index: Index
     running: RunningTrials = field(default_factory=RunningTrials)
-    pods: PodMoments = field(init=False)
+    pods: PodTimes = field(init=False)
 
     def __post_init__(self) -> None:
-        self.pods = PodMoments(self.operator_metrics, time.time)
+        self.pods = PodTimes(self.operator_metrics, time.time)
 
     def hooks(self, key: Key, spec: Object, changed: Changed) -> Hooks:
         """Make what an experiment's engine tells; `changed` hears of each stored status too."""
@@ -46,7 +59,7 @@ class Recorder:
 
         def on_report(attempt: AttemptKey, report: Report) -> None:
             self.operator_metrics.report_taken(key)
-            self.pods.moved(key)
+            self.pods.progressed(key)
             self.running.reported(key, (attempt.scale, attempt.number), report, objective)
 
         return Hooks(
@@ -63,7 +76,7 @@ class Recorder:
         if kind is PODS and key in self.index.experiments:
             self.pods.put(key, before, thing)
 
-    def seen(self, kind: Kind, gone: bool, thing: Object) -> None:  # noqa: FBT001 - it is, or not
+    def watched(self, kind: Kind, gone: bool, thing: Object) -> None:  # noqa: FBT001 - it is, or not
         """Hear of an event that a watch has shown."""
         self.operator_metrics.watched(kind.plural)
         if gone and kind is PODS:
@@ -90,7 +103,7 @@ class Recorder:
         self.operator_metrics.lead_changed()
         self.operator_metrics.forget_all()
         self.running = RunningTrials()
-        self.pods = PodMoments(self.operator_metrics, time.time)
+        self.pods = PodTimes(self.operator_metrics, time.time)
 
     def _trial_changed(self, key: Key, before: ScalingTrial, after: ScalingTrial) -> None:
         self.operator_metrics.trial_changed(key, before, after)
@@ -111,3 +124,62 @@ def _lifetime_seconds(trial: ScalingTrial) -> float:
     end = trial.status.completion_time
     created = trial.created_seconds
     return max(0.0, end.timestamp() - created) if end is not None and created is not None else 0.0
+
+
+log = logging.getLogger(__name__)
+
+
+def write_decision(key: Key, action: Action) -> None:
+    """Write a line; a failure is a warning."""
+    sentence, fields = _line(key, action)
+    failed = isinstance(action, Finish) and action.state is TrialState.FAILED
+    level = logging.WARNING if failed or isinstance(action, EndAttempt) else logging.INFO
+    log.log(level, "%s", sentence, extra=fields)
+
+
+def _line(key: Key, action: Action) -> tuple[str, Fields]:
+    match action:
+        case AddScales():
+            sizes = ", ".join(str(scale.index) for scale in action.scales)
+            return f"scales are added: {sizes}", about(key)
+        case OpenScale():
+            return f"scale {action.scale} opens", about(key)
+        case _:
+            return _line_of_trial(key, action)
+
+
+def _line_of_trial(
+    key: Key, action: Ask | Launch | SetState | EndAttempt | Finish | Discard
+) -> tuple[str, Fields]:
+    trial = (action.scale, action.number)
+    match action:
+        case Ask():
+            how = "proposed" if action.point is None else "proposed at a given point"
+            return f"a trial is {how}", about(key, trial=trial)
+        case Launch():
+            return "an attempt starts", about(key, trial=trial, attempt=action.attempt)
+        case SetState():
+            sentence = _sentence(f"the trial is {action.state}", action.message)
+            return sentence, about(key, trial=trial, reason=action.reason)
+        case EndAttempt():
+            sentence = _sentence("the attempt is over, another follows", action.message)
+            fields = about(key, trial=trial, attempt=action.attempt, reason=action.reason)
+            return sentence, fields
+        case Finish():
+            sentence = _sentence(f"the trial ends {action.state}", _outcome(action))
+            return sentence, about(key, trial=trial, reason=action.reason)
+        case Discard():
+            fields = about(key, trial=trial, attempt=action.attempt)
+            return "the attempt's workload is deleted", fields
+        case _:
+            assert_never(action)
+
+
+def _outcome(action: Finish) -> str:
+    values = ", ".join(f"{value:.6g}" for value in action.values)
+    return action.message or values
+
+
+def _sentence(what: str, detail: str) -> str:
+    # A trainer's last words may be long, and of several lines.
+    return f"{what}: {' '.join(detail.split())[:300]}" if detail else what

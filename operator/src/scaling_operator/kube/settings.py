@@ -1,4 +1,7 @@
-"""How one operator process is set up. Filled by `main` from options and environment variables."""
+"""How one operator process is set up, and every default of it.
+
+`main` fills the settings from options and environment variables.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from scaling_operator.kube.workloads.allowed import Allowed
-
-TOKEN_AUDIENCE = "scaling-operator.dev/reports"  # noqa: S105 - an audience is no secret
+from scaling_operator.kube.workloads.attempt_spec import GracePeriods
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +35,7 @@ class LeaseSettings:
 
 @dataclass(frozen=True, slots=True)
 class PodSettings:
-    """What every attempt's pod has in common, and the bounds of its troubles."""
+    """What every attempt's pod has in common, and how long its problems may last."""
 
     trainer_image: str = ""
     kind: Literal["pod", "job"] = "pod"
@@ -45,7 +47,7 @@ class PodSettings:
     disk_limit: str | None = None
     """A quantity: the most of a pod's folder on its node's disk; None: no bound."""
     keep_failed_seconds: float = 3600.0
-    image_pull_grace_seconds: float = 120.0
+    grace: GracePeriods = field(default_factory=GracePeriods)
     no_result_grace_seconds: float = 30.0
     backoff_seconds: float = 5.0
     """Wait before the first repeated attempt; doubled for each further one in a row."""

@@ -16,14 +16,14 @@ from scaling_operator.kube.health import Health
 from scaling_operator.kube.logs import about
 from scaling_operator.kube.recorder import Recorder
 from scaling_operator.metrics import families
-from scaling_operator.metrics.accelerators import machines
-from scaling_operator.metrics.stored_state import (
+from scaling_operator.metrics.samples import (
     Sample,
-    View,
+    StoredExperiment,
     phases,
-    policy_samples_of,
-    samples_of,
-    view_of,
+    read_experiment,
+    samples_of_experiment,
+    samples_of_machines,
+    samples_of_policy,
 )
 
 log = logging.getLogger(__name__)
@@ -36,8 +36,8 @@ class StateCollector:
     index: Index
     health: Health
     recorder: Recorder
-    _views: dict[Key, tuple[str, View | None]] = field(
-        default_factory=dict[Key, tuple[str, "View | None"]]
+    _views: dict[Key, tuple[str, StoredExperiment | None]] = field(
+        default_factory=dict[Key, tuple[str, "StoredExperiment | None"]]
     )
 
     def samples(self) -> Iterator[Sample]:
@@ -49,8 +49,8 @@ class StateCollector:
         now = time.time()
         yield from phases(views.values())
         for key, view in views.items():
-            yield from samples_of(view, now)
-            yield from machines(view, self.index.workloads_of(PODS, key))
+            yield from samples_of_experiment(view, now)
+            yield from samples_of_machines(view, self.index.workloads_of(PODS, key))
             moved = self.recorder.pods.progress.get(key)
             if moved is not None:
                 yield Sample(families.PROGRESS, key, moved)
@@ -72,22 +72,22 @@ class StateCollector:
     def _policies(self) -> Iterator[Sample]:
         for name, thing in dict(self.index.policies).items():
             try:
-                yield from policy_samples_of(thing)
+                yield from samples_of_policy(thing)
             except ValidationError as error:
                 log.info("policy %s is shown without metrics: %s", name, error)
 
-    def _current(self) -> dict[Key, View]:
+    def _current(self) -> dict[Key, StoredExperiment]:
         things = dict(self.index.experiments)
         self._views = {key: self._view(key, thing) for key, thing in things.items()}
         return {key: view for key, (_, view) in self._views.items() if view is not None}
 
-    def _view(self, key: Key, thing: dict[str, Any]) -> tuple[str, View | None]:
+    def _view(self, key: Key, thing: dict[str, Any]) -> tuple[str, StoredExperiment | None]:
         version = str(thing["metadata"].get("resourceVersion"))
         known = self._views.get(key)
         if known is not None and known[0] == version:
             return known
         try:
-            return version, view_of(thing)
+            return version, read_experiment(thing)
         except ValidationError as error:
             # It was written by another version of the operator: its conditions say so.
             log.info("shown without metrics: %s", error, extra=about(key))

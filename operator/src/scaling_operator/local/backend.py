@@ -14,9 +14,9 @@ from scaling_operator.core.observed import ABSENT, AttemptPhase, AttemptView, St
 from scaling_operator.core.reports import AttemptKey
 from scaling_operator.local.attempts import Attempts
 from scaling_operator.local.store import Store
+from scaling_operator.runtime.assignment import AttemptLocations, assignment_of
 from scaling_operator.runtime.hooks import Hooks
 from scaling_operator.runtime.state import ExperimentState
-from scaling_trainer.contract import Assignment
 from scaling_trainer.writing import make_folder, remove
 
 INTERRUPTED = AttemptView(
@@ -75,27 +75,14 @@ class LocalBackend:
         ):  # laid by somebody: nothing to go on from
             remove(checkpoint, below=self.store.root)
         make_folder(checkpoint, below=self.store.root)
-        built_in = self.spec.trainer.built_in
-        self.attempts.launch(
-            Assignment(
-                experiment=self.name,
-                scale=spec.scale,
-                trial=spec.number,
-                attempt=attempt,
-                seed=spec.seed,
-                parameters=spec.parameters,
-                result_file=folder / f"attempt-{attempt}.result.json",
-                checkpoint_dir=checkpoint,
-                data_dir=self.data_folder,
-                config=None
-                if built_in is None
-                else built_in.model_dump(mode="json", exclude_unset=True),
-                samples=spec.samples,
-                report_url=self.report_url,
-                report_token_file=folder / "token",
-            ),
-            folder,
+        locations = AttemptLocations(
+            result_file=folder / f"attempt-{attempt}.result.json",
+            checkpoint_dir=checkpoint,
+            data_dir=self.data_folder,
+            report_url=self.report_url,
+            report_token_file=folder / "token",
         )
+        self.attempts.launch(assignment_of(self.name, self.spec, spec, attempt, locations), folder)
 
     async def discard(self, keys: tuple[AttemptKey, ...]) -> None:
         """End the processes of attempts."""

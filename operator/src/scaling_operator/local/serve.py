@@ -16,8 +16,7 @@ from scaling_operator.local.backend import LocalBackend
 from scaling_operator.local.contents import Identity
 from scaling_operator.local.finish import finish, preload
 from scaling_operator.local.runner import LocalRunner, open_runner
-from scaling_operator.report_endpoint.endpoint import Endpoint
-from scaling_operator.report_endpoint.web import application
+from scaling_operator.report_endpoint.endpoint import Endpoint, application
 from scaling_operator.runtime.state import ExperimentState
 from scaling_operator.server.limits import PortLimits
 from scaling_operator.server.listen import Port, listen

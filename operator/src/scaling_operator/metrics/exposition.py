@@ -13,7 +13,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from scaling_operator.metrics.families import Family
-from scaling_operator.metrics.stored_state import Sample
+from scaling_operator.metrics.samples import Sample
 
 
 @dataclass(slots=True, eq=False)  # a registry keeps its collectors by identity
@@ -49,7 +49,7 @@ class Exposition:
     """
 
     registry: CollectorRegistry
-    look: Callable[[], Iterable[Sample]]
+    read_state: Callable[[], Iterable[Sample]]
     fresh_seconds: float = 0.0
     clock: Callable[[], float] = time.monotonic
     _answers: dict[str, tuple[bytes, float]] = field(
@@ -69,7 +69,7 @@ class Exposition:
             known = self._answers.get(content_type)
             if known is not None and now - known[1] < self.fresh_seconds:
                 return known[0], content_type
-            self._snapshot.samples = tuple(self.look())
+            self._snapshot.samples = tuple(self.read_state())
             # Writing takes longer than looking: it must not hold up the event loop.
             body = await asyncio.to_thread(encoder, self.registry)
             fresh = {each: had for each, had in self._answers.items() if had[1] == now}

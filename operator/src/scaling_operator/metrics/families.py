@@ -1,15 +1,19 @@
-"""Every metric, declared once: docs/metrics.md is generated from here.
+"""Every metric, declared once: the table of docs/metrics.md is generated from here.
 
-Labels are bounded: namespaces, experiments, scales and closed sets of words; never the number of a
-trial nor the value of a parameter.
+`python -m scaling_operator.metrics.families` does so, from the root of the repository. Labels are
+bounded: namespaces, experiments, scales and closed sets of words; never the number of a trial nor
+the value of a parameter.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
-Kind = Literal["counter", "gauge", "histogram", "info"]
+MetricType = Literal["counter", "gauge", "histogram", "info"]
 
 OWNER = ("namespace", "experiment")
 SCALE = (*OWNER, "scale")
@@ -23,7 +27,7 @@ class Family:
     """One metric: its name without the suffixes of its kind."""
 
     name: str
-    kind: Kind
+    kind: MetricType
     meaning: str
     labels: tuple[str, ...] = ()
     unit: str = ""
@@ -32,7 +36,7 @@ class Family:
 
 def _operator(
     name: str,
-    kind: Kind,
+    kind: MetricType,
     meaning: str,
     labels: tuple[str, ...] = (),
     unit: str = "",
@@ -231,3 +235,34 @@ TRAINING_REPORTS = _counter("training_reports", OWNER, "Reports taken.")
 FAMILIES: tuple[Family, ...] = tuple(
     value for value in tuple(globals().values()) if isinstance(value, Family)
 )
+
+
+PAGE = Path("docs/metrics.md")
+_MARKED = re.compile(r"(<!-- metrics -->\n).*?(<!-- end -->)", re.DOTALL)
+_SUFFIXES = {"counter": "_total", "info": "_info", "gauge": "", "histogram": ""}
+
+
+def exposed_name(family: Family) -> str:
+    """Name as Prometheus stores it; a histogram's series add _bucket, _sum and _count."""
+    return family.name + _SUFFIXES[family.kind]
+
+
+def metrics_table(families: Iterable[Family] = FAMILIES) -> str:
+    """Write a row per family."""
+    rows = ["| metric | type | labels | unit | meaning |", "|---|---|---|---|---|"]
+    for family in families:
+        labels = ", ".join(f"`{label}`" for label in family.labels)
+        kind = "gauge" if family.kind == "info" else family.kind
+        rows.append(
+            f"| `{exposed_name(family)}` | {kind} | {labels} | {family.unit} | {family.meaning} |"
+        )
+    return "\n".join(rows) + "\n"
+
+
+def fill(page: str) -> str:
+    """Write the table of a page anew."""
+    return _MARKED.sub(lambda mark: f"{mark[1]}\n{metrics_table()}\n{mark[2]}", page)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(fill(PAGE.read_text()))

@@ -37,17 +37,19 @@ class OperatorMetrics:
     _histograms: dict[str, Histogram] = field(default_factory=dict[str, Histogram])
 
     def __post_init__(self) -> None:
-        for family in COUNTED:
+        for family in COUNTERS:
             self._counters[family.name] = Counter(
                 family.name, family.meaning, family.labels, registry=self.registry
             )
-        for family in MEASURED:
+        for family in HISTOGRAMS:
             self._histograms[family.name] = Histogram(
-                *(family.name, family.meaning, family.labels),
+                family.name,
+                family.meaning,
+                family.labels,
                 buckets=family.buckets,
                 registry=self.registry,
             )
-        for family, words in CLOSED.items():
+        for family, words in LABEL_VALUES.items():
             for word in words:  # else the first of a kind is no increase that could be seen
                 (self._counters | self._histograms)[family.name].labels(word)
         for port, reason in product(PORTS, REFUSALS):
@@ -100,7 +102,7 @@ class OperatorMetrics:
 
     def loaded(self, owner: Owner) -> None:
         """Begin the counts of an experiment, so that the first of a kind is seen as an increase."""
-        for reason in COUNTED_FROM_ZERO:
+        for reason in INITIAL_ATTEMPT_REASONS:
             self._counters[families.ATTEMPTS.name].labels(*owner, reason)
 
     def report_taken(self, owner: Owner) -> None:
@@ -123,14 +125,14 @@ class OperatorMetrics:
     def forget(self, owner: Owner) -> None:
         """Drop the series of an experiment that is gone."""
         labels: dict[str, str] = dict(zip(OWNER, owner, strict=True))
-        for family in (*COUNTED, *MEASURED):
+        for family in (*COUNTERS, *HISTOGRAMS):
             if family.labels[:2] == OWNER:
                 instruments = self._counters | self._histograms
                 instruments[family.name].remove_by_labels(labels)
 
     def forget_all(self) -> None:
         """Drop the series of all experiments: they are somebody else's now."""
-        for family in (*COUNTED, *MEASURED):
+        for family in (*COUNTERS, *HISTOGRAMS):
             if family.labels[:2] == OWNER:
                 instruments = self._counters | self._histograms
                 instruments[family.name].clear()
@@ -142,7 +144,7 @@ class OperatorMetrics:
         self._histograms[family.name].labels(*labels).observe(seconds)
 
 
-COUNTED = (
+COUNTERS = (
     families.LEADER_CHANGES,
     families.API_REQUESTS,
     families.WATCH_EVENTS,
@@ -154,7 +156,7 @@ COUNTED = (
     families.TRAINING_REPORTS,
 )
 PORTS = ("reports", "metrics", "health", "dashboard")
-CLOSED = {
+LABEL_VALUES = {
     families.ASKS_FAILED: ("random", "grid", "tpe", "gp", "genetic"),
     families.RECONCILE: ("ok", "busy", "forbidden", "error", "bug"),
     families.REPORTS_ACCEPTED: ("continue", "prune", "stop", "result"),
@@ -163,12 +165,12 @@ CLOSED = {
         *("Standby", "NotNow", "Other"),
     ),
 }
-COUNTED_FROM_ZERO = (
+INITIAL_ATTEMPT_REASONS = (
     *(TrialState.SUCCEEDED.value, TrialState.PRUNED.value),
     *(Reason.TRAINER_FAILED.value, Reason.DATA_ERROR.value),
     *(Reason.OOM_KILLED.value, Reason.ACCELERATOR_OOM.value),
 )
-MEASURED = (
+HISTOGRAMS = (
     families.RECONCILE,
     families.API_SECONDS,
     families.ASK,

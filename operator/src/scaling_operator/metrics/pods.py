@@ -12,13 +12,13 @@ from scaling_operator.api.names import LABEL_TRIAL
 from scaling_operator.metrics.operator_metrics import OperatorMetrics, Owner
 
 MAX_SLOTS = 1000
-_OVER = "over"
+_ENDED = "over"
 _FRESH_SECONDS = 2.0
 """A creation time is whole seconds: a younger pod is taken as made this very moment."""
 
 
 @dataclass(slots=True)
-class PodMoments:
+class PodTimes:
     """Measures from what the index takes in. `clock`: seconds since the epoch."""
 
     operator_metrics: OperatorMetrics
@@ -42,7 +42,7 @@ class PodMoments:
             self._begin(owner, uid, pod)
         if phase == "Running" and uid in self._created:
             self.operator_metrics.pod_waited(owner, self.clock() - self._created.pop(uid))
-        if phase == _OVER and was not in (_OVER, None):
+        if phase == _ENDED and was not in (_ENDED, None):
             self._created.pop(uid, None)
             self._free.setdefault(owner, deque(maxlen=MAX_SLOTS)).append(self.clock())
 
@@ -50,7 +50,7 @@ class PodMoments:
         """Forget a pod that is gone."""
         self._created.pop(str(pod["metadata"].get("uid")), None)
 
-    def moved(self, owner: Owner) -> None:
+    def progressed(self, owner: Owner) -> None:
         """Note that something else of an experiment moved."""
         self.progress[owner] = self.clock()
 
@@ -84,4 +84,4 @@ def _phase(pod: Mapping[str, Any] | None) -> str | None:
     containers: list[dict[str, Any]] = status.get("containerStatuses") or []
     ended = bool(containers) and all("terminated" in each.get("state", {}) for each in containers)
     phase = str(status.get("phase", "Pending"))
-    return _OVER if ended or phase in ("Succeeded", "Failed") else phase
+    return _ENDED if ended or phase in ("Succeeded", "Failed") else phase

@@ -14,21 +14,22 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, NoReturn
 
-from scaling_operator.processes.frames import frame, read_frame_from
 from scaling_operator.processes.messages import (
-    BASIS,
     DOCUMENT,
-    ENDING,
     FIT_ANSWER,
-    ORDER,
+    FIT_INPUT,
     PROBLEMS,
     STUDY_ANSWER,
+    WORK_ANSWER,
+    WORK_REQUEST,
     FitAnswer,
     Task,
     WorkAnswer,
     WorkOutcome,
     WorkRequest,
     decode_call,
+    frame,
+    read_frame_from,
 )
 from scaling_operator.search.calls import OpenStudies, StudyClosed
 from scaling_operator.search.study import AskFailed
@@ -38,7 +39,7 @@ NICENESS = 15
 OUT_OF_MEMORY_SCORE = 500
 """Where the container itself runs out of memory, this process goes before the operator."""
 
-_NEEDED = {
+_MODULES = {
     Task.CHECK: ("scaling_operator.validation.checks",),
     Task.FIT: ("scaling_operator.law.fit_experiment",),
 }
@@ -68,7 +69,7 @@ class Worker:
 
     def prepare(self, task: Task) -> None:
         """Load what a task needs, where it is not loaded yet: that is no part of the work."""
-        for module in _NEEDED.get(task, ()):
+        for module in _MODULES.get(task, ()):
             importlib.import_module(module)
 
     def work(self, task: Task, payload: bytes) -> bytes:
@@ -85,8 +86,8 @@ def _serve(requests: BinaryIO, answers: BinaryIO, worker: Worker) -> None:
         head, payload = read_frame_from(requests), read_frame_from(requests)
         if head is None or payload is None:
             return
-        ending, answer = _answer(worker, ORDER.decode(head), payload)
-        answers.write(frame(ENDING.encode(ending)) + frame(answer))
+        ending, answer = _answer(worker, WORK_REQUEST.decode(head), payload)
+        answers.write(frame(WORK_ANSWER.encode(ending)) + frame(answer))
         answers.flush()
         if ending.outcome is WorkOutcome.OUT_OF_MEMORY:
             return  # what is left of the work may fill this process for good
@@ -102,13 +103,13 @@ def _answer(worker: Worker, order: WorkRequest, payload: bytes) -> tuple[WorkAns
     except StudyClosed as error:
         return WorkAnswer(WorkOutcome.STUDY_CLOSED, str(error)), b""
     except AskFailed as error:
-        return WorkAnswer(_asked(error), str(error)), b""
+        return WorkAnswer(_ask_outcome(error), str(error)), b""
     except Exception as error:  # noqa: BLE001
         # The other side raises it again: it knows whose work this was.
         return WorkAnswer(WorkOutcome.BROKEN, f"{type(error).__name__}: {error}"), b""
 
 
-def _asked(error: AskFailed) -> WorkOutcome:
+def _ask_outcome(error: AskFailed) -> WorkOutcome:
     out_of_memory = isinstance(error.__cause__, MemoryError)
     return WorkOutcome.OUT_OF_MEMORY if out_of_memory else WorkOutcome.ASK_FAILED
 
@@ -136,7 +137,7 @@ def _check(payload: bytes) -> bytes:
 def _fit(payload: bytes) -> bytes:
     from scaling_operator.law.fit_experiment import fit  # noqa: PLC0415 - scipy loads slowly
 
-    view = fit(BASIS.decode(payload)).view
+    view = fit(FIT_INPUT.decode(payload)).view
     answer = FitAnswer(view.status, view.conditions, view.recommendations, view.predictions)
     return FIT_ANSWER.encode(answer)
 

@@ -1,11 +1,16 @@
-"""What the processes say to each other, as JSON. Numbers that are not finite survive the way."""
+"""What the processes say to each other: JSON, each message with its length in four bytes before it.
+
+Numbers that are not finite survive the way.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Generic, TypeVar
+from typing import Any, BinaryIO, Generic, TypeVar
 
 from pydantic import TypeAdapter
 from pydantic_core import to_json
@@ -24,6 +29,30 @@ from scaling_operator.search.calls import (
 )
 from scaling_operator.search.study import Proposal
 
+_LENGTH = struct.Struct(">I")
+
+
+def frame(message: bytes) -> bytes:
+    """Put its length before a message."""
+    return _LENGTH.pack(len(message)) + message
+
+
+async def read_frame(stream: asyncio.StreamReader) -> bytes:
+    """Read the next message. Raises IncompleteReadError where the other side has ended."""
+    (length,) = _LENGTH.unpack(await stream.readexactly(_LENGTH.size))
+    return await stream.readexactly(length)
+
+
+def read_frame_from(file: BinaryIO) -> bytes | None:
+    """Read the next message; None where the other side has ended."""
+    header = file.read(_LENGTH.size)
+    if len(header) < _LENGTH.size:
+        return None
+    (length,) = _LENGTH.unpack(header)
+    message = file.read(length)
+    return message if len(message) == length else None
+
+
 T = TypeVar("T")
 
 
@@ -36,14 +65,14 @@ class Codec(Generic[T]):
 
     def encode(self, value: T) -> bytes:
         """Give a value as JSON."""
-        return to_json(self._known.dump_python(value, by_alias=True), inf_nan_mode="constants")
+        return to_json(self._built.dump_python(value, by_alias=True), inf_nan_mode="constants")
 
     def decode(self, text: bytes) -> T:
         """Read a value back."""
-        return self._known.validate_json(text)
+        return self._built.validate_json(text)
 
     @property
-    def _known(self) -> TypeAdapter[T]:
+    def _built(self) -> TypeAdapter[T]:
         if self._adapter is None:
             self._adapter = TypeAdapter(self._kind)
         return self._adapter
@@ -94,11 +123,11 @@ class FitAnswer:
     predictions: Mapping[int, ScalePrediction] = field(default_factory=dict[int, ScalePrediction])
 
 
-ORDER: Codec[WorkRequest] = Codec(WorkRequest)
-ENDING: Codec[WorkAnswer] = Codec(WorkAnswer)
+WORK_REQUEST: Codec[WorkRequest] = Codec(WorkRequest)
+WORK_ANSWER: Codec[WorkAnswer] = Codec(WorkAnswer)
 DOCUMENT: Codec[dict[str, Any]] = Codec(dict[str, Any])
 PROBLEMS: Codec[tuple[Problem, ...]] = Codec(tuple[Problem, ...])
-BASIS: Codec[FitInput] = Codec(FitInput)
+FIT_INPUT: Codec[FitInput] = Codec(FitInput)
 FIT_ANSWER: Codec[FitAnswer] = Codec(FitAnswer)
 STUDY_ANSWER: Codec[Answer] = Codec(Proposal | bool | None)
 _CALLS: dict[str, Codec[Any]] = {

@@ -7,13 +7,59 @@ process namespaces take turns. Who waits there for another one's long work moves
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
+import contextlib
+from collections import Counter, deque
 from dataclasses import dataclass, field
 
-from scaling_operator.processes.bounds import WorkBounds, WorkFailed
-from scaling_operator.processes.fair_lock import FairLock
 from scaling_operator.processes.messages import Task
-from scaling_operator.processes.process import WorkerProcess
+from scaling_operator.processes.process import WorkBounds, WorkerProcess, WorkFailed
+
+
+@dataclass(slots=True)
+class FairLock:
+    """Held by one at a time. Those of one owner wait in order, the owners by round robin."""
+
+    holder: str | None = None
+    """Whose turn it is; None: nobody's."""
+    _waiting: dict[str, deque[asyncio.Future[None]]] = field(
+        default_factory=dict[str, deque[asyncio.Future[None]]]
+    )
+
+    async def acquire(self, owner: str) -> None:
+        """Wait for the owner's turn."""
+        if self.holder is None:
+            self.holder = owner
+            return
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(owner, deque()).append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self.release()  # the turn had come all the same
+            else:
+                self._withdraw(owner, turn)
+            raise
+
+    def release(self) -> None:
+        """Give the turn to the next owner."""
+        if not self._waiting:
+            self.holder = None
+            return
+        owner, turns = next(iter(self._waiting.items()))
+        del self._waiting[owner]
+        self.holder, turn = owner, turns.popleft()
+        if turns:
+            self._waiting[owner] = turns  # behind all others
+        turn.set_result(None)
+
+    def _withdraw(self, owner: str, turn: asyncio.Future[None]) -> None:
+        turns = self._waiting.get(owner, deque())
+        with contextlib.suppress(ValueError):
+            turns.remove(turn)
+        if not turns:
+            self._waiting.pop(owner, None)
+
 
 PATIENCE_SECONDS = 0.5
 """Moving costs that the studies are built anew: not for every short wait."""
@@ -22,7 +68,7 @@ IDLE_SECONDS = 300.0
 
 
 @dataclass(slots=True)
-class _Seat:
+class PooledProcess:
     """A process, the lock of those who want it, and when it ends if nobody does."""
 
     process: WorkerProcess = field(default_factory=WorkerProcess)
@@ -34,7 +80,7 @@ class WorkerPool:
     """Processes by number. All of it runs in one event loop."""
 
     def __init__(self, processes: int, idle_seconds: float = IDLE_SECONDS) -> None:
-        self._seats = tuple(_Seat() for _ in range(processes))
+        self._processes = tuple(PooledProcess() for _ in range(processes))
         self._homes: dict[str, int] = {}
         self._idle_seconds = idle_seconds
         self._tasks: set[asyncio.Task[bytes]] = set()
@@ -67,18 +113,18 @@ class WorkerPool:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        for seat in self._seats:
+        for seat in self._processes:
             if seat.idle is not None:
                 seat.idle.cancel()
             await seat.process.end()
 
-    async def _turn(self, owner: str) -> _Seat:
+    async def _turn(self, owner: str) -> PooledProcess:
         while True:
-            seat = self._seats[self._home(owner)]
+            seat = self._processes[self._home(owner)]
             if await self._acquire(seat, owner):
                 return seat
 
-    async def _acquire(self, seat: _Seat, owner: str) -> bool:
+    async def _acquire(self, seat: PooledProcess, owner: str) -> bool:
         """Wait for a process; False where the owner has got another home meanwhile."""
         turn = asyncio.create_task(seat.lock.acquire(owner))
         has_come = False
@@ -98,34 +144,36 @@ class WorkerPool:
     def _home(self, owner: str) -> int:
         if owner not in self._homes:
             taken = Counter(self._homes.values())
-            self._homes[owner] = min(range(len(self._seats)), key=lambda at: taken[at])
+            self._homes[owner] = min(range(len(self._processes)), key=lambda at: taken[at])
         return self._homes[owner]
 
     def _has_moved(self, owner: str) -> bool:
         """Give a namespace that waits for another one's work another home, where one is idle."""
-        if self._seats[self._home(owner)].lock.holder == owner:
+        if self._processes[self._home(owner)].lock.holder == owner:
             return False  # a second process for it would be the one that others need
-        for at, seat in enumerate(self._seats):
+        for at, seat in enumerate(self._processes):
             if seat.lock.holder is None:
                 self._homes[owner] = at
                 return True
         return False
 
-    async def _work(self, seat: _Seat, task: Task, payload: bytes, bounds: WorkBounds) -> bytes:
+    async def _work(
+        self, seat: PooledProcess, task: Task, payload: bytes, bounds: WorkBounds
+    ) -> bytes:
         try:
             return await seat.process.work(task, payload, bounds)
         finally:
             seat.lock.release()
-            self._rest(seat)
+            self._schedule_end(seat)
 
-    def _rest(self, seat: _Seat) -> None:
+    def _schedule_end(self, seat: PooledProcess) -> None:
         """End the process after a while, unless somebody wants it before."""
         if seat.idle is not None:
             seat.idle.cancel()
         loop = asyncio.get_running_loop()
         seat.idle = loop.call_later(self._idle_seconds, self._end, seat)
 
-    def _end(self, seat: _Seat) -> None:
+    def _end(self, seat: PooledProcess) -> None:
         if seat.lock.holder is None:
             seat.process.kill()
 

@@ -1,4 +1,7 @@
-"""One process that works for this one: started at its first work, ended after its last."""
+"""One process that works for this one: started at its first work, ended after its last.
+
+Each piece of work has bounds of time and memory.
+"""
 
 from __future__ import annotations
 
@@ -8,18 +11,52 @@ import signal
 import sys
 from dataclasses import dataclass, field
 
-from scaling_operator.processes.bounds import WorkBounds, WorkExceeded, WorkFailed
-from scaling_operator.processes.frames import frame, read_frame
 from scaling_operator.processes.messages import (
-    ENDING,
-    ORDER,
+    WORK_ANSWER,
+    WORK_REQUEST,
     Task,
     WorkAnswer,
     WorkOutcome,
     WorkRequest,
+    frame,
+    read_frame,
 )
 from scaling_operator.search.calls import StudyClosed
 from scaling_operator.search.study import AskFailed
+
+MIB = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class WorkBounds:
+    """Bounds of one piece of work; `memory_bytes` counts what it adds to its process."""
+
+    cpu_seconds: int
+    memory_bytes: int
+
+    @property
+    def wall_seconds(self) -> float:
+        """After how long the process is ended, however little of a processor it got."""
+        return 10.0 * self.cpu_seconds + 30.0
+
+
+CHECK = WorkBounds(cpu_seconds=10, memory_bytes=192 * MIB)
+"""Checking one experiment: the largest that the API takes needs less than half a second."""
+STUDY = WorkBounds(cpu_seconds=30, memory_bytes=192 * MIB)
+"""One ask, tell or report, or building a study anew: with 10,000 trials that takes seconds."""
+GP_STUDY = WorkBounds(cpu_seconds=120, memory_bytes=1024 * MIB)
+"""The same with a Gaussian process: it loads PyTorch, and its ask is cubic in the trials."""
+FIT = WorkBounds(cpu_seconds=60, memory_bytes=192 * MIB)
+"""One fit with its resamples: 240 points and 1,000 resamples need a quarter of a second."""
+
+
+class WorkExceeded(RuntimeError):
+    """A piece of work took more than its bounds: again it would take as much."""
+
+
+class WorkFailed(RuntimeError):
+    """A piece of work broke, or its process ended by itself."""
+
 
 MODULE = "scaling_operator.processes.child"
 ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
@@ -59,7 +96,7 @@ class WorkerProcess:
         """
         process = await self.start()
         order = WorkRequest(task, bounds.cpu_seconds, bounds.memory_bytes)
-        message = frame(ORDER.encode(order)) + frame(payload)
+        message = frame(WORK_REQUEST.encode(order)) + frame(payload)
         try:
             async with asyncio.timeout(bounds.wall_seconds):
                 ending, answer = await _exchange(process, message)
@@ -72,7 +109,7 @@ class WorkerProcess:
             raise
         except (asyncio.IncompleteReadError, ConnectionError) as error:
             code = await process.wait()
-            raise _death(code, bounds) from error
+            raise _exit_error(code, bounds) from error
         if ending.outcome is WorkOutcome.OUT_OF_MEMORY:
             await process.wait()
         return _result(ending, answer, bounds)
@@ -112,7 +149,7 @@ async def _exchange(
         raise WorkFailed(problem)
     to.write(message)
     await to.drain()
-    return ENDING.decode(await read_frame(back)), await read_frame(back)
+    return WORK_ANSWER.decode(await read_frame(back)), await read_frame(back)
 
 
 def _result(ending: WorkAnswer, answer: bytes, bounds: WorkBounds) -> bytes:
@@ -129,7 +166,7 @@ def _result(ending: WorkAnswer, answer: bytes, bounds: WorkBounds) -> bytes:
             raise WorkFailed(ending.message)
 
 
-def _death(code: int, bounds: WorkBounds) -> Exception:
+def _exit_error(code: int, bounds: WorkBounds) -> Exception:
     """Say why a process has ended amid its work, by its exit code."""
     if code == -signal.SIGXCPU:
         return WorkExceeded(f"it needs more than {bounds.cpu_seconds} s of processor time")

@@ -16,7 +16,7 @@ from aiohttp import web
 from scaling_operator.search.mirror import Application
 from scaling_operator.server.hosts import answers_to
 from scaling_operator.server.limits import PortLimits
-from scaling_operator.server.listen import BoundedServer, Port, listen, unheard
+from scaling_operator.server.listen import BoundedServer, Port, ignore_refusal, listen
 
 LIMITS = PortLimits(connections=64, connections_per_address=32)
 """A browser opens six; all that come through a proxy have its address."""
@@ -33,7 +33,7 @@ def served(
     application: Application,
     host: str,
     port: int,
-    refused: Callable[[str], None] = unheard,
+    refused: Callable[[str], None] = ignore_refusal,
     names: Collection[str] = (),
 ) -> Generator[int]:
     """Serve for as long as the block lasts; gives the port. Raises OSError where it is taken.

@@ -35,7 +35,7 @@ class _Chunk(threading.local):
 _chunk = _Chunk()
 
 
-class Host(Protocol):
+class ConnectionListener(Protocol):
     """What a connection tells its server."""
 
     refused: Callable[[str], None]
@@ -53,7 +53,9 @@ class Host(Protocol):
 class BoundedConnection(web.RequestHandler, asyncio.BufferedProtocol):
     """One client. `socket` is its connection below TLS."""
 
-    def __init__(self, manager: web.Server, host: Host, socket: asyncio.Transport) -> None:
+    def __init__(
+        self, manager: web.Server, host: ConnectionListener, socket: asyncio.Transport
+    ) -> None:
         super().__init__(
             manager,
             loop=asyncio.get_running_loop(),

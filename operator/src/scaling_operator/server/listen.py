@@ -14,8 +14,7 @@ from aiohttp.typedefs import Handler, Middleware
 
 from scaling_operator.server import limits
 from scaling_operator.server.connection import MALFORMED, NAME, BoundedConnection
-from scaling_operator.server.limits import PortLimits
-from scaling_operator.server.places import NoPlace, Places
+from scaling_operator.server.limits import NoPlace, Places, PortLimits
 from scaling_operator.server.throttle import Throttle
 
 REFUSALS = (MALFORMED, "TooSlow", "TooMany", "TooOften", "Handshake")
@@ -24,7 +23,7 @@ REFUSALS = (MALFORMED, "TooSlow", "TooMany", "TooOften", "Handshake")
 _RECEIVE_BYTES = 32 * 1024
 
 
-def unheard(reason: str) -> None:
+def ignore_refusal(reason: str) -> None:
     """Tell nobody of a refusal."""
     del reason
 
@@ -41,14 +40,14 @@ class Port:
 
 
 async def listen(
-    app: web.Application, port: Port, refused: Callable[[str], None] = unheard
+    app: web.Application, port: Port, refused: Callable[[str], None] = ignore_refusal
 ) -> BoundedServer:
     """Serve `app`. `refused` is told one of REFUSALS each time.
 
     The application is this server's from now on. Raises OSError where the port is taken.
     """
-    app.middlewares.insert(0, _step(refused))
-    app.on_response_prepare.append(_hide)
+    app.middlewares.insert(0, _track_requests(refused))
+    app.on_response_prepare.append(_hide_software)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=limits.CLOSING_SECONDS)
     await runner.setup()
     assert runner.server is not None  # noqa: S101 - that is what setup does
@@ -95,7 +94,7 @@ class BoundedServer:
         """Take connections from now on. Raises OSError."""
         loop = asyncio.get_running_loop()
         server = await loop.create_server(
-            lambda: _Arrival(self), port.address, port.number, start_serving=False
+            lambda: _AcceptedSocket(self), port.address, port.number, start_serving=False
         )
         for each in server.sockets:
             each.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BYTES)
@@ -111,7 +110,7 @@ class BoundedServer:
         await asyncio.gather(*self._handshakes, return_exceptions=True)
         await self._runner.cleanup()
 
-    def arrive(self, socket: asyncio.Transport) -> None:
+    def accept(self, socket: asyncio.Transport) -> None:
         """Let a connection in, or end it."""
         peer = socket.get_extra_info("peername")
         if not peer:
@@ -162,7 +161,9 @@ class BoundedServer:
             secured = None
             if not socket.is_closing():
                 secured = await asyncio.get_running_loop().start_tls(
-                    *(socket, connection, context),
+                    socket,
+                    connection,
+                    context,
                     server_side=True,
                     ssl_handshake_timeout=limits.HANDSHAKE_SECONDS,
                     ssl_shutdown_timeout=limits.LINGERING_SECONDS,
@@ -180,17 +181,17 @@ class BoundedServer:
 
 
 @dataclass(slots=True)
-class _Arrival(asyncio.Protocol):
+class _AcceptedSocket(asyncio.Protocol):
     """A connection that was accepted: only now is it known whose it is."""
 
     listening: BoundedServer
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)  # noqa: S101 - of a socket
-        self.listening.arrive(transport)
+        self.listening.accept(transport)
 
 
-def _step(refused: Callable[[str], None]) -> Middleware:
+def _track_requests(refused: Callable[[str], None]) -> Middleware:
     """Make the middleware that tells a connection how far its request is."""
 
     @web.middleware
@@ -230,6 +231,6 @@ async def _answer(
         raise web.HTTPBadRequest from error
 
 
-async def _hide(request: web.Request, response: web.StreamResponse) -> None:
+async def _hide_software(request: web.Request, response: web.StreamResponse) -> None:
     del request
     response.headers["Server"] = NAME

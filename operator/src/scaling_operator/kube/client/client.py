@@ -6,13 +6,23 @@ reconcile. Every failure is a ClusterError (errors.py).
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, Protocol, cast
+from weakref import WeakValueDictionary
 
-from scaling_operator.kube.client.errors import ClusterBusy, ClusterForbidden, error_of
+from scaling_operator.kube.client.errors import (
+    ClusterBusy,
+    ClusterForbidden,
+    Conflict,
+    NotFound,
+    error_of,
+)
 from scaling_operator.kube.client.kinds import (
     LEASES,
     SECRETS,
@@ -20,7 +30,6 @@ from scaling_operator.kube.client.kinds import (
     TOKEN_REVIEWS,
     Kind,
 )
-from scaling_operator.kube.client.turns import Turns
 
 FIELD_MANAGER = "scaling-operator"
 PAGE_SIZE = 500
@@ -41,7 +50,7 @@ class Request:
     seconds: float
 
 
-def unobserved(request: Request) -> None:
+def ignore_request(request: Request) -> None:
     """Hear of a request, and do nothing."""
     del request
 
@@ -105,6 +114,11 @@ class Transport(Protocol):
         ...
 
 
+def micro_time() -> str:
+    """Give the present time as Kubernetes' MicroTime."""
+    return datetime.now(tz=UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
 def always() -> bool:
     """Allow every write."""
     return True
@@ -122,14 +136,14 @@ class Client:
         *,
         namespace: str = "default",
         may_write: Callable[[], bool] = always,
-        observe: Callable[[Request], None] = unobserved,
+        observe: Callable[[Request], None] = ignore_request,
     ) -> None:
         self.namespace = namespace
         """The namespace of the kubeconfig's context: for people, who need not name it."""
         self._transport = transport
         self._may_write = may_write
         self._observe = observe
-        self._turns = Turns()
+        self._turns = NamespaceSlots()
 
     async def access(self) -> Access:
         """Tell how this client connects: kopf's watches connect alike."""
@@ -195,7 +209,11 @@ class Client:
         """
         return await self._send(
             Call(
-                *("patch", kind, namespace, name, "status"),
+                verb="patch",
+                kind=kind,
+                namespace=namespace,
+                name=name,
+                below="status",
                 query={"fieldManager": FIELD_MANAGER, "force": "true"},
                 body={"apiVersion": kind.api_version, "kind": kind.name, **body},
                 content_type="application/apply-patch+yaml",
@@ -219,7 +237,7 @@ class Client:
 
     async def _send(self, call: Call) -> Object:
         # Who leads must not wait to say so.
-        async with self._turns.one(None if call.kind is LEASES else call.namespace):
+        async with self._turns.held_by(None if call.kind is LEASES else call.namespace):
             return await self._sent(call)
 
     async def _sent(self, call: Call) -> Object:
@@ -249,3 +267,68 @@ def _decoded(text: bytes) -> Object:
         # A proxy on the way answers in its own words.
         document = {"message": text[:200].decode(errors="replace")}
     return cast("Object", document) if isinstance(document, dict) else {}
+
+
+TRIES = 5
+
+
+def _never(stored: Object) -> bool:
+    del stored
+    return False
+
+
+async def write_status(
+    client: Client,
+    kind: Kind,
+    known: Object,
+    status: dict[str, Any],
+    stays: Callable[[Object], bool] = _never,
+) -> Object:
+    """Write a status whole, and return what is stored then.
+
+    `known` is the object as it was seen last; of it the metadata alone are read. Where it has
+    changed since it is read again, and left as it is where `stays` says so. Raises NotFound where
+    it is gone, also where another one has its name now.
+    """
+    metadata = known["metadata"]
+    namespace, name = metadata.get("namespace"), str(metadata["name"])
+    version = metadata["resourceVersion"]
+    for _ in range(TRIES):
+        body: Object = {"metadata": {"resourceVersion": version}, "status": status}
+        try:
+            return await client.apply_status(kind, namespace, name, body)
+        except Conflict:
+            stored = await client.get(kind, namespace, name)
+        if stored["metadata"]["uid"] != metadata["uid"]:
+            message = f"{kind.plural} {name} is another one now"
+            raise NotFound(message)
+        if stays(stored):
+            return stored
+        version = stored["metadata"]["resourceVersion"]
+    message = f"{name} changes faster than it can be written"
+    raise ClusterBusy(message)
+
+
+MAX_REQUESTS_PER_NAMESPACE = 16
+
+
+@dataclass(frozen=True, slots=True)
+class NamespaceSlots:
+    """Lets so many of a namespace go at once; the rest waits in order."""
+
+    most: int = MAX_REQUESTS_PER_NAMESPACE
+    _of: WeakValueDictionary[str, asyncio.Semaphore] = field(
+        default_factory=WeakValueDictionary[str, asyncio.Semaphore]
+    )
+
+    @asynccontextmanager
+    async def held_by(self, namespace: str | None) -> AsyncGenerator[None]:
+        """Wait for a turn; what lies in no namespace waits for nobody."""
+        if namespace is None:
+            yield
+            return
+        turns = self._of.get(namespace)
+        if turns is None:
+            self._of[namespace] = turns = asyncio.Semaphore(self.most)
+        async with turns:
+            yield

@@ -23,7 +23,7 @@ from scaling_operator.kube.client.client import (
     Client,
     Request,
     always,
-    unobserved,
+    ignore_request,
 )
 from scaling_operator.kube.client.errors import NoCluster
 
@@ -53,7 +53,10 @@ class ApiConnection:
         headers = await self._authorization()
         token = headers.get("authorization", "").partition(" ")[2] or None
         return Access(
-            *(settings.host, settings.ssl_ca_cert, settings.verify_ssl, token),
+            server=settings.host,
+            ca_file=settings.ssl_ca_cert,
+            verifies=settings.verify_ssl,
+            token=token,
             certificate_file=settings.cert_file,
             key_file=settings.key_file,
         )
@@ -89,7 +92,7 @@ async def connect(
     context: str | None = None,
     *,
     may_write: Callable[[], bool] = always,
-    observe: Callable[[Request], None] = unobserved,
+    observe: Callable[[Request], None] = ignore_request,
 ) -> AsyncGenerator[Client]:
     """Connect as a kubeconfig says, or as the pod's own account where there is none.
 

@@ -52,7 +52,7 @@ class Index:
     namespaces: dict[str, Object] = field(default_factory=dict[str, Object])
     changes: dict[Key, int] = field(default_factory=dict[Key, int])
     """Another number for each state of an experiment's workloads."""
-    heard: Callable[[Kind, Key, Object | None, Object], None] = _ignore
+    on_put: Callable[[Kind, Key, Object | None, Object], None] = _ignore
     """Is told of each object that is taken in: what it was before, and what it is."""
     _last_change: int = 0
     _departed: dict[str, int] = field(default_factory=dict[str, int])
@@ -86,7 +86,7 @@ class Index:
             job = owner_uid(thing, JOBS)
             if job is not None:
                 self._pods_of_jobs.setdefault(job, {})[_uid(thing)] = thing
-        self.heard(kind, key, before, thing)
+        self.on_put(kind, key, before, thing)
         return key
 
     def drop(self, kind: Kind, thing: Object) -> Key | None:

@@ -15,28 +15,28 @@ from weakref import WeakSet
 
 ROUND_SECONDS = 0.5
 
-_begun: ContextVar[WeakSet[asyncio.Task[Any]] | None] = ContextVar("_begun", default=None)
+_started: ContextVar[WeakSet[asyncio.Task[Any]] | None] = ContextVar("_begun", default=None)
 
 
 @contextmanager
-def followed() -> Generator[None]:
+def tracked_tasks() -> Generator[None]:
     """Follow who begins which task in this event loop, for as long as the block lasts."""
     loop = asyncio.get_running_loop()
     before = loop.get_task_factory()
-    loop.set_task_factory(_begin)
+    loop.set_task_factory(_start)
     try:
         yield
     finally:
         loop.set_task_factory(before)
 
 
-class Descent:
+class StartedTasks:
     """The tasks that the one which made this has begun since, theirs included."""
 
     def __init__(self) -> None:
         self._tasks = WeakSet[asyncio.Task[Any]]()
         # A task inherits the context of the one that begins it.
-        _begun.set(self._tasks)
+        _started.set(self._tasks)
 
     async def end(self) -> None:
         """Cancel them until none is left.
@@ -52,9 +52,9 @@ class Descent:
                     task.exception()  # else asyncio complains that nobody has looked at it
 
 
-def _begin(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> asyncio.Task[Any]:
+def _start(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> asyncio.Task[Any]:
     task = asyncio.Task(coroutine, loop=loop, **options)
-    begun = _begun.get()
+    begun = _started.get()
     if begun is not None:
         begun.add(task)
     return task

@@ -13,16 +13,26 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
-from scaling_operator.kube.client.client import Client
+from scaling_operator.kube.client.client import Client, micro_time
 from scaling_operator.kube.client.errors import AlreadyExists, ClusterError, Conflict, NotFound
 from scaling_operator.kube.client.kinds import LEASES
 from scaling_operator.kube.settings import LeaseSettings
 
 log = logging.getLogger(__name__)
 STANDBY_POLL_SECONDS = 1.0
+
+
+@dataclass(slots=True)
+class Leadership:
+    """Until when this replica leads, by a monotonic clock. The Lease's holder moves that moment."""
+
+    held_until_seconds: float = 0.0
+
+    def leads(self) -> bool:
+        """Whether this replica may act now."""
+        return time.monotonic() < self.held_until_seconds
 
 
 @dataclass(slots=True)
@@ -34,21 +44,21 @@ class Lease:
     identity: str
     settings: LeaseSettings
     on_change: Callable[[bool], None]
-    _held_until: float = 0.0
+    leadership: Leadership = field(default_factory=Leadership)
     _led: bool = False
     _seen: tuple[str, float] = ("", 0.0)
     """The last version of somebody else's Lease, and since when it has not changed."""
-    _answered: float = -math.inf
+    _answered_seconds: float = -math.inf
     """When the API server has last told whose the Lease is."""
     _stop: asyncio.Event = field(default_factory=asyncio.Event)
 
     def in_touch(self) -> bool:
         """Whether this replica knows whose the Lease is: it leads, or stands by."""
-        return time.monotonic() - self._answered < self.settings.duration_seconds
+        return time.monotonic() - self._answered_seconds < self.settings.duration_seconds
 
     def leads(self) -> bool:
         """Whether this replica may act now."""
-        return time.monotonic() < self._held_until
+        return self.leadership.leads()
 
     async def run(self) -> None:
         """Take the Lease when it is free and renew it, until `stop`; then give it back."""
@@ -58,13 +68,13 @@ class Lease:
             except ClusterError as error:
                 log.warning("the Lease %s cannot be renewed: %s", self.settings.name, error)
             else:
-                self._answered = time.monotonic()
-            self._tell()
+                self._answered_seconds = time.monotonic()
+            self._announce()
             await self._pause()
         if self.leads():
             await self._release()
-        self._held_until = 0.0
-        self._tell()
+        self.leadership.held_until_seconds = 0.0
+        self._announce()
 
     def stop(self) -> None:
         """Give the Lease back and end."""
@@ -77,7 +87,7 @@ class Lease:
             async with asyncio.timeout(seconds):
                 await self._stop.wait()
         except TimeoutError:
-            self._tell()
+            self._announce()
 
     async def _step(self) -> None:
         started = time.monotonic()
@@ -111,7 +121,7 @@ class Lease:
                 await self.client.replace(LEASES, self.namespace, self.settings.name, body)
         except (AlreadyExists, Conflict):
             return  # another one was faster
-        self._held_until = started + self.settings.duration_seconds * 2 / 3
+        self.leadership.held_until_seconds = started + self.settings.duration_seconds * 2 / 3
 
     async def _release(self) -> None:
         try:
@@ -130,12 +140,12 @@ class Lease:
             "spec": {
                 "holderIdentity": self.identity,
                 "leaseDurationSeconds": round(self.settings.duration_seconds),
-                "renewTime": datetime.now(tz=UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+                "renewTime": micro_time(),
                 "leaseTransitions": transitions,
             },
         }
 
-    def _tell(self) -> None:
+    def _announce(self) -> None:
         leads = self.leads()
         if leads != self._led:
             self._led = leads

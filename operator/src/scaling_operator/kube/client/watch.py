@@ -20,7 +20,7 @@ from scaling_operator.api.names import LABEL_EXPERIMENT
 from scaling_operator.kube.client.client import Access
 from scaling_operator.kube.client.index import Index, Key
 from scaling_operator.kube.client.kinds import EXPERIMENTS, JOBS, NAMESPACES, PODS, POLICIES, Kind
-from scaling_operator.kube.client.kopf_tasks import Descent, followed
+from scaling_operator.kube.client.kopf_tasks import StartedTasks, tracked_tasks
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ class Backoffs:
             yield min(LONGEST_PAUSE_SECONDS, 2.0**attempt) * random.uniform(0.5, 1.0)  # noqa: S311
 
 
-def _leave_signals() -> None:
+def _keep_signals() -> None:
     """Whoever embeds the watches without being a process of its own has no signals to take."""
 
 
@@ -57,21 +57,21 @@ class Watches:
     access: Callable[[], Awaitable[Access]]
     kinds: Sequence[Kind]
     namespaces: Sequence[str] = ()
-    seen: Callable[[Kind, bool, dict[str, Any]], None] = _ignore
+    on_event: Callable[[Kind, bool, dict[str, Any]], None] = _ignore
     """Is told of each event: kind, whether the object is gone, the object."""
     ready: asyncio.Event = field(default_factory=asyncio.Event)
     failures: int = 0
     """Ends in a row, each soon after its start."""
     restarts: dict[str, int] = field(default_factory=dict[str, int])
     """All ends so far, by cause."""
-    take_signals: Callable[[], None] = _leave_signals
+    take_signals: Callable[[], None] = _keep_signals
     """Called behind each start of kopf, which takes the process's signals for itself."""
     _stop: asyncio.Event = field(default_factory=asyncio.Event)
     _restart: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def run(self) -> None:
         """Watch until `stop`; start again after every fault, after a pause that grows."""
-        with followed():
+        with tracked_tasks():
             await self._run()
 
     async def _run(self) -> None:
@@ -114,7 +114,7 @@ class Watches:
 
         Not by `kopf.operator`: that cancels every task which was begun after it, ours too.
         """
-        descent = Descent()
+        descent = StartedTasks()
         tasks = await kopf.spawn_tasks(
             registry=self._registry(),
             settings=_settings(),
@@ -156,7 +156,7 @@ class Watches:
         async def event(event: Any, **_: Any) -> None:
             thing = dict(event["object"])
             gone = event["type"] == "DELETED"
-            self.seen(kind, gone, thing)
+            self.on_event(kind, gone, thing)
             key = (self.index.drop if gone else self.index.put)(kind, thing)
             if key is not None:
                 self.wake(key)
@@ -164,7 +164,7 @@ class Watches:
         del event
 
 
-class NoDiffs(kopf.DiffBaseStorage):
+class NoDiffStorage(kopf.DiffBaseStorage):
     """Remembers nothing of an object: no handler of ours asks what has changed."""
 
     def build(self, *, body: kopf.Body, extra_fields: Any = None) -> kopf.BodyEssence:
@@ -190,7 +190,7 @@ def _settings() -> kopf.OperatorSettings:
     settings = kopf.OperatorSettings()
     settings.scanning.disabled = True  # no rights to list CRDs and namespaces
     settings.posting.enabled = False  # no Events for log lines
-    settings.persistence.diffbase_storage = NoDiffs()  # else it copies each object thrice
+    settings.persistence.diffbase_storage = NoDiffStorage()  # else it copies each object thrice
     settings.networking.error_backoffs = Backoffs()  # else 54 s of 5xx end it
     settings.watching.server_timeout = SERVER_TIMEOUT_SECONDS
     settings.watching.client_timeout = SERVER_TIMEOUT_SECONDS + 10

@@ -12,8 +12,8 @@ from scaling_operator.kube.client.errors import AlreadyExists, Invalid, NotFound
 from scaling_operator.kube.client.index import Key
 from scaling_operator.kube.client.kinds import CLAIM_TEMPLATES
 from scaling_operator.kube.workloads.attempt_spec import AttemptSpec, WorkloadSettings
-from scaling_operator.kube.workloads.claim import template
-from scaling_operator.kube.workloads.template import metadata
+from scaling_operator.kube.workloads.claim import claim_template
+from scaling_operator.kube.workloads.pod_template import metadata
 from scaling_operator.runtime.sizer import Sizer
 from scaling_operator.sizing.allocation import Allocation
 from scaling_trainer.contract import Execution
@@ -59,12 +59,12 @@ class AttemptSpecs:
         )
 
 
-async def claim(client: Client, attempt_spec: AttemptSpec) -> None:
+async def create_claim_template(client: Client, attempt_spec: AttemptSpec) -> None:
     """Create the claim template of an attempt that asks for devices so; one that is there stays.
 
     Raises Invalid where the cluster does not know such templates, or refuses this one.
     """
-    body = template(attempt_spec, metadata(attempt_spec))
+    body = claim_template(attempt_spec, metadata(attempt_spec))
     if body is None:
         return
     try:

@@ -11,7 +11,7 @@ from scaling_operator.api.status import ExperimentStatus
 from scaling_operator.api.trial import ScalingTrial
 from scaling_operator.core.observed import ABSENT, AttemptPhase, AttemptView, StaleWorkload
 from scaling_operator.core.reports import AttemptKey
-from scaling_operator.kube.client.client import Client, Object
+from scaling_operator.kube.client.client import Client, Object, write_status
 from scaling_operator.kube.client.errors import (
     AlreadyExists,
     ClusterBusy,
@@ -24,17 +24,15 @@ from scaling_operator.kube.client.errors import (
 from scaling_operator.kube.client.index import Index, Key
 from scaling_operator.kube.client.kinds import EXPERIMENTS, JOBS, PODS, TRIALS
 from scaling_operator.kube.client.ownership import is_owned
-from scaling_operator.kube.client.statuses import write_status
-from scaling_operator.kube.reconcile.attempt_specs import AttemptSpecs, claim
-from scaling_operator.kube.reconcile.holdings import HeldMachines
+from scaling_operator.kube.reconcile.attempt_specs import AttemptSpecs, create_claim_template
 from scaling_operator.kube.reconcile.launch_backoff import LaunchBackoff, LaunchRefusal
-from scaling_operator.kube.reconcile.naming import workload_name
-from scaling_operator.kube.reconcile.stale_workloads import StaleWorkloads
-from scaling_operator.kube.reconcile.sweeper import Sweeper
+from scaling_operator.kube.reconcile.namespace_usage import HeldMachines
+from scaling_operator.kube.reconcile.stale_workloads import StaleWorkloads, Sweeper
 from scaling_operator.kube.reconcile.trials import StoredTrials
 from scaling_operator.kube.reconcile.view_cache import ViewCache
 from scaling_operator.kube.reconcile.workload_kinds import WorkloadKind
-from scaling_operator.kube.workloads.attempt_spec import AttemptSpec, Bounds, WorkloadSettings
+from scaling_operator.kube.workloads.attempt_spec import AttemptSpec, GracePeriods, WorkloadSettings
+from scaling_operator.kube.workloads.identity import workload_name
 from scaling_operator.runtime.sizer import Sizer
 from scaling_operator.runtime.state import ExperimentState
 from scaling_operator.sizing.admission import demand_of_record
@@ -53,7 +51,7 @@ class ClusterBackend:
     sweeper: Sweeper
     kind: WorkloadKind
     workload_settings: Callable[[], WorkloadSettings]
-    bounds: Bounds
+    grace: GracePeriods
     keep_failed_seconds: float
     clock: Callable[[], float]
     held_machines: HeldMachines
@@ -62,15 +60,18 @@ class ClusterBackend:
     _trials: StoredTrials = field(init=False)
     _launch_backoff: LaunchBackoff = field(init=False)
     _stale_workloads: StaleWorkloads = field(init=False)
-    _seen: set[AttemptKey] = field(default_factory=set[AttemptKey])
+    _launched: set[AttemptKey] = field(default_factory=set[AttemptKey])
 
     def __post_init__(self) -> None:
         """Put the parts together."""
-        self._view_cache = ViewCache(self.index, self.key, self.kind, self.bounds, self.clock)
+        self._view_cache = ViewCache(self.index, self.key, self.kind, self.grace, self.clock)
         self._trials = StoredTrials(self.client, self.key, self.uid, self.clock)
         self._launch_backoff = LaunchBackoff(self.clock)
         self._stale_workloads = StaleWorkloads(
-            *(self.client, self.index, self.sweeper, self.key, self.kind),
+            index=self.index,
+            sweeper=self.sweeper,
+            experiment=self.key,
+            kind=self.kind,
             view_cache=self._view_cache,
             uid_of=self._trials.uid_of,
             keep_failed_seconds=self.keep_failed_seconds,
@@ -78,27 +79,27 @@ class ClusterBackend:
 
     def view(self, trial: ScalingTrial, key: AttemptKey) -> AttemptView:
         """Show where an attempt stands: its workload, or why there is none."""
-        name = workload_name(self.key, key)
+        name = workload_name(self.key.name, key)
         workload = self.index.workload(self.kind.kind, self.key, name)
         if workload is not None:
-            seen = self._view_cache.look(name, workload)
+            seen = self._view_cache.read(name, workload)
             uid = self._trials.uid_of((key.scale, key.number))
             if uid is not None and seen.owner_uid == uid:
-                self._seen.add(key)
+                self._launched.add(key)
                 return seen.view
-        if workload is not None and key not in self._seen:
+        if workload is not None and key not in self._launched:
             return _refused(trial, self._launch_backoff.blocked(key, _not_ours(name)))
         refusal = self._launch_backoff.current(key)
         if refusal is not None:
             return _refused(trial, refusal)
-        if key in self._seen:
+        if key in self._launched:
             return self._view_cache.last_view(name, self._trials.uid_of((key.scale, key.number)))
         return ABSENT
 
     def note(self, trials: Iterable[ScalingTrial]) -> None:
         """Take in the trials that are stored already."""
         for trial in trials:
-            self._trials.note(trial)
+            self._trials.add(trial)
 
     def owns(self, key: AttemptKey, workload: Object) -> bool:
         """Whether a workload belongs to the trial of an attempt."""
@@ -108,14 +109,14 @@ class ClusterBackend:
         """Whether a pod runs an attempt; None where its Job is not known yet."""
         if self.kind.kind is PODS:
             return self.owns(key, pod)
-        workload = self.index.workload(self.kind.kind, self.key, workload_name(self.key, key))
+        workload = self.index.workload(self.kind.kind, self.key, workload_name(self.key.name, key))
         if workload is None:
             return None
         return self.owns(key, workload) and is_owned(pod, JOBS, workload["metadata"]["uid"])
 
     def stale_workloads(self, state: ExperimentState) -> Iterator[StaleWorkload]:
         """Name the workloads that nobody waits for."""
-        return self._stale_workloads.of(state)
+        return self._stale_workloads.list_stale(state)
 
     @property
     def wake_at_seconds(self) -> float | None:
@@ -129,9 +130,9 @@ class ClusterBackend:
             name for name, slot in names.items() if there.get(name) != self._trials.uid_of(slot)
         ]
 
-    def look_again(self) -> None:
+    def retry_deletions(self) -> None:
         """Try anew what is under way for long."""
-        self._stale_workloads.look_again()
+        self._stale_workloads.retry_deletions()
 
     async def create(self, trial: ScalingTrial) -> ScalingTrial:
         """Create the ScalingTrial: the commit of a proposal."""
@@ -144,7 +145,7 @@ class ClusterBackend:
     async def launch(self, trial: ScalingTrial, attempt: int) -> None:
         """Create the attempt's workload; one of this name that is ours already is adopted."""
         key = AttemptKey(trial.spec.scale, trial.spec.number, attempt)
-        attempt_spec = self._order(trial, attempt)
+        attempt_spec = self._attempt_spec(trial, attempt)
         if attempt_spec is None or not self._reserve(key, attempt_spec):
             return
         try:
@@ -159,10 +160,10 @@ class ClusterBackend:
     async def _create(self, key: AttemptKey, attempt_spec: AttemptSpec) -> None:
         manifest = self.kind.manifest(attempt_spec)
         try:
-            await claim(self.client, attempt_spec)
+            await create_claim_template(self.client, attempt_spec)
             made = await self.client.create(self.kind.kind, self.key.namespace, manifest)
         except AlreadyExists:
-            name = workload_name(self.key, key)
+            name = workload_name(self.key.name, key)
             made = await self.client.get(self.kind.kind, self.key.namespace, name)
             if not self.owns(key, made):
                 self._launch_backoff.note_for_now(key, None, _not_ours(name))
@@ -174,7 +175,7 @@ class ClusterBackend:
             self._launch_backoff.note_for_good(key, Reason.CONFIG_ERROR, str(error))
             return
         self._launch_backoff.forget(key)
-        self._seen.add(key)
+        self._launched.add(key)
         self.index.put(self.kind.kind, made)
 
     async def discard(self, keys: tuple[AttemptKey, ...]) -> None:
@@ -206,7 +207,7 @@ class ClusterBackend:
             self._launch_backoff.note_for_now(key, Reason.QUOTA_EXCEEDED, beyond)
         return beyond is None
 
-    def _order(self, trial: ScalingTrial, attempt: int) -> AttemptSpec | None:
+    def _attempt_spec(self, trial: ScalingTrial, attempt: int) -> AttemptSpec | None:
         """Order an attempt; None where no machine is left for it, which is then its view."""
         attempt_specs = AttemptSpecs(self.key, self.spec, self.workload_settings())
         if self.sizer is None:
@@ -228,7 +229,9 @@ def _refused(trial: ScalingTrial, refusal: LaunchRefusal) -> AttemptView:
     queued = trial.status.queued_time
     since = refusal.since_seconds if queued is None else queued.timestamp()
     return AttemptView(
-        *(AttemptPhase.WAITING, refusal.reason, refusal.message),
+        phase=AttemptPhase.WAITING,
+        reason=refusal.reason,
+        message=refusal.message,
         since_seconds=since,
         is_refused=True,
     )

@@ -15,20 +15,18 @@ from scaling_operator.core.conditions import is_wished, news, stops_work
 from scaling_operator.core.finishing import to_finish
 from scaling_operator.core.reports import AttemptKey, Reply, Report
 from scaling_operator.core.status import failing, is_failing, refused
-from scaling_operator.kube.client.client import Object
+from scaling_operator.kube.client.client import Object, write_status
 from scaling_operator.kube.client.errors import NotFound
 from scaling_operator.kube.client.index import Index, Key
 from scaling_operator.kube.client.kinds import EXPERIMENTS, TRIALS
-from scaling_operator.kube.client.statuses import write_status
 from scaling_operator.kube.logs import about
-from scaling_operator.kube.reconcile.events import Events, Note, Regarding
+from scaling_operator.kube.reconcile.events import Event, EventRecorder, ObjectReference
 from scaling_operator.kube.reconcile.finisher import Finisher
-from scaling_operator.kube.reconcile.holdings import HeldMachines
 from scaling_operator.kube.reconcile.loader import Loaded, Loader, status_of
-from scaling_operator.kube.reconcile.namespace_usage import NamespaceUsage
-from scaling_operator.kube.reconcile.policies import publish
+from scaling_operator.kube.reconcile.namespace_usage import HeldMachines, NamespaceUsage
+from scaling_operator.kube.reconcile.policies import publish_policy
 from scaling_operator.kube.recorder import Changed, Recorder
-from scaling_operator.processes.bounds import WorkExceeded
+from scaling_operator.processes.process import WorkExceeded
 from scaling_operator.report_endpoint.endpoint import NotAnAttempt
 
 log = logging.getLogger(__name__)
@@ -41,7 +39,7 @@ class Controller:
 
     index: Index
     loader: Loader
-    events: Events
+    events: EventRecorder
     recorder: Recorder
     clock: Callable[[], float]
     loaded: dict[Key, Loaded] = field(default_factory=dict[Key, Loaded])
@@ -60,9 +58,9 @@ class Controller:
         Returns when to look again, in seconds since the epoch; None: when something happens.
         """
         if not key.namespace:
-            return await self._policy(key.name)
+            return await self._reconcile_policy(key.name)
         if not key.name:
-            return self._namespace(key.namespace)
+            return self._reconcile_namespace(key.namespace)
         try:
             return await self._reconcile(key)
         except Exception:
@@ -145,41 +143,41 @@ class Controller:
             self.close(key)
             loaded = None
         if loaded is None:
-            if self._is_over(key, thing):
+            if self._is_finished(key, thing):
                 return None
-            hooks = self.recorder.hooks(key, thing["spec"], self._teller(key))
+            hooks = self.recorder.hooks(key, thing["spec"], self._event_of_trial(key))
             loaded = await self.loader.open(key, thing, hooks, self.namespace_usage)
             self.loaded[key] = loaded
         else:
-            await self.loader.follow(key, loaded, thing)
+            await self.loader.update_spec(key, loaded, thing)
         settled = await loaded.engine.settle(self.clock() + PUBLISH_SECONDS)
         self.recorder.settled(key)
         await loaded.reports.save_due(self.clock())
         status, finish_seconds = await Finisher(loaded).step(settled.status)
         due = [finish_seconds, await self._publish(key, loaded, status)]
         due.append(self.clock() if settled.actions else None)
-        return self._look_again(key, loaded, settled, due)
+        return self._next_turn(key, loaded, settled, due)
 
-    async def _policy(self, name: str) -> None:
+    async def _reconcile_policy(self, name: str) -> None:
         """Say whether a policy can be used; those who name it hear of that, and look again."""
-        turn = await publish(self.loader.client, self.index, name, self.clock)
+        turn = await publish_policy(self.loader.client, self.index, name, self.clock)
         for key, named in self.loader.policies.names_used(self.index.experiments):
             if named != name:
                 continue
             self.loader.wake(key)
             thing = self.index.experiments[key]
-            if turn is not None and not self._is_over(key, thing):
-                regarding = Regarding(EXPERIMENTS, *key, str(thing["metadata"]["uid"]))
-                self._note_conditions(regarding, *turn, prefix=f"ResourcePolicy {name}: ")
+            if turn is not None and not self._is_finished(key, thing):
+                regarding = ObjectReference(EXPERIMENTS, *key, str(thing["metadata"]["uid"]))
+                self._record_events(regarding, *turn, prefix=f"ResourcePolicy {name}: ")
         await self.events.send()
 
-    def _namespace(self, namespace: str) -> None:
+    def _reconcile_namespace(self, namespace: str) -> None:
         """Look again at a namespace's experiments: its labels say which policies are theirs."""
         for key in self.index.experiments:
             if key.namespace == namespace:
                 self.loader.wake(key)
 
-    def _look_again(
+    def _next_turn(
         self, key: Key, loaded: Loaded, settled: Plan, others: Sequence[float | None]
     ) -> float | None:
         moments = (
@@ -189,11 +187,11 @@ class Controller:
             *others,
         )
         due = [moment for moment in moments if moment is not None]
-        if not due and self._is_over(key, self.index.experiments.get(key, {})):
+        if not due and self._is_finished(key, self.index.experiments.get(key, {})):
             self.close(key)
         return min(due, default=None)
 
-    def _is_over(self, key: Key, thing: Object) -> bool:
+    def _is_finished(self, key: Key, thing: Object) -> bool:
         """Whether nothing is left to do: then its trials need not be in memory."""
         if not thing:
             return True
@@ -219,11 +217,11 @@ class Controller:
         await loaded.backend.publish(status)
         loaded.engine.state.status = status
         loaded.published_seconds = now
-        regarding = Regarding(EXPERIMENTS, *key, loaded.uid)
-        self._note_conditions(regarding, before.conditions, status.conditions)
+        regarding = ObjectReference(EXPERIMENTS, *key, loaded.uid)
+        self._record_events(regarding, before.conditions, status.conditions)
         return None
 
-    async def tell_fault(self, key: Key, error: Exception) -> None:
+    async def report_fault(self, key: Key, error: Exception) -> None:
         """Say in an experiment's status that work on it fails, by no fault of its own."""
         thing = self.index.experiments.get(key)
         if thing is None:
@@ -231,16 +229,16 @@ class Controller:
         message = f"{type(error).__name__}: {error}; it is tried again, see the operator's log"
         generation = thing["metadata"]["generation"]
         status = failing(status_of(thing), message, generation, self.clock())
-        await self._say(key, thing, status)
+        await self._write_status(key, thing, status)
         await self.events.send()
 
     async def _refuse(self, key: Key, thing: Object, reason: ConditionReason, message: str) -> None:
         self.namespace_usage.stop_waiting(key)
         generation = thing["metadata"]["generation"]
         status = refused(status_of(thing), reason, message, generation, self.clock())
-        await self._say(key, thing, status)
+        await self._write_status(key, thing, status)
 
-    async def _say(self, key: Key, thing: Object, status: ExperimentStatus) -> None:
+    async def _write_status(self, key: Key, thing: Object, status: ExperimentStatus) -> None:
         """Write a status that no plan has made, with its Event, if it is news."""
         before = status_of(thing)
         if status == before:
@@ -251,33 +249,35 @@ class Controller:
         except NotFound:
             return
         self.index.put(EXPERIMENTS, stored)
-        regarding = Regarding(EXPERIMENTS, *key, str(thing["metadata"]["uid"]))
-        self._note_conditions(regarding, before.conditions, status.conditions)
+        regarding = ObjectReference(EXPERIMENTS, *key, str(thing["metadata"]["uid"]))
+        self._record_events(regarding, before.conditions, status.conditions)
 
-    def _teller(self, key: Key) -> Changed:
+    def _event_of_trial(self, key: Key) -> Changed:
         def changed(before: ScalingTrial, after: ScalingTrial) -> None:
-            reason, message = _trouble(before, after)
+            reason, message = _event_reason(before, after)
             if reason:
                 name, uid = str(after.metadata["name"]), str(after.metadata["uid"])
-                self.events.add(Note(TRIALS, key.namespace, name, uid, reason, message))
+                regarding = ObjectReference(TRIALS, key.namespace, name, uid)
+                self.events.add(key, Event(regarding, reason, message))
 
         return changed
 
-    def _note_conditions(
+    def _record_events(
         self,
-        about_what: Regarding,
+        regarding: ObjectReference,
         before: Iterable[Condition],
         after: Iterable[Condition],
         prefix: str = "",
     ) -> None:
         """Send an Event for each condition that a person should hear of."""
-        for each in news(before, after):
-            is_trouble = stops_work(each) and not is_wished(each)
-            message = prefix + (each.message or each.type)
-            self.events.add(Note(*about_what, each.reason, message, is_trouble))
+        key = Key(regarding.namespace, regarding.name)
+        for condition in news(before, after):
+            is_trouble = stops_work(condition) and not is_wished(condition)
+            message = prefix + (condition.message or condition.type)
+            self.events.add(key, Event(regarding, condition.reason, message, is_trouble))
             level = logging.WARNING if is_trouble else logging.INFO
-            key = Key(about_what.namespace, about_what.name)
-            log.log(level, "%s: %s", each.type, message, extra=about(key, reason=each.reason))
+            fields = about(key, reason=condition.reason)
+            log.log(level, "%s: %s", condition.type, message, extra=fields)
 
 
 def _version(thing: Object) -> tuple[str, int]:
@@ -289,7 +289,7 @@ def _has_claim(thing: Object) -> bool:
     return "persistentVolumeClaim" in thing["spec"].get("artifacts", {})
 
 
-def _trouble(before: ScalingTrial, after: ScalingTrial) -> tuple[str, str]:
+def _event_reason(before: ScalingTrial, after: ScalingTrial) -> tuple[str, str]:
     """Name what a person should know of a trial's change; empty where it is none of that."""
     status = after.status
     if status.state is TrialState.FAILED or (

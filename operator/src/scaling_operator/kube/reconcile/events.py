@@ -6,22 +6,25 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import uuid4
 
-from scaling_operator.kube.client.client import FIELD_MANAGER, Client
+from scaling_operator.kube.client.client import FIELD_MANAGER, Client, micro_time
 from scaling_operator.kube.client.errors import ClusterError
-from scaling_operator.kube.client.kinds import EVENTS, TRIALS, Kind
+from scaling_operator.kube.client.index import Key
+from scaling_operator.kube.client.kinds import EVENTS, Kind
+from scaling_operator.server.throttle import Throttle
 from scaling_trainer.foreign_text import as_message
 
 log = logging.getLogger(__name__)
 BURST = 25
 REFILL_SECONDS = 10.0
-MAX_BUDGETS = 1000
+MAX_EXPERIMENTS = 1000
+"""For so many the rate is remembered; the one whose last Event is the oldest is forgotten first."""
 
 
-class Regarding(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class ObjectReference:
     """The object that an Event is about."""
 
     kind: Kind
@@ -31,51 +34,17 @@ class Regarding(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Note:
-    """What happened to an object. `warning`: somebody should look."""
+class Event:
+    """What happened to an object. `is_warning`: somebody should look."""
 
-    kind: Kind
-    namespace: str
-    name: str
-    uid: str
+    regarding: ObjectReference
     reason: str
     message: str
-    warning: bool = True
-
-    @property
-    def experiment(self) -> tuple[str, str]:
-        """Namespace and name of the experiment that it is about."""
-        name = self.name.rsplit("-", 2)[0] if self.kind is TRIALS else self.name
-        return self.namespace, name
+    is_warning: bool = True
 
 
 @dataclass(slots=True)
-class _Budget:
-    """How many Events an experiment may have now: a few at once, then one in a while."""
-
-    clock: Callable[[], float]
-    left: float = BURST
-    counted_seconds: float = 0.0
-
-    def __post_init__(self) -> None:
-        self.counted_seconds = self.clock()
-
-    def is_full(self) -> bool:
-        now = self.clock()
-        self.left = min(BURST, self.left + (now - self.counted_seconds) / REFILL_SECONDS)
-        self.counted_seconds = now
-        return self.left >= BURST
-
-    def take(self) -> bool:
-        self.is_full()
-        if self.left < 1:
-            return False
-        self.left -= 1
-        return True
-
-
-@dataclass(slots=True)
-class Events:
+class EventRecorder:
     """Sends Events at a reconcile's end, of each experiment at most a bounded rate.
 
     So an experiment with a thousand failures neither floods the cluster nor silences another one.
@@ -84,46 +53,53 @@ class Events:
     client: Client
     identity: str
     clock: Callable[[], float] = time.monotonic
-    _budgets: dict[tuple[str, str], _Budget] = field(default_factory=dict[tuple[str, str], _Budget])
-    _waiting: list[Note] = field(default_factory=list[Note])
+    _throttle: Throttle[Key] = field(init=False)
+    """A few Events at once, then one every `REFILL_SECONDS`."""
+    _waiting: list[Event] = field(default_factory=list[Event])
 
-    def add(self, note: Note) -> None:
-        """Have an Event sent; beyond the rate it is only logged."""
-        if len(self._budgets) >= MAX_BUDGETS:
-            for key in [key for key, budget in self._budgets.items() if budget.is_full()]:
-                del self._budgets[key]
-        budget = self._budgets.setdefault(note.experiment, _Budget(self.clock))
-        if budget.take():
-            self._waiting.append(note)
+    def __post_init__(self) -> None:
+        self._throttle = Throttle(1 / REFILL_SECONDS, BURST, self.clock, MAX_EXPERIMENTS)
+
+    def add(self, experiment: Key, event: Event) -> None:
+        """Have an Event sent that counts for an experiment; beyond the rate it is only logged."""
+        if self._throttle.take(experiment) == 0:
+            self._waiting.append(event)
         else:
-            log.info("no Event for lack of rate: %s/%s %s", note.name, note.reason, note.message)
+            name = event.regarding.name
+            log.info("no Event for lack of rate: %s/%s %s", name, event.reason, event.message)
 
     async def send(self) -> None:
-        """Send what waits. An Event that cannot be sent is lost: it is no record."""
+        """Send the Events that wait. One that cannot be sent is lost: it is no record."""
         waiting, self._waiting = self._waiting, []
-        for note in waiting:
+        for event in waiting:
+            regarding = event.regarding
             try:
-                await self.client.create(EVENTS, note.namespace, self._body(note))
+                await self.client.create(EVENTS, regarding.namespace, self._body(event))
             except ClusterError as error:
-                log.warning("the Event %s of %s was not sent: %s", note.reason, note.name, error)
+                message = "the Event %s of %s was not sent: %s"
+                log.warning(message, event.reason, regarding.name, error)
 
-    def _body(self, note: Note) -> dict[str, Any]:
+    def _body(self, event: Event) -> dict[str, Any]:
+        regarding = event.regarding
         return {
             "apiVersion": EVENTS.api_version,
             "kind": EVENTS.name,
-            "metadata": {"name": f"{note.name}.{uuid4().hex[:16]}", "namespace": note.namespace},
-            "eventTime": datetime.now(tz=UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+            "metadata": {
+                "name": f"{regarding.name}.{uuid4().hex[:16]}",
+                "namespace": regarding.namespace,
+            },
+            "eventTime": micro_time(),
             "reportingController": f"{FIELD_MANAGER}.dev",
             "reportingInstance": self.identity[:128],
-            "action": note.reason,
-            "reason": note.reason,
-            "type": "Warning" if note.warning else "Normal",
-            "note": as_message(note.message),
+            "action": event.reason,
+            "reason": event.reason,
+            "type": "Warning" if event.is_warning else "Normal",
+            "note": as_message(event.message),
             "regarding": {
-                "apiVersion": note.kind.api_version,
-                "kind": note.kind.name,
-                "namespace": note.namespace,
-                "name": note.name,
-                "uid": note.uid,
+                "apiVersion": regarding.kind.api_version,
+                "kind": regarding.kind.name,
+                "namespace": regarding.namespace,
+                "name": regarding.name,
+                "uid": regarding.uid,
             },
         }

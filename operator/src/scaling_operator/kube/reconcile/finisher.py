@@ -14,9 +14,7 @@ from scaling_operator.core.resources import PodResources
 from scaling_operator.kube.client.client import Object
 from scaling_operator.kube.client.errors import (
     AlreadyExists,
-    Conflict,
     Invalid,
-    NotFound,
     PodRefused,
     QuotaExceeded,
 )
@@ -48,7 +46,7 @@ class Finisher:
         present = self._present()
         if best is None:
             if present is not None and status.export is not None and status.export.saved:
-                await self._delete(present)
+                await self.loaded.backend.sweeper.delete(PODS, present)
             return status, None
         now, since = self.loaded.backend.clock(), status.completion_time
         ended = None if since is None else since.timestamp()
@@ -60,7 +58,7 @@ class Finisher:
                 pass
             case FinishingStep.DISCARD:
                 if present is not None:
-                    await self._delete(present)
+                    await self.loaded.backend.sweeper.delete(PODS, present)
             case Finished(export=export, test_metrics=metrics):
                 update = {"test_metrics": metrics}
                 found = best if metrics is None else best.model_copy(update=update)
@@ -82,7 +80,7 @@ class Finisher:
             return AttemptView(
                 AttemptPhase.LOST
             )  # another best trial's, before more trials were asked for
-        return pod.observe([present], backend.bounds, backend.clock())
+        return pod.observe([present], backend.grace, backend.clock())
 
     async def _start(
         self, best: BestTrial, spec: ExperimentSpec, status: ExperimentStatus
@@ -135,12 +133,3 @@ class Finisher:
                 message = f"pod {made['metadata']['name']} is there and is not this experiment's"
                 raise _NotOurs(message) from None
         backend.index.put(PODS, made)
-
-    async def _delete(self, present: Object) -> None:
-        backend, metadata = self.loaded.backend, present["metadata"]
-        try:
-            await backend.client.delete(
-                PODS, backend.key.namespace, metadata["name"], uid=metadata["uid"]
-            )
-        except (NotFound, Conflict):
-            backend.index.drop(PODS, present)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from scaling_operator.api.experiment import ExperimentSpec
-from scaling_operator.api.names import LABEL_EXPERIMENT
 from scaling_operator.api.policy import ResourcePolicy
 from scaling_operator.api.problems import InvalidSpec, Problem
 from scaling_operator.api.status import ExperimentStatus
@@ -19,13 +18,14 @@ from scaling_operator.kube.client.index import Index, Key
 from scaling_operator.kube.client.kinds import TRIALS
 from scaling_operator.kube.reconcile.backend import ClusterBackend
 from scaling_operator.kube.reconcile.namespace_usage import NamespaceUsage, Peer
-from scaling_operator.kube.reconcile.policies import Policies, SizedBy
-from scaling_operator.kube.reconcile.sweeper import Sweeper
-from scaling_operator.kube.reconcile.trials import created_seconds, read_trial
+from scaling_operator.kube.reconcile.policies import Policies, SizingInputs
+from scaling_operator.kube.reconcile.stale_workloads import Sweeper
+from scaling_operator.kube.reconcile.trials import read_trial
 from scaling_operator.kube.reconcile.warmstart import warm_points
 from scaling_operator.kube.reconcile.workload_kinds import JOB_KIND, POD_KIND, WorkloadKind
 from scaling_operator.kube.settings import PodSettings
-from scaling_operator.kube.workloads.attempt_spec import Bounds, WorkloadSettings, refusals
+from scaling_operator.kube.workloads.attempt_spec import WorkloadSettings, refusals
+from scaling_operator.kube.workloads.identity import experiment_selector
 from scaling_operator.law.fit_worker import FitWorker
 from scaling_operator.processes.workers import Workers
 from scaling_operator.runtime.engine import Engine
@@ -54,7 +54,7 @@ class Loaded:
     backend: ClusterBackend
     reports: Reports
     published_seconds: float = 0.0
-    sized_by: SizedBy = None, None, None
+    sizing_inputs: SizingInputs = None, None, None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,13 +88,18 @@ class Loader:
         uid = str(thing["metadata"]["uid"])
         state = read_state(spec, self.rules(spec, key.namespace), status_of(thing), ())
         state.generation = int(thing["metadata"]["generation"])
-        sized_by = self.policies.sized_by(thing)
-        sizer = self._size(state, key.namespace, lambda: namespace_usage.peers_of(key, state))
+        sized_by = self.policies.sizing_inputs(thing)
+        sizer = self._make_sizer(state, key.namespace, lambda: namespace_usage.peers_of(key, state))
         backend = ClusterBackend(
-            *(key, uid, spec, self.client, self.index, self.sweeper),
+            key=key,
+            uid=uid,
+            spec=spec,
+            client=self.client,
+            index=self.index,
+            sweeper=self.sweeper,
             kind=self.kind,
             workload_settings=self.workload_settings,
-            bounds=Bounds(image_pull_grace_seconds=self.settings.image_pull_grace_seconds),
+            grace=self.settings.grace,
             keep_failed_seconds=self.settings.keep_failed_seconds,
             clock=self.clock,
             held_machines=namespace_usage.held_machines,
@@ -104,7 +109,9 @@ class Loader:
         if not all(view.open for view in state.scales.values()):
             state.warm_points = await warm_points(self.client, key.namespace, spec)
         if sizer is not None and sizer.policy.limits != NO_LIMITS:
-            await namespace_usage.held_machines.look(self.client, self.kind.kind, key.namespace)
+            await namespace_usage.held_machines.list_namespace(
+                self.client, self.kind.kind, key.namespace
+            )
 
         def fitted(view: FitView) -> None:
             state.fit = view
@@ -115,9 +122,9 @@ class Loader:
         reports = Reports(engine, lambda: self.wake(key), SAVE_CURVES_AFTER_SECONDS)
         if sizer is not None:
             namespace_usage.peers[key] = Peer(sizer, engine.in_flight)
-        return Loaded(uid, engine, backend, reports, sized_by=sized_by)
+        return Loaded(uid, engine, backend, reports, sizing_inputs=sized_by)
 
-    def _size(
+    def _make_sizer(
         self, state: ExperimentState, namespace: str, peers: Callable[[], Peers]
     ) -> Sizer | None:
         """Give the book its policy; None where there is none that can be used."""
@@ -131,9 +138,9 @@ class Loader:
 
     def is_outdated(self, loaded: Loaded, thing: Object) -> bool:
         """Whether trials are to be sized anew: by another policy, or by other resources."""
-        return loaded.sized_by != self.policies.sized_by(thing)
+        return loaded.sizing_inputs != self.policies.sizing_inputs(thing)
 
-    async def follow(self, key: Key, loaded: Loaded, thing: Object) -> None:
+    async def update_spec(self, key: Key, loaded: Loaded, thing: Object) -> None:
         """Take over what may change while an experiment runs. Raises InvalidSpec."""
         generation = int(thing["metadata"]["generation"])
         if generation != loaded.engine.state.generation:
@@ -184,12 +191,12 @@ class Loader:
         """Note all stored trials, some at a time: others of the event loop go on meanwhile."""
         began = state.started_seconds
         created: list[float] = []
-        labels = f"{LABEL_EXPERIMENT}={key.name}"
+        labels = experiment_selector(key.name)
         async for page in self.client.pages(TRIALS, key.namespace, labels):
             for at, thing in enumerate(page):
                 trial = read_trial(thing)
                 if trial.is_of(uid):
-                    created.append(created_seconds(trial))
+                    created.append(trial.created_seconds or 0.0)
                     state.note(trial, created[-1])
                     backend.note((trial,))
                 if at % TRIALS_AT_A_TIME == 0:

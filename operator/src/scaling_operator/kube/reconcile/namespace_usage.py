@@ -1,17 +1,142 @@
-"""Experiments of one namespace that share its limits: who holds what, and who waits for more."""
+"""What the experiments of a namespace hold under its limits, and which of them wait for more.
+
+What is held is counted from the workloads' objects, whoever created them. Whether an experiment is
+in memory plays no part, so a restart and a change of leader change nothing. What is being created
+is not in the index yet: it is reserved first, within one turn of the event loop, and stays so until
+its object is seen.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from scaling_operator.kube.client.index import Key
-from scaling_operator.kube.reconcile.holdings import HeldMachines
-from scaling_operator.kube.reconcile.naming import attempt_of
+from scaling_operator.api.names import LABEL_EXPERIMENT
+from scaling_operator.api.policy import PolicyLimits
+from scaling_operator.core.bounds import RESERVED_SECONDS
+from scaling_operator.kube.client.client import Client
+from scaling_operator.kube.client.index import Index, Key, Object
+from scaling_operator.kube.client.kinds import JOBS, PODS, Kind
+from scaling_operator.kube.client.ownership import owner_uid
+from scaling_operator.kube.workloads.attempt_spec import GracePeriods
+from scaling_operator.kube.workloads.held_resources import HeldResources, held_resources
+from scaling_operator.kube.workloads.identity import attempt_of_name
 from scaling_operator.runtime.sizer import Sizer
 from scaling_operator.runtime.state import ExperimentState
 from scaling_operator.runtime.tasks import InFlight
-from scaling_operator.sizing.admission import NOTHING, Demand, Peers, PeerUsage, total
+from scaling_operator.sizing.admission import NOTHING, Demand, Peers, PeerUsage, exceeded, total
+
+HeldByName = dict[str, HeldResources]
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """Room for a workload that is being created."""
+
+    demand: Demand
+    until_seconds: float
+
+
+@dataclass(slots=True)
+class HeldMachines:
+    """What is held, by experiment."""
+
+    index: Index
+    clock: Callable[[], float]
+    grace: GracePeriods = field(default_factory=GracePeriods)
+    _known: dict[Key, tuple[int, HeldByName]] = field(
+        default_factory=dict[Key, "tuple[int, HeldByName]"]
+    )
+    """By experiment, as of a count of changes in the index."""
+    _reserved: dict[Key, dict[str, Reservation]] = field(
+        default_factory=dict[Key, "dict[str, Reservation]"]
+    )
+    _seen: set[str] = field(default_factory=set[str])
+    """Namespaces whose workloads were listed since this process leads."""
+    _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    def of(self, key: Key, is_counted: Callable[[str], bool] = lambda _: True) -> Demand:
+        """Sum up what workloads of an experiment hold, those whose names are counted."""
+        now, named = self.clock(), self._workloads(key)
+        held = (
+            each.demand
+            for name, each in named.items()
+            if is_counted(name) and (each.until_seconds is None or now < each.until_seconds)
+        )
+        reserved = self._reservations(key)
+        return total((*held, *(reserved[name].demand for name in reserved if is_counted(name))))
+
+    def experiments(self, namespace: str) -> Iterator[Key]:
+        """Name the experiments of a namespace that hold something, or did a moment ago."""
+        keys = {key for _, key in self.index.workloads} | self._reserved.keys()
+        return (key for key in sorted(keys) if key.namespace == namespace)
+
+    def reserve(self, key: Key, name: str, demand: Demand, limits: PolicyLimits) -> str | None:
+        """Take room for a workload that is about to be created; else say what is exceeded."""
+        if name in self._workloads(key):
+            return None
+        own = self.of(key, lambda other: other != name)
+        others = (self.of(other) for other in self.experiments(key.namespace) if other != key)
+        beyond = exceeded(demand, own, total(others), limits)
+        if beyond is None:
+            until = self.clock() + RESERVED_SECONDS
+            self._reserved.setdefault(key, {})[name] = Reservation(demand, until)
+        return beyond
+
+    def release(self, key: Key, name: str) -> None:
+        """Give room back: the workload is in the index, or was refused."""
+        reserved = self._reserved.get(key, {})
+        reserved.pop(name, None)
+        if not reserved:
+            self._reserved.pop(key, None)
+
+    async def list_namespace(self, client: Client, kind: Kind, namespace: str) -> None:
+        """List a namespace's workloads once, before the first of them is made by this leader.
+
+        The watches may be behind; what another leader has just made counts all the same.
+        """
+        async with self._lock:
+            if namespace in self._seen:
+                return
+            for thing in await client.list(kind, namespace, LABEL_EXPERIMENT):
+                if not self.index.has_departed(thing):
+                    self.index.put(kind, thing)
+            self._seen.add(namespace)
+
+    def list_again(self) -> None:
+        """Believe the API server alone: another replica has led since."""
+        self._seen.clear()
+
+    def _workloads(self, key: Key) -> HeldByName:
+        changes = self.index.changes.get(key, 0)
+        known = self._known.get(key)
+        if known is None or known[0] != changes:
+            named = {name: held_resources(each, self.grace) for name, each in self._objects(key)}
+            self._known[key] = known = (changes, named)
+        return known[1]
+
+    def _objects(self, key: Key) -> Iterator[tuple[str, Object]]:
+        """Give Jobs and pods; what a Job's pod holds is its Job's."""
+        jobs = self.index.workloads.get((JOBS, key), {})
+        yield from jobs.items()
+        uids = {job["metadata"].get("uid") for job in jobs.values()}
+        for name, pod in self.index.workloads.get((PODS, key), {}).items():
+            if owner_uid(pod, JOBS) not in uids:
+                yield name, pod
+
+    def _reservations(self, key: Key) -> dict[str, Reservation]:
+        """Give what is reserved and not seen yet; no reply is waited for for ever."""
+        now, workloads = self.clock(), self._workloads(key)
+        for name, each in list(self._reserved.get(key, {}).items()):
+            if name in workloads or now >= each.until_seconds:
+                self.release(key, name)
+        return self._reserved.get(key, {})
+
+    def forget(self, key: Key) -> None:
+        """Drop what is kept of an experiment that is gone and holds nothing."""
+        if not self._workloads(key):
+            self._known.pop(key, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +147,7 @@ class Peer:
     in_flight: InFlight
 
     @property
-    def asked(self) -> Demand:
+    def pending_demand(self) -> Demand:
         """What trials will hold that are being created."""
         return total(self.sizer.demand_of_scale(ask.scale) for ask in self.in_flight.asks)
 
@@ -33,16 +158,18 @@ class NamespaceUsage:
 
     held_machines: HeldMachines
     peers: dict[Key, Peer] = field(default_factory=dict[Key, Peer])
-    _told: dict[Key, tuple[Demand, bool]] = field(default_factory=dict[Key, tuple[Demand, bool]])
+    _reported: dict[Key, tuple[Demand, bool]] = field(
+        default_factory=dict[Key, tuple[Demand, bool]]
+    )
 
     def peers_of(self, key: Key, state: ExperimentState) -> Peers:
         """Give what stands beside an experiment's live trials: its older workloads, and others'."""
 
         def is_left(name: str) -> bool:
-            attempt = attempt_of(key, name)
+            attempt = attempt_of_name(key.name, name)
             return attempt is None or not state.is_current(attempt)
 
-        return Peers(self.held_machines.of(key, is_left), tuple(self._neighbours(key)))
+        return Peers(self.held_machines.of(key, is_left), tuple(self._peer_usages(key)))
 
     def waiting(self, key: Key) -> list[Key]:
         """Name those who wait for what an experiment gives back."""
@@ -62,16 +189,16 @@ class NamespaceUsage:
         """Whether an experiment holds something else, or waits no more, since this was asked."""
         peer = self.peers.get(key)
         now = self.held_machines.of(key), peer is not None and peer.sizer.is_waiting
-        before = self._told.pop(key, (NOTHING, False))
+        before = self._reported.pop(key, (NOTHING, False))
         if now != (NOTHING, False):
-            self._told[key] = now
+            self._reported[key] = now
         return now != before
 
-    def _neighbours(self, key: Key) -> Iterator[PeerUsage]:
+    def _peer_usages(self, key: Key) -> Iterator[PeerUsage]:
         holders = set(self.held_machines.experiments(key.namespace))
         waiters = {other for other in self.peers if other.namespace == key.namespace}
         for other in sorted((holders | waiters) - {key}):
             held, peer = self.held_machines.of(other), self.peers.get(other)
             if peer is not None:
-                held = held + peer.asked
+                held = held + peer.pending_demand
             yield PeerUsage(held, is_waiting=peer is not None and peer.sizer.is_waiting)

@@ -22,7 +22,7 @@ from scaling_operator.validation.normal import normal_form
 from scaling_operator.validation.sections import read
 from scaling_trainer.foreign_text import as_message
 
-SizedBy = tuple[tuple[str, int] | None, Object | None, Object | None]
+SizingInputs = tuple[tuple[str, int] | None, Object | None, Object | None]
 """A policy's uid and generation, where there is one; `spec.resources`; the namespace's labels,
 where the policy asks for them."""
 NOT_SEEN_PAUSE_SECONDS = 1.0
@@ -34,7 +34,7 @@ class Policies:
 
     index: Index
 
-    def sized_by(self, thing: Object) -> SizedBy:
+    def sizing_inputs(self, thing: Object) -> SizingInputs:
         """Tell from what an experiment's trials are sized: another answer means, anew."""
         policy = self.index.policies.get(_policy_name(thing))
         resources = thing["spec"].get("resources")
@@ -108,13 +108,13 @@ def read_policy(thing: Object) -> ResourcePolicy | str:
     return read(ResourcePolicy, normal_form(document)[0])
 
 
-Turn = tuple[tuple[Condition, ...], tuple[Condition, ...]]
+ConditionChange = tuple[tuple[Condition, ...], tuple[Condition, ...]]
 """The conditions of a policy before and after."""
 
 
-async def publish(
+async def publish_policy(
     client: Client, index: Index, name: str, clock: Callable[[], float]
-) -> Turn | None:
+) -> ConditionChange | None:
     """Write into a policy's status whether it can be used; None where nothing has changed.
 
     Raises Conflict where the policy has changed meanwhile: its event is on its way.

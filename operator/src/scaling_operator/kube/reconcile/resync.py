@@ -29,6 +29,7 @@ from scaling_operator.kube.client.kinds import (
 from scaling_operator.kube.client.queue import WorkQueue
 from scaling_operator.kube.client.watch import Watches
 from scaling_operator.kube.reconcile.controller import Controller
+from scaling_operator.kube.workloads.identity import experiment_selector
 
 log = logging.getLogger(__name__)
 GRACE_SECONDS = 2.0
@@ -99,8 +100,8 @@ class Resync:
 
     async def _look_at_trials(self) -> None:
         for key, loaded in list(self.controller.loaded.items()):
-            loaded.backend.look_again()
-            labels = f"{LABEL_EXPERIMENT}={key.name}"
+            loaded.backend.retry_deletions()
+            labels = experiment_selector(key.name)
             there = await self.client.names(TRIALS, key.namespace, labels)
             gone = loaded.backend.missing(loaded.engine.state, there)
             if gone:

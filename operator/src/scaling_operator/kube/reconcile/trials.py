@@ -5,17 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
-from scaling_operator.api.names import LABEL_EXPERIMENT, LABEL_SCALE, LABEL_TRIAL, trial_name
+from scaling_operator.api.names import trial_name
 from scaling_operator.api.trial import ScalingTrial
 from scaling_operator.core.trial_status import refused
-from scaling_operator.kube.client.client import Client, Object
+from scaling_operator.kube.client.client import Client, Object, write_status
 from scaling_operator.kube.client.errors import AlreadyExists, ClusterBusy, Invalid, NotFound
 from scaling_operator.kube.client.index import Key
 from scaling_operator.kube.client.kinds import EXPERIMENTS, TRIALS
-from scaling_operator.kube.client.statuses import write_status
+from scaling_operator.kube.workloads.identity import owner_reference, trial_labels
 from scaling_operator.runtime.backend import TrialGone
 from scaling_operator.runtime.state import slot_of
 from scaling_operator.sizing.admission import Slot
@@ -32,7 +31,7 @@ class StoredTrials:
     _uids: dict[Slot, str] = field(default_factory=dict[Slot, str])
     """Of all trials that are, or were, stored: what they own is ours to delete."""
 
-    def note(self, trial: ScalingTrial) -> ScalingTrial:
+    def add(self, trial: ScalingTrial) -> ScalingTrial:
         """Take in a stored trial."""
         self._uids[slot_of(trial)] = str(trial.metadata["uid"])
         return trial
@@ -52,13 +51,13 @@ class StoredTrials:
         }
         try:
             made = await self.client.create(TRIALS, self.experiment.namespace, body)
-            return self.note(read_trial(made))
+            return self.add(read_trial(made))
         except AlreadyExists:
             stored = read_trial(await self.client.get(TRIALS, self.experiment.namespace, name))
         if not stored.is_of(self.uid):
             message = f"{name} belongs to a deleted experiment of the same name"
             raise ClusterBusy(message, retry_after_seconds=2.0)
-        return self.note(stored)
+        return self.add(stored)
 
     async def save(self, trial: ScalingTrial) -> ScalingTrial:
         """Write a trial's status; the first end that is written stays.
@@ -93,12 +92,8 @@ class StoredTrials:
         return {
             "name": name,
             "namespace": self.experiment.namespace,
-            "labels": {
-                LABEL_EXPERIMENT: self.experiment.name,
-                LABEL_SCALE: str(trial.spec.scale),
-                LABEL_TRIAL: name,
-            },
-            "ownerReferences": [_owner_reference(self.experiment.name, self.uid)],
+            "labels": trial_labels(self.experiment.name, trial.spec.scale, trial.spec.number),
+            "ownerReferences": [owner_reference(EXPERIMENTS.name, self.experiment.name, self.uid)],
         }
 
 
@@ -117,19 +112,3 @@ def read_trial(thing: Object) -> ScalingTrial:
 
 def _has_ended(stored: Object) -> bool:
     return read_trial(stored).status.state.ended
-
-
-def created_seconds(trial: ScalingTrial) -> float:
-    """When the stored object was created, in seconds since the epoch."""
-    return datetime.fromisoformat(str(trial.metadata["creationTimestamp"])).timestamp()
-
-
-def _owner_reference(name: str, uid: str) -> Object:
-    return {
-        "apiVersion": EXPERIMENTS.api_version,
-        "kind": EXPERIMENTS.name,
-        "name": name,
-        "uid": uid,
-        "controller": True,
-        "blockOwnerDeletion": False,
-    }

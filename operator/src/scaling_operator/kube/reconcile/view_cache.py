@@ -12,12 +12,12 @@ from scaling_operator.kube.client.index import Index, Key
 from scaling_operator.kube.client.kinds import TRIALS
 from scaling_operator.kube.client.ownership import is_owned, owner_uid
 from scaling_operator.kube.reconcile.workload_kinds import WorkloadKind
-from scaling_operator.kube.workloads.attempt_spec import Bounds
-from scaling_operator.kube.workloads.machine_record import with_record
+from scaling_operator.kube.workloads.attempt_spec import GracePeriods
+from scaling_operator.kube.workloads.held_resources import with_machine
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class CachedView:
     """The objects that were seen, what they showed, and the uid of the trial that owns them."""
 
     parts: tuple[Object, ...]
@@ -32,22 +32,22 @@ class ViewCache:
     index: Index
     experiment: Key
     kind: WorkloadKind
-    bounds: Bounds
+    grace: GracePeriods
     clock: Callable[[], float]
-    _known: dict[str, Seen] = field(default_factory=dict[str, Seen])
+    _known: dict[str, CachedView] = field(default_factory=dict[str, CachedView])
 
     def at(self, workload: Object) -> AttemptView:
         """View a workload, with the machine that it was given."""
-        return self.look(workload["metadata"]["name"], workload).view
+        return self.read(workload["metadata"]["name"], workload).view
 
-    def look(self, name: str, workload: Object) -> Seen:
+    def read(self, name: str, workload: Object) -> CachedView:
         """Look at a workload of this name; as before, where nothing of it has changed."""
         parts = self.kind.parts(self.index, workload)
         known = self._known.get(name)
         if known is not None and _are_same(known.parts, parts) and not self._is_due(known.view):
             return known
-        view = with_record(self.kind.observe(parts, self.bounds, self.clock()), workload)
-        self._known[name] = seen = Seen(parts, view, owner_uid(workload, TRIALS))
+        view = with_machine(self.kind.observe(parts, self.grace, self.clock()), workload)
+        self._known[name] = seen = CachedView(parts, view, owner_uid(workload, TRIALS))
         return seen
 
     def last_view(self, name: str, trial_uid: str | None) -> AttemptView:
@@ -55,7 +55,7 @@ class ViewCache:
         last = self.index.gone.get((self.kind.kind, self.experiment), {}).get(name)
         if last is not None and not is_owned(last, TRIALS, trial_uid):
             last = None
-        return self.kind.parting_view(self.index, last, self.bounds, self.clock())
+        return self.kind.parting_view(self.index, last, self.grace, self.clock())
 
     def keep(self, names: Set[str]) -> None:
         """Forget all other workloads."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from scaling_operator.api.experiment import ExperimentSpec
-from scaling_operator.api.names import LABEL_EXPERIMENT
 from scaling_operator.api.problems import InvalidSpec, Problem, below, shown
 from scaling_operator.core.observed import Point
 from scaling_operator.kube.client.client import Client
 from scaling_operator.kube.client.errors import InvalidName, NotFound
 from scaling_operator.kube.client.kinds import EXPERIMENTS, TRIALS
 from scaling_operator.kube.reconcile.trials import read_trial
+from scaling_operator.kube.workloads.identity import experiment_selector
 from scaling_operator.search.warmstart import Other, best_points
 from scaling_operator.validation.load import experiment_of
 
@@ -47,7 +47,7 @@ async def _read(client: Client, namespace: str, name: str, path: str) -> Other:
     except InvalidSpec as error:
         message = f"{name} is not accepted itself: {error.problems[0]}"
         raise InvalidSpec((Problem(path, message),)) from error
-    listed = await client.list(TRIALS, namespace, f"{LABEL_EXPERIMENT}={name}")
+    listed = await client.list(TRIALS, namespace, experiment_selector(name))
     uid = thing["metadata"]["uid"]
     trials = [trial for trial in map(read_trial, listed) if trial.is_of(uid)]
     return Other(name, spec, tuple(trials))

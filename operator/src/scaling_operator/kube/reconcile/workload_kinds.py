@@ -11,8 +11,8 @@ from scaling_operator.kube.client.client import Object
 from scaling_operator.kube.client.index import Index
 from scaling_operator.kube.client.kinds import JOBS, PODS, Kind
 from scaling_operator.kube.workloads import job, pod
-from scaling_operator.kube.workloads.attempt_spec import AttemptSpec, Bounds
-from scaling_operator.kube.workloads.ending import interruption_of
+from scaling_operator.kube.workloads.attempt_spec import AttemptSpec, GracePeriods
+from scaling_operator.kube.workloads.pod_view import interruption_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,10 +23,10 @@ class WorkloadKind:
     manifest: Callable[[AttemptSpec], Object]
     parts: Callable[[Index, Object], tuple[Object, ...]]
     """The objects that a workload's view is made from: itself first."""
-    observe: Callable[[Sequence[Object], Bounds, float], AttemptView]
+    observe: Callable[[Sequence[Object], GracePeriods, float], AttemptView]
 
     def parting_view(
-        self, index: Index, last: Object | None, bounds: Bounds, now_seconds: float
+        self, index: Index, last: Object | None, grace: GracePeriods, now_seconds: float
     ) -> AttemptView:
         """Tell how an attempt ended whose workload is gone: by what was last seen of it, if known.
 
@@ -34,7 +34,7 @@ class WorkloadKind:
         """
         deleted = (Reason.POD_DELETED, "its workload was deleted")
         if last is not None:
-            view = self.observe(self.parts(index, last), bounds, now_seconds)
+            view = self.observe(self.parts(index, last), grace, now_seconds)
             if view.phase in (AttemptPhase.EXITED, AttemptPhase.LOST):
                 return view
             deleted = interruption_of(last, {}) or deleted

@@ -1,23 +1,124 @@
-"""The certificate that the operator's ports show, kept fresh while they listen."""
+"""The certificate that the operator's ports show: kept in a Secret, and fresh while they listen.
+
+The chart creates the Secret empty, and the operator fills it. All replicas read and renew it, each
+guarded by the resourceVersion: who comes second takes what the first has written. The operator may
+read and update this one name, and cannot create it.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import base64
+import binascii
 import logging
 import ssl
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any, Protocol, cast
 
 from scaling_operator.kube.client.client import Client
-from scaling_operator.kube.client.errors import ClusterError
-from scaling_operator.kube.report_service.certificate import Material, server_context, show
-from scaling_operator.kube.report_service.certificate_secret import CertificateSecret
+from scaling_operator.kube.client.errors import ClusterError, Conflict
+from scaling_operator.kube.client.kinds import SECRETS, Kind
+from scaling_operator.kube.report_service.certificate import (
+    BadMaterial,
+    Material,
+    issue,
+    load_certificate,
+    renewed,
+    server_context,
+)
 from scaling_operator.kube.settings import Settings
+
+ATTEMPTS = 5
+
+_FILES = {
+    "ca.crt": "authority",
+    "ca.key": "authority_key",
+    "tls.crt": "certificate",
+    "tls.key": "key",
+}
+
+log = logging.getLogger(__name__)
+
+
+class SecretClient(Protocol):
+    """What is needed of a `Client`."""
+
+    async def get(self, kind: Kind, namespace: str | None, name: str) -> dict[str, Any]: ...  # noqa: D102
+
+    async def replace(  # noqa: D102
+        self, kind: Kind, namespace: str | None, name: str, body: dict[str, Any]
+    ) -> dict[str, Any]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateSecret:
+    """Where the keys lie."""
+
+    objects: SecretClient
+    namespace: str
+    name: str
+
+    async def current(
+        self, hosts: Collection[str], now: datetime, held: Material | None = None
+    ) -> Material:
+        """Read the keys for hosts; issue or renew and store them first where that is due.
+
+        Where the Secret was emptied, those that this replica holds are stored again: running pods
+        trust them. Raises NotFound where there is no such Secret, and other ClusterErrors.
+        """
+        for _ in range(ATTEMPTS - 1):
+            try:
+                return await self._current(hosts, now, held)
+            except Conflict:
+                log.info("another replica has written secret %s; reading it again", self.name)
+        return await self._current(hosts, now, held)
+
+    async def _current(
+        self, hosts: Collection[str], now: datetime, held: Material | None
+    ) -> Material:
+        secret = await self.objects.get(SECRETS, self.namespace, self.name)
+        data = cast("dict[str, str]", secret.get("data") or {})
+        stored = self._read(data)
+        wanted = _wanted(stored or held, hosts, now)
+        if wanted != stored:
+            # The resourceVersion that was read is in the body.
+            body = secret | {"data": data | _data(wanted)}
+            await self.objects.replace(SECRETS, self.namespace, self.name, body)
+            log.info("a certificate for %s is in secret %s", ", ".join(hosts), self.name)
+        return wanted
+
+    def _read(self, data: Mapping[str, str]) -> Material | None:
+        if not any(data.get(file) for file in _FILES):
+            return None
+        try:
+            return Material(**{name: _decoded(data[file]) for file, name in _FILES.items()})
+        except KeyError as error:
+            problem = f"{error} is missing"
+        except (binascii.Error, UnicodeDecodeError, BadMaterial) as error:
+            problem = str(error)
+        log.warning("what secret %s holds is no good and is replaced: %s", self.name, problem)
+        return None
+
+
+def _wanted(known: Material | None, hosts: Collection[str], now: datetime) -> Material:
+    return issue(hosts, now) if known is None else renewed(known, hosts, now)
+
+
+def _decoded(text: str) -> str:
+    return base64.b64decode(text, validate=True).decode()
+
+
+def _data(material: Material) -> dict[str, str]:
+    return {
+        file: base64.b64encode(getattr(material, name).encode()).decode()
+        for file, name in _FILES.items()
+    }
+
 
 REFRESH_SECONDS = 3600.0
 RETRY_SECONDS = 30.0
-
-_log = logging.getLogger(__name__)
 
 
 async def open_certificate(settings: Settings, client: Client) -> ServingCertificate:
@@ -63,7 +164,7 @@ class ServingCertificate:
         """
         material = await self._secret.current(self._hosts, datetime.now(UTC), self._material)
         if material != self._material:
-            show(self.context, material)
+            load_certificate(self.context, material)
             self._material = material
 
     async def _keep_fresh(self) -> None:
@@ -74,5 +175,5 @@ class ServingCertificate:
                 await self.refresh()
                 pause_seconds = REFRESH_SECONDS
             except (ClusterError, OSError) as error:
-                _log.warning("the endpoint's certificate: trying again: %s", error)
+                log.warning("the endpoint's certificate: trying again: %s", error)
                 pause_seconds = RETRY_SECONDS

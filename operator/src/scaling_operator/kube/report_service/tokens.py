@@ -2,7 +2,8 @@
 
 Bad tokens cost it a review each, so an address may send few of them. That is no matter for whoever
 shares the address: a token that was good before, or says that it is of a pod we know, has nothing
-to do with the others'.
+to do with the others'. A pod's token is bound to the pod: the API server refuses it as soon as the
+pod is gone, which no check of the signature alone would notice.
 """
 
 from __future__ import annotations
@@ -13,10 +14,11 @@ import json
 import re
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar, cast
 
+from scaling_operator.kube.client.kinds import SUBJECT_ACCESS_REVIEWS, TOKEN_REVIEWS, Kind
 from scaling_operator.report_endpoint.endpoint import NotNow
 from scaling_operator.server.throttle import Throttle
 
@@ -40,7 +42,7 @@ class PodIdentity:
     pod_uid: str
 
 
-def _nobody(pod: PodIdentity) -> bool:
+def _none_is_known(pod: PodIdentity) -> bool:
     del pod
     return False
 
@@ -53,9 +55,9 @@ class Tokens(Generic[Identity]):
     """
 
     review: Callable[[str], Awaitable[Identity | None]]
-    knows: Callable[[PodIdentity], bool] = _nobody
+    is_known: Callable[[PodIdentity], bool] = _none_is_known
     clock: Callable[[], float] = time.monotonic
-    _known: OrderedDict[bytes, tuple[Identity, float]] = field(
+    _cache: OrderedDict[bytes, tuple[Identity, float]] = field(
         default_factory=OrderedDict[bytes, "tuple[Identity, float]"]
     )
     _refusals: Throttle[PodIdentity | str] = field(init=False)
@@ -71,18 +73,18 @@ class Tokens(Generic[Identity]):
         if not _TOKEN.fullmatch(token):
             return None
         digest = hashlib.sha256(token.encode()).digest()
-        known = self._known.get(digest)
+        known = self._cache.get(digest)
         if known is not None:
             if self.clock() < known[1]:
                 return known[0]
             return await self._reviewed(token, digest)
-        return await self._at_the_expense_of(self._payer(token, address), token, digest)
+        return await self._charged_to(self._charged(token, address), token, digest)
 
-    def _payer(self, token: str, address: str) -> PodIdentity | str:
+    def _charged(self, token: str, address: str) -> PodIdentity | str:
         pod = claimed_pod(token)
-        return pod if pod is not None and self.knows(pod) else address
+        return pod if pod is not None and self.is_known(pod) else address
 
-    async def _at_the_expense_of(
+    async def _charged_to(
         self, payer: PodIdentity | str, token: str, digest: bytes
     ) -> Identity | None:
         """Review a token, which its payer pays for unless it is good."""
@@ -103,12 +105,12 @@ class Tokens(Generic[Identity]):
     async def _reviewed(self, token: str, digest: bytes) -> Identity | None:
         identity = await self.review(token)
         if identity is None:
-            self._known.pop(digest, None)
+            self._cache.pop(digest, None)
         else:
-            self._known[digest] = (identity, self.clock() + CACHE_SECONDS)
-            self._known.move_to_end(digest)
-            while len(self._known) > MAX_CACHED:
-                self._known.popitem(last=False)
+            self._cache[digest] = (identity, self.clock() + CACHE_SECONDS)
+            self._cache.move_to_end(digest)
+            while len(self._cache) > MAX_CACHED:
+                self._cache.popitem(last=False)
         return identity
 
 
@@ -123,3 +125,81 @@ def claimed_pod(token: str) -> PodIdentity | None:
         return None
     words = (found.namespace, found.pod_name, found.pod_uid)
     return found if all(type(word) is str for word in words) else None
+
+
+METRICS_PATH = "/metrics"
+
+_POD_NAME = "authentication.kubernetes.io/pod-name"
+_POD_UID = "authentication.kubernetes.io/pod-uid"
+
+
+class ReviewClient(Protocol):
+    """What is needed of a `Client`."""
+
+    async def create(self, kind: Kind, namespace: str | None, body: dict[str, Any]) -> Any: ...  # noqa: D102
+
+
+@dataclass(frozen=True, slots=True)
+class PodReview:
+    """Tells the pod of a token for an audience; None where it is no pod's, or not for us."""
+
+    objects: ReviewClient
+    audience: str
+
+    async def __call__(self, token: str) -> PodIdentity | None:
+        """Ask. Raises ClusterErrors."""
+        asked = {"token": token, "audiences": [self.audience]}
+        status = await _status_of(self.objects, TOKEN_REVIEWS, **asked)
+        return identity_of(status, self.audience)
+
+
+@dataclass(frozen=True, slots=True)
+class MetricsReader:
+    """Somebody whom the API server knows, and whether the metrics are for them."""
+
+    name: str
+    may_read: bool
+
+
+@dataclass(frozen=True, slots=True)
+class MetricsReaderReview:
+    """Tells who wants to read the metrics; None where the API server does not know them."""
+
+    objects: ReviewClient
+
+    async def __call__(self, token: str) -> MetricsReader | None:
+        """Ask. Raises ClusterErrors."""
+        status = await _status_of(self.objects, TOKEN_REVIEWS, token=token)
+        if status.get("authenticated") is not True:
+            return None
+        user = cast("Mapping[str, Any]", status.get("user") or {})
+        about = {name: user[name] for name in ("uid", "groups", "extra") if user.get(name)}
+        name = str(user.get("username") or "")
+        attributes = {"path": METRICS_PATH, "verb": "get"}
+        answer = await _status_of(
+            self.objects,
+            SUBJECT_ACCESS_REVIEWS,
+            **{"user": name, "nonResourceAttributes": attributes, **about},
+        )
+        return MetricsReader(name, answer.get("allowed") is True)
+
+
+def identity_of(status: Mapping[str, Any], audience: str) -> PodIdentity | None:
+    """Read the pod from a review's status; None where it names none, or another audience."""
+    # An authenticator that knows no audiences names none: its yes is not for us.
+    if status.get("authenticated") is not True or audience not in (status.get("audiences") or ()):
+        return None
+    user = cast("Mapping[str, Any]", status.get("user") or {})
+    extra = cast("Mapping[str, list[str]]", user.get("extra") or {})
+    pod_name, pod_uid = extra.get(_POD_NAME), extra.get(_POD_UID)
+    match str(user.get("username")).split(":"):
+        case ["system", "serviceaccount", namespace, _] if pod_name and pod_uid:
+            return PodIdentity(namespace, pod_name[0], pod_uid[0])
+        case _:
+            return None
+
+
+async def _status_of(objects: ReviewClient, kind: Kind, **spec: Any) -> Mapping[str, Any]:
+    body = {"apiVersion": kind.api_version, "kind": kind.name, "spec": spec}
+    review = await objects.create(kind, None, body)
+    return review.get("status") or {}

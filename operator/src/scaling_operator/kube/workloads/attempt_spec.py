@@ -9,14 +9,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from scaling_operator.api.experiment import ExperimentSpec
-from scaling_operator.api.names import attempt_name, is_experiment_name, trial_name
+from scaling_operator.api.names import GROUP, is_experiment_name, trial_name
 from scaling_operator.api.problems import Problem, listing, shown
 from scaling_operator.api.trial import ScalingTrial
+from scaling_operator.core.reports import AttemptKey
 from scaling_operator.core.resources import PodResources
 from scaling_operator.kube.workloads.allowed import Allowed, not_allowed
+from scaling_operator.kube.workloads.identity import workload_name
 from scaling_trainer.contract import Execution
 
-REPORT_AUDIENCE = "scaling-operator.dev/reports"
+TOKEN_AUDIENCE = f"{GROUP}/reports"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +37,6 @@ class WorkloadSettings:
     image_pull_secrets: tuple[str, ...] = ()
     report_url: str | None = None
     report_ca: str | None = None
-    token_audience: str = REPORT_AUDIENCE
-    token_seconds: int = 3600
     run_as_user: int = 65532
     allowed_service_accounts: tuple[str, ...] = ()
     allowed: Allowed = field(default_factory=Allowed)
@@ -61,6 +61,11 @@ class AttemptSpec:
     settings: WorkloadSettings
 
     @property
+    def key(self) -> AttemptKey:
+        """The attempt's numbers: scale, trial, attempt."""
+        return AttemptKey(self.trial.spec.scale, self.trial.spec.number, self.attempt)
+
+    @property
     def trial_name(self) -> str:
         """Name of the ScalingTrial object."""
         spec = self.trial.spec
@@ -69,12 +74,11 @@ class AttemptSpec:
     @property
     def name(self) -> str:
         """Name of the attempt's workload."""
-        spec = self.trial.spec
-        return attempt_name(self.experiment, spec.scale, spec.number, self.attempt)
+        return workload_name(self.experiment, self.key)
 
 
 @dataclass(frozen=True, slots=True)
-class Bounds:
+class GracePeriods:
     """How long a trouble may last before it is called by its name, in seconds.
 
     An image that cannot be pulled and a container that cannot be made are given the time that a

@@ -27,7 +27,7 @@ def template_name(attempt_spec: AttemptSpec) -> str:
     return f"{attempt_spec.name}-{uid[:UID_CHARACTERS]}"
 
 
-def template(attempt_spec: AttemptSpec, described: Json) -> Json | None:
+def claim_template(attempt_spec: AttemptSpec, described: Json) -> Json | None:
     """Write the ResourceClaimTemplate with the metadata of the attempt; None without devices."""
     devices = attempt_spec.resources.devices
     if not devices:

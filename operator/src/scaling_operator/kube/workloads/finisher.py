@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from scaling_operator.api.names import (
-    API_VERSION,
-    EXPERIMENT_KIND,
-    GROUP,
-    LABEL_EXPERIMENT,
-    LABEL_FINISHES,
-    finisher_name,
-)
+from scaling_operator.api.names import EXPERIMENT_KIND, finisher_name
 from scaling_operator.kube.workloads.attempt_spec import AttemptSpec
-from scaling_operator.kube.workloads.environment import assignment_of, escaped
-from scaling_operator.kube.workloads.template import pod_spec
-from scaling_operator.kube.workloads.volumes import TEMPORARY
+from scaling_operator.kube.workloads.identity import finisher_labels, owner_reference
+from scaling_operator.kube.workloads.pod_template import (
+    TEMPORARY_FOLDER,
+    assignment_of_pod,
+    escaped,
+    pod_spec,
+)
 from scaling_trainer.contract import environment_of
 
 COMMAND = ("scaling", "finish")
@@ -25,12 +22,12 @@ def manifest(attempt_spec: AttemptSpec, experiment_uid: str) -> dict[str, Any]:
     """Write the Pod; `order` is one of the best trial, whose folder and place it shares."""
     spec = pod_spec(attempt_spec)
     (container,) = spec["containers"]
-    settings = attempt_spec.settings
+    settings, trial = attempt_spec.settings, attempt_spec.trial.spec
     container |= {
         "image": settings.trainer_image,
         "command": list(COMMAND),
         "args": [],
-        "workingDir": TEMPORARY,
+        "workingDir": TEMPORARY_FOLDER,
         "env": _variables(attempt_spec),
     }
     if settings.image_pull_policy:
@@ -41,20 +38,9 @@ def manifest(attempt_spec: AttemptSpec, experiment_uid: str) -> dict[str, Any]:
         "metadata": {
             "name": finisher_name(attempt_spec.experiment),
             "namespace": attempt_spec.namespace,
-            "labels": {
-                "app.kubernetes.io/managed-by": GROUP.partition(".")[0],
-                LABEL_EXPERIMENT: attempt_spec.experiment,
-                LABEL_FINISHES: f"{attempt_spec.trial.spec.scale}-{attempt_spec.trial.spec.number}",
-            },
+            "labels": finisher_labels(attempt_spec.experiment, trial.scale, trial.number),
             "ownerReferences": [
-                {
-                    "apiVersion": API_VERSION,
-                    "kind": EXPERIMENT_KIND,
-                    "name": attempt_spec.experiment,
-                    "uid": experiment_uid,
-                    "controller": True,
-                    "blockOwnerDeletion": False,
-                }
+                owner_reference(EXPERIMENT_KIND, attempt_spec.experiment, experiment_uid)
             ],
         },
         "spec": spec,
@@ -62,7 +48,7 @@ def manifest(attempt_spec: AttemptSpec, experiment_uid: str) -> dict[str, Any]:
 
 
 def _variables(attempt_spec: AttemptSpec) -> list[dict[str, Any]]:
-    contract = environment_of(assignment_of(attempt_spec))
+    contract = environment_of(assignment_of_pod(attempt_spec))
     # The image's own home belongs to one user; the pod may run as another.
-    values = {**contract, "HOME": TEMPORARY}
+    values = {**contract, "HOME": TEMPORARY_FOLDER}
     return [{"name": name, "value": escaped(value)} for name, value in values.items()]

@@ -14,9 +14,10 @@ from typing import Any
 from scaling_operator.api.names import Reason
 from scaling_operator.core.observed import AttemptPhase, AttemptView
 from scaling_operator.kube.workloads import pod
-from scaling_operator.kube.workloads.attempt_spec import AttemptSpec, Bounds
-from scaling_operator.kube.workloads.ending import GONE
-from scaling_operator.kube.workloads.template import labels, metadata, pod_spec
+from scaling_operator.kube.workloads.attempt_spec import AttemptSpec, GracePeriods
+from scaling_operator.kube.workloads.identity import attempt_labels
+from scaling_operator.kube.workloads.pod_template import metadata, pod_spec
+from scaling_operator.kube.workloads.pod_view import RESULT_LOST
 from scaling_operator.kube.workloads.untrusted import Json, condition, mapping, moment, text, value
 
 QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
@@ -43,18 +44,18 @@ def manifest(attempt_spec: AttemptSpec) -> dict[str, Any]:
             },
             **({"suspend": True} if queue is not None else {}),
             "template": {
-                "metadata": {"labels": labels(attempt_spec)},
+                "metadata": {"labels": attempt_labels(attempt_spec.experiment, attempt_spec.key)},
                 "spec": pod_spec(attempt_spec),
             },
         },
     }
 
 
-def observe(objects: Sequence[Json], bounds: Bounds, now_seconds: float) -> AttemptView:
+def observe(objects: Sequence[Json], grace: GracePeriods, now_seconds: float) -> AttemptView:
     """Tell where an attempt stands from its Job and the Job's Pods. Never raises."""
     jobs = [each for each in objects if value(each, "spec", "template") is not None]
     pods = [each for each in objects if value(each, "spec", "template") is None]
-    view = pod.observe(pods, bounds, now_seconds)
+    view = pod.observe(pods, grace, now_seconds)
     if not jobs:
         return view
     if value(jobs[0], "spec", "suspend") is True:
@@ -92,7 +93,7 @@ def _without_pods(job: Json, now_seconds: float) -> AttemptView:
         message = f"the Job has failed and its pod is gone: {text(failed, 'message')}"
         return AttemptView(AttemptPhase.LOST, reason, message, since_seconds=now_seconds)
     if complete.get("status") == "True":
-        return replace(GONE, since_seconds=now_seconds)
+        return replace(RESULT_LOST, since_seconds=now_seconds)
     return AttemptView(
         AttemptPhase.WAITING,
         message="its Job has made no pod yet",

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from scaling_operator.core.observed import ABSENT, AttemptView
-from scaling_operator.kube.workloads.attempt_spec import AttemptSpec, Bounds
-from scaling_operator.kube.workloads.pod_view import Look, view_of
-from scaling_operator.kube.workloads.template import metadata, pod_spec
+from scaling_operator.kube.workloads.attempt_spec import AttemptSpec, GracePeriods
+from scaling_operator.kube.workloads.pod_template import metadata, pod_spec
+from scaling_operator.kube.workloads.pod_view import ObservedPod, view_of_pod
 from scaling_operator.kube.workloads.untrusted import Json, moment
 
 
@@ -22,9 +22,9 @@ def manifest(attempt_spec: AttemptSpec) -> dict[str, Any]:
     }
 
 
-def observe(objects: Sequence[Json], bounds: Bounds, now_seconds: float) -> AttemptView:
+def observe(objects: Sequence[Json], grace: GracePeriods, now_seconds: float) -> AttemptView:
     """Tell where an attempt stands from its Pod; ABSENT where there is none. Never raises."""
     if not objects:
         return ABSENT
     newest = max(objects, key=lambda pod: moment(pod, "metadata", "creationTimestamp") or 0.0)
-    return view_of(Look(newest, bounds, now_seconds))
+    return view_of_pod(ObservedPod(newest, grace, now_seconds))

@@ -1,20 +1,19 @@
 """Where an attempt stands, from its pod: a total function of whatever the API server sends.
 
-In this order: a program that ended well counts, whatever befell its pod afterwards; else an
+In this order: a program that ended well counts, whatever happened to its pod afterwards; else an
 interruption explains the end better than the exit code that it caused; else the program ended by
 itself. A pod that has not ended waits or runs, unless its deletion is long overdue.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from scaling_operator.api.names import Reason
 from scaling_operator.core.observed import AttemptPhase, AttemptView
-from scaling_operator.kube.workloads import pod_reasons as troubles
-from scaling_operator.kube.workloads.attempt_spec import Bounds
-from scaling_operator.kube.workloads.ending import ended_view, interruption_of
-from scaling_operator.kube.workloads.template import CONTAINER
+from scaling_operator.kube.workloads.attempt_spec import GracePeriods
+from scaling_operator.kube.workloads.pod_template import CONTAINER
 from scaling_operator.kube.workloads.untrusted import (
     Json,
     condition,
@@ -23,15 +22,24 @@ from scaling_operator.kube.workloads.untrusted import (
     moment,
     text,
     value,
+    whole,
 )
+from scaling_trainer.contract import (
+    EXIT_ACCELERATOR_OOM,
+    EXIT_DATA_ERROR,
+    EXIT_DIVERGED,
+    EXIT_NO_SPACE,
+)
+from scaling_trainer.foreign_text import as_message
+from scaling_trainer.results import Result, ResultError, parse_result
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """One look at a pod: the pod, how patient to be, and when it was."""
+class ObservedPod:
+    """One observed at a pod: the pod, how patient to be, and when it was."""
 
     pod: Json
-    bounds: Bounds
+    grace: GracePeriods
     now_seconds: float
 
     @property
@@ -41,7 +49,7 @@ class Look:
         return self.now_seconds if created is None else created
 
     @property
-    def taken_seconds(self) -> float:
+    def started_seconds(self) -> float:
         """When its node took it, which is when pulling an image begins."""
         taken = moment(self.pod, "status", "startTime")
         return self.created_seconds if taken is None else taken
@@ -55,46 +63,46 @@ class Look:
         return {}
 
 
-def view_of(look: Look) -> AttemptView:
+def view_of_pod(observed: ObservedPod) -> AttemptView:
     """Tell where the attempt stands. Never raises."""
-    terminated = value(look.state, "terminated")
+    terminated = value(observed.state, "terminated")
     if terminated is not None:
-        return ended_view(look.pod, mapping(terminated), look.taken_seconds)
-    phase = text(look.pod, "status", "phase")
+        return ended_view(observed.pod, mapping(terminated), observed.started_seconds)
+    phase = text(observed.pod, "status", "phase")
     if phase in ("Failed", "Succeeded", "Unknown"):
-        return _ended_unseen(look, phase)
-    if _is_deletion_overdue(look):
-        return _unanswered(look)
-    return replace(_going_on(look, phase), changes_at_seconds=_grace_ends(look))
+        return _ended_without_container(observed, phase)
+    if _is_deletion_overdue(observed):
+        return _undeletable(observed)
+    return replace(_unfinished(observed, phase), changes_at_seconds=_grace_ends(observed))
 
 
-def _going_on(look: Look, phase: str) -> AttemptView:
-    running = value(look.state, "running")
-    if running is not None or (phase == "Running" and not look.state):
+def _unfinished(observed: ObservedPod, phase: str) -> AttemptView:
+    running = value(observed.state, "running")
+    if running is not None or (phase == "Running" and not observed.state):
         started = moment(running, "startedAt")
-        since = look.taken_seconds if started is None else started
+        since = observed.started_seconds if started is None else started
         return AttemptView(AttemptPhase.RUNNING, since_seconds=since)
-    return _waiting(look)
+    return _waiting(observed)
 
 
-def _grace_ends(look: Look) -> float | None:
+def _grace_ends(observed: ObservedPod) -> float | None:
     """When a trouble gets its name, if nothing happens until then."""
-    due = moment(look.pod, "metadata", "deletionTimestamp")
-    ends = [] if due is None else [due + look.bounds.deletion_grace_seconds]
-    for status in _container_statuses(look.pod):
+    due = moment(observed.pod, "metadata", "deletionTimestamp")
+    ends = [] if due is None else [due + observed.grace.deletion_grace_seconds]
+    for status in _container_statuses(observed.pod):
         word = text(status, "state", "waiting", "reason")
-        if word in troubles.PULL_FAILING:
-            ends.append(look.taken_seconds + look.bounds.image_pull_grace_seconds)
-        if word in troubles.CONFIG_FAILING:
-            ends.append(look.taken_seconds + look.bounds.config_error_grace_seconds)
-    return min((each for each in ends if each > look.now_seconds), default=None)
+        if word in PULL_FAILING:
+            ends.append(observed.started_seconds + observed.grace.image_pull_grace_seconds)
+        if word in CONFIG_FAILING:
+            ends.append(observed.started_seconds + observed.grace.config_error_grace_seconds)
+    return min((each for each in ends if each > observed.now_seconds), default=None)
 
 
-def _ended_unseen(look: Look, phase: str) -> AttemptView:
+def _ended_without_container(observed: ObservedPod, phase: str) -> AttemptView:
     """View a pod that has ended without a word about the trainer's container."""
-    since = look.taken_seconds
-    message = text(look.pod, "status", "message")
-    reason = text(look.pod, "status", "reason")
+    since = observed.started_seconds
+    message = text(observed.pod, "status", "message")
+    reason = text(observed.pod, "status", "reason")
     if phase == "Succeeded":
         return AttemptView(AttemptPhase.EXITED, exit_code=0, since_seconds=since)
     if phase == "Unknown":
@@ -104,11 +112,11 @@ def _ended_unseen(look: Look, phase: str) -> AttemptView:
             message or "the pod's state is unknown: its node does not answer",
             since_seconds=since,
         )
-    if reason == troubles.DEADLINE_EXCEEDED:
+    if reason == DEADLINE_EXCEEDED:
         return AttemptView(
             AttemptPhase.EXITED, Reason.TIMED_OUT, message or reason, since_seconds=since
         )
-    interruption = interruption_of(look.pod, {})
+    interruption = interruption_of(observed.pod, {})
     if interruption is None:
         # A kubelet that has no room after all: OutOfcpu, OutOfmemory, UnexpectedAdmissionError.
         said = ": ".join(part for part in (reason, message) if part)
@@ -116,41 +124,43 @@ def _ended_unseen(look: Look, phase: str) -> AttemptView:
     return AttemptView(AttemptPhase.LOST, *interruption, since_seconds=since)
 
 
-def _is_deletion_overdue(look: Look) -> bool:
-    due = moment(look.pod, "metadata", "deletionTimestamp")
-    return due is not None and look.now_seconds >= due + look.bounds.deletion_grace_seconds
+def _is_deletion_overdue(observed: ObservedPod) -> bool:
+    due = moment(observed.pod, "metadata", "deletionTimestamp")
+    return due is not None and observed.now_seconds >= due + observed.grace.deletion_grace_seconds
 
 
-def _unanswered(look: Look) -> AttemptView:
+def _undeletable(observed: ObservedPod) -> AttemptView:
     """View a pod that ought to be gone: the kubelet that had to end it is gone itself."""
-    node = text(look.pod, "spec", "nodeName")
+    node = text(observed.pod, "spec", "nodeName")
     reason = Reason.NODE_LOST if node else Reason.POD_DELETED
-    disruption = condition(look.pod, "DisruptionTarget")
+    disruption = condition(observed.pod, "DisruptionTarget")
     if disruption.get("status") == "True":
-        reason = troubles.OF_DISRUPTIONS.get(text(disruption, "reason"), reason)
+        reason = DISRUPTION_REASONS.get(text(disruption, "reason"), reason)
     by_whom = f"and its node {node} does not confirm it" if node else "before it had a node"
     message = f"the pod was deleted, {by_whom}"
-    return AttemptView(AttemptPhase.LOST, reason, message, since_seconds=look.now_seconds)
+    return AttemptView(AttemptPhase.LOST, reason, message, since_seconds=observed.now_seconds)
 
 
-def _waiting(look: Look) -> AttemptView:
+def _waiting(observed: ObservedPod) -> AttemptView:
     """View a pod that does not run yet; a trouble gets its reason when its grace is over."""
-    reason, message = _held_up(look)
+    reason, message = _waiting_container(observed)
     if reason is None and not message:
-        reason, message = _unplaced(look.pod)
-    return AttemptView(AttemptPhase.WAITING, reason, message, since_seconds=look.created_seconds)
+        reason, message = _unscheduled(observed.pod)
+    return AttemptView(
+        AttemptPhase.WAITING, reason, message, since_seconds=observed.created_seconds
+    )
 
 
-def _held_up(look: Look) -> tuple[Reason | None, str]:
+def _waiting_container(observed: ObservedPod) -> tuple[Reason | None, str]:
     """Find what holds up a container of the pod on its node, the trainer's first."""
-    waited_seconds = look.now_seconds - look.taken_seconds
+    waited_seconds = observed.now_seconds - observed.started_seconds
     first = ""
-    for status in _container_statuses(look.pod):
+    for status in _container_statuses(observed.pod):
         waiting = mapping(status, "state", "waiting")
         word = text(waiting, "reason")
         said = ": ".join(part for part in (word, text(waiting, "message")) if part)
         first = first or said
-        trouble = _trouble(word, waited_seconds, look.bounds)
+        trouble = _waiting_reason(word, waited_seconds, observed.grace)
         if trouble is not None:
             return trouble, said
     return None, first
@@ -165,17 +175,17 @@ def _container_statuses(pod: Json) -> list[Json]:
     return sorted(statuses, key=lambda status: status.get("name") != CONTAINER)
 
 
-def _trouble(word: str, waited_seconds: float, bounds: Bounds) -> Reason | None:
-    if word in troubles.PULL_REFUSED:
+def _waiting_reason(word: str, waited_seconds: float, grace: GracePeriods) -> Reason | None:
+    if word in PULL_REFUSED:
         return Reason.IMAGE_PULL_FAILED
-    if word in troubles.PULL_FAILING and waited_seconds >= bounds.image_pull_grace_seconds:
+    if word in PULL_FAILING and waited_seconds >= grace.image_pull_grace_seconds:
         return Reason.IMAGE_PULL_FAILED
-    if word in troubles.CONFIG_FAILING and waited_seconds >= bounds.config_error_grace_seconds:
+    if word in CONFIG_FAILING and waited_seconds >= grace.config_error_grace_seconds:
         return Reason.CONFIG_ERROR
     return None
 
 
-def _unplaced(pod: Json) -> tuple[Reason | None, str]:
+def _unscheduled(pod: Json) -> tuple[Reason | None, str]:
     """Find why a pod has no node yet."""
     scheduled = condition(pod, "PodScheduled")
     if scheduled.get("status") != "False":
@@ -185,3 +195,164 @@ def _unplaced(pod: Json) -> tuple[Reason | None, str]:
         gates = ", ".join(text(gate, "name") for gate in mappings(pod, "spec", "schedulingGates"))
         return Reason.QUOTA_EXCEEDED, f"held back by its scheduling gates: {gates or message}"
     return Reason.UNSCHEDULABLE, message or "no node has room for it"
+
+
+Interruption = tuple[Reason, str]
+RESULT_LOST = AttemptView(
+    AttemptPhase.LOST, Reason.POD_DELETED, "the pod was gone before its result was read"
+)
+"""An attempt that was made and has ended, and whose result went with its pod."""
+
+_UNKNOWN_EXIT = 255
+_SPEAKING_EXITS = (EXIT_ACCELERATOR_OOM, EXIT_DIVERGED, EXIT_DATA_ERROR, EXIT_NO_SPACE)
+
+
+def ended_view(pod: Json, terminated: Json, taken_seconds: float) -> AttemptView:
+    """View an attempt whose program has ended, after its node took the pod at `taken_seconds`."""
+    exit_code = whole(terminated, "exitCode")
+    said = text(terminated, "message").strip()
+    result, problem = _read(said)
+    finished = moment(terminated, "finishedAt")
+    since = taken_seconds if finished is None else finished
+    succeeded = exit_code == 0 and result is not None
+    interruption = None if succeeded else interruption_of(pod, terminated)
+    if interruption is not None:
+        return AttemptView(AttemptPhase.LOST, *interruption, exit_code, since_seconds=since)
+    if not succeeded and text(pod, "status", "reason") == DEADLINE_EXCEEDED:
+        message = text(pod, "status", "message") or "the pod lived longer than it may"
+        return AttemptView(AttemptPhase.EXITED, Reason.TIMED_OUT, message, since_seconds=since)
+    if exit_code == 0:
+        return AttemptView(
+            AttemptPhase.EXITED,
+            exit_code=0,
+            result=result,
+            result_problem=problem,
+            since_seconds=since,
+        )
+    reason, message = _failure(terminated, said if result is None else "")
+    return AttemptView(
+        AttemptPhase.EXITED, reason, as_message(message), exit_code, result, since_seconds=since
+    )
+
+
+def interruption_of(pod: Json, terminated: Json) -> Interruption | None:
+    """Find what ended the pod from outside; None where the program ended first, or nothing did."""
+    finished = moment(terminated, "finishedAt")
+    return (
+        _lost_container(terminated)
+        or _ended_pod(pod)
+        or _disrupted(pod, finished)
+        or _deleted(pod, finished)
+    )
+
+
+def _lost_container(terminated: Json) -> Interruption | None:
+    word = text(terminated, "reason")
+    gone = word == "ContainerStatusUnknown"
+    # containerd says so of what ran when the node went down.
+    restarted = word == "Unknown" and whole(terminated, "exitCode") == _UNKNOWN_EXIT
+    if not (gone or restarted):
+        return None
+    return Reason.NODE_LOST, text(terminated, "message") or "its node has lost the container"
+
+
+def _ended_pod(pod: Json) -> Interruption | None:
+    word = text(pod, "status", "reason")
+    reason = POD_REASONS.get(word)
+    return None if reason is None else (reason, text(pod, "status", "message") or word)
+
+
+def _disrupted(pod: Json, finished: float | None) -> Interruption | None:
+    disruption = condition(pod, "DisruptionTarget")
+    if disruption.get("status") != "True":
+        return None
+    if _was_before(finished, moment(disruption, "lastTransitionTime")):
+        return None
+    word = text(disruption, "reason")
+    reason = DISRUPTION_REASONS.get(word, Reason.EVICTED)
+    return reason, text(disruption, "message") or word or "a disruption of the pod"
+
+
+def _deleted(pod: Json, finished: float | None) -> Interruption | None:
+    due = moment(pod, "metadata", "deletionTimestamp")
+    if due is None:
+        return None
+    # The time of a deletion is when the pod has to be gone; it was asked for a grace earlier.
+    grace = whole(pod, "metadata", "deletionGracePeriodSeconds") or 0
+    if _was_before(finished, due - grace):
+        return None
+    return Reason.POD_DELETED, "the pod was deleted while the attempt ran"
+
+
+def _was_before(finished: float | None, moment_seconds: float | None) -> bool:
+    return finished is not None and moment_seconds is not None and finished < moment_seconds
+
+
+def _read(said: str) -> tuple[Result | None, str | None]:
+    if not said:
+        return None, None
+    try:
+        return parse_result(said.encode(errors="replace")), None
+    except ResultError as error:
+        return None, str(error)
+
+
+def _failure(terminated: Json, said: str) -> tuple[Reason | None, str]:
+    """Find why the program failed; None: its exit code says it."""
+    word = text(terminated, "reason")
+    if word in NEVER_STARTED:
+        return Reason.CONFIG_ERROR, said or word
+    if word == "OOMKilled" and whole(terminated, "exitCode") not in _SPEAKING_EXITS:
+        return Reason.OOM_KILLED, said or "the container used more memory than its limit"
+    if any(each in said for each in ACCELERATOR_OOM_WORDS):
+        return Reason.ACCELERATOR_OOM, said
+    return None, said
+
+
+# Why a container waits. A pull may be tried again, what the kubelet refuses outright is not.
+PULL_REFUSED = frozenset({"InvalidImageName", "ErrImageNeverPull"})
+PULL_FAILING = frozenset(
+    {
+        "ErrImagePull",
+        "ImagePullBackOff",
+        "ImageInspectError",
+        "RegistryUnavailable",
+        "SignatureValidationFailed",
+    }
+)
+CONFIG_FAILING = frozenset(
+    {
+        "CreateContainerConfigError",
+        "CreateContainerError",
+        "PreCreateHookError",
+        "PreStartHookError",
+        "PostStartHookError",
+        "RunContainerError",
+    }
+)
+
+# Why a container ended, where its program never ran: no such command, no such working folder.
+NEVER_STARTED = frozenset({"StartError", "ContainerCannotRun"})
+
+# Why a pod ended, in `status.reason`.
+POD_REASONS: Mapping[str, Reason] = {
+    "Evicted": Reason.EVICTED,
+    "Preempting": Reason.PREEMPTED,
+    "NodeLost": Reason.NODE_LOST,
+    "NodeShutdown": Reason.NODE_LOST,
+    "Shutdown": Reason.NODE_LOST,
+    "Terminated": Reason.NODE_LOST,
+}
+DEADLINE_EXCEEDED = "DeadlineExceeded"
+
+# Why a pod is about to be ended, in the condition DisruptionTarget. A taint that evicts is nearly
+# always that of a node which does not answer any more.
+DISRUPTION_REASONS: Mapping[str, Reason] = {
+    "PreemptionByScheduler": Reason.PREEMPTED,
+    "DeletionByTaintManager": Reason.NODE_LOST,
+    "EvictionByEvictionAPI": Reason.EVICTED,
+    "DeletionByPodGC": Reason.NODE_LOST,
+    "TerminationByKubelet": Reason.EVICTED,
+}
+
+ACCELERATOR_OOM_WORDS = ("CUDA out of memory", "OutOfMemoryError")

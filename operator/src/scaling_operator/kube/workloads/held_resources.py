@@ -1,13 +1,19 @@
-"""What a workload holds of its cluster's machines, by what its object says: never raises."""
+"""What machine a workload was given, written on it and read back; and what it holds by now.
+
+Nothing here raises: whoever may edit a workload wrote what is read.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from scaling_operator.api.names import LABEL_TRIAL
+from pydantic import ValidationError
+
+from scaling_operator.api.names import ANNOTATION_RESOURCES, LABEL_TRIAL
 from scaling_operator.api.quantities import parse_quantity
-from scaling_operator.kube.workloads.attempt_spec import Bounds
-from scaling_operator.kube.workloads.machine_record import recorded
+from scaling_operator.api.status_sizing import AttemptResources
+from scaling_operator.core.observed import AttemptPhase, AttemptView
+from scaling_operator.kube.workloads.attempt_spec import GracePeriods
 from scaling_operator.kube.workloads.untrusted import (
     Json,
     condition,
@@ -19,21 +25,49 @@ from scaling_operator.kube.workloads.untrusted import (
 )
 from scaling_operator.sizing.admission import NOTHING, Demand, demand_of_record
 
+
+def machine_annotation(resources: AttemptResources) -> str:
+    """Write the machine as the annotation has it."""
+    return resources.model_dump_json(by_alias=True, exclude_none=True)
+
+
+def with_machine(view: AttemptView, workload: Json) -> AttemptView:
+    """Add to a view what machine the workload was given, and since when it has it. Never raises.
+
+    A machine is taken when a node takes the pod, not when the program starts.
+    """
+    if view.phase is AttemptPhase.ABSENT:
+        return view
+    started = moment(workload, "status", "startTime")
+    return replace(view, resources=recorded_machine(workload), started_seconds=started)
+
+
+def recorded_machine(workload: Json) -> AttemptResources | None:
+    """Read what machine a workload was given; None where no policy gave it one. Never raises."""
+    written = text(workload, "metadata", "annotations", ANNOTATION_RESOURCES)
+    if not written:
+        return None
+    try:
+        return AttemptResources.model_validate_json(written)
+    except ValidationError:  # somebody has edited it
+        return None
+
+
 _ENDED = ("Succeeded", "Failed", "Unknown")
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class HeldResources:
     """What a workload holds, and until when at most (seconds since the epoch; None: until told)."""
 
     demand: Demand
     until_seconds: float | None = None
 
 
-NONE_HELD = Held(NOTHING)
+NONE_HELD = HeldResources(NOTHING)
 
 
-def held_by(workload: Json, bounds: Bounds) -> Held:
+def held_resources(workload: Json, grace: GracePeriods) -> HeldResources:
     """Tell what a Pod or Job of a trial holds: nothing once it has ended.
 
     One whose deletion is long overdue holds nothing either: its node is gone, as a ResourceQuota
@@ -42,9 +76,9 @@ def held_by(workload: Json, bounds: Bounds) -> Held:
     if not text(workload, "metadata", "labels", LABEL_TRIAL) or _has_ended(workload):
         return NONE_HELD
     due = moment(workload, "metadata", "deletionTimestamp")
-    until = None if due is None else due + bounds.deletion_grace_seconds
-    known = recorded(workload)
-    return Held(_requested(workload) if known is None else demand_of_record(known), until)
+    until = None if due is None else due + grace.deletion_grace_seconds
+    known = recorded_machine(workload)
+    return HeldResources(_requested(workload) if known is None else demand_of_record(known), until)
 
 
 def _has_ended(workload: Json) -> bool:

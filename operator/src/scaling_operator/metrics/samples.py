@@ -1,16 +1,18 @@
-"""What is so, read from an experiment as it is stored: plain samples, nothing remembered."""
+"""Samples of the families that are read at a scrape: stored statuses, pods, last reports."""
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from scaling_operator.api.experiment import Budget, Trials
-from scaling_operator.api.names import Phase, TrialState
+from scaling_operator.api.names import LABEL_SCALE, Phase, TrialState
 from scaling_operator.api.policy import PolicyStatus
 from scaling_operator.api.status import Condition, ExperimentStatus, ScaleStatus
 from scaling_operator.core.conditions import stops_work
+from scaling_operator.core.reports import Report
 from scaling_operator.metrics import families
 from scaling_operator.metrics.families import Family
 from scaling_operator.metrics.operator_metrics import Owner
@@ -27,7 +29,7 @@ class Sample(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class StoredExperiment:
     """An experiment as it is stored, in the parts that are shown."""
 
     owner: Owner
@@ -36,11 +38,11 @@ class View:
     trials: Trials
 
 
-def view_of(thing: Mapping[str, Any]) -> View:
+def read_experiment(thing: Mapping[str, Any]) -> StoredExperiment:
     """Read a stored object. Raises ValueError (pydantic's) for one that cannot be read."""
     metadata: Mapping[str, Any] = thing["metadata"]
     spec: Mapping[str, Any] = thing.get("spec", {})
-    return View(
+    return StoredExperiment(
         (metadata["namespace"], metadata["name"]),
         ExperimentStatus.model_validate(thing.get("status", {})),
         Budget.model_validate(spec.get("budget", {})),
@@ -48,7 +50,7 @@ def view_of(thing: Mapping[str, Any]) -> View:
     )
 
 
-def samples_of(view: View, now_seconds: float) -> Iterator[Sample]:
+def samples_of_experiment(view: StoredExperiment, now_seconds: float) -> Iterator[Sample]:
     """Give everything that one experiment shows."""
     owner, status = view.owner, view.status
     yield Sample(families.PHASE, (*owner, status.phase.value), 1)
@@ -62,7 +64,7 @@ def samples_of(view: View, now_seconds: float) -> Iterator[Sample]:
     yield from _budget(view, now_seconds)
 
 
-def policy_samples_of(thing: Mapping[str, Any]) -> Iterator[Sample]:
+def samples_of_policy(thing: Mapping[str, Any]) -> Iterator[Sample]:
     """Give everything that a policy shows. Raises ValueError (pydantic's) as `view_of`."""
     status = PolicyStatus.model_validate(thing.get("status") or {})
     owner = (str(thing["metadata"]["name"]),)
@@ -78,7 +80,7 @@ def _conditions(
             yield Sample(family, (*owner, condition.type, condition.reason), float(is_true))
 
 
-def phases(views: Iterable[View]) -> Iterator[Sample]:
+def phases(views: Iterable[StoredExperiment]) -> Iterator[Sample]:
     """Count experiments by phase, in each namespace that has any."""
     counts: dict[str, dict[Phase, int]] = {}
     for view in views:
@@ -139,7 +141,7 @@ def _fit(owner: Owner, status: ExperimentStatus) -> Iterator[Sample]:
             yield Sample(families.RECOMMENDED, (*owner, str(place)), recommendation.parameters)
 
 
-def _budget(view: View, now_seconds: float) -> Iterator[Sample]:
+def _budget(view: StoredExperiment, now_seconds: float) -> Iterator[Sample]:
     budget, status = view.budget, view.status
     used_hours = 0.0 if status.ledger is None else status.ledger.used_gpu_hours
     used_cost = 0.0 if status.ledger is None else status.ledger.used_cost
@@ -161,3 +163,113 @@ def _budget(view: View, now_seconds: float) -> Iterator[Sample]:
 
 def _times(value: float | None, factor: float) -> float | None:
     return None if value is None else value * factor
+
+
+UNSHAPED = "none"
+"""Where the experiment fixes its resources: no shape of a policy."""
+
+
+def samples_of_machines(
+    view: StoredExperiment, pods: Iterable[Mapping[str, Any]]
+) -> Iterator[Sample]:
+    """Sum up accelerators by shape, over pods that are not over."""
+    shapes = {str(scale.index): scale.sizing for scale in view.status.scales}
+    requested: dict[str, float] = {}
+    in_use: dict[str, float] = {}
+    for pod in pods:
+        count = accelerators(pod)
+        phase = pod.get("status", {}).get("phase")
+        if not count or phase in ("Succeeded", "Failed"):
+            continue
+        sizing = shapes.get(pod["metadata"].get("labels", {}).get(LABEL_SCALE, ""))
+        shape = (None if sizing is None else sizing.shape) or UNSHAPED
+        requested[shape] = requested.get(shape, 0) + count
+        in_use[shape] = in_use.get(shape, 0) + (count if phase == "Running" else 0)
+    for shape, count in requested.items():
+        yield Sample(families.GPUS_REQUESTED, (*view.owner, shape), count)
+        yield Sample(families.GPUS_IN_USE, (*view.owner, shape), in_use[shape])
+
+
+def accelerators(pod: Mapping[str, Any]) -> int:
+    """Count the extended resources that a pod's containers ask for: those with a domain."""
+    total = 0
+    for container in pod.get("spec", {}).get("containers", ()):
+        limits: Mapping[str, Any] = container.get("resources", {}).get("limits", {})
+        total += sum(int(count) for name, count in limits.items() if "/" in name)
+    return total
+
+
+Slot = tuple[int, int]
+LOSS = "train_loss"
+
+
+@dataclass(slots=True)
+class LastReport:
+    """The last of a running trial."""
+
+    loss: float | None = None
+    samples: float | None = None
+    seconds: float | None = None
+    samples_per_second: float | None = None
+    peaks: dict[str, float] = field(default_factory=dict[str, float])
+
+
+@dataclass(slots=True)
+class RunningTrials:
+    """What the running trials of each experiment have reported last."""
+
+    _trials: dict[Owner, dict[Slot, LastReport]] = field(
+        default_factory=dict[Owner, dict[Slot, LastReport]]
+    )
+
+    def reported(self, owner: Owner, slot: Slot, report: Report, objective: str) -> None:
+        """Take a report."""
+        latest = self._trials.setdefault(owner, {}).setdefault(slot, LastReport())
+        loss = report.metrics.get(LOSS, report.metrics.get(objective))
+        latest.loss = latest.loss if loss is None else loss
+        _note_rate(latest, report.figures)
+        for memory, name in (("device", "peakDeviceBytes"), ("host", "peakHostBytes")):
+            if name in report.figures:
+                latest.peaks[memory] = report.figures[name]
+
+    def ended(self, owner: Owner, slot: Slot) -> None:
+        """Forget a trial that is over, or one of whose attempts is."""
+        self._trials.get(owner, {}).pop(slot, None)
+
+    def forget(self, owner: Owner) -> None:
+        """Forget an experiment."""
+        self._trials.pop(owner, None)
+
+    def samples(self) -> Iterator[Sample]:
+        """Give the aggregates of each experiment with running trials that report."""
+        for owner, trials in self._trials.items():
+            yield from _aggregates(owner, trials)
+
+
+def _note_rate(latest: LastReport, figures: Mapping[str, float]) -> None:
+    samples, seconds = figures.get("samples"), figures.get("seconds")
+    if samples is None or seconds is None:
+        return
+    before = (latest.samples or 0.0, latest.seconds or 0.0)
+    if seconds <= before[1]:  # another attempt, which counts anew
+        before = (0.0, 0.0)
+    if seconds > before[1] and samples >= before[0]:
+        latest.samples_per_second = (samples - before[0]) / (seconds - before[1])
+    latest.samples, latest.seconds = samples, seconds
+
+
+def _aggregates(owner: Owner, trials: Mapping[Slot, LastReport]) -> Iterator[Sample]:
+    latest = list(trials.values())
+    yield Sample(families.REPORTING, owner, len(latest))
+    losses = [each.loss for each in latest if each.loss is not None]
+    if losses:
+        yield Sample(families.TRAINING_LOSS, (*owner, "min"), min(losses))
+        yield Sample(families.TRAINING_LOSS, (*owner, "mean"), statistics.fmean(losses))
+        yield Sample(families.TRAINING_LOSS, (*owner, "max"), max(losses))
+    rates = [each.samples_per_second for each in latest if each.samples_per_second is not None]
+    if rates:
+        yield Sample(families.TRAINING_RATE, owner, sum(rates))
+    for memory in ("device", "host"):
+        peaks = [each.peaks[memory] for each in latest if memory in each.peaks]
+        if peaks:
+            yield Sample(families.TRAINING_MEMORY, (*owner, memory), max(peaks))
