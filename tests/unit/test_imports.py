@@ -54,9 +54,8 @@ IMPORTERS: dict[str, tuple[str, ...]] = {
     "ruamel": ("scaling_operator.report.record_sections", "scaling_operator.validation"),
     "safetensors": ("scaling_trainer.checkpoint",),
     "scipy": ("scaling_operator.law", "scaling_operator.sizing.calibration"),
-    "sklearn": ("scaling_trainer.data", "scaling_trainer.preprocess"),
+    "sklearn": ("scaling_trainer.data", "scaling_trainer.evaluate", "scaling_trainer.preprocess"),
     "torch": ("scaling_operator.search.quiet", *TRAINING),
-    "torchmetrics": ("scaling_trainer.evaluate",),
     "typer": ("scaling_operator.cli", "scaling_operator.kube.main"),
     "yaml": ("scaling_operator.kube.client.connection",),
 }

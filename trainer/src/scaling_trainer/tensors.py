@@ -13,11 +13,6 @@ def pieces(tensor: torch.Tensor, rows: int) -> tuple[torch.Tensor, ...]:
     return cast("tuple[torch.Tensor, ...]", tensor.split(rows))  # pyright: ignore[reportUnknownMemberType] # untyped in torch
 
 
-def nested_list(tensor: torch.Tensor) -> list[list[Any]]:
-    """Give a matrix as Python's own numbers."""
-    return cast("list[list[Any]]", tensor.tolist())  # pyright: ignore[reportUnknownMemberType] # untyped in torch
-
-
 def seed_draws(seed: int) -> None:
     """Seed the generators that dropout and fresh weights draw from, on every device."""
     torch.manual_seed(seed)  # pyright: ignore[reportUnknownMemberType] # untyped in torch
