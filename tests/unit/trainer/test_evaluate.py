@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from scaling_trainer.config.base import Task
 from scaling_trainer.config.builtin import BuiltIn
-from scaling_trainer.config.rules import METRICS_BY_TASK
+from scaling_trainer.config.tasks import METRICS_BY_TASK
 from scaling_trainer.data.prepared import Part
 from scaling_trainer.evaluate import Evaluator, Scored, confusion
 from scaling_trainer.feed import PartRows

@@ -15,7 +15,7 @@ from scaling_trainer import checkpoint, models
 from scaling_trainer.checkpoint import Checkpoint
 from scaling_trainer.config.builtin import BuiltIn, with_parameters
 from scaling_trainer.config.models import Transformer
-from scaling_trainer.config.rules import METRICS_BY_TASK
+from scaling_trainer.config.tasks import METRICS_BY_TASK
 from scaling_trainer.contract import Assignment, ContractError
 from scaling_trainer.counting import count
 from scaling_trainer.data.load import prepare
