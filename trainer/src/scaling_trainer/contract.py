@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from scaling_trainer.strict_json import NotAnObject, read_object
+from scaling_trainer.strict_json import NotAnObject, read_object_of_unique_names
 
 Scalar = str | int | float | bool
 
@@ -213,7 +213,9 @@ def _execution(environment: Mapping[str, str]) -> Execution:
 
 def _json_object(environment: Mapping[str, str], name: str) -> dict[str, Any]:
     try:
-        return read_object(_required(environment, name).encode(errors="surrogatepass"), name)
+        return read_object_of_unique_names(
+            _required(environment, name).encode(errors="surrogatepass"), name
+        )
     except NotAnObject as error:
         raise ContractError(str(error)) from error
 

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn, cast
 
-from scaling_trainer.strict_json import NotADocument, read_document
+from scaling_trainer.strict_json import NotADocument, read_bounded_document
 
 # The user's own pipe: `scaling validate <(helm template ...)`.
 _OWN_PIPES = ("/dev/stdin", "/dev/fd/", "/proc/self/fd/")
@@ -91,7 +91,7 @@ def read_json_object(path: Path, most_bytes: int, *, below: Path | None = None) 
 def parse_json(text: str | bytes, source: Path | str) -> Any:
     """Read a JSON document of at most MOST_DEPTH levels. Raises UnreadableFile."""
     try:
-        return read_document(text)
+        return read_bounded_document(text)
     except NotADocument as error:
         raise UnreadableFile(source, str(error)) from error
 

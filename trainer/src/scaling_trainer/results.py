@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from scaling_trainer.metric_names import METRIC_NAME_RULE, is_metric_name, shown_name
-from scaling_trainer.strict_json import NotAnObject, read_object
+from scaling_trainer.strict_json import NotAnObject, read_object_of_unique_names
 
 # Kubernetes keeps 4,096 bytes of a termination message; ours stays far below, for pods of
 # several containers.
@@ -126,7 +126,7 @@ def parse_result(text: str | bytes) -> Result:
         message = f"the result has {len(raw)} bytes; at most {MAX_RESULT_BYTES} are allowed"
         raise ResultError(message)
     try:
-        document = read_object(raw, "the result")
+        document = read_object_of_unique_names(raw, "the result")
     except NotAnObject as error:
         raise ResultError(str(error)) from error
     return _result_of(document)
