@@ -16,13 +16,12 @@ from scaling_trainer import checkpoint, models
 from scaling_trainer.checkpoint import Checkpoint
 from scaling_trainer.config.builtin import BuiltIn
 from scaling_trainer.counting import Dimensions
-from scaling_trainer.data.errors import DataError
-from scaling_trainer.export import CONFIG, PREPROCESSING
-from scaling_trainer.exported import read_exported
+from scaling_trainer.data_error import DataError
+from scaling_trainer.export import CONFIG, PREPROCESSING, read_exported
 from scaling_trainer.foreign_text import one_line
 from scaling_trainer.predict import predict
 from scaling_trainer.preprocess import Preprocessor
-from scaling_trainer.trained import Trained, load_model, read_record, write_record
+from scaling_trainer.trained_model import Trained, load_model, read_record, write_record
 
 
 def check_a_record(written: bytes) -> bool:

@@ -39,7 +39,7 @@ from scaling_trainer.results import (
     encode_result,
     parse_result,
 )
-from scaling_trainer.saved import Unfit, restore, saved_in
+from scaling_trainer.training_state import Unfit, restore, saved_in
 
 NOW = 1_800_000_000.0
 IDENTITY = "abc"

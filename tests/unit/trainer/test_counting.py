@@ -16,7 +16,7 @@ from scaling_trainer.config.models import Model
 from scaling_trainer.counting import Dimensions, count, dimensions_of
 from scaling_trainer.data.load import prepare
 from scaling_trainer.models.transformer import Transformer
-from scaling_trainer.trained import dimensions_in
+from scaling_trainer.trained_model import dimensions_in
 
 TABLE = Dimensions("table", features=10, outputs=2)
 NUMBER = Dimensions("table", features=1, outputs=1)

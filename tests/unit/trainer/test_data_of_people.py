@@ -17,13 +17,13 @@ from PIL import Image
 
 from scaling_trainer.config.builtin import BuiltIn
 from scaling_trainer.config.data import Ratings, Table
-from scaling_trainer.data.errors import DataError
 from scaling_trainer.data.load import prepare
 from scaling_trainer.data.prepared import Prepared
 from scaling_trainer.data.text_tables import read_ratings, read_table
+from scaling_trainer.data_error import DataError
 from scaling_trainer.preprocess import Preprocessor
 from scaling_trainer.preprocess.inputs import CategoryColumn, TableInputs
-from scaling_trainer.preprocess.learned import never_seen, read_as_learned
+from scaling_trainer.preprocess.new_rows import never_seen, read_as_learned
 
 ROWS = 40
 

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from scaling_trainer.config.data import Ratings, Table
-from scaling_trainer.data import compressed
+from scaling_trainer.data import opening
 from scaling_trainer.data.delimited import Form, read_delimited
-from scaling_trainer.data.errors import DataError
 from scaling_trainer.data.files import ratings, table
+from scaling_trainer.data_error import DataError
 
 ROWS = "x,y\n" + "".join(f"{at},{at * at}\n" for at in range(1, 2001))
 
@@ -143,11 +143,11 @@ def bomb(pack: Callable[[bytes], bytes], size: int) -> bytes:
 def test_what_expands_beyond_its_bound_is_refused(
     how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(compressed, "ALWAYS_ALLOWED_BYTES", 2**18)
+    monkeypatch.setattr(opening, "ALWAYS_ALLOWED_BYTES", 2**18)
     ending, pack = PACKED[how]
     path = tmp_path / f"bomb{ending}"
     path.write_bytes(bomb(pack, 2**21))
-    assert path.stat().st_size * compressed.MOST_TIMES < 2**21
+    assert path.stat().st_size * opening.MOST_TIMES < 2**21
 
     with pytest.raises(DataError, match=r"bomb\S+ expands to more than \d+ MiB, .* 100 times"):
         read_delimited(path, Form(("y",)))
@@ -156,6 +156,6 @@ def test_what_expands_beyond_its_bound_is_refused(
 def test_a_small_file_may_expand_to_many_times_its_size(tmp_path: Path) -> None:
     path = tmp_path / "even.csv.gz"
     path.write_bytes(bomb(gzip.compress, 2**18))
-    assert path.stat().st_size * compressed.MOST_TIMES < 2**18
+    assert path.stat().st_size * opening.MOST_TIMES < 2**18
 
     assert len(read_delimited(path, Form(("y",))).frame) == 2**16

@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional
 
+from scaling_trainer.batches import PartRows
 from scaling_trainer.config.base import Task
 from scaling_trainer.config.builtin import BuiltIn
 from scaling_trainer.config.tasks import METRICS_BY_TASK
 from scaling_trainer.data.prepared import Part
 from scaling_trainer.evaluate import Evaluator, Scored, confusion
-from scaling_trainer.feed import PartRows
-from scaling_trainer.losses import loss_function
+from scaling_trainer.optimization import loss_function
 
 TOLERANCE = 1e-6  # metrics keep 7 digits
 

@@ -11,7 +11,7 @@ import pytest
 from exported_models import IRIS, TEXT, exported, table, trained
 
 from scaling_trainer.__main__ import main
-from scaling_trainer.data.errors import DataError
+from scaling_trainer.data_error import DataError
 from scaling_trainer.export import export
 from scaling_trainer.predict import predict
 

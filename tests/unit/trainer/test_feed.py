@@ -6,8 +6,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scaling_trainer.batches import Feed, PartRows
 from scaling_trainer.data.prepared import Part
-from scaling_trainer.feed import Feed, PartRows
 
 SIZES = st.integers(1, 60)
 SEEDS = st.integers(0, 2**63 - 1)

@@ -22,11 +22,11 @@ from scaling_trainer.config.builtin import BuiltIn
 from scaling_trainer.config.models import Model
 from scaling_trainer.contract import EXIT_NO_SPACE, Assignment, Scalar, environment_of
 from scaling_trainer.counting import Dimensions
-from scaling_trainer.data.errors import DataError
+from scaling_trainer.data_error import DataError
 from scaling_trainer.predict import predict
 from scaling_trainer.report import Reporter
 from scaling_trainer.results import Result
-from scaling_trainer.trained import Trained, load_model, read_record, write_record
+from scaling_trainer.trained_model import Trained, load_model, read_record, write_record
 
 SAVED = Checkpoint({"a": torch.arange(1000.0)}, {"step": 3})
 

@@ -9,12 +9,11 @@ import pytest
 from scaling_trainer.config.base import Task
 from scaling_trainer.config.data import Table
 from scaling_trainer.config.preprocessing import Outliers, Preprocessing, Shape, unsuitable
-from scaling_trainer.data.errors import DataError
-from scaling_trainer.data.ratings import prepare_ratings
-from scaling_trainer.data.recipe import Recipe
-from scaling_trainer.data.rows import prepare_rows
-from scaling_trainer.data.source import RatingSource, RowSource
+from scaling_trainer.data.prepare_ratings import prepare_ratings
+from scaling_trainer.data.prepare_rows import prepare_rows
+from scaling_trainer.data.source import RatingSource, Recipe, RowSource
 from scaling_trainer.data.split import split_rows
+from scaling_trainer.data_error import DataError
 from scaling_trainer.preprocess.cleaning import doubled, far_out, incomplete, oddly_labelled
 
 DATASET = Table(name="csv", path="t.csv", target="y")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from scaling_trainer.report import Reporter
-from scaling_trainer.steps import MAX_FILES, MAX_NOTED, RECORD, Steps
+from scaling_trainer.report_steps import MAX_FILES, MAX_NOTED, RECORD, Steps
 
 METRICS = {"loss": 1.0}
 

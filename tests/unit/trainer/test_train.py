@@ -28,7 +28,7 @@ from training_runs import (
 from scaling_trainer import checkpoint, train
 from scaling_trainer.checkpoint import Checkpoint
 from scaling_trainer.contract import ContractError, Execution
-from scaling_trainer.data.errors import DataError
+from scaling_trainer.data_error import DataError
 from scaling_trainer.results import Result, encode_result, parse_result
 from scaling_trainer.train import Diverged
 from scaling_trainer.trial import RECORD, run_trial

@@ -99,7 +99,7 @@ def _worker(_given: argparse.Namespace) -> int:
 
 def _export(given: argparse.Namespace) -> int:
     from scaling_trainer.contract import EXIT_NO_SPACE  # noqa: PLC0415 # with its command
-    from scaling_trainer.data.errors import DataError  # noqa: PLC0415 # slow
+    from scaling_trainer.data_error import DataError  # noqa: PLC0415 # slow
     from scaling_trainer.export import export  # noqa: PLC0415 # slow
     from scaling_trainer.writing import NO_SPACE  # noqa: PLC0415 # with its command
 
@@ -118,7 +118,7 @@ def _export(given: argparse.Namespace) -> int:
 
 
 def _predict(given: argparse.Namespace) -> int:
-    from scaling_trainer.data.errors import DataError  # noqa: PLC0415 # slow
+    from scaling_trainer.data_error import DataError  # noqa: PLC0415 # slow
     from scaling_trainer.predict import predict  # noqa: PLC0415 # slow
     from scaling_trainer.writing import write_output  # noqa: PLC0415 # with its command
 

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from sklearn import metrics  # pyright: ignore[reportMissingTypeStubs] # it ships none
 from torch import nn
 
+from scaling_trainer.batches import PartRows
 from scaling_trainer.config.base import Task
-from scaling_trainer.feed import PartRows
-from scaling_trainer.losses import LossFunction
+from scaling_trainer.optimization import LossFunction
 
 # Inputs or outputs held at once, 4 MiB of float32; hidden layers take some tens of times as much.
 _NUMBERS_AT_ONCE = 2**20

@@ -20,12 +20,12 @@ from torch.nn import functional
 from scaling_trainer.config.data import Dataset, Delimited
 from scaling_trainer.config.models import Transformer
 from scaling_trainer.data.delimited import Form, read_delimited
-from scaling_trainer.data.errors import DataError
-from scaling_trainer.exported import read_exported
+from scaling_trainer.data_error import DataError
+from scaling_trainer.export import read_exported
 from scaling_trainer.preprocess import Preprocessor
-from scaling_trainer.preprocess.learned import column_names, never_seen, read_as_learned
+from scaling_trainer.preprocess.new_rows import column_names, never_seen, read_as_learned
 from scaling_trainer.tensors import pieces
-from scaling_trainer.trained import Trained
+from scaling_trainer.trained_model import Trained
 
 _ROWS_AT_ONCE = 4096
 _TEXT = "text"

@@ -41,8 +41,8 @@ from typing import Any
 
 from scaling_trainer.endpoint import Away, Busy, Endpoint, Lost, Refused
 from scaling_trainer.metric_names import METRIC_NAME_RULE, is_metric_name
+from scaling_trainer.report_steps import Steps
 from scaling_trainer.results import MAX_STEPS, Result, encode_result
-from scaling_trainer.steps import Steps
 from scaling_trainer.writing import EXHAUSTED, write_file, write_in_place
 
 # What may wait for an endpoint that is away; beyond it the oldest are dropped.

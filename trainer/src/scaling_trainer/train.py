@@ -21,16 +21,16 @@ import torch
 from torch import nn
 
 from scaling_trainer import checkpoint
+from scaling_trainer.batches import Feed, PartRows
 from scaling_trainer.checkpoint import Tensors
 from scaling_trainer.config.builtin import BuiltIn
 from scaling_trainer.contract import Execution
 from scaling_trainer.evaluate import Evaluator, rounded
-from scaling_trainer.feed import Feed, PartRows
+from scaling_trainer.optimization import ends_of_decays, learning_rate_share, phase_after
 from scaling_trainer.report import Reporter
-from scaling_trainer.saved import Progress, Unfit, checkpoint_of, restore, saved_in
-from scaling_trainer.schedule import ends, factor, phase
 from scaling_trainer.seeding import derived_seed
 from scaling_trainer.tensors import backward, pieces, seed_draws
+from scaling_trainer.training_state import Progress, Unfit, checkpoint_of, restore, saved_in
 
 # Between two looks at the loss where evaluations are far apart; a look makes a GPU wait.
 _STEPS_BETWEEN_LOOKS = 200
@@ -120,7 +120,7 @@ def _step(run: Run, inputs: torch.Tensor, targets: torch.Tensor) -> None:
     if getattr(config.model, "dropout", 0.0) > 0:
         seed_draws(derived_seed(run.seed, "dropout", step))
     if config.optimizer.schedule.name != "constant":
-        share = factor(config.optimizer.schedule, step, run.total_steps)
+        share = learning_rate_share(config.optimizer.schedule, step, run.total_steps)
         for group in run.optimizer.param_groups:
             group["lr"] = config.optimizer.learning_rate * share
     for parameter in run.parameters:  # what zero_grad does, without a tenth of a small step's time
@@ -161,7 +161,7 @@ def _evaluation_due(run: Run) -> bool:
 
 
 def _ends_of_decays(run: Run) -> tuple[int, ...]:
-    return ends(run.config.optimizer.schedule, run.total_steps)
+    return ends_of_decays(run.config.optimizer.schedule, run.total_steps)
 
 
 def _evaluate(run: Run) -> None:
@@ -178,7 +178,7 @@ def _evaluate(run: Run) -> None:
         _watch_for_improvement(run, stopping.min_delta)
         progress.ended = progress.without_improvement >= stopping.patience
     progress.evaluating_seconds += time.perf_counter() - began
-    now = phase(run.config.optimizer.schedule, progress.step, run.total_steps)
+    now = phase_after(run.config.optimizer.schedule, progress.step, run.total_steps)
     if run.reporter.report(progress.evaluations, progress.metrics, _figures(run), phase=now):
         run.stop_asked = True
 

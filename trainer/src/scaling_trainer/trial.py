@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 from scaling_trainer import checkpoint, models
+from scaling_trainer.batches import Feed, PartRows
 from scaling_trainer.checkpoint import Checkpoint
 from scaling_trainer.config.builtin import BuiltIn, with_parameters
 from scaling_trainer.config.models import Transformer
@@ -21,15 +22,13 @@ from scaling_trainer.counting import count
 from scaling_trainer.data.load import prepare
 from scaling_trainer.data.prepared import Part, Prepared
 from scaling_trainer.evaluate import Evaluator, rounded
-from scaling_trainer.feed import Feed, PartRows
-from scaling_trainer.losses import loss_function
-from scaling_trainer.optimizers import make_optimizer
+from scaling_trainer.optimization import loss_function, make_optimizer
 from scaling_trainer.report import Reporter
 from scaling_trainer.results import Point, Result, encode_result, parse_result
 from scaling_trainer.seeding import seed_all
 from scaling_trainer.tensors import aligned, checksum
 from scaling_trainer.train import Run, resume, train
-from scaling_trainer.trained import (
+from scaling_trainer.trained_model import (
     Trained,
     dimensions_in,
     pick_device,

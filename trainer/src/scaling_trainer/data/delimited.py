@@ -1,8 +1,9 @@
-"""Tables in text files: rows of texts, as they stand there. What they mean is decided elsewhere."""
+"""Tables in text files: the rows as texts. Other modules decide what a text means."""
 
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,10 +15,70 @@ from typing import TextIO
 import pandas as pd
 
 from scaling_trainer.config.data import Broken, Delimited
-from scaling_trainer.data.compressed import open_expanded
-from scaling_trainer.data.encodings import LONGEST_MARK, encoding_of, holds_nul, told, undecodable
-from scaling_trainer.data.errors import DataError
-from scaling_trainer.data.separators import Layout, find_layout
+from scaling_trainer.data.opening import (
+    LONGEST_MARK,
+    encoding_notes,
+    encoding_of,
+    holds_nul,
+    open_expanded,
+    undecodable,
+)
+from scaling_trainer.data_error import DataError
+
+SEPARATORS = (",", ";", "\t", "|", " ")
+_ROWS_LOOKED_AT = 20
+# What a spreadsheet writes first, to tell another one what separates.
+_DECLARED = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How the rows of a file are written."""
+
+    separator: str
+    skips_blanks: bool
+    """Blanks stand behind separators, before quotes."""
+    lines_before: int = 0
+    """Lines before the header."""
+
+
+def find_layout(lines: Sequence[str], setting: str | None, wanted: Sequence[str]) -> Layout:
+    """Find the separator in a file's first lines: by it the header names what is wanted.
+
+    Where several do, or none, the rows decide: all have as many values as the header.
+    """
+    declared = _DECLARED.fullmatch(lines[0]) if lines else None
+    before = 0 if declared is None else 1
+    body = list(lines[before:])
+    separator = setting or (declared.group(1) if declared is not None else _found(body, wanted))
+    blanks = re.compile(re.escape(separator) + r'[ \t]+"')
+    return Layout(separator, any(map(blanks.search, body)), before)
+
+
+def _found(lines: Sequence[str], wanted: Sequence[str]) -> str:
+    tables = {sign: rows_of(lines[:_ROWS_LOOKED_AT], sign) for sign in SEPARATORS}
+    named = [
+        sign
+        for sign, rows in tables.items()
+        if rows and set(wanted) <= {name.strip() for name in rows[0]}
+    ]
+    even = [
+        sign
+        for sign, rows in tables.items()
+        if rows and len(rows[0]) > 1 and {len(row) for row in rows} == {len(rows[0])}
+    ]
+    both = [sign for sign in named if sign in even]
+    return next(iter((*both, *named, *even)), SEPARATORS[0])
+
+
+def rows_of(lines: Sequence[str], separator: str) -> list[list[str]]:
+    """Read some lines; what cannot be read gives no rows."""
+    try:
+        rows = list(csv.reader(lines, delimiter=separator, skipinitialspace=True))
+    except csv.Error:
+        return []
+    return [row for row in rows if row]
+
 
 _PATH = "dataset.path"
 _ROWS_AT_ONCE = 20_000
@@ -37,7 +98,7 @@ class RawTable:
 
 
 @dataclass(slots=True)
-class _Rows:
+class _RowCollector:
     """What has been read of a file so far."""
 
     path: Path
@@ -117,11 +178,15 @@ def read_delimited(path: Path, form: Form) -> RawTable:
             skipinitialspace=layout.skips_blanks or layout.separator == " ",
         )
         names = [name.strip() for name in next(row for row in reader if row)]
-        rows = _Rows(path, len(names), form.broken, form.keeps_blank)
+        rows = _RowCollector(path, len(names), form.broken, form.keeps_blank)
         numbered = ((reader.line_num + layout.lines_before, row) for row in reader)
         while some := list(islice(numbered, _ROWS_AT_ONCE)):
             rows.take(some)
-    notes = (*told(codec, form.encoding), *_told_of(layout, form.separator), *_told_of_rows(rows))
+    notes = (
+        *encoding_notes(codec, form.encoding),
+        *_separator_notes(layout, form.separator),
+        *_row_notes(rows),
+    )
     return _named(_frame(rows), names, path, notes, rows.broken)
 
 
@@ -155,7 +220,7 @@ def _lines(path: Path, file: TextIO) -> Iterator[str]:
         yield line
 
 
-def _frame(rows: _Rows) -> pd.DataFrame:
+def _frame(rows: _RowCollector) -> pd.DataFrame:
     if not rows.columns:
         raise DataError(_PATH, f"{rows.path.name} has no rows below its header")
     columns = zip(*rows.columns, strict=True)
@@ -180,13 +245,13 @@ def _named(
     return RawTable(left, notes, broken)
 
 
-def _told_of(layout: Layout, setting: str | None) -> tuple[str, ...]:
+def _separator_notes(layout: Layout, setting: str | None) -> tuple[str, ...]:
     if setting is not None or layout.separator == ",":
         return ()
     return (f"values are separated by {layout.separator!r}: dataset.separator changes it",)
 
 
-def _told_of_rows(rows: _Rows) -> Iterator[str]:
+def _row_notes(rows: _RowCollector) -> Iterator[str]:
     if rows.broken:
         yield f"{rows.broken} rows with more or fewer values than the header were left out"
     if rows.blank:

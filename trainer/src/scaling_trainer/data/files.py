@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from scaling_trainer.config.base import Task
 from scaling_trainer.config.data import Arrays, Ratings, Table, Text
-from scaling_trainer.data.encodings import LONGEST_MARK, encoding_of, told, undecodable
-from scaling_trainer.data.errors import DataError
+from scaling_trainer.data.opening import LONGEST_MARK, encoding_notes, encoding_of, undecodable
 from scaling_trainer.data.source import Provenance, RatingSource, RowSource, TextSource
 from scaling_trainer.data.text_tables import feature_names, read_ratings, read_table
+from scaling_trainer.data_error import DataError
 from scaling_trainer.preprocess.columns import as_numbers, as_text, column
 from scaling_trainer.preprocess.pixels import PIXEL_MAXIMUM
 
@@ -137,7 +137,7 @@ def text(dataset: Text, data_dir: Path) -> TextSource:
         message = f"{path.name} cannot be read: {error.strerror}"
         raise DataError(_PATH, message) from error
     codec = encoding_of(content[:LONGEST_MARK], dataset.encoding)
-    notes = told(codec, dataset.encoding)
+    notes = encoding_notes(codec, dataset.encoding)
     if dataset.broken == "skip":
         decoded = content.decode(codec, errors="ignore")
         left = len(content) - len(decoded.encode(codec))

@@ -8,10 +8,10 @@ from pathlib import Path
 import pandas as pd
 
 from scaling_trainer.config.data import ImageFolder
-from scaling_trainer.data.errors import DataError
 from scaling_trainer.data.files import locate
 from scaling_trainer.data.listing import Listing, counted, list_files
 from scaling_trainer.data.source import Provenance, RowSource
+from scaling_trainer.data_error import DataError
 from scaling_trainer.preprocess.pixels import (
     IMAGE_SUFFIXES,
     PIXEL_MAXIMUM,

@@ -12,7 +12,7 @@ from sklearn.model_selection import (  # pyright: ignore[reportMissingTypeStubs]
 )
 
 from scaling_trainer.config.data import Split
-from scaling_trainer.data.errors import DataError
+from scaling_trainer.data_error import DataError
 
 Places = NDArray[np.int64]
 

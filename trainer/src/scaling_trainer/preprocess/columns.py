@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from pandas.api.types import infer_dtype, is_float_dtype
 
-from scaling_trainer.data.errors import DataError
+from scaling_trainer.data_error import DataError
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]

@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from scaling_trainer.data.errors import DataError
+from scaling_trainer.data_error import DataError
 from scaling_trainer.preprocess.columns import Floats, as_numbers, as_text, column, missing
 from scaling_trainer.preprocess.inputs import (
     CategoryColumn,
@@ -26,7 +26,7 @@ from scaling_trainer.preprocess.inputs import (
     Target,
     TokenInputs,
 )
-from scaling_trainer.preprocess.names import places_of
+from scaling_trainer.preprocess.notation import places_of
 from scaling_trainer.preprocess.pixels import read_images
 
 # float32 ends here; a scaled value beyond it would reach the model as infinity.

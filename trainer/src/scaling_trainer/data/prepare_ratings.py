@@ -6,15 +6,13 @@ import numpy as np
 import pandas as pd
 
 from scaling_trainer.config.preprocessing import Preprocessing
-from scaling_trainer.data.errors import DataError
 from scaling_trainer.data.prepared import InputKind, Part, Prepared
-from scaling_trainer.data.recipe import Recipe, refuse_unsuitable
-from scaling_trainer.data.source import RatingSource
+from scaling_trainer.data.source import RatingSource, Recipe, refuse_unsuitable
 from scaling_trainer.data.split import split_rows
+from scaling_trainer.data_error import DataError
 from scaling_trainer.preprocess import Preprocessor
-from scaling_trainer.preprocess.classes import in_order
 from scaling_trainer.preprocess.columns import as_numbers, as_text, missing
-from scaling_trainer.preprocess.fit import fit_number_target
+from scaling_trainer.preprocess.fit import fit_number_target, in_order
 from scaling_trainer.preprocess.inputs import RatingInputs
 from scaling_trainer.preprocess.transform import transform_target
 

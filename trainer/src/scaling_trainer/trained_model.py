@@ -16,11 +16,11 @@ from scaling_trainer import checkpoint, models
 from scaling_trainer.config.builtin import BuiltIn
 from scaling_trainer.counting import Dimensions
 from scaling_trainer.counting import Kind as DataKind
-from scaling_trainer.data.errors import DataError
 from scaling_trainer.data.prepared import InputKind, Prepared
+from scaling_trainer.data_error import DataError
 from scaling_trainer.metric_names import shown_name
 from scaling_trainer.reading import UnreadableFile, read_json_object
-from scaling_trainer.saved import Unfit, check_alike
+from scaling_trainer.training_state import Unfit, check_alike
 from scaling_trainer.writing import write_file
 
 RECORD_VERSION = 1

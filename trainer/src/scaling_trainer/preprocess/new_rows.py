@@ -18,8 +18,7 @@ from scaling_trainer.preprocess.inputs import (
     TableInputs,
     TokenInputs,
 )
-from scaling_trainer.preprocess.names import as_names, places_of
-from scaling_trainer.preprocess.notation import Notation, stripped
+from scaling_trainer.preprocess.notation import Notation, as_names, places_of, stripped
 
 
 def column_names(inputs: Inputs) -> tuple[str, ...]:

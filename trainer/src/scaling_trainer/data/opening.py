@@ -1,12 +1,9 @@
-"""Tables that were packed: `.gz`, `.bz2`, `.xz`, and `.zip` with one file in it.
-
-What they hold is expanded while it is read, and never beyond a bound: a few bytes may be made to
-expand to more than a machine holds.
-"""
+"""Opening a user's file: packed or not, and by its encoding."""
 
 from __future__ import annotations
 
 import bz2
+import codecs
 import gzip
 import io
 import lzma
@@ -18,8 +15,49 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, cast
 
-from scaling_trainer.data.errors import DataError
 from scaling_trainer.data.listing import counted, is_hidden
+from scaling_trainer.data_error import DataError
+
+_FIELD = "dataset.encoding"
+# The longer first: UTF-16's mark begins that of UTF-32.
+_BY_FIRST_BYTES = (
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+LONGEST_MARK = 4
+"""So many first bytes of a file tell its encoding, where any do."""
+
+
+def encoding_of(first: bytes, setting: str | None) -> str:
+    """Give the codec to read a file by: by its first bytes, where there is no setting."""
+    if setting is not None:
+        # Its mark is no part of the text.
+        return "utf-8-sig" if setting == "utf-8" else setting
+    return next((codec for mark, codec in _BY_FIRST_BYTES if first.startswith(mark)), "utf-8")
+
+
+def encoding_notes(codec: str, setting: str | None) -> tuple[str, ...]:
+    """Say what was found out, where it is not what everybody expects."""
+    if setting is not None or codec in ("utf-8", "utf-8-sig"):
+        return ()
+    return (f"read as {codec}, as the file's first bytes say: {_FIELD} changes it",)
+
+
+def undecodable(path: Path, codec: str, where: str) -> DataError:
+    """Say where a file is not in an encoding, and which setting says in which it is."""
+    name = "UTF-8" if codec.startswith("utf-8") else codec
+    hint = f"set {_FIELD}, as cp1252 for texts of western Windows"
+    return DataError("dataset.path", f"{path.name} is not {name}: {where}; {hint}")
+
+
+def holds_nul(path: Path, line: int) -> DataError:
+    """Say that a file holds bytes that no text does."""
+    message = f"{path.name} holds NUL bytes, first in line {line}: it is no text, or set {_FIELD}"
+    return DataError("dataset.path", message)
+
 
 _PATH = "dataset.path"
 MOST_TIMES = 100

@@ -35,7 +35,7 @@ class _Lexicon:
     adverbs_of_verb: Indices
 
 
-def text(dataset: SyntheticText) -> TextSource:
+def synthetic_text(dataset: SyntheticText) -> TextSource:
     """Write sentences until the text has the wanted length."""
     rng = np.random.default_rng(dataset.seed)
     lexicon = _lexicon(rng)

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from scaling_trainer.config.data import Delimited
-from scaling_trainer.data.errors import DataError
+from scaling_trainer.data_error import DataError
 from scaling_trainer.preprocess.notation import Notation, Texts
 
 # So many different values of a column are looked at: those of one file are alike.

@@ -14,13 +14,18 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from scaling_trainer.config.preprocessing import Preprocessing
-from scaling_trainer.data.errors import DataError
+from scaling_trainer.data.checked_rows import (
+    Classes,
+    Numbers,
+    labelled,
+    read_class_target,
+    read_number_target,
+    readable,
+)
 from scaling_trainer.data.prepared import InputKind, Part, Prepared
-from scaling_trainer.data.readable import readable
-from scaling_trainer.data.recipe import Recipe, refuse_unsuitable
-from scaling_trainer.data.source import RowSource
+from scaling_trainer.data.source import Recipe, RowSource, refuse_unsuitable
 from scaling_trainer.data.split import PARTS, Places, split_classes, split_rows
-from scaling_trainer.data.targets import Classes, Numbers, labelled, read_classes, read_numbers
+from scaling_trainer.data_error import DataError
 from scaling_trainer.preprocess import Preprocessor
 from scaling_trainer.preprocess.augmentation import augmenter
 from scaling_trainer.preprocess.cleaning import (
@@ -39,7 +44,7 @@ Counts = dict[str, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class RawRows:
     """Some rows of a data set: features and the target of each, as they were read."""
 
     features: Features
@@ -48,9 +53,9 @@ class Rows:
     def __len__(self) -> int:
         return len(self.target)
 
-    def take(self, which: Places | Flags) -> Rows:
+    def take(self, which: Places | Flags) -> RawRows:
         """Choose rows by place, or those that are flagged."""
-        return Rows(_take(self.features, which), self.target[which])
+        return RawRows(_take(self.features, which), self.target[which])
 
 
 def _take(features: Features, which: Places | Flags) -> Features:
@@ -64,7 +69,7 @@ def prepare_rows(source: RowSource, recipe: Recipe) -> Prepared:
     known, unlabelled = _labelled(source, preprocessing)
     target = _read_target(known, recipe)
     told = source.provenance
-    whole = Rows(readable(known.features, preprocessing.missing, told.by_column), target.values)
+    whole = RawRows(readable(known.features, preprocessing.missing, told.by_column), target.values)
     (train, validation, test), left_out = _complete(_split(whole, target, recipe), preprocessing)
     train, cleaned = _clean(train, preprocessing)
     _refuse_lost_classes(train, target)
@@ -107,11 +112,11 @@ def _labelled(source: RowSource, preprocessing: Preprocessing) -> tuple[RowSourc
 
 def _read_target(source: RowSource, recipe: Recipe) -> Classes | Numbers:
     if recipe.task == "classification":
-        return read_classes(source.target, source.labels)
-    return read_numbers(source.target)
+        return read_class_target(source.target, source.labels)
+    return read_number_target(source.target)
 
 
-def _split(whole: Rows, target: Classes | Numbers, recipe: Recipe) -> list[Rows]:
+def _split(whole: RawRows, target: Classes | Numbers, recipe: Recipe) -> list[RawRows]:
     match target:
         case Classes(target=classes, values=values):
             places = split_classes(values, classes.labels, recipe.dataset)
@@ -122,7 +127,7 @@ def _split(whole: Rows, target: Classes | Numbers, recipe: Recipe) -> list[Rows]
     return [whole.take(which) for which in places]
 
 
-def _complete(parts: list[Rows], preprocessing: Preprocessing) -> tuple[list[Rows], Counts]:
+def _complete(parts: list[RawRows], preprocessing: Preprocessing) -> tuple[list[RawRows], Counts]:
     """Leave out incomplete rows of every part: without a fill a model cannot see them."""
     if preprocessing.missing != "drop":
         return parts, {}
@@ -134,7 +139,7 @@ def _complete(parts: list[Rows], preprocessing: Preprocessing) -> tuple[list[Row
     return kept, {"missing": len(parts[0]) - len(kept[0])}
 
 
-def _clean(train: Rows, preprocessing: Preprocessing) -> tuple[Rows, Counts]:
+def _clean(train: RawRows, preprocessing: Preprocessing) -> tuple[RawRows, Counts]:
     """Leave out doubled and outlying rows of the training part."""
     counts: Counts = {}
     if preprocessing.duplicates == "drop":
@@ -149,7 +154,7 @@ def _clean(train: Rows, preprocessing: Preprocessing) -> tuple[Rows, Counts]:
     return train, counts
 
 
-def _refuse_lost_classes(train: Rows, target: Classes | Numbers) -> None:
+def _refuse_lost_classes(train: RawRows, target: Classes | Numbers) -> None:
     if isinstance(target, Numbers):
         return
     lost = sorted(set(range(len(target.target.labels))) - set(train.target.tolist()))
@@ -158,7 +163,7 @@ def _refuse_lost_classes(train: Rows, target: Classes | Numbers) -> None:
         raise DataError(path="preprocessing", message=message)
 
 
-def _fit_target(target: Classes | Numbers, train: Rows, preprocessing: Preprocessing) -> Target:
+def _fit_target(target: Classes | Numbers, train: RawRows, preprocessing: Preprocessing) -> Target:
     match target:
         case Classes(target=classes):
             return classes
@@ -168,7 +173,7 @@ def _fit_target(target: Classes | Numbers, train: Rows, preprocessing: Preproces
             assert_never(target)
 
 
-def _part(preprocessor: Preprocessor, rows: Rows) -> Part:
+def _part(preprocessor: Preprocessor, rows: RawRows) -> Part:
     match preprocessor.inputs, rows.features:
         case ImageInputs() as images, np.ndarray() as pixels:
             inputs = scale_images(images, pixels)
@@ -177,7 +182,7 @@ def _part(preprocessor: Preprocessor, rows: Rows) -> Part:
     return Part(inputs, transform_target(preprocessor.target, rows.target))
 
 
-def _noticed(train: Rows, part: Part, preprocessing: Preprocessing) -> Counts:
+def _noticed(train: RawRows, part: Part, preprocessing: Preprocessing) -> Counts:
     counts: Counts = {}
     if preprocessing.missing in ("mean", "median"):
         counts["missing_filled"] = int(incomplete(train.features).sum())
