@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional
 
-from scaling_trainer.batches import PartRows
+from scaling_trainer.batches import SubsetRows
 from scaling_trainer.config.base import Task
 from scaling_trainer.config.builtin import BuiltIn
 from scaling_trainer.config.tasks import METRICS_BY_TASK
-from scaling_trainer.data.prepared import Part
-from scaling_trainer.evaluate import Evaluator, Scored, confusion
+from scaling_trainer.data.prepared import Subset
+from scaling_trainer.evaluate import Evaluator, Scored, confusion_matrix
 from scaling_trainer.optimization import loss_function
 
 TOLERANCE = 1e-6  # metrics keep 7 digits
@@ -81,12 +81,12 @@ def test_scores_of_classes_are_those_of_counting(
 
 def test_confusion_counts_true_classes_in_rows() -> None:
     scored = Scored(0.0, torch.tensor([1, 1, 0, 0]), torch.tensor([0, 1, 0, 0]))
-    assert confusion(scored, names(2)) == [[2, 1], [0, 1]]
+    assert confusion_matrix(scored, names(2)) == [[2, 1], [0, 1]]
 
 
 def test_counting_leaves_the_deterministic_mode_as_it_was() -> None:
     torch.use_deterministic_algorithms(mode=True)
-    confusion(Scored(0.0, torch.tensor([0]), torch.tensor([0])), names(2))
+    confusion_matrix(Scored(0.0, torch.tensor([0]), torch.tensor([0])), names(2))
     assert torch.are_deterministic_algorithms_enabled()
 
 
@@ -148,7 +148,9 @@ class Uniform(nn.Module):
 
 
 def test_perplexity_is_that_of_the_mean_loss_of_a_token() -> None:
-    rows = PartRows(Part(torch.randint(256, (101,)), torch.empty(0, dtype=torch.int64)), context=10)
+    rows = SubsetRows(
+        Subset(torch.randint(256, (101,)), torch.empty(0, dtype=torch.int64)), context=10
+    )
     model = Uniform()
     judge = evaluator("language-modelling", outputs=256)
     found = judge.metrics("val", judge.score(model, rows))
@@ -183,7 +185,7 @@ def test_every_metric_that_an_objective_may_name_is_given(
 
 
 def test_a_score_in_pieces_is_the_score_of_the_whole() -> None:
-    rows = PartRows(Part(torch.randn(50, 40), torch.randint(3, (50,))))
+    rows = SubsetRows(Subset(torch.randn(50, 40), torch.randint(3, (50,))))
     model = nn.Linear(40, 3)
     whole = evaluator("classification", names(3), outputs=3).score(model, rows)
     # A row as dear as this goes through by itself.
@@ -195,7 +197,7 @@ def test_a_score_in_pieces_is_the_score_of_the_whole() -> None:
 
 @given(rows=st.integers(1, 100), at_most=st.integers(1, 100))
 def test_a_part_of_the_rows_is_spread_evenly(rows: int, at_most: int) -> None:
-    part = PartRows(Part(torch.zeros(rows, 1), torch.arange(rows).float()[:, None]))
+    part = SubsetRows(Subset(torch.zeros(rows, 1), torch.arange(rows).float()[:, None]))
     seen = evaluator("regression").score(nn.Linear(1, 1), part, at_most=at_most)
     assert len(seen.targets) <= at_most
     assert len(seen.targets) > min(rows, at_most) / 2
@@ -205,7 +207,7 @@ def test_a_part_of_the_rows_is_spread_evenly(rows: int, at_most: int) -> None:
 
 def test_scoring_leaves_dropout_out_and_the_model_in_training() -> None:
     model = nn.Sequential(nn.Linear(4, 64), nn.Dropout(0.5), nn.Linear(64, 3))
-    rows = PartRows(Part(torch.randn(20, 4), torch.randint(3, (20,))))
+    rows = SubsetRows(Subset(torch.randn(20, 4), torch.randint(3, (20,))))
     judge = evaluator("classification", names(3))
     assert judge.score(model, rows).loss == judge.score(model, rows).loss
     assert model.training

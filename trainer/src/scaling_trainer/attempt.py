@@ -20,7 +20,7 @@ from scaling_trainer.contract import (
     ContractError,
     read_assignment,
 )
-from scaling_trainer.data.load import check_data, decides_about_data
+from scaling_trainer.data.load import change_data, check_data
 from scaling_trainer.data_error import DataError
 from scaling_trainer.report import Reporter
 from scaling_trainer.results import Result
@@ -80,7 +80,7 @@ def _attempt(environment: Mapping[str, str], reporter: Reporter) -> AttemptEnd:
     except ContractError as error:
         return _refused(EXIT_ERROR, str(error), reporter)
     except DataError as error:
-        own = decides_about_data(read_assignment(environment).parameters)
+        own = change_data(read_assignment(environment).parameters)
         return _refused(EXIT_ERROR if own else EXIT_DATA_ERROR, str(error), reporter)
     return AttemptEnd(0)
 
@@ -124,8 +124,8 @@ def system_message(error: OSError) -> str:
 def validation_message(error: ValidationError) -> str:
     """Say in one line what is wrong with a configuration, field by field."""
     return "; ".join(
-        f"{'.'.join(str(part) for part in found['loc']) or 'builtIn'}: {found['msg']}"
-        for found in error.errors(include_url=False, include_context=False)
+        f"{'.'.join(str(part) for part in problem['loc']) or 'builtIn'}: {problem['msg']}"
+        for problem in error.errors(include_url=False, include_context=False)
     )
 
 

@@ -132,10 +132,10 @@ def read_assignment(environment: Mapping[str, str]) -> Assignment:
     token_file = environment.get("SCALING_REPORT_TOKEN_FILE")
     return Assignment(
         experiment=_required(environment, "SCALING_EXPERIMENT"),
-        scale=_whole(environment, "SCALING_SCALE"),
-        trial=_whole(environment, "SCALING_TRIAL"),
-        attempt=_whole(environment, "SCALING_ATTEMPT"),
-        seed=_whole(environment, "SCALING_SEED"),
+        scale=_whole_number(environment, "SCALING_SCALE"),
+        trial=_whole_number(environment, "SCALING_TRIAL"),
+        attempt=_whole_number(environment, "SCALING_ATTEMPT"),
+        seed=_whole_number(environment, "SCALING_SEED"),
         parameters=_parameters(environment),
         result_file=Path(_required(environment, "SCALING_RESULT_FILE")),
         checkpoint_dir=Path(_required(environment, "SCALING_CHECKPOINT_DIR")),
@@ -174,7 +174,7 @@ def _required(environment: Mapping[str, str], name: str) -> str:
         raise ContractError(message) from None
 
 
-def _whole(environment: Mapping[str, str], name: str) -> int:
+def _whole_number(environment: Mapping[str, str], name: str) -> int:
     text = _required(environment, name)
     # isdecimal leaves out what int() would also take: signs, blanks, underscores.
     if not (text.isascii() and text.isdecimal() and len(text) <= _MOST_DIGITS):

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from sklearn import metrics  # pyright: ignore[reportMissingTypeStubs] # it ships none
 from torch import nn
 
-from scaling_trainer.batches import PartRows
+from scaling_trainer.batches import SubsetRows
 from scaling_trainer.config.base import Task
 from scaling_trainer.optimization import LossFunction
 
@@ -52,49 +52,49 @@ class Evaluator:
     classes: tuple[str, ...]
     outputs: int
 
-    def score(self, model: nn.Module, rows: PartRows, *, at_most: int | None = None) -> Scored:
+    def score(self, model: nn.Module, rows: SubsetRows, *, at_most: int | None = None) -> Scored:
         """Run a model over the rows, without dropout; `at_most` so many, spread evenly."""
         stride = 1 if at_most is None else math.ceil(len(rows) / at_most)
         device = next(model.parameters()).device
         total, seen = 0.0, 0
-        predictions: list[torch.Tensor] = []
-        wanted: list[torch.Tensor] = []
+        all_predictions: list[torch.Tensor] = []
+        all_targets: list[torch.Tensor] = []
         model.eval()
         with torch.inference_mode():
-            for inputs, targets in rows.spread(stride, self._rows_at_once(rows)):
+            for inputs, targets in rows.strided_batches(stride, self._rows_at_once(rows)):
                 outputs = model(inputs.to(device))
                 loss = self.loss(outputs, targets.to(device))
                 total += float(loss) * len(inputs)
                 seen += len(inputs)
-                predictions.append(self._predicted(outputs).cpu())
-                wanted.append(targets.cpu())
+                all_predictions.append(self._predicted(outputs).cpu())
+                all_targets.append(targets.cpu())
         model.train()
-        return Scored(total / seen, torch.cat(predictions), torch.cat(wanted))
+        return Scored(total / seen, torch.cat(all_predictions), torch.cat(all_targets))
 
     def metrics(self, split: str, scored: Scored) -> dict[str, float]:
         """Give every metric of the task by name; per class as far as a result has room."""
         match self.task:
             case "classification":
-                found = _classification(scored, self.classes)
+                scores = _classification(scored, self.classes)
             case "language-modelling":
-                found = _language(scored)
+                scores = _language(scored)
             case "regression" | "recommendation":
-                found = _numbers(scored)
+                scores = _numbers(scored)
             case _:
                 assert_never(self.task)
-        named = {f"{split}_{name}": value for name, value in found.items()}
+        named = {f"{split}_{name}": value for name, value in scores.items()}
         return {name: rounded(value) for name, value in named.items()}
 
     def _predicted(self, outputs: torch.Tensor) -> torch.Tensor:
-        return outputs.argmax(-1) if self.task in _CHOOSING else outputs
+        return outputs.argmax(-1) if self.task in _PREDICTING_INDICES else outputs
 
-    def _rows_at_once(self, rows: PartRows) -> int:
+    def _rows_at_once(self, rows: SubsetRows) -> int:
         """Bound the memory: by a row's inputs or its outputs, whichever are more."""
-        inputs = rows.part.inputs[0].numel()
+        inputs = rows.subset.inputs[0].numel()
         return max(1, _NUMBERS_AT_ONCE // (max(inputs, self.outputs) * rows.samples_per_row))
 
 
-_CHOOSING: tuple[Task, ...] = ("classification", "language-modelling")
+_PREDICTING_INDICES: tuple[Task, ...] = ("classification", "language-modelling")
 
 
 def rounded(value: float) -> float:
@@ -102,25 +102,25 @@ def rounded(value: float) -> float:
     return float(f"{value:.{_DIGITS}g}")
 
 
-def confusion(scored: Scored, classes: Sequence[str]) -> list[list[int]]:
+def confusion_matrix(scored: Scored, classes: Sequence[str]) -> list[list[int]]:
     """Count rows by true class (outer) and predicted class (inner)."""
-    matrix = _SKLEARN.confusion_matrix(*_pair(scored), labels=range(len(classes)))
+    matrix = _SKLEARN.confusion_matrix(*_arrays(scored), labels=range(len(classes)))
     return cast("list[list[int]]", matrix.tolist())
 
 
-def _pair(scored: Scored) -> tuple[NDArray[Any], NDArray[Any]]:
+def _arrays(scored: Scored) -> tuple[NDArray[Any], NDArray[Any]]:
     """Give targets and predictions, in scikit-learn's order, as flat arrays."""
     return scored.targets.flatten().numpy(), scored.predictions.flatten().numpy()
 
 
 def _classification(scored: Scored, classes: Sequence[str]) -> dict[str, float]:
-    targets, predictions = _pair(scored)
+    targets, predictions = _arrays(scored)
     precision, recall, f1, _ = _SKLEARN.precision_recall_fscore_support(
         targets, predictions, labels=range(len(classes)), zero_division=0.0
     )
     # A class that no row has, as target or as prediction, is left out of the mean over classes.
     seen = np.union1d(targets, predictions)
-    found = {
+    overall = {
         "loss": scored.loss,
         "accuracy": float(_SKLEARN.accuracy_score(targets, predictions)),
         "precision": float(precision[seen].mean()),
@@ -128,7 +128,7 @@ def _classification(scored: Scored, classes: Sequence[str]) -> dict[str, float]:
         "f1": float(f1[seen].mean()),
     }
     by_metric = {"recall": recall, "f1": f1, "precision": precision}
-    return found | _per_class(
+    return overall | _per_class(
         {metric: [float(score) for score in scores] for metric, scores in by_metric.items()},
         classes,
     )
@@ -136,15 +136,15 @@ def _classification(scored: Scored, classes: Sequence[str]) -> dict[str, float]:
 
 def _per_class(scores: Mapping[str, Sequence[float]], classes: Sequence[str]) -> dict[str, float]:
     """Name scores by class, whole metrics at a time, until a result would be full."""
-    found: dict[str, float] = {}
+    kept: dict[str, float] = {}
     room = _PER_CLASS_BYTES
     for metric, values in scores.items():
         named = {f"{metric}_{name}": value for name, value in zip(classes, values, strict=True)}
         room -= sum(len(f'"val_{name}":,') + _DIGITS + 2 for name in named)
         if room < 0:
-            return found
-        found |= named
-    return found
+            return kept
+        kept |= named
+    return kept
 
 
 def _language(scored: Scored) -> dict[str, float]:
@@ -152,20 +152,20 @@ def _language(scored: Scored) -> dict[str, float]:
         "loss": scored.loss,
         # Of a loss this large nothing is left to tell apart.
         "perplexity": math.exp(scored.loss) if scored.loss < math.log(1e300) else math.inf,
-        "accuracy": float(_SKLEARN.accuracy_score(*_pair(scored))),
+        "accuracy": float(_SKLEARN.accuracy_score(*_arrays(scored))),
     }
 
 
 def _numbers(scored: Scored) -> dict[str, float]:
-    targets, predictions = (values.astype(np.float64) for values in _pair(scored))
+    targets, predictions = (values.astype(np.float64) for values in _arrays(scored))
     # A training that diverges predicts NaN: the metrics are to show it, not to fail.
     with _CONFIG.config_context(assume_finite=True):
-        found = {
+        scores = {
             "loss": scored.loss,
             "mse": float(_SKLEARN.mean_squared_error(targets, predictions)),
             "mae": float(_SKLEARN.mean_absolute_error(targets, predictions)),
         }
         # R² is the explained share of the targets' variance: one row has no variance.
         if len(targets) > 1:
-            found["r2"] = float(_SKLEARN.r2_score(targets, predictions))
-    return found
+            scores["r2"] = float(_SKLEARN.r2_score(targets, predictions))
+    return scores

@@ -12,13 +12,13 @@ import torch
 from torch import nn
 
 from scaling_trainer import checkpoint
-from scaling_trainer.batches import PartRows
+from scaling_trainer.batches import SubsetRows
 from scaling_trainer.config.models import Transformer
 from scaling_trainer.counting import Dimensions
 from scaling_trainer.data.load import prepare
-from scaling_trainer.data.prepared import InputKind, Part
+from scaling_trainer.data.prepared import InputKind, Subset
 from scaling_trainer.data_error import DataError
-from scaling_trainer.evaluate import Evaluator, Scored, confusion
+from scaling_trainer.evaluate import Evaluator, Scored, confusion_matrix
 from scaling_trainer.optimization import loss_function
 from scaling_trainer.preprocess import Preprocessor
 from scaling_trainer.preprocess.inputs import (
@@ -36,11 +36,11 @@ from scaling_trainer.seeding import seed_all
 from scaling_trainer.tensors import aligned
 from scaling_trainer.trained_model import (
     MOST_BYTES,
-    Trained,
-    dimensions_in,
+    ModelRecord,
+    as_data_error,
+    data_dimensions,
     load_model,
     read_record,
-    unreadable,
     write_record,
 )
 from scaling_trainer.trial import RECORD
@@ -60,7 +60,7 @@ def export(trial: Path, out: Path, data_dir: Path) -> dict[str, float]:
     torch.set_num_threads(trained.config.threads)
     seed_all(0)
     prepared = prepare(trained.config, data_dir)
-    if dimensions_in(prepared) != trained.dimensions or prepared.classes != trained.classes:
+    if data_dimensions(prepared) != trained.dimensions or prepared.classes != trained.classes:
         message = f"{data_dir} holds other data than those the trial was trained on"
         raise DataError(path="dataset", message=message)
     scored, metrics = _score(trained, trial / checkpoint.WEIGHTS, prepared.test)
@@ -75,17 +75,17 @@ def export(trial: Path, out: Path, data_dir: Path) -> dict[str, float]:
     }
     if prepared.kind in (InputKind.TABLE, InputKind.IMAGES) and trained.classes:
         document["classes"] = list(trained.classes)
-        document["confusion"] = confusion(scored, trained.classes)
+        document["confusion"] = confusion_matrix(scored, trained.classes)
     _write(out / METRICS, document)
     return metrics
 
 
-def _score(trained: Trained, weights: Path, test: Part) -> tuple[Scored, dict[str, float]]:
+def _score(trained: ModelRecord, weights: Path, test: Subset) -> tuple[Scored, dict[str, float]]:
     config = trained.config
     model = load_model(trained, weights)
     cpu = torch.device("cpu")
     context = config.model.context if isinstance(config.model, Transformer) else 0
-    rows = PartRows(Part(aligned(test.inputs, cpu), aligned(test.targets, cpu)), context)
+    rows = SubsetRows(Subset(aligned(test.inputs, cpu), aligned(test.targets, cpu)), context)
     evaluator = Evaluator(
         config.task, loss_function(config), trained.classes, trained.dimensions.outputs
     )
@@ -109,7 +109,7 @@ def _copy(source: Path, target: Path) -> None:
 class Exported:
     """A model with its record, and the preprocessor that fits it."""
 
-    trained: Trained
+    trained: ModelRecord
     preprocessor: Preprocessor
     model: nn.Module
 
@@ -121,11 +121,11 @@ def read_exported(folder: Path) -> Exported:
     return Exported(trained, preprocessor, load_model(trained, folder / checkpoint.WEIGHTS))
 
 
-def _read_preprocessor(path: Path, trained: Trained) -> Preprocessor:
+def _read_preprocessor(path: Path, trained: ModelRecord) -> Preprocessor:
     try:
         preprocessor = Preprocessor.from_json(read_json(path, MOST_BYTES, below=path.parent))
     except UnreadableFile as error:
-        raise unreadable(error) from error
+        raise as_data_error(error) from error
     except DataError as error:
         raise DataError(str(path), checkpoint.reason_of(error)) from error
     if not _fits(preprocessor, trained):
@@ -133,7 +133,7 @@ def _read_preprocessor(path: Path, trained: Trained) -> Preprocessor:
     return preprocessor
 
 
-def _fits(preprocessor: Preprocessor, trained: Trained) -> bool:
+def _fits(preprocessor: Preprocessor, trained: ModelRecord) -> bool:
     """Whether rows become inputs of the model's sizes, and its outputs have the names of then."""
     target = preprocessor.target
     names = target.names if isinstance(target, ClassTarget) else ()

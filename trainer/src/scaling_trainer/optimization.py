@@ -111,9 +111,14 @@ def phase_after(schedule: Schedule, steps: int, total_steps: int) -> Phase | Non
     """
     if not isinstance(schedule, WarmupStableDecay):
         return None
-    every = ends_of_decays(schedule, total_steps)
-    end = next(end for end in every if steps <= end)
+    decay_ends = ends_of_decays(schedule, total_steps)
+    end = next(end for end in decay_ends if steps <= end)
     if steps > end - round(schedule.decay * end):
         return "decay"
-    risen = max([round(schedule.warmup * total_steps), *(each for each in every if each < steps)])
+    risen = max(
+        [
+            round(schedule.warmup * total_steps),
+            *(end_of_decay for end_of_decay in decay_ends if end_of_decay < steps),
+        ]
+    )
     return "warmup" if steps <= risen + GRACE * total_steps else "stable"

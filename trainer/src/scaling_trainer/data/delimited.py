@@ -16,12 +16,12 @@ import pandas as pd
 
 from scaling_trainer.config.data import Broken, Delimited
 from scaling_trainer.data.opening import (
-    LONGEST_MARK,
+    LONGEST_BOM,
+    decoding_error,
     encoding_notes,
     encoding_of,
-    holds_nul,
-    open_expanded,
-    undecodable,
+    nul_error,
+    open_unpacked,
 )
 from scaling_trainer.data_error import DataError
 
@@ -42,7 +42,7 @@ class Layout:
     """Lines before the header."""
 
 
-def find_layout(lines: Sequence[str], setting: str | None, wanted: Sequence[str]) -> Layout:
+def infer_layout(lines: Sequence[str], setting: str | None, wanted: Sequence[str]) -> Layout:
     """Find the separator in a file's first lines: by it the header names what is wanted.
 
     Where several do, or none, the rows decide: all have as many values as the header.
@@ -50,12 +50,14 @@ def find_layout(lines: Sequence[str], setting: str | None, wanted: Sequence[str]
     declared = _DECLARED.fullmatch(lines[0]) if lines else None
     before = 0 if declared is None else 1
     body = list(lines[before:])
-    separator = setting or (declared.group(1) if declared is not None else _found(body, wanted))
+    separator = setting or (
+        declared.group(1) if declared is not None else _infer_separator(body, wanted)
+    )
     blanks = re.compile(re.escape(separator) + r'[ \t]+"')
     return Layout(separator, any(map(blanks.search, body)), before)
 
 
-def _found(lines: Sequence[str], wanted: Sequence[str]) -> str:
+def _infer_separator(lines: Sequence[str], wanted: Sequence[str]) -> str:
     tables = {sign: rows_of(lines[:_ROWS_LOOKED_AT], sign) for sign in SEPARATORS}
     named = [
         sign
@@ -89,7 +91,7 @@ _INDEX_NAMES = ("", "Unnamed: 0")
 
 
 @dataclass(frozen=True, slots=True)
-class RawTable:
+class TextTable:
     """Texts by column; two columns may have one name. `broken` counts rows that were left out."""
 
     frame: pd.DataFrame
@@ -142,7 +144,7 @@ def _compared(row: Sequence[str], width: int) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
+class TextFormat:
     """How a table is to be read: settings as the configuration has them, None to be found out.
 
     `wanted` are columns that it is known to have.
@@ -156,12 +158,12 @@ class Form:
     """Keep rows of empty texts: each row has its place in an answer."""
 
     @staticmethod
-    def of(settings: Delimited, wanted: Sequence[str]) -> Form:
+    def from_settings(settings: Delimited, wanted: Sequence[str]) -> TextFormat:
         """Take what the configuration of a data set says."""
-        return Form(tuple(wanted), settings.separator, settings.encoding, settings.broken)
+        return TextFormat(tuple(wanted), settings.separator, settings.encoding, settings.broken)
 
 
-def read_delimited(path: Path, form: Form) -> RawTable:
+def read_delimited(path: Path, form: TextFormat) -> TextTable:
     """Read a table of texts.
 
     Raises DataError where it is no such table, with the line and the setting that may be wrong.
@@ -171,7 +173,7 @@ def read_delimited(path: Path, form: Form) -> RawTable:
         first = list(islice(lines, _LINES_LOOKED_AT))
         if not any(line.strip() for line in first):
             raise DataError(_PATH, f"{path.name} cannot be read as csv: it is empty")
-        layout = find_layout(first, form.separator, form.wanted)
+        layout = infer_layout(first, form.separator, form.wanted)
         reader = csv.reader(
             (line for place in (first[layout.lines_before :], lines) for line in place),
             delimiter=layout.separator,
@@ -180,14 +182,14 @@ def read_delimited(path: Path, form: Form) -> RawTable:
         names = [name.strip() for name in next(row for row in reader if row)]
         rows = _RowCollector(path, len(names), form.broken, form.keeps_blank)
         numbered = ((reader.line_num + layout.lines_before, row) for row in reader)
-        while some := list(islice(numbered, _ROWS_AT_ONCE)):
-            rows.take(some)
+        while batch := list(islice(numbered, _ROWS_AT_ONCE)):
+            rows.take(batch)
     notes = (
         *encoding_notes(codec, form.encoding),
         *_separator_notes(layout, form.separator),
         *_row_notes(rows),
     )
-    return _named(_frame(rows), names, path, notes, rows.broken)
+    return _with_names(_frame(rows), names, path, notes, rows.broken)
 
 
 @contextmanager
@@ -195,12 +197,12 @@ def _open(path: Path, setting: str | None) -> Generator[tuple[TextIO, str]]:
     """Open a text with its codec, and put its reader's complaints in a sentence."""
     codec = "utf-8"
     try:
-        with open_expanded(path) as file:
-            codec = encoding_of(file.read(LONGEST_MARK), setting)
-        with open_expanded(path) as file, TextIOWrapper(file, codec, newline="") as text:
+        with open_unpacked(path) as file:
+            codec = encoding_of(file.read(LONGEST_BOM), setting)
+        with open_unpacked(path) as file, TextIOWrapper(file, codec, newline="") as text:
             yield text, codec
     except UnicodeError as error:
-        raise undecodable(path, codec, str(error).split(": ")[-1]) from error
+        raise decoding_error(path, codec, str(error).split(": ")[-1]) from error
     except csv.Error as error:
         message = f"{path.name} cannot be read as csv: {error}; is a quote left open?"
         raise DataError(_PATH, message) from error
@@ -213,7 +215,7 @@ def _lines(path: Path, file: TextIO) -> Iterator[str]:
     while line := file.readline(_LONGEST_LINE):
         number += 1
         if "\0" in line:
-            raise holds_nul(path, number)
+            raise nul_error(path, number)
         if len(line) == _LONGEST_LINE:
             message = f"{path.name}: line {number} has more than {_LONGEST_LINE:,} characters"
             raise DataError(_PATH, message)
@@ -227,9 +229,9 @@ def _frame(rows: _RowCollector) -> pd.DataFrame:
     return pd.concat([pd.concat(parts, ignore_index=True) for parts in columns], axis=1)
 
 
-def _named(
+def _with_names(
     frame: pd.DataFrame, names: list[str], path: Path, notes: tuple[str, ...], broken: int
-) -> RawTable:
+) -> TextTable:
     """Leave out columns without a name that hold row numbers or nothing; refuse others."""
     kept: list[int] = []
     for place, name in enumerate(names):
@@ -242,7 +244,7 @@ def _named(
             raise DataError(_PATH, message)
     left = frame.iloc[:, kept]
     left.columns = pd.Index([names[place] for place in kept])
-    return RawTable(left, notes, broken)
+    return TextTable(left, notes, broken)
 
 
 def _separator_notes(layout: Layout, setting: str | None) -> tuple[str, ...]:

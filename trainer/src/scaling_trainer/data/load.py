@@ -60,12 +60,12 @@ def _stamps(dataset: Dataset, data_dir: Path) -> tuple[_Stamp, ...]:
     """Tell whether a file has changed since it was read, without reading it."""
     match dataset:
         case ImageFolder():
-            found = images.image_files(files.locate(data_dir, dataset.path))
+            paths = images.image_files(files.locate(data_dir, dataset.path))
         case Table() | Arrays() | Text() | Ratings():
-            found = [files.locate(data_dir, dataset.path)]
+            paths = [files.locate(data_dir, dataset.path)]
         case _:
-            found = []
-    stats = ((path, path.stat()) for path in found)
+            paths = []
+    stats = ((path, path.stat()) for path in paths)
     return tuple((str(path), stat.st_size, stat.st_mtime_ns) for path, stat in stats)
 
 
@@ -117,7 +117,7 @@ def read_source(  # noqa: C901, PLR0911 # one line for each
 _OF_MODELS = frozenset(("model.name", "model.context"))
 
 
-def decides_about_data(parameters: Iterable[str]) -> bool:
+def change_data(parameters: Iterable[str]) -> bool:
     """Whether parameters decide what the data are: other values of them may do better."""
     names = frozenset(parameters)
     return bool(names & _OF_MODELS or _sections(names) & {"task", "dataset", "preprocessing"})
@@ -132,7 +132,7 @@ def check_data(config: BuiltIn, data_dir: Path, varied: Iterable[str]) -> tuple[
     names = frozenset(varied)
     if _sections(names) & {"task", "dataset"}:
         return ()
-    if decides_about_data(names):
+    if change_data(names):
         recipe = Recipe(config.task, config.dataset, config.preprocessing)
         return read_source(recipe, data_dir).provenance.notes
     return prepare(config, data_dir).notes

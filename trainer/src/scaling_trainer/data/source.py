@@ -40,7 +40,7 @@ class Provenance:
 
     notes: tuple[str, ...] = ()
     left_out: Mapping[str, int] = field(default_factory=dict[str, int])
-    by_column: Mapping[str, str] = field(default_factory=dict[str, str])
+    gap_notes: Mapping[str, str] = field(default_factory=dict[str, str])
     notation: Notation = field(default_factory=Notation)
 
 
