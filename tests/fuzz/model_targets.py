@@ -16,13 +16,12 @@ from scaling_trainer import checkpoint, models
 from scaling_trainer.checkpoint import Checkpoint
 from scaling_trainer.config.builtin import BuiltIn
 from scaling_trainer.counting import Dimensions
-from scaling_trainer.data.errors import DataError
-from scaling_trainer.export import CONFIG, PREPROCESSING
-from scaling_trainer.exported import read_exported
+from scaling_trainer.data_error import DataError
+from scaling_trainer.export import CONFIG, PREPROCESSING, read_exported
 from scaling_trainer.foreign_text import one_line
 from scaling_trainer.predict import predict
 from scaling_trainer.preprocess import Preprocessor
-from scaling_trainer.trained import Trained, load_model, read_record, write_record
+from scaling_trainer.trained_model import ModelRecord, load_model, read_record, write_record
 
 
 def check_a_record(written: bytes) -> bool:
@@ -42,7 +41,7 @@ def check_a_record(written: bytes) -> bool:
         return True
 
 
-def _check_again(path: Path, trained: Trained) -> None:
+def _check_again(path: Path, trained: ModelRecord) -> None:
     write_record(path, trained)
     assert read_record(path) == trained
 
@@ -90,7 +89,7 @@ class Model:
     def write(self, folder: Path) -> None:
         """Write the record and the weights."""
         config = BuiltIn.model_validate(self.config)
-        write_record(folder / CONFIG, Trained(config, self.dimensions, self.classes, 1, {}))
+        write_record(folder / CONFIG, ModelRecord(config, self.dimensions, self.classes, 1, {}))
         drawn = models.build(config.model, self.dimensions).state_dict()
         checkpoint.write(folder / checkpoint.WEIGHTS, Checkpoint(drawn, {}))
 

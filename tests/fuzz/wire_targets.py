@@ -39,7 +39,7 @@ from scaling_trainer.results import (
     encode_result,
     parse_result,
 )
-from scaling_trainer.saved import Unfit, restore, saved_in
+from scaling_trainer.training_state import UnusableCheckpoint, read_training, restore
 
 NOW = 1_800_000_000.0
 IDENTITY = "abc"
@@ -193,8 +193,8 @@ def _check_training(saved: Checkpoint) -> None:
     """A training goes on from a checkpoint that fits it, and says of another why it does not."""
     model, optimizer = training()
     try:
-        found = saved_in(saved, IDENTITY, model, optimizer)
-    except Unfit as error:
+        found = read_training(saved, IDENTITY, model, optimizer)
+    except UnusableCheckpoint as error:
         check_words(str(error))
         return
     if found is not None:

@@ -30,7 +30,7 @@ TEXT: dict[str, Any] = {
 }
 
 
-def trained(folder: Path, config: dict[str, Any]) -> Path:
+def train_model(folder: Path, config: dict[str, Any]) -> Path:
     given = Assignment(
         experiment="e",
         scale=0,
@@ -47,11 +47,11 @@ def trained(folder: Path, config: dict[str, Any]) -> Path:
     return folder / "trial"
 
 
-def exported(folder: Path, config: dict[str, Any]) -> Path:
-    export(trained(folder, config), folder / "best", folder)
+def export_model(folder: Path, config: dict[str, Any]) -> Path:
+    export(train_model(folder, config), folder / "best", folder)
     return folder / "best"
 
 
-def table(path: Path, frame: pd.DataFrame) -> Path:
+def write_table(path: Path, frame: pd.DataFrame) -> Path:
     frame.to_csv(path, index=False)
     return path

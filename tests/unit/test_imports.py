@@ -16,13 +16,12 @@ ROOT = Path(__file__).resolve().parents[2]
 SOURCES = (ROOT / "operator" / "src", ROOT / "trainer" / "src")
 OURS = ("scaling_operator", "scaling_trainer")
 TRAINING = (
-    *("scaling_trainer.__main__", "scaling_trainer.attempt", "scaling_trainer.checkpoint"),
-    *("scaling_trainer.data", "scaling_trainer.evaluate", "scaling_trainer.export"),
-    *("scaling_trainer.exported", "scaling_trainer.feed", "scaling_trainer.losses"),
-    *("scaling_trainer.models", "scaling_trainer.optimizers", "scaling_trainer.predict"),
-    *("scaling_trainer.preprocess", "scaling_trainer.saved", "scaling_trainer.seeding"),
-    *("scaling_trainer.tensors", "scaling_trainer.train", "scaling_trainer.trained"),
-    *("scaling_trainer.trial", "scaling_trainer.worker"),
+    *("scaling_trainer.__main__", "scaling_trainer.attempt", "scaling_trainer.batches"),
+    *("scaling_trainer.checkpoint", "scaling_trainer.data", "scaling_trainer.evaluate"),
+    *("scaling_trainer.export", "scaling_trainer.models", "scaling_trainer.optimization"),
+    *("scaling_trainer.predict", "scaling_trainer.preprocess", "scaling_trainer.seeding"),
+    *("scaling_trainer.tensors", "scaling_trainer.train", "scaling_trainer.trained_model"),
+    *("scaling_trainer.training_state", "scaling_trainer.trial", "scaling_trainer.worker"),
 )
 """What trains, and nobody imports who only reports, counts or configures."""
 
@@ -54,9 +53,8 @@ IMPORTERS: dict[str, tuple[str, ...]] = {
     "ruamel": ("scaling_operator.report.record_sections", "scaling_operator.validation"),
     "safetensors": ("scaling_trainer.checkpoint",),
     "scipy": ("scaling_operator.law", "scaling_operator.sizing.calibration"),
-    "sklearn": ("scaling_trainer.data", "scaling_trainer.preprocess"),
+    "sklearn": ("scaling_trainer.data", "scaling_trainer.evaluate", "scaling_trainer.preprocess"),
     "torch": ("scaling_operator.search.quiet", *TRAINING),
-    "torchmetrics": ("scaling_trainer.evaluate",),
     "typer": ("scaling_operator.cli", "scaling_operator.kube.main"),
     "yaml": ("scaling_operator.kube.client.connection",),
 }

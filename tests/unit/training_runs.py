@@ -68,10 +68,10 @@ class Killed(Exception):
 
 
 @dataclass(slots=True)
-class Listener(Reporter):
+class RecordingReporter(Reporter):
     """A reporter that keeps what it hears, and may end the process or the training."""
 
-    heard: list[tuple[int | None, Mapping[str, float]]] = field(
+    reports: list[tuple[int | None, Mapping[str, float]]] = field(
         default_factory=list[tuple[int | None, Mapping[str, float]]]
     )
     figures: list[Mapping[str, float]] = field(default_factory=list[Mapping[str, float]])
@@ -89,7 +89,7 @@ class Listener(Reporter):
     ) -> bool:
         if step == self.kill_at:
             raise Killed
-        self.heard.append((step, metrics))
+        self.reports.append((step, metrics))
         self.figures.append(figures or {})
         self.phases.append(phase)
         return step == self.stop_at
@@ -116,10 +116,10 @@ def weights(folder: Path) -> Mapping[str, torch.Tensor]:
     return saved.tensors
 
 
-def equal(one: Mapping[str, torch.Tensor], other: Mapping[str, torch.Tensor]) -> bool:
+def equal_tensors(one: Mapping[str, torch.Tensor], other: Mapping[str, torch.Tensor]) -> bool:
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
-def told(result: Result) -> Result:
+def without_machine_figures(result: Result) -> Result:
     """Leave out what depends on the machine."""
     return replace(result, seconds=None, step_seconds=None, peak_host_bytes=None)

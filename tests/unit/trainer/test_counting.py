@@ -16,7 +16,7 @@ from scaling_trainer.config.models import Model
 from scaling_trainer.counting import Dimensions, count, dimensions_of
 from scaling_trainer.data.load import prepare
 from scaling_trainer.models.transformer import Transformer
-from scaling_trainer.trained import dimensions_in
+from scaling_trainer.trained_model import data_dimensions
 
 TABLE = Dimensions("table", features=10, outputs=2)
 NUMBER = Dimensions("table", features=1, outputs=1)
@@ -120,7 +120,7 @@ def test_dimensions_known_beforehand_are_those_of_the_data(dataset: dict[str, An
     }
     task, model = suits.get(dataset["name"], ("classification", "mlp"))
     config = BuiltIn.model_validate({"task": task, "dataset": dataset, "model": {"name": model}})
-    assert dimensions_of(config.dataset.model_dump()) == dimensions_in(prepare(config, Path()))
+    assert dimensions_of(config.dataset.model_dump()) == data_dimensions(prepare(config, Path()))
 
 
 @pytest.mark.parametrize("name", ["csv", "parquet", "npz", "image-folder", "ratings"])

@@ -17,13 +17,13 @@ from PIL import Image
 
 from scaling_trainer.config.builtin import BuiltIn
 from scaling_trainer.config.data import Ratings, Table
-from scaling_trainer.data.errors import DataError
 from scaling_trainer.data.load import prepare
 from scaling_trainer.data.prepared import Prepared
 from scaling_trainer.data.text_tables import read_ratings, read_table
+from scaling_trainer.data_error import DataError
 from scaling_trainer.preprocess import Preprocessor
 from scaling_trainer.preprocess.inputs import CategoryColumn, TableInputs
-from scaling_trainer.preprocess.learned import never_seen, read_as_learned
+from scaling_trainer.preprocess.new_rows import read_as_learned, unseen_categories
 
 ROWS = 40
 
@@ -146,7 +146,7 @@ def by_training(found: Prepared, content: str) -> tuple[pd.DataFrame, list[str]]
     header, *lines = content.strip().split("\n")
     rows = pd.DataFrame([line.split(";") for line in lines], columns=header.split(";"))
     frame = read_as_learned(rows, stored.inputs, stored.notation)
-    return frame, list(never_seen(stored.inputs, frame))
+    return frame, list(unseen_categories(stored.inputs, frame))
 
 
 def test_codes_stay_codes_where_a_file_to_predict_has_only_digits(tmp_path: Path) -> None:

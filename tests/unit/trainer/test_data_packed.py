@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from scaling_trainer.config.data import Ratings, Table
-from scaling_trainer.data import compressed
-from scaling_trainer.data.delimited import Form, read_delimited
-from scaling_trainer.data.errors import DataError
+from scaling_trainer.data import opening
+from scaling_trainer.data.delimited import TextFormat, read_delimited
 from scaling_trainer.data.files import ratings, table
+from scaling_trainer.data_error import DataError
 
 ROWS = "x,y\n" + "".join(f"{at},{at * at}\n" for at in range(1, 2001))
 
@@ -56,7 +56,8 @@ def test_a_packed_table_is_read_as_the_plain_one(how: str, tmp_path: Path) -> No
     (tmp_path / f"packed{ending}").write_bytes(pack(ROWS.encode()))
 
     plain, packed = (
-        read_delimited(tmp_path / name, Form(("y",))) for name in ("plain.csv", f"packed{ending}")
+        read_delimited(tmp_path / name, TextFormat(("y",)))
+        for name in ("plain.csv", f"packed{ending}")
     )
 
     assert packed.frame.equals(plain.frame)
@@ -85,7 +86,7 @@ def test_the_encoding_of_a_packed_table_is_found_in_what_it_holds(tmp_path: Path
     packed = tmp_path / "t.csv.gz"
     packed.write_bytes(gzip.compress("név,y\nő,1\n".encode("utf-16")))
 
-    raw = read_delimited(packed, Form(("y",)))
+    raw = read_delimited(packed, TextFormat(("y",)))
 
     assert list(raw.frame.columns) == ["név", "y"]
     assert any("read as utf-16" in note for note in raw.notes)
@@ -132,7 +133,7 @@ def test_what_cannot_be_expanded_is_refused_in_words(
     path.write_bytes(pack(ROWS.encode()))
 
     with pytest.raises(DataError, match=rf"dataset.path: t\.csv\{ending} {words}"):
-        read_delimited(path, Form(("y",)))
+        read_delimited(path, TextFormat(("y",)))
 
 
 def bomb(pack: Callable[[bytes], bytes], size: int) -> bytes:
@@ -143,19 +144,19 @@ def bomb(pack: Callable[[bytes], bytes], size: int) -> bytes:
 def test_what_expands_beyond_its_bound_is_refused(
     how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(compressed, "ALWAYS_ALLOWED_BYTES", 2**18)
+    monkeypatch.setattr(opening, "ALWAYS_ALLOWED_BYTES", 2**18)
     ending, pack = PACKED[how]
     path = tmp_path / f"bomb{ending}"
     path.write_bytes(bomb(pack, 2**21))
-    assert path.stat().st_size * compressed.MOST_TIMES < 2**21
+    assert path.stat().st_size * opening.MOST_TIMES < 2**21
 
     with pytest.raises(DataError, match=r"bomb\S+ expands to more than \d+ MiB, .* 100 times"):
-        read_delimited(path, Form(("y",)))
+        read_delimited(path, TextFormat(("y",)))
 
 
 def test_a_small_file_may_expand_to_many_times_its_size(tmp_path: Path) -> None:
     path = tmp_path / "even.csv.gz"
     path.write_bytes(bomb(gzip.compress, 2**18))
-    assert path.stat().st_size * compressed.MOST_TIMES < 2**18
+    assert path.stat().st_size * opening.MOST_TIMES < 2**18
 
-    assert len(read_delimited(path, Form(("y",))).frame) == 2**16
+    assert len(read_delimited(path, TextFormat(("y",))).frame) == 2**16

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from scaling_trainer.config.builtin import BuiltIn
-from scaling_trainer.data.errors import DataError
 from scaling_trainer.data.load import prepare
+from scaling_trainer.data_error import DataError
 
 MODELS = {
     "classification": {"name": "mlp"},

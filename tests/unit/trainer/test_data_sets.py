@@ -15,7 +15,7 @@ from scaling_trainer.config.data import (
     SyntheticRegression,
     SyntheticText,
 )
-from scaling_trainer.data import grammar, synthetic
+from scaling_trainer.data import builtin_sets, synthetic_text
 from scaling_trainer.data.load import prepare
 from scaling_trainer.data.prepared import InputKind, Prepared
 from scaling_trainer.preprocess import Preprocessor
@@ -109,7 +109,9 @@ def test_digits_are_1797_images_of_ten_classes_between_0_and_1() -> None:
 
 
 def test_a_synthetic_regression_without_noise_follows_its_formula() -> None:
-    source = synthetic.regression(SyntheticRegression(name="synthetic-regression", samples=100))
+    source = builtin_sets.synthetic_regression(
+        SyntheticRegression(name="synthetic-regression", samples=100)
+    )
     x, y = np.asarray(source.features)[:, 0], source.target.to_numpy()
     np.testing.assert_array_equal(y, (0.1 * x + 0.3) * (1 - x))
     assert len(x) == 100
@@ -119,7 +121,7 @@ def test_a_synthetic_regression_without_noise_follows_its_formula() -> None:
 
 def test_noise_of_a_synthetic_regression_has_its_standard_deviation() -> None:
     dataset = SyntheticRegression(name="synthetic-regression", samples=20_000, noise=0.5)
-    source = synthetic.regression(dataset)
+    source = builtin_sets.synthetic_regression(dataset)
     x, y = np.asarray(source.features)[:, 0], source.target.to_numpy()
     # The standard error of a deviation is 0.5 / sqrt(40,000).
     assert np.std(y - (0.1 * x + 0.3) * (1 - x)) == pytest.approx(0.5, abs=0.0125)
@@ -127,13 +129,13 @@ def test_noise_of_a_synthetic_regression_has_its_standard_deviation() -> None:
 
 def test_synthetic_classes_are_about_equally_many() -> None:
     dataset = SyntheticClassification(name="synthetic-classification", classes=4, features=6)
-    source = synthetic.classification(dataset)
+    source = builtin_sets.synthetic_classification(dataset)
     assert np.bincount(source.target).tolist() == pytest.approx([250] * 4, abs=10)
 
 
 def test_a_synthetic_rating_is_never_given_twice_and_lies_between_1_and_5() -> None:
     dataset = SyntheticRatings(name="synthetic-ratings", users=30, items=20, ratings=600)
-    frame = synthetic.ratings(dataset).frame
+    frame = builtin_sets.synthetic_ratings(dataset).frame
     assert len(frame.drop_duplicates(["user", "item"])) == 600
     assert frame["rating"].between(1, 5).all()
 
@@ -142,7 +144,7 @@ def test_synthetic_ratings_without_noise_have_the_rank_of_their_factors() -> Non
     dataset = SyntheticRatings(
         name="synthetic-ratings", users=30, items=20, ratings=600, factors=2, noise=0, seed=3
     )
-    frame = synthetic.ratings(dataset).frame
+    frame = builtin_sets.synthetic_ratings(dataset).frame
     liking = frame.pivot_table(index="user", columns="item", values="rating").to_numpy() - 3
     inside = np.abs(liking) < 2  # what was cut to 1..5 is not of that rank
     singular = np.linalg.svd(np.where(inside, liking, np.sign(liking) * 2), compute_uv=False)
@@ -151,7 +153,7 @@ def test_synthetic_ratings_without_noise_have_the_rank_of_their_factors() -> Non
 
 def test_a_synthetic_text_has_its_length_and_can_be_learned() -> None:
     dataset = SyntheticText(name="synthetic-text", characters=100_000)
-    content = grammar.text(dataset).content
+    content = synthetic_text.synthetic_text(dataset).content
     assert len(content) == 100_000
     words = content.decode().replace(".", "").split()
     assert 100 < len(set(words)) < 430
@@ -187,7 +189,9 @@ def test_a_text_is_split_in_order() -> None:
     prepared = prepare(config("language-modelling", dataset), Path())
     assert rows_of(prepared) == [600, 300, 100]
     whole = torch.cat([prepared.train.inputs, prepared.validation.inputs, prepared.test.inputs])
-    made = grammar.text(SyntheticText(name="synthetic-text", characters=1000)).content
+    made = synthetic_text.synthetic_text(
+        SyntheticText(name="synthetic-text", characters=1000)
+    ).content
     assert bytes(whole.numpy().astype(np.uint8)) == made
     assert prepared.cardinalities == (256,)
 

@@ -6,8 +6,8 @@ from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
 from scaling_trainer.config.data import Bundled
-from scaling_trainer.data.errors import DataError
 from scaling_trainer.data.split import sizes, split_classes, split_rows
+from scaling_trainer.data_error import DataError
 
 
 @st.composite

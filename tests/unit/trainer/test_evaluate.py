@@ -7,16 +7,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
-from torchmetrics.functional import classification, regression
-from torchmetrics.functional.text import perplexity
+from torch.nn import functional
 
+from scaling_trainer.batches import SubsetRows
 from scaling_trainer.config.base import Task
 from scaling_trainer.config.builtin import BuiltIn
-from scaling_trainer.config.rules import METRICS_BY_TASK
-from scaling_trainer.data.prepared import Part
-from scaling_trainer.evaluate import Evaluator, Scored, confusion
-from scaling_trainer.feed import PartRows
-from scaling_trainer.losses import loss_function
+from scaling_trainer.config.tasks import METRICS_BY_TASK
+from scaling_trainer.data.prepared import Subset
+from scaling_trainer.evaluate import Evaluator, Scored, confusion_matrix
+from scaling_trainer.optimization import loss_function
 
 TOLERANCE = 1e-6  # metrics keep 7 digits
 
@@ -46,37 +45,48 @@ def labelled(draw: st.DrawFn) -> tuple[int, torch.Tensor, torch.Tensor]:
     return classes, torch.tensor(draw(column)), torch.tensor(draw(column))
 
 
+def ratio(part: int, whole: int) -> float:
+    return part / whole if whole else 0.0
+
+
 @given(labelled())
-def test_scores_from_counts_are_those_of_torchmetrics(
+def test_scores_of_classes_are_those_of_counting(
     case: tuple[int, torch.Tensor, torch.Tensor],
 ) -> None:
     classes, predictions, targets = case
     found = evaluator("classification", names(classes)).metrics(
         "val", Scored(0.5, predictions, targets)
     )
-    for name, function in (
-        ("precision", classification.multiclass_precision),
-        ("recall", classification.multiclass_recall),
-        ("f1", classification.multiclass_f1_score),
-    ):
-        macro = function(predictions, targets, classes, average="macro")
-        assert found[f"val_{name}"] == pytest.approx(float(macro), abs=TOLERANCE)
-        each = function(predictions, targets, classes, average="none")
-        for place, value in enumerate(each):
-            assert found[f"val_{name}_{place}"] == pytest.approx(float(value), abs=TOLERANCE)
-    accuracy = classification.multiclass_accuracy(predictions, targets, classes, average="micro")
-    assert found["val_accuracy"] == pytest.approx(float(accuracy), abs=TOLERANCE)
+    by_metric: dict[str, dict[int, float]] = {"precision": {}, "recall": {}, "f1": {}}
+    for label in range(classes):
+        hits = int(((predictions == label) & (targets == label)).sum())
+        predicted, true = int((predictions == label).sum()), int((targets == label).sum())
+        by_metric["precision"][label] = ratio(hits, predicted)
+        by_metric["recall"][label] = ratio(hits, true)
+        by_metric["f1"][label] = ratio(2 * hits, predicted + true)
+    seen = [
+        label
+        for label in range(classes)
+        if (targets == label).any() or (predictions == label).any()
+    ]
+    for name, scores in by_metric.items():
+        macro = sum(scores[label] for label in seen) / len(seen)
+        assert found[f"val_{name}"] == pytest.approx(macro, abs=TOLERANCE)
+        for label, score in scores.items():
+            assert found[f"val_{name}_{label}"] == pytest.approx(score, abs=TOLERANCE)
+    accuracy = float((predictions == targets).double().mean())
+    assert found["val_accuracy"] == pytest.approx(accuracy, abs=TOLERANCE)
     assert found["val_loss"] == 0.5
 
 
 def test_confusion_counts_true_classes_in_rows() -> None:
     scored = Scored(0.0, torch.tensor([1, 1, 0, 0]), torch.tensor([0, 1, 0, 0]))
-    assert confusion(scored, names(2)) == [[2, 1], [0, 1]]
+    assert confusion_matrix(scored, names(2)) == [[2, 1], [0, 1]]
 
 
 def test_counting_leaves_the_deterministic_mode_as_it_was() -> None:
     torch.use_deterministic_algorithms(mode=True)
-    confusion(Scored(0.0, torch.tensor([0]), torch.tensor([0])), names(2))
+    confusion_matrix(Scored(0.0, torch.tensor([0]), torch.tensor([0])), names(2))
     assert torch.are_deterministic_algorithms_enabled()
 
 
@@ -96,14 +106,27 @@ def test_scores_per_class_are_given_while_a_result_has_room(classes: int, kept: 
 
 
 @given(st.lists(st.tuples(st.floats(-9, 9), st.floats(-9, 9)), min_size=2, max_size=30))
-def test_regression_has_the_figures_of_torchmetrics(pairs: list[tuple[float, float]]) -> None:
+def test_regression_has_the_figures_of_the_formulas(pairs: list[tuple[float, float]]) -> None:
     predictions, targets = torch.tensor(pairs, dtype=torch.float64).T.unsqueeze(-1)
     found = evaluator("regression").metrics("val", Scored(1.0, predictions, targets))
-    mse = regression.mean_squared_error(predictions, targets)
-    assert found["val_mse"] == pytest.approx(float(mse), rel=TOLERANCE)
-    mae = regression.mean_absolute_error(predictions, targets)
-    assert found["val_mae"] == pytest.approx(float(mae), rel=TOLERANCE)
+    errors = predictions - targets
+    assert found["val_mse"] == pytest.approx(float((errors**2).mean()), rel=TOLERANCE)
+    assert found["val_mae"] == pytest.approx(float(errors.abs().mean()), rel=TOLERANCE)
     assert "val_r2" in found
+
+
+@pytest.mark.parametrize("unit", [1.0, 1e-6, 1e6])
+def test_the_explained_share_does_not_depend_on_the_unit(unit: float) -> None:
+    targets = torch.tensor([[1.0], [2.0], [4.0]], dtype=torch.float64) * unit
+    found = evaluator("regression").metrics("val", Scored(1.0, targets / 2, targets))
+    assert found["val_r2"] == pytest.approx(-0.125)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_prediction_that_is_not_finite_makes_its_metrics_so(value: float) -> None:
+    predictions = torch.tensor([[value], [1.0], [2.0]])
+    found = evaluator("regression").metrics("val", Scored(value, predictions, torch.ones(3, 1)))
+    assert not any(math.isfinite(found[f"val_{name}"]) for name in ("mse", "mae"))
 
 
 def test_one_row_has_no_spread_to_explain() -> None:
@@ -124,15 +147,16 @@ class Uniform(nn.Module):
         return self.logits[tokens]
 
 
-def test_perplexity_is_that_of_torchmetrics() -> None:
-    rows = PartRows(Part(torch.randint(256, (101,)), torch.empty(0, dtype=torch.int64)), context=10)
+def test_perplexity_is_that_of_the_mean_loss_of_a_token() -> None:
+    rows = SubsetRows(
+        Subset(torch.randint(256, (101,)), torch.empty(0, dtype=torch.int64)), context=10
+    )
     model = Uniform()
     judge = evaluator("language-modelling", outputs=256)
     found = judge.metrics("val", judge.score(model, rows))
     inputs, targets = rows.take(torch.arange(len(rows)))
-    assert found["val_perplexity"] == pytest.approx(
-        float(perplexity(model(inputs).detach(), targets)), rel=1e-5
-    )
+    loss = functional.cross_entropy(model(inputs).detach().flatten(0, 1), targets.flatten())
+    assert found["val_perplexity"] == pytest.approx(math.exp(float(loss)), rel=1e-5)
     assert found["val_perplexity"] == pytest.approx(math.exp(found["val_loss"]), rel=TOLERANCE)
 
 
@@ -161,7 +185,7 @@ def test_every_metric_that_an_objective_may_name_is_given(
 
 
 def test_a_score_in_pieces_is_the_score_of_the_whole() -> None:
-    rows = PartRows(Part(torch.randn(50, 40), torch.randint(3, (50,))))
+    rows = SubsetRows(Subset(torch.randn(50, 40), torch.randint(3, (50,))))
     model = nn.Linear(40, 3)
     whole = evaluator("classification", names(3), outputs=3).score(model, rows)
     # A row as dear as this goes through by itself.
@@ -173,7 +197,7 @@ def test_a_score_in_pieces_is_the_score_of_the_whole() -> None:
 
 @given(rows=st.integers(1, 100), at_most=st.integers(1, 100))
 def test_a_part_of_the_rows_is_spread_evenly(rows: int, at_most: int) -> None:
-    part = PartRows(Part(torch.zeros(rows, 1), torch.arange(rows).float()[:, None]))
+    part = SubsetRows(Subset(torch.zeros(rows, 1), torch.arange(rows).float()[:, None]))
     seen = evaluator("regression").score(nn.Linear(1, 1), part, at_most=at_most)
     assert len(seen.targets) <= at_most
     assert len(seen.targets) > min(rows, at_most) / 2
@@ -183,7 +207,7 @@ def test_a_part_of_the_rows_is_spread_evenly(rows: int, at_most: int) -> None:
 
 def test_scoring_leaves_dropout_out_and_the_model_in_training() -> None:
     model = nn.Sequential(nn.Linear(4, 64), nn.Dropout(0.5), nn.Linear(64, 3))
-    rows = PartRows(Part(torch.randn(20, 4), torch.randint(3, (20,))))
+    rows = SubsetRows(Subset(torch.randn(20, 4), torch.randint(3, (20,))))
     judge = evaluator("classification", names(3))
     assert judge.score(model, rows).loss == judge.score(model, rows).loss
     assert model.training

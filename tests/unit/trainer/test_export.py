@@ -8,10 +8,10 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from exported_models import IRIS, TEXT, exported, table, trained
+from exported_models import IRIS, TEXT, export_model, train_model, write_table
 
 from scaling_trainer.__main__ import main
-from scaling_trainer.data.errors import DataError
+from scaling_trainer.data_error import DataError
 from scaling_trainer.export import export
 from scaling_trainer.predict import predict
 
@@ -22,7 +22,7 @@ def iris_rows() -> pd.DataFrame:
 
 
 def test_an_exported_model_holds_its_test_score(tmp_path: Path) -> None:
-    best = exported(tmp_path, IRIS)
+    best = export_model(tmp_path, IRIS)
     metrics = json.loads((best / "metrics.json").read_text())
     assert metrics["metrics"]["test_accuracy"] > 0.8
     assert metrics["classes"] == ["setosa", "versicolor", "virginica"]
@@ -36,7 +36,7 @@ def test_an_exported_model_holds_its_test_score(tmp_path: Path) -> None:
 
 
 def test_exporting_twice_gives_the_same_files(tmp_path: Path) -> None:
-    trial = trained(tmp_path, IRIS)
+    trial = train_model(tmp_path, IRIS)
     for name in ("one", "two"):
         export(trial, tmp_path / name, tmp_path)
     for file in (tmp_path / "one").iterdir():
@@ -44,8 +44,8 @@ def test_exporting_twice_gives_the_same_files(tmp_path: Path) -> None:
 
 
 def test_classes_are_predicted_by_name_with_their_probabilities(tmp_path: Path) -> None:
-    best = exported(tmp_path, IRIS)
-    found = predict(best, table(tmp_path / "in.csv", iris_rows()))
+    best = export_model(tmp_path, IRIS)
+    found = predict(best, write_table(tmp_path / "in.csv", iris_rows()))
     assert list(found["prediction"]) == ["setosa", "virginica"]
     shares = found[["probability_setosa", "probability_versicolor", "probability_virginica"]]
     assert list(shares.sum(axis=1)) == pytest.approx([1, 1])
@@ -54,15 +54,15 @@ def test_classes_are_predicted_by_name_with_their_probabilities(tmp_path: Path) 
 def test_numbers_are_predicted_in_the_unit_of_the_data(tmp_path: Path) -> None:
     frame = pd.DataFrame({"x": [value / 20 for value in range(100)]})
     frame["y"] = 1000 + 50 * frame["x"]
-    table(tmp_path / "line.csv", frame)
+    write_table(tmp_path / "line.csv", frame)
     config = IRIS | {
         "task": "regression",
         "dataset": {"name": "csv", "path": "line.csv", "target": "y"},
         "model": {"name": "linear"},
         "epochs": 60,
     }
-    best = exported(tmp_path, config)
-    found = predict(best, table(tmp_path / "in.csv", pd.DataFrame({"x": [0.0, 4.0]})))
+    best = export_model(tmp_path, config)
+    found = predict(best, write_table(tmp_path / "in.csv", pd.DataFrame({"x": [0.0, 4.0]})))
     assert list(found["prediction"]) == pytest.approx([1000, 1200], rel=0.01)
 
 
@@ -72,10 +72,10 @@ def test_ratings_are_predicted_for_pairs(tmp_path: Path) -> None:
         "dataset": {"name": "synthetic-ratings", "users": 20, "items": 10, "ratings": 150},
         "model": {"name": "matrix-factorisation", "width": 2},
     }
-    best = exported(tmp_path, config)
+    best = export_model(tmp_path, config)
     known = json.loads((best / "preprocessing.json").read_text())["inputs"]
     pairs = pd.DataFrame({"user": known["users"][:3], "item": known["items"][:3]})
-    found = predict(best, table(tmp_path / "in.csv", pairs))
+    found = predict(best, write_table(tmp_path / "in.csv", pairs))
     assert found["prediction"].between(0, 6).all()
     metrics = json.loads((best / "metrics.json").read_text())
     assert "confusion" not in metrics
@@ -83,9 +83,9 @@ def test_ratings_are_predicted_for_pairs(tmp_path: Path) -> None:
 
 
 def test_a_text_of_the_language_surprises_less_than_noise(tmp_path: Path) -> None:
-    best = exported(tmp_path, TEXT)
+    best = export_model(tmp_path, TEXT)
     rows = pd.DataFrame({"text": ["the of and the of and the", "QX~#|QX~#|QX~#|QX~#|"]})
-    found = predict(best, table(tmp_path / "in.csv", rows))
+    found = predict(best, write_table(tmp_path / "in.csv", rows))
     assert found["loss"][0] < found["loss"][1]
     assert (found["perplexity"] > 1).all()
 
@@ -111,9 +111,9 @@ def test_rows_that_cannot_be_used_are_named(
     complaint: str,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    best = exported(tmp_path, config)
+    best = export_model(tmp_path, config)
     with pytest.raises(SystemExit) as ended:
-        main(["predict", str(best), str(table(tmp_path / "in.csv", frame))])
+        main(["predict", str(best), str(write_table(tmp_path / "in.csv", frame))])
     assert ended.value.code == 2
     said = capsys.readouterr()
     assert said.out == ""
@@ -124,8 +124,8 @@ def test_rows_that_cannot_be_used_are_named(
 def test_the_command_predicts_into_a_file_or_prints(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    trial = trained(tmp_path, IRIS)
-    best, rows = tmp_path / "best", table(tmp_path / "in.csv", iris_rows())
+    trial = train_model(tmp_path, IRIS)
+    best, rows = tmp_path / "best", write_table(tmp_path / "in.csv", iris_rows())
     for arguments in (
         ["export", str(trial), str(best), "--data-dir", str(tmp_path)],
         ["predict", str(best), str(rows), "--out", str(tmp_path / "out.csv")],
@@ -151,30 +151,30 @@ def test_the_command_predicts_into_a_file_or_prints(
 def test_a_folder_that_is_no_model_is_refused(
     tmp_path: Path, spoil: str, complaint: str, content: bytes | None
 ) -> None:
-    best = exported(tmp_path, IRIS | {"epochs": 1})
+    best = export_model(tmp_path, IRIS | {"epochs": 1})
     if content is None:
         (best / spoil).unlink()
     else:
         (best / spoil).write_bytes(content)
     with pytest.raises(DataError, match=complaint):
-        predict(best, table(tmp_path / "in.csv", iris_rows()))
+        predict(best, write_table(tmp_path / "in.csv", iris_rows()))
 
 
 def test_an_input_that_is_not_there_is_named(tmp_path: Path) -> None:
-    best = exported(tmp_path, IRIS | {"epochs": 1})
+    best = export_model(tmp_path, IRIS | {"epochs": 1})
     with pytest.raises(DataError, match=r"none\.csv: cannot be read: No such file"):
         predict(best, tmp_path / "none.csv")
 
 
 def test_other_data_than_those_of_training_are_refused(tmp_path: Path) -> None:
     frame = pd.DataFrame({"x": [value / 20 for value in range(100)]})
-    table(tmp_path / "line.csv", frame.assign(y=frame["x"] * 2))
+    write_table(tmp_path / "line.csv", frame.assign(y=frame["x"] * 2))
     config = IRIS | {
         "task": "regression",
         "dataset": {"name": "csv", "path": "line.csv", "target": "y"},
     }
-    trial = trained(tmp_path, config)
-    table(tmp_path / "line.csv", frame.assign(y=frame["x"] * 2, z=1.0))
+    trial = train_model(tmp_path, config)
+    write_table(tmp_path / "line.csv", frame.assign(y=frame["x"] * 2, z=1.0))
     with pytest.raises(DataError, match="holds other data"):
         export(trial, tmp_path / "best", tmp_path)
 

@@ -22,11 +22,11 @@ from scaling_trainer.config.builtin import BuiltIn
 from scaling_trainer.config.models import Model
 from scaling_trainer.contract import EXIT_NO_SPACE, Assignment, Scalar, environment_of
 from scaling_trainer.counting import Dimensions
-from scaling_trainer.data.errors import DataError
+from scaling_trainer.data_error import DataError
 from scaling_trainer.predict import predict
 from scaling_trainer.report import Reporter
 from scaling_trainer.results import Result
-from scaling_trainer.trained import Trained, load_model, read_record, write_record
+from scaling_trainer.trained_model import ModelRecord, load_model, read_record, write_record
 
 SAVED = Checkpoint({"a": torch.arange(1000.0)}, {"step": 3})
 
@@ -224,11 +224,13 @@ EVERY_KIND = (
 )
 
 
-def trained(model: dict[str, Any], dimensions: dict[str, Any]) -> Trained:
+def trained(model: dict[str, Any], dimensions: dict[str, Any]) -> ModelRecord:
     config = {"task": "regression", "dataset": {"name": "csv", "path": "a.csv", "target": "y"}}
     section = TypeAdapter[Model](Model).validate_python(model)
     read = BuiltIn.model_validate(config | {"model": {"name": "linear"}})
-    return Trained(read.model_copy(update={"model": section}), Dimensions(**dimensions), (), 1, {})
+    return ModelRecord(
+        read.model_copy(update={"model": section}), Dimensions(**dimensions), (), 1, {}
+    )
 
 
 @pytest.mark.parametrize(("model", "dimensions"), EVERY_KIND)

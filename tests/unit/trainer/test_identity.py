@@ -7,7 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from training_runs import NUMBERS, Killed, Listener, assignment, equal, told, weights
+from training_runs import (
+    NUMBERS,
+    Killed,
+    RecordingReporter,
+    assignment,
+    equal_tensors,
+    weights,
+    without_machine_figures,
+)
 
 from scaling_trainer.contract import Assignment, environment_of, read_assignment
 from scaling_trainer.results import Result
@@ -24,9 +32,9 @@ def of(uid: str | None, folder: Path) -> Assignment:
 
 
 def run(given: Assignment) -> tuple[Result, list[int | None]]:
-    heard = Listener()
+    heard = RecordingReporter()
     result = run_trial(given, heard)
-    return result, [step for step, _ in heard.heard]
+    return result, [step for step, _ in heard.reports]
 
 
 OTHERS = pytest.mark.parametrize(
@@ -50,7 +58,7 @@ def test_a_result_of_another_experiment_is_not_given_again(
     (tmp_path / RECORD).write_text(json.dumps(record))  # what another could have left
     found, steps = run(of(used_by, tmp_path))
     assert steps == [1, 2, 3, 4], "it was trained, from the first step"
-    assert told(found) == told(first)
+    assert without_machine_figures(found) == without_machine_figures(first)
 
 
 @SAME
@@ -68,17 +76,17 @@ def test_a_checkpoint_of_another_experiment_is_not_gone_on_from(
 ) -> None:
     undisturbed, _ = run(of(used_by, tmp_path / "undisturbed"))
     with pytest.raises(Killed):
-        run_trial(of(left_by, tmp_path / "cut"), Listener(kill_at=KILLED_AT))
+        run_trial(of(left_by, tmp_path / "cut"), RecordingReporter(kill_at=KILLED_AT))
     assert (tmp_path / "cut" / "checkpoint.safetensors").exists()
     found, steps = run(of(used_by, tmp_path / "cut"))
     assert steps == [1, 2, 3, 4]
-    assert told(found) == told(undisturbed)
-    assert equal(weights(tmp_path / "cut"), weights(tmp_path / "undisturbed"))
+    assert without_machine_figures(found) == without_machine_figures(undisturbed)
+    assert equal_tensors(weights(tmp_path / "cut"), weights(tmp_path / "undisturbed"))
 
 
 @SAME
 def test_the_same_experiment_goes_on_from_its_checkpoint(tmp_path: Path, uid: str | None) -> None:
     with pytest.raises(Killed):
-        run_trial(of(uid, tmp_path), Listener(kill_at=KILLED_AT))
+        run_trial(of(uid, tmp_path), RecordingReporter(kill_at=KILLED_AT))
     _, steps = run(of(uid, tmp_path))
     assert steps == [3, 4]

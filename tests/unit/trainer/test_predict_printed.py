@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from exported_models import exported, table
+from exported_models import export_model, write_table
 from printed_text import ACTIVE
 
 from scaling_trainer.__main__ import main
@@ -39,8 +39,8 @@ def model(folder: Path, classes: tuple[str, str], column: str = "x") -> Path:
     """Train on two classes that differ in one column of words."""
     words = ["low", "high"] * 30
     rows = {column: words, "kind": [classes[word == "high"] for word in words]}
-    table(folder / "cases.csv", pd.DataFrame(rows))
-    return exported(folder, CONFIG)
+    write_table(folder / "cases.csv", pd.DataFrame(rows))
+    return export_model(folder, CONFIG)
 
 
 def predicted(*words: object) -> None:
@@ -72,7 +72,7 @@ def test_no_cell_of_the_predictions_is_a_formula(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     best = model(tmp_path, classes)
-    rows = table(tmp_path / "in.csv", pd.DataFrame({"x": ["low", "high"]}))
+    rows = write_table(tmp_path / "in.csv", pd.DataFrame({"x": ["low", "high"]}))
     predicted(best, rows)
     assert cells(capsys.readouterr().out) == cells_written
     predicted(best, rows, "--out", tmp_path / "out.csv")
@@ -83,7 +83,7 @@ def test_a_terminal_is_shown_the_predictions_and_a_pipe_gets_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     best = model(tmp_path, ("plain", COLOURED))
-    rows = table(tmp_path / "in.csv", pd.DataFrame({"x": ["low", "high"]}))
+    rows = write_table(tmp_path / "in.csv", pd.DataFrame({"x": ["low", "high"]}))
     predicted(best, rows)
     assert cells(capsys.readouterr().out) == ["plain", COLOURED], "data stay as they are"
     screen = Terminal()
@@ -96,14 +96,14 @@ def test_a_terminal_is_shown_the_predictions_and_a_pipe_gets_them(
 def test_what_is_said_of_a_file_is_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     column = f"x{COLOURED}"
     best = model(tmp_path, ("a", "b"), column)
-    unseen = table(tmp_path / "in.csv", pd.DataFrame({column: ["low", f"new{COLOURED}"]}))
+    unseen = write_table(tmp_path / "in.csv", pd.DataFrame({column: ["low", f"new{COLOURED}"]}))
     predicted(best, unseen)
     said = capsys.readouterr().err
     assert "note: " in said
     assert r"x\x1b[31mred\u202e: 1 of 2 rows" in said
     assert not ACTIVE.search(said)
 
-    other = table(tmp_path / "other.csv", pd.DataFrame({f"y{COLOURED}": ["low"]}))
+    other = write_table(tmp_path / "other.csv", pd.DataFrame({f"y{COLOURED}": ["low"]}))
     with pytest.raises(SystemExit) as ended:
         main(["predict", str(best), str(other)])
     said = capsys.readouterr().err

@@ -9,13 +9,17 @@ import pytest
 from scaling_trainer.config.base import Task
 from scaling_trainer.config.data import Table
 from scaling_trainer.config.preprocessing import Outliers, Preprocessing, Shape, unsuitable
-from scaling_trainer.data.errors import DataError
-from scaling_trainer.data.ratings import prepare_ratings
-from scaling_trainer.data.recipe import Recipe
-from scaling_trainer.data.rows import prepare_rows
-from scaling_trainer.data.source import RatingSource, RowSource
+from scaling_trainer.data.prepare_ratings import prepare_ratings
+from scaling_trainer.data.prepare_rows import prepare_rows
+from scaling_trainer.data.source import RatingSource, Recipe, RowSource
 from scaling_trainer.data.split import split_rows
-from scaling_trainer.preprocess.cleaning import doubled, far_out, incomplete, oddly_labelled
+from scaling_trainer.data_error import DataError
+from scaling_trainer.preprocess.cleaning import (
+    count_label_noise,
+    is_duplicate,
+    is_incomplete,
+    is_outlier,
+)
 
 DATASET = Table(name="csv", path="t.csv", target="y")
 
@@ -26,7 +30,7 @@ def recipe(task: Task = "regression", **preprocessing: Any) -> Recipe:
 
 def far(values: list[float], method: Literal["z-score", "iqr"], threshold: float) -> list[int]:
     frame = pd.DataFrame({"a": np.array(values, dtype=np.float64)})
-    return np.flatnonzero(far_out(frame, Outliers(method=method, threshold=threshold))).tolist()
+    return np.flatnonzero(is_outlier(frame, Outliers(method=method, threshold=threshold))).tolist()
 
 
 NORMAL = np.linspace(-1, 1, 101).tolist()
@@ -51,25 +55,31 @@ def test_outliers_are_found(
 
 def test_a_doubled_row_equals_an_earlier_one_with_its_target() -> None:
     frame = pd.DataFrame({"a": [1.0, 1.0, 1.0, np.nan, np.nan], "b": ["x", "x", "x", None, None]})
-    assert doubled(frame, np.array([0, 0, 1, 2, 2])).tolist() == [False, True, False, False, True]
+    assert is_duplicate(frame, np.array([0, 0, 1, 2, 2])).tolist() == [
+        False,
+        True,
+        False,
+        False,
+        True,
+    ]
 
 
 def test_doubled_and_incomplete_images_are_found() -> None:
     images = np.array([[1, 2], [1, 2], [1, 3], [1, np.nan]]).reshape(4, 1, 1, 2)
-    assert doubled(images, np.zeros(4, np.int64)).tolist() == [False, True, False, False]
-    assert incomplete(images).tolist() == [False, False, False, True]
+    assert is_duplicate(images, np.zeros(4, np.int64)).tolist() == [False, True, False, False]
+    assert is_incomplete(images).tolist() == [False, False, False, True]
 
 
 def test_a_label_unlike_those_of_its_five_neighbours_is_noticed() -> None:
     inputs = np.concatenate([np.linspace(0, 1, 20), np.linspace(9, 10, 20)]).astype(np.float32)
     classes = np.repeat([0, 1], 20)
-    assert oddly_labelled(inputs[:, None], classes) == 0
+    assert count_label_noise(inputs[:, None], classes) == 0
     classes[[5, 30]] = [1, 0]
-    assert oddly_labelled(inputs[:, None], classes) == 2
+    assert count_label_noise(inputs[:, None], classes) == 2
 
 
 def test_label_noise_of_very_few_rows_asks_all_the_others() -> None:
-    assert oddly_labelled(np.arange(3, dtype=np.float32)[:, None], np.array([0, 1, 1])) == 1
+    assert count_label_noise(np.arange(3, dtype=np.float32)[:, None], np.array([0, 1, 1])) == 1
 
 
 def table(rows: int = 50) -> pd.DataFrame:

@@ -19,17 +19,15 @@ from sklearn.preprocessing import (  # pyright: ignore[reportMissingTypeStubs] #
 from scaling_trainer.config.base import Task
 from scaling_trainer.config.data import Bundled, Table
 from scaling_trainer.config.preprocessing import Preprocessing
-from scaling_trainer.data.errors import DataError
+from scaling_trainer.data.builtin_sets import bundled
+from scaling_trainer.data.prepare_ratings import prepare_ratings
+from scaling_trainer.data.prepare_rows import prepare_rows
 from scaling_trainer.data.prepared import Prepared
-from scaling_trainer.data.ratings import prepare_ratings
-from scaling_trainer.data.recipe import Recipe
-from scaling_trainer.data.rows import prepare_rows
-from scaling_trainer.data.sklearn_sets import bundled
-from scaling_trainer.data.source import RatingSource, RowSource
+from scaling_trainer.data.source import RatingSource, Recipe, RowSource
 from scaling_trainer.data.split import split_rows
+from scaling_trainer.data_error import DataError
 from scaling_trainer.preprocess import Preprocessor
-from scaling_trainer.preprocess.classes import class_target, in_order
-from scaling_trainer.preprocess.fit import fit_scale
+from scaling_trainer.preprocess.fit import class_target, fit_scale, in_order
 
 HOMES = Table(name="csv", path="homes.csv", target="price")
 SCALINGS = ["none", "standard", "min-max", "robust"]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from scaling_trainer.report import Reporter
-from scaling_trainer.steps import MAX_FILES, MAX_NOTED, RECORD, Steps
+from scaling_trainer.report_steps import MAX_FILES, MAX_NOTED, RECORD, StepCounter
 
 METRICS = {"loss": 1.0}
 
@@ -18,7 +18,7 @@ class Attempt:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.reporter = Reporter(steps=Steps(folder))
+        self.reporter = Reporter(steps=StepCounter(folder))
         self.seconds = max([each.stat().st_mtime for each in folder.rglob("*")], default=1e9)
 
     def report(self, step: int | None = None) -> int:
@@ -28,7 +28,7 @@ class Attempt:
             # What the file's time is told to be, the attempt has to read like any other clock.
             noted = self.reporter.steps
             assert noted is not None
-            noted._noted[-1] = (noted._noted[-1][0], self.seconds)  # pyright: ignore[reportPrivateUsage]
+            noted._recorded[-1] = (noted._recorded[-1][0], self.seconds)  # pyright: ignore[reportPrivateUsage]
         return self.reporter._step  # pyright: ignore[reportPrivateUsage]
 
     def save(self, name: str = "weights") -> None:
@@ -80,7 +80,7 @@ def test_an_attempt_whose_folder_is_gone_begins_anew(tmp_path: Path) -> None:
     first.report()
     first.save()
 
-    assert Reporter(steps=Steps(other)).report(None, METRICS) is False
+    assert Reporter(steps=StepCounter(other)).report(None, METRICS) is False
     assert not other.exists()
 
 
@@ -99,8 +99,8 @@ def test_a_result_ends_the_count(tmp_path: Path) -> None:
     assert (tmp_path / RECORD).exists()
     steps = first.reporter.steps
     assert steps is not None
-    steps.forget()
-    steps.forget()
+    steps.delete()
+    steps.delete()
 
     assert list(tmp_path.iterdir()) == []
 
@@ -119,13 +119,13 @@ def test_a_damaged_record_breaks_nothing(tmp_path: Path, text: str) -> None:
     (tmp_path / RECORD).write_text(text)
     (tmp_path / "weights").write_text("saved")
 
-    assert Steps(tmp_path).reached() == 0
+    assert StepCounter(tmp_path).resume() == 0
 
 
 def test_the_record_stays_small(tmp_path: Path) -> None:
-    steps = Steps(tmp_path)
+    steps = StepCounter(tmp_path)
     for step in range(1, 3 * MAX_NOTED):
-        steps.note(step)
+        steps.record(step)
 
     assert (tmp_path / RECORD).stat().st_size < 64 * MAX_NOTED
     assert MAX_FILES < 100_000

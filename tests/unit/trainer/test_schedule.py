@@ -9,7 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from scaling_trainer.config.base import SectionError
 from scaling_trainer.config.training import Constant, Cosine, Schedule, WarmupStableDecay
-from scaling_trainer.schedule import ends, factor, phase
+from scaling_trainer.optimization import ends_of_decays, learning_rate_share, phase_after
 
 SHARES = st.floats(0, 0.5)
 
@@ -42,7 +42,7 @@ SHARES = st.floats(0, 0.5)
 )  # fmt: skip
 def test_rates_of_four_steps(schedule: dict[str, object], expected: list[float]) -> None:
     config: Schedule = TypeAdapter[Schedule](Schedule).validate_python(schedule)
-    assert [factor(config, step, 4) for step in range(4)] == pytest.approx(expected)
+    assert [learning_rate_share(config, step, 4) for step in range(4)] == pytest.approx(expected)
 
 
 def wsd(**fields: object) -> WarmupStableDecay:
@@ -51,23 +51,23 @@ def wsd(**fields: object) -> WarmupStableDecay:
 
 def test_after_an_early_decay_the_rate_is_full_again() -> None:
     schedule = wsd(warmup=0.0, decay=0.2, early_decays=[0.5])
-    rates = [factor(schedule, step, 20) for step in range(20)]
+    rates = [learning_rate_share(schedule, step, 20) for step in range(20)]
     assert rates[:9] == [1.0] * 9
     assert rates[9] == pytest.approx(1 - math.sqrt(0.5))
     assert rates[10:17] == [1.0] * 7
-    assert ends(schedule, 20) == (10, 20)
+    assert ends_of_decays(schedule, 20) == (10, 20)
 
 
 def test_phases_say_what_may_be_compared() -> None:
     schedule = wsd(warmup=0.1, decay=0.2, early_decays=[0.5])
-    named = [phase(schedule, steps, 20) for steps in range(1, 21)]
+    named = [phase_after(schedule, steps, 20) for steps in range(1, 21)]
     assert named[:4] == ["warmup"] * 4, "a tenth of grace follows a warm-up"
     assert named[4:8] == ["stable"] * 4
     assert named[8:10] == ["decay"] * 2
     assert named[10:12] == ["warmup"] * 2, "and an early decay"
     assert named[12:16] == ["stable"] * 4
     assert named[16:] == ["decay"] * 4
-    assert phase(Constant(name="constant"), 3, 20) is None
+    assert phase_after(Constant(name="constant"), 3, 20) is None
 
 
 @pytest.mark.parametrize(
@@ -97,4 +97,4 @@ def test_early_decays_follow_one_another(fields: dict[str, object], complaint: s
 def test_every_rate_moves_the_weights_and_none_exceeds_the_full_one(
     schedule: Schedule, total: int
 ) -> None:
-    assert all(0 < factor(schedule, step, total) <= 1 for step in range(total))
+    assert all(0 < learning_rate_share(schedule, step, total) <= 1 for step in range(total))

@@ -18,17 +18,17 @@ from training_runs import (
     TEXT,
     Config,
     Killed,
-    Listener,
+    RecordingReporter,
     assignment,
-    equal,
-    told,
+    equal_tensors,
     weights,
+    without_machine_figures,
 )
 
 from scaling_trainer import checkpoint, train
 from scaling_trainer.checkpoint import Checkpoint
 from scaling_trainer.contract import ContractError, Execution
-from scaling_trainer.data.errors import DataError
+from scaling_trainer.data_error import DataError
 from scaling_trainer.results import Result, encode_result, parse_result
 from scaling_trainer.train import Diverged
 from scaling_trainer.trial import RECORD, run_trial
@@ -44,11 +44,11 @@ from scaling_trainer.trial import RECORD, run_trial
     ],
 )
 def test_a_trial_repeats_bit_for_bit(tmp_path: Path, config: Config) -> None:
-    first = run_trial(assignment(tmp_path / "a", config), Listener())
+    first = run_trial(assignment(tmp_path / "a", config), RecordingReporter())
     torch.rand(3)  # whatever else draws from the global generator
-    second = run_trial(assignment(tmp_path / "b", config), Listener())
-    assert told(first) == told(second)
-    assert equal(weights(tmp_path / "a"), weights(tmp_path / "b"))
+    second = run_trial(assignment(tmp_path / "b", config), RecordingReporter())
+    assert without_machine_figures(first) == without_machine_figures(second)
+    assert equal_tensors(weights(tmp_path / "a"), weights(tmp_path / "b"))
 
 
 @pytest.mark.parametrize(
@@ -71,43 +71,45 @@ def test_a_resumed_trial_ends_as_an_uninterrupted_one(
     tmp_path: Path, config: Config, kill_at: int, every: int
 ) -> None:
     config = config | {"checkpoint_every": every}
-    whole = Listener()
+    whole = RecordingReporter()
     expected = run_trial(assignment(tmp_path / "whole", config), whole)
     with pytest.raises(Killed):
-        run_trial(assignment(tmp_path / "cut", config), Listener(kill_at=kill_at))
+        run_trial(assignment(tmp_path / "cut", config), RecordingReporter(kill_at=kill_at))
     assert (tmp_path / "cut" / "checkpoint.safetensors").exists()
-    resumed = Listener()
+    resumed = RecordingReporter()
     found = run_trial(assignment(tmp_path / "cut", config), resumed)
-    assert told(found) == told(expected)
-    assert equal(weights(tmp_path / "cut"), weights(tmp_path / "whole"))
-    assert resumed.heard == whole.heard[-len(resumed.heard) :]
+    assert without_machine_figures(found) == without_machine_figures(expected)
+    assert equal_tensors(weights(tmp_path / "cut"), weights(tmp_path / "whole"))
+    assert resumed.reports == whole.reports[-len(resumed.reports) :]
     assert not (tmp_path / "cut" / "checkpoint.safetensors").exists()
 
 
 def test_a_trial_that_is_killed_again_and_again_still_ends_the_same(tmp_path: Path) -> None:
     config = TABLE | {"checkpoint_every": 1}
-    expected = run_trial(assignment(tmp_path / "whole", config), Listener())
+    expected = run_trial(assignment(tmp_path / "whole", config), RecordingReporter())
     for kill_at in range(1, 7):
         with pytest.raises(Killed):
-            run_trial(assignment(tmp_path / "cut", config), Listener(kill_at=kill_at))
-    assert told(run_trial(assignment(tmp_path / "cut", config), Listener())) == told(expected)
+            run_trial(assignment(tmp_path / "cut", config), RecordingReporter(kill_at=kill_at))
+    assert without_machine_figures(
+        run_trial(assignment(tmp_path / "cut", config), RecordingReporter())
+    ) == without_machine_figures(expected)
 
 
 def test_a_checkpoint_of_another_training_is_not_used(tmp_path: Path) -> None:
     config = TABLE | {"checkpoint_every": 1}
     with pytest.raises(Killed):
-        run_trial(assignment(tmp_path, config), Listener(kill_at=4))
+        run_trial(assignment(tmp_path, config), RecordingReporter(kill_at=4))
     other = assignment(tmp_path, config, optimizer__learning_rate=0.5)
-    heard = Listener()
+    heard = RecordingReporter()
     run_trial(other, heard)
-    assert [step for step, _ in heard.heard] == [1, 2, 3, 4, 5, 6]
+    assert [step for step, _ in heard.reports] == [1, 2, 3, 4, 5, 6]
 
 
 def test_a_spoilt_checkpoint_means_training_again(tmp_path: Path) -> None:
     (tmp_path / "checkpoint.safetensors").write_bytes(b"\x00" * 40)
-    heard = Listener()
+    heard = RecordingReporter()
     run_trial(assignment(tmp_path, TABLE), heard)
-    assert len(heard.heard) == 6
+    assert len(heard.reports) == 6
 
 
 def untouched(saved: Checkpoint) -> Checkpoint:
@@ -171,24 +173,24 @@ def test_of_a_checkpoint_all_is_used_or_nothing(
     tmp_path: Path, spoil: Callable[[Checkpoint], Checkpoint], first: int
 ) -> None:
     config = NUMBERS | {"checkpoint_every": 1}
-    expected = run_trial(assignment(tmp_path / "whole", config), Listener())
+    expected = run_trial(assignment(tmp_path / "whole", config), RecordingReporter())
     with pytest.raises(Killed):
-        run_trial(assignment(tmp_path / "cut", config), Listener(kill_at=4))
+        run_trial(assignment(tmp_path / "cut", config), RecordingReporter(kill_at=4))
     path = tmp_path / "cut" / "checkpoint.safetensors"
     saved = checkpoint.read(path)
     assert saved is not None
     checkpoint.write(path, spoil(saved))
-    heard = Listener()
+    heard = RecordingReporter()
     found = run_trial(assignment(tmp_path / "cut", config), heard)
-    assert heard.heard[0][0] == first
-    assert told(found) == told(expected)
+    assert heard.reports[0][0] == first
+    assert without_machine_figures(found) == without_machine_figures(expected)
 
 
 def test_a_trial_that_has_ended_gives_its_result_again(tmp_path: Path) -> None:
-    first = run_trial(assignment(tmp_path, TABLE), Listener())
-    heard = Listener()
+    first = run_trial(assignment(tmp_path, TABLE), RecordingReporter())
+    heard = RecordingReporter()
     assert run_trial(assignment(tmp_path, TABLE), heard) == first
-    assert heard.heard == []
+    assert heard.reports == []
 
 
 def test_checkpoints_come_at_most_once_a_minute_unless_told(
@@ -202,17 +204,17 @@ def test_checkpoints_come_at_most_once_a_minute_unless_told(
         save(run)
 
     monkeypatch.setattr(train, "save", spy)
-    run_trial(assignment(tmp_path / "a", TABLE), Listener())
+    run_trial(assignment(tmp_path / "a", TABLE), RecordingReporter())
     assert saved == []
     monkeypatch.setattr(train, "_SECONDS_BETWEEN_CHECKPOINTS", 0.0)
-    run_trial(assignment(tmp_path / "b", TABLE), Listener())
+    run_trial(assignment(tmp_path / "b", TABLE), RecordingReporter())
     assert saved == [4, 8, 12, 16, 20, 24]
 
 
 def losses_of(config: Config, folder: Path, execution: Execution) -> list[float]:
-    heard = Listener()
+    heard = RecordingReporter()
     run_trial(replace(assignment(folder, config), execution=execution), heard)
-    return [metrics["val_loss"] for _, metrics in heard.heard]
+    return [metrics["val_loss"] for _, metrics in heard.reports]
 
 
 @pytest.mark.parametrize(
@@ -251,11 +253,11 @@ def test_bounding_memory_changes_no_loss_beyond_rounding(
 )
 def test_what_this_trainer_cannot_do_is_refused(tmp_path: Path, execution: Execution) -> None:
     with pytest.raises(ContractError, match="SCALING_EXECUTION asks for"):
-        run_trial(replace(assignment(tmp_path, TABLE), execution=execution), Listener())
+        run_trial(replace(assignment(tmp_path, TABLE), execution=execution), RecordingReporter())
 
 
 def test_parameters_are_laid_over_the_configuration(tmp_path: Path) -> None:
-    result = run_trial(assignment(tmp_path, TABLE, model__width=3), Listener())
+    result = run_trial(assignment(tmp_path, TABLE, model__width=3), RecordingReporter())
     assert result.model_parameters == 3 * 11 + 2 * 4
 
 
@@ -263,41 +265,41 @@ def test_early_stopping_keeps_the_best_evaluation(tmp_path: Path) -> None:
     stopping = {"patience": 4}
     config = TABLE | {"epochs": 200, "early_stopping": stopping}
     config["optimizer"] = {"name": "adam", "learning_rate": 0.1}
-    heard = Listener()
+    heard = RecordingReporter()
     result = run_trial(assignment(tmp_path, config), heard)
-    losses = [metrics["val_loss"] for _, metrics in heard.heard]
+    losses = [metrics["val_loss"] for _, metrics in heard.reports]
     assert len(losses) < 200
     assert result.metrics["val_loss"] == min(losses) < losses[-1]
     assert losses.index(min(losses)) == len(losses) - 1 - 4
     # The weights are those that were scored so.
     config = config | {"epochs": losses.index(min(losses)) + 1, "early_stopping": None}
-    again = run_trial(assignment(tmp_path / "again", config), Listener())
+    again = run_trial(assignment(tmp_path / "again", config), RecordingReporter())
     assert again.metrics == result.metrics
-    assert equal(weights(tmp_path), weights(tmp_path / "again"))
+    assert equal_tensors(weights(tmp_path), weights(tmp_path / "again"))
 
 
 @pytest.mark.parametrize("stop_at", [1, 2, 5])
 def test_a_trial_that_was_told_to_stop_has_no_result_and_goes_on_in_the_next_attempt(
     tmp_path: Path, stop_at: int
 ) -> None:
-    undisturbed = run_trial(assignment(tmp_path / "undisturbed", TABLE), Listener())
-    heard = Listener(stop_at=stop_at)
+    undisturbed = run_trial(assignment(tmp_path / "undisturbed", TABLE), RecordingReporter())
+    heard = RecordingReporter(stop_at=stop_at)
     with pytest.raises(train.Stopped):
         run_trial(assignment(tmp_path / "stopped", TABLE), heard)
-    assert len(heard.heard) == stop_at
-    again = Listener()
+    assert len(heard.reports) == stop_at
+    again = RecordingReporter()
     result = run_trial(assignment(tmp_path / "stopped", TABLE), again)
-    assert again.heard[0][0] == stop_at + 1, "it goes on, it does not start anew"
+    assert again.reports[0][0] == stop_at + 1, "it goes on, it does not start anew"
     assert result.metrics == undisturbed.metrics
     assert (result.steps, result.samples) == (undisturbed.steps, undisturbed.samples)
-    assert equal(weights(tmp_path / "stopped"), weights(tmp_path / "undisturbed"))
+    assert equal_tensors(weights(tmp_path / "stopped"), weights(tmp_path / "undisturbed"))
 
 
 def test_a_trial_that_was_told_to_stop_at_its_last_evaluation_has_ended(tmp_path: Path) -> None:
-    undisturbed = run_trial(assignment(tmp_path / "undisturbed", TABLE), Listener())
+    undisturbed = run_trial(assignment(tmp_path / "undisturbed", TABLE), RecordingReporter())
     last = undisturbed.steps
     assert last is not None
-    result = run_trial(assignment(tmp_path / "stopped", TABLE), Listener(stop_at=last))
+    result = run_trial(assignment(tmp_path / "stopped", TABLE), RecordingReporter(stop_at=last))
     assert result.metrics == undisturbed.metrics
 
 
@@ -313,7 +315,7 @@ def test_training_for_so_many_samples_replaces_epochs(
     tmp_path: Path, config: Config, samples: float, seen: int, evaluations: int
 ) -> None:
     given = replace(assignment(tmp_path, config), samples=samples)
-    result = run_trial(given, Listener())
+    result = run_trial(given, RecordingReporter())
     assert (result.samples, result.steps) == (seen, evaluations)
 
 
@@ -328,12 +330,12 @@ WSD: Config = TABLE | {
 
 
 def test_a_run_that_decays_early_gives_a_further_point(tmp_path: Path) -> None:
-    listener = Listener()
+    listener = RecordingReporter()
     result = run_trial(assignment(tmp_path, WSD), listener)
     (point,) = result.points
     assert point.samples == (result.samples or 0) / 2
     assert point.flops == (result.flops or 0) / 2
-    at_half = listener.heard[4][1]
+    at_half = listener.reports[4][1]
     assert point.metrics == {name: at_half[name] for name in point.metrics}
     assert set(point.metrics) == {
         f"val_{each}" for each in ("loss", "accuracy", "precision", "recall", "f1")
@@ -346,21 +348,21 @@ def test_a_run_that_decays_early_gives_a_further_point(tmp_path: Path) -> None:
 
 
 def test_the_early_point_is_about_what_a_run_of_that_length_comes_to(tmp_path: Path) -> None:
-    whole = run_trial(assignment(tmp_path / "whole", WSD), Listener())
+    whole = run_trial(assignment(tmp_path / "whole", WSD), RecordingReporter())
     alone: Config = WSD | {
         "epochs": 5,
         "optimizer": WSD["optimizer"] | {"schedule": {"name": "wsd", "warmup": 0.2, "decay": 0.2}},
     }
-    half = run_trial(assignment(tmp_path / "half", alone), Listener())
+    half = run_trial(assignment(tmp_path / "half", alone), RecordingReporter())
     assert whole.points[0].metrics["val_loss"] == pytest.approx(half.metrics["val_loss"], rel=1e-6)
 
 
 def test_an_interrupted_run_keeps_its_early_point(tmp_path: Path) -> None:
     config = WSD | {"checkpoint_every": 1}
-    undisturbed = run_trial(assignment(tmp_path / "whole", config), Listener())
+    undisturbed = run_trial(assignment(tmp_path / "whole", config), RecordingReporter())
     with pytest.raises(Killed):
-        run_trial(assignment(tmp_path / "killed", config), Listener(kill_at=8))
-    resumed = run_trial(assignment(tmp_path / "killed", config), Listener())
+        run_trial(assignment(tmp_path / "killed", config), RecordingReporter(kill_at=8))
+    resumed = run_trial(assignment(tmp_path / "killed", config), RecordingReporter())
     assert resumed.points == undisturbed.points
 
 
@@ -374,7 +376,7 @@ def test_an_interrupted_run_keeps_its_early_point(tmp_path: Path) -> None:
 def test_a_loss_that_is_not_finite_ends_training(tmp_path: Path, optimizer: Config) -> None:
     config = NUMBERS | {"optimizer": optimizer, "epochs": 50}
     with pytest.raises(Diverged, match="step"):
-        run_trial(assignment(tmp_path, config), Listener())
+        run_trial(assignment(tmp_path, config), RecordingReporter())
     assert not (tmp_path / RECORD).exists()
 
 
@@ -386,21 +388,21 @@ def test_clipped_gradients_move_the_weights_less(tmp_path: Path) -> None:
 
 
 def test_the_gap_is_that_between_the_two_losses(tmp_path: Path) -> None:
-    metrics = run_trial(assignment(tmp_path, TABLE), Listener()).metrics
+    metrics = run_trial(assignment(tmp_path, TABLE), RecordingReporter()).metrics
     gap = metrics["val_loss"] - metrics["train_loss"]
     assert metrics["overfitting"] == pytest.approx(gap, rel=1e-5)
 
 
 def test_the_result_counts_what_was_removed(tmp_path: Path) -> None:
     config = TABLE | {"preprocessing": {"outliers": {"method": "iqr", "threshold": 1.0}}}
-    result = run_trial(assignment(tmp_path, config), Listener())
+    result = run_trial(assignment(tmp_path, config), RecordingReporter())
     assert result.metrics["removed_outliers"] > 0
 
 
 def test_data_that_cannot_be_used_are_named(tmp_path: Path) -> None:
     config = TABLE | {"dataset": {"name": "csv", "path": "none.csv", "target": "y"}}
     with pytest.raises(DataError, match=r"none\.csv"):
-        run_trial(assignment(tmp_path, config), Listener())
+        run_trial(assignment(tmp_path, config), RecordingReporter())
 
 
 def reaches(metric: str, bound: float) -> Callable[[Result], bool]:
@@ -458,12 +460,12 @@ def falls_below(metric: str, bound: float) -> Callable[[Result], bool]:
     ],
 )  # fmt: skip
 def test_models_learn(tmp_path: Path, config: Config, good: Callable[[Result], bool]) -> None:
-    result = run_trial(assignment(tmp_path, config), Listener())
+    result = run_trial(assignment(tmp_path, config), RecordingReporter())
     assert good(result), result.metrics
 
 
 def test_a_report_says_how_the_training_goes(tmp_path: Path) -> None:
-    listener = Listener()
+    listener = RecordingReporter()
     run_trial(assignment(tmp_path, TABLE), listener)
 
     samples = [figures["samples"] for figures in listener.figures]

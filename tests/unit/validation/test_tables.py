@@ -15,7 +15,7 @@ from scaling_operator.validation import tables as fieldtable
 from scaling_operator.validation.advice import warnings_of
 from scaling_operator.validation.checks import check_document
 from scaling_operator.validation.load import parse_experiment
-from scaling_trainer.config.rules import DATASETS_BY_TASK, METRICS_BY_TASK, MODELS_BY_TASK
+from scaling_trainer.config.tasks import DATASETS_BY_TASK, METRICS_BY_TASK, MODELS_BY_TASK
 
 PAGE_FOLDER = Path(__file__).parents[3] / "docs"
 PAGE = (PAGE_FOLDER / "experiment-file.md").read_text()

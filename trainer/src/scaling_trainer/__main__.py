@@ -23,12 +23,12 @@ EXIT_TERMINATED = 128 + signal.SIGTERM
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command and exit with its code."""
-    given = _parser().parse_args(arguments)
+    options = _parser().parse_args(arguments)
     _log_to_stderr()
     # As the first process of a container it would otherwise not hear that it is to end.
     signal.signal(signal.SIGTERM, _terminate)
     try:
-        sys.exit(given.run(given))
+        sys.exit(options.run(options))
     except BrokenPipeError:
         sys.exit(EXIT_TERMINATED)
 
@@ -75,7 +75,7 @@ def _parser() -> argparse.ArgumentParser:
 # bad argument is to be answered at once.
 
 
-def _run(_given: argparse.Namespace) -> NoReturn:
+def _run(_options: argparse.Namespace) -> NoReturn:
     from scaling_trainer.attempt import run_attempt  # noqa: PLC0415 # slow
 
     _end_at_once(run_attempt(os.environ).exit_code)
@@ -90,21 +90,21 @@ def _end_at_once(code: int) -> NoReturn:
     os._exit(code)
 
 
-def _worker(_given: argparse.Namespace) -> int:
+def _worker(_options: argparse.Namespace) -> int:
     from scaling_trainer.worker import serve  # noqa: PLC0415 # slow
 
     serve()
     return 0
 
 
-def _export(given: argparse.Namespace) -> int:
+def _export(options: argparse.Namespace) -> int:
     from scaling_trainer.contract import EXIT_NO_SPACE  # noqa: PLC0415 # with its command
-    from scaling_trainer.data.errors import DataError  # noqa: PLC0415 # slow
+    from scaling_trainer.data_error import DataError  # noqa: PLC0415 # slow
     from scaling_trainer.export import export  # noqa: PLC0415 # slow
     from scaling_trainer.writing import NO_SPACE  # noqa: PLC0415 # with its command
 
     try:
-        metrics = export(given.trial, given.out, given.data_dir)
+        metrics = export(options.trial, options.out, options.data_dir)
     except DataError as error:
         return _refuse(error)
     except OSError as error:
@@ -117,17 +117,17 @@ def _export(given: argparse.Namespace) -> int:
     return 0
 
 
-def _predict(given: argparse.Namespace) -> int:
-    from scaling_trainer.data.errors import DataError  # noqa: PLC0415 # slow
+def _predict(options: argparse.Namespace) -> int:
+    from scaling_trainer.data_error import DataError  # noqa: PLC0415 # slow
     from scaling_trainer.predict import predict  # noqa: PLC0415 # slow
     from scaling_trainer.writing import write_output  # noqa: PLC0415 # with its command
 
     try:
-        text = _as_csv(predict(given.best, given.input, tell=_note))
-        if given.out is None:
+        text = _as_csv(predict(options.best, options.input, tell=_note))
+        if options.out is None:
             sys.stdout.write(visible(text, keep="\n") if sys.stdout.isatty() else text)
         else:
-            write_output(given.out, text)
+            write_output(options.out, text)
     except (DataError, OSError) as error:
         return _refuse(error)
     return 0

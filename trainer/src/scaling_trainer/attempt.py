@@ -20,8 +20,8 @@ from scaling_trainer.contract import (
     ContractError,
     read_assignment,
 )
-from scaling_trainer.data.check import check_data, decides_about_data
-from scaling_trainer.data.errors import DataError
+from scaling_trainer.data.load import change_data, check_data
+from scaling_trainer.data_error import DataError
 from scaling_trainer.report import Reporter
 from scaling_trainer.results import Result
 from scaling_trainer.train import Diverged, Stopped
@@ -54,10 +54,10 @@ def run_attempt(environment: Mapping[str, str]) -> AttemptEnd:
         return _attempt(environment, reporter)
     except OSError as error:
         if error.errno in NO_SPACE:
-            return _ended(EXIT_NO_SPACE, told(error))
+            return _ended(EXIT_NO_SPACE, system_message(error))
         if error.errno not in _NOT_OURS:
             raise
-        return _refused(EXIT_ERROR, told(error), reporter)
+        return _refused(EXIT_ERROR, system_message(error), reporter)
     finally:
         reporter.close()
 
@@ -76,11 +76,11 @@ def _attempt(environment: Mapping[str, str], reporter: Reporter) -> AttemptEnd:
         reporter.result(Result(reason="AcceleratorOOM", peak_device_bytes=peak))
         return _ended(EXIT_ACCELERATOR_OOM, str(error))
     except ValidationError as error:
-        return _refused(EXIT_ERROR, described(error), reporter)
+        return _refused(EXIT_ERROR, validation_message(error), reporter)
     except ContractError as error:
         return _refused(EXIT_ERROR, str(error), reporter)
     except DataError as error:
-        own = decides_about_data(read_assignment(environment).parameters)
+        own = change_data(read_assignment(environment).parameters)
         return _refused(EXIT_ERROR if own else EXIT_DATA_ERROR, str(error), reporter)
     return AttemptEnd(0)
 
@@ -97,7 +97,7 @@ def run_export(checkpoint: str, out: str, dataDir: str) -> AttemptEnd:  # noqa: 
     except OSError as error:
         if error.errno not in NO_SPACE:
             raise
-        return _ended(EXIT_NO_SPACE, told(error))
+        return _ended(EXIT_NO_SPACE, system_message(error))
     return AttemptEnd(0)
 
 
@@ -110,22 +110,22 @@ def run_check(
     try:
         notes = check_data(BuiltIn.model_validate(config), Path(dataDir), varied)
     except ValidationError as error:
-        return _ended(EXIT_ERROR, described(error))
+        return _ended(EXIT_ERROR, validation_message(error))
     except DataError as error:
         return _ended(EXIT_DATA_ERROR, str(error))
     return AttemptEnd(0, notes=notes)
 
 
-def told(error: OSError) -> str:
+def system_message(error: OSError) -> str:
     """Say in one line what is wrong with which file."""
     return f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror)
 
 
-def described(error: ValidationError) -> str:
+def validation_message(error: ValidationError) -> str:
     """Say in one line what is wrong with a configuration, field by field."""
     return "; ".join(
-        f"{'.'.join(str(part) for part in found['loc']) or 'builtIn'}: {found['msg']}"
-        for found in error.errors(include_url=False, include_context=False)
+        f"{'.'.join(str(part) for part in problem['loc']) or 'builtIn'}: {problem['msg']}"
+        for problem in error.errors(include_url=False, include_context=False)
     )
 
 

@@ -66,10 +66,10 @@ def write(path: Path, checkpoint: Checkpoint) -> None:
 
 def _system_error(error: SafetensorError, path: Path) -> OSError | SafetensorError:
     """Give the system's error that the library has put into words."""
-    found = _SYSTEM_ERROR.search(str(error))
-    if found is None:
+    match = _SYSTEM_ERROR.search(str(error))
+    if match is None:
         return error
-    code = int(found.group(1))
+    code = int(match.group(1))
     return OSError(code, os.strerror(code), str(path))
 
 
@@ -109,12 +109,12 @@ def _check_header(path: Path) -> None:
             raise UnreadableFile(path, f"has a header of {length} bytes")
 
 
-def under(prefix: str, tensors: Mapping[str, torch.Tensor]) -> Tensors:
+def with_prefix(prefix: str, tensors: Mapping[str, torch.Tensor]) -> Tensors:
     """Put tensors under a prefix, beside those of others."""
     return {f"{prefix}.{name}": tensor for name, tensor in tensors.items()}
 
 
-def without(prefix: str, tensors: Mapping[str, torch.Tensor]) -> Tensors:
+def without_prefix(prefix: str, tensors: Mapping[str, torch.Tensor]) -> Tensors:
     """Give the tensors that were put under a prefix, without it."""
     start = f"{prefix}."
     return {

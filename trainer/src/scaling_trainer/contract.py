@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from scaling_trainer.strict_json import NotAnObject, read_object
+from scaling_trainer.strict_json import NotAnObject, read_object_of_unique_names
 
 Scalar = str | int | float | bool
 
@@ -132,10 +132,10 @@ def read_assignment(environment: Mapping[str, str]) -> Assignment:
     token_file = environment.get("SCALING_REPORT_TOKEN_FILE")
     return Assignment(
         experiment=_required(environment, "SCALING_EXPERIMENT"),
-        scale=_whole(environment, "SCALING_SCALE"),
-        trial=_whole(environment, "SCALING_TRIAL"),
-        attempt=_whole(environment, "SCALING_ATTEMPT"),
-        seed=_whole(environment, "SCALING_SEED"),
+        scale=_whole_number(environment, "SCALING_SCALE"),
+        trial=_whole_number(environment, "SCALING_TRIAL"),
+        attempt=_whole_number(environment, "SCALING_ATTEMPT"),
+        seed=_whole_number(environment, "SCALING_SEED"),
         parameters=_parameters(environment),
         result_file=Path(_required(environment, "SCALING_RESULT_FILE")),
         checkpoint_dir=Path(_required(environment, "SCALING_CHECKPOINT_DIR")),
@@ -174,7 +174,7 @@ def _required(environment: Mapping[str, str], name: str) -> str:
         raise ContractError(message) from None
 
 
-def _whole(environment: Mapping[str, str], name: str) -> int:
+def _whole_number(environment: Mapping[str, str], name: str) -> int:
     text = _required(environment, name)
     # isdecimal leaves out what int() would also take: signs, blanks, underscores.
     if not (text.isascii() and text.isdecimal() and len(text) <= _MOST_DIGITS):
@@ -213,7 +213,9 @@ def _execution(environment: Mapping[str, str]) -> Execution:
 
 def _json_object(environment: Mapping[str, str], name: str) -> dict[str, Any]:
     try:
-        return read_object(_required(environment, name).encode(errors="surrogatepass"), name)
+        return read_object_of_unique_names(
+            _required(environment, name).encode(errors="surrogatepass"), name
+        )
     except NotAnObject as error:
         raise ContractError(str(error)) from error
 

@@ -68,7 +68,7 @@ class _Standby(http.client.HTTPException):
     """This replica of the operator takes no reports; another may."""
 
 
-class _OneSend(http.client.HTTPConnection):
+class _SinglePacketConnection(http.client.HTTPConnection):
     """A connection that sends head and body together.
 
     http.client makes two packets of them, as it also sets TCP_NODELAY.
@@ -94,7 +94,7 @@ class _OneSend(http.client.HTTPConnection):
             self._parts.append(data)
 
 
-class _OneSendTls(_OneSend, http.client.HTTPSConnection):
+class _SinglePacketTlsConnection(_SinglePacketConnection, http.client.HTTPSConnection):
     """The same over TLS."""
 
 
@@ -105,11 +105,11 @@ class Endpoint:
     url: str
     token_file: Path | None = None
     ca: str | None = None
-    _connection: _OneSend | None = None
+    _connection: _SinglePacketConnection | None = None
     _pause_seconds: float = 0.0
     _next_try: float = 0.0
-    _meanwhile: Away | Busy = field(default_factory=Away)
-    _complained: bool = False
+    _paused_answer: Away | Busy = field(default_factory=Away)
+    _has_warned: bool = False
     _context: ssl.SSLContext | None = field(default=None, repr=False)
 
     def post(self, path: str, document: Mapping[str, Any], *, insist: bool = False) -> Answer:
@@ -119,11 +119,11 @@ class Endpoint:
         asked for the pause) at once until that is over; with `insist` it tries all the same.
         """
         if not insist and time.monotonic() < self._next_try:
-            return self._meanwhile
+            return self._paused_answer
         body = json.dumps(document, separators=(",", ":")).encode()
         reused = self._connection is not None
         try:
-            return self._send_to_one(path, body)
+            return self._send_to_replica(path, body)
         except (OSError, UnreadableFile, http.client.HTTPException) as error:
             self.close()
             return Lost() if reused else self._away(error)
@@ -134,7 +134,7 @@ class Endpoint:
             self._connection.close()
         self._connection = None
 
-    def _send_to_one(self, path: str, body: bytes) -> Answer:
+    def _send_to_replica(self, path: str, body: bytes) -> Answer:
         """Send to the replica that takes reports; each new connection may reach another one."""
         tries_left = TRIES_AT_REPLICAS
         while True:
@@ -173,28 +173,30 @@ class Endpoint:
         self._pause_seconds, self._next_try = 0.0, 0.0
         return answer
 
-    def _connect(self) -> _OneSend:
+    def _connect(self) -> _SinglePacketConnection:
         parts = urlsplit(self.url)
         host = parts.hostname or ""
         if parts.scheme != "https":
-            return _OneSend(host, parts.port, timeout=TIMEOUT_SECONDS)
+            return _SinglePacketConnection(host, parts.port, timeout=TIMEOUT_SECONDS)
         if self._context is None:
             self._context = ssl.create_default_context(cadata=self.ca)
-        return _OneSendTls(host, parts.port, timeout=TIMEOUT_SECONDS, context=self._context)
+        return _SinglePacketTlsConnection(
+            host, parts.port, timeout=TIMEOUT_SECONDS, context=self._context
+        )
 
     def _busy(self, seconds: float) -> Busy:
         self._next_try = time.monotonic() + seconds
-        self._meanwhile = Busy(seconds)
-        return self._meanwhile
+        self._paused_answer = Busy(seconds)
+        return self._paused_answer
 
     def _away(self, error: Exception) -> Away:
         longer = max(FIRST_PAUSE_SECONDS, 2 * self._pause_seconds)
         self._pause_seconds = min(longer, LONGEST_PAUSE_SECONDS)
         self._next_try = time.monotonic() + self._pause_seconds
-        self._meanwhile = Away()
-        if not self._complained:
+        self._paused_answer = Away()
+        if not self._has_warned:
             _log.warning("reports wait: %s does not take them: %s", self.url, error)
-            self._complained = True
+            self._has_warned = True
         return Away()
 
 

@@ -1,31 +1,44 @@
-"""The best trial made usable: scored once on the test part, with all that a prediction needs.
-
-The folder holds `weights.safetensors`, `config.json` (the record of the trained model),
-`preprocessing.json` and `metrics.json`.
-"""
+"""The folder of an exported model: writing it, and reading it."""
 
 from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
+from typing import assert_never
 
 import torch
+from torch import nn
 
 from scaling_trainer import checkpoint
+from scaling_trainer.batches import SubsetRows
 from scaling_trainer.config.models import Transformer
-from scaling_trainer.data.errors import DataError
+from scaling_trainer.counting import Dimensions
 from scaling_trainer.data.load import prepare
-from scaling_trainer.data.prepared import InputKind, Part
-from scaling_trainer.evaluate import Evaluator, Scored, confusion
-from scaling_trainer.feed import PartRows
-from scaling_trainer.losses import loss_function
-from scaling_trainer.reading import open_regular
+from scaling_trainer.data.prepared import InputKind, Subset
+from scaling_trainer.data_error import DataError
+from scaling_trainer.evaluate import Evaluator, Scored, confusion_matrix
+from scaling_trainer.optimization import loss_function
+from scaling_trainer.preprocess import Preprocessor
+from scaling_trainer.preprocess.inputs import (
+    CategoryColumn,
+    ClassTarget,
+    Column,
+    ImageInputs,
+    Inputs,
+    RatingInputs,
+    TableInputs,
+    TokenInputs,
+)
+from scaling_trainer.reading import UnreadableFile, open_regular, read_json
 from scaling_trainer.seeding import seed_all
 from scaling_trainer.tensors import aligned
-from scaling_trainer.trained import (
-    Trained,
-    dimensions_in,
+from scaling_trainer.trained_model import (
+    MOST_BYTES,
+    ModelRecord,
+    as_data_error,
+    data_dimensions,
     load_model,
     read_record,
     write_record,
@@ -47,7 +60,7 @@ def export(trial: Path, out: Path, data_dir: Path) -> dict[str, float]:
     torch.set_num_threads(trained.config.threads)
     seed_all(0)
     prepared = prepare(trained.config, data_dir)
-    if dimensions_in(prepared) != trained.dimensions or prepared.classes != trained.classes:
+    if data_dimensions(prepared) != trained.dimensions or prepared.classes != trained.classes:
         message = f"{data_dir} holds other data than those the trial was trained on"
         raise DataError(path="dataset", message=message)
     scored, metrics = _score(trained, trial / checkpoint.WEIGHTS, prepared.test)
@@ -62,17 +75,17 @@ def export(trial: Path, out: Path, data_dir: Path) -> dict[str, float]:
     }
     if prepared.kind in (InputKind.TABLE, InputKind.IMAGES) and trained.classes:
         document["classes"] = list(trained.classes)
-        document["confusion"] = confusion(scored, trained.classes)
+        document["confusion"] = confusion_matrix(scored, trained.classes)
     _write(out / METRICS, document)
     return metrics
 
 
-def _score(trained: Trained, weights: Path, test: Part) -> tuple[Scored, dict[str, float]]:
+def _score(trained: ModelRecord, weights: Path, test: Subset) -> tuple[Scored, dict[str, float]]:
     config = trained.config
     model = load_model(trained, weights)
     cpu = torch.device("cpu")
     context = config.model.context if isinstance(config.model, Transformer) else 0
-    rows = PartRows(Part(aligned(test.inputs, cpu), aligned(test.targets, cpu)), context)
+    rows = SubsetRows(Subset(aligned(test.inputs, cpu), aligned(test.targets, cpu)), context)
     evaluator = Evaluator(
         config.task, loss_function(config), trained.classes, trained.dimensions.outputs
     )
@@ -90,3 +103,61 @@ def _copy(source: Path, target: Path) -> None:
         whole_file(target, below=target.parent) as copy,
     ):
         shutil.copyfileobj(file, copy, 1024 * 1024)
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """A model with its record, and the preprocessor that fits it."""
+
+    trained: ModelRecord
+    preprocessor: Preprocessor
+    model: nn.Module
+
+
+def read_exported(folder: Path) -> Exported:
+    """Read a folder. Raises DataError that names the file which cannot be used."""
+    trained = read_record(folder / CONFIG)
+    preprocessor = _read_preprocessor(folder / PREPROCESSING, trained)
+    return Exported(trained, preprocessor, load_model(trained, folder / checkpoint.WEIGHTS))
+
+
+def _read_preprocessor(path: Path, trained: ModelRecord) -> Preprocessor:
+    try:
+        preprocessor = Preprocessor.from_json(read_json(path, MOST_BYTES, below=path.parent))
+    except UnreadableFile as error:
+        raise as_data_error(error) from error
+    except DataError as error:
+        raise DataError(str(path), checkpoint.reason_of(error)) from error
+    if not _fits(preprocessor, trained):
+        raise DataError(str(path), f"does not fit the model that {CONFIG} tells of")
+    return preprocessor
+
+
+def _fits(preprocessor: Preprocessor, trained: ModelRecord) -> bool:
+    """Whether rows become inputs of the model's sizes, and its outputs have the names of then."""
+    target = preprocessor.target
+    names = target.names if isinstance(target, ClassTarget) else ()
+    fitting = _dimensions(preprocessor.inputs, trained.dimensions)
+    return names == trained.classes and fitting == trained.dimensions
+
+
+def _dimensions(inputs: Inputs, of_model: Dimensions) -> Dimensions:
+    """Read off inputs what they dictate to a model; the outputs are the model's own."""
+    match inputs:
+        case TableInputs(columns=columns):
+            features = sum(map(_width, columns))
+            return Dimensions("table", features=features, outputs=of_model.outputs)
+        case ImageInputs(channels=channels, height=height, width=width):
+            sizes = {"channels": channels, "height": height, "width": width}
+            return Dimensions("images", **sizes, outputs=of_model.outputs)
+        case RatingInputs(users=users, items=items):
+            return Dimensions("ratings", users=len(users), items=len(items))
+        case TokenInputs():
+            size = of_model.vocabulary
+            return Dimensions("tokens", outputs=size, vocabulary=size)
+        case _:
+            assert_never(inputs)
+
+
+def _width(column: Column) -> int:
+    return len(column.categories) if isinstance(column, CategoryColumn) else 1

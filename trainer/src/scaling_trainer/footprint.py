@@ -63,14 +63,14 @@ def footprint(model: Mapping[str, Any], dimensions: Dimensions) -> Footprint:
     """
     match model["name"]:
         case "linear":
-            numbers = _Numbers(dimensions.inputs, dimensions.outputs, dimensions.inputs)
+            numbers = _NumbersPerRow(dimensions.inputs, dimensions.outputs, dimensions.inputs)
         case "mlp":
             numbers = _mlp(model, dimensions)
         case "cnn":
             numbers = _cnn(model, dimensions)
         case "matrix-factorisation":
             width = int(model["width"])
-            numbers = _Numbers(2 * width + 2 * INDEX / FLOAT, 1, 2 * width)
+            numbers = _NumbersPerRow(2 * width + 2 * INDEX / FLOAT, 1, 2 * width)
         case "transformer":
             return _transformer(model, dimensions)
         case name:
@@ -88,7 +88,7 @@ def footprint(model: Mapping[str, Any], dimensions: Dimensions) -> Footprint:
 
 
 @dataclass(frozen=True, slots=True)
-class _Numbers:
+class _NumbersPerRow:
     """Numbers per row: kept, put out, and in the widest layer."""
 
     kept: float
@@ -96,15 +96,15 @@ class _Numbers:
     widest: int
 
 
-def _mlp(model: Mapping[str, Any], dimensions: Dimensions) -> _Numbers:
+def _mlp(model: Mapping[str, Any], dimensions: Dimensions) -> _NumbersPerRow:
     width, depth = int(model["width"]), int(model["depth"])
     dropped = model["dropout"] > 0
     per_unit = _KEPT_WITH_DROPOUT if dropped else _KEPT_BY_ACTIVATION[model["activation"]]
     kept = dimensions.inputs + depth * width * per_unit
-    return _Numbers(kept, dimensions.outputs, max(width, dimensions.inputs))
+    return _NumbersPerRow(kept, dimensions.outputs, max(width, dimensions.inputs))
 
 
-def _cnn(model: Mapping[str, Any], dimensions: Dimensions) -> _Numbers:
+def _cnn(model: Mapping[str, Any], dimensions: Dimensions) -> _NumbersPerRow:
     kept, widest = float(dimensions.inputs), dimensions.inputs
     per_unit = 1 + _KEPT_BY_ACTIVATION[model["activation"]]
     blocks = tuple(cnn_blocks(int(model["width"]), int(model["depth"]), dimensions))
@@ -115,7 +115,7 @@ def _cnn(model: Mapping[str, Any], dimensions: Dimensions) -> _Numbers:
         if following is not None and block.halves:
             # The pooled image, and where each of its pixels came from.
             kept += following.before * following.height * following.width * (1 + INDEX / FLOAT)
-    return _Numbers(kept + blocks[-1].after, dimensions.outputs, widest)
+    return _NumbersPerRow(kept + blocks[-1].after, dimensions.outputs, widest)
 
 
 def _transformer(model: Mapping[str, Any], dimensions: Dimensions) -> Footprint:

@@ -36,7 +36,10 @@ def visible(text: str, keep: str = "") -> str:
     r"""Write what cannot be printed as its escape: `\x1b`, `\u202e`; `keep` names what stays."""
     if text.isprintable():
         return text
-    return "".join(each if _is_shown(each) or each in keep else repr(each)[1:-1] for each in text)
+    return "".join(
+        character if _is_shown(character) or character in keep else repr(character)[1:-1]
+        for character in text
+    )
 
 
 def one_line(text: str) -> str:

@@ -19,13 +19,13 @@ from torch.nn import functional
 
 from scaling_trainer.config.data import Dataset, Delimited
 from scaling_trainer.config.models import Transformer
-from scaling_trainer.data.delimited import Form, read_delimited
-from scaling_trainer.data.errors import DataError
-from scaling_trainer.exported import read_exported
+from scaling_trainer.data.delimited import TextFormat, read_delimited
+from scaling_trainer.data_error import DataError
+from scaling_trainer.export import read_exported
 from scaling_trainer.preprocess import Preprocessor
-from scaling_trainer.preprocess.learned import column_names, never_seen, read_as_learned
-from scaling_trainer.tensors import pieces
-from scaling_trainer.trained import Trained
+from scaling_trainer.preprocess.new_rows import read_as_learned, required_columns, unseen_categories
+from scaling_trainer.tensors import row_chunks
+from scaling_trainer.trained_model import ModelRecord
 
 _ROWS_AT_ONCE = 4096
 _TEXT = "text"
@@ -41,20 +41,20 @@ def predict(best: Path, table: Path, tell: Callable[[str], None] = _log.warning)
     exported = read_exported(best)
     trained, preprocessor, model = exported.trained, exported.preprocessor, exported.model
     frame = _read_table(table, trained.config.dataset, preprocessor)
-    for unseen in never_seen(preprocessor.inputs, frame):
+    for unseen in unseen_categories(preprocessor.inputs, frame):
         tell(unseen)
     torch.set_num_threads(trained.config.threads)
     with torch.inference_mode():
         if isinstance(trained.config.model, Transformer):
-            return _surprise(model, frame, trained.config.model.context)
+            return _text_losses(model, frame, trained.config.model.context)
         inputs = preprocessor.transform(frame, folder=table.parent)
-        outputs = torch.cat([model(some) for some in pieces(inputs, _ROWS_AT_ONCE)])
-    return _readable(outputs, trained, preprocessor)
+        outputs = torch.cat([model(chunk) for chunk in row_chunks(inputs, _ROWS_AT_ONCE)])
+    return _prediction_table(outputs, trained, preprocessor)
 
 
 def _read_table(path: Path, dataset: Dataset, preprocessor: Preprocessor) -> pd.DataFrame:
     encoding = dataset.encoding if isinstance(dataset, Delimited) else None
-    form = Form(column_names(preprocessor.inputs), encoding=encoding, keeps_blank=True)
+    form = TextFormat(required_columns(preprocessor.inputs), encoding=encoding, keeps_blank=True)
     try:
         frame = read_delimited(path, form).frame
     except DataError as error:
@@ -62,7 +62,9 @@ def _read_table(path: Path, dataset: Dataset, preprocessor: Preprocessor) -> pd.
     return read_as_learned(frame, preprocessor.inputs, preprocessor.notation)
 
 
-def _readable(outputs: torch.Tensor, trained: Trained, preprocessor: Preprocessor) -> pd.DataFrame:
+def _prediction_table(
+    outputs: torch.Tensor, trained: ModelRecord, preprocessor: Preprocessor
+) -> pd.DataFrame:
     if not trained.classes:
         numbers = preprocessor.restore_target(outputs).flatten()
         return pd.DataFrame({"prediction": numbers.double().numpy()})
@@ -73,10 +75,10 @@ def _readable(outputs: torch.Tensor, trained: Trained, preprocessor: Preprocesso
     return pd.DataFrame(columns)
 
 
-def _surprise(model: nn.Module, frame: pd.DataFrame, context: int) -> pd.DataFrame:
+def _text_losses(model: nn.Module, frame: pd.DataFrame, context: int) -> pd.DataFrame:
     if _TEXT not in frame.columns:
-        there = ", ".join(str(name) for name in frame.columns)
-        raise DataError(_TEXT, f"the column is missing; there are: {there}")
+        columns = ", ".join(str(name) for name in frame.columns)
+        raise DataError(_TEXT, f"the column is missing; there are: {columns}")
     losses = [_mean_loss(model, str(text), context) for text in frame[_TEXT]]
     return pd.DataFrame({"loss": losses, "perplexity": [math.exp(loss) for loss in losses]})
 

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn, cast
 
-from scaling_trainer.strict_json import NotADocument, read_document
+from scaling_trainer.strict_json import NotADocument, read_bounded_document
 
 # The user's own pipe: `scaling validate <(helm template ...)`.
 _OWN_PIPES = ("/dev/stdin", "/dev/fd/", "/proc/self/fd/")
@@ -91,7 +91,7 @@ def read_json_object(path: Path, most_bytes: int, *, below: Path | None = None) 
 def parse_json(text: str | bytes, source: Path | str) -> Any:
     """Read a JSON document of at most MOST_DEPTH levels. Raises UnreadableFile."""
     try:
-        return read_document(text)
+        return read_bounded_document(text)
     except NotADocument as error:
         raise UnreadableFile(source, str(error)) from error
 
@@ -110,8 +110,8 @@ def open_regular(path: Path, *, below: Path | None = None) -> Generator[BinaryIO
 def _opened(path: Path, below: Path | None) -> int:
     with folder_below(path.parent, below) as folder:
         name, follow = (path, True) if below is None else (path.name, False)
-        found = os.stat(name, dir_fd=folder, follow_symlinks=follow)
-        _check_kind(path, found, own_pipe=below is None and _is_own_pipe(path))
+        status = os.stat(name, dir_fd=folder, follow_symlinks=follow)
+        _check_kind(path, status, own_pipe=below is None and _is_own_pipe(path))
         links = 0 if follow else os.O_NOFOLLOW
         flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | links
         descriptor = os.open(name, flags, dir_fd=folder)
@@ -167,11 +167,11 @@ def _is_own_pipe(path: Path) -> bool:
     return str(path).startswith(_OWN_PIPES)
 
 
-def _check_kind(path: Path, found: os.stat_result, *, own_pipe: bool) -> None:
-    if stat.S_ISREG(found.st_mode) or (own_pipe and not stat.S_ISDIR(found.st_mode)):
+def _check_kind(path: Path, status: os.stat_result, *, own_pipe: bool) -> None:
+    if stat.S_ISREG(status.st_mode) or (own_pipe and not stat.S_ISDIR(status.st_mode)):
         return
-    reason = next(reason for is_kind, reason in _KINDS if is_kind(found.st_mode))
-    kind = FolderInPlace if stat.S_ISDIR(found.st_mode) else UnreadableFile
+    reason = next(reason for is_kind, reason in _KINDS if is_kind(status.st_mode))
+    kind = FolderInPlace if stat.S_ISDIR(status.st_mode) else UnreadableFile
     raise kind(path, reason)
 
 

@@ -41,8 +41,8 @@ from typing import Any
 
 from scaling_trainer.endpoint import Away, Busy, Endpoint, Lost, Refused
 from scaling_trainer.metric_names import METRIC_NAME_RULE, is_metric_name
+from scaling_trainer.report_steps import StepCounter
 from scaling_trainer.results import MAX_STEPS, Result, encode_result
-from scaling_trainer.steps import Steps
 from scaling_trainer.writing import EXHAUSTED, write_file, write_in_place
 
 # What may wait for an endpoint that is away; beyond it the oldest are dropped.
@@ -76,10 +76,10 @@ class Reporter:
     result_file: Path | None = None
     endpoint: Endpoint | None = None
     keeps_file: bool = True
-    steps: Steps | None = None
+    steps: StepCounter | None = None
     """Counts the steps that nobody names over attempts; without it each attempt begins at 1."""
     _step: int = 0
-    _reached: int | None = None
+    _resumed_step: int | None = None
     _seq: int = 0
     _sent: int = 0
     _durable: int = 0
@@ -88,7 +88,7 @@ class Reporter:
     _stop: bool = False
     _in_place: bool = False
     _left_out: set[str] = field(default_factory=set[str])
-    _told: set[str] = field(default_factory=set[str])
+    _warned: set[str] = field(default_factory=set[str])
 
     @staticmethod
     def from_environment(environment: Mapping[str, str], *, keeps_file: bool = True) -> Reporter:
@@ -101,7 +101,7 @@ class Reporter:
             token = Path(token_file) if token_file else None
             endpoint = Endpoint(url, token, environment.get("SCALING_REPORT_CA"))
         folder = environment.get("SCALING_CHECKPOINT_DIR")
-        steps = Steps(Path(folder)) if folder else None
+        steps = StepCounter(Path(folder)) if folder else None
         return Reporter(Path(result_file) if result_file else None, endpoint, keeps_file, steps)
 
     def report(
@@ -131,7 +131,7 @@ class Reporter:
         if self.keeps_file:
             self._keep(Result(metrics=self._last, steps=self._step or None))
         if step is None and self.steps is not None:
-            self.steps.note(self._step)
+            self.steps.record(self._step)
         sent = self._step if following is None else following
         if self.endpoint is not None and sent:
             self._seq += 1
@@ -151,7 +151,7 @@ class Reporter:
         final = replace(result, metrics=metrics, steps=steps)
         self._write(final)
         if self.steps is not None:
-            self.steps.forget()
+            self.steps.delete()
         if self.endpoint is not None:
             self._send(self.endpoint, insist=True)
             # The file counts; the pushed one only tells a watcher earlier. One try is enough.
@@ -169,9 +169,9 @@ class Reporter:
 
     def _next(self) -> int:
         """Count the step that nobody has named."""
-        if self._reached is None:
-            self._reached = 0 if self.steps is None else self.steps.reached()
-        return max(self._step, self._reached) + 1
+        if self._resumed_step is None:
+            self._resumed_step = 0 if self.steps is None else self.steps.resume()
+        return max(self._step, self._resumed_step) + 1
 
     def _checked(self, step: object) -> int | None:
         """Read a step; None where it cannot be one."""
@@ -180,7 +180,7 @@ class Reporter:
             return number
         if number is not None and number == self._step > 0:
             return None  # further values of the same step
-        self._tell_once(
+        self._warn_once(
             "step",
             f"step is {step!r}; the next one is a whole number above {self._step}: no point is "
             "drawn for it",
@@ -192,11 +192,11 @@ class Reporter:
         try:
             self._write(result)
         except OSError as error:
-            self._tell_once("file", f"{self.result_file} cannot be written now: {error}")
+            self._warn_once("file", f"{self.result_file} cannot be written now: {error}")
 
-    def _tell_once(self, about: str, message: str) -> None:
-        if about not in self._told:
-            self._told.add(about)
+    def _warn_once(self, about: str, message: str) -> None:
+        if about not in self._warned:
+            self._warned.add(about)
             _log.warning("%s", message)
 
     def _finite(self, metrics: Mapping[str, float]) -> dict[str, float]:
@@ -261,10 +261,10 @@ class Reporter:
                     self._waiting.remove(entry)
                 case answer:
                     self._sent = entry.seq
-                    self._heed(answer)
+                    self._apply_answer(answer)
         return None
 
-    def _heed(self, answer: Mapping[str, Any]) -> None:
+    def _apply_answer(self, answer: Mapping[str, Any]) -> None:
         durable = answer.get("durable")
         if isinstance(durable, int):
             self._durable = max(self._durable, min(durable, self._sent))
@@ -317,7 +317,7 @@ def report(
     learning rate's schedule stands: pruning compares reports that are `stable`, or say nothing.
     Raises ValueError for a name or value that no metric can have; never for a step.
     """
-    return _reporter().report(step, _together(metrics, named), phase=phase)
+    return _reporter().report(step, _merged(metrics, named), phase=phase)
 
 
 def result(metrics: Mapping[str, float] | None = None, /, **named: float) -> None:
@@ -325,12 +325,10 @@ def result(metrics: Mapping[str, float] | None = None, /, **named: float) -> Non
 
     Raises as `report` does.
     """
-    _reporter().result(Result(metrics=_together(metrics, named)))
+    _reporter().result(Result(metrics=_merged(metrics, named)))
 
 
-def _together(
-    metrics: Mapping[str, float] | None, named: Mapping[str, float]
-) -> Mapping[str, float]:
+def _merged(metrics: Mapping[str, float] | None, named: Mapping[str, float]) -> Mapping[str, float]:
     both = sorted(named.keys() & (metrics or {}).keys())
     if both:
         message = f"{', '.join(both)} is given twice: in the mapping and by keyword"

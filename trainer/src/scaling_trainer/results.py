@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from scaling_trainer.metric_names import METRIC_NAME_RULE, is_metric_name, shown_name
-from scaling_trainer.strict_json import NotAnObject, read_object
+from scaling_trainer.strict_json import NotAnObject, read_object_of_unique_names
 
 # Kubernetes keeps 4,096 bytes of a termination message; ours stays far below, for pods of
 # several containers.
@@ -126,7 +126,7 @@ def parse_result(text: str | bytes) -> Result:
         message = f"the result has {len(raw)} bytes; at most {MAX_RESULT_BYTES} are allowed"
         raise ResultError(message)
     try:
-        document = read_object(raw, "the result")
+        document = read_object_of_unique_names(raw, "the result")
     except NotAnObject as error:
         raise ResultError(str(error)) from error
     return _result_of(document)
@@ -154,22 +154,22 @@ def _result_of(document: Mapping[str, Any]) -> Result:
     )
 
 
-def _values(given: object) -> tuple[float, ...]:
-    if not isinstance(given, list):
+def _values(document: object) -> tuple[float, ...]:
+    if not isinstance(document, list):
         message = "values is not a list"
         raise ResultError(message)
-    values = cast("list[object]", given)
+    values = cast("list[object]", document)
     if len(values) > MAX_VALUES:
         message = f"values has {len(values)} entries; at most {MAX_VALUES} are allowed"
         raise ResultError(message)
     return tuple(_finite(value, "value") for value in values)
 
 
-def _metrics(given: object, where: str) -> dict[str, float]:
-    if not isinstance(given, Mapping):
+def _metrics(document: object, where: str) -> dict[str, float]:
+    if not isinstance(document, Mapping):
         message = f"{where} is not an object"
         raise ResultError(message)
-    metrics = cast("Mapping[str, object]", given)
+    metrics = cast("Mapping[str, object]", document)
     if len(metrics) > MAX_METRICS:
         message = f"{where} has {len(metrics)} entries; at most {MAX_METRICS} are allowed"
         raise ResultError(message)
@@ -184,10 +184,10 @@ def _metric(name: str, value: object, where: str) -> float:
     return _finite(value, path)
 
 
-def _reason(given: object) -> str:
-    if isinstance(given, str) and len(given) <= _MOST_REASON and given.isprintable():
-        return given
-    message = f"reason is {_shown(given)}; it must be a word, such as Diverged"
+def _reason(reason: object) -> str:
+    if isinstance(reason, str) and len(reason) <= _MOST_REASON and reason.isprintable():
+        return reason
+    message = f"reason is {_shown(reason)}; it must be a word, such as Diverged"
     raise ResultError(message)
 
 
@@ -201,7 +201,7 @@ def _points(value: Any) -> tuple[Point, ...]:
     if not isinstance(value, list) or len(cast("list[Any]", value)) > MAX_POINTS:
         message = f"points is no list of at most {MAX_POINTS} objects"
         raise ResultError(message)
-    return tuple(_point(each) for each in cast("list[Any]", value))
+    return tuple(_point(point) for point in cast("list[Any]", value))
 
 
 def _point(value: Any) -> Point:

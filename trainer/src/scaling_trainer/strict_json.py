@@ -1,7 +1,15 @@
-"""JSON that somebody else wrote, or a plain objection.
+"""JSON that somebody else wrote, read strictly.
 
-Python's reader takes more than others can read again: halves of characters, two values for one
-name, numbers of a thousand digits, a thousand levels.
+Python's reader accepts JSON that other programs cannot read: half characters, two values for one
+name, numbers of a thousand digits, a thousand levels. The two readers here refuse different parts:
+
+* `read_object_of_unique_names` reads a variable, a result or a report. Each has a few thousand
+  bytes, and its reader checks every value by itself. A name with two values is refused.
+* `read_bounded_document` reads a file or an answer, whose values may go anywhere. Its depth, the
+  digits of its whole numbers and half characters are bounded. Of two values for one name the last
+  counts, as in Python.
+
+The caller of either bounds the length.
 """
 
 from __future__ import annotations
@@ -11,9 +19,9 @@ import re
 from typing import Any, cast
 
 MOST_DEPTH = 64
-"""Levels of objects and lists in a document; ours have fewer than ten."""
+"""Levels of objects and lists in a document. Documents of this project have fewer than ten."""
 MOST_DIGITS = 300
-"""Of a whole number in a document: no double holds one that is much longer."""
+"""Digits of a whole number in a document. A double holds 308 at most."""
 
 HALF_A_CHARACTER = "has half a character, one of \\ud800 to \\udfff alone"
 
@@ -22,21 +30,21 @@ _DIGITS_OF_BYTES = re.compile(_DIGITS.pattern.encode())
 
 
 class NotAnObject(ValueError):
-    """A text is not one JSON object."""
+    """The text is not one JSON object."""
 
 
 class NotADocument(ValueError):
-    """A text is no JSON document, or one that is too much; the message says what is wrong."""
+    """The text is not a JSON document, or a document beyond the bounds. The message says why."""
 
 
-def read_object(raw: bytes, what: str) -> dict[str, Any]:
-    """Read an object. Raises NotAnObject, which calls the text `what`.
+def read_object_of_unique_names(raw: bytes, what: str) -> dict[str, Any]:
+    """Read an object in which each name stands once. Raises NotAnObject.
 
-    The length is the caller's to bound; numbers are not looked at.
+    `what` names the text in the error's message. The size of a number is not checked.
     """
     try:
         text = raw.decode(json.detect_encoding(raw))
-        document = json.loads(text.removeprefix("\ufeff"), object_pairs_hook=_object)
+        document = json.loads(text.removeprefix("\ufeff"), object_pairs_hook=_unique)
     except (ValueError, RecursionError) as error:
         message = f"{what} is not JSON: {error}"
         raise NotAnObject(message) from error
@@ -46,10 +54,10 @@ def read_object(raw: bytes, what: str) -> dict[str, Any]:
     return cast("dict[str, Any]", document)
 
 
-def read_document(text: str | bytes) -> Any:
-    """Read a document of at most MOST_DEPTH levels. Raises NotADocument.
+def read_bounded_document(text: str | bytes) -> Any:
+    """Read a document within MOST_DEPTH and MOST_DIGITS, without half characters.
 
-    The length is the caller's to bound.
+    Raises NotADocument.
     """
     try:
         document = json.loads(text, parse_int=_whole if _has_long_numbers(text) else None)
@@ -68,7 +76,7 @@ def read_document(text: str | bytes) -> Any:
 
 
 def has_half_a_character(document: object) -> bool:
-    """Whether a document has text that JSON can escape and no encoding can write."""
+    """Whether a text in the document cannot be encoded: JSON can escape half a character."""
     try:
         json.dumps(document, ensure_ascii=False).encode()
     except UnicodeEncodeError:
@@ -76,18 +84,18 @@ def has_half_a_character(document: object) -> bool:
     return False
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
     for name, value in pairs:
-        if name in found:
+        if name in values:
             message = f"{name[:80]!r} stands in it twice"
             raise ValueError(message)
-        found[name] = value
-    return found
+        values[name] = value
+    return values
 
 
 def _has_long_numbers(text: str | bytes) -> bool:
-    """Whether it is worth looking at each whole number; most texts are read faster."""
+    """Whether each whole number has to be checked: texts without long numbers parse faster."""
     return bool(_DIGITS_OF_BYTES.search(text) if isinstance(text, bytes) else _DIGITS.search(text))
 
 
@@ -100,17 +108,17 @@ def _whole(digits: str) -> int:
 
 
 def _has_escapes(text: str | bytes) -> bool:
-    """Whether it is worth looking for halves of characters; few texts have such an escape."""
+    """Whether the document has to be searched for half characters: few texts have this escape."""
     return b"\\ud" in text.lower() if isinstance(text, bytes) else "\\ud" in text.lower()
 
 
 def _is_deeper(document: object, levels: int) -> bool:
-    """Whether objects and lists are nested in more levels than these."""
-    here: list[Any] = [document]
+    """Whether objects and lists are nested in more than `levels` levels."""
+    level: list[Any] = [document]
     for _ in range(levels + 1):
-        here = [
+        level = [
             inner
-            for outer in here
+            for outer in level
             if isinstance(outer, dict | list)
             for inner in (
                 cast("dict[str, Any]", outer).values()
@@ -118,6 +126,6 @@ def _is_deeper(document: object, levels: int) -> bool:
                 else cast("list[Any]", outer)
             )
         ]
-        if not here:
+        if not level:
             return False
     return True

@@ -8,14 +8,9 @@ from typing import Any, cast
 import torch
 
 
-def pieces(tensor: torch.Tensor, rows: int) -> tuple[torch.Tensor, ...]:
+def row_chunks(tensor: torch.Tensor, rows: int) -> tuple[torch.Tensor, ...]:
     """Cut a tensor into views of so many rows; the last may be shorter."""
     return cast("tuple[torch.Tensor, ...]", tensor.split(rows))  # pyright: ignore[reportUnknownMemberType] # untyped in torch
-
-
-def nested_list(tensor: torch.Tensor) -> list[list[Any]]:
-    """Give a matrix as Python's own numbers."""
-    return cast("list[list[Any]]", tensor.tolist())  # pyright: ignore[reportUnknownMemberType] # untyped in torch
 
 
 def seed_draws(seed: int) -> None:

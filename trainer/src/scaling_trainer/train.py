@@ -21,16 +21,22 @@ import torch
 from torch import nn
 
 from scaling_trainer import checkpoint
+from scaling_trainer.batches import BatchLoader, SubsetRows
 from scaling_trainer.checkpoint import Tensors
 from scaling_trainer.config.builtin import BuiltIn
 from scaling_trainer.contract import Execution
 from scaling_trainer.evaluate import Evaluator, rounded
-from scaling_trainer.feed import Feed, PartRows
+from scaling_trainer.optimization import ends_of_decays, learning_rate_share, phase_after
 from scaling_trainer.report import Reporter
-from scaling_trainer.saved import Progress, Unfit, checkpoint_of, restore, saved_in
-from scaling_trainer.schedule import ends, factor, phase
 from scaling_trainer.seeding import derived_seed
-from scaling_trainer.tensors import backward, pieces, seed_draws
+from scaling_trainer.tensors import backward, row_chunks, seed_draws
+from scaling_trainer.training_state import (
+    Progress,
+    UnusableCheckpoint,
+    checkpoint_of,
+    read_training,
+    restore,
+)
 
 # Between two looks at the loss where evaluations are far apart; a look makes a GPU wait.
 _STEPS_BETWEEN_LOOKS = 200
@@ -59,8 +65,8 @@ class Run:
     parameters: tuple[nn.Parameter, ...]
     optimizer: torch.optim.Optimizer
     evaluator: Evaluator
-    feed: Feed
-    validation: PartRows
+    loader: BatchLoader
+    validation: SubsetRows
     total_steps: int
     losses: torch.Tensor
     checkpoint_file: Path
@@ -68,7 +74,7 @@ class Run:
     progress: Progress = field(default_factory=Progress)
     best_weights: Tensors = field(default_factory=dict[str, torch.Tensor])
     saved_at: float = field(default_factory=time.monotonic)
-    stop_asked: bool = False
+    stop_requested: bool = False
     """Of this attempt alone: a checkpoint must not keep it, or the next attempt would not train."""
 
 
@@ -81,33 +87,33 @@ def train(run: Run) -> None:
     Raises Diverged; Stopped, after saving, where a report's answer ends the attempt early.
     """
     progress = run.progress
-    if _ends(run):
+    if _has_ended(run):
         return
     run.model.train()
     began = time.perf_counter()
-    for inputs, targets in run.feed.batches(progress.step):
+    for inputs, targets in run.loader.batches(progress.step):
         _step(run, inputs, targets)
         progress.step += 1
         evaluates = _evaluation_due(run)
         if evaluates or progress.step % _STEPS_BETWEEN_LOOKS == 0:
             _refuse_divergence(run)
-        if evaluates or _every(run.config.checkpoint_every, progress.step):
+        if evaluates or _is_due(run.config.checkpoint_every, progress.step):
             progress.stepping_seconds += time.perf_counter() - began
             if evaluates:
                 _evaluate(run)
             if _checkpoint_due(run):
                 save(run)
             began = time.perf_counter()
-        if _ends(run):
+        if _has_ended(run):
             return
 
 
-def _ends(run: Run) -> bool:
+def _has_ended(run: Run) -> bool:
     """Whether training is over by itself; raises Stopped where it is not and has to end."""
     progress = run.progress
     if progress.ended or progress.step >= run.total_steps:
         return True
-    if run.stop_asked:
+    if run.stop_requested:
         save(run)
         message = f"asked to stop after step {progress.step} of {run.total_steps}"
         raise Stopped(message)
@@ -120,7 +126,7 @@ def _step(run: Run, inputs: torch.Tensor, targets: torch.Tensor) -> None:
     if getattr(config.model, "dropout", 0.0) > 0:
         seed_draws(derived_seed(run.seed, "dropout", step))
     if config.optimizer.schedule.name != "constant":
-        share = factor(config.optimizer.schedule, step, run.total_steps)
+        share = learning_rate_share(config.optimizer.schedule, step, run.total_steps)
         for group in run.optimizer.param_groups:
             group["lr"] = config.optimizer.learning_rate * share
     for parameter in run.parameters:  # what zero_grad does, without a tenth of a small step's time
@@ -131,9 +137,11 @@ def _step(run: Run, inputs: torch.Tensor, targets: torch.Tensor) -> None:
         backward(loss)
         run.losses += loss.detach()
     else:
-        for some, wanted in zip(pieces(inputs, size), pieces(targets, size), strict=True):
-            loss = run.evaluator.loss(run.model(some.to(device)), wanted.to(device))
-            weighted = loss * (len(some) / len(inputs))
+        for micro_inputs, micro_targets in zip(
+            row_chunks(inputs, size), row_chunks(targets, size), strict=True
+        ):
+            loss = run.evaluator.loss(run.model(micro_inputs.to(device)), micro_targets.to(device))
+            weighted = loss * (len(micro_inputs) / len(inputs))
             backward(weighted)
             run.losses += weighted.detach()
     if config.optimizer.gradient_clip > 0:
@@ -151,17 +159,17 @@ def _refuse_divergence(run: Run) -> None:
 # --- Evaluation -----------------------------------------------------------------------------------
 
 
-def _every(steps: int, step: int) -> bool:
+def _is_due(steps: int, step: int) -> bool:
     return steps > 0 and step % steps == 0
 
 
 def _evaluation_due(run: Run) -> bool:
-    every = run.config.evaluate_every or run.feed.steps_per_epoch
-    return _every(every, run.progress.step) or run.progress.step in _ends_of_decays(run)
+    interval = run.config.evaluate_every or run.loader.steps_per_epoch
+    return _is_due(interval, run.progress.step) or run.progress.step in _ends_of_decays(run)
 
 
 def _ends_of_decays(run: Run) -> tuple[int, ...]:
-    return ends(run.config.optimizer.schedule, run.total_steps)
+    return ends_of_decays(run.config.optimizer.schedule, run.total_steps)
 
 
 def _evaluate(run: Run) -> None:
@@ -171,23 +179,23 @@ def _evaluate(run: Run) -> None:
     progress.evaluations += 1
     if progress.step in _ends_of_decays(run)[:-1]:
         progress.points.append(
-            {"samples": run.feed.samples_after(progress.step)} | progress.metrics
+            {"samples": run.loader.samples_after(progress.step)} | progress.metrics
         )
     stopping = run.config.early_stopping
     if stopping is not None:
-        _watch_for_improvement(run, stopping.min_delta)
+        _track_improvement(run, stopping.min_delta)
         progress.ended = progress.without_improvement >= stopping.patience
     progress.evaluating_seconds += time.perf_counter() - began
-    now = phase(run.config.optimizer.schedule, progress.step, run.total_steps)
+    now = phase_after(run.config.optimizer.schedule, progress.step, run.total_steps)
     if run.reporter.report(progress.evaluations, progress.metrics, _figures(run), phase=now):
-        run.stop_asked = True
+        run.stop_requested = True
 
 
 def _figures(run: Run) -> dict[str, float]:
     """Tell people who watch how the training goes; nothing depends on it."""
     progress = run.progress
     figures = {
-        "samples": float(run.feed.samples_after(progress.step)),
+        "samples": float(run.loader.samples_after(progress.step)),
         "seconds": progress.stepping_seconds + progress.evaluating_seconds,
         "peakHostBytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024.0,
     }
@@ -199,7 +207,7 @@ def _figures(run: Run) -> dict[str, float]:
 def _metrics(run: Run) -> dict[str, float]:
     """Score the validation part, and as many rows of the training part with the same weights."""
     metrics = run.evaluator.metrics("val", run.evaluator.score(run.model, run.validation))
-    seen = run.evaluator.score(run.model, run.feed.rows, at_most=len(run.validation))
+    seen = run.evaluator.score(run.model, run.loader.rows, at_most=len(run.validation))
     metrics["train_loss"] = rounded(seen.loss)
     metrics["overfitting"] = rounded(metrics["val_loss"] - metrics["train_loss"])
     for name, value in metrics.items():
@@ -209,7 +217,7 @@ def _metrics(run: Run) -> dict[str, float]:
     return metrics
 
 
-def _watch_for_improvement(run: Run, min_delta: float) -> None:
+def _track_improvement(run: Run, min_delta: float) -> None:
     progress = run.progress
     best = progress.best_metrics.get("val_loss", math.inf)
     if progress.metrics["val_loss"] < best - min_delta:
@@ -225,7 +233,7 @@ def _watch_for_improvement(run: Run, min_delta: float) -> None:
 
 def _checkpoint_due(run: Run) -> bool:
     if run.config.checkpoint_every:
-        return _every(run.config.checkpoint_every, run.progress.step)
+        return _is_due(run.config.checkpoint_every, run.progress.step)
     return time.monotonic() - run.saved_at >= _SECONDS_BETWEEN_CHECKPOINTS
 
 
@@ -238,12 +246,12 @@ def save(run: Run) -> None:
 
 def resume(run: Run) -> None:
     """Go on from the last checkpoint of this very training, if there is one."""
-    found = checkpoint.read(run.checkpoint_file)
-    if found is None:
+    saved_file = checkpoint.read(run.checkpoint_file)
+    if saved_file is None:
         return
     try:
-        saved = saved_in(found, run.identity, run.model, run.optimizer)
-    except Unfit as error:
+        saved = read_training(saved_file, run.identity, run.model, run.optimizer)
+    except UnusableCheckpoint as error:
         _log.warning("%s cannot be used: %s", run.checkpoint_file, error)
         return
     if saved is None:

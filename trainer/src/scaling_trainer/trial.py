@@ -12,26 +12,25 @@ from pathlib import Path
 import torch
 
 from scaling_trainer import checkpoint, models
+from scaling_trainer.batches import BatchLoader, SubsetRows
 from scaling_trainer.checkpoint import Checkpoint
 from scaling_trainer.config.builtin import BuiltIn, with_parameters
 from scaling_trainer.config.models import Transformer
-from scaling_trainer.config.rules import METRICS_BY_TASK
+from scaling_trainer.config.tasks import METRICS_BY_TASK
 from scaling_trainer.contract import Assignment, ContractError
 from scaling_trainer.counting import count
 from scaling_trainer.data.load import prepare
-from scaling_trainer.data.prepared import Part, Prepared
+from scaling_trainer.data.prepared import Prepared, Subset
 from scaling_trainer.evaluate import Evaluator, rounded
-from scaling_trainer.feed import Feed, PartRows
-from scaling_trainer.losses import loss_function
-from scaling_trainer.optimizers import make_optimizer
+from scaling_trainer.optimization import loss_function, make_optimizer
 from scaling_trainer.report import Reporter
 from scaling_trainer.results import Point, Result, encode_result, parse_result
 from scaling_trainer.seeding import seed_all
 from scaling_trainer.tensors import aligned, checksum
 from scaling_trainer.train import Run, resume, train
-from scaling_trainer.trained import (
-    Trained,
-    dimensions_in,
+from scaling_trainer.trained_model import (
+    ModelRecord,
+    data_dimensions,
     pick_device,
     read_record,
     write_record,
@@ -108,14 +107,14 @@ def start(
 ) -> Run:
     """Build the model and everything around it; PyTorch must have been seeded."""
     device = pick_device()
-    dimensions = dimensions_in(prepared)
+    dimensions = data_dimensions(prepared)
     recompute = assignment.execution.recompute
     model = models.build(config.model, dimensions, recompute=recompute).to(device)
     parameters = tuple(model.parameters())
     context = config.model.context if isinstance(config.model, Transformer) else 0
     store = device if _bytes(prepared.train) <= _RESIDENT_BYTES else torch.device("cpu")
-    rows = PartRows(_move(prepared.train, store), context)
-    feed = Feed(rows, config.batch_size, assignment.seed, prepared.augment)
+    rows = SubsetRows(_move(prepared.train, store), context)
+    feed = BatchLoader(rows, config.batch_size, assignment.seed, prepared.augment)
     loss = loss_function(config)
     samples = assignment.samples
     epochs_steps = config.epochs * feed.steps_per_epoch
@@ -128,8 +127,8 @@ def start(
         parameters=parameters,
         optimizer=make_optimizer(config.optimizer, parameters),
         evaluator=Evaluator(config.task, loss, prepared.classes, dimensions.outputs),
-        feed=feed,
-        validation=PartRows(_move(prepared.validation, store), context),
+        loader=feed,
+        validation=SubsetRows(_move(prepared.validation, store), context),
         total_steps=epochs_steps if samples is None else feed.steps_for(samples),
         losses=torch.zeros((), device=device),
         checkpoint_file=assignment.checkpoint_dir / checkpoint.CHECKPOINT,
@@ -137,19 +136,19 @@ def start(
     )
 
 
-def _bytes(part: Part) -> int:
+def _bytes(part: Subset) -> int:
     return part.inputs.nbytes + part.targets.nbytes
 
 
-def _move(part: Part, device: torch.device) -> Part:
-    return Part(aligned(part.inputs, device), aligned(part.targets, device))
+def _move(part: Subset, device: torch.device) -> Subset:
+    return Subset(aligned(part.inputs, device), aligned(part.targets, device))
 
 
 def _result(run: Run, prepared: Prepared) -> Result:
     """Say what was found, for the weights that are kept."""
     progress = run.progress
-    samples = run.feed.samples_after(progress.step)
-    counted = count(run.config.model.model_dump(), dimensions_in(prepared))
+    samples = run.loader.samples_after(progress.step)
+    counted = count(run.config.model.model_dump(), data_dimensions(prepared))
     metrics = progress.best_metrics or progress.metrics
     removed = {f"removed_{cause}": float(rows) for cause, rows in prepared.removed.items()}
     on_gpu = torch.cuda.is_available()
@@ -158,7 +157,7 @@ def _result(run: Run, prepared: Prepared) -> Result:
         model_parameters=counted.parameters,
         samples=samples,
         flops=float(counted.flops_per_sample) * samples,
-        points=tuple(_point(run, counted.flops_per_sample, each) for each in progress.points),
+        points=tuple(_point(run, counted.flops_per_sample, point) for point in progress.points),
         steps=progress.evaluations,
         seconds=rounded(progress.stepping_seconds + progress.evaluating_seconds),
         step_seconds=rounded(progress.stepping_seconds / progress.step),
@@ -179,8 +178,8 @@ def _keep(run: Run, prepared: Prepared, record: Path, result: Result) -> None:
     """Leave the weights and their record, which says last that all is there; then tidy up."""
     weights = run.best_weights or run.model.state_dict()
     checkpoint.write(record.with_name(checkpoint.WEIGHTS), Checkpoint(weights, {}))
-    dimensions = dimensions_in(prepared)
-    trained = Trained(
+    dimensions = data_dimensions(prepared)
+    trained = ModelRecord(
         config=run.config,
         dimensions=dimensions,
         classes=prepared.classes,

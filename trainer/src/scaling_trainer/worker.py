@@ -34,9 +34,9 @@ def serve() -> None:
     _warm_up()
     _answer(answers, {"ready": True})
     for line in sys.stdin:
-        ending = _run(json.loads(line))
-        told = {"notes": list(ending.notes)} if ending.notes else {}
-        _answer(answers, {"exitCode": ending.exit_code, "error": ending.error, **told})
+        outcome = _run(json.loads(line))
+        notes = {"notes": list(outcome.notes)} if outcome.notes else {}
+        _answer(answers, {"exitCode": outcome.exit_code, "error": outcome.error, **notes})
 
 
 def _warm_up() -> None:

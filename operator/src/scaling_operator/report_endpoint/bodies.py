@@ -13,7 +13,7 @@ from scaling_trainer.strict_json import (
     HALF_A_CHARACTER,
     NotAnObject,
     has_half_a_character,
-    read_object,
+    read_object_of_unique_names,
 )
 
 FIGURES = ("samples", "seconds", "peakHostBytes", "peakDeviceBytes")
@@ -55,7 +55,7 @@ def _refuse_halves(document: object) -> None:
 
 def _object(body: bytes) -> dict[str, Any]:
     try:
-        return read_object(body, "the body")
+        return read_object_of_unique_names(body, "the body")
     except NotAnObject as error:
         raise BadReport(str(error)) from error
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from scaling_operator.validation.cel import Rule, literal
 from scaling_trainer.config.base import Task
-from scaling_trainer.config.rules import DATASETS_BY_TASK, IMAGE_DATASETS, MODELS_BY_TASK
+from scaling_trainer.config.tasks import DATASETS_BY_TASK, IMAGE_DATASETS, MODELS_BY_TASK
 
 
 def _suits(field: str, by_task: Mapping[Task, Sequence[str]]) -> tuple[Rule, ...]:

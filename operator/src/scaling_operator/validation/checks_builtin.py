@@ -15,7 +15,7 @@ from scaling_operator.validation import paths
 from scaling_operator.validation.draft import Draft, mapping_at
 from scaling_trainer.config.builtin import class_names, objective_metrics
 from scaling_trainer.config.preprocessing import unsuitable
-from scaling_trainer.config.rules import METRICS_BY_TASK, PER_CLASS_METRICS, SHAPES
+from scaling_trainer.config.tasks import METRICS_BY_TASK, PER_CLASS_METRICS, SHAPES
 from scaling_trainer.config.training import Cosine
 from scaling_trainer.metric_names import is_metric_name
 

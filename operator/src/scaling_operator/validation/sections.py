@@ -160,7 +160,7 @@ def _problems(
     context: Mapping[str, Any] = error.get("ctx", {})
     raised = context.get("error")
     if isinstance(raised, SectionError):
-        for field, message in raised.found:
+        for field, message in raised.problems:
             if not _may_follow(path, field, removed):
                 yield Problem(below(where, _as_written(path, field, removed)), message)
     elif error["type"] == "missing":

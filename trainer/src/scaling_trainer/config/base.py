@@ -22,9 +22,9 @@ class SectionError(ValueError):
     Messages about a file can so point at the field.
     """
 
-    def __init__(self, *found: tuple[str, str]) -> None:
-        self.found = found
-        super().__init__("; ".join(sentence for _, sentence in found))
+    def __init__(self, *problems: tuple[str, str]) -> None:
+        self.problems = problems
+        super().__init__("; ".join(sentence for _, sentence in problems))
 
 
 class Section(BaseModel):

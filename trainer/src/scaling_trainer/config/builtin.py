@@ -11,11 +11,13 @@ from scaling_trainer.config.base import Loss, Scalar, Section, SectionError, Tas
 from scaling_trainer.config.data import Dataset, SyntheticClassification
 from scaling_trainer.config.models import Model
 from scaling_trainer.config.preprocessing import Preprocessing
-from scaling_trainer.config.rules import (
+from scaling_trainer.config.tasks import (
     CLASS_NAMES,
+    DATASETS_BY_TASK,
+    IMAGE_DATASETS,
     METRICS_BY_TASK,
+    MODELS_BY_TASK,
     PER_CLASS_METRICS,
-    incompatibilities,
 )
 from scaling_trainer.config.training import Adam, EarlyStopping, Optimizer
 
@@ -61,7 +63,7 @@ class BuiltIn(Section):
 
     @model_validator(mode="after")
     def _parts_fit(self) -> BuiltIn:
-        problems = incompatibilities(self)
+        problems = _incompatibilities(self)
         if problems:
             raise SectionError(*problems)
         return self
@@ -72,6 +74,36 @@ class BuiltIn(Section):
         if self.loss is not None:
             return self.loss
         return "cross-entropy" if self.task in ("classification", "language-modelling") else "mse"
+
+
+def _incompatibilities(config: BuiltIn) -> list[tuple[str, str]]:
+    """Say what does not go together: the field that has to change, and a sentence, for each."""
+    problems: list[tuple[str, str]] = []
+    datasets = DATASETS_BY_TASK[config.task]
+    if config.dataset.name not in datasets:
+        sentence = (
+            f"dataset {config.dataset.name} does not suit {config.task}: "
+            f"use one of {', '.join(datasets)}"
+        )
+        problems.append(("dataset.name", sentence))
+    models = MODELS_BY_TASK[config.task]
+    if config.model.name not in models:
+        sentence = (
+            f"model {config.model.name} does not suit {config.task}: use one of {', '.join(models)}"
+        )
+        problems.append(("model.name", sentence))
+    has_images = config.dataset.name in IMAGE_DATASETS
+    if config.model.name == "cnn" and not has_images:
+        sentence = f"model cnn needs images: use one of the datasets {', '.join(IMAGE_DATASETS)}"
+        problems.append(("model.name", sentence))
+    if config.preprocessing.augmentation is not None and not has_images:
+        sentence = f"augmentation needs images: use one of the datasets {', '.join(IMAGE_DATASETS)}"
+        problems.append(("preprocessing.augmentation", sentence))
+    if config.loss == "cross-entropy" and config.task in ("regression", "recommendation"):
+        problems.append(("loss", f"loss cross-entropy does not suit {config.task}: use mse"))
+    if config.loss == "mse" and config.task == "language-modelling":
+        problems.append(("loss", "loss mse does not suit language-modelling: use cross-entropy"))
+    return problems
 
 
 def with_parameters(config: BuiltIn, parameters: Mapping[str, Scalar]) -> BuiltIn:

@@ -79,17 +79,17 @@ _SHAPES_OF: Mapping[str, tuple[Shape, ...]] = {
 
 def unsuitable(preprocessing: Preprocessing, shape: Shape, task: Task) -> list[tuple[str, str]]:
     """Say what has no meaning for such data: the field below `preprocessing`, and a sentence."""
-    found = [
+    problems = [
         (field, f"{field} does not suit {shape}: it is for {' and '.join(shapes)}")
         for field, shapes in _SHAPES_OF.items()
         if shape not in shapes and getattr(preprocessing, field) != getattr(_NOTHING, field)
     ]
     labelled = shape not in _SHAPES_OF["label_noise_report"] or task == "classification"
     if preprocessing.label_noise_report and not labelled:
-        found.append(("label_noise_report", f"{task} has no labels: it is for classification"))
+        problems.append(("label_noise_report", f"{task} has no labels: it is for classification"))
     if preprocessing.missing in ("mean", "median") and shape in ("images", "ratings"):
         sentence = (
             f"{preprocessing.missing} fills columns of a table, not {shape}: use error or drop"
         )
-        found.append(("missing", sentence))
-    return found
+        problems.append(("missing", sentence))
+    return problems

@@ -1,8 +1,9 @@
-"""Tables in text files: rows of texts, as they stand there. What they mean is decided elsewhere."""
+"""Tables in text files: the rows as texts. Other modules decide what a text means."""
 
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,10 +15,72 @@ from typing import TextIO
 import pandas as pd
 
 from scaling_trainer.config.data import Broken, Delimited
-from scaling_trainer.data.compressed import open_expanded
-from scaling_trainer.data.encodings import LONGEST_MARK, encoding_of, holds_nul, told, undecodable
-from scaling_trainer.data.errors import DataError
-from scaling_trainer.data.separators import Layout, find_layout
+from scaling_trainer.data.opening import (
+    LONGEST_BOM,
+    decoding_error,
+    encoding_notes,
+    encoding_of,
+    nul_error,
+    open_unpacked,
+)
+from scaling_trainer.data_error import DataError
+
+SEPARATORS = (",", ";", "\t", "|", " ")
+_ROWS_LOOKED_AT = 20
+# What a spreadsheet writes first, to tell another one what separates.
+_DECLARED = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How the rows of a file are written."""
+
+    separator: str
+    skips_blanks: bool
+    """Blanks stand behind separators, before quotes."""
+    lines_before: int = 0
+    """Lines before the header."""
+
+
+def infer_layout(lines: Sequence[str], setting: str | None, wanted: Sequence[str]) -> Layout:
+    """Find the separator in a file's first lines: by it the header names what is wanted.
+
+    Where several do, or none, the rows decide: all have as many values as the header.
+    """
+    declared = _DECLARED.fullmatch(lines[0]) if lines else None
+    before = 0 if declared is None else 1
+    body = list(lines[before:])
+    separator = setting or (
+        declared.group(1) if declared is not None else _infer_separator(body, wanted)
+    )
+    blanks = re.compile(re.escape(separator) + r'[ \t]+"')
+    return Layout(separator, any(map(blanks.search, body)), before)
+
+
+def _infer_separator(lines: Sequence[str], wanted: Sequence[str]) -> str:
+    tables = {sign: rows_of(lines[:_ROWS_LOOKED_AT], sign) for sign in SEPARATORS}
+    named = [
+        sign
+        for sign, rows in tables.items()
+        if rows and set(wanted) <= {name.strip() for name in rows[0]}
+    ]
+    even = [
+        sign
+        for sign, rows in tables.items()
+        if rows and len(rows[0]) > 1 and {len(row) for row in rows} == {len(rows[0])}
+    ]
+    both = [sign for sign in named if sign in even]
+    return next(iter((*both, *named, *even)), SEPARATORS[0])
+
+
+def rows_of(lines: Sequence[str], separator: str) -> list[list[str]]:
+    """Read some lines; what cannot be read gives no rows."""
+    try:
+        rows = list(csv.reader(lines, delimiter=separator, skipinitialspace=True))
+    except csv.Error:
+        return []
+    return [row for row in rows if row]
+
 
 _PATH = "dataset.path"
 _ROWS_AT_ONCE = 20_000
@@ -28,7 +91,7 @@ _INDEX_NAMES = ("", "Unnamed: 0")
 
 
 @dataclass(frozen=True, slots=True)
-class RawTable:
+class TextTable:
     """Texts by column; two columns may have one name. `broken` counts rows that were left out."""
 
     frame: pd.DataFrame
@@ -37,7 +100,7 @@ class RawTable:
 
 
 @dataclass(slots=True)
-class _Rows:
+class _RowCollector:
     """What has been read of a file so far."""
 
     path: Path
@@ -81,7 +144,7 @@ def _compared(row: Sequence[str], width: int) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
+class TextFormat:
     """How a table is to be read: settings as the configuration has them, None to be found out.
 
     `wanted` are columns that it is known to have.
@@ -95,12 +158,12 @@ class Form:
     """Keep rows of empty texts: each row has its place in an answer."""
 
     @staticmethod
-    def of(settings: Delimited, wanted: Sequence[str]) -> Form:
+    def from_settings(settings: Delimited, wanted: Sequence[str]) -> TextFormat:
         """Take what the configuration of a data set says."""
-        return Form(tuple(wanted), settings.separator, settings.encoding, settings.broken)
+        return TextFormat(tuple(wanted), settings.separator, settings.encoding, settings.broken)
 
 
-def read_delimited(path: Path, form: Form) -> RawTable:
+def read_delimited(path: Path, form: TextFormat) -> TextTable:
     """Read a table of texts.
 
     Raises DataError where it is no such table, with the line and the setting that may be wrong.
@@ -110,19 +173,23 @@ def read_delimited(path: Path, form: Form) -> RawTable:
         first = list(islice(lines, _LINES_LOOKED_AT))
         if not any(line.strip() for line in first):
             raise DataError(_PATH, f"{path.name} cannot be read as csv: it is empty")
-        layout = find_layout(first, form.separator, form.wanted)
+        layout = infer_layout(first, form.separator, form.wanted)
         reader = csv.reader(
             (line for place in (first[layout.lines_before :], lines) for line in place),
             delimiter=layout.separator,
             skipinitialspace=layout.skips_blanks or layout.separator == " ",
         )
         names = [name.strip() for name in next(row for row in reader if row)]
-        rows = _Rows(path, len(names), form.broken, form.keeps_blank)
+        rows = _RowCollector(path, len(names), form.broken, form.keeps_blank)
         numbered = ((reader.line_num + layout.lines_before, row) for row in reader)
-        while some := list(islice(numbered, _ROWS_AT_ONCE)):
-            rows.take(some)
-    notes = (*told(codec, form.encoding), *_told_of(layout, form.separator), *_told_of_rows(rows))
-    return _named(_frame(rows), names, path, notes, rows.broken)
+        while batch := list(islice(numbered, _ROWS_AT_ONCE)):
+            rows.take(batch)
+    notes = (
+        *encoding_notes(codec, form.encoding),
+        *_separator_notes(layout, form.separator),
+        *_row_notes(rows),
+    )
+    return _with_names(_frame(rows), names, path, notes, rows.broken)
 
 
 @contextmanager
@@ -130,12 +197,12 @@ def _open(path: Path, setting: str | None) -> Generator[tuple[TextIO, str]]:
     """Open a text with its codec, and put its reader's complaints in a sentence."""
     codec = "utf-8"
     try:
-        with open_expanded(path) as file:
-            codec = encoding_of(file.read(LONGEST_MARK), setting)
-        with open_expanded(path) as file, TextIOWrapper(file, codec, newline="") as text:
+        with open_unpacked(path) as file:
+            codec = encoding_of(file.read(LONGEST_BOM), setting)
+        with open_unpacked(path) as file, TextIOWrapper(file, codec, newline="") as text:
             yield text, codec
     except UnicodeError as error:
-        raise undecodable(path, codec, str(error).split(": ")[-1]) from error
+        raise decoding_error(path, codec, str(error).split(": ")[-1]) from error
     except csv.Error as error:
         message = f"{path.name} cannot be read as csv: {error}; is a quote left open?"
         raise DataError(_PATH, message) from error
@@ -148,23 +215,23 @@ def _lines(path: Path, file: TextIO) -> Iterator[str]:
     while line := file.readline(_LONGEST_LINE):
         number += 1
         if "\0" in line:
-            raise holds_nul(path, number)
+            raise nul_error(path, number)
         if len(line) == _LONGEST_LINE:
             message = f"{path.name}: line {number} has more than {_LONGEST_LINE:,} characters"
             raise DataError(_PATH, message)
         yield line
 
 
-def _frame(rows: _Rows) -> pd.DataFrame:
+def _frame(rows: _RowCollector) -> pd.DataFrame:
     if not rows.columns:
         raise DataError(_PATH, f"{rows.path.name} has no rows below its header")
     columns = zip(*rows.columns, strict=True)
     return pd.concat([pd.concat(parts, ignore_index=True) for parts in columns], axis=1)
 
 
-def _named(
+def _with_names(
     frame: pd.DataFrame, names: list[str], path: Path, notes: tuple[str, ...], broken: int
-) -> RawTable:
+) -> TextTable:
     """Leave out columns without a name that hold row numbers or nothing; refuse others."""
     kept: list[int] = []
     for place, name in enumerate(names):
@@ -177,16 +244,16 @@ def _named(
             raise DataError(_PATH, message)
     left = frame.iloc[:, kept]
     left.columns = pd.Index([names[place] for place in kept])
-    return RawTable(left, notes, broken)
+    return TextTable(left, notes, broken)
 
 
-def _told_of(layout: Layout, setting: str | None) -> tuple[str, ...]:
+def _separator_notes(layout: Layout, setting: str | None) -> tuple[str, ...]:
     if setting is not None or layout.separator == ",":
         return ()
     return (f"values are separated by {layout.separator!r}: dataset.separator changes it",)
 
 
-def _told_of_rows(rows: _Rows) -> Iterator[str]:
+def _row_notes(rows: _RowCollector) -> Iterator[str]:
     if rows.broken:
         yield f"{rows.broken} rows with more or fewer values than the header were left out"
     if rows.blank:

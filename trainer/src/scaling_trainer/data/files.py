@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from scaling_trainer.config.base import Task
 from scaling_trainer.config.data import Arrays, Ratings, Table, Text
-from scaling_trainer.data.encodings import LONGEST_MARK, encoding_of, told, undecodable
-from scaling_trainer.data.errors import DataError
+from scaling_trainer.data.opening import LONGEST_BOM, decoding_error, encoding_notes, encoding_of
 from scaling_trainer.data.source import Provenance, RatingSource, RowSource, TextSource
 from scaling_trainer.data.text_tables import feature_names, read_ratings, read_table
-from scaling_trainer.preprocess.columns import as_numbers, as_text, column
+from scaling_trainer.data_error import DataError
+from scaling_trainer.preprocess.columns import as_numbers, as_text, named_column
 from scaling_trainer.preprocess.pixels import PIXEL_MAXIMUM
 
 _MATRIX, _IMAGES = 2, 4  # dimensions of the inputs of an .npz
@@ -33,20 +33,20 @@ def locate(data_dir: Path, path: str) -> Path:
     if Path(inside).is_absolute() or Path(path).is_absolute() or inside.split("/")[0] == "..":
         message = f"{path!r} leads out of the data folder: give a path below it"
         raise DataError(_PATH, message)
-    found = data_dir / inside
-    if not found.exists():
+    target = data_dir / inside
+    if not target.exists():
         message = f"{path!r} does not exist in the data folder"
         raise DataError(_PATH, message)
-    return found
+    return target
 
 
 def locate_file(data_dir: Path, path: str) -> Path:
     """Find a file below `data_dir`, as `locate` does. Raises DataError where it is a folder."""
-    found = locate(data_dir, path)
-    if not found.is_file():
+    target = locate(data_dir, path)
+    if not target.is_file():
         message = f"{path!r} is not a file"
         raise DataError(_PATH, message)
-    return found
+    return target
 
 
 def table(dataset: Table, data_dir: Path, task: Task) -> RowSource:
@@ -55,9 +55,9 @@ def table(dataset: Table, data_dir: Path, task: Task) -> RowSource:
     if dataset.name == "csv":
         return read_table(dataset, path, task)
     frame = _read_parquet(path)
-    target = column(frame, dataset.target)
+    target = named_column(frame, dataset.target)
     names = feature_names(frame, dataset)
-    features = pd.DataFrame({name: column(frame, name) for name in names})
+    features = pd.DataFrame({name: named_column(frame, name) for name in names})
     for name in set(dataset.categorical) & set(names):
         features[name] = as_text(features[name], name)
     for name in set(dataset.numeric) & set(names):
@@ -136,8 +136,8 @@ def text(dataset: Text, data_dir: Path) -> TextSource:
     except OSError as error:
         message = f"{path.name} cannot be read: {error.strerror}"
         raise DataError(_PATH, message) from error
-    codec = encoding_of(content[:LONGEST_MARK], dataset.encoding)
-    notes = told(codec, dataset.encoding)
+    codec = encoding_of(content[:LONGEST_BOM], dataset.encoding)
+    notes = encoding_notes(codec, dataset.encoding)
     if dataset.broken == "skip":
         decoded = content.decode(codec, errors="ignore")
         left = len(content) - len(decoded.encode(codec))
@@ -148,5 +148,5 @@ def text(dataset: Text, data_dir: Path) -> TextSource:
         decoded = content.decode(codec)
     except UnicodeDecodeError as error:
         where = f"byte {error.start} is {content[error.start]:#04x}"
-        raise undecodable(path, codec, where) from error
+        raise decoding_error(path, codec, where) from error
     return TextSource(decoded.encode(), Provenance(notes))

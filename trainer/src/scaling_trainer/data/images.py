@@ -8,10 +8,10 @@ from pathlib import Path
 import pandas as pd
 
 from scaling_trainer.config.data import ImageFolder
-from scaling_trainer.data.errors import DataError
 from scaling_trainer.data.files import locate
-from scaling_trainer.data.listing import Listing, counted, list_files
+from scaling_trainer.data.listing import Listing, first_few, list_files
 from scaling_trainer.data.source import Provenance, RowSource
+from scaling_trainer.data_error import DataError
 from scaling_trainer.preprocess.pixels import (
     IMAGE_SUFFIXES,
     PIXEL_MAXIMUM,
@@ -72,11 +72,12 @@ def _images_of(listing: Listing, root: Path) -> list[Path]:
 def _notes(listing: Listing, read: Images, root: Path) -> Iterator[str]:
     if listing.hidden:
         count = len(listing.hidden)
-        yield f"{count} hidden files and folders were left out ({counted(listing.hidden)})"
+        yield f"{count} hidden files and folders were left out ({first_few(listing.hidden)})"
     taken = {*read.files, *read.broken}
     others = [str(path.relative_to(root)) for path in listing.files if path not in taken]
     if others:
-        yield f"{len(others)} files that are no images of a class were left out ({counted(others)})"
+        shown = first_few(others)
+        yield f"{len(others)} files that are no images of a class were left out ({shown})"
     if read.broken:
         names = [str(path.relative_to(root)) for path in read.broken]
-        yield f"{len(names)} images that cannot be read were left out ({counted(names)})"
+        yield f"{len(names)} images that cannot be read were left out ({first_few(names)})"

@@ -44,7 +44,7 @@ def list_files(root: Path) -> Listing:
     return Listing(tuple(sorted(files)), tuple(sorted(hidden)))
 
 
-def counted(names: Sequence[str]) -> str:
+def first_few(names: Sequence[str]) -> str:
     """Name the first of many: `a, b, c and 4 more`."""
     shown = ", ".join(names[:_SHOWN])
     more = len(names) - _SHOWN

@@ -1,11 +1,8 @@
-"""From a configuration to three parts of tensors.
-
-A warm worker runs many trials on the same data, so the last prepared data sets are kept: by
-configuration, and by the size and time of the files they came from.
-"""
+"""From a configuration to three parts of tensors."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 from typing import assert_never
@@ -25,14 +22,13 @@ from scaling_trainer.config.data import (
     Text,
 )
 from scaling_trainer.config.models import Cnn, Transformer
-from scaling_trainer.data import files, grammar, images, sklearn_sets, synthetic
-from scaling_trainer.data.errors import DataError
+from scaling_trainer.data import builtin_sets, files, images, synthetic_text
+from scaling_trainer.data.prepare_ratings import prepare_ratings
+from scaling_trainer.data.prepare_rows import prepare_rows
+from scaling_trainer.data.prepare_tokens import prepare_tokens, refuse_short_parts
 from scaling_trainer.data.prepared import InputKind, Prepared
-from scaling_trainer.data.ratings import prepare_ratings
-from scaling_trainer.data.recipe import Recipe
-from scaling_trainer.data.rows import prepare_rows
-from scaling_trainer.data.source import RatingSource, RowSource, Source, TextSource
-from scaling_trainer.data.tokens import prepare_tokens, refuse_short_parts
+from scaling_trainer.data.source import RatingSource, Recipe, RowSource, Source, TextSource
+from scaling_trainer.data_error import DataError
 
 # One data set, and one more for a search over its preprocessing.
 _KEPT = 2
@@ -64,12 +60,12 @@ def _stamps(dataset: Dataset, data_dir: Path) -> tuple[_Stamp, ...]:
     """Tell whether a file has changed since it was read, without reading it."""
     match dataset:
         case ImageFolder():
-            found = images.image_files(files.locate(data_dir, dataset.path))
+            paths = images.image_files(files.locate(data_dir, dataset.path))
         case Table() | Arrays() | Text() | Ratings():
-            found = [files.locate(data_dir, dataset.path)]
+            paths = [files.locate(data_dir, dataset.path)]
         case _:
-            found = []
-    stats = ((path, path.stat()) for path in found)
+            paths = []
+    stats = ((path, path.stat()) for path in paths)
     return tuple((str(path), stat.st_size, stat.st_mtime_ns) for path, stat in stats)
 
 
@@ -94,15 +90,15 @@ def read_source(  # noqa: C901, PLR0911 # one line for each
     """Read or make a data set, as it is before anything is done to it. Raises DataError."""
     match dataset := recipe.dataset:
         case SyntheticRegression():
-            return synthetic.regression(dataset)
+            return builtin_sets.synthetic_regression(dataset)
         case SyntheticClassification():
-            return synthetic.classification(dataset)
+            return builtin_sets.synthetic_classification(dataset)
         case SyntheticText():
-            return grammar.text(dataset)
+            return synthetic_text.synthetic_text(dataset)
         case SyntheticRatings():
-            return synthetic.ratings(dataset)
+            return builtin_sets.synthetic_ratings(dataset)
         case Bundled():
-            return sklearn_sets.bundled(dataset)
+            return builtin_sets.bundled(dataset)
         case Table():
             return files.table(dataset, data_dir, recipe.task)
         case Arrays():
@@ -115,3 +111,32 @@ def read_source(  # noqa: C901, PLR0911 # one line for each
             return files.ratings(dataset, data_dir)
         case _:
             assert_never(dataset)
+
+
+# What of a model decides whether data suffice for it.
+_OF_MODELS = frozenset(("model.name", "model.context"))
+
+
+def change_data(parameters: Iterable[str]) -> bool:
+    """Whether parameters decide what the data are: other values of them may do better."""
+    names = frozenset(parameters)
+    return bool(names & _OF_MODELS or _sections(names) & {"task", "dataset", "preprocessing"})
+
+
+def check_data(config: BuiltIn, data_dir: Path, varied: Iterable[str]) -> tuple[str, ...]:
+    """Read the data as a trial would, and give what is to be told of them.
+
+    `varied` are the parameters that differ between trials: what depends on them is left to these.
+    Raises DataError for what no trial could use.
+    """
+    names = frozenset(varied)
+    if _sections(names) & {"task", "dataset"}:
+        return ()
+    if change_data(names):
+        recipe = Recipe(config.task, config.dataset, config.preprocessing)
+        return read_source(recipe, data_dir).provenance.notes
+    return prepare(config, data_dir).notes
+
+
+def _sections(names: Iterable[str]) -> set[str]:
+    return {name.partition(".")[0] for name in names}

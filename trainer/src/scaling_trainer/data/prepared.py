@@ -30,7 +30,7 @@ class InputKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class Subset:
     """One part of a split data set.
 
     `targets` holds class indices, int64 (rows,), or numbers as the model sees them (scaled),
@@ -51,9 +51,9 @@ class Prepared:
     """
 
     kind: InputKind
-    train: Part
-    validation: Part
-    test: Part
+    train: Subset
+    validation: Subset
+    test: Subset
     classes: tuple[str, ...]
     cardinalities: tuple[int, ...]
     removed: Mapping[str, int]

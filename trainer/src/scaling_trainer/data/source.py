@@ -9,7 +9,26 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from scaling_trainer.config.base import Task
+from scaling_trainer.config.data import Dataset
+from scaling_trainer.config.preprocessing import Preprocessing, Shape, unsuitable
+from scaling_trainer.data_error import DataError
 from scaling_trainer.preprocess.notation import Notation
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What is learned, from which data, prepared how. Equal recipes give equal data."""
+
+    task: Task
+    dataset: Dataset
+    preprocessing: Preprocessing
+
+
+def refuse_unsuitable(recipe: Recipe, shape: Shape) -> None:
+    """Raise DataError for the first preprocessing that has no meaning for data of this shape."""
+    for setting, sentence in unsuitable(recipe.preprocessing, shape, recipe.task):
+        raise DataError(path=f"preprocessing.{setting}", message=sentence)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +40,7 @@ class Provenance:
 
     notes: tuple[str, ...] = ()
     left_out: Mapping[str, int] = field(default_factory=dict[str, int])
-    by_column: Mapping[str, str] = field(default_factory=dict[str, str])
+    gap_notes: Mapping[str, str] = field(default_factory=dict[str, str])
     notation: Notation = field(default_factory=Notation)
 
 

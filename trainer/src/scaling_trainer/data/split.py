@@ -12,7 +12,7 @@ from sklearn.model_selection import (  # pyright: ignore[reportMissingTypeStubs]
 )
 
 from scaling_trainer.config.data import Split
-from scaling_trainer.data.errors import DataError
+from scaling_trainer.data_error import DataError
 
 Places = NDArray[np.int64]
 
@@ -23,15 +23,15 @@ _separate = cast("Callable[..., tuple[Places, Places]]", train_test_split)
 def sizes(rows: int, split: Split) -> tuple[int, int, int]:
     """Round the shares to rows (or tokens) of each part. Raises DataError where one is empty."""
     validation, test = round(rows * split.validation), round(rows * split.test)
-    found = (rows - validation - test, validation, test)
-    for part, size in zip(PARTS, found, strict=True):
+    counts = (rows - validation - test, validation, test)
+    for part, size in zip(PARTS, counts, strict=True):
         if size < 1:
             message = (
                 f"the {part} part would be empty: {rows} rows are split with "
                 f"validation {split.validation:g} and test {split.test:g}"
             )
             raise DataError(path="dataset", message=message)
-    return found
+    return counts
 
 
 def split_rows(rows: int, split: Split) -> tuple[Places, Places, Places]:
@@ -69,9 +69,9 @@ def split_classes(
         raise _thin_class(int(left.argmin()), counts, labels, split)
     train, validation = _draw(rest, wanted[1], split.seed, classes)
     for part in (train, validation, test):
-        there = np.bincount(classes[part], minlength=len(labels))
-        if there.min() < 1:
-            raise _thin_class(int(there.argmin()), counts, labels, split)
+        counts_of_part = np.bincount(classes[part], minlength=len(labels))
+        if counts_of_part.min() < 1:
+            raise _thin_class(int(counts_of_part.argmin()), counts, labels, split)
     return train, validation, test
 
 

@@ -18,7 +18,7 @@ NEIGHBOURS = 5
 _FLAG_VALUES = 2  # a column of two values is a flag: its rarer value is not far out
 
 
-def incomplete(features: Features) -> Flags:
+def is_incomplete(features: Features) -> Flags:
     """Rows with a missing value."""
     match features:
         case pd.DataFrame():
@@ -28,7 +28,7 @@ def incomplete(features: Features) -> Flags:
             return cast("Flags", np.isnan(pixels.astype(np.float64)).any(axis=1))
 
 
-def doubled(features: Features, target: NDArray[Any]) -> Flags:
+def is_duplicate(features: Features, target: NDArray[Any]) -> Flags:
     """Rows that equal an earlier one, target included."""
     match features:
         case pd.DataFrame():
@@ -39,7 +39,7 @@ def doubled(features: Features, target: NDArray[Any]) -> Flags:
             return frame.duplicated().to_numpy(dtype=np.bool_)
 
 
-def far_out(features: pd.DataFrame, outliers: Outliers) -> Flags:
+def is_outlier(features: pd.DataFrame, outliers: Outliers) -> Flags:
     """Rows where a column of numbers lies beyond the threshold.
 
     z-score: |value - mean| > threshold x standard deviation. iqr: outside
@@ -69,7 +69,7 @@ def _beyond(values: Floats, outliers: Outliers) -> Flags:
     return (values < low - reach) | (values > high + reach)
 
 
-def oddly_labelled(inputs: NDArray[np.float32], classes: NDArray[np.int64]) -> int:
+def count_label_noise(inputs: NDArray[np.float32], classes: NDArray[np.int64]) -> int:
     """Count rows whose five nearest neighbours (Euclidean) all carry another label."""
     rows = inputs.reshape(len(inputs), -1)
     search = cast("Any", NearestNeighbors(n_neighbors=min(NEIGHBOURS, len(rows) - 1)))

@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from pandas.api.types import infer_dtype, is_float_dtype
 
-from scaling_trainer.data.errors import DataError
+from scaling_trainer.data_error import DataError
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -17,26 +17,26 @@ Flags = NDArray[np.bool_]
 # Beyond it a square no longer fits, and the sums of scaling end in NaN.
 LARGEST = 1e30
 # Above it, two whole numbers may be one float.
-EXACT = 2**53
+LARGEST_EXACT = 2**53
 _SHOWN = 10
 
 _NUMERIC = ("integer", "floating", "mixed-integer-float", "decimal", "boolean")
 _TEXT = ("string", "mixed-integer", "categorical")
 
 
-def column(frame: pd.DataFrame, name: str) -> pd.Series:
+def named_column(frame: pd.DataFrame, name: str) -> pd.Series:
     """Give one column. Raises DataError that names it where it is missing or stands twice."""
     if name not in frame.columns:
-        there = ", ".join(str(other) for other in frame.columns[:_SHOWN])
+        columns = ", ".join(str(other) for other in frame.columns[:_SHOWN])
         more = ", ..." if len(frame.columns) > _SHOWN else ""
-        message = f"the column is missing; there are: {there}{more}"
+        message = f"the column is missing; there are: {columns}{more}"
         raise DataError(name, message)
     if list(frame.columns).count(name) > 1:
         raise DataError(name, "the column stands there more than once")
     return frame[name]
 
 
-def missing(series: pd.Series) -> Flags:
+def is_missing(series: pd.Series) -> Flags:
     """Which rows have no value."""
     return cast("Flags", series.isna().to_numpy(dtype=np.bool_))
 
@@ -60,7 +60,7 @@ def as_numbers(series: pd.Series, name: str) -> Floats:
     # A mixed column's own truth values count as 0 and 1; text that spells a number is one.
     numbers: pd.Series = pd.to_numeric(series, errors="coerce")
     values = numbers.to_numpy(dtype=np.float64, na_value=np.nan)
-    refuse_where(series, name, np.isnan(values) & ~missing(series), "is not a number")
+    refuse_where(series, name, np.isnan(values) & ~is_missing(series), "is not a number")
     refuse_where(series, name, np.abs(np.nan_to_num(values)) > LARGEST, f"is beyond {LARGEST:g}")
     return values
 

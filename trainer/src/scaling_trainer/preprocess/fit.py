@@ -1,7 +1,8 @@
-"""Learning from the training part: fill values, categories and scales."""
+"""Learning from the training part: fill values, categories, scales and classes."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Literal, assert_never, cast
 
 import numpy as np
@@ -10,10 +11,12 @@ from numpy.typing import NDArray
 from sklearn import preprocessing as scalers  # pyright: ignore[reportMissingTypeStubs] # it ships none
 
 from scaling_trainer.config.preprocessing import Preprocessing
-from scaling_trainer.data.errors import DataError
+from scaling_trainer.data_error import DataError
+from scaling_trainer.metric_names import word_of
 from scaling_trainer.preprocess.columns import Floats
 from scaling_trainer.preprocess.inputs import (
     CategoryColumn,
+    ClassTarget,
     Column,
     ImageInputs,
     NumberColumn,
@@ -108,3 +111,26 @@ def fit_scale(values: Floats, scaling: Scaling) -> tuple[tuple[float, ...], tupl
         case _:
             assert_never(scaling)
     return tuple(map(float, offset)), tuple(map(float, factor))
+
+
+def class_target(labels: Iterable[str]) -> ClassTarget:
+    """Give each label a name fit for a metric's name (`val_recall_<name>`), no two the same."""
+    ordered = tuple(labels)
+    names: dict[str, None] = {}
+    for label in ordered:
+        plain = word_of(label).strip("_") or "class"
+        name, number = plain, 1
+        while name in names:
+            number += 1
+            name = f"{plain}_{number}"
+        names[name] = None
+    return ClassTarget(ordered, tuple(names))
+
+
+def in_order(labels: Iterable[str]) -> list[str]:
+    """Sort labels, numbers by size."""
+    different = set(labels)
+    try:
+        return sorted(different, key=lambda label: (float(label), label))
+    except ValueError:  # at least one is no number
+        return sorted(different)

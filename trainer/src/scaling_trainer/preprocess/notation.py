@@ -1,9 +1,9 @@
-"""How numbers and missing values are written in a text file, and reading them by it."""
+"""How a text file writes numbers, names and missing values."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, cast
 
@@ -64,10 +64,10 @@ class Notation:
         """Write a number as Python does; what is none becomes the empty text."""
         if text in TRUTH:
             return TRUTH[text]
-        found = form.fullmatch(text.replace(_MINUS, "-"))
-        if found is None:
+        match = form.fullmatch(text.replace(_MINUS, "-"))
+        if match is None:
             return ""
-        sign, whole, decimals, exponent = (part or "" for part in found.groups())
+        sign, whole, decimals, exponent = (part or "" for part in match.groups())
         digits = "".join(sign for sign in whole if sign.isdigit())
         return f"{sign}{digits}.{decimals}{exponent}" if digits or decimals else ""
 
@@ -84,3 +84,34 @@ def stripped(series: pd.Series) -> Texts:
 def _objects(texts: Iterable[str]) -> Texts:
     # Not np.array: of texts alone it would make an array of their longest length.
     return pd.Series(list(texts), dtype=object).to_numpy()
+
+
+# What a table program makes of a column of whole numbers in which a value is missing.
+_WHOLE_AS_FLOAT = re.compile(r"[+-]?\d+\.0", re.ASCII)
+
+
+def read_names(texts: Texts, notation: Notation, *, names: bool = True) -> pd.Series:
+    """Give texts without blanks around them, None where there is no value.
+
+    Where every one is a whole number with `.0`, it is left out, as a text: no digit is lost.
+    """
+    series = pd.Series(texts, dtype=object)
+    present = ~notation.is_missing(texts, names=names)
+    if present.any() and all(_WHOLE_AS_FLOAT.fullmatch(text) for text in series[present].unique()):
+        series = series.str.removesuffix(".0").astype(object)
+    return series.where(present, None)
+
+
+def indices_of(texts: pd.Series, names: Sequence[str]) -> NDArray[np.int64]:
+    """Give the place of each text among the known ones, -1 where it is none of them.
+
+    A whole number that a table program has given a `.0` is found without it.
+    """
+    index_of = {name: index for index, name in enumerate(names)}
+
+    def find(text: object) -> int:
+        if text not in index_of and isinstance(text, str) and _WHOLE_AS_FLOAT.fullmatch(text):
+            return index_of.get(text.removesuffix(".0"), -1)
+        return index_of.get(cast("str", text), -1)
+
+    return np.fromiter((find(text) for text in texts), dtype=np.int64, count=len(texts))

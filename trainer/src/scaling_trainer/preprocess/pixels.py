@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from scaling_trainer.config.data import Broken
-from scaling_trainer.data.errors import DataError
+from scaling_trainer.data_error import DataError
 
 Pixels = NDArray[np.uint8]
 

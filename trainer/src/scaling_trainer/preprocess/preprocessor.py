@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 from pydantic import Field, TypeAdapter, ValidationError
 
-from scaling_trainer.data.errors import DataError
+from scaling_trainer.data_error import DataError
 from scaling_trainer.preprocess.inputs import ClassTarget, Inputs, NumberTarget, Target
 from scaling_trainer.preprocess.notation import Notation
 from scaling_trainer.preprocess.transform import transform

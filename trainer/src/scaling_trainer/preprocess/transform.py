@@ -11,8 +11,8 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from scaling_trainer.data.errors import DataError
-from scaling_trainer.preprocess.columns import Floats, as_numbers, as_text, column, missing
+from scaling_trainer.data_error import DataError
+from scaling_trainer.preprocess.columns import Floats, as_numbers, as_text, is_missing, named_column
 from scaling_trainer.preprocess.inputs import (
     CategoryColumn,
     ClassTarget,
@@ -26,7 +26,7 @@ from scaling_trainer.preprocess.inputs import (
     Target,
     TokenInputs,
 )
-from scaling_trainer.preprocess.names import places_of
+from scaling_trainer.preprocess.notation import indices_of
 from scaling_trainer.preprocess.pixels import read_images
 
 # float32 ends here; a scaled value beyond it would reach the model as infinity.
@@ -57,44 +57,44 @@ def transform(inputs: Inputs, frame: pd.DataFrame, folder: Path) -> torch.Tensor
 
 def _table(inputs: TableInputs, frame: pd.DataFrame) -> NDArray[np.float32]:
     blocks: list[Floats] = []
-    for known in inputs.columns:
-        match known:
+    for column in inputs.columns:
+        match column:
             case NumberColumn():
-                blocks.append(_scaled(known, column(frame, known.name))[:, None])
+                blocks.append(_scaled(column, named_column(frame, column.name))[:, None])
             case CategoryColumn():
-                blocks.append(_one_hot(known, column(frame, known.name)))
+                blocks.append(_one_hot(column, named_column(frame, column.name)))
             case _:
-                assert_never(known)
+                assert_never(column)
     return np.concatenate(blocks, axis=1).astype(np.float32)
 
 
-def _scaled(known: NumberColumn, series: pd.Series) -> Floats:
-    values = as_numbers(series, known.name)
-    if known.fill is not None:
-        values = np.where(np.isnan(values), known.fill, values)
+def _scaled(column: NumberColumn, series: pd.Series) -> Floats:
+    values = as_numbers(series, column.name)
+    if column.fill is not None:
+        values = np.where(np.isnan(values), column.fill, values)
     elif np.isnan(values).any():
-        _refuse_missing(known.name, missing(series))
-    return _scale_numbers(values, known, known.name)
+        _refuse_missing(column.name, is_missing(series))
+    return _scale_numbers(values, column, column.name)
 
 
-def _scale_numbers(values: NDArray[Any], known: NumberColumn | NumberTarget, path: str) -> Floats:
+def _scale_numbers(values: NDArray[Any], scale: NumberColumn | NumberTarget, path: str) -> Floats:
     """Scale numbers. Raises DataError where one is infinite then, for the model's float32."""
     with np.errstate(over="ignore"):
-        scaled = (values - known.offset) / known.factor
+        scaled = (values - scale.offset) / scale.factor
     if (np.abs(scaled) > _LARGEST).any():
         raise DataError(path, "a value is too far from those of the training part")
     return scaled
 
 
-def _one_hot(known: CategoryColumn, series: pd.Series) -> Floats:
-    text = as_text(series, known.name)
-    if known.fill is not None:
-        text = text.where(text.notna(), known.fill)
+def _one_hot(column: CategoryColumn, series: pd.Series) -> Floats:
+    text = as_text(series, column.name)
+    if column.fill is not None:
+        text = text.where(text.notna(), column.fill)
     elif text.isna().any():
-        _refuse_missing(known.name, missing(series))
-    places = places_of(text, known.categories)
+        _refuse_missing(column.name, is_missing(series))
+    places = indices_of(text, column.categories)
     # An unknown category has place -1, which equals none: a row of zeros.
-    return (places[:, None] == np.arange(len(known.categories))).astype(np.float64)
+    return (places[:, None] == np.arange(len(column.categories))).astype(np.float64)
 
 
 def _refuse_missing(name: str, empty: NDArray[np.bool_]) -> None:
@@ -111,11 +111,11 @@ def _pixel_names(inputs: ImageInputs) -> Iterator[str]:
 def _raw_images(inputs: ImageInputs, frame: pd.DataFrame, folder: Path) -> NDArray[np.generic]:
     shape = (inputs.channels, inputs.height, inputs.width)
     if "path" in frame.columns:
-        names = as_text(column(frame, "path"), "path")
+        names = as_text(named_column(frame, "path"), "path")
         if names.isna().any():
             _refuse_missing("path", names.isna().to_numpy(dtype=np.bool_))
         return read_images([folder / str(name) for name in names], shape).pixels
-    pixels = [as_numbers(column(frame, name), name) for name in _pixel_names(inputs)]
+    pixels = [as_numbers(named_column(frame, name), name) for name in _pixel_names(inputs)]
     return np.stack(pixels, axis=1).reshape(len(frame), *shape)
 
 
@@ -133,19 +133,19 @@ def scale_images(inputs: ImageInputs, raw: NDArray[np.generic]) -> torch.Tensor:
 
 def _pairs(inputs: RatingInputs, frame: pd.DataFrame) -> torch.Tensor:
     places = [
-        _places(column(frame, name), name, known)
-        for name, known in ((inputs.user, inputs.users), (inputs.item, inputs.items))
+        _places(named_column(frame, name), name, names)
+        for name, names in ((inputs.user, inputs.users), (inputs.item, inputs.items))
     ]
     return as_tensor(np.stack(places, axis=1))
 
 
-def _places(series: pd.Series, name: str, known: tuple[str, ...]) -> NDArray[np.int64]:
+def _places(series: pd.Series, name: str, names: tuple[str, ...]) -> NDArray[np.int64]:
     text = as_text(series, name)
-    places = places_of(text, known)
+    places = indices_of(text, names)
     unknown = places < 0
     if unknown.any():
         row, rows = int(np.argmax(unknown)), int(unknown.sum())
-        message = f"{text.iloc[row]!r} in row {row + 1} is not among the {len(known)} of training"
+        message = f"{text.iloc[row]!r} in row {row + 1} is not among the {len(names)} of training"
         others = f"; in {rows} rows there is none of them" if rows > 1 else ""
         raise DataError(name, message + others)
     return places

@@ -1,15 +1,11 @@
-"""What goes together: data sets, models, losses and metrics by task."""
+"""What each task has: its data sets, models and metrics; and the names of known classes."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from scaling_trainer.config.base import Task
 from scaling_trainer.config.preprocessing import Shape
-
-if TYPE_CHECKING:
-    from scaling_trainer.config.builtin import BuiltIn
 
 _CLASS_SETS = (
     "synthetic-classification",
@@ -56,33 +52,3 @@ CLASS_NAMES: Mapping[str, tuple[str, ...]] = {
     "wine": ("class_0", "class_1", "class_2"),
     "iris": ("setosa", "versicolor", "virginica"),
 }
-
-
-def incompatibilities(config: BuiltIn) -> list[tuple[str, str]]:
-    """Say what does not go together: the field that has to change, and a sentence, for each."""
-    found: list[tuple[str, str]] = []
-    datasets = DATASETS_BY_TASK[config.task]
-    if config.dataset.name not in datasets:
-        sentence = (
-            f"dataset {config.dataset.name} does not suit {config.task}: "
-            f"use one of {', '.join(datasets)}"
-        )
-        found.append(("dataset.name", sentence))
-    models = MODELS_BY_TASK[config.task]
-    if config.model.name not in models:
-        sentence = (
-            f"model {config.model.name} does not suit {config.task}: use one of {', '.join(models)}"
-        )
-        found.append(("model.name", sentence))
-    images = config.dataset.name in IMAGE_DATASETS
-    if config.model.name == "cnn" and not images:
-        sentence = f"model cnn needs images: use one of the datasets {', '.join(IMAGE_DATASETS)}"
-        found.append(("model.name", sentence))
-    if config.preprocessing.augmentation is not None and not images:
-        sentence = f"augmentation needs images: use one of the datasets {', '.join(IMAGE_DATASETS)}"
-        found.append(("preprocessing.augmentation", sentence))
-    if config.loss == "cross-entropy" and config.task in ("regression", "recommendation"):
-        found.append(("loss", f"loss cross-entropy does not suit {config.task}: use mse"))
-    if config.loss == "mse" and config.task == "language-modelling":
-        found.append(("loss", "loss mse does not suit language-modelling: use cross-entropy"))
-    return found

@@ -6,15 +6,13 @@ import numpy as np
 import pandas as pd
 
 from scaling_trainer.config.preprocessing import Preprocessing
-from scaling_trainer.data.errors import DataError
-from scaling_trainer.data.prepared import InputKind, Part, Prepared
-from scaling_trainer.data.recipe import Recipe, refuse_unsuitable
-from scaling_trainer.data.source import RatingSource
+from scaling_trainer.data.prepared import InputKind, Prepared, Subset
+from scaling_trainer.data.source import RatingSource, Recipe, refuse_unsuitable
 from scaling_trainer.data.split import split_rows
+from scaling_trainer.data_error import DataError
 from scaling_trainer.preprocess import Preprocessor
-from scaling_trainer.preprocess.classes import in_order
-from scaling_trainer.preprocess.columns import as_numbers, as_text, missing
-from scaling_trainer.preprocess.fit import fit_number_target
+from scaling_trainer.preprocess.columns import as_numbers, as_text, is_missing
+from scaling_trainer.preprocess.fit import fit_number_target, in_order
 from scaling_trainer.preprocess.inputs import RatingInputs
 from scaling_trainer.preprocess.transform import transform_target
 
@@ -44,9 +42,9 @@ def prepare_ratings(source: RatingSource, recipe: Recipe) -> Prepared:
     )
     preprocessor = Preprocessor(inputs, target, source.provenance.notation)
 
-    def part(rows: pd.DataFrame) -> Part:
+    def part(rows: pd.DataFrame) -> Subset:
         ratings = rows[source.rating].to_numpy(np.float64)
-        return Part(preprocessor.transform(rows), transform_target(target, ratings))
+        return Subset(preprocessor.transform(rows), transform_target(target, ratings))
 
     return Prepared(
         kind=InputKind.RATINGS,
@@ -69,7 +67,7 @@ def _complete(
     frame = source.frame
     empty = np.zeros(len(frame), dtype=np.bool_)
     for name in (source.user, source.item, source.rating):
-        gaps = missing(frame[name])
+        gaps = is_missing(frame[name])
         if gaps.any() and preprocessing.missing != "drop":
             message = (
                 f"the column has no value in {int(gaps.sum())} rows, first in row "

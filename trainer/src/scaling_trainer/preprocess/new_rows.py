@@ -8,7 +8,7 @@ from typing import assert_never
 import numpy as np
 import pandas as pd
 
-from scaling_trainer.preprocess.columns import column, refuse_where
+from scaling_trainer.preprocess.columns import named_column, refuse_where
 from scaling_trainer.preprocess.inputs import (
     CategoryColumn,
     ImageInputs,
@@ -18,15 +18,14 @@ from scaling_trainer.preprocess.inputs import (
     TableInputs,
     TokenInputs,
 )
-from scaling_trainer.preprocess.names import as_names, places_of
-from scaling_trainer.preprocess.notation import Notation, stripped
+from scaling_trainer.preprocess.notation import Notation, indices_of, read_names, stripped
 
 
-def column_names(inputs: Inputs) -> tuple[str, ...]:
+def required_columns(inputs: Inputs) -> tuple[str, ...]:
     """Name the columns that new rows need to have, as far as they are known by name."""
     match inputs:
         case TableInputs(columns=columns):
-            return tuple(known.name for known in columns)
+            return tuple(column.name for column in columns)
         case RatingInputs(user=user, item=item):
             return (user, item)
         case ImageInputs() | TokenInputs():
@@ -42,11 +41,11 @@ def read_as_learned(frame: pd.DataFrame, inputs: Inputs, notation: Notation) -> 
     """
     match inputs:
         case TableInputs(columns=columns):
-            read = {known.name: _read(frame, known, notation) for known in columns}
+            read = {column.name: _read(frame, column, notation) for column in columns}
         case RatingInputs():
             read = {
-                name: as_names(stripped(column(frame, name)), notation)
-                for name in column_names(inputs)
+                name: read_names(stripped(named_column(frame, name)), notation)
+                for name in required_columns(inputs)
             }
         case ImageInputs() | TokenInputs():
             return frame
@@ -55,26 +54,28 @@ def read_as_learned(frame: pd.DataFrame, inputs: Inputs, notation: Notation) -> 
     return pd.DataFrame(read)
 
 
-def _read(frame: pd.DataFrame, known: NumberColumn | CategoryColumn, by: Notation) -> pd.Series:
-    texts = stripped(column(frame, known.name))
-    if isinstance(known, CategoryColumn):
-        return as_names(texts, by, names=False)
-    values = by.numbers(texts)
-    bad = np.isnan(values) & ~by.is_missing(texts)
-    refuse_where(pd.Series(texts, dtype=object), known.name, bad, "is not a number")
+def _read(
+    frame: pd.DataFrame, column: NumberColumn | CategoryColumn, notation: Notation
+) -> pd.Series:
+    texts = stripped(named_column(frame, column.name))
+    if isinstance(column, CategoryColumn):
+        return read_names(texts, notation, names=False)
+    values = notation.numbers(texts)
+    bad = np.isnan(values) & ~notation.is_missing(texts)
+    refuse_where(pd.Series(texts, dtype=object), column.name, bad, "is not a number")
     return pd.Series(values)
 
 
-def never_seen(inputs: Inputs, frame: pd.DataFrame) -> Iterator[str]:
+def unseen_categories(inputs: Inputs, frame: pd.DataFrame) -> Iterator[str]:
     """Count, for each column of categories, the rows with one that training never saw."""
     if not isinstance(inputs, TableInputs):
         return
-    for known in inputs.columns:
-        if isinstance(known, CategoryColumn):
-            texts = frame[known.name]
-            unseen = texts[(places_of(texts, known.categories) < 0) & texts.notna().to_numpy()]
+    for column in inputs.columns:
+        if isinstance(column, CategoryColumn):
+            texts = frame[column.name]
+            unseen = texts[(indices_of(texts, column.categories) < 0) & texts.notna().to_numpy()]
             if len(unseen):
                 yield (
-                    f"{known.name}: {len(unseen)} of {len(texts)} rows hold a value that training "
+                    f"{column.name}: {len(unseen)} of {len(texts)} rows hold a value that training "
                     f"never saw, first {unseen.iloc[0]!r}"
                 )

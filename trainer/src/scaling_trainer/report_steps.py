@@ -27,36 +27,36 @@ MAX_FILES = 10_000
 
 
 @dataclass(slots=True)
-class Steps:
+class StepCounter:
     """The steps of the last reports, with their times by the clock of the folder's file system."""
 
     folder: Path
-    _noted: list[tuple[int, float]] = field(default_factory=list[tuple[int, float]])
+    _recorded: list[tuple[int, float]] = field(default_factory=list[tuple[int, float]])
 
-    def reached(self) -> int:
+    def resume(self) -> int:
         """Give the step that the saved work has come to; 0 where the training begins anew."""
-        self._noted = self._read()
+        self._recorded = self._read()
         saved = max(self._saved(), default=None)
-        if saved is None or not self._noted:
-            self._noted = []
+        if saved is None or not self._recorded:
+            self._recorded = []
             return 0
-        step, _ = min(self._noted, key=lambda noted: (abs(noted[1] - saved), -noted[0]))
-        self._noted = [noted for noted in self._noted if noted[0] <= step]
+        step, _ = min(self._recorded, key=lambda noted: (abs(noted[1] - saved), -noted[0]))
+        self._recorded = [noted for noted in self._recorded if noted[0] <= step]
         return step
 
-    def note(self, step: int) -> None:
+    def record(self, step: int) -> None:
         """Write down that a step was reported just now."""
         path = self.folder / RECORD
         # The last one's time is that of the file itself: no other clock is asked.
-        document = {"noted": self._noted, "step": step}
+        document = {"noted": self._recorded, "step": step}
         try:
             write_file(path, json.dumps(document), below=self.folder)
             written = path.stat().st_mtime
         except OSError:
             return  # there is no such folder yet, or no room: a next attempt may begin anew
-        self._noted = [*self._noted[-MAX_NOTED:], (step, written)]
+        self._recorded = [*self._recorded[-MAX_NOTED:], (step, written)]
 
-    def forget(self) -> None:
+    def delete(self) -> None:
         """Delete the record: the trial has its result."""
         try:
             (self.folder / RECORD).unlink(missing_ok=True)

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from scaling_trainer.config.data import Delimited
-from scaling_trainer.data.errors import DataError
+from scaling_trainer.data_error import DataError
 from scaling_trainer.preprocess.notation import Notation, Texts
 
 # So many different values of a column are looked at: those of one file are alike.
@@ -61,19 +61,21 @@ class _Votes:
                     self.decimal[last] += 1
 
 
-def find_notation(columns: Mapping[str, Texts], settings: Delimited, share: float) -> Notation:
+def infer_notation(columns: Mapping[str, Texts], settings: Delimited, share: float) -> Notation:
     """Find the signs of a file's numbers, as far as the settings leave it open.
 
     `share` of a column's values may be no numbers. Raises DataError where a column can be read in
     two ways and nothing else in the file tells which.
     """
-    given = Notation(settings.decimal or ".", settings.thousands or "", settings.missing_values)
+    configured = Notation(
+        settings.decimal or ".", settings.thousands or "", settings.missing_values
+    )
     if settings.decimal is not None and settings.thousands is not None:
-        return given
-    different = {name: _different(values, given) for name, values in columns.items()}
+        return configured
+    different = {name: _different(values, configured) for name, values in columns.items()}
     odd = {name for name, values in different.items() if _is_odd(values, share)}
     if not odd and settings.decimal is None and settings.thousands is None:
-        return given
+        return configured
     votes = _Votes()
     for name, values in different.items():
         for value in values[:_LOOKED_AT]:
@@ -81,12 +83,12 @@ def find_notation(columns: Mapping[str, Texts], settings: Delimited, share: floa
                 votes.add(name, value)
     decimal = settings.decimal or _decimal(settings.thousands, votes)
     thousands = settings.thousands or _thousands(decimal, votes)
-    return replace(given, decimal=decimal, thousands=thousands)
+    return replace(configured, decimal=decimal, thousands=thousands)
 
 
-def _different(values: Texts, given: Notation) -> Texts:
-    every = pd.Series(values).drop_duplicates().to_numpy(dtype=object)
-    return every[~given.is_missing(every)]
+def _different(values: Texts, notation: Notation) -> Texts:
+    distinct = pd.Series(values).drop_duplicates().to_numpy(dtype=object)
+    return distinct[~notation.is_missing(distinct)]
 
 
 def _is_odd(values: Texts, share: float) -> bool:

@@ -14,21 +14,26 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from scaling_trainer.config.preprocessing import Preprocessing
-from scaling_trainer.data.errors import DataError
-from scaling_trainer.data.prepared import InputKind, Part, Prepared
-from scaling_trainer.data.readable import readable
-from scaling_trainer.data.recipe import Recipe, refuse_unsuitable
-from scaling_trainer.data.source import RowSource
+from scaling_trainer.data.checked_rows import (
+    ClassValues,
+    NumberValues,
+    has_target,
+    read_class_target,
+    read_number_target,
+    usable_features,
+)
+from scaling_trainer.data.prepared import InputKind, Prepared, Subset
+from scaling_trainer.data.source import Recipe, RowSource, refuse_unsuitable
 from scaling_trainer.data.split import PARTS, Places, split_classes, split_rows
-from scaling_trainer.data.targets import Classes, Numbers, labelled, read_classes, read_numbers
+from scaling_trainer.data_error import DataError
 from scaling_trainer.preprocess import Preprocessor
 from scaling_trainer.preprocess.augmentation import augmenter
 from scaling_trainer.preprocess.cleaning import (
     Features,
-    doubled,
-    far_out,
-    incomplete,
-    oddly_labelled,
+    count_label_noise,
+    is_duplicate,
+    is_incomplete,
+    is_outlier,
 )
 from scaling_trainer.preprocess.columns import Flags
 from scaling_trainer.preprocess.fit import fit_images, fit_number_target, fit_table
@@ -39,7 +44,7 @@ Counts = dict[str, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class RawRows:
     """Some rows of a data set: features and the target of each, as they were read."""
 
     features: Features
@@ -48,9 +53,9 @@ class Rows:
     def __len__(self) -> int:
         return len(self.target)
 
-    def take(self, which: Places | Flags) -> Rows:
+    def take(self, which: Places | Flags) -> RawRows:
         """Choose rows by place, or those that are flagged."""
-        return Rows(_take(self.features, which), self.target[which])
+        return RawRows(_take(self.features, which), self.target[which])
 
 
 def _take(features: Features, which: Places | Flags) -> Features:
@@ -61,10 +66,13 @@ def prepare_rows(source: RowSource, recipe: Recipe) -> Prepared:
     """Clean, split and scale a table or images. Raises DataError for what cannot be used."""
     refuse_unsuitable(recipe, "tables" if isinstance(source.features, pd.DataFrame) else "images")
     preprocessing = recipe.preprocessing
-    known, unlabelled = _labelled(source, preprocessing)
-    target = _read_target(known, recipe)
-    told = source.provenance
-    whole = Rows(readable(known.features, preprocessing.missing, told.by_column), target.values)
+    labelled, unlabelled = _labelled(source, preprocessing)
+    target = _read_target(labelled, recipe)
+    provenance = source.provenance
+    whole = RawRows(
+        usable_features(labelled.features, preprocessing.missing, provenance.gap_notes),
+        target.values,
+    )
     (train, validation, test), left_out = _complete(_split(whole, target, recipe), preprocessing)
     train, cleaned = _clean(train, preprocessing)
     _refuse_lost_classes(train, target)
@@ -74,59 +82,59 @@ def prepare_rows(source: RowSource, recipe: Recipe) -> Prepared:
         else fit_images(train.features, source.maximum, preprocessing.scaling)
     )
     fitted = _fit_target(target, train, preprocessing)
-    preprocessor = Preprocessor(inputs, fitted, told.notation)
+    preprocessor = Preprocessor(inputs, fitted, provenance.notation)
     part = _part(preprocessor, train)
     return Prepared(
         kind=InputKind.TABLE if isinstance(inputs, TableInputs) else InputKind.IMAGES,
         train=part,
         validation=_part(preprocessor, validation),
         test=_part(preprocessor, test),
-        classes=target.target.names if isinstance(target, Classes) else (),
+        classes=target.target.names if isinstance(target, ClassValues) else (),
         cardinalities=(),
         removed={
-            **told.left_out,
-            **(unlabelled | left_out | cleaned | _noticed(train, part, preprocessing)),
+            **provenance.left_out,
+            **(unlabelled | left_out | cleaned | _findings(train, part, preprocessing)),
         },
         preprocessor=preprocessor,
         augment=augmenter(preprocessing.augmentation, inputs)
         if isinstance(inputs, ImageInputs)
         else None,
-        notes=told.notes,
+        notes=provenance.notes,
     )
 
 
 def _labelled(source: RowSource, preprocessing: Preprocessing) -> tuple[RowSource, Counts]:
     """Leave out rows without a target before the split: they cannot be stratified, nor scored."""
-    there = labelled(source.target, preprocessing)
-    if there.all():
+    present = has_target(source.target, preprocessing)
+    if present.all():
         return source, {}
-    features = _take(source.features, there)
-    left = replace(source, features=features, target=source.target[there])
-    return left, {"missing_target": int((~there).sum())}
+    features = _take(source.features, present)
+    labelled = replace(source, features=features, target=source.target[present])
+    return labelled, {"missing_target": int((~present).sum())}
 
 
-def _read_target(source: RowSource, recipe: Recipe) -> Classes | Numbers:
+def _read_target(source: RowSource, recipe: Recipe) -> ClassValues | NumberValues:
     if recipe.task == "classification":
-        return read_classes(source.target, source.labels)
-    return read_numbers(source.target)
+        return read_class_target(source.target, source.labels)
+    return read_number_target(source.target)
 
 
-def _split(whole: Rows, target: Classes | Numbers, recipe: Recipe) -> list[Rows]:
+def _split(whole: RawRows, target: ClassValues | NumberValues, recipe: Recipe) -> list[RawRows]:
     match target:
-        case Classes(target=classes, values=values):
+        case ClassValues(target=classes, values=values):
             places = split_classes(values, classes.labels, recipe.dataset)
-        case Numbers():
+        case NumberValues():
             places = split_rows(len(whole), recipe.dataset)
         case _:
             assert_never(target)
     return [whole.take(which) for which in places]
 
 
-def _complete(parts: list[Rows], preprocessing: Preprocessing) -> tuple[list[Rows], Counts]:
+def _complete(parts: list[RawRows], preprocessing: Preprocessing) -> tuple[list[RawRows], Counts]:
     """Leave out incomplete rows of every part: without a fill a model cannot see them."""
     if preprocessing.missing != "drop":
         return parts, {}
-    kept = [rows.take(~incomplete(rows.features)) for rows in parts]
+    kept = [rows.take(~is_incomplete(rows.features)) for rows in parts]
     for name, rows in zip(PARTS, kept, strict=True):
         if not len(rows):
             message = f"every row of the {name} part has a missing value: nothing is left of it"
@@ -134,14 +142,14 @@ def _complete(parts: list[Rows], preprocessing: Preprocessing) -> tuple[list[Row
     return kept, {"missing": len(parts[0]) - len(kept[0])}
 
 
-def _clean(train: Rows, preprocessing: Preprocessing) -> tuple[Rows, Counts]:
+def _clean(train: RawRows, preprocessing: Preprocessing) -> tuple[RawRows, Counts]:
     """Leave out doubled and outlying rows of the training part."""
     counts: Counts = {}
     if preprocessing.duplicates == "drop":
-        flags = doubled(train.features, train.target)
+        flags = is_duplicate(train.features, train.target)
         train, counts["duplicates"] = train.take(~flags), int(flags.sum())
     if preprocessing.outliers is not None and isinstance(train.features, pd.DataFrame):
-        flags = far_out(train.features, preprocessing.outliers)
+        flags = is_outlier(train.features, preprocessing.outliers)
         train, counts["outliers"] = train.take(~flags), int(flags.sum())
         if not len(train):
             message = "every training row lies beyond the threshold: raise it"
@@ -149,8 +157,8 @@ def _clean(train: Rows, preprocessing: Preprocessing) -> tuple[Rows, Counts]:
     return train, counts
 
 
-def _refuse_lost_classes(train: Rows, target: Classes | Numbers) -> None:
-    if isinstance(target, Numbers):
+def _refuse_lost_classes(train: RawRows, target: ClassValues | NumberValues) -> None:
+    if isinstance(target, NumberValues):
         return
     lost = sorted(set(range(len(target.target.labels))) - set(train.target.tolist()))
     if lost:
@@ -158,29 +166,31 @@ def _refuse_lost_classes(train: Rows, target: Classes | Numbers) -> None:
         raise DataError(path="preprocessing", message=message)
 
 
-def _fit_target(target: Classes | Numbers, train: Rows, preprocessing: Preprocessing) -> Target:
+def _fit_target(
+    target: ClassValues | NumberValues, train: RawRows, preprocessing: Preprocessing
+) -> Target:
     match target:
-        case Classes(target=classes):
+        case ClassValues(target=classes):
             return classes
-        case Numbers():
+        case NumberValues():
             return fit_number_target(train.target.astype(np.float64), preprocessing.scaling)
         case _:
             assert_never(target)
 
 
-def _part(preprocessor: Preprocessor, rows: Rows) -> Part:
+def _part(preprocessor: Preprocessor, rows: RawRows) -> Subset:
     match preprocessor.inputs, rows.features:
         case ImageInputs() as images, np.ndarray() as pixels:
             inputs = scale_images(images, pixels)
         case _, features:
             inputs = preprocessor.transform(pd.DataFrame(features))
-    return Part(inputs, transform_target(preprocessor.target, rows.target))
+    return Subset(inputs, transform_target(preprocessor.target, rows.target))
 
 
-def _noticed(train: Rows, part: Part, preprocessing: Preprocessing) -> Counts:
+def _findings(train: RawRows, part: Subset, preprocessing: Preprocessing) -> Counts:
     counts: Counts = {}
     if preprocessing.missing in ("mean", "median"):
-        counts["missing_filled"] = int(incomplete(train.features).sum())
+        counts["missing_filled"] = int(is_incomplete(train.features).sum())
     if preprocessing.label_noise_report:
-        counts["label_noise"] = oddly_labelled(part.inputs.numpy(), part.targets.numpy())
+        counts["label_noise"] = count_label_noise(part.inputs.numpy(), part.targets.numpy())
     return counts

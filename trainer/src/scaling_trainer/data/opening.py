@@ -1,12 +1,9 @@
-"""Tables that were packed: `.gz`, `.bz2`, `.xz`, and `.zip` with one file in it.
-
-What they hold is expanded while it is read, and never beyond a bound: a few bytes may be made to
-expand to more than a machine holds.
-"""
+"""Opening a user's file: packed or not, and by its encoding."""
 
 from __future__ import annotations
 
 import bz2
+import codecs
 import gzip
 import io
 import lzma
@@ -18,8 +15,49 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, cast
 
-from scaling_trainer.data.errors import DataError
-from scaling_trainer.data.listing import counted, is_hidden
+from scaling_trainer.data.listing import first_few, is_hidden
+from scaling_trainer.data_error import DataError
+
+_FIELD = "dataset.encoding"
+# The longer first: UTF-16's mark begins that of UTF-32.
+_BY_FIRST_BYTES = (
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+LONGEST_BOM = 4
+"""So many first bytes of a file tell its encoding, where any do."""
+
+
+def encoding_of(first: bytes, setting: str | None) -> str:
+    """Give the codec to read a file by: by its first bytes, where there is no setting."""
+    if setting is not None:
+        # Its mark is no part of the text.
+        return "utf-8-sig" if setting == "utf-8" else setting
+    return next((codec for mark, codec in _BY_FIRST_BYTES if first.startswith(mark)), "utf-8")
+
+
+def encoding_notes(codec: str, setting: str | None) -> tuple[str, ...]:
+    """Say what was found out, where it is not what everybody expects."""
+    if setting is not None or codec in ("utf-8", "utf-8-sig"):
+        return ()
+    return (f"read as {codec}, as the file's first bytes say: {_FIELD} changes it",)
+
+
+def decoding_error(path: Path, codec: str, where: str) -> DataError:
+    """Say where a file is not in an encoding, and which setting says in which it is."""
+    name = "UTF-8" if codec.startswith("utf-8") else codec
+    hint = f"set {_FIELD}, as cp1252 for texts of western Windows"
+    return DataError("dataset.path", f"{path.name} is not {name}: {where}; {hint}")
+
+
+def nul_error(path: Path, line: int) -> DataError:
+    """Say that a file holds bytes that no text does."""
+    message = f"{path.name} holds NUL bytes, first in line {line}: it is no text, or set {_FIELD}"
+    return DataError("dataset.path", message)
+
 
 _PATH = "dataset.path"
 MOST_TIMES = 100
@@ -31,7 +69,7 @@ _DAMAGE = (EOFError, OSError, RuntimeError, zlib.error, lzma.LZMAError, zipfile.
 
 
 @contextmanager
-def open_expanded(path: Path) -> Generator[IO[bytes]]:
+def open_unpacked(path: Path) -> Generator[IO[bytes]]:
     """Open a file by its ending, packed or not.
 
     Raises OSError where it cannot be opened, DataError where it is not packed as its ending says or
@@ -47,11 +85,11 @@ def open_expanded(path: Path) -> Generator[IO[bytes]]:
             content = expand(file, path)
         except _DAMAGE as error:
             raise _damaged(path, error) from error
-        with content, io.BufferedReader(_Bounded(path, content, most), _AT_ONCE) as bounded:
+        with content, io.BufferedReader(_BoundedReader(path, content, most), _AT_ONCE) as bounded:
             yield bounded
 
 
-class _Bounded(io.RawIOBase):
+class _BoundedReader(io.RawIOBase):
     """What a packed file holds, as far as it may be long."""
 
     def __init__(self, path: Path, content: IO[bytes], most: int) -> None:
@@ -63,18 +101,18 @@ class _Bounded(io.RawIOBase):
 
     def readinto(self, buffer: memoryview) -> int:  # pyright: ignore[reportIncompatibleMethodOverride]
         try:
-            some = self._content.read(len(buffer))
+            chunk = self._content.read(len(buffer))
         except _DAMAGE as error:
             raise _damaged(self._path, error) from error
-        self._read += len(some)
+        self._read += len(chunk)
         if self._read > self._most:
             message = (
                 f"{self._path.name} expands to more than {self._most / 2**20:,.0f} MiB, which is "
                 f"over {MOST_TIMES} times its size: expand it yourself if it is what you mean"
             )
             raise DataError(_PATH, message)
-        buffer[: len(some)] = some
-        return len(some)
+        buffer[: len(chunk)] = chunk
+        return len(chunk)
 
 
 def _damaged(path: Path, error: Exception) -> DataError:
@@ -85,15 +123,15 @@ def _damaged(path: Path, error: Exception) -> DataError:
 
 def _only_file(file: IO[bytes], path: Path) -> IO[bytes]:
     archive = zipfile.ZipFile(file)
-    held = [
-        each.filename
-        for each in archive.infolist()
-        if not each.is_dir() and not any(map(is_hidden, each.filename.split("/")))
+    names = [
+        member.filename
+        for member in archive.infolist()
+        if not member.is_dir() and not any(map(is_hidden, member.filename.split("/")))
     ]
-    if len(held) != 1:
-        there = f"there are {counted(held)}" if held else "there is none"
-        raise DataError(_PATH, f"{path.name} must hold one file; {there}")
-    return archive.open(held[0])
+    if len(names) != 1:
+        found_text = f"there are {first_few(names)}" if names else "there is none"
+        raise DataError(_PATH, f"{path.name} must hold one file; {found_text}")
+    return archive.open(names[0])
 
 
 def _gzip(file: IO[bytes], _: Path) -> IO[bytes]:

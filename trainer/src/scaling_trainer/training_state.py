@@ -19,12 +19,12 @@ from scaling_trainer.checkpoint import (
     Tensors,
     optimizer_tensors,
     restore_optimizer,
-    under,
-    without,
+    with_prefix,
+    without_prefix,
 )
 
 
-class Unfit(ValueError):
+class UnusableCheckpoint(ValueError):
     """A checkpoint that no such training has left."""
 
 
@@ -45,7 +45,7 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
-class Saved:
+class SavedTraining:
     """A training that can go on; `best_weights` is empty where none was the best so far."""
 
     progress: Progress
@@ -63,41 +63,41 @@ def checkpoint_of(
 ) -> Checkpoint:
     """Put all that the next attempt needs into a checkpoint."""
     tensors = (
-        under("model", model.state_dict())
-        | under("best", best_weights)
-        | under("optimizer", optimizer_tensors(optimizer))
+        with_prefix("model", model.state_dict())
+        | with_prefix("best", best_weights)
+        | with_prefix("optimizer", optimizer_tensors(optimizer))
     )
     return Checkpoint(tensors, {"identity": identity, "progress": asdict(progress)})
 
 
-def saved_in(
-    found: Checkpoint, identity: str, model: nn.Module, optimizer: torch.optim.Optimizer
-) -> Saved | None:
+def read_training(
+    saved: Checkpoint, identity: str, model: nn.Module, optimizer: torch.optim.Optimizer
+) -> SavedTraining | None:
     """Read a checkpoint for a training; None where it is another training's. Raises Unfit."""
-    if found.document.get("identity") != identity:
+    if saved.document.get("identity") != identity:
         return None
-    weights, best = without("model", found.tensors), without("best", found.tensors)
-    remembered = without("optimizer", found.tensors)
+    weights, best = without_prefix("model", saved.tensors), without_prefix("best", saved.tensors)
+    remembered = without_prefix("optimizer", saved.tensors)
     own: Tensors = model.state_dict()
-    check_alike(weights, own, "weights")
+    check_same_tensors(weights, own, "weights")
     if best:
-        check_alike(best, own, "best weights")
+        check_same_tensors(best, own, "best weights")
     _check_optimizer(remembered, optimizer)
-    return Saved(_progress(found.document.get("progress")), weights, remembered, best)
+    return SavedTraining(_progress(saved.document.get("progress")), weights, remembered, best)
 
 
-def restore(saved: Saved, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+def restore(saved: SavedTraining, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
     """Give a model and its optimizer what `saved_in` found for them."""
     model.load_state_dict(saved.model)
     restore_optimizer(optimizer, saved.optimizer)
 
 
-def check_alike(found: Tensors, own: Tensors, what: str) -> None:
+def check_same_tensors(tensors: Tensors, own: Tensors, what: str) -> None:
     """Check that tensors have the names, shapes and types of others. Raises Unfit."""
-    if found.keys() != own.keys():
+    if tensors.keys() != own.keys():
         message = f"its {what} have other names than the model's"
-        raise Unfit(message)
-    for name, tensor in found.items():
+        raise UnusableCheckpoint(message)
+    for name, tensor in tensors.items():
         _check_kind(tensor, own[name], f"{what} {name}")
 
 
@@ -107,54 +107,54 @@ def _check_kind(tensor: torch.Tensor, own: torch.Tensor, what: str) -> None:
             f"its {what} are {tensor.dtype} of shape {list(tensor.shape)}; "
             f"{own.dtype} of shape {list(own.shape)} are needed"
         )
-        raise Unfit(message)
+        raise UnusableCheckpoint(message)
 
 
 _COUNT = torch.zeros(())
 _IS_ADAM = (torch.optim.Adam, torch.optim.AdamW)
 
 
-def _check_optimizer(found: Tensors, optimizer: torch.optim.Optimizer) -> None:
+def _check_optimizer(tensors: Tensors, optimizer: torch.optim.Optimizer) -> None:
     """Check what is remembered of each parameter: all that the optimizer uses, or nothing."""
     groups = cast("list[dict[str, list[torch.Tensor]]]", optimizer.param_groups)
-    parameters = [each for group in groups for each in group["params"]]
+    parameters = [parameter for group in groups for parameter in group["params"]]
     is_adam = isinstance(optimizer, _IS_ADAM)
     names = ("step", "exp_avg", "exp_avg_sq") if is_adam else ("momentum_buffer",)
-    known = {
-        str(at): {f"{at}.{name}": _COUNT if name == "step" else each for name in names}
-        for at, each in enumerate(parameters)
+    expected = {
+        str(index): {f"{index}.{name}": _COUNT if name == "step" else parameter for name in names}
+        for index, parameter in enumerate(parameters)
     }
-    for number in {path.partition(".")[0] for path in found}:
-        if number not in known:
+    for number in {path.partition(".")[0] for path in tensors}:
+        if number not in expected:
             message = "its optimizer remembers a parameter that the model does not have"
-            raise Unfit(message)
-        start = f"{number}."
-        own = {path: tensor for path, tensor in found.items() if path.startswith(start)}
-        check_alike(own, known[number], "optimizer's memories")
+            raise UnusableCheckpoint(message)
+        prefix = f"{number}."
+        remembered = {path: tensor for path, tensor in tensors.items() if path.startswith(prefix)}
+        check_same_tensors(remembered, expected[number], "optimizer's memories")
 
 
 _FRESH: Mapping[str, object] = asdict(Progress())
 
 
-def _progress(given: object) -> Progress:
-    if not isinstance(given, Mapping):
+def _progress(document: object) -> Progress:
+    if not isinstance(document, Mapping):
         message = "its progress is no object"
-        raise Unfit(message)
-    written = cast("Mapping[str, object]", given)
-    for name, value in written.items():
-        if name not in _FRESH or type(value) is not type(_FRESH[name]) or not _is_sound(value):
+        raise UnusableCheckpoint(message)
+    fields = cast("Mapping[str, object]", document)
+    for name, value in fields.items():
+        if name not in _FRESH or type(value) is not type(_FRESH[name]) or not _is_valid(value):
             message = f"its progress.{name[:60]!r} is not what a training has left"
-            raise Unfit(message)
-    return Progress(**cast("dict[str, Any]", written))
+            raise UnusableCheckpoint(message)
+    return Progress(**cast("dict[str, Any]", fields))
 
 
-def _is_sound(value: Any) -> bool:
+def _is_valid(value: Any) -> bool:
     """Whether all numbers are finite, and none that counts is below 0."""
     if isinstance(value, bool):
         return True
     if isinstance(value, list):
         points = cast("list[Any]", value)
-        return all(isinstance(each, dict) and _is_sound(each) for each in points)
+        return all(isinstance(point, dict) and _is_valid(point) for point in points)
     if isinstance(value, dict):
         return all(map(_is_finite, cast("dict[str, Any]", value).values()))
     return _is_finite(value) and value >= 0

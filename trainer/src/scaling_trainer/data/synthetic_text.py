@@ -35,7 +35,7 @@ class _Lexicon:
     adverbs_of_verb: Indices
 
 
-def text(dataset: SyntheticText) -> TextSource:
+def synthetic_text(dataset: SyntheticText) -> TextSource:
     """Write sentences until the text has the wanted length."""
     rng = np.random.default_rng(dataset.seed)
     lexicon = _lexicon(rng)
@@ -81,7 +81,7 @@ def _sentences(lexicon: _Lexicon, count: int, rng: np.random.Generator) -> list[
     weights = 1 / np.arange(1, _NOUNS + 1)
     subject = rng.choice(_NOUNS, size=count, p=weights / weights.sum())
     verb = _preferred(lexicon.verbs_of_noun, subject, rng)
-    thing = _preferred(lexicon.nouns_of_verb, verb, rng)
+    object_noun = _preferred(lexicon.nouns_of_verb, verb, rng)
     adjective = _preferred(lexicon.adjectives_of_noun, subject, rng)
     adverb = _preferred(lexicon.adverbs_of_verb, verb, rng)
     columns = [
@@ -90,7 +90,7 @@ def _sentences(lexicon: _Lexicon, count: int, rng: np.random.Generator) -> list[
         _spelled(words["noun"], subject),
         _spelled(words["verb"], verb),
         _spelled(["the", "a"], rng.integers(2, size=count)),
-        _spelled(words["noun"], thing),
+        _spelled(words["noun"], object_noun),
         _sometimes(_spelled(words["adverb"], adverb), rng),
     ]
     return [" ".join(filter(None, row)) + "." for row in zip(*columns, strict=True)]

@@ -13,21 +13,21 @@ from dataclasses import dataclass
 
 import torch
 
-from scaling_trainer.data.prepared import Augment, Part
+from scaling_trainer.data.prepared import Augment, Subset
 from scaling_trainer.seeding import generator
-from scaling_trainer.tensors import pieces
+from scaling_trainer.tensors import row_chunks
 
 
 @dataclass(frozen=True, slots=True)
-class PartRows:
+class SubsetRows:
     """A part of the data, row by row. `context` is the length of a text's windows, else 0."""
 
-    part: Part
+    subset: Subset
     context: int = 0
 
     def __len__(self) -> int:
         """Count rows: for text, windows, such that they fit wherever the first begins."""
-        held = len(self.part.inputs)
+        held = len(self.subset.inputs)
         return max(1, (held - self.context) // self.context) if self.context else held
 
     @property
@@ -38,15 +38,17 @@ class PartRows:
     def take(self, rows: torch.Tensor, offset: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
         """Give inputs and targets of some rows; for text, of windows that begin at `offset`."""
         if not self.context:
-            return self.part.inputs[rows], self.part.targets[rows]
+            return self.subset.inputs[rows], self.subset.targets[rows]
         # One token more than the context: each is the target of the one before it.
         reach = torch.arange(self.context + 1, device=rows.device)
-        windows = self.part.inputs[offset + rows[:, None] * self.context + reach]
+        windows = self.subset.inputs[offset + rows[:, None] * self.context + reach]
         return windows[:, :-1], windows[:, 1:]
 
-    def spread(self, stride: int, at_once: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    def strided_batches(
+        self, stride: int, at_once: int
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Give inputs and targets in order, one row of `stride`, `at_once` rows together."""
-        inputs, targets = self.part.inputs, self.part.targets
+        inputs, targets = self.subset.inputs, self.subset.targets
         for first in range(0, len(self), stride * at_once):
             last = min(first + stride * at_once, len(self))
             if self.context:
@@ -58,15 +60,15 @@ class PartRows:
         """Give the last place where the first window of a text may begin."""
         if not self.context:
             return 0
-        spare = len(self.part.inputs) - 1 - len(self) * self.context
+        spare = len(self.subset.inputs) - 1 - len(self) * self.context
         return min(spare, self.context - 1)
 
 
 @dataclass(frozen=True, slots=True)
-class Feed:
+class BatchLoader:
     """Batches of rows, from any step on. The last batch of an epoch may be smaller."""
 
-    rows: PartRows
+    rows: SubsetRows
     batch_size: int
     seed: int
     augment: Augment | None = None
@@ -106,4 +108,4 @@ class Feed:
         places = torch.randperm(len(self.rows), generator=draws)
         last = self.rows.largest_offset()
         offset = int(torch.randint(last + 1, (), generator=draws)) if last else 0
-        return pieces(places.to(self.rows.part.inputs.device), self.batch_size), offset
+        return row_chunks(places.to(self.rows.subset.inputs.device), self.batch_size), offset

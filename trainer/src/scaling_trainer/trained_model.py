@@ -16,11 +16,11 @@ from scaling_trainer import checkpoint, models
 from scaling_trainer.config.builtin import BuiltIn
 from scaling_trainer.counting import Dimensions
 from scaling_trainer.counting import Kind as DataKind
-from scaling_trainer.data.errors import DataError
 from scaling_trainer.data.prepared import InputKind, Prepared
+from scaling_trainer.data_error import DataError
 from scaling_trainer.metric_names import shown_name
 from scaling_trainer.reading import UnreadableFile, read_json_object
-from scaling_trainer.saved import Unfit, check_alike
+from scaling_trainer.training_state import UnusableCheckpoint, check_same_tensors
 from scaling_trainer.writing import write_file
 
 RECORD_VERSION = 1
@@ -34,7 +34,7 @@ MOST_BYTES = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Trained:
+class ModelRecord:
     """The record of a trained model.
 
     `identity` tells one training from another; `parameters` is N; `result` is the line that the
@@ -50,7 +50,7 @@ class Trained:
     result: str = ""
 
 
-def dimensions_in(prepared: Prepared) -> Dimensions:
+def data_dimensions(prepared: Prepared) -> Dimensions:
     """Read off the data the sizes that they dictate to a model."""
     shape = prepared.train.inputs.shape
     outputs = len(prepared.classes) or 1
@@ -70,7 +70,7 @@ def dimensions_in(prepared: Prepared) -> Dimensions:
             return Dimensions("ratings", users=users, items=items)
 
 
-def write_record(path: Path, trained: Trained) -> None:
+def write_record(path: Path, trained: ModelRecord) -> None:
     """Write a record as JSON, at once."""
     document = {
         "v": RECORD_VERSION,
@@ -85,11 +85,11 @@ def write_record(path: Path, trained: Trained) -> None:
     write_file(path, json.dumps(document, indent=1), below=path.parent)
 
 
-def read_record(path: Path) -> Trained:
+def read_record(path: Path) -> ModelRecord:
     """Read a record. Raises DataError that names a file which is missing or is no record."""
     try:
         document = read_json_object(path, MOST_BYTES, below=path.parent)
-        return Trained(
+        return ModelRecord(
             config=BuiltIn.model_validate(document["builtIn"]),
             dimensions=_dimensions(document["dimensions"]),
             classes=_classes(document["classes"]),
@@ -99,45 +99,47 @@ def read_record(path: Path) -> Trained:
             result=str(document["result"]),
         )
     except UnreadableFile as error:
-        raise unreadable(error) from error
+        raise as_data_error(error) from error
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         reason = checkpoint.reason_of(error)
         raise DataError(str(path), f"is no record of a trained model: {reason}") from error
 
 
-def _dimensions(given: dict[str, Any]) -> Dimensions:
-    for name, value in given.items():
+def _dimensions(document: dict[str, Any]) -> Dimensions:
+    for name, value in document.items():
         if name != "kind" and not (type(value) is int and 0 <= value <= MOST_SIZE):
             message = f"dimensions.{shown_name(name)} is no whole number from 0 to 2^40"
             raise ValueError(message)
-    if given["kind"] not in KINDS:
+    if document["kind"] not in KINDS:
         message = f"dimensions.kind is none of {', '.join(KINDS)}"
         raise ValueError(message)
-    dimensions = Dimensions(**given)
+    dimensions = Dimensions(**document)
     if dimensions.channels * dimensions.height * dimensions.width > MOST_PIXELS:
         message = "dimensions of an image make more than 2^28 pixels"
         raise ValueError(message)
     return dimensions
 
 
-def _classes(given: Any) -> tuple[str, ...]:
-    if isinstance(given, list) and all(isinstance(each, str) for each in cast("list[Any]", given)):
-        return tuple(cast("list[str]", given))
+def _classes(document: Any) -> tuple[str, ...]:
+    if isinstance(document, list) and all(
+        isinstance(name, str) for name in cast("list[Any]", document)
+    ):
+        return tuple(cast("list[str]", document))
     message = "classes is no list of texts"
     raise ValueError(message)
 
 
-def _metrics(given: dict[str, Any]) -> dict[str, float]:
-    return {str(name): float(value) for name, value in given.items()}
+def _metrics(document: dict[str, Any]) -> dict[str, float]:
+    return {str(name): float(value) for name, value in document.items()}
 
 
-def unreadable(error: UnreadableFile) -> DataError:
+def as_data_error(error: UnreadableFile) -> DataError:
     """Say that a file cannot be read, and why."""
     reason = error.reason.removeprefix("cannot be read: ")
     return DataError(str(error.path), f"cannot be read: {reason}")
 
 
-def load_model(trained: Trained, weights: Path) -> nn.Module:
+def load_model(trained: ModelRecord, weights: Path) -> nn.Module:
     """Build the model and give it its weights. Raises DataError where the two do not fit."""
     saved = checkpoint.read(weights)
     if saved is None:
@@ -146,8 +148,8 @@ def load_model(trained: Trained, weights: Path) -> nn.Module:
         # Without memory: a record may speak of any size, also of none, which PyTorch warns of.
         with torch.device("meta"), warnings.catch_warnings(action="ignore"):
             drawn = models.build(trained.config.model, trained.dimensions)
-        check_alike(dict(saved.tensors), drawn.state_dict(), "weights")
-    except (Unfit, ValueError, RuntimeError) as error:
+        check_same_tensors(dict(saved.tensors), drawn.state_dict(), "weights")
+    except (UnusableCheckpoint, ValueError, RuntimeError) as error:
         reason = checkpoint.reason_of(error)
         raise DataError(str(weights), f"does not fit the model: {reason}") from error
     model = models.build(trained.config.model, trained.dimensions)

@@ -6,11 +6,10 @@ import numpy as np
 import torch
 
 from scaling_trainer.config.models import Transformer
-from scaling_trainer.data.errors import DataError
-from scaling_trainer.data.prepared import InputKind, Part, Prepared
-from scaling_trainer.data.recipe import Recipe, refuse_unsuitable
-from scaling_trainer.data.source import TextSource
+from scaling_trainer.data.prepared import InputKind, Prepared, Subset
+from scaling_trainer.data.source import Recipe, TextSource, refuse_unsuitable
 from scaling_trainer.data.split import PARTS, sizes
+from scaling_trainer.data_error import DataError
 from scaling_trainer.preprocess import Preprocessor
 from scaling_trainer.preprocess.inputs import NextToken, TokenInputs
 from scaling_trainer.preprocess.transform import as_tensor
@@ -27,9 +26,9 @@ def prepare_tokens(source: TextSource, recipe: Recipe) -> Prepared:
     behind = train_size + validation_size
     return Prepared(
         kind=InputKind.TOKENS,
-        train=Part(tokens[:train_size], nothing),
-        validation=Part(tokens[train_size:behind], nothing),
-        test=Part(tokens[behind:], nothing),
+        train=Subset(tokens[:train_size], nothing),
+        validation=Subset(tokens[train_size:behind], nothing),
+        test=Subset(tokens[behind:], nothing),
         classes=(),
         cardinalities=(VOCABULARY,),
         removed=dict(source.provenance.left_out),
