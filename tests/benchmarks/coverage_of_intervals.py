@@ -9,12 +9,12 @@ with one thread: OPENBLAS_NUM_THREADS=1 python tests/benchmarks/coverage_of_inte
 import sys
 
 import numpy as np
+from simulated_runs import IsoFlopDesign, chinchilla_law, simulated
 
 from scaling_operator.law.bootstrap import Resample, bootstrap_law, intervals
 from scaling_operator.law.chinchilla import NotFitted, fit_law
 from scaling_operator.law.law import loss
 from scaling_operator.law.optimum import Path, Question, allocate
-from scaling_operator.law.simulate import IsoFlopDesign, chinchilla_law, simulated
 
 LAW = chinchilla_law()
 TARGET = Question("flops", 1e22)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from simulated_runs import chinchilla_law
 
 from scaling_operator.law.chinchilla import NotFitted
 from scaling_operator.law.envelope import Course, Envelope, TrainingCurve, fit_envelope
@@ -9,7 +10,6 @@ from scaling_operator.law.inference_cost import allocate_served
 from scaling_operator.law.law import Law, law_of, loss
 from scaling_operator.law.optimum import Path, Question, allocate
 from scaling_operator.law.points import Array
-from scaling_operator.law.simulate import chinchilla_law
 from scaling_operator.law.trend import fit_trend
 
 LAW = chinchilla_law()

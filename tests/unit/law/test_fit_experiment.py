@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from simulated_runs import IsoFlopDesign, chinchilla_law, simulated, with_one_rate
 
 from scaling_operator.api.experiment import ExperimentSpec
 from scaling_operator.api.fields import Scalar
@@ -19,7 +20,6 @@ from scaling_operator.core.ladder import Scale
 from scaling_operator.law.fit_experiment import fit
 from scaling_operator.law.isoflop import fit_isoflop
 from scaling_operator.law.optimum import Path, Question, allocate
-from scaling_operator.law.simulate import IsoFlopDesign, chinchilla_law, simulated, with_one_rate
 
 TRUTH = chinchilla_law()
 RUNS = simulated(TRUTH, IsoFlopDesign(5, 7))

@@ -4,6 +4,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from simulated_runs import (
+    IsoFlopDesign,
+    chinchilla_law,
+    simulated,
+    with_one_rate,
+)
 
 from scaling_operator.law.bootstrap import Resample
 from scaling_operator.law.chinchilla import NotFitted, fit_law
@@ -12,12 +18,6 @@ from scaling_operator.law.law import Law, law_of, loss
 from scaling_operator.law.optimum import Path, Question, allocate
 from scaling_operator.law.points import points_from_tokens
 from scaling_operator.law.results import FitReport
-from scaling_operator.law.simulate import (
-    IsoFlopDesign,
-    chinchilla_law,
-    simulated,
-    with_one_rate,
-)
 
 TRUTH = chinchilla_law()
 FAR = Question("flops", 1e22)

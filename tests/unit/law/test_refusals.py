@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from simulated_runs import IsoFlopDesign, chinchilla_law, simulated
 
 from scaling_operator.law.conditions import ConditionType, invalid_points
 from scaling_operator.law.fit_points import FitOptions, fit_points, to_json
@@ -22,7 +23,6 @@ from scaling_operator.law.points import (
     seed_noise,
     select,
 )
-from scaling_operator.law.simulate import IsoFlopDesign, chinchilla_law, simulated
 
 LAW = chinchilla_law()
 GOOD = simulated(LAW, IsoFlopDesign(5, 7))

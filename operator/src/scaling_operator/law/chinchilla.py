@@ -28,7 +28,7 @@ from scaling_operator.law.forms import (
 )
 from scaling_operator.law.law import Law, pick
 from scaling_operator.law.points import Array, Points
-from scaling_operator.law.starts import as_coordinates, projected, random_starts
+from scaling_operator.law.starts import as_coordinates, grid_starts, random_starts
 
 RANDOM_STARTS = 24
 ROUGH = Tolerance(gradient=1e-3, gain=1e-8, iterations=200)
@@ -76,7 +76,7 @@ def fit_law(
     The random starts follow `seed`. Points must be finite, positive and enough: see `judge`.
     """
     problem = problem_of(points, form, noise=noise)
-    grid = projected(points, form)
+    grid = grid_starts(points, form)
     if grid is None:
         hint = " (of a score such as accuracy, fit 1 - score)" if points.quantity == "loss" else ""
         message = (
@@ -97,13 +97,6 @@ def descend(problem: FitProblem, starts: Array) -> tuple[Array, float]:
     usable = np.isfinite(x).all(axis=1) & np.isfinite(value)
     best = int(np.argmin(np.where(usable, value, np.inf)))
     return x[best], float(value[best])
-
-
-def objective_at(points: Points, form: Form, law: Law) -> float:
-    """Return the sum-Huber objective (delta 1e-3, without a factor) of a law given by hand."""
-    problem = problem_of(points, form)
-    value, _ = weighted(problem)(coordinates(problem, law), np.zeros(1, dtype=np.intp))
-    return float(value[0]) / OBJECTIVE_FACTOR
 
 
 def _polished(problem: FitProblem, best: tuple[Array, float]) -> tuple[Array, float]:

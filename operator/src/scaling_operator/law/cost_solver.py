@@ -41,14 +41,14 @@ class CostSolver:
 
         ends = _around(target.value, priced)
         if not isinstance(ends, tuple):
-            return _refusal(target, priced(ends))
+            return _cannot_buy(target, priced(ends))
         low, high = ends
         for _ in range(HALVINGS):
             middle = (low + high) / 2
             low, high = (middle, high) if _pays(target.value, priced(middle)) else (low, middle)
         beyond, paid = priced(high), priced(low).cost or 0.0
         if beyond.cost is None and paid < NEARLY_ALL * target.value:
-            return _refusal(target, beyond)
+            return _cannot_buy(target, beyond)
         return math.exp(low)
 
 
@@ -83,6 +83,6 @@ def _pays(money: float, plan: RunPlan) -> bool:
     return plan.cost is not None and plan.cost <= money
 
 
-def _refusal(target: Question, plan: RunPlan) -> Unanswered:
+def _cannot_buy(target: Question, plan: RunPlan) -> Unanswered:
     message = plan.message or "no run costs that: the smallest takes more, or the largest less"
     return Unanswered(target, plan.reason or "OutOfReach", message)

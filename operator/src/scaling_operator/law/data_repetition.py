@@ -1,9 +1,9 @@
 """Repeated data and over-trained sizes: what a token seen again is worth (Muennighoff 2023).
 
 With U unique tokens, D seen in all and R = D/U - 1 repetitions, the data are worth
-D' = U + U R* (1 - exp(-R/R*)), R* = 15.3878 by the published fit; parameters beyond the number U_N
-that is optimal for U tokens likewise, with R_N* = 5.3097. Up to four epochs repeats cost almost
-nothing; D' never exceeds (1 + R*) U.
+D' = U + U R* (1 - exp(-R/R*)), R* = 15.3878 by the published fit. Parameters beyond the number U_N
+that is optimal for U tokens decay likewise, with R_N* = 5.3097; nothing here asks for them. Up to
+four epochs repeats cost almost nothing; D' never exceeds (1 + R*) U.
 """
 
 from __future__ import annotations
@@ -17,21 +17,13 @@ from scaling_operator.law.optimum import OptimalSize, Path, Question, log_optima
 from scaling_operator.law.points import Array, Points
 
 DATA_DECAY = 15.387756
-SIZE_DECAY = 5.309743
-PLACES = 1001
+REPEATED_PLACES = 1001
 """Sizes tried between the optimum without repetition and the size that sees each token once."""
 
 
 def effective_tokens(tokens: Array, unique_tokens: float, decay: float = DATA_DECAY) -> Array:
     """Return D' of D tokens, any shape, of which `unique_tokens` differ. Raises ValueError."""
     return _effective(tokens, unique_tokens, decay)
-
-
-def effective_parameters(
-    parameters: Array, optimal_parameters: float, decay: float = SIZE_DECAY
-) -> Array:
-    """Return N' of N parameters where `optimal_parameters` suit the unique tokens; ValueError."""
-    return _effective(parameters, optimal_parameters, decay)
 
 
 def with_effective_tokens(points: Points, unique_tokens: float) -> Points:
@@ -55,7 +47,7 @@ def allocate_repeated(law: Law, target: Question, path: Path, unique_tokens: flo
     log_work = np.log(target.value / path.flops_factor)
     free = log_optimal_size(law, target.value, path.flops_factor)
     once = np.maximum(log_work - np.log(unique_tokens), free)
-    log_size = free[:, None] + (once - free)[:, None] * np.linspace(0.0, 1.0, PLACES)
+    log_size = free[:, None] + (once - free)[:, None] * np.linspace(0.0, 1.0, REPEATED_PLACES)
     seen = np.exp(log_work - log_size)
     losses = loss(law, np.exp(log_size), effective_tokens(seen, unique_tokens))
     rows = np.arange(len(free))

@@ -60,7 +60,7 @@ def prepare(fit_input: FitInput) -> ExperimentPoints:
             if point.edges
         ]
         known = [point for point in known if not point.edges]
-    points = _points(fit_input, known, size)
+    points = _points_of_law(fit_input, known, size)
     points, worse = keep_best(points)
     left_out += [LeftOut(scale=known[row].scale.index, reason="NotTheBest") for row in worse]
     used = [point for row, point in enumerate(known) if row not in worse]
@@ -80,7 +80,7 @@ def _all_counted(points: Sequence[TunedPoint]) -> bool:
     return all(point.model_parameters for point in points)
 
 
-def _points(fit_input: FitInput, known: Sequence[TunedPoint], size: str) -> Points:
+def _points_of_law(fit_input: FitInput, known: Sequence[TunedPoint], size: str) -> Points:
     objective = fit_input.spec.all_objectives[0]
     values = [point.value for point in known]
     losses = values if objective.direction == "minimize" else error_of_score(values)

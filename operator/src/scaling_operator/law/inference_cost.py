@@ -17,9 +17,9 @@ from scaling_operator.law.optimum import OptimalSize, Path, Question, allocate, 
 from scaling_operator.law.points import Array
 
 FORWARD_SHARE = 1 / 3
-SMALLEST = np.log(1e6)
+SERVED_BELOW = np.log(1e6)
 """How far below the optimum without serving sizes are tried, in ln N."""
-PLACES = 1001
+SERVED_PLACES = 1001
 CLOSE = 1e-9
 """Distance, in ln N, from a size that is out of reach."""
 
@@ -34,13 +34,13 @@ def allocate_served(law: Law, target: Question, path: Path) -> OptimalSize:
         return OptimalSize(unknown, unknown, unknown, unknown)
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         if law.one_variable:
-            return _along(law, target, path)
+            return _served_along(law, target, path)
         if target.kind == "flops":
-            return _of_budget(law, target, path.flops_factor)
-        return _of_loss(law, target, path.flops_factor)
+            return _served_of_budget(law, target, path.flops_factor)
+        return _served_of_loss(law, target, path.flops_factor)
 
 
-def _of_budget(law: Law, target: Question, factor: float) -> OptimalSize:
+def _served_of_budget(law: Law, target: Question, factor: float) -> OptimalSize:
     """Minimise the loss over N with D = C/(k N) - served/3."""
     free = log_optimal_size(law, target.value, factor)
     affordable = np.log(target.value / (factor * FORWARD_SHARE * target.served))
@@ -53,11 +53,11 @@ def _of_budget(law: Law, target: Question, factor: float) -> OptimalSize:
     def losses(log_size: Array) -> Array:
         return loss(law, np.exp(log_size), tokens(log_size))
 
-    log_size = _least(losses, high - SMALLEST, high)
-    return _allocation(law, log_size, tokens(log_size), factor)
+    log_size = _least(losses, high - SERVED_BELOW, high)
+    return _served_allocation(law, log_size, tokens(log_size), factor)
 
 
-def _of_loss(law: Law, target: Question, factor: float) -> OptimalSize:
+def _served_of_loss(law: Law, target: Question, factor: float) -> OptimalSize:
     """Minimise k N D + k/3 N served over N with D such that the loss is reached."""
     gap = target.value - law.E
     gap = np.where(gap > 0, gap, np.nan)
@@ -76,10 +76,10 @@ def _of_loss(law: Law, target: Question, factor: float) -> OptimalSize:
         return np.exp(log_size) * (tokens(log_size) + FORWARD_SHARE * target.served)
 
     log_size = _least(work, low, high)
-    return _allocation(law, log_size, tokens(log_size), factor)
+    return _served_allocation(law, log_size, tokens(log_size), factor)
 
 
-def _along(law: Law, target: Question, path: Path) -> OptimalSize:
+def _served_along(law: Law, target: Question, path: Path) -> OptimalSize:
     """Answer along the line of a ladder, where a size says how long it is trained."""
     if target.kind == "loss":
         return allocate(law, Question("loss", target.value), path)
@@ -110,17 +110,17 @@ def _least(value: Callable[[Array], Array], low: Array, high: Array) -> Array:
     rows = np.arange(len(low))
     place = low
     for _ in range(2):
-        places = low[:, None] + (high - low)[:, None] * np.linspace(0.0, 1.0, PLACES)
+        places = low[:, None] + (high - low)[:, None] * np.linspace(0.0, 1.0, SERVED_PLACES)
         values = value(places)
         best = np.argmin(np.where(np.isfinite(values), values, np.inf), axis=1)
         known = np.isfinite(values[rows, best])
         place = np.where(known, places[rows, best], np.nan)
         low = places[rows, np.maximum(best - 1, 0)]
-        high = places[rows, np.minimum(best + 1, PLACES - 1)]
+        high = places[rows, np.minimum(best + 1, SERVED_PLACES - 1)]
     return place
 
 
-def _allocation(law: Law, log_size: Array, tokens: Array, factor: float) -> OptimalSize:
+def _served_allocation(law: Law, log_size: Array, tokens: Array, factor: float) -> OptimalSize:
     size = np.exp(log_size)
     reached = loss(law, size[:, None], tokens[:, None])[:, 0]
     return OptimalSize(size, tokens, factor * size * tokens, reached)

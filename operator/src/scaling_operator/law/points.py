@@ -102,15 +102,6 @@ def mentioned(points: Points, mask: NDArray[np.bool_], most: int = 10) -> str:
     return f"{'row' if mask.sum() == 1 else 'rows'} {rows}"
 
 
-def size_clusters(points: Points, tolerance: float = 0.05) -> Points:
-    """Label runs by size: a gap of more than `tolerance` in ln N begins the next cluster."""
-    order = np.argsort(points.N)
-    steps = np.diff(np.log(points.N[order])) > tolerance
-    labels = np.empty(len(points))
-    labels[order] = np.concatenate([[0.0], np.cumsum(steps)])
-    return clustered(points, labels)
-
-
 def error_of_score(score: Values) -> Array:
     """Turn a score such as accuracy or F1, best at 1, into the error 1 - score that is fitted.
 

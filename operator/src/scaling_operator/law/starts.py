@@ -23,7 +23,7 @@ CANDIDATES = 40
 """Grid points whose residual is summed anew: the fast formula loses digits near zero."""
 
 
-def projected(points: Points, form: Form) -> Law | None:
+def grid_starts(points: Points, form: Form) -> Law | None:
     """Return the (at most 5) best laws of the grid with E, A, B > 0; None: a degenerate design."""
     size, data = _powers(points.N), _powers(points.N if points.D is None else points.D)
     index = np.arange(len(EXPONENTS))
@@ -47,7 +47,7 @@ def projected(points: Points, form: Form) -> Law | None:
     a, b, e = found[order].T[:, :, None]
     exact = np.square(a * size[i] + b * data[j] + e - points.L).sum(axis=1)
     best = order[np.argsort(exact, kind="stable")][:KEPT]
-    return _law(points, found[best], EXPONENTS[pairs[best]])
+    return _law_of_grid(points, found[best], EXPONENTS[pairs[best]])
 
 
 def random_starts(problem: FitProblem, rng: np.random.Generator, count: int) -> Array:
@@ -111,7 +111,7 @@ def _centred(columns: Array) -> Array:
     return columns - columns.mean(axis=1, keepdims=True)
 
 
-def _law(points: Points, found: Array, exponents: Array) -> Law:
+def _law_of_grid(points: Points, found: Array, exponents: Array) -> Law:
     """Undo the scaling of the columns: the largest entry of N^-alpha is that of the smallest N."""
     alpha, beta = exponents.T
     tokens = points.N if points.D is None else points.D

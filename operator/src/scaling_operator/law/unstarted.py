@@ -31,10 +31,10 @@ def expected_runs(
             prepared.used, key=lambda point: abs(number_of(point.scale) - number_of(scale))
         )
         parameters = {**nearest.parameters, **scale.parameters}
-        size = _size(fit_input.spec, prepared, scale, parameters)
+        size = _expected_size(fit_input.spec, prepared, scale, parameters)
         if size is None:
             continue
-        samples = _samples(fit_input.spec, prepared, scale, (parameters, size))
+        samples = _expected_samples(fit_input.spec, prepared, scale, (parameters, size))
         if samples is not None or prepared.points.D is None:
             found[scale.index] = (size, samples)
     return found
@@ -56,13 +56,15 @@ def along(x: float, places: Array, values: Array) -> float | None:
     return float(np.exp(log_y[piece] + slope * (at - log_x[piece])))
 
 
-def _size(
+def _expected_size(
     spec: ExperimentSpec, prepared: ExperimentPoints, scale: Scale, parameters: Mapping[str, Scalar]
 ) -> float | None:
     if prepared.size != COUNTED:
         value = scale.parameters.get(prepared.size)
         return None if value is None or isinstance(value, bool | str) else float(value)
-    counted = _counted(spec, parameters) or _named(prepared, scale, prepared.points.N)
+    counted = _counted_by_formula(spec, parameters) or _named_by_rung(
+        prepared, scale, prepared.points.N
+    )
     if counted is not None:
         return counted
     if len(scale.parameters) != 1:
@@ -71,7 +73,7 @@ def _size(
     return along(number_of(scale), numbers, prepared.points.N)
 
 
-def _named(prepared: ExperimentPoints, scale: Scale, column: Array) -> float | None:
+def _named_by_rung(prepared: ExperimentPoints, scale: Scale, column: Array) -> float | None:
     """Give the parameter of the rung that was N, or D, in every scale that was tried."""
     for name, value in scale.parameters.items():
         tried = [point.scale.parameters.get(name) for point in prepared.used]
@@ -81,7 +83,7 @@ def _named(prepared: ExperimentPoints, scale: Scale, column: Array) -> float | N
     return None
 
 
-def _counted(spec: ExperimentSpec, parameters: Mapping[str, Scalar]) -> float | None:
+def _counted_by_formula(spec: ExperimentSpec, parameters: Mapping[str, Scalar]) -> float | None:
     """Count a model by formula, where the built-in trainer trains it on data of known shape."""
     if spec.trainer.built_in is None:
         return None
@@ -95,7 +97,7 @@ def _counted(spec: ExperimentSpec, parameters: Mapping[str, Scalar]) -> float | 
     return float(count(config.model.model_dump(mode="json"), dimensions).parameters)
 
 
-def _samples(
+def _expected_samples(
     spec: ExperimentSpec,
     prepared: ExperimentPoints,
     scale: Scale,
@@ -106,7 +108,7 @@ def _samples(
         return samples_of(spec, scale, parameters)
     if prepared.points.D is None:
         return None
-    named = _named(prepared, scale, prepared.points.D)
+    named = _named_by_rung(prepared, scale, prepared.points.D)
     if named is not None:
         return named
     lasts = _last_of_each_scale(prepared)
