@@ -14,9 +14,9 @@ import numpy as np
 from simulated_runs import IsoFlopDesign, chinchilla_law, simulated
 
 from scaling_operator.law.bootstrap import bootstrap_law
-from scaling_operator.law.chinchilla import NotFitted, fit_law
 from scaling_operator.law.fit_points import FitOptions, fit_points
 from scaling_operator.law.optimum import Question
+from scaling_operator.law.parametric_fit import NotFitted, fit_law
 from scaling_operator.law.points import Points, drop_worst, points_from_flops
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data" / "chinchilla_points.csv"

@@ -12,16 +12,16 @@ from simulated_runs import (
 )
 
 from scaling_operator.law.bootstrap import Resample
-from scaling_operator.law.chinchilla import NotFitted, fit_law
 from scaling_operator.law.fit_points import FitOptions, fit_points
 from scaling_operator.law.law import Law, law_of, loss
-from scaling_operator.law.optimum import Path, Question, allocate
-from scaling_operator.law.points import points_from_tokens
+from scaling_operator.law.optimum import Question, allocate
+from scaling_operator.law.parametric_fit import NotFitted, fit_law
+from scaling_operator.law.points import RunPath, points_from_tokens
 from scaling_operator.law.results import FitReport
 
 TRUTH = chinchilla_law()
 FAR = Question("flops", 1e22)
-BEST = allocate(TRUTH, FAR, Path())
+BEST = allocate(TRUTH, FAR, RunPath())
 DESIGN = IsoFlopDesign(5, 7)
 
 
@@ -51,7 +51,7 @@ def test_noisy_ladders_give_the_size_within_the_reference_error() -> None:
     for _ in range(40):
         fitted = fit_law(simulated(TRUTH, DESIGN, noise=0.005, rng=rng), "chinchilla", noise=0.005)
         assert not isinstance(fitted, NotFitted)
-        size = allocate(fitted.law, FAR, Path()).parameters
+        size = allocate(fitted.law, FAR, RunPath()).parameters
         reached = loss(TRUTH, size, FAR.value / (6.0 * size))[0, 0]
         errors.append(float(abs(size[0] / BEST.parameters[0] - 1.0)))
         excess.append(float(reached / BEST.loss[0]) - 1.0)
@@ -138,12 +138,12 @@ def test_closed_form_optimum_is_least_and_its_inversions_agree(
 ) -> None:
     law = law_of((400.0, 2000.0, floor), (alpha, beta))
     flops = float(np.exp(log_flops))
-    best = allocate(law, Question("flops", flops), Path())
+    best = allocate(law, Question("flops", flops), RunPath())
     for factor in (0.9, 1.1):
         size = best.parameters * factor
         assert loss(law, size, flops / (6 * size))[0, 0] >= best.loss[0]
     for kind, value in (("parameters", best.parameters[0]), ("loss", best.loss[0])):
-        again = allocate(law, Question(kind, float(value)), Path())  # pyright: ignore[reportArgumentType] - the loop loses the literals
+        again = allocate(law, Question(kind, float(value)), RunPath())  # pyright: ignore[reportArgumentType] - the loop loses the literals
         assert again.flops[0] == pytest.approx(flops, rel=1e-2)
 
 

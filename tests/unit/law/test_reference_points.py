@@ -10,16 +10,15 @@ import numpy as np
 import pytest
 from scipy import optimize
 
+from scaling_operator.api.names import ConditionType
 from scaling_operator.law.bootstrap import bootstrap_law, draw_counts, intervals
-from scaling_operator.law.chinchilla import Fitted, NotFitted, descend, fit_law
-from scaling_operator.law.conditions import ConditionType
 from scaling_operator.law.fit_points import FitOptions, fit_points
 from scaling_operator.law.forms import OBJECTIVE_FACTOR, Form, coordinates, problem_of, weighted
 from scaling_operator.law.holdout import HoldOut, hold_out
 from scaling_operator.law.law import Law, law_of
-from scaling_operator.law.optimum import Path as RunPath
 from scaling_operator.law.optimum import Question, allocate, flat_range
-from scaling_operator.law.points import Points, clustered, drop_worst, points_from_flops
+from scaling_operator.law.parametric_fit import Fitted, NotFitted, descend, fit_law
+from scaling_operator.law.points import Points, RunPath, clustered, drop_worst, points_from_flops
 
 DATA = Path(__file__).parents[3].parent / "shared" / "data" / "chinchilla_points.csv"
 pytestmark = pytest.mark.skipif(not DATA.exists(), reason="chinchilla_points.csv is not here")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from simulated_runs import IsoFlopDesign, chinchilla_law, simulated
 
-from scaling_operator.law.conditions import ConditionType, invalid_points
+from scaling_operator.api.names import ConditionType
 from scaling_operator.law.fit_points import FitOptions, fit_points, to_json
 from scaling_operator.law.law import loss
 from scaling_operator.law.optimum import Question
@@ -23,6 +23,7 @@ from scaling_operator.law.points import (
     seed_noise,
     select,
 )
+from scaling_operator.law.refusals import invalid_points
 
 LAW = chinchilla_law()
 GOOD = simulated(LAW, IsoFlopDesign(5, 7))
@@ -148,7 +149,7 @@ def test_degenerate_points_give_a_condition_and_no_number(
     asked = replace(options, targets=(Question("flops", 1e21),), predict=((1e9, 1e10),))
     report = fit_points(points, asked)
     ready, *others = report.conditions
-    assert (ready.type, ready.status) == (ConditionType.FIT_READY, False)
+    assert (ready.type, ready.is_true) == (ConditionType.FIT_READY, False)
     named = [each for each in others if each.type is type_]
     assert named
     assert all(each.message for each in report.conditions)
@@ -219,7 +220,7 @@ def test_one_edge_among_interior_minima_is_named_and_left_out() -> None:
     assert "at 1e+18 FLOPs the largest size is best: add one near" in edge.message
     assert report.isoflop is not None
     assert report.isoflop.power is not None
-    assert report.conditions[0].status
+    assert report.conditions[0].is_true
 
 
 def test_parametric_method_alone_reports_edges_but_fits() -> None:

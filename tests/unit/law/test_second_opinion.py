@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from simulated_runs import IsoFlopDesign, chinchilla_law, simulated, with_one_rate
 
-from scaling_operator.law.conditions import ConditionType
-from scaling_operator.law.data_repetition import effective_tokens
+from scaling_operator.api.names import ConditionType
 from scaling_operator.law.fit_points import FitOptions, FitReport, fit_points, to_json
 from scaling_operator.law.isoflop import Interpolation, fit_isoflop, optimal_size
-from scaling_operator.law.optimum import Path, Question, allocate
+from scaling_operator.law.optimum import Question, allocate, effective_tokens
+from scaling_operator.law.points import RunPath
 
 LAW = chinchilla_law()
 GOOD = simulated(LAW, IsoFlopDesign(5, 7))
@@ -43,7 +43,7 @@ def test_isoflop_without_noise_has_the_bias_of_the_reference(
     points = simulated(LAW, IsoFlopDesign(5, 7, width=width))
     power = fit_isoflop(points, interpolation=interpolation).power
     assert power is not None
-    truth = allocate(LAW, Question("flops", 1e22), Path()).parameters[0]
+    truth = allocate(LAW, Question("flops", 1e22), RunPath()).parameters[0]
     assert abs(optimal_size(power, 1e22)[0] / truth - 1.0) == pytest.approx(bias, abs=3e-3)
 
 

@@ -17,9 +17,9 @@ from scaling_operator.cli.fit_machines import machine_keys, planner, plans_of
 from scaling_operator.cli.fit_options import Columns, FitRequest
 from scaling_operator.cli.fit_print import FitTable, print_fit
 from scaling_operator.cli.fit_table import read_points
-from scaling_operator.law.cost_solver import CostSolver, Plan
 from scaling_operator.law.fit_points import FitOptions, FitReport, fit_points, to_json
 from scaling_operator.law.optimum import Question
+from scaling_operator.law.recommended_runs import CostSolver, Plan
 from scaling_operator.report.law_page import render_law
 from scaling_operator.sizing.one_run import RunPlan
 from scaling_operator.validation.load import load_policy
@@ -51,7 +51,7 @@ def run_fit(request: FitRequest) -> int:
             report,
             FitTable(request.points, points, plans),
         )
-    fitted = report.conditions[0].status
+    fitted = report.conditions[0].is_true
     if page is not None and fitted:
         return _draw(request, page, report, FitTable(request.points, points, plans))
     return 0 if fitted else EXIT_REFUSED

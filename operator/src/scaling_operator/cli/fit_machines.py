@@ -10,7 +10,7 @@ from typing import Any
 
 from scaling_operator.api.estimate import Estimate
 from scaling_operator.api.policy import PolicySpec
-from scaling_operator.law.cost_solver import Plan
+from scaling_operator.law.recommended_runs import Plan
 from scaling_operator.law.results import FitReport
 from scaling_operator.sizing.belief import first_estimates
 from scaling_operator.sizing.need_own import own_need

@@ -8,8 +8,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from scaling_operator.api.names import ConditionType
 from scaling_operator.cli.console import styled
-from scaling_operator.law.conditions import ConditionType
 from scaling_operator.law.fit_points import FitReport
 from scaling_operator.law.points import Points
 from scaling_operator.report.formatting import NOTHING, number, quantity
@@ -44,7 +44,7 @@ def print_fit(console: Console, report: FitReport, table: FitTable) -> None:
     used = "" if len(given) == len(report.points) else f" of {len(given)}"
     console.print(styled((str(path), "bold"), f": {len(report.points)}{used} points"))
     _say(console, dropped_sentence(report))
-    if not report.conditions[0].status:
+    if not report.conditions[0].is_true:
         console.print(styled(("No fit", "bold"), ", and no number."))
         _print_conditions(console, report)
         return
@@ -143,7 +143,7 @@ def _predictions(report: FitReport) -> Table:
 def _print_conditions(console: Console, report: FitReport) -> None:
     """Print what else holds. Where a fit is refused, its first condition repeats the others."""
     said = [each for each in report.conditions if each.type is not ConditionType.FIT_READY]
-    for condition in said or [each for each in report.conditions if not each.status]:
+    for condition in said or [each for each in report.conditions if not each.is_true]:
         console.print(
             styled(
                 (str(condition.type), "bold yellow"),

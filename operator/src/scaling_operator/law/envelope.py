@@ -14,7 +14,7 @@ from typing import Literal
 
 import numpy as np
 
-from scaling_operator.law.chinchilla import NotFitted
+from scaling_operator.law.parametric_fit import NotFitted
 from scaling_operator.law.points import Array
 
 Course = Literal["constant", "wsd", "cosine", "other"]

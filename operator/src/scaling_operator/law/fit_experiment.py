@@ -11,11 +11,15 @@ from dataclasses import dataclass
 from scaling_operator.api.fitted import Recommendation, ScalePrediction
 from scaling_operator.api.scaling import Scaling, Target
 from scaling_operator.core.fit_types import FitInput, FitView
-from scaling_operator.law.cost_solver import CostSolver, StoredCost
-from scaling_operator.law.experiment_conditions import conditions_of
-from scaling_operator.law.experiment_curves import comparable_curves
-from scaling_operator.law.experiment_points import ExperimentPoints, prepare
-from scaling_operator.law.experiment_trends import trends_of
+from scaling_operator.law import optimum
+from scaling_operator.law.conditions import conditions_of
+from scaling_operator.law.experiment_points import (
+    COUNTED,
+    ExperimentPoints,
+    comparable_curves,
+    expected_runs,
+    prepare,
+)
 from scaling_operator.law.fit_points import FitOptions, FitReport, fit_points
 from scaling_operator.law.fit_status import (
     LONGEST,
@@ -24,11 +28,44 @@ from scaling_operator.law.fit_status import (
     status_of,
     with_machine,
 )
+from scaling_operator.law.hyperparameter_trends import trends_of
 from scaling_operator.law.optimum import Question
-from scaling_operator.law.questions import NoQuestion, question_of
-from scaling_operator.law.run_planner import RunPlanner, ladder_size
-from scaling_operator.law.unstarted import expected_runs
+from scaling_operator.law.recommended_runs import CostSolver, RunPlanner, StoredCost, ladder_size
 from scaling_operator.sizing.one_run import RunPlan
+
+
+@dataclass(frozen=True, slots=True)
+class NoQuestion:
+    """Why a target cannot even be asked."""
+
+    reason: str
+    message: str
+
+
+def question_of(
+    target: Target, prepared: ExperimentPoints, fit_input: FitInput
+) -> optimum.Question | NoQuestion:
+    """Translate a target."""
+    served = target.inference_tokens or 0.0
+    needs_flops = target.flops is not None or target.cost is not None or served > 0
+    if needs_flops and prepared.size != COUNTED and prepared.points.C is None:
+        message = (
+            f"the trainer counts neither parameters nor FLOPs, and {prepared.size} says nothing of "
+            "compute: report modelParameters"
+        )
+        return NoQuestion("UnknownFlops", message)
+    if target.cost is not None:
+        if fit_input.machines is None and target.cost not in fit_input.bought:
+            message = "prices and speeds of machines come from a ResourcePolicy; none is at hand"
+            return NoQuestion("NoPrices", message)
+        return optimum.Question("cost", target.cost)
+    if target.parameters is not None:
+        return optimum.Question("parameters", target.parameters)
+    if target.flops is not None:
+        return optimum.Question("flops", target.flops, served)
+    # Tokens to serve alone: as good as the best that was seen, at the least cost.
+    best = float(prepared.points.L.min()) if len(prepared.points) else 1.0
+    return optimum.Question("loss", target.loss or best, served)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +85,7 @@ def fit(fit_input: FitInput) -> FitOutcome:
     options = _options(fit_input, scaling, prepared, asked)
     report = fit_points(prepared.points, options, comparable_curves(fit_input, prepared))
     recommendations: tuple[Recommendation, ...] = ()
-    if report.conditions[0].status:
+    if report.conditions[0].is_true:
         recommendations = tuple(
             _recommend(target, report, (prepared, scaling), asked) for target in scaling.targets
         )

@@ -10,27 +10,31 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from scaling_operator.api.names import ConditionType
+from scaling_operator.core.fit_types import FitCondition
 from scaling_operator.law.bootstrap import Draws, Intervals, bootstrap_law, intervals
-from scaling_operator.law.chinchilla import Fitted, NotFitted, fit_law
 from scaling_operator.law.conditions import (
-    ConditionType,
-    LawCondition,
-    chosen_form,
     edge_optima,
     far_extrapolation,
     fit_ready,
-    invalid_points,
     methods_disagree,
-    missing_points,
     noise_too_high,
 )
-from scaling_operator.law.data_repetition import with_effective_tokens
 from scaling_operator.law.envelope import Curves, Envelope, fit_envelope
 from scaling_operator.law.holdout import hold_out
 from scaling_operator.law.isoflop import IsoFlop, fit_isoflop
-from scaling_operator.law.optimum import Path, path_of
-from scaling_operator.law.points import Points, drop_worst, keep_best, seed_noise
+from scaling_operator.law.optimum import with_effective_tokens
+from scaling_operator.law.parametric_fit import Fitted, NotFitted, fit_law
+from scaling_operator.law.points import (
+    Points,
+    RunPath,
+    drop_worst,
+    keep_best,
+    run_path_of,
+    seed_noise,
+)
 from scaling_operator.law.recommend import Basis, predict, recommend, with_range
+from scaling_operator.law.refusals import chosen_form, invalid_points, missing_points
 from scaling_operator.law.results import (
     FitOptions,
     FitReport,
@@ -48,7 +52,7 @@ class _Prepared:
     """Points ready to be fitted, the declared omissions, and a noise measured on repeats."""
 
     points: Points
-    path: Path
+    path: RunPath
     dropped: tuple[int, ...]
     noise: float | None
 
@@ -62,12 +66,12 @@ def fit_points(
     """
     prepared = _prepared(points, options)
     if isinstance(prepared, tuple):
-        return _refused(_Prepared(points, Path(), (), None), options, prepared)
+        return _refused(_Prepared(points, RunPath(), (), None), options, prepared)
     form = chosen_form(prepared.points) if options.form == "auto" else options.form
     refusals = missing_points(prepared.points, form)
     if options.method == "isoflop" and prepared.points.group is None:
         message = "IsoFLOP needs the compute budget of each run"
-        refusals += (LawCondition(ConditionType.NOT_ENOUGH_POINTS, "NoBudgets", message),)
+        refusals += (FitCondition(ConditionType.NOT_ENOUGH_POINTS, "NoBudgets", message),)
     if refusals:
         return _refused(prepared, options, refusals)
     isoflop = _isoflop(prepared.points, options)
@@ -81,12 +85,12 @@ def fit_points(
         prepared.points, form, seed=options.seed, noise=prepared.noise, start=options.start
     )
     if isinstance(fitted, NotFitted):
-        refusal = LawCondition(ConditionType.NOT_ENOUGH_POINTS, fitted.reason, fitted.message)
+        refusal = FitCondition(ConditionType.NOT_ENOUGH_POINTS, fitted.reason, fitted.message)
         return _refused(prepared, options, (*edges, refusal))
     return _answered(prepared, _basis(prepared, options, (fitted, isoflop), curves), edges)
 
 
-def _prepared(points: Points, options: FitOptions) -> _Prepared | tuple[LawCondition, ...]:
+def _prepared(points: Points, options: FitOptions) -> _Prepared | tuple[FitCondition, ...]:
     """Apply the declared rules to checked points, or say why the points are refused."""
     repeated: tuple[int, ...] = ()
     noise = options.noise
@@ -99,7 +103,7 @@ def _prepared(points: Points, options: FitOptions) -> _Prepared | tuple[LawCondi
         return refusals
     points, dropped = drop_worst(points, options.drop_worst)
     # How compute follows from size and data holds for tokens seen, not for their worth.
-    path = Path() if not len(points) else path_of(points)
+    path = RunPath() if not len(points) else run_path_of(points)
     if options.unique_tokens is not None:
         points = with_effective_tokens(points, options.unique_tokens)
     return _Prepared(points, path, tuple(sorted(repeated + dropped)), noise)
@@ -137,7 +141,7 @@ def _basis(
     return replace(basis, envelope=envelope, curves=curves)
 
 
-def _answered(prepared: _Prepared, basis: Basis, edges: tuple[LawCondition, ...]) -> FitReport:
+def _answered(prepared: _Prepared, basis: Basis, edges: tuple[FitCondition, ...]) -> FitReport:
     options, fitted = basis.options, basis.fitted
     answers = [recommend(basis, target) for target in options.targets]
     recommendation = tuple(each for each in answers if isinstance(each, SizeRecommendation))
@@ -180,7 +184,7 @@ def _answered(prepared: _Prepared, basis: Basis, edges: tuple[LawCondition, ...]
 
 
 def _refused(
-    prepared: _Prepared, options: FitOptions, refusals: tuple[LawCondition, ...]
+    prepared: _Prepared, options: FitOptions, refusals: tuple[FitCondition, ...]
 ) -> FitReport:
     return FitReport(
         options=options,
@@ -209,7 +213,7 @@ def _isoflop_interval(isoflop: IsoFlop | None) -> Intervals:
 
 def _disagreement(
     basis: Basis, recommendation: tuple[SizeRecommendation, ...], spread: Intervals
-) -> tuple[LawCondition, ...]:
+) -> tuple[FitCondition, ...]:
     fitted, isoflop = basis.fitted, basis.isoflop
     exponents: dict[str, float] = {}
     if fitted is not None and not fitted.law.one_variable:
@@ -226,7 +230,7 @@ def _disagreement(
     return methods_disagree(exponents, sizes, spread)
 
 
-def _unanswered(missing: tuple[Unanswered, ...], predictions: int) -> tuple[LawCondition, ...]:
+def _unanswered(missing: tuple[Unanswered, ...], predictions: int) -> tuple[FitCondition, ...]:
     parts = [f"{each.target.kind} {each.target.value:g}: {each.message}" for each in missing]
     if predictions:
         what = "prediction needs" if predictions == 1 else "predictions need"
@@ -234,14 +238,14 @@ def _unanswered(missing: tuple[Unanswered, ...], predictions: int) -> tuple[LawC
     if not parts:
         return ()
     reason = missing[0].reason if missing else "OutOfReach"
-    return (LawCondition(ConditionType.TARGET_UNANSWERED, reason, "; ".join(parts)),)
+    return (FitCondition(ConditionType.TARGET_UNANSWERED, reason, "; ".join(parts)),)
 
 
 def _far(
     points: Points,
     basis: Basis,
     asked: tuple[tuple[SizeRecommendation, ...], tuple[Prediction, ...]],
-) -> tuple[LawCondition, ...]:
+) -> tuple[FitCondition, ...]:
     """Keep the farthest question's condition alone: one type, one condition."""
     recommendation, predictions = asked
     questions = [(each.flops, each.parameters) for each in recommendation]
@@ -259,7 +263,7 @@ def _noise(
     draws: Draws | None,
     recommendation: tuple[SizeRecommendation, ...],
     predictions: tuple[Prediction, ...],
-) -> tuple[LawCondition, ...]:
+) -> tuple[FitCondition, ...]:
     if draws is None:
         return ()
     sizes = tuple(each.intervals.get("parameters", {}) for each in recommendation)

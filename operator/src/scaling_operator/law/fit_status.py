@@ -24,11 +24,11 @@ from scaling_operator.api.fitted import (
 from scaling_operator.api.scaling import Target
 from scaling_operator.law import bootstrap
 from scaling_operator.law import results as report
-from scaling_operator.law.chinchilla import NotFitted
 from scaling_operator.law.envelope import Envelope
 from scaling_operator.law.experiment_points import ExperimentPoints
 from scaling_operator.law.holdout import HoldOut
 from scaling_operator.law.isoflop import IsoFlop
+from scaling_operator.law.parametric_fit import NotFitted
 from scaling_operator.law.results import FitReport
 from scaling_operator.sizing.one_run import RunPlan
 

@@ -7,14 +7,20 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from scaling_operator.law.bootstrap import Draws, Intervals, intervals
-from scaling_operator.law.chinchilla import Fitted, NotFitted
-from scaling_operator.law.data_repetition import allocate_repeated, effective_tokens
 from scaling_operator.law.envelope import Curves, Envelope, envelope_size
-from scaling_operator.law.inference_cost import allocate_served
 from scaling_operator.law.isoflop import IsoFlop, optimal_size
 from scaling_operator.law.law import Law, loss
-from scaling_operator.law.optimum import OptimalSize, Path, Question, allocate, flat_range
-from scaling_operator.law.points import Array
+from scaling_operator.law.optimum import (
+    OptimalSize,
+    Question,
+    allocate,
+    allocate_repeated,
+    allocate_served,
+    effective_tokens,
+    flat_range,
+)
+from scaling_operator.law.parametric_fit import Fitted, NotFitted
+from scaling_operator.law.points import Array, RunPath
 from scaling_operator.law.results import FitOptions, Prediction, SizeRecommendation, Unanswered
 
 
@@ -26,7 +32,7 @@ class Basis:
     """
 
     options: FitOptions
-    path: Path
+    path: RunPath
     fitted: Fitted | None
     draws: Draws | None
     isoflop: IsoFlop | None

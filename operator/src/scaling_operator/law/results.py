@@ -6,16 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from scaling_operator.core.fit_types import FitCondition
 from scaling_operator.law.bootstrap import Draws, Intervals, Resample
-from scaling_operator.law.chinchilla import Fitted, NotFitted
-from scaling_operator.law.conditions import LawCondition
 from scaling_operator.law.envelope import Curves, Envelope
 from scaling_operator.law.forms import Form
 from scaling_operator.law.holdout import HoldOut
 from scaling_operator.law.isoflop import Interpolation, IsoFlop
 from scaling_operator.law.law import Law
-from scaling_operator.law.optimum import Path, Question
-from scaling_operator.law.points import Points
+from scaling_operator.law.optimum import Question
+from scaling_operator.law.parametric_fit import Fitted, NotFitted
+from scaling_operator.law.points import Points, RunPath
 
 Method = Literal["parametric", "isoflop", "both"]
 BestRun = Callable[[float], tuple[float, float | None] | None]
@@ -107,8 +107,8 @@ class FitReport:
     options: FitOptions
     points: Points
     dropped: tuple[int, ...]
-    conditions: tuple[LawCondition, ...]
-    path: Path
+    conditions: tuple[FitCondition, ...]
+    path: RunPath
     form: Form | None = None
     fitted: Fitted | None = None
     draws: Draws | None = None

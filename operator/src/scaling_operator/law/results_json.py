@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import math
 
+from scaling_operator.core.fit_types import FitCondition
 from scaling_operator.law.bootstrap import Draws, Interval, Intervals
-from scaling_operator.law.chinchilla import NotFitted
-from scaling_operator.law.conditions import LawCondition
 from scaling_operator.law.holdout import HoldOut
 from scaling_operator.law.isoflop import IsoFlop
 from scaling_operator.law.optimum import Question
+from scaling_operator.law.parametric_fit import NotFitted
 from scaling_operator.law.points import Array
 from scaling_operator.law.results import FitReport, Prediction, SizeRecommendation
 
@@ -131,10 +131,10 @@ def _hold_out(score: HoldOut | NotFitted | None) -> Json:
             }
 
 
-def _condition(condition: LawCondition) -> Json:
+def _condition(condition: FitCondition) -> Json:
     return {
         "type": condition.type.value,
-        "status": "True" if condition.status else "False",
+        "status": "True" if condition.is_true else "False",
         "reason": condition.reason,
         "message": condition.message,
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from scaling_operator.core.fit_types import FitInput, FitView
-from scaling_operator.law.failed_fit import broken, exceeded
+from scaling_operator.law.fit_worker import broken, exceeded
 from scaling_operator.processes.bounds import FIT, WorkExceeded, WorkFailed
 from scaling_operator.processes.messages import BASIS, FIT_ANSWER, Task
 from scaling_operator.processes.pool import WorkerPool

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from scaling_operator.core.fit_input import fit_input_of
 from scaling_operator.core.observed import ABSENT, Rules
-from scaling_operator.law.experiment_trends import best_values, trend_line
 from scaling_operator.law.fit_experiment import FitOutcome, fit
+from scaling_operator.law.hyperparameter_trends import best_values, trend_line
 from scaling_operator.report.data import BestValue, LawInput
 from scaling_operator.runtime.record import ExperimentRecord
 from scaling_operator.runtime.rules import trials_per_scale

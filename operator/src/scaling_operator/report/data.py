@@ -14,9 +14,9 @@ from scaling_operator.api.fields import Scalar
 from scaling_operator.api.names import TrialState
 from scaling_operator.api.status import BestTrial, ExperimentStatus, ScaleStatus
 from scaling_operator.api.trial import ScalingTrial
+from scaling_operator.law.hyperparameter_trends import TrendLine
 from scaling_operator.law.points import Points
 from scaling_operator.law.results import FitReport
-from scaling_operator.law.trend import TrendLine
 from scaling_operator.report.formatting import number, quantity, scalar, short_names
 
 # SVG stays fluid, and prints, up to about this many points a plot.

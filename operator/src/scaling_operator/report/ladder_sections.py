@@ -11,8 +11,8 @@ from scaling_operator.api.search import CategoricalParameter
 from scaling_operator.api.status import ScaleStatus
 from scaling_operator.law.bootstrap import Interval as Ends
 from scaling_operator.law.holdout import HoldOut
+from scaling_operator.law.hyperparameter_trends import TrendLine
 from scaling_operator.law.points import Array, Points
-from scaling_operator.law.trend import TrendLine
 from scaling_operator.report import theme
 from scaling_operator.report.axes import padded
 from scaling_operator.report.blocks import Block, Cell, Plot, PlotGrid, Section, Table

@@ -33,7 +33,7 @@ def law_notes(report: ReportInput) -> tuple[str, ...]:
     if law is None or report.spec.scaling is None:
         return ()
     notes = [_sentence(report, law, each) for each in law.fit.recommendation[1 : 1 + _MOST_NOTES]]
-    if law.fit.conditions[0].status:
+    if law.fit.conditions[0].is_true:
         notes.append(f"The law is {law_equation(law.fit)}. {exponent_sentence(law.fit)}".strip())
     ready, *others = [each for each in report.status.conditions if each.type in FIT_CONDITIONS] or [
         None

@@ -34,7 +34,7 @@ def render_law(
         law_sections(report, given),
         {
             "name": name,
-            "fitted": report.conditions[0].status,
+            "fitted": report.conditions[0].is_true,
             "headline": _headline(report, plans),
             "figures": _figures(report),
         },
@@ -47,10 +47,10 @@ def _headline(report: FitReport, plans: Sequence[RunPlan | None]) -> Headline:
     notes += [
         f"{each.type}: {condition_sentence(each)}."
         for each in report.conditions
-        if each.status and each is not report.conditions[0]
+        if each.is_true and each is not report.conditions[0]
     ]
     said = tuple(note for note in notes if note)
-    if not report.conditions[0].status:
+    if not report.conditions[0].is_true:
         return Headline("There is ", "no fit", f": {report.conditions[0].message}.", said)
     if report.recommendation:
         sizes = [each.parameters for each in report.recommendation]

@@ -8,11 +8,12 @@ from typing import assert_never
 
 import numpy as np
 
+from scaling_operator.api.names import ConditionType
+from scaling_operator.core.fit_types import FitCondition
 from scaling_operator.law.bootstrap import Draws, Interval
-from scaling_operator.law.chinchilla import NotFitted
-from scaling_operator.law.conditions import ConditionType, LawCondition
 from scaling_operator.law.envelope import Envelope
 from scaling_operator.law.holdout import HoldOut
+from scaling_operator.law.parametric_fit import NotFitted
 from scaling_operator.law.points import Array
 from scaling_operator.law.results import FitReport, SizeRecommendation
 from scaling_operator.report.formatting import NOTHING, number, plural, quantity
@@ -30,7 +31,7 @@ _MEANING: Mapping[str, str] = {
 }
 
 
-def condition_sentence(condition: LawCondition) -> str:
+def condition_sentence(condition: FitCondition) -> str:
     """Say what a condition means, then what the library found."""
     return f"{meaning_of(condition.type)}: {condition.message}"
 
