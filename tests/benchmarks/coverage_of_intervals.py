@@ -11,14 +11,15 @@ import sys
 import numpy as np
 from simulated_runs import IsoFlopDesign, chinchilla_law, simulated
 
+from scaling_operator.api.scaling import Target
 from scaling_operator.law.bootstrap import Resample, bootstrap_law, intervals
 from scaling_operator.law.law import loss
-from scaling_operator.law.optimum import Question, allocate
+from scaling_operator.law.optimum import allocate
 from scaling_operator.law.parametric_fit import NotFitted, fit_law
 from scaling_operator.law.points import RunPath
 
 LAW = chinchilla_law()
-TARGET = Question("flops", 1e22)
+TARGET = Target(flops=1e22)
 DESIGN = IsoFlopDesign(5, 7)
 LEVEL = 90
 HEADER = "noise  resample     a held  N* held  N* high/low  N* error, median/p90  excess loss p90\n"

@@ -11,14 +11,16 @@ import pytest
 from scipy import optimize
 
 from scaling_operator.api.names import ConditionType
+from scaling_operator.api.scaling import Target
 from scaling_operator.law.bootstrap import bootstrap_law, draw_counts, intervals
-from scaling_operator.law.fit_points import FitOptions, fit_points
+from scaling_operator.law.fit_points import fit_points
 from scaling_operator.law.forms import OBJECTIVE_FACTOR, Form, coordinates, problem_of, weighted
 from scaling_operator.law.holdout import HoldOut, hold_out
 from scaling_operator.law.law import Law, law_of
-from scaling_operator.law.optimum import Question, allocate, flat_range
+from scaling_operator.law.optimum import allocate, flat_range
 from scaling_operator.law.parametric_fit import Fitted, NotFitted, descend, fit_law
 from scaling_operator.law.points import Points, RunPath, clustered, drop_worst, points_from_flops
+from scaling_operator.law.results import FitOptions
 
 DATA = Path(__file__).parents[3].parent / "shared" / "data" / "chinchilla_points.csv"
 pytestmark = pytest.mark.skipif(not DATA.exists(), reason="chinchilla_points.csv is not here")
@@ -156,7 +158,7 @@ def test_38_size_clusters_give_the_wider_errors_of_the_reference(
 
 
 def test_tokens_per_parameter_at_gophers_budget(points: Points, fitted: Fitted) -> None:
-    target = Question("flops", GOPHER_FLOPS)
+    target = Target(flops=GOPHER_FLOPS)
     best = allocate(fitted.law, target, RunPath())
     assert best.tokens[0] / best.parameters[0] == pytest.approx(17.9, abs=0.2)
     drawn = allocate(bootstrap_law(points, fitted, count=1000, seed=3).law, target, RunPath())
@@ -177,7 +179,7 @@ def test_tokens_per_parameter_at_gophers_budget(points: Points, fitted: Fitted) 
 def test_optimal_sizes_are_those_of_the_reference(
     fitted: Fitted, flops: float, size: float, tokens: float
 ) -> None:
-    best = allocate(fitted.law, Question("flops", flops), RunPath())
+    best = allocate(fitted.law, Target(flops=flops), RunPath())
     assert best.parameters[0] == pytest.approx(size, rel=5e-3)
     assert best.tokens[0] == pytest.approx(tokens, rel=5e-3)
 
@@ -206,7 +208,7 @@ def test_hold_out_error_is_that_of_the_reference(
 def test_fit_far_below_the_target_says_so(points: Points) -> None:
     assert points.C is not None
     mask = points.C <= 1e20
-    options = FitOptions(targets=(Question("flops", GOPHER_FLOPS),), bootstrap=200)
+    options = FitOptions(targets=(Target(flops=GOPHER_FLOPS),), bootstrap=200)
     small = points_from_flops(points.N[mask], points.C[mask], points.L[mask])
     report = fit_points(small, options)
     types = [condition.type for condition in report.conditions]

@@ -10,14 +10,17 @@ from hypothesis import strategies as st
 from simulated_runs import IsoFlopDesign, chinchilla_law, simulated, with_one_rate
 
 from scaling_operator.api.names import ConditionType
-from scaling_operator.law.fit_points import FitOptions, FitReport, fit_points, to_json
+from scaling_operator.api.scaling import Target
+from scaling_operator.law.fit_points import fit_points
 from scaling_operator.law.isoflop import Interpolation, fit_isoflop, optimal_size
-from scaling_operator.law.optimum import Question, allocate, effective_tokens
+from scaling_operator.law.optimum import allocate, effective_tokens
 from scaling_operator.law.points import RunPath
+from scaling_operator.law.published_results import to_json
+from scaling_operator.law.results import FitOptions, FitReport
 
 LAW = chinchilla_law()
 GOOD = simulated(LAW, IsoFlopDesign(5, 7))
-TARGET = Question("flops", 1e21)
+TARGET = Target(flops=1e21)
 ASKED = FitOptions(targets=(TARGET,), predict=((1e9, 2e10),), bootstrap=200)
 
 PARAMETER_DECAY = 5.309743
@@ -43,7 +46,7 @@ def test_isoflop_without_noise_has_the_bias_of_the_reference(
     points = simulated(LAW, IsoFlopDesign(5, 7, width=width))
     power = fit_isoflop(points, interpolation=interpolation).power
     assert power is not None
-    truth = allocate(LAW, Question("flops", 1e22), RunPath()).parameters[0]
+    truth = allocate(LAW, Target(flops=1e22), RunPath()).parameters[0]
     assert abs(optimal_size(power, 1e22)[0] / truth - 1.0) == pytest.approx(bias, abs=3e-3)
 
 
@@ -64,8 +67,8 @@ def test_akimas_exponent_scatters_more_than_the_quadratics() -> None:
 def test_isoflop_exponent_has_an_interval_that_holds_it(interpolation: Interpolation) -> None:
     points = simulated(LAW, IsoFlopDesign(5, 9), noise=0.002, rng=np.random.default_rng(3))
     report = fit_points(points, replace(ASKED, method="isoflop", optimum=interpolation))
-    low, high = report.isoflop_interval[95]
     assert report.isoflop is not None
+    low, high = report.isoflop.intervals[95]
     assert report.isoflop.power is not None
     assert low <= report.isoflop.power.a[0] <= high
     (answer,) = report.recommendation
@@ -88,12 +91,12 @@ def test_methods_that_disagree_downgrade_the_answer_to_a_range() -> None:
 
 def test_noisy_runs_are_called_too_noisy() -> None:
     points = simulated(LAW, IsoFlopDesign(3, 5), noise=0.05, rng=np.random.default_rng(4))
-    asked = replace(ASKED, targets=(Question("flops", 1e22),), method="parametric")
+    asked = replace(ASKED, targets=(Target(flops=1e22),), method="parametric")
     assert ConditionType.NOISE_TOO_HIGH in _types(fit_points(points, asked))
 
 
 def test_loss_below_the_floor_has_no_size() -> None:
-    report = fit_points(GOOD, replace(ASKED, targets=(Question("loss", 1.5),)))
+    report = fit_points(GOOD, replace(ASKED, targets=(Target(loss=1.5),)))
     assert report.recommendation == ()
     assert ConditionType.TARGET_UNANSWERED in _types(report)
 

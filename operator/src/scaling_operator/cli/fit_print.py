@@ -10,8 +10,8 @@ from rich.table import Table
 
 from scaling_operator.api.names import ConditionType
 from scaling_operator.cli.console import styled
-from scaling_operator.law.fit_points import FitReport
 from scaling_operator.law.points import Points
+from scaling_operator.law.results import FitReport
 from scaling_operator.report.formatting import NOTHING, number, quantity
 from scaling_operator.report.law_words import (
     condition_sentence,
@@ -95,7 +95,7 @@ def _print_isoflop(console: Console, report: FitReport) -> None:
     if isoflop is None:
         return
     table = _table("budget, FLOPs", "N of least loss", "loss", title="IsoFLOP")
-    for minimum in isoflop.minima:
+    for minimum in isoflop.optima:
         size = f"beyond the {minimum.edge} size" if minimum.edge else NOTHING
         table.add_row(
             number(minimum.budget_flops, 3),
@@ -104,7 +104,7 @@ def _print_isoflop(console: Console, report: FitReport) -> None:
         )
     console.print(table)
     if isoflop.power is not None:
-        spread = interval_text(report.isoflop_interval.get(95), exponent=True)
+        spread = interval_text(isoflop.intervals.get(95), exponent=True)
         a = float(isoflop.power.a[0])
         _say(console, f"By IsoFLOP ({isoflop.interpolation}) a is {a:.3f}; 95 %: {spread}.")
 

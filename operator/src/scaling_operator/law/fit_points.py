@@ -42,9 +42,6 @@ from scaling_operator.law.results import (
     SizeRecommendation,
     Unanswered,
 )
-from scaling_operator.law.results_json import to_json
-
-__all__ = ["FitOptions", "FitReport", "fit_points", "to_json"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +72,7 @@ def fit_points(
     if refusals:
         return _refused(prepared, options, refusals)
     isoflop = _isoflop(prepared.points, options)
-    edges = () if isoflop is None else edge_optima(isoflop.minima)
+    edges = () if isoflop is None else edge_optima(isoflop.optima)
     if isoflop is not None and isoflop.power is None and options.method != "parametric":
         return _refused(prepared, options, edges)
     if options.method == "isoflop":
@@ -148,8 +145,7 @@ def _answered(prepared: _Prepared, basis: Basis, edges: tuple[FitCondition, ...]
     unanswered = tuple(each for each in answers if isinstance(each, Unanswered))
     losses = [predict(basis, size, tokens) for size, tokens in options.predict]
     predictions = tuple(prediction for prediction in losses if prediction is not None)
-    spread = _isoflop_interval(basis.isoflop)
-    disagree = _disagreement(basis, recommendation, spread)
+    disagree = _disagreement(basis, recommendation)
     if disagree:
         recommendation = tuple(with_range(each, basis.isoflop) for each in recommendation)
     conditions = (
@@ -171,7 +167,6 @@ def _answered(prepared: _Prepared, basis: Basis, edges: tuple[FitCondition, ...]
         draws=basis.draws,
         intervals=_coefficient_intervals(basis.draws),
         isoflop=basis.isoflop,
-        isoflop_interval=spread,
         envelope=basis.envelope,
         curves=basis.curves,
         recommendation=recommendation,
@@ -193,7 +188,6 @@ def _refused(
         conditions=(fit_ready(refusals), *refusals),
         path=prepared.path,
         intervals={},
-        isoflop_interval={},
     )
 
 
@@ -207,19 +201,15 @@ def _coefficient_intervals(draws: Draws | None) -> dict[str, Intervals]:
     return {name: intervals(column) for name, column in columns.items()}
 
 
-def _isoflop_interval(isoflop: IsoFlop | None) -> Intervals:
-    return {} if isoflop is None or isoflop.draws is None else intervals(isoflop.draws.a)
-
-
 def _disagreement(
-    basis: Basis, recommendation: tuple[SizeRecommendation, ...], spread: Intervals
+    basis: Basis, recommendation: tuple[SizeRecommendation, ...]
 ) -> tuple[FitCondition, ...]:
     fitted, isoflop = basis.fitted, basis.isoflop
     exponents: dict[str, float] = {}
     if fitted is not None and not fitted.law.one_variable:
         exponents["the parametric fit"] = float(fitted.law.a[0])
-    if isoflop is not None and isoflop.power is not None:
-        exponents["IsoFLOP"] = float(isoflop.power.a[0])
+    if isoflop is not None and isoflop.a is not None:
+        exponents["IsoFLOP"] = isoflop.a
     if isinstance(basis.envelope, Envelope):
         exponents["the envelope of curves"] = basis.envelope.a
     sizes = tuple(
@@ -227,7 +217,7 @@ def _disagreement(
         for each in recommendation
         if each.isoflop_parameters is not None and "the parametric fit" in exponents
     )
-    return methods_disagree(exponents, sizes, spread)
+    return methods_disagree(exponents, sizes, {} if isoflop is None else isoflop.intervals)
 
 
 def _unanswered(missing: tuple[Unanswered, ...], predictions: int) -> tuple[FitCondition, ...]:

@@ -16,7 +16,6 @@ from scaling_operator.api.search import CategoricalParameter, Search
 from scaling_operator.core.fit_types import TunedPoint
 from scaling_operator.law.bootstrap import LEVELS, Intervals
 from scaling_operator.law.experiment_points import size_of
-from scaling_operator.law.fit_status import doubt_of, finite
 from scaling_operator.law.points import Array
 
 FEWEST_SIZES = 3
@@ -60,20 +59,22 @@ class BestAt:
 
 def trends_of(points: Sequence[TunedPoint], search: Search, size: str) -> Mapping[str, Trend]:
     """Give an exponent for every number that is searched."""
-    found: dict[str, Trend] = {}
+    trends: dict[str, Trend] = {}
     for name, parameter in search.parameters.items():
         if isinstance(parameter, CategoricalParameter):
             continue
         values = best_values(points, name, size)
         line = trend_line(values)
-        doubt = doubt_of({} if line is None else line.intervals)
-        found[name] = Trend(
-            exponent=None if line is None else finite(line.exponent),
-            interval80=doubt.interval80,
-            interval95=doubt.interval95,
-            scales=sum(not each.at_edge for each in values),
+        spread = {} if line is None else line.intervals
+        trends[name] = Trend.model_validate(
+            {
+                "exponent": None if line is None else line.exponent,
+                "interval80": spread.get(80),
+                "interval95": spread.get(95),
+                "scales": sum(not best.at_edge for best in values),
+            }
         )
-    return found
+    return trends
 
 
 def best_values(points: Sequence[TunedPoint], name: str, size: str) -> tuple[BestAt, ...]:

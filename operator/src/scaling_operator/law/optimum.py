@@ -24,30 +24,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal, assert_never
+from typing import assert_never
 
 import numpy as np
 from scipy.optimize import brentq
 
+from scaling_operator.api.scaling import Target
 from scaling_operator.law.law import Law, loss, pick
 from scaling_operator.law.points import Array, Points, RunPath
-
-TargetKind = Literal["flops", "parameters", "loss", "cost"]
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """What a size is asked for: FLOPs to spend, a size to train well, a loss to reach, money.
-
-    A law knows no money: `recommend` exchanges it for FLOPs before anything is allocated.
-
-    `served` tokens are read afterwards at k/3 FLOPs per parameter and token (2 where k = 6): a
-    budget then pays for both, and a loss is reached at the least sum of both.
-    """
-
-    kind: TargetKind
-    value: float
-    served: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +44,7 @@ class OptimalSize:
     loss: Array
 
 
-def allocate(law: Law, target: Question, path: RunPath) -> OptimalSize:
+def allocate(law: Law, target: Target, path: RunPath) -> OptimalSize:
     """Answer a target by every draw of a law, (k,)."""
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         if law.one_variable:
@@ -103,7 +87,7 @@ def _end(curve: Callable[[float], float], limit: float, side: tuple[float, float
     return float(np.exp(brentq(lambda x: curve(x) - limit, low, high, xtol=1e-12)))
 
 
-def _optimal(law: Law, target: Question, factor: float) -> OptimalSize:
+def _optimal(law: Law, target: Target, factor: float) -> OptimalSize:
     match target.kind:
         case "flops":
             log_size = log_optimal_size(law, target.value, factor)
@@ -125,7 +109,7 @@ def _optimal(law: Law, target: Question, factor: float) -> OptimalSize:
     return _allocation(law, log_size, log_data, np.log(factor) + log_size + log_data)
 
 
-def _along(law: Law, target: Question, path: RunPath) -> OptimalSize:
+def _along(law: Law, target: Target, path: RunPath) -> OptimalSize:
     """Answer along the line of a ladder: a budget or a loss buys one size there."""
     unknown = np.full_like(law.alpha, np.nan)
     match target.kind:
@@ -172,14 +156,11 @@ CLOSE = 1e-9
 """Distance, in ln N, from a size that is out of reach."""
 
 
-def allocate_served(law: Law, target: Question, path: RunPath) -> OptimalSize:
+def allocate_served(law: Law, target: Target, path: RunPath) -> OptimalSize:
     """Answer a target of FLOPs or loss with `served` tokens; shapes as in `optimum.allocate`.
 
     `flops` of the answer are those of training alone. NaN where a draw cannot say.
     """
-    if target.kind == "parameters":
-        unknown = np.full_like(law.alpha, np.nan)
-        return OptimalSize(unknown, unknown, unknown, unknown)
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         if law.one_variable:
             return _along_with_serving(law, target, path)
@@ -188,7 +169,7 @@ def allocate_served(law: Law, target: Question, path: RunPath) -> OptimalSize:
         return _served_of_loss(law, target, path.flops_factor)
 
 
-def _served_of_budget(law: Law, target: Question, factor: float) -> OptimalSize:
+def _served_of_budget(law: Law, target: Target, factor: float) -> OptimalSize:
     """Minimise the loss over N with D = C/(k N) - served/3."""
     free = log_optimal_size(law, target.value, factor)
     affordable = np.log(target.value / (factor * FORWARD_SHARE * target.served))
@@ -205,13 +186,13 @@ def _served_of_budget(law: Law, target: Question, factor: float) -> OptimalSize:
     return _served_allocation(law, log_size, tokens(log_size), factor)
 
 
-def _served_of_loss(law: Law, target: Question, factor: float) -> OptimalSize:
+def _served_of_loss(law: Law, target: Target, factor: float) -> OptimalSize:
     """Minimise k N D + k/3 N served over N with D such that the loss is reached."""
     gap = target.value - law.E
     gap = np.where(gap > 0, gap, np.nan)
     # Below this size no amount of data reaches the loss; above the free optimum both cost more.
     low = (law.ln_a - np.log(gap)) / law.alpha + CLOSE
-    high = np.log(allocate(law, Question("loss", target.value), RunPath(factor)).parameters)
+    high = np.log(allocate(law, Target(loss=target.value), RunPath(factor)).parameters)
 
     def tokens(log_size: Array) -> Array:
         shape = (-1,) + (1,) * (log_size.ndim - 1)
@@ -227,10 +208,10 @@ def _served_of_loss(law: Law, target: Question, factor: float) -> OptimalSize:
     return _served_allocation(law, log_size, tokens(log_size), factor)
 
 
-def _along_with_serving(law: Law, target: Question, path: RunPath) -> OptimalSize:
+def _along_with_serving(law: Law, target: Target, path: RunPath) -> OptimalSize:
     """Answer along the line of a ladder, where a size says how long it is trained."""
     if target.kind == "loss":
-        return allocate(law, Question("loss", target.value), path)
+        return allocate(law, Target(loss=target.value), path)
     unknown = np.full_like(law.alpha, np.nan)
     if path.flops is None or path.flops[1] <= 0:
         return OptimalSize(unknown, unknown, unknown, unknown)
@@ -247,7 +228,7 @@ def _along_with_serving(law: Law, target: Question, path: RunPath) -> OptimalSiz
     while excess(low) > 0:
         low -= 1.0
     size = float(np.exp(brentq(excess, low, high)))
-    return allocate(law, Question("parameters", size), path)
+    return allocate(law, Target(parameters=size), path)
 
 
 def _least(value: Callable[[Array], Array], low: Array, high: Array) -> Array:
@@ -292,9 +273,7 @@ def with_effective_tokens(points: Points, unique_tokens: float) -> Points:
     return replace(points, D=effective_tokens(points.D, unique_tokens))
 
 
-def allocate_repeated(
-    law: Law, target: Question, path: RunPath, unique_tokens: float
-) -> OptimalSize:
+def allocate_repeated(law: Law, target: Target, path: RunPath, unique_tokens: float) -> OptimalSize:
     """Answer a FLOPs target where only `unique_tokens` differ; shapes as in `optimum.allocate`.
 
     A repeated token is worth less than a fresh one, so that the best size lies between N* and the

@@ -9,11 +9,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from scaling_operator.api.fields import Scalar
-from scaling_operator.api.scaling import Scaling
+from scaling_operator.api.scaling import Scaling, Target
 from scaling_operator.core.edges import number_of
 from scaling_operator.core.fit_types import FitInput, TunedPoint
 from scaling_operator.law.experiment_points import COUNTED, ExperimentPoints, along
-from scaling_operator.law.optimum import Question
 from scaling_operator.law.results import BestRun, Unanswered
 from scaling_operator.sizing.need import Need, Unknown
 from scaling_operator.sizing.needs import need_of
@@ -38,7 +37,7 @@ class CostSolver:
 
     plan: Plan
 
-    def flops_for(self, target: Question, best_at: BestRun) -> float | Unanswered:
+    def flops_for(self, target: Target, best_at: BestRun) -> float | Unanswered:
         """Give the FLOPs, or say that a price is unknown or that no machine takes such a run."""
 
         def priced(log_flops: float) -> RunPlan:
@@ -67,7 +66,7 @@ class StoredCost:
 
     bought: Mapping[float, float]
 
-    def flops_for(self, target: Question, best_at: BestRun) -> float | Unanswered:
+    def flops_for(self, target: Target, best_at: BestRun) -> float | Unanswered:
         """Give the FLOPs that were bought, where that is known."""
         del best_at
         flops = self.bought.get(target.value)
@@ -92,7 +91,7 @@ def _pays(money: float, plan: RunPlan) -> bool:
     return plan.cost is not None and plan.cost <= money
 
 
-def _cannot_buy(target: Question, plan: RunPlan) -> Unanswered:
+def _cannot_buy(target: Target, plan: RunPlan) -> Unanswered:
     message = plan.message or "no run costs that: the smallest takes more, or the largest less"
     return Unanswered(target, plan.reason or "OutOfReach", message)
 

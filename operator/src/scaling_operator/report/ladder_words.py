@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from scaling_operator.api.names import FIT_CONDITIONS, ConditionType
+from scaling_operator.core.fit_types import plan_of
 from scaling_operator.law.results import SizeRecommendation
 from scaling_operator.report.data import LawInput, ReportInput
 from scaling_operator.report.formatting import number, quantity, short_names
@@ -12,7 +13,7 @@ from scaling_operator.report.law_words import (
     meaning_of,
     recommendation_sentence,
 )
-from scaling_operator.report.machine_words import machine_sentence, plan_of
+from scaling_operator.report.machine_words import machine_sentence
 
 _MOST_NOTES = 3
 

@@ -78,7 +78,7 @@ def _figures(report: FitReport) -> tuple[KeyFigure, ...]:
         doubt = interval_text(report.intervals.get("a", {}).get(95), exponent=True)
         figures.append(KeyFigure("N* grows as", f"C^{float(law.a[0]):.3f}", f"95 %: {doubt}"))
     if report.isoflop is not None and report.isoflop.power is not None:
-        doubt = interval_text(report.isoflop_interval.get(95), exponent=True)
+        doubt = interval_text(report.isoflop.intervals.get(95), exponent=True)
         a = float(report.isoflop.power.a[0])
         figures.append(KeyFigure("By IsoFLOP", f"C^{a:.3f}", f"95 %: {doubt}"))
     if isinstance(report.hold_out, HoldOut):

@@ -139,7 +139,7 @@ def isoflop_section(report: FitReport, _given: Points) -> Section | None:
             Cell(f"beyond the {each.edge} size" if each.edge else quantity(each.parameters or 0.0)),
             Cell(NOTHING if each.loss is None else number(each.loss)),
         )
-        for each in isoflop.minima
+        for each in isoflop.optima
     )
     table = Table(("budget, FLOPs", "N of least loss", "loss"), rows)
     return Section("isoflop", "IsoFLOP curves", lead, (_isoflop_plot(report, isoflop), table))
@@ -161,7 +161,7 @@ def _isoflop_plot(report: FitReport, isoflop: IsoFlop) -> Plot:
         ]
         name = f"{number(curve.budget_flops, 2)} FLOPs"
         dots.append(Series(name, size, loss, Style(colour, size=6), texts))
-    inside = [each for each in isoflop.minima if each.parameters is not None]
+    inside = [each for each in isoflop.optima if each.parameters is not None]
     best = Series(
         "minimum",
         [each.parameters for each in inside],

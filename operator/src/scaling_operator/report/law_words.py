@@ -58,7 +58,7 @@ def exponent_sentence(report: FitReport) -> str:
     if report.fitted is not None and not report.fitted.law.one_variable:
         a, spread = float(report.fitted.law.a[0]), report.intervals.get("a", {}).get(95)
     elif report.isoflop is not None and report.isoflop.power is not None:
-        a, spread = float(report.isoflop.power.a[0]), report.isoflop_interval.get(95)
+        a, spread = float(report.isoflop.power.a[0]), report.isoflop.intervals.get(95)
     elif isinstance(report.envelope, Envelope):
         a, spread = report.envelope.a, None
     else:

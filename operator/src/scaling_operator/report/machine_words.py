@@ -2,24 +2,10 @@
 
 from __future__ import annotations
 
-from scaling_operator.api.fitted import Recommendation
 from scaling_operator.report.formatting import duration, listing, number
 from scaling_operator.sizing.one_run import RunPlan
 
 LESS_THAN_A_SECOND = 1.0
-
-
-def plan_of(stored: Recommendation) -> RunPlan:
-    """Read a plan back from a status."""
-    return RunPlan(
-        shape=stored.shape,
-        count=stored.count,
-        hours=stored.hours,
-        gpu_hours=stored.gpu_hours,
-        cost=stored.cost,
-        reason=stored.machine_reason,
-        message=stored.machine_message or "",
-    )
 
 
 def run_words(plan: RunPlan) -> tuple[str, ...]:
