@@ -13,7 +13,7 @@ from scaling_operator.cli.console import styled
 from scaling_operator.law.points import Points
 from scaling_operator.law.results import FitReport
 from scaling_operator.report.formatting import NOTHING, number, quantity
-from scaling_operator.report.law_words import (
+from scaling_operator.report.words import (
     condition_sentence,
     coupling_sentence,
     dropped_sentence,
@@ -21,11 +21,11 @@ from scaling_operator.report.law_words import (
     hold_out_sentence,
     interval_text,
     law_equation,
+    machine_sentence,
     recommendation_sentence,
     resample_sentence,
     size_text,
 )
-from scaling_operator.report.machine_words import machine_sentence
 from scaling_operator.sizing.one_run import RunPlan
 
 

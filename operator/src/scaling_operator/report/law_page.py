@@ -10,15 +10,15 @@ from scaling_operator.law.results import FitReport
 from scaling_operator.report.formatting import number, percent, quantity
 from scaling_operator.report.headline import Headline, KeyFigure
 from scaling_operator.report.law_sections import law_sections
-from scaling_operator.report.law_words import (
+from scaling_operator.report.page import document
+from scaling_operator.report.words import (
     condition_sentence,
     dropped_sentence,
     interval_text,
     law_equation,
+    machine_sentence,
     recommendation_sentence,
 )
-from scaling_operator.report.machine_words import machine_sentence
-from scaling_operator.report.page import document
 from scaling_operator.sizing.one_run import RunPlan
 
 

@@ -25,8 +25,8 @@ from scaling_operator.report.law_series import (
     run_text,
     sound_draws,
 )
-from scaling_operator.report.law_words import recommendation_sentence
 from scaling_operator.report.plots import Axis, Series, Style, xy
+from scaling_operator.report.words import recommendation_sentence
 
 _BAND_OPACITY = 0.18
 _BEYOND = 2.0
