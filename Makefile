@@ -115,7 +115,7 @@ benchmark-cluster: cluster-binaries ## Measure the operator against two bare loo
 
 .PHONY: benchmark-laws
 benchmark-laws: setup ## Measure a fit and 1,000 bootstraps on one core.
-	OPENBLAS_NUM_THREADS=1 $(RUN) python tests/benchmarks/bench_bootstrap.py
+	PYTHONPATH=tests/unit OPENBLAS_NUM_THREADS=1 $(RUN) python tests/benchmarks/bench_bootstrap.py
 
 .PHONY: benchmark-plan
 benchmark-plan: setup ## Measure a plan of 1, 100 and 1,000 live trials, pods and Jobs, its status included.
@@ -127,7 +127,7 @@ benchmark-attacks: setup ## Measure the memory of the operator's ports under att
 
 .PHONY: coverage-of-intervals
 coverage-of-intervals: setup ## Count how often the laws' intervals hold the truth (minutes).
-	OPENBLAS_NUM_THREADS=1 $(RUN) python tests/benchmarks/coverage_of_intervals.py
+	PYTHONPATH=tests/unit OPENBLAS_NUM_THREADS=1 $(RUN) python tests/benchmarks/coverage_of_intervals.py
 
 .PHONY: measure-memory
 measure-memory: setup ## Measure the transformer's peak memory on a GPU against the estimate (3 sizes x 3 batches).

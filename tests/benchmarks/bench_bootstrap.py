@@ -11,13 +11,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from simulated_runs import IsoFlopDesign, chinchilla_law, simulated
 
+from scaling_operator.api.scaling import Target
 from scaling_operator.law.bootstrap import bootstrap_law
-from scaling_operator.law.chinchilla import NotFitted, fit_law
-from scaling_operator.law.fit_points import FitOptions, fit_points
-from scaling_operator.law.optimum import Question
+from scaling_operator.law.fit_points import fit_points
+from scaling_operator.law.parametric_fit import NotFitted, fit_law
 from scaling_operator.law.points import Points, drop_worst, points_from_flops
-from scaling_operator.law.simulate import IsoFlopDesign, chinchilla_law, simulated
+from scaling_operator.law.results import FitOptions
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data" / "chinchilla_points.csv"
 REPEATS = 5
@@ -29,7 +30,7 @@ def main() -> None:
     fitted = fit_law(points, "chinchilla")
     if isinstance(fitted, NotFitted):
         sys.exit(fitted.message)
-    options = FitOptions(targets=(Question("flops", 5.76e23),))
+    options = FitOptions(targets=(Target(flops=5.76e23),))
     steps: dict[str, Callable[[], object]] = {
         "fit": lambda: fit_law(points, "chinchilla"),
         "1000 resamples": lambda: bootstrap_law(points, fitted, count=1000, seed=0),

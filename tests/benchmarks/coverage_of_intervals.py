@@ -9,15 +9,17 @@ with one thread: OPENBLAS_NUM_THREADS=1 python tests/benchmarks/coverage_of_inte
 import sys
 
 import numpy as np
+from simulated_runs import IsoFlopDesign, chinchilla_law, simulated
 
+from scaling_operator.api.scaling import Target
 from scaling_operator.law.bootstrap import Resample, bootstrap_law, intervals
-from scaling_operator.law.chinchilla import NotFitted, fit_law
 from scaling_operator.law.law import loss
-from scaling_operator.law.optimum import Path, Question, allocate
-from scaling_operator.law.simulate import IsoFlopDesign, chinchilla_law, simulated
+from scaling_operator.law.optimum import allocate
+from scaling_operator.law.parametric_fit import NotFitted, fit_law
+from scaling_operator.law.points import RunPath
 
 LAW = chinchilla_law()
-TARGET = Question("flops", 1e22)
+TARGET = Target(flops=1e22)
 DESIGN = IsoFlopDesign(5, 7)
 LEVEL = 90
 HEADER = "noise  resample     a held  N* held  N* high/low  N* error, median/p90  excess loss p90\n"
@@ -51,9 +53,9 @@ def replicate(
     if isinstance(fitted, NotFitted):
         return None
     draws = bootstrap_law(points, fitted, count=resamples, seed=0, resample=kind)
-    truth, best = (allocate(law, TARGET, Path()) for law in (LAW, fitted.law))
+    truth, best = (allocate(law, TARGET, RunPath()) for law in (LAW, fitted.law))
     low, high = intervals(draws.law.a)[LEVEL]
-    low_size, high_size = intervals(allocate(draws.law, TARGET, Path()).parameters)[LEVEL]
+    low_size, high_size = intervals(allocate(draws.law, TARGET, RunPath()).parameters)[LEVEL]
     reached = loss(LAW, best.parameters, TARGET.value / (6.0 * best.parameters))[0, 0]
     return (
         float(low <= LAW.a[0] <= high),

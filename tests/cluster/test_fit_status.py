@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from simulated_runs import IsoFlopDesign, chinchilla_law, simulated
 from testbed.cluster import Cluster, Refused
 from testbed.documents import changed, experiment, played
 from testbed.installation import Installation
@@ -17,7 +18,6 @@ from scaling_operator.api.status import CurvePoint, ExperimentStatus, ScaleStatu
 from scaling_operator.core.fit_types import FitInput, TunedPoint, checked
 from scaling_operator.core.ladder import Scale
 from scaling_operator.law.fit_experiment import fit
-from scaling_operator.law.simulate import IsoFlopDesign, chinchilla_law, simulated
 from scaling_operator.sizing.one_run import KnownMachines
 
 H100 = {

@@ -19,7 +19,7 @@ ROWS = re.findall(r"^\| (.+?) \| (.+?) \|$", TEXT["architecture.md"], re.MULTILI
 DECISIONS = [(question, place) for question, place in ROWS if ".py`" in place]
 
 
-@pytest.mark.parametrize(("page", "path"), NAMED, ids=lambda value: str(value))
+@pytest.mark.parametrize(("page", "path"), NAMED, ids=str)
 def test_a_file_that_is_named_is_there(page: str, path: str) -> None:
     places = [base / path for base in (OPERATOR, TRAINER, ROOT)]
     assert any(place.is_file() for place in places), f"{page} names {path}"

@@ -177,3 +177,21 @@ def test_pure_packages_have_no_clock_no_files_and_no_tasks() -> None:
         and not (module in READS_FILES and name == "pathlib")
     ]
     assert not impure
+
+
+OF_THE_REPORT = frozenset(
+    f"scaling_operator.report.{name}" for name in ("build", "formatting", "law_page", "words")
+)
+"""What shells may import of the report: how to draw a page, and the words that they share."""
+
+
+def test_shells_import_of_the_report_how_to_draw_it_and_its_words() -> None:
+    shells = tuple(f"scaling_operator.{name}" for name in ("cli", "kube", "local"))
+    strangers = [
+        f"{module} imports {name}"
+        for module, name in IMPORTS
+        if _is_within(module, shells)
+        and _is_within(name, ("scaling_operator.report",))
+        and name not in OF_THE_REPORT
+    ]
+    assert strangers == []

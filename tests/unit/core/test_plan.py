@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from simulated_runs import IsoFlopDesign, chinchilla_law, simulated
 
 from scaling_operator.api.experiment import ExperimentSpec
 from scaling_operator.api.names import Phase, Reason, StopReason, TrialState
@@ -48,7 +49,6 @@ from scaling_operator.core.plan import plan
 from scaling_operator.core.tally import Tally, add
 from scaling_operator.core.trial_status import attempt_ended, finished, state_set
 from scaling_operator.law.fit_experiment import fit
-from scaling_operator.law.simulate import IsoFlopDesign, chinchilla_law, simulated
 from scaling_operator.search.seed import slot_seed
 from scaling_operator.search.study import Study, StudySettings
 from scaling_operator.search.study_worker import record_of

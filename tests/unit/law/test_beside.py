@@ -2,15 +2,16 @@
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
+from simulated_runs import chinchilla_law
 
-from scaling_operator.law.chinchilla import NotFitted
+from scaling_operator.api.scaling import Target
 from scaling_operator.law.envelope import Course, Envelope, TrainingCurve, fit_envelope
-from scaling_operator.law.inference_cost import allocate_served
+from scaling_operator.law.hyperparameter_trends import fit_trend
 from scaling_operator.law.law import Law, law_of, loss
-from scaling_operator.law.optimum import Path, Question, allocate
-from scaling_operator.law.points import Array
-from scaling_operator.law.simulate import chinchilla_law
-from scaling_operator.law.trend import fit_trend
+from scaling_operator.law.optimum import allocate, allocate_served
+from scaling_operator.law.parametric_fit import NotFitted
+from scaling_operator.law.points import Array, RunPath
 
 LAW = chinchilla_law()
 
@@ -83,7 +84,7 @@ def test_two_sizes_have_no_trend() -> None:
 
 @pytest.mark.parametrize("served", [1e9, 1e11, 1e13])
 def test_the_size_that_serves_is_no_worse_than_its_neighbours(served: float) -> None:
-    best = allocate_served(LAW, Question("flops", 1e22, served), Path())
+    best = allocate_served(LAW, Target(flops=1e22, inference_tokens=served), RunPath())
     spent = 6 * best.parameters * best.tokens + 2 * best.parameters * served
     assert spent[0] == pytest.approx(1e22, rel=1e-6)
     for factor in (0.97, 1.03):
@@ -95,7 +96,7 @@ def test_the_size_that_serves_is_no_worse_than_its_neighbours(served: float) -> 
 
 @pytest.mark.parametrize("served", [1e9, 1e12])
 def test_a_loss_is_reached_at_the_least_cost_of_training_and_serving(served: float) -> None:
-    best = allocate_served(LAW, Question("loss", 2.1, served), Path())
+    best = allocate_served(LAW, Target(loss=2.1, inference_tokens=served), RunPath())
     assert best.loss[0] == pytest.approx(2.1, rel=1e-6)
     total = best.flops[0] + 2 * best.parameters[0] * served
     for factor in (0.97, 1.03):
@@ -106,23 +107,25 @@ def test_a_loss_is_reached_at_the_least_cost_of_training_and_serving(served: flo
 
 
 def test_what_cannot_be_served_has_no_answer() -> None:
-    for target in (Question("loss", 1.5, 1e9), Question("parameters", 1e9, 1e9)):
-        assert np.isnan(allocate_served(LAW, target, Path()).parameters[0])
+    target = Target(loss=1.5, inference_tokens=1e9)
+    assert np.isnan(allocate_served(LAW, target, RunPath()).parameters[0])
+    with pytest.raises(ValidationError):
+        Target(parameters=1e9, inference_tokens=1e9)
 
 
 def test_along_a_ladder_a_budget_pays_for_both() -> None:
     line = Law(*(np.array([v]) for v in (np.log(300.0), -np.inf, np.log(1.8), 0.3, np.nan)))
-    path = Path(6.0, (np.log(20.0), 1.0), (np.log(120.0), 2.0))
-    best = allocate_served(line, Question("flops", 1e18, 1e9), path)
+    path = RunPath(6.0, (np.log(20.0), 1.0), (np.log(120.0), 2.0))
+    best = allocate_served(line, Target(flops=1e18, inference_tokens=1e9), path)
     size = best.parameters[0]
     assert 120 * size**2 + 2 * size * 1e9 == pytest.approx(1e18, rel=1e-6)
-    alone = allocate(line, Question("loss", 2.2), path)
-    served = allocate_served(line, Question("loss", 2.2, 1e9), path)
+    alone = allocate(line, Target(loss=2.2), path)
+    served = allocate_served(line, Target(loss=2.2, inference_tokens=1e9), path)
     assert served.parameters[0] == alone.parameters[0], "one size on the line has that loss"
 
 
 def test_a_size_by_hand_agrees_with_the_closed_form_when_nobody_is_served() -> None:
     law = law_of((400.0, 2000.0, 1.5), (0.3, 0.4))
-    best = allocate(law, Question("flops", 1e20), Path())
-    almost = allocate_served(law, Question("flops", 1e20, 1.0), Path())
+    best = allocate(law, Target(flops=1e20), RunPath())
+    almost = allocate_served(law, Target(flops=1e20, inference_tokens=1.0), RunPath())
     assert almost.parameters[0] == pytest.approx(best.parameters[0], rel=1e-4)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from simulated_runs import chinchilla_law
 
 from scaling_operator.api.experiment import ExperimentSpec, Objective
 from scaling_operator.api.names import ConditionType, TrialState
@@ -18,7 +19,6 @@ from scaling_operator.core.ladder import Scale
 from scaling_operator.core.tally import Tally, add
 from scaling_operator.law.fit_experiment import fit
 from scaling_operator.law.law import Law, law_of, loss
-from scaling_operator.law.simulate import chinchilla_law
 from scaling_operator.report.law_sections import law_sections
 
 TRUTH = chinchilla_law()

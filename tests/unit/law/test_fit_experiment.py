@@ -9,17 +9,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+from simulated_runs import IsoFlopDesign, chinchilla_law, simulated, with_one_rate
 
 from scaling_operator.api.experiment import ExperimentSpec
 from scaling_operator.api.fields import Scalar
 from scaling_operator.api.fitted import FitStatus, Recommendation
 from scaling_operator.api.names import ConditionType
+from scaling_operator.api.scaling import Target
 from scaling_operator.core.fit_types import FitInput, FitView, TunedPoint, checked
 from scaling_operator.core.ladder import Scale
 from scaling_operator.law.fit_experiment import fit
 from scaling_operator.law.isoflop import fit_isoflop
-from scaling_operator.law.optimum import Path, Question, allocate
-from scaling_operator.law.simulate import IsoFlopDesign, chinchilla_law, simulated, with_one_rate
+from scaling_operator.law.optimum import allocate
+from scaling_operator.law.points import RunPath
 
 TRUTH = chinchilla_law()
 RUNS = simulated(TRUTH, IsoFlopDesign(5, 7))
@@ -145,7 +147,7 @@ def test_each_target_has_an_answer_or_says_why_not() -> None:
     by_flops, by_size, by_loss, by_cost, loss_served, flops_served, served, low = (
         view.recommendations
     )
-    best = allocate(TRUTH, Question("flops", 1e21), Path())
+    best = allocate(TRUTH, Target(flops=1e21), RunPath())
     assert by_flops.parameters == pytest.approx(best.parameters[0], rel=2e-3)
     assert by_flops.tokens == pytest.approx(best.tokens[0], rel=2e-3)
     assert by_flops.loss == pytest.approx(best.loss[0], rel=1e-4)
@@ -178,7 +180,7 @@ def test_serving_nothing_is_training_alone_and_much_is_a_smaller_model() -> None
         answered(fit(isoflop([{"loss": 2.3, "inferenceTokens": tokens}])).view)[0].parameters
         for tokens in (1.0, 1e11, 1e13)
     ]
-    alone = allocate(TRUTH, Question("loss", 2.3), Path()).parameters[0]
+    alone = allocate(TRUTH, Target(loss=2.3), RunPath()).parameters[0]
     assert sizes[0] == pytest.approx(alone, rel=1e-3)
     assert sizes == sorted(sizes, reverse=True, key=lambda size: size or 0.0)
 

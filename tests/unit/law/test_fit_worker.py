@@ -17,8 +17,7 @@ from scaling_operator.core.observed import LiveTrial, Observed, Rules, ScaleView
 from scaling_operator.core.tally import Tally
 from scaling_operator.law import fit_experiment as fitting
 from scaling_operator.law import fit_worker as lane
-from scaling_operator.law.failed_fit import broken
-from scaling_operator.law.fit_worker import FitWorker
+from scaling_operator.law.fit_worker import FitWorker, broken
 
 SPEC = ExperimentSpec.model_validate(
     {

@@ -4,24 +4,25 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from scaling_operator.law.bootstrap import Resample
-from scaling_operator.law.chinchilla import NotFitted, fit_law
-from scaling_operator.law.fit_points import FitOptions, fit_points
-from scaling_operator.law.law import Law, law_of, loss
-from scaling_operator.law.optimum import Path, Question, allocate
-from scaling_operator.law.points import points_from_tokens
-from scaling_operator.law.results import FitReport
-from scaling_operator.law.simulate import (
+from simulated_runs import (
     IsoFlopDesign,
     chinchilla_law,
     simulated,
     with_one_rate,
 )
 
+from scaling_operator.api.scaling import Target
+from scaling_operator.law.bootstrap import Resample
+from scaling_operator.law.fit_points import fit_points
+from scaling_operator.law.law import Law, law_of, loss
+from scaling_operator.law.optimum import allocate
+from scaling_operator.law.parametric_fit import NotFitted, fit_law
+from scaling_operator.law.points import RunPath, points_from_tokens
+from scaling_operator.law.results import FitOptions, FitReport
+
 TRUTH = chinchilla_law()
-FAR = Question("flops", 1e22)
-BEST = allocate(TRUTH, FAR, Path())
+FAR = Target(flops=1e22)
+BEST = allocate(TRUTH, FAR, RunPath())
 DESIGN = IsoFlopDesign(5, 7)
 
 
@@ -51,7 +52,7 @@ def test_noisy_ladders_give_the_size_within_the_reference_error() -> None:
     for _ in range(40):
         fitted = fit_law(simulated(TRUTH, DESIGN, noise=0.005, rng=rng), "chinchilla", noise=0.005)
         assert not isinstance(fitted, NotFitted)
-        size = allocate(fitted.law, FAR, Path()).parameters
+        size = allocate(fitted.law, FAR, RunPath()).parameters
         reached = loss(TRUTH, size, FAR.value / (6.0 * size))[0, 0]
         errors.append(float(abs(size[0] / BEST.parameters[0] - 1.0)))
         excess.append(float(reached / BEST.loss[0]) - 1.0)
@@ -104,7 +105,7 @@ def test_fewer_than_twelve_points_tie_the_exponents() -> None:
     tied = law_of((300.0, 500.0, 1.5), (0.3, 0.3))
     size, tokens = np.repeat(np.geomspace(1e6, 1e8, 5), 2), np.tile([1e9, 1e10], 5)
     points = points_from_tokens(size, tokens, loss(tied, size, tokens)[0])
-    report = fit_points(points, FitOptions(targets=(Question("flops", 1e19),), bootstrap=100))
+    report = fit_points(points, FitOptions(targets=(Target(flops=1e19),), bootstrap=100))
     assert report.form == "tied"
     assert _law(report).alpha[0] == pytest.approx(0.3, rel=1e-4)
     assert _law(report).a[0] == pytest.approx(0.5)
@@ -113,7 +114,7 @@ def test_fewer_than_twelve_points_tie_the_exponents() -> None:
 def test_ladder_on_one_line_is_fitted_in_one_variable() -> None:
     size = np.geomspace(1e6, 1e8, 6)
     points = points_from_tokens(size, 20 * size, 1.8 + 300 / size**0.3)
-    targets = (Question("flops", 1.2e18), Question("loss", 2.2), Question("parameters", 1e9))
+    targets = (Target(flops=1.2e18), Target(loss=2.2), Target(parameters=1e9))
     report = fit_points(points, FitOptions(targets=targets, predict=((1e9, None),), bootstrap=200))
     law = _law(report)
     assert report.form == "power"
@@ -138,12 +139,12 @@ def test_closed_form_optimum_is_least_and_its_inversions_agree(
 ) -> None:
     law = law_of((400.0, 2000.0, floor), (alpha, beta))
     flops = float(np.exp(log_flops))
-    best = allocate(law, Question("flops", flops), Path())
+    best = allocate(law, Target(flops=flops), RunPath())
     for factor in (0.9, 1.1):
         size = best.parameters * factor
         assert loss(law, size, flops / (6 * size))[0, 0] >= best.loss[0]
     for kind, value in (("parameters", best.parameters[0]), ("loss", best.loss[0])):
-        again = allocate(law, Question(kind, float(value)), Path())  # pyright: ignore[reportArgumentType] - the loop loses the literals
+        again = allocate(law, Target.model_validate({kind: float(value)}), RunPath())
         assert again.flops[0] == pytest.approx(flops, rel=1e-2)
 
 

@@ -10,16 +10,17 @@ import numpy as np
 import pytest
 from scipy import optimize
 
+from scaling_operator.api.names import ConditionType
+from scaling_operator.api.scaling import Target
 from scaling_operator.law.bootstrap import bootstrap_law, draw_counts, intervals
-from scaling_operator.law.chinchilla import Fitted, NotFitted, descend, fit_law, objective_at
-from scaling_operator.law.conditions import ConditionType
-from scaling_operator.law.fit_points import FitOptions, fit_points
-from scaling_operator.law.forms import coordinates, problem_of, weighted
+from scaling_operator.law.fit_points import fit_points
+from scaling_operator.law.forms import OBJECTIVE_FACTOR, Form, coordinates, problem_of, weighted
 from scaling_operator.law.holdout import HoldOut, hold_out
-from scaling_operator.law.law import law_of
-from scaling_operator.law.optimum import Path as RunPath
-from scaling_operator.law.optimum import Question, allocate, flat_range
-from scaling_operator.law.points import Points, drop_worst, points_from_flops, size_clusters
+from scaling_operator.law.law import Law, law_of
+from scaling_operator.law.optimum import allocate, flat_range
+from scaling_operator.law.parametric_fit import Fitted, NotFitted, descend, fit_law
+from scaling_operator.law.points import Points, RunPath, clustered, drop_worst, points_from_flops
+from scaling_operator.law.results import FitOptions
 
 DATA = Path(__file__).parents[3].parent / "shared" / "data" / "chinchilla_points.csv"
 pytestmark = pytest.mark.skipif(not DATA.exists(), reason="chinchilla_points.csv is not here")
@@ -65,6 +66,22 @@ def _assert_reference(fitted: Fitted) -> None:
     assert law.alpha[0] == pytest.approx(0.34731, abs=5e-4)
     assert law.beta[0] == pytest.approx(0.36717, abs=5e-4)
     assert fitted.objective <= 1.01828e-3
+
+
+def objective_at(points: Points, form: Form, law: Law) -> float:
+    """Return the sum-Huber objective (delta 1e-3, without a factor) of a law given by hand."""
+    problem = problem_of(points, form)
+    value, _ = weighted(problem)(coordinates(problem, law), np.zeros(1, dtype=np.intp))
+    return float(value[0]) / OBJECTIVE_FACTOR
+
+
+def size_clusters(points: Points, tolerance: float = 0.05) -> Points:
+    """Label runs by size: a gap of more than `tolerance` in ln N begins the next cluster."""
+    order = np.argsort(points.N)
+    steps = np.diff(np.log(points.N[order])) > tolerance
+    labels = np.empty(len(points))
+    labels[order] = np.concatenate([[0.0], np.cumsum(steps)])
+    return clustered(points, labels)
 
 
 def test_outlier_rule_drops_the_five_worst_of_245_rows(every: Points, points: Points) -> None:
@@ -134,14 +151,14 @@ def test_1000_pairs_give_the_intervals_of_the_reference(points: Points, fitted: 
 def test_38_size_clusters_give_the_wider_errors_of_the_reference(
     points: Points, fitted: Fitted
 ) -> None:
-    clustered = size_clusters(points)
-    law = bootstrap_law(clustered, fitted, count=1000, seed=1).law
+    sizes = size_clusters(points)
+    law = bootstrap_law(sizes, fitted, count=1000, seed=1).law
     assert np.std(law.alpha) == pytest.approx(0.0184, abs=0.004)
     assert np.std(law.a) == pytest.approx(0.0213, abs=0.004)
 
 
 def test_tokens_per_parameter_at_gophers_budget(points: Points, fitted: Fitted) -> None:
-    target = Question("flops", GOPHER_FLOPS)
+    target = Target(flops=GOPHER_FLOPS)
     best = allocate(fitted.law, target, RunPath())
     assert best.tokens[0] / best.parameters[0] == pytest.approx(17.9, abs=0.2)
     drawn = allocate(bootstrap_law(points, fitted, count=1000, seed=3).law, target, RunPath())
@@ -162,7 +179,7 @@ def test_tokens_per_parameter_at_gophers_budget(points: Points, fitted: Fitted) 
 def test_optimal_sizes_are_those_of_the_reference(
     fitted: Fitted, flops: float, size: float, tokens: float
 ) -> None:
-    best = allocate(fitted.law, Question("flops", flops), RunPath())
+    best = allocate(fitted.law, Target(flops=flops), RunPath())
     assert best.parameters[0] == pytest.approx(size, rel=5e-3)
     assert best.tokens[0] == pytest.approx(tokens, rel=5e-3)
 
@@ -191,7 +208,7 @@ def test_hold_out_error_is_that_of_the_reference(
 def test_fit_far_below_the_target_says_so(points: Points) -> None:
     assert points.C is not None
     mask = points.C <= 1e20
-    options = FitOptions(targets=(Question("flops", GOPHER_FLOPS),), bootstrap=200)
+    options = FitOptions(targets=(Target(flops=GOPHER_FLOPS),), bootstrap=200)
     small = points_from_flops(points.N[mask], points.C[mask], points.L[mask])
     report = fit_points(small, options)
     types = [condition.type for condition in report.conditions]

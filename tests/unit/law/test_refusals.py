@@ -4,11 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from simulated_runs import IsoFlopDesign, chinchilla_law, simulated
 
-from scaling_operator.law.conditions import ConditionType, invalid_points
-from scaling_operator.law.fit_points import FitOptions, fit_points, to_json
+from scaling_operator.api.names import ConditionType
+from scaling_operator.api.scaling import Target
+from scaling_operator.law.fit_points import fit_points
 from scaling_operator.law.law import loss
-from scaling_operator.law.optimum import Question
 from scaling_operator.law.points import (
     Array,
     Points,
@@ -22,7 +23,9 @@ from scaling_operator.law.points import (
     seed_noise,
     select,
 )
-from scaling_operator.law.simulate import IsoFlopDesign, chinchilla_law, simulated
+from scaling_operator.law.published_results import to_json
+from scaling_operator.law.refusals import invalid_points
+from scaling_operator.law.results import FitOptions
 
 LAW = chinchilla_law()
 GOOD = simulated(LAW, IsoFlopDesign(5, 7))
@@ -145,10 +148,10 @@ EDGE = ConditionType.EDGE_OPTIMUM
 def test_degenerate_points_give_a_condition_and_no_number(
     points: Points, options: FitOptions, type_: ConditionType, reason: str | None
 ) -> None:
-    asked = replace(options, targets=(Question("flops", 1e21),), predict=((1e9, 1e10),))
+    asked = replace(options, targets=(Target(flops=1e21),), predict=((1e9, 1e10),))
     report = fit_points(points, asked)
     ready, *others = report.conditions
-    assert (ready.type, ready.status) == (ConditionType.FIT_READY, False)
+    assert (ready.type, ready.is_true) == (ConditionType.FIT_READY, False)
     named = [each for each in others if each.type is type_]
     assert named
     assert all(each.message for each in report.conditions)
@@ -219,7 +222,7 @@ def test_one_edge_among_interior_minima_is_named_and_left_out() -> None:
     assert "at 1e+18 FLOPs the largest size is best: add one near" in edge.message
     assert report.isoflop is not None
     assert report.isoflop.power is not None
-    assert report.conditions[0].status
+    assert report.conditions[0].is_true
 
 
 def test_parametric_method_alone_reports_edges_but_fits() -> None:
@@ -232,8 +235,8 @@ def test_flops_counted_otherwise_than_6nd_are_kept() -> None:
     assert GOOD.D is not None
     assert GOOD.C is not None
     counted = points_from_tokens(GOOD.N, GOOD.D, GOOD.L, flops=1.5 * GOOD.C)
-    report = fit_points(counted, FitOptions(targets=(Question("flops", 1.5e21),), bootstrap=0))
-    plain = fit_points(GOOD, FitOptions(targets=(Question("flops", 1e21),), bootstrap=0))
+    report = fit_points(counted, FitOptions(targets=(Target(flops=1.5e21),), bootstrap=0))
+    plain = fit_points(GOOD, FitOptions(targets=(Target(flops=1e21),), bootstrap=0))
     assert report.path.flops_factor == pytest.approx(9.0)
     assert report.recommendation[0].parameters == pytest.approx(plain.recommendation[0].parameters)
 
@@ -245,4 +248,4 @@ def test_labels_that_are_no_budgets_still_group_runs() -> None:
     )
     report = fit_points(labelled, FitOptions(bootstrap=0))
     assert report.isoflop is not None
-    assert report.isoflop.minima[-1].budget_flops == pytest.approx(1e20, rel=1e-9)
+    assert report.isoflop.optima[-1].budget_flops == pytest.approx(1e20, rel=1e-9)

@@ -7,20 +7,20 @@ from typing import Any
 
 import numpy as np
 import pytest
+from simulated_runs import IsoFlopDesign, chinchilla_law, simulated
 
 from scaling_operator.api.experiment import ExperimentSpec
 from scaling_operator.api.fitted import Recommendation
 from scaling_operator.api.policy import PolicySpec
 from scaling_operator.api.scaling import Target
 from scaling_operator.core.fit_input import fit_input_of
-from scaling_operator.core.fit_types import FitInput, TunedPoint
+from scaling_operator.core.fit_types import FitInput, TunedPoint, plan_of
 from scaling_operator.core.ladder import Scale
 from scaling_operator.core.observed import Observed, Rules, ScaleView
 from scaling_operator.core.tally import Tally
 from scaling_operator.law.fit_experiment import fit
-from scaling_operator.law.simulate import IsoFlopDesign, chinchilla_law, simulated
 from scaling_operator.local.price_list import PriceList
-from scaling_operator.report.machine_words import machine_sentence, plan_of
+from scaling_operator.report.words import machine_sentence
 from scaling_operator.sizing.lookahead import Lessons, plan_scale
 from scaling_operator.sizing.one_run import KnownMachines
 from scaling_trainer.counting import count, dimensions_of

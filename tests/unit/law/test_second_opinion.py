@@ -7,18 +7,24 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from simulated_runs import IsoFlopDesign, chinchilla_law, simulated, with_one_rate
 
-from scaling_operator.law.conditions import ConditionType
-from scaling_operator.law.data_repetition import effective_parameters, effective_tokens
-from scaling_operator.law.fit_points import FitOptions, FitReport, fit_points, to_json
+from scaling_operator.api.names import ConditionType
+from scaling_operator.api.scaling import Target
+from scaling_operator.law.fit_points import fit_points
 from scaling_operator.law.isoflop import Interpolation, fit_isoflop, optimal_size
-from scaling_operator.law.optimum import Path, Question, allocate
-from scaling_operator.law.simulate import IsoFlopDesign, chinchilla_law, simulated, with_one_rate
+from scaling_operator.law.optimum import allocate, effective_tokens
+from scaling_operator.law.points import RunPath
+from scaling_operator.law.published_results import to_json
+from scaling_operator.law.results import FitOptions, FitReport
 
 LAW = chinchilla_law()
 GOOD = simulated(LAW, IsoFlopDesign(5, 7))
-TARGET = Question("flops", 1e21)
+TARGET = Target(flops=1e21)
 ASKED = FitOptions(targets=(TARGET,), predict=((1e9, 2e10),), bootstrap=200)
+
+PARAMETER_DECAY = 5.309743
+"""R_N* of the published fit: parameters beyond the optimum decay as tokens do."""
 
 
 def _types(report: FitReport) -> list[ConditionType]:
@@ -40,7 +46,7 @@ def test_isoflop_without_noise_has_the_bias_of_the_reference(
     points = simulated(LAW, IsoFlopDesign(5, 7, width=width))
     power = fit_isoflop(points, interpolation=interpolation).power
     assert power is not None
-    truth = allocate(LAW, Question("flops", 1e22), Path()).parameters[0]
+    truth = allocate(LAW, Target(flops=1e22), RunPath()).parameters[0]
     assert abs(optimal_size(power, 1e22)[0] / truth - 1.0) == pytest.approx(bias, abs=3e-3)
 
 
@@ -61,8 +67,8 @@ def test_akimas_exponent_scatters_more_than_the_quadratics() -> None:
 def test_isoflop_exponent_has_an_interval_that_holds_it(interpolation: Interpolation) -> None:
     points = simulated(LAW, IsoFlopDesign(5, 9), noise=0.002, rng=np.random.default_rng(3))
     report = fit_points(points, replace(ASKED, method="isoflop", optimum=interpolation))
-    low, high = report.isoflop_interval[95]
     assert report.isoflop is not None
+    low, high = report.isoflop.intervals[95]
     assert report.isoflop.power is not None
     assert low <= report.isoflop.power.a[0] <= high
     (answer,) = report.recommendation
@@ -85,12 +91,12 @@ def test_methods_that_disagree_downgrade_the_answer_to_a_range() -> None:
 
 def test_noisy_runs_are_called_too_noisy() -> None:
     points = simulated(LAW, IsoFlopDesign(3, 5), noise=0.05, rng=np.random.default_rng(4))
-    asked = replace(ASKED, targets=(Question("flops", 1e22),), method="parametric")
+    asked = replace(ASKED, targets=(Target(flops=1e22),), method="parametric")
     assert ConditionType.NOISE_TOO_HIGH in _types(fit_points(points, asked))
 
 
 def test_loss_below_the_floor_has_no_size() -> None:
-    report = fit_points(GOOD, replace(ASKED, targets=(Question("loss", 1.5),)))
+    report = fit_points(GOOD, replace(ASKED, targets=(Target(loss=1.5),)))
     assert report.recommendation == ()
     assert ConditionType.TARGET_UNANSWERED in _types(report)
 
@@ -144,7 +150,9 @@ def test_repeated_data_are_never_worth_more_than_seen_nor_than_the_limit(
 
 
 def test_parameters_lose_their_worth_sooner_than_data() -> None:
-    assert effective_parameters(np.array([1e12]), 1e9)[0] == pytest.approx(6.3097e9, rel=1e-3)
+    assert effective_tokens(np.array([1e12]), 1e9, PARAMETER_DECAY)[0] == pytest.approx(
+        6.3097e9, rel=1e-3
+    )
     with pytest.raises(ValueError, match="must be above 0"):
         effective_tokens(np.array([1.0]), 0.0)
 

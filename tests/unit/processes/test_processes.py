@@ -39,8 +39,9 @@ from scaling_operator.processes.process import (
 )
 from scaling_operator.processes.workers import ProcessFits, ProcessHost, check_in_process
 from scaling_operator.search.calls import AskCall, Call, CloseCall, OpenCall, ReportCall, TellCall
-from scaling_operator.search.study import Proposal, Record, StudySettings
+from scaling_operator.search.study import Proposal, StudySettings
 from scaling_operator.search.study_worker import StudyHost, StudyWorker, ThreadHost
+from scaling_operator.search.trials import Record
 from scaling_operator.sizing.knowledge import Observations
 from scaling_operator.sizing.lookahead import Lessons
 from scaling_operator.sizing.one_run import KnownMachines

@@ -8,7 +8,8 @@ import pytest
 from scaling_operator.api.names import TrialState
 from scaling_operator.api.search import Search
 from scaling_operator.search.available import unavailable
-from scaling_operator.search.study import Record, Study, StudySettings
+from scaling_operator.search.study import Study, StudySettings
+from scaling_operator.search.trials import Record
 
 PARAMETERS: dict[str, Any] = {
     "matters": {"type": "float", "low": 0, "high": 1},

@@ -5,6 +5,7 @@ The family of sizes, how results move from one to the next, and the question to 
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 from typing import Annotated, Literal
 
@@ -19,6 +20,9 @@ Size = Annotated[
     int | float, Field(gt=0), WithJsonSchema({"type": "number", "exclusiveMinimum": 0})
 ]
 Rung = Annotated[dict[ParameterName, BoundedScalar], Field(min_length=1, max_length=20)]
+
+
+Aim = Literal["flops", "parameters", "loss", "cost"]
 
 
 class Transfer(ApiSection):
@@ -101,6 +105,26 @@ class Target(ApiSection):
             sentence = f"stands alone or beside flops or loss, not beside {given[0]}"
             raise SectionError(("inferenceTokens", sentence))
         return self
+
+    @property
+    def kind(self) -> Aim:
+        """Which aim is set; a loss, where tokens to serve stand alone."""
+        aims: tuple[Aim, ...] = ("flops", "parameters", "cost")
+        for aim in aims:
+            if getattr(self, aim) is not None:
+                return aim
+        return "loss"
+
+    @property
+    def value(self) -> float:
+        """The amount of the aim; NaN where tokens to serve stand alone: no loss is named yet."""
+        amount: float | None = getattr(self, self.kind)
+        return math.nan if amount is None else amount
+
+    @property
+    def served(self) -> float:
+        """Tokens to serve, 0 where none are."""
+        return self.inference_tokens or 0.0
 
 
 class Scaling(ApiSection):

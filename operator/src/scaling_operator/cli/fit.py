@@ -12,14 +12,16 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from scaling_operator.api.problems import InvalidSpec, Problem, shown
+from scaling_operator.api.scaling import Target
 from scaling_operator.cli.console import plain_console, results_console
-from scaling_operator.cli.fit_machines import machine_keys, planner, plans_of
+from scaling_operator.cli.fit_machines import planner, plans_of
 from scaling_operator.cli.fit_options import Columns, FitRequest
 from scaling_operator.cli.fit_print import FitTable, print_fit
 from scaling_operator.cli.fit_table import read_points
-from scaling_operator.law.cost_solver import CostSolver, Plan
-from scaling_operator.law.fit_points import FitOptions, FitReport, fit_points, to_json
-from scaling_operator.law.optimum import Question
+from scaling_operator.law.fit_points import fit_points
+from scaling_operator.law.published_results import Json, machine_json, to_json
+from scaling_operator.law.recommended_runs import CostSolver, Plan
+from scaling_operator.law.results import FitOptions, FitReport
 from scaling_operator.report.law_page import render_law
 from scaling_operator.sizing.one_run import RunPlan
 from scaling_operator.validation.load import load_policy
@@ -51,17 +53,17 @@ def run_fit(request: FitRequest) -> int:
             report,
             FitTable(request.points, points, plans),
         )
-    fitted = report.conditions[0].status
+    fitted = report.conditions[0].is_true
     if page is not None and fitted:
         return _draw(request, page, report, FitTable(request.points, points, plans))
     return 0 if fitted else EXIT_REFUSED
 
 
-def _document(report: FitReport, plans: tuple[RunPlan | None, ...]) -> dict[str, Any]:
-    """Write the report as JSON, each recommendation with its machine."""
+def _document(report: FitReport, plans: tuple[RunPlan | None, ...]) -> dict[str, Json]:
+    """Write the report as JSON, each recommendation with its machine where a policy is given."""
     document: dict[str, Any] = to_json(report)
-    for each, plan in zip(document["recommendation"], plans, strict=True):
-        each.update(machine_keys(plan))
+    for recommendation, plan in zip(document["recommendation"], plans, strict=True):
+        recommendation.update({} if plan is None else machine_json(plan))
     return document
 
 
@@ -79,11 +81,8 @@ def fit_options(request: FitRequest, plan: Plan | None = None) -> FitOptions:
         bootstrap=request.bootstrap,
         seed=request.seed,
         targets=(
-            *(
-                Question("flops", _positive("--target-flops", word))
-                for word in request.target_flops
-            ),
-            *(Question("cost", _positive("--target-cost", word)) for word in request.target_cost),
+            *(Target(flops=_positive("--target-flops", word)) for word in request.target_flops),
+            *(Target(cost=_positive("--target-cost", word)) for word in request.target_cost),
         ),
         exchange=None if plan is None else CostSolver(plan).flops_for,
         predict=tuple(_run(word, request) for word in request.predict),

@@ -6,11 +6,9 @@ over as many accelerators as need be; activations are not counted. A step takes 
 
 from __future__ import annotations
 
-from typing import Any
-
 from scaling_operator.api.estimate import Estimate
 from scaling_operator.api.policy import PolicySpec
-from scaling_operator.law.cost_solver import Plan
+from scaling_operator.law.recommended_runs import Plan
 from scaling_operator.law.results import FitReport
 from scaling_operator.sizing.belief import first_estimates
 from scaling_operator.sizing.need_own import own_need
@@ -52,18 +50,3 @@ def plans_of(report: FitReport, plan: Plan | None) -> tuple[RunPlan | None, ...]
         None if plan is None else plan(each.parameters, each.tokens, each.flops)
         for each in report.recommendation
     )
-
-
-def machine_keys(plan: RunPlan | None) -> dict[str, Any]:
-    """Write a plan as keys of a recommendation's JSON object; nothing without a policy."""
-    if plan is None:
-        return {}
-    return {
-        "shape": plan.shape,
-        "count": plan.count,
-        "hours": plan.hours,
-        "gpuHours": plan.gpu_hours,
-        "cost": plan.cost,
-        "machineReason": plan.reason,
-        "machineMessage": plan.message or None,
-    }

@@ -8,12 +8,12 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from scaling_operator.api.names import ConditionType
 from scaling_operator.cli.console import styled
-from scaling_operator.law.conditions import ConditionType
-from scaling_operator.law.fit_points import FitReport
 from scaling_operator.law.points import Points
+from scaling_operator.law.results import FitReport
 from scaling_operator.report.formatting import NOTHING, number, quantity
-from scaling_operator.report.law_words import (
+from scaling_operator.report.words import (
     condition_sentence,
     coupling_sentence,
     dropped_sentence,
@@ -21,11 +21,11 @@ from scaling_operator.report.law_words import (
     hold_out_sentence,
     interval_text,
     law_equation,
+    machine_sentence,
     recommendation_sentence,
     resample_sentence,
     size_text,
 )
-from scaling_operator.report.machine_words import machine_sentence
 from scaling_operator.sizing.one_run import RunPlan
 
 
@@ -44,7 +44,7 @@ def print_fit(console: Console, report: FitReport, table: FitTable) -> None:
     used = "" if len(given) == len(report.points) else f" of {len(given)}"
     console.print(styled((str(path), "bold"), f": {len(report.points)}{used} points"))
     _say(console, dropped_sentence(report))
-    if not report.conditions[0].status:
+    if not report.conditions[0].is_true:
         console.print(styled(("No fit", "bold"), ", and no number."))
         _print_conditions(console, report)
         return
@@ -95,7 +95,7 @@ def _print_isoflop(console: Console, report: FitReport) -> None:
     if isoflop is None:
         return
     table = _table("budget, FLOPs", "N of least loss", "loss", title="IsoFLOP")
-    for minimum in isoflop.minima:
+    for minimum in isoflop.optima:
         size = f"beyond the {minimum.edge} size" if minimum.edge else NOTHING
         table.add_row(
             number(minimum.budget_flops, 3),
@@ -104,7 +104,7 @@ def _print_isoflop(console: Console, report: FitReport) -> None:
         )
     console.print(table)
     if isoflop.power is not None:
-        spread = interval_text(report.isoflop_interval.get(95), exponent=True)
+        spread = interval_text(isoflop.intervals.get(95), exponent=True)
         a = float(isoflop.power.a[0])
         _say(console, f"By IsoFLOP ({isoflop.interpolation}) a is {a:.3f}; 95 %: {spread}.")
 
@@ -143,7 +143,7 @@ def _predictions(report: FitReport) -> Table:
 def _print_conditions(console: Console, report: FitReport) -> None:
     """Print what else holds. Where a fit is refused, its first condition repeats the others."""
     said = [each for each in report.conditions if each.type is not ConditionType.FIT_READY]
-    for condition in said or [each for each in report.conditions if not each.status]:
+    for condition in said or [each for each in report.conditions if not each.is_true]:
         console.print(
             styled(
                 (str(condition.type), "bold yellow"),

@@ -13,7 +13,8 @@ from scaling_operator.api.names import FIT_CONDITIONS, ConditionReason, Conditio
 from scaling_operator.api.status import BestTrial, ExperimentStatus, ScaleStatus
 from scaling_operator.cli.console import styled
 from scaling_operator.cli.progress import describe, ended, shown
-from scaling_operator.report.machine_words import plan_of, run_words
+from scaling_operator.core.fit_types import plan_of
+from scaling_operator.report.words import run_words
 
 
 def print_summary(

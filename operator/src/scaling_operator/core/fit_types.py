@@ -7,15 +7,23 @@ Two bases are equal exactly where their fits are.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 from scaling_operator.api.experiment import ExperimentSpec
 from scaling_operator.api.fields import Scalar
-from scaling_operator.api.fitted import FitStatus, Interval, Recommendation, ScalePrediction
+from scaling_operator.api.fitted import FitStatus, Interval, Recommendation, ScalePrediction, finite
 from scaling_operator.api.names import ConditionType
 from scaling_operator.api.status import CurvePoint
 from scaling_operator.core.ladder import Scale
-from scaling_operator.sizing.one_run import KnownMachines
+from scaling_operator.sizing.one_run import KnownMachines, RunPlan
+from scaling_trainer.foreign_text import MAX_MESSAGE
+
+MACHINE_FIELDS: Mapping[str, str] = {
+    field.name: f"machine_{field.name}" if field.name in ("reason", "message") else field.name
+    for field in fields(RunPlan)
+}
+"""From a field of a plan to the field of a recommendation that holds it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +94,23 @@ def checked(prediction: ScalePrediction, seen: float) -> ScalePrediction:
         within = "95"
     error = seen / prediction.value - 1.0 if prediction.value else None
     return prediction.model_copy(update={"seen": seen, "error": error, "within": within})
+
+
+def with_machine(recommendation: Recommendation, plan: RunPlan) -> Recommendation:
+    """Add what the recommended run takes, and why some of it is not known."""
+    machine = {there: finite(getattr(plan, here)) for here, there in MACHINE_FIELDS.items()}
+    return recommendation.model_copy(
+        update=machine | {"machine_message": plan.message[:MAX_MESSAGE] or None}
+    )
+
+
+def plan_of(recommendation: Recommendation) -> RunPlan:
+    """Read back from a status what a recommended run takes."""
+    stored: dict[str, Any] = {
+        here: getattr(recommendation, there) for here, there in MACHINE_FIELDS.items()
+    }
+    stored["message"] = recommendation.machine_message or ""
+    return RunPlan(**stored)
 
 
 def _holds(interval: Interval | None, value: float) -> bool:

@@ -14,7 +14,8 @@ from scaling_operator.kube.reconcile.loader import Loaded
 from scaling_operator.search.calls import built
 from scaling_operator.search.dashboard import served
 from scaling_operator.search.mirror import Mirror
-from scaling_operator.search.study import Record, StudySettings
+from scaling_operator.search.study import StudySettings
+from scaling_operator.search.trials import Record
 from scaling_operator.server.listen import ignore_refusal
 
 log = logging.getLogger(__name__)

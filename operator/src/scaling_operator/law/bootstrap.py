@@ -16,9 +16,9 @@ from typing import Literal, assert_never
 import numpy as np
 
 from scaling_operator.law.batch_bfgs import Tolerance, minimise
-from scaling_operator.law.chinchilla import Fitted
 from scaling_operator.law.forms import coefficient_count, coordinates, jacobian, law_at, weighted
 from scaling_operator.law.law import Law
+from scaling_operator.law.parametric_fit import Fitted
 from scaling_operator.law.points import Array, Points
 
 Resample = Literal["pairs", "stratified", "cluster"]

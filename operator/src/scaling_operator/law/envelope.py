@@ -14,7 +14,8 @@ from typing import Literal
 
 import numpy as np
 
-from scaling_operator.law.chinchilla import NotFitted
+from scaling_operator.api.fitted import BudgetOptimum
+from scaling_operator.law.parametric_fit import NotFitted
 from scaling_operator.law.points import Array
 
 Course = Literal["constant", "wsd", "cosine", "other"]
@@ -52,6 +53,15 @@ class Envelope:
     flops: Array
     parameters: Array
     loss: Array
+
+    @property
+    def optima(self) -> tuple[BudgetOptimum, ...]:
+        """The sizes that are lowest somewhere, each with its C and L."""
+        columns = (self.flops.tolist(), self.parameters.tolist(), self.loss.tolist())
+        return tuple(
+            BudgetOptimum(budget_flops=flops, parameters=parameters, loss=loss)
+            for flops, parameters, loss in zip(*columns, strict=True)
+        )
 
 
 def envelope_size(envelope: Envelope, flops: float) -> float:

@@ -1,18 +1,33 @@
-"""From the best trials of an experiment to the points of a law: which N, which rows."""
+"""From the best trials of an experiment to what a law is fitted to: points, curves, sizes to come.
+
+Points: which N, which trials. Curves: the learning curves of the best trials, as far as they can be
+compared; a step counts evaluations, so a curve's compute at a step is that share of the whole
+training's, and since a pruned trial is never the best of its scale, every curve is whole. Sizes to
+come: N and D of the scales that have no trial yet, for which the law predicts.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from pydantic import ValidationError
 
+from scaling_operator.api.experiment import ExperimentSpec
+from scaling_operator.api.fields import Scalar
 from scaling_operator.api.fitted import LeftOut
 from scaling_operator.api.scaling import Scaling
+from scaling_operator.api.status import CurvePoint
+from scaling_operator.core.edges import number_of
 from scaling_operator.core.fit_types import FitInput, TunedPoint
-from scaling_operator.law.conditions import invalid_points
+from scaling_operator.core.ladder import Scale, samples_of
+from scaling_operator.core.reports import STABLE
+from scaling_operator.law.envelope import ALLOWED, Course, Curves, TrainingCurve
 from scaling_operator.law.isoflop import MIN_BUDGETS, curves_of, fit_isoflop
+from scaling_operator.law.parametric_fit import NotFitted
 from scaling_operator.law.points import (
+    Array,
     Points,
     as_error,
     clustered,
@@ -24,6 +39,9 @@ from scaling_operator.law.points import (
     points_from_sizes,
     points_from_tokens,
 )
+from scaling_operator.law.refusals import invalid_points
+from scaling_trainer.config.builtin import with_parameters
+from scaling_trainer.counting import count, dimensions_of
 
 COUNTED = "modelParameters"
 SAME_COMPUTE = 0.02
@@ -60,7 +78,7 @@ def prepare(fit_input: FitInput) -> ExperimentPoints:
             if point.edges
         ]
         known = [point for point in known if not point.edges]
-    points = _points(fit_input, known, size)
+    points = _points_of_law(fit_input, known, size)
     points, worse = keep_best(points)
     left_out += [LeftOut(scale=known[row].scale.index, reason="NotTheBest") for row in worse]
     used = [point for row, point in enumerate(known) if row not in worse]
@@ -80,7 +98,7 @@ def _all_counted(points: Sequence[TunedPoint]) -> bool:
     return all(point.model_parameters for point in points)
 
 
-def _points(fit_input: FitInput, known: Sequence[TunedPoint], size: str) -> Points:
+def _points_of_law(fit_input: FitInput, known: Sequence[TunedPoint], size: str) -> Points:
     objective = fit_input.spec.all_objectives[0]
     values = [point.value for point in known]
     losses = values if objective.direction == "minimize" else error_of_score(values)
@@ -136,3 +154,168 @@ def _budgets(points: Points, used: Sequence[TunedPoint]) -> list[float] | None:
         float(np.exp(np.log(points.C[codes == code]).mean())) for code in range(codes.max() + 1)
     ]
     return [means[code] for code in codes]
+
+
+FEWEST_POINTS = 3
+
+
+def comparable_curves(fit_input: FitInput, prepared: ExperimentPoints) -> Curves | NotFitted:
+    """Collect one curve a size, the longest; NotFitted says why there are none to compare."""
+    whole = [row for row, point in enumerate(prepared.used) if point.curve]
+    if not whole:
+        return NotFitted("NoCurves", "the trials report no values before their end")
+    if prepared.size != COUNTED or prepared.points.C is None:
+        return NotFitted("UnknownFlops", "nothing tells the compute along the curves")
+    course = _course(fit_input, [prepared.used[row] for row in whole])
+    if isinstance(course, NotFitted):
+        return course
+    longest: dict[float, int] = {}
+    for row in whole:
+        size = float(f"{prepared.points.N[row]:.9g}")
+        if size not in longest or prepared.points.C[row] > prepared.points.C[longest[size]]:
+            longest[size] = row
+    is_error = prepared.points.quantity == "error"
+    found = [
+        _curve(prepared.used[row], prepared.points.C[row], size, is_error=is_error)
+        for size, row in longest.items()
+    ]
+    return Curves(course, tuple(curve for curve in found if len(curve.flops) >= FEWEST_POINTS))
+
+
+def _course(fit_input: FitInput, points: list[TunedPoint]) -> Course | NotFitted:
+    """Name the schedule of the learning rate; of a trainer of one's own, by the phases it names."""
+    built_in = fit_input.spec.trainer.built_in
+    if built_in is None:
+        if any(each.phase == STABLE for point in points for each in point.curve):
+            return "wsd"
+        message = "the trainer names no stable phase of its schedule in its reports"
+        return NotFitted("CurvesNotComparable", message)
+    course = built_in.optimizer.schedule.name
+    if course not in ALLOWED:
+        message = f"under schedule {course} a run cut short is not the run of that length"
+        return NotFitted("CurvesNotComparable", message)
+    return course
+
+
+def _curve(point: TunedPoint, flops: float, size: float, *, is_error: bool) -> TrainingCurve:
+    end = point.curve[-1].step
+    kept = list(_stable(point.curve))
+    values: Array = np.array([each.value for each in kept], dtype=np.float64)
+    return TrainingCurve(
+        parameters=size,
+        flops=np.array([flops * (each.step / end) for each in kept], dtype=np.float64),
+        loss=1.0 - values if is_error else values,
+    )
+
+
+def _stable(curve: tuple[CurvePoint, ...]) -> Iterator[CurvePoint]:
+    """Give what lies in the stable phase; all, where no phase is named."""
+    named = any(each.phase is not None for each in curve)
+    return (each for each in curve if not named or each.phase == STABLE)
+
+
+def expected_runs(
+    fit_input: FitInput, prepared: ExperimentPoints
+) -> Mapping[int, tuple[float, float | None]]:
+    """Give (N, D) by the index of each untried scale of which both can be told."""
+    found: dict[int, tuple[float, float | None]] = {}
+    if not prepared.used:
+        return found
+    for scale in fit_input.untried:
+        nearest = min(
+            prepared.used, key=lambda point: abs(number_of(point.scale) - number_of(scale))
+        )
+        parameters = {**nearest.parameters, **scale.parameters}
+        size = _expected_size(fit_input.spec, prepared, scale, parameters)
+        if size is None:
+            continue
+        samples = _expected_samples(fit_input.spec, prepared, scale, (parameters, size))
+        if samples is not None or prepared.points.D is None:
+            found[scale.index] = (size, samples)
+    return found
+
+
+def along(x: float, places: Array, values: Array) -> float | None:
+    """Read a value off the pieces between (ln place, ln value), going on beyond the ends.
+
+    None where fewer than two places differ.
+    """
+    order = np.argsort(places)
+    _, first = np.unique(places[order], return_index=True)
+    log_x, log_y = np.log(places[order][first]), np.log(values[order][first])
+    if len(log_x) < 2:  # noqa: PLR2004 - a line needs two
+        return None
+    at = float(np.log(x))
+    piece = int(np.clip(np.searchsorted(log_x, at) - 1, 0, len(log_x) - 2))
+    slope = (log_y[piece + 1] - log_y[piece]) / (log_x[piece + 1] - log_x[piece])
+    return float(np.exp(log_y[piece] + slope * (at - log_x[piece])))
+
+
+def _expected_size(
+    spec: ExperimentSpec, prepared: ExperimentPoints, scale: Scale, parameters: Mapping[str, Scalar]
+) -> float | None:
+    if prepared.size != COUNTED:
+        value = scale.parameters.get(prepared.size)
+        return None if value is None or isinstance(value, bool | str) else float(value)
+    counted = _counted_by_formula(spec, parameters) or _named_by_rung(
+        prepared, scale, prepared.points.N
+    )
+    if counted is not None:
+        return counted
+    if len(scale.parameters) != 1:
+        return None
+    numbers = np.array([number_of(point.scale) for point in prepared.used])
+    return along(number_of(scale), numbers, prepared.points.N)
+
+
+def _named_by_rung(prepared: ExperimentPoints, scale: Scale, column: Array) -> float | None:
+    """Give the parameter of the rung that was N, or D, in every scale that was tried."""
+    for name, value in scale.parameters.items():
+        tried = [point.scale.parameters.get(name) for point in prepared.used]
+        numbers = [each for each in tried if isinstance(each, int | float)]
+        if len(numbers) == len(column) and np.allclose(numbers, column, rtol=1e-6, atol=0.0):
+            return None if isinstance(value, bool | str) else float(value)
+    return None
+
+
+def _counted_by_formula(spec: ExperimentSpec, parameters: Mapping[str, Scalar]) -> float | None:
+    """Count a model by formula, where the built-in trainer trains it on data of known shape."""
+    if spec.trainer.built_in is None:
+        return None
+    try:
+        config = with_parameters(spec.trainer.built_in, parameters)
+    except ValidationError:
+        return None
+    dimensions = dimensions_of(config.dataset.model_dump(mode="json"))
+    if dimensions is None:
+        return None
+    return float(count(config.model.model_dump(mode="json"), dimensions).parameters)
+
+
+def _expected_samples(
+    spec: ExperimentSpec,
+    prepared: ExperimentPoints,
+    scale: Scale,
+    found: tuple[Mapping[str, Scalar], float],
+) -> float | None:
+    parameters, size = found
+    if scale.samples is not None or scale.budget_flops is not None:
+        return samples_of(spec, scale, parameters)
+    if prepared.points.D is None:
+        return None
+    named = _named_by_rung(prepared, scale, prepared.points.D)
+    if named is not None:
+        return named
+    lasts = _last_of_each_scale(prepared)
+    return along(size, prepared.points.N[lasts], prepared.points.D[lasts])
+
+
+def _last_of_each_scale(prepared: ExperimentPoints) -> Sequence[int]:
+    """Of several points of a run, the one at its end."""
+    last: dict[int, int] = {}
+    tokens = prepared.points.D
+    for row, point in enumerate(prepared.used):
+        index = point.scale.index
+        if tokens is not None and (index not in last or tokens[row] > tokens[last[index]]):
+            last[index] = row
+    return list(last.values())

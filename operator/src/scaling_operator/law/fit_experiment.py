@@ -8,27 +8,35 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from scaling_operator.api.fitted import Recommendation, ScalePrediction
+from scaling_operator.api.fitted import (
+    FitStatus,
+    LeftOut,
+    Recommendation,
+    ScalePrediction,
+    Trend,
+    finite,
+)
 from scaling_operator.api.scaling import Scaling, Target
-from scaling_operator.core.fit_types import FitInput, FitView
-from scaling_operator.law.cost_solver import CostSolver, StoredCost
-from scaling_operator.law.experiment_conditions import conditions_of
-from scaling_operator.law.experiment_curves import comparable_curves
-from scaling_operator.law.experiment_points import ExperimentPoints, prepare
-from scaling_operator.law.experiment_trends import trends_of
-from scaling_operator.law.fit_points import FitOptions, FitReport, fit_points
-from scaling_operator.law.fit_status import (
-    LONGEST,
+from scaling_operator.core.fit_types import FitInput, FitView, with_machine
+from scaling_operator.law.conditions import conditions_of
+from scaling_operator.law.experiment_points import (
+    COUNTED,
+    ExperimentPoints,
+    comparable_curves,
+    expected_runs,
+    prepare,
+)
+from scaling_operator.law.fit_points import fit_points
+from scaling_operator.law.hyperparameter_trends import trends_of
+from scaling_operator.law.published_results import (
     prediction_of,
     recommendation_of,
     status_of,
-    with_machine,
 )
-from scaling_operator.law.optimum import Question
-from scaling_operator.law.questions import NoQuestion, question_of
-from scaling_operator.law.run_planner import RunPlanner, ladder_size
-from scaling_operator.law.unstarted import expected_runs
+from scaling_operator.law.recommended_runs import CostSolver, RunPlanner, StoredCost, ladder_size
+from scaling_operator.law.results import FitOptions, FitReport, Unanswered
 from scaling_operator.sizing.one_run import RunPlan
+from scaling_trainer.foreign_text import MAX_MESSAGE
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +56,14 @@ def fit(fit_input: FitInput) -> FitOutcome:
     options = _options(fit_input, scaling, prepared, asked)
     report = fit_points(prepared.points, options, comparable_curves(fit_input, prepared))
     recommendations: tuple[Recommendation, ...] = ()
-    if report.conditions[0].status:
+    if report.conditions[0].is_true:
         recommendations = tuple(
             _recommend(target, report, (prepared, scaling), asked) for target in scaling.targets
         )
+    trends = trends_of(fit_input.points, fit_input.spec.search, prepared.size)
     view = FitView(
         fit_input=fit_input,
-        status=status_of(
-            report, prepared, trends_of(fit_input.points, fit_input.spec.search, prepared.size)
-        ),
+        status=_status(report, prepared, trends),
         conditions=conditions_of(fit_input, report, recommendations),
         recommendations=recommendations,
         predictions=_predictions(report, asked.runs),
@@ -64,34 +71,58 @@ def fit(fit_input: FitInput) -> FitOutcome:
     return FitOutcome(view, report, prepared)
 
 
-Questions = Mapping[Target, Question | NoQuestion]
 Runs = Mapping[int, tuple[float, float | None]]
 NO_POLICY = RunPlan(reason="NoPolicy", message="no ResourcePolicy is at hand")
 
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """The questions, the runs to predict, and what plans and pays for runs, as far as known."""
+    """What the law is asked: for each target of the file a target that it can answer, or why not.
 
-    questions: Questions
+    Beside them the runs to predict, and what plans and pays for runs, as far as it is known.
+    """
+
+    targets: Mapping[Target, Target | Unanswered]
     runs: Runs
     run_planner: RunPlanner | None
     cost_solver: CostSolver | StoredCost
 
 
 def _asked(fit_input: FitInput, prepared: ExperimentPoints, scaling: Scaling) -> _Asked:
-    questions = {target: question_of(target, prepared, fit_input) for target in scaling.targets}
+    targets = {target: _answerable(target, prepared, fit_input) for target in scaling.targets}
     runs = expected_runs(fit_input, prepared)
     if fit_input.machines is None or not prepared.used:
-        return _Asked(questions, runs, None, StoredCost(fit_input.bought))
+        return _Asked(targets, runs, None, StoredCost(fit_input.bought))
     run_planner = RunPlanner(fit_input, prepared, scaling, fit_input.machines)
-    return _Asked(questions, runs, run_planner, CostSolver(run_planner.plan))
+    return _Asked(targets, runs, run_planner, CostSolver(run_planner.plan))
+
+
+def _answerable(
+    target: Target, prepared: ExperimentPoints, fit_input: FitInput
+) -> Target | Unanswered:
+    """Give the target with the loss it stands for, or say why it cannot be asked."""
+    needs_flops = target.flops is not None or target.cost is not None or target.served > 0
+    if needs_flops and prepared.size != COUNTED and prepared.points.C is None:
+        message = (
+            f"the trainer counts neither parameters nor FLOPs, and {prepared.size} says nothing of "
+            "compute: report modelParameters"
+        )
+        return Unanswered(target, "UnknownFlops", message)
+    is_priced = fit_input.machines is not None or target.cost in fit_input.bought
+    if target.cost is not None and not is_priced:
+        message = "prices and speeds of machines come from a ResourcePolicy; none is at hand"
+        return Unanswered(target, "NoPrices", message)
+    if target.kind != "loss" or target.loss is not None:
+        return target
+    # Tokens to serve alone: as good as the best that was seen, at the least cost.
+    best = float(prepared.points.L.min()) if len(prepared.points) else 1.0
+    return target.model_copy(update={"loss": best})
 
 
 def _options(
     fit_input: FitInput, scaling: Scaling, prepared: ExperimentPoints, asked: _Asked
 ) -> FitOptions:
-    settings, questions = scaling.fit, asked.questions.values()
+    settings, targets = scaling.fit, asked.targets.values()
     return FitOptions(
         form=settings.form,
         optimum=settings.optimum,
@@ -100,7 +131,7 @@ def _options(
         seed=fit_input.seed,
         unique_tokens=None if prepared.points.D is None else settings.unique_samples,
         flat_percent=settings.flat_percent,
-        targets=tuple(dict.fromkeys(q for q in questions if isinstance(q, Question))),
+        targets=tuple(dict.fromkeys(each for each in targets if isinstance(each, Target))),
         predict=tuple(asked.runs.values()),
         exchange=asked.cost_solver.flops_for,
     )
@@ -109,19 +140,38 @@ def _options(
 def _recommend(
     target: Target, report: FitReport, context: tuple[ExperimentPoints, Scaling], asked: _Asked
 ) -> Recommendation:
-    question = asked.questions[target]
-    if isinstance(question, NoQuestion):
-        return Recommendation(target=target, reason=question.reason, message=question.message)
-    answer = next((each for each in report.recommendation if each.target == question), None)
+    question = asked.targets[target]
+    if isinstance(question, Unanswered):
+        return _without_answer(target, question)
+    answer = next((a for a in report.recommendation if a.target == question), None)
     if answer is None:
-        missing = next(each for each in report.unanswered if each.target == question)
-        message = missing.message[:LONGEST]
-        return Recommendation(target=target, reason=missing.reason, message=message)
-    found = recommendation_of(target, answer, ladder_size(answer.parameters, *context))
+        return _without_answer(target, next(u for u in report.unanswered if u.target == question))
+    size = finite(ladder_size(answer.parameters, *context))
+    recommendation = recommendation_of(answer).model_copy(update={"target": target, "size": size})
     if asked.run_planner is None:
-        return with_machine(found, NO_POLICY)
+        return with_machine(recommendation, NO_POLICY)
     plan = asked.run_planner.plan(answer.parameters, answer.tokens, answer.flops)
-    return with_machine(found, plan)
+    return with_machine(recommendation, plan)
+
+
+def _without_answer(target: Target, why: Unanswered) -> Recommendation:
+    return Recommendation(target=target, reason=why.reason, message=why.message[:MAX_MESSAGE])
+
+
+def _status(
+    report: FitReport, prepared: ExperimentPoints, trends: Mapping[str, Trend]
+) -> FitStatus:
+    """Say what was fitted; without a fit, how many points there are and which are left out."""
+    worst = tuple(
+        LeftOut(scale=prepared.used[row].scale.index, reason="DropWorst") for row in report.dropped
+    )
+    return status_of(report).model_copy(
+        update={
+            "size": prepared.size,
+            "left_out": (*prepared.left_out, *worst),
+            "hyperparameters": dict(trends),
+        }
+    )
 
 
 def _predictions(report: FitReport, runs: Runs) -> Mapping[int, ScalePrediction]:

@@ -10,27 +10,31 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from scaling_operator.api.names import ConditionType
+from scaling_operator.core.fit_types import FitCondition
 from scaling_operator.law.bootstrap import Draws, Intervals, bootstrap_law, intervals
-from scaling_operator.law.chinchilla import Fitted, NotFitted, fit_law
 from scaling_operator.law.conditions import (
-    ConditionType,
-    LawCondition,
-    chosen_form,
     edge_optima,
     far_extrapolation,
     fit_ready,
-    invalid_points,
     methods_disagree,
-    missing_points,
     noise_too_high,
 )
-from scaling_operator.law.data_repetition import with_effective_tokens
 from scaling_operator.law.envelope import Curves, Envelope, fit_envelope
 from scaling_operator.law.holdout import hold_out
 from scaling_operator.law.isoflop import IsoFlop, fit_isoflop
-from scaling_operator.law.optimum import Path, path_of
-from scaling_operator.law.points import Points, drop_worst, keep_best, seed_noise
+from scaling_operator.law.optimum import with_effective_tokens
+from scaling_operator.law.parametric_fit import Fitted, NotFitted, fit_law
+from scaling_operator.law.points import (
+    Points,
+    RunPath,
+    drop_worst,
+    keep_best,
+    run_path_of,
+    seed_noise,
+)
 from scaling_operator.law.recommend import Basis, predict, recommend, with_range
+from scaling_operator.law.refusals import chosen_form, invalid_points, missing_points
 from scaling_operator.law.results import (
     FitOptions,
     FitReport,
@@ -38,9 +42,6 @@ from scaling_operator.law.results import (
     SizeRecommendation,
     Unanswered,
 )
-from scaling_operator.law.results_json import to_json
-
-__all__ = ["FitOptions", "FitReport", "fit_points", "to_json"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ class _Prepared:
     """Points ready to be fitted, the declared omissions, and a noise measured on repeats."""
 
     points: Points
-    path: Path
+    path: RunPath
     dropped: tuple[int, ...]
     noise: float | None
 
@@ -62,16 +63,16 @@ def fit_points(
     """
     prepared = _prepared(points, options)
     if isinstance(prepared, tuple):
-        return _refused(_Prepared(points, Path(), (), None), options, prepared)
+        return _refused(_Prepared(points, RunPath(), (), None), options, prepared)
     form = chosen_form(prepared.points) if options.form == "auto" else options.form
     refusals = missing_points(prepared.points, form)
     if options.method == "isoflop" and prepared.points.group is None:
         message = "IsoFLOP needs the compute budget of each run"
-        refusals += (LawCondition(ConditionType.NOT_ENOUGH_POINTS, "NoBudgets", message),)
+        refusals += (FitCondition(ConditionType.NOT_ENOUGH_POINTS, "NoBudgets", message),)
     if refusals:
         return _refused(prepared, options, refusals)
     isoflop = _isoflop(prepared.points, options)
-    edges = () if isoflop is None else edge_optima(isoflop.minima)
+    edges = () if isoflop is None else edge_optima(isoflop.optima)
     if isoflop is not None and isoflop.power is None and options.method != "parametric":
         return _refused(prepared, options, edges)
     if options.method == "isoflop":
@@ -81,12 +82,12 @@ def fit_points(
         prepared.points, form, seed=options.seed, noise=prepared.noise, start=options.start
     )
     if isinstance(fitted, NotFitted):
-        refusal = LawCondition(ConditionType.NOT_ENOUGH_POINTS, fitted.reason, fitted.message)
+        refusal = FitCondition(ConditionType.NOT_ENOUGH_POINTS, fitted.reason, fitted.message)
         return _refused(prepared, options, (*edges, refusal))
     return _answered(prepared, _basis(prepared, options, (fitted, isoflop), curves), edges)
 
 
-def _prepared(points: Points, options: FitOptions) -> _Prepared | tuple[LawCondition, ...]:
+def _prepared(points: Points, options: FitOptions) -> _Prepared | tuple[FitCondition, ...]:
     """Apply the declared rules to checked points, or say why the points are refused."""
     repeated: tuple[int, ...] = ()
     noise = options.noise
@@ -99,7 +100,7 @@ def _prepared(points: Points, options: FitOptions) -> _Prepared | tuple[LawCondi
         return refusals
     points, dropped = drop_worst(points, options.drop_worst)
     # How compute follows from size and data holds for tokens seen, not for their worth.
-    path = Path() if not len(points) else path_of(points)
+    path = RunPath() if not len(points) else run_path_of(points)
     if options.unique_tokens is not None:
         points = with_effective_tokens(points, options.unique_tokens)
     return _Prepared(points, path, tuple(sorted(repeated + dropped)), noise)
@@ -137,15 +138,14 @@ def _basis(
     return replace(basis, envelope=envelope, curves=curves)
 
 
-def _answered(prepared: _Prepared, basis: Basis, edges: tuple[LawCondition, ...]) -> FitReport:
+def _answered(prepared: _Prepared, basis: Basis, edges: tuple[FitCondition, ...]) -> FitReport:
     options, fitted = basis.options, basis.fitted
     answers = [recommend(basis, target) for target in options.targets]
     recommendation = tuple(each for each in answers if isinstance(each, SizeRecommendation))
     unanswered = tuple(each for each in answers if isinstance(each, Unanswered))
     losses = [predict(basis, size, tokens) for size, tokens in options.predict]
     predictions = tuple(prediction for prediction in losses if prediction is not None)
-    spread = _isoflop_interval(basis.isoflop)
-    disagree = _disagreement(basis, recommendation, spread)
+    disagree = _disagreement(basis, recommendation)
     if disagree:
         recommendation = tuple(with_range(each, basis.isoflop) for each in recommendation)
     conditions = (
@@ -167,7 +167,6 @@ def _answered(prepared: _Prepared, basis: Basis, edges: tuple[LawCondition, ...]
         draws=basis.draws,
         intervals=_coefficient_intervals(basis.draws),
         isoflop=basis.isoflop,
-        isoflop_interval=spread,
         envelope=basis.envelope,
         curves=basis.curves,
         recommendation=recommendation,
@@ -180,7 +179,7 @@ def _answered(prepared: _Prepared, basis: Basis, edges: tuple[LawCondition, ...]
 
 
 def _refused(
-    prepared: _Prepared, options: FitOptions, refusals: tuple[LawCondition, ...]
+    prepared: _Prepared, options: FitOptions, refusals: tuple[FitCondition, ...]
 ) -> FitReport:
     return FitReport(
         options=options,
@@ -189,7 +188,6 @@ def _refused(
         conditions=(fit_ready(refusals), *refusals),
         path=prepared.path,
         intervals={},
-        isoflop_interval={},
     )
 
 
@@ -203,19 +201,15 @@ def _coefficient_intervals(draws: Draws | None) -> dict[str, Intervals]:
     return {name: intervals(column) for name, column in columns.items()}
 
 
-def _isoflop_interval(isoflop: IsoFlop | None) -> Intervals:
-    return {} if isoflop is None or isoflop.draws is None else intervals(isoflop.draws.a)
-
-
 def _disagreement(
-    basis: Basis, recommendation: tuple[SizeRecommendation, ...], spread: Intervals
-) -> tuple[LawCondition, ...]:
+    basis: Basis, recommendation: tuple[SizeRecommendation, ...]
+) -> tuple[FitCondition, ...]:
     fitted, isoflop = basis.fitted, basis.isoflop
     exponents: dict[str, float] = {}
     if fitted is not None and not fitted.law.one_variable:
         exponents["the parametric fit"] = float(fitted.law.a[0])
-    if isoflop is not None and isoflop.power is not None:
-        exponents["IsoFLOP"] = float(isoflop.power.a[0])
+    if isoflop is not None and isoflop.a is not None:
+        exponents["IsoFLOP"] = isoflop.a
     if isinstance(basis.envelope, Envelope):
         exponents["the envelope of curves"] = basis.envelope.a
     sizes = tuple(
@@ -223,10 +217,10 @@ def _disagreement(
         for each in recommendation
         if each.isoflop_parameters is not None and "the parametric fit" in exponents
     )
-    return methods_disagree(exponents, sizes, spread)
+    return methods_disagree(exponents, sizes, {} if isoflop is None else isoflop.intervals)
 
 
-def _unanswered(missing: tuple[Unanswered, ...], predictions: int) -> tuple[LawCondition, ...]:
+def _unanswered(missing: tuple[Unanswered, ...], predictions: int) -> tuple[FitCondition, ...]:
     parts = [f"{each.target.kind} {each.target.value:g}: {each.message}" for each in missing]
     if predictions:
         what = "prediction needs" if predictions == 1 else "predictions need"
@@ -234,14 +228,14 @@ def _unanswered(missing: tuple[Unanswered, ...], predictions: int) -> tuple[LawC
     if not parts:
         return ()
     reason = missing[0].reason if missing else "OutOfReach"
-    return (LawCondition(ConditionType.TARGET_UNANSWERED, reason, "; ".join(parts)),)
+    return (FitCondition(ConditionType.TARGET_UNANSWERED, reason, "; ".join(parts)),)
 
 
 def _far(
     points: Points,
     basis: Basis,
     asked: tuple[tuple[SizeRecommendation, ...], tuple[Prediction, ...]],
-) -> tuple[LawCondition, ...]:
+) -> tuple[FitCondition, ...]:
     """Keep the farthest question's condition alone: one type, one condition."""
     recommendation, predictions = asked
     questions = [(each.flops, each.parameters) for each in recommendation]
@@ -259,7 +253,7 @@ def _noise(
     draws: Draws | None,
     recommendation: tuple[SizeRecommendation, ...],
     predictions: tuple[Prediction, ...],
-) -> tuple[LawCondition, ...]:
+) -> tuple[FitCondition, ...]:
     if draws is None:
         return ()
     sizes = tuple(each.intervals.get("parameters", {}) for each in recommendation)

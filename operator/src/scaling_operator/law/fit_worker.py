@@ -1,4 +1,8 @@
-"""The fits of an experiment, one at a time and not too often: the event loop never waits."""
+"""The fits of an experiment, one at a time and not too often: the event loop never waits.
+
+The module itself loads neither numpy nor scipy: the operator's main process imports it, and runs
+its fits in processes of their own.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +14,28 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from scaling_operator.api.fitted import FitStatus
+from scaling_operator.api.names import ConditionType
 from scaling_operator.core.fit_input import awaits_prediction, fit_input_of
-from scaling_operator.core.fit_types import FitInput, FitView
+from scaling_operator.core.fit_types import FitCondition, FitInput, FitView
 from scaling_operator.core.observed import Observed
-from scaling_operator.law.failed_fit import broken
+
+
+def broken(basis: FitInput, message: str) -> FitView:
+    """Say that the fit broke: a fault of ours, not of the points."""
+    return _without_answer(basis, "FitFailed", message)
+
+
+def exceeded(basis: FitInput, message: str) -> FitView:
+    """Say that the fit takes too much: the points and resamples are the experiment's to choose."""
+    advice = "fewer resamples (scaling.fit.bootstrap) or fewer points need less"
+    return _without_answer(basis, "FitExceeded", f"{message}; {advice}")
+
+
+def _without_answer(basis: FitInput, reason: str, message: str) -> FitView:
+    condition = FitCondition(ConditionType.FIT_READY, reason, message, is_true=False)
+    return FitView(basis, FitStatus(points=0), (condition,))
+
 
 if TYPE_CHECKING:
     from scaling_operator.law.fit_experiment import FitOutcome

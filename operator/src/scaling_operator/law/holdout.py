@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from scaling_operator.law.chinchilla import NotFitted, fit_law
 from scaling_operator.law.forms import Form, coefficient_count
 from scaling_operator.law.law import loss
+from scaling_operator.law.parametric_fit import NotFitted, fit_law
 from scaling_operator.law.points import Array, Points, select
 
 CUT_SHARE = 1 / 8

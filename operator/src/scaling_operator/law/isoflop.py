@@ -19,6 +19,7 @@ from typing import Literal, assert_never, cast
 import numpy as np
 from scipy.interpolate import Akima1DInterpolator
 
+from scaling_operator.law.bootstrap import Interval, Intervals, intervals
 from scaling_operator.law.points import Array, Points
 
 Interpolation = Literal["quadratic", "akima"]
@@ -63,15 +64,35 @@ class PowerLaw:
 
 @dataclass(frozen=True, slots=True)
 class IsoFlop:
-    """Minima by budget, ascending; the power law through the interior ones where 3 or more are.
+    """Optima by budget, ascending; the power law through the interior ones where 3 or more are.
 
     `draws` are the refits of resampled runs, NaN where a resample has no minimum.
     """
 
     interpolation: Interpolation
-    minima: tuple[Minimum, ...]
+    optima: tuple[Minimum, ...]
     power: PowerLaw | None
     draws: PowerLaw | None
+
+    @property
+    def a(self) -> float | None:
+        """The exponent of the best size, N* ~ C^a; None without a power law."""
+        return None if self.power is None else float(self.power.a[0])
+
+    @property
+    def intervals(self) -> Intervals:
+        """The doubt about the exponent; nothing without resamples."""
+        return {} if self.draws is None else intervals(self.draws.a)
+
+    @property
+    def interval80(self) -> Interval | None:
+        """The exponent's interval at 80 %."""
+        return self.intervals.get(80)
+
+    @property
+    def interval95(self) -> Interval | None:
+        """The exponent's interval at 95 %."""
+        return self.intervals.get(95)
 
 
 def curves_of(points: Points) -> tuple[Curve, ...]:

@@ -16,6 +16,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+STRAIGHT = 0.02
+"""Largest sd of ln D about a line over ln N at which runs count as lying on one line."""
+
 Array = NDArray[np.float64]
 Values = Sequence[float] | NDArray[Any]
 
@@ -100,15 +103,6 @@ def mentioned(points: Points, mask: NDArray[np.bool_], most: int = 10) -> str:
         return ", ".join(str(name) for name in points.name[mask][:most])
     rows = ", ".join(str(row) for row in points.row[mask][:most])
     return f"{'row' if mask.sum() == 1 else 'rows'} {rows}"
-
-
-def size_clusters(points: Points, tolerance: float = 0.05) -> Points:
-    """Label runs by size: a gap of more than `tolerance` in ln N begins the next cluster."""
-    order = np.argsort(points.N)
-    steps = np.diff(np.log(points.N[order])) > tolerance
-    labels = np.empty(len(points))
-    labels[order] = np.concatenate([[0.0], np.cumsum(steps)])
-    return clustered(points, labels)
 
 
 def error_of_score(score: Values) -> Array:
@@ -201,3 +195,44 @@ def _same_length(length: int, column: Array, name: str) -> Array:
         message = f"column {name} has {len(column)} rows where N has {length}; they must agree"
         raise ValueError(message)
     return column
+
+
+@dataclass(frozen=True, slots=True)
+class RunPath:
+    """How compute and data follow from size: per point C = k N D, and along a ladder a line.
+
+    `flops_factor` is k, the geometric mean over the points of C / (N D). Where the runs lie on
+    one line, ln D = tokens_at_one + tokens_slope ln N and ln C likewise; None elsewhere.
+    """
+
+    flops_factor: float = FLOPS_PER_PARAMETER_AND_TOKEN
+    tokens: tuple[float, float] | None = None
+    flops: tuple[float, float] | None = None
+
+
+def run_path_of(points: Points) -> RunPath:
+    """Read off the points how compute and data follow from size."""
+    if points.D is None or points.C is None:
+        return RunPath()
+    factor = float(np.exp(np.mean(np.log(points.C) - np.log(points.N) - np.log(points.D))))
+    if not on_one_line(points):
+        return RunPath(flops_factor=factor)
+    log_size = np.log(points.N)
+    return RunPath(factor, _line(log_size, np.log(points.D)), _line(log_size, np.log(points.C)))
+
+
+def on_one_line(points: Points) -> bool:
+    """Whether D is unknown, constant, or a power of N, as along a plain ladder."""
+    if points.D is None or not len(points):
+        return True
+    log_size, log_data = np.log(points.N), np.log(points.D)
+    intercept, slope = _line(log_size, log_data)
+    return float(np.std(log_data - intercept - slope * log_size)) < STRAIGHT
+
+
+def _line(x: Array, y: Array) -> tuple[float, float]:
+    """Return intercept and slope of y over x by least squares."""
+    centred = x - x.mean()
+    spread = float(centred @ centred)
+    slope = float(centred @ (y - y.mean())) / spread if spread > 0 else 0.0
+    return float(y.mean()) - slope * float(x.mean()), slope

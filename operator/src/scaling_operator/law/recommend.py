@@ -6,15 +6,21 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from scaling_operator.api.scaling import Target
 from scaling_operator.law.bootstrap import Draws, Intervals, intervals
-from scaling_operator.law.chinchilla import Fitted, NotFitted
-from scaling_operator.law.data_repetition import allocate_repeated, effective_tokens
 from scaling_operator.law.envelope import Curves, Envelope, envelope_size
-from scaling_operator.law.inference_cost import allocate_served
 from scaling_operator.law.isoflop import IsoFlop, optimal_size
 from scaling_operator.law.law import Law, loss
-from scaling_operator.law.optimum import OptimalSize, Path, Question, allocate, flat_range
-from scaling_operator.law.points import Array
+from scaling_operator.law.optimum import (
+    OptimalSize,
+    allocate,
+    allocate_repeated,
+    allocate_served,
+    effective_tokens,
+    flat_range,
+)
+from scaling_operator.law.parametric_fit import Fitted, NotFitted
+from scaling_operator.law.points import Array, RunPath
 from scaling_operator.law.results import FitOptions, Prediction, SizeRecommendation, Unanswered
 
 
@@ -26,7 +32,7 @@ class Basis:
     """
 
     options: FitOptions
-    path: Path
+    path: RunPath
     fitted: Fitted | None
     draws: Draws | None
     isoflop: IsoFlop | None
@@ -34,7 +40,7 @@ class Basis:
     curves: Curves | None = None
 
 
-def recommend(basis: Basis, target: Question) -> SizeRecommendation | Unanswered:
+def recommend(basis: Basis, target: Target) -> SizeRecommendation | Unanswered:
     """Answer a target, or say why the fit holds no answer."""
     if target.kind == "cost":
         return _for_money(basis, target)
@@ -69,7 +75,7 @@ def recommend(basis: Basis, target: Question) -> SizeRecommendation | Unanswered
     )
 
 
-def _for_money(basis: Basis, target: Question) -> SizeRecommendation | Unanswered:
+def _for_money(basis: Basis, target: Target) -> SizeRecommendation | Unanswered:
     """Find out which FLOPs the money buys, and answer for these."""
     if basis.options.exchange is None:
         return Unanswered(target, "NoPrices", "nothing tells what FLOPs cost")
@@ -78,15 +84,15 @@ def _for_money(basis: Basis, target: Question) -> SizeRecommendation | Unanswere
     plain = replace(basis, draws=None, isoflop=isoflop)
 
     def best_at(flops: float) -> tuple[float, float | None] | None:
-        found = recommend(plain, Question("flops", flops))
+        found = recommend(plain, Target(flops=flops))
         return None if isinstance(found, Unanswered) else (found.parameters, found.tokens)
 
     flops = basis.options.exchange(target, best_at)
-    answer = flops if isinstance(flops, Unanswered) else recommend(basis, Question("flops", flops))
+    answer = flops if isinstance(flops, Unanswered) else recommend(basis, Target(flops=flops))
     return replace(answer, target=target)
 
 
-def _unanswered(basis: Basis, target: Question) -> Unanswered:
+def _unanswered(basis: Basis, target: Target) -> Unanswered:
     """Say what is in the way: a loss below the floor, or a law that does not know compute."""
     fitted = basis.fitted
     if fitted is None:
@@ -133,7 +139,7 @@ def with_range(recommendation: SizeRecommendation, isoflop: IsoFlop | None) -> S
     return replace(recommendation, range=(min(sizes), max(sizes)))
 
 
-def _allocate(basis: Basis, law: Law, target: Question) -> OptimalSize:
+def _allocate(basis: Basis, law: Law, target: Target) -> OptimalSize:
     unique = basis.options.unique_tokens
     if target.served:
         return allocate_served(law, target, basis.path)
@@ -167,7 +173,7 @@ def _envelope_size(basis: Basis, flops: float) -> float | None:
     return envelope_size(basis.envelope, flops)
 
 
-def _by_isoflop(basis: Basis, target: Question) -> SizeRecommendation | None:
+def _by_isoflop(basis: Basis, target: Target) -> SizeRecommendation | None:
     """Answer by the power law through the minima; it knows no loss, and no budget for a loss."""
     isoflop = basis.isoflop
     if isoflop is None or isoflop.power is None or target.kind == "loss" or target.served:

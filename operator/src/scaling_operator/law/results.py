@@ -1,4 +1,7 @@
-"""What a fit answers, as plain frozen values, and how it is asked; `document` makes it JSON."""
+"""What a fit answers, as plain frozen values, and how it is asked.
+
+`published_results` makes of them the status of an experiment and the JSON of `scaling fit`.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +9,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from scaling_operator.law.bootstrap import Draws, Intervals, Resample
-from scaling_operator.law.chinchilla import Fitted, NotFitted
-from scaling_operator.law.conditions import LawCondition
+from scaling_operator.api.scaling import Target
+from scaling_operator.core.fit_types import FitCondition
+from scaling_operator.law.bootstrap import Draws, Interval, Intervals, Resample
 from scaling_operator.law.envelope import Curves, Envelope
 from scaling_operator.law.forms import Form
 from scaling_operator.law.holdout import HoldOut
 from scaling_operator.law.isoflop import Interpolation, IsoFlop
 from scaling_operator.law.law import Law
-from scaling_operator.law.optimum import Path, Question
-from scaling_operator.law.points import Points
+from scaling_operator.law.parametric_fit import Fitted, NotFitted
+from scaling_operator.law.points import Points, RunPath
 
 Method = Literal["parametric", "isoflop", "both"]
 BestRun = Callable[[float], tuple[float, float | None] | None]
@@ -24,14 +27,14 @@ BestRun = Callable[[float], tuple[float, float | None] | None]
 
 @dataclass(frozen=True, slots=True)
 class Unanswered:
-    """A target that has no answer, and why."""
+    """A target that has no answer, or cannot even be asked, and why."""
 
-    target: Question
+    target: Target
     reason: str
     message: str
 
 
-Exchange = Callable[[Question, BestRun], float | Unanswered]
+Exchange = Callable[[Target, BestRun], float | Unanswered]
 """From a target of cost, and what a budget of FLOPs would train, to the FLOPs that it buys."""
 
 
@@ -58,7 +61,7 @@ class FitOptions:
     start: Law | None = None
     unique_tokens: float | None = None
     flat_percent: float = 1.0
-    targets: tuple[Question, ...] = ()
+    targets: tuple[Target, ...] = ()
     predict: tuple[tuple[float, float | None], ...] = ()
     exchange: Exchange | None = None
 
@@ -72,7 +75,7 @@ class SizeRecommendation:
     disagree: the sizes that any of them allows (95 %); act on it, not on the point.
     """
 
-    target: Question
+    target: Target
     method: Literal["parametric", "isoflop"]
     flops: float | None
     parameters: float
@@ -85,6 +88,16 @@ class SizeRecommendation:
     envelope_parameters: float | None = None
     range: tuple[float, float] | None = None
 
+    @property
+    def interval80(self) -> Interval | None:
+        """The interval of the size at 80 %."""
+        return self.intervals.get("parameters", {}).get(80)
+
+    @property
+    def interval95(self) -> Interval | None:
+        """The interval of the size at 95 %."""
+        return self.intervals.get("parameters", {}).get(95)
+
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
@@ -94,6 +107,16 @@ class Prediction:
     tokens: float | None
     loss: float
     intervals: Intervals
+
+    @property
+    def interval80(self) -> Interval | None:
+        """The interval of the loss at 80 %."""
+        return self.intervals.get(80)
+
+    @property
+    def interval95(self) -> Interval | None:
+        """The interval of the loss at 95 %."""
+        return self.intervals.get(95)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,14 +130,13 @@ class FitReport:
     options: FitOptions
     points: Points
     dropped: tuple[int, ...]
-    conditions: tuple[LawCondition, ...]
-    path: Path
+    conditions: tuple[FitCondition, ...]
+    path: RunPath
     form: Form | None = None
     fitted: Fitted | None = None
     draws: Draws | None = None
     intervals: dict[str, Intervals]
     isoflop: IsoFlop | None = None
-    isoflop_interval: Intervals
     envelope: Envelope | NotFitted | None = None
     curves: Curves | None = None
     recommendation: tuple[SizeRecommendation, ...] = ()

@@ -10,8 +10,7 @@ from typing import Any, Protocol
 from scaling_operator.api.problems import Problem
 from scaling_operator.api.search import GpAlgorithm, Search
 from scaling_operator.core.fit_types import FitInput, FitView
-from scaling_operator.law.failed_fit import broken, exceeded
-from scaling_operator.law.fit_worker import FitRunner
+from scaling_operator.law.fit_worker import FitRunner, broken, exceeded
 from scaling_operator.processes.messages import (
     DOCUMENT,
     FIT_ANSWER,

@@ -1,9 +1,10 @@
-"""From an experiment and its trials to the report page."""
+"""From an experiment and its trials to the report page: what both shells need to draw it."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Self
 
@@ -16,12 +17,15 @@ from pydantic import (
     model_validator,
 )
 
-from scaling_operator.law.fit_experiment import FitOutcome
-from scaling_operator.report.build_law import fit_of, law_input
-from scaling_operator.report.data import Confusion, ReportInput
+from scaling_operator.core.fit_input import fit_input_of
+from scaling_operator.core.observed import ABSENT, Rules
+from scaling_operator.law.fit_experiment import FitOutcome, fit
+from scaling_operator.law.hyperparameter_trends import best_values, trend_line
+from scaling_operator.report.data import Confusion, LawInput, ReportInput
 from scaling_operator.report.page import render
 from scaling_operator.runtime.record import ExperimentRecord
-from scaling_operator.runtime.study_settings import settings_of
+from scaling_operator.runtime.state import read_state
+from scaling_operator.runtime.study_settings import settings_of, trials_per_scale
 from scaling_operator.search.study import Study
 from scaling_operator.search.study_worker import record_of
 from scaling_trainer.reading import MissingFile, UnreadableFile, read_json
@@ -47,15 +51,51 @@ def draw(
             spec=record.spec,
             status=record.status,
             trials=record.trials,
-            importances=importances(record),
+            importances=_importances(record),
             confusion=confusion,
             removed=removed,
-            law=law_input(fitted or fit_of(record)),
+            law=_law_input(fitted or fit_of(record)),
         )
     )
 
 
-def importances(record: ExperimentRecord) -> Mapping[int, Mapping[str, float]]:
+def _law_input(fitted: FitOutcome | None) -> LawInput | None:
+    """Take from a fit what a report draws."""
+    if fitted is None:
+        return None
+    fit_input, prepared = fitted.view.fit_input, fitted.prepared
+    values = {
+        name: best_values(fit_input.points, name, prepared.size)
+        for name in fitted.view.status.hyperparameters
+    }
+    lines = {name: trend_line(bests) for name, bests in values.items()}
+    return LawInput(
+        fit=fitted.report,
+        given=prepared.points,
+        best_values=values,
+        lines={name: line for name, line in lines.items() if line is not None},
+    )
+
+
+def fit_of(record: ExperimentRecord) -> FitOutcome | None:
+    """Fit an experiment's trials; None without a ladder or without a value.
+
+    What money buys is taken from the status: the policy that said so is not at hand.
+    """
+    rules = Rules(max_trials=trials_per_scale(record.spec))
+    state = read_state(record.spec, rules, record.status, record.trials)
+    fit_input = fit_input_of(state.observe(lambda _trial, _key: ABSENT, (), 0.0))
+    if fit_input is None or not fit_input.points:
+        return None
+    bought = {
+        recommendation.target.cost: recommendation.flops
+        for recommendation in record.status.recommendations
+        if recommendation.target.cost is not None and recommendation.flops is not None
+    }
+    return fit(replace(fit_input, bought=bought))
+
+
+def _importances(record: ExperimentRecord) -> Mapping[int, Mapping[str, float]]:
     """Work out the parameters' importances for each scale that has trials."""
     return {scale: study.importances() for scale, study in studies_of(record).items()}
 
@@ -78,7 +118,7 @@ def _evaluation(best: Path | None) -> tuple[Confusion | None, Mapping[str, int]]
         return None, {}
     path = best / METRICS
     try:
-        found = _Evaluation.model_validate(
+        evaluation = _Evaluation.model_validate(
             read_json(path, MOST_BYTES, below=best.parent), strict=False
         )
     except MissingFile:
@@ -87,8 +127,8 @@ def _evaluation(best: Path | None) -> tuple[Confusion | None, Mapping[str, int]]
         reason = error if isinstance(error, UnreadableFile) else f"{path}: is no evaluation"
         log.warning("%s; left out of the report", reason)
         return None, {}
-    counts = found.confusion
-    return Confusion(found.classes, counts) if counts else None, found.removed
+    counts = evaluation.confusion
+    return Confusion(evaluation.classes, counts) if counts else None, evaluation.removed
 
 
 class _Evaluation(BaseModel):

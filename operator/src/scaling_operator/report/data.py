@@ -14,9 +14,9 @@ from scaling_operator.api.fields import Scalar
 from scaling_operator.api.names import TrialState
 from scaling_operator.api.status import BestTrial, ExperimentStatus, ScaleStatus
 from scaling_operator.api.trial import ScalingTrial
+from scaling_operator.law.hyperparameter_trends import BestAt, TrendLine
 from scaling_operator.law.points import Points
 from scaling_operator.law.results import FitReport
-from scaling_operator.law.trend import TrendLine
 from scaling_operator.report.formatting import number, quantity, scalar, short_names
 
 # SVG stays fluid, and prints, up to about this many points a plot.
@@ -36,16 +36,6 @@ class Confusion:
 
 
 @dataclass(frozen=True, slots=True)
-class BestValue:
-    """The best value of a searched number at one size; at an edge of its range it counts less."""
-
-    parameters: float
-    value: float
-    trial: str
-    at_edge: bool
-
-
-@dataclass(frozen=True, slots=True)
 class LawInput:
     """The fit of a ladder: `given` are its points before any was left out by a declared rule.
 
@@ -54,7 +44,7 @@ class LawInput:
 
     fit: FitReport
     given: Points
-    best_values: Mapping[str, tuple[BestValue, ...]]
+    best_values: Mapping[str, tuple[BestAt, ...]]
     lines: Mapping[str, TrendLine]
 
 

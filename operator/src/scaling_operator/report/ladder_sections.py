@@ -11,16 +11,16 @@ from scaling_operator.api.search import CategoricalParameter
 from scaling_operator.api.status import ScaleStatus
 from scaling_operator.law.bootstrap import Interval as Ends
 from scaling_operator.law.holdout import HoldOut
+from scaling_operator.law.hyperparameter_trends import BestAt, TrendLine
 from scaling_operator.law.points import Array, Points
-from scaling_operator.law.trend import TrendLine
 from scaling_operator.report import theme
 from scaling_operator.report.axes import padded
 from scaling_operator.report.blocks import Block, Cell, Plot, PlotGrid, Section, Table
-from scaling_operator.report.data import BestValue, LawInput, ReportInput, scale_label
+from scaling_operator.report.data import LawInput, ReportInput, scale_label
 from scaling_operator.report.formatting import NOTHING, number, percent, quantity, short_names
 from scaling_operator.report.law_series import between, line, log_axis
-from scaling_operator.report.law_words import interval_text
 from scaling_operator.report.plots import Axis, Series, Style, xy
+from scaling_operator.report.words import interval_text
 
 _SIZE = "N, parameters"
 
@@ -103,7 +103,7 @@ def _trend_line(trend: TrendLine, sizes: Sequence[float]) -> Series:
     return line(f"N^{trend.exponent:.2f}", places, heights, Style(theme.AMBER, size=0, width=2))
 
 
-def _dots(name: str, values: Sequence[BestValue], style: Style) -> Series:
+def _dots(name: str, values: Sequence[BestAt], style: Style) -> Series:
     return Series(
         name,
         [each.parameters for each in values],

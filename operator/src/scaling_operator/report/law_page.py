@@ -10,15 +10,15 @@ from scaling_operator.law.results import FitReport
 from scaling_operator.report.formatting import number, percent, quantity
 from scaling_operator.report.headline import Headline, KeyFigure
 from scaling_operator.report.law_sections import law_sections
-from scaling_operator.report.law_words import (
+from scaling_operator.report.page import document
+from scaling_operator.report.words import (
     condition_sentence,
     dropped_sentence,
     interval_text,
     law_equation,
+    machine_sentence,
     recommendation_sentence,
 )
-from scaling_operator.report.machine_words import machine_sentence
-from scaling_operator.report.page import document
 from scaling_operator.sizing.one_run import RunPlan
 
 
@@ -34,7 +34,7 @@ def render_law(
         law_sections(report, given),
         {
             "name": name,
-            "fitted": report.conditions[0].status,
+            "fitted": report.conditions[0].is_true,
             "headline": _headline(report, plans),
             "figures": _figures(report),
         },
@@ -47,10 +47,10 @@ def _headline(report: FitReport, plans: Sequence[RunPlan | None]) -> Headline:
     notes += [
         f"{each.type}: {condition_sentence(each)}."
         for each in report.conditions
-        if each.status and each is not report.conditions[0]
+        if each.is_true and each is not report.conditions[0]
     ]
     said = tuple(note for note in notes if note)
-    if not report.conditions[0].status:
+    if not report.conditions[0].is_true:
         return Headline("There is ", "no fit", f": {report.conditions[0].message}.", said)
     if report.recommendation:
         sizes = [each.parameters for each in report.recommendation]
@@ -78,7 +78,7 @@ def _figures(report: FitReport) -> tuple[KeyFigure, ...]:
         doubt = interval_text(report.intervals.get("a", {}).get(95), exponent=True)
         figures.append(KeyFigure("N* grows as", f"C^{float(law.a[0]):.3f}", f"95 %: {doubt}"))
     if report.isoflop is not None and report.isoflop.power is not None:
-        doubt = interval_text(report.isoflop_interval.get(95), exponent=True)
+        doubt = interval_text(report.isoflop.intervals.get(95), exponent=True)
         a = float(report.isoflop.power.a[0])
         figures.append(KeyFigure("By IsoFLOP", f"C^{a:.3f}", f"95 %: {doubt}"))
     if isinstance(report.hold_out, HoldOut):

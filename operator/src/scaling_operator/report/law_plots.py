@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from scaling_operator.api.scaling import Target
 from scaling_operator.law.bootstrap import Intervals
 from scaling_operator.law.isoflop import optimal_size
 from scaling_operator.law.law import Law, loss
-from scaling_operator.law.optimum import Question, allocate
+from scaling_operator.law.optimum import allocate
 from scaling_operator.law.points import Array, Points, select
 from scaling_operator.law.results import FitReport
 from scaling_operator.report import theme
@@ -24,8 +25,8 @@ from scaling_operator.report.law_series import (
     run_text,
     sound_draws,
 )
-from scaling_operator.report.law_words import recommendation_sentence
 from scaling_operator.report.plots import Axis, Series, Style, xy
+from scaling_operator.report.words import recommendation_sentence
 
 _BAND_OPACITY = 0.18
 _BEYOND = 2.0
@@ -144,7 +145,7 @@ def _optimum_line(report: FitReport, law: Law) -> list[Series]:
         return []
     asked = [each.flops for each in report.recommendation if each.flops is not None]
     work = between(points.C.min(), max(points.C.max(), *asked, 0.0))
-    best = [allocate(law, Question("flops", float(c)), report.path) for c in work]
+    best = [allocate(law, Target(flops=float(c)), report.path) for c in work]
     sizes = np.array([each.parameters[0] for each in best])
     least = np.array([each.loss[0] for each in best])
     measured = work <= points.C.max()
@@ -156,9 +157,7 @@ def _optimum_line(report: FitReport, law: Law) -> list[Series]:
     ]
     if report.draws is None:
         return series
-    drawn = [
-        allocate(report.draws.law, Question("flops", float(c)), report.path).loss for c in work
-    ]
+    drawn = [allocate(report.draws.law, Target(flops=float(c)), report.path).loss for c in work]
     cover = band("80 % of L*", sizes, np.stack(drawn, axis=1), _band(theme.VERMILION))
     return [*_hidden([cover]), *series]
 
@@ -199,7 +198,7 @@ def _runs(report: FitReport, given: Points) -> list[Series]:
 
 def _optimal_sizes(report: FitReport, law: Law, work: Array) -> list[Series]:
     def sizes(of: Law) -> Array:
-        each = [allocate(of, Question("flops", float(c)), report.path).parameters for c in work]
+        each = [allocate(of, Target(flops=float(c)), report.path).parameters for c in work]
         return np.stack(each, axis=1)
 
     best = line("parametric fit", work, sizes(law)[0], Style(theme.VERMILION, size=0, width=2.5))
@@ -220,7 +219,7 @@ def _isoflop_sizes(report: FitReport, work: Array) -> list[Series]:
     power = isoflop.power
     path = np.array([optimal_size(power, float(c))[0] for c in work])
     series.append(line("IsoFLOP", work, path, Style(theme.BLUE, size=0, width=2, dash="dash")))
-    inside = [each for each in isoflop.minima if each.parameters is not None]
+    inside = [each for each in isoflop.optima if each.parameters is not None]
     series.append(
         Series(
             "IsoFLOP minima",

@@ -7,13 +7,13 @@ from collections.abc import Callable
 
 import numpy as np
 
+from scaling_operator.law.envelope import Envelope
 from scaling_operator.law.holdout import HoldOut
 from scaling_operator.law.isoflop import IsoFlop, curves_of, interpolated
 from scaling_operator.law.points import Points
 from scaling_operator.law.results import FitReport
 from scaling_operator.report import theme
 from scaling_operator.report.blocks import Block, Cell, Plot, Section, Table
-from scaling_operator.report.envelope_section import envelope_section
 from scaling_operator.report.formatting import NOTHING, number, percent, quantity
 from scaling_operator.report.law_plots import (
     loss_against_size,
@@ -21,7 +21,8 @@ from scaling_operator.report.law_plots import (
     size_against_compute,
 )
 from scaling_operator.report.law_series import between, line, log_axis
-from scaling_operator.report.law_words import (
+from scaling_operator.report.plots import Series, Style, xy
+from scaling_operator.report.words import (
     coupling_sentence,
     exponent_sentence,
     hold_out_sentence,
@@ -30,13 +31,12 @@ from scaling_operator.report.law_words import (
     size_text,
     target_text,
 )
-from scaling_operator.report.plots import Series, Style, xy
 
 
 def law_sections(report: FitReport, given: Points) -> tuple[Section, ...]:
     """Return what a fit has to show, in reading order. `given` holds also the runs left out."""
-    found = (make(report, given) for make in LAW_SECTIONS)
-    return tuple(section for section in found if section is not None)
+    sections = (make(report, given) for make in LAW_SECTIONS)
+    return tuple(section for section in sections if section is not None)
 
 
 def loss_section(report: FitReport, given: Points) -> Section | None:
@@ -139,7 +139,7 @@ def isoflop_section(report: FitReport, _given: Points) -> Section | None:
             Cell(f"beyond the {each.edge} size" if each.edge else quantity(each.parameters or 0.0)),
             Cell(NOTHING if each.loss is None else number(each.loss)),
         )
-        for each in isoflop.minima
+        for each in isoflop.optima
     )
     table = Table(("budget, FLOPs", "N of least loss", "loss"), rows)
     return Section("isoflop", "IsoFLOP curves", lead, (_isoflop_plot(report, isoflop), table))
@@ -161,7 +161,7 @@ def _isoflop_plot(report: FitReport, isoflop: IsoFlop) -> Plot:
         ]
         name = f"{number(curve.budget_flops, 2)} FLOPs"
         dots.append(Series(name, size, loss, Style(colour, size=6), texts))
-    inside = [each for each in isoflop.minima if each.parameters is not None]
+    inside = [each for each in isoflop.optima if each.parameters is not None]
     best = Series(
         "minimum",
         [each.parameters for each in inside],
@@ -217,6 +217,42 @@ def quality_section(report: FitReport, _given: Points) -> Section | None:
         blocks += (Table(("predicted by", "mean error"), rows),)
     lead = f"Measured loss over the law's, run by run. {hold_out_sentence(report)}"
     return Section("quality", "How well the law holds", lead, blocks)
+
+
+def envelope_section(report: FitReport, _given: Points) -> Section | None:
+    """Draw the learning curves and where each size is lowest; nothing where they allow none."""
+    envelope, curves = report.envelope, report.curves
+    if not isinstance(envelope, Envelope) or curves is None:
+        return None
+    ordered = sorted(curves.curves, key=lambda curve: curve.parameters)
+    lines = [
+        line(
+            quantity(curve.parameters),
+            curve.flops,
+            curve.loss,
+            Style(theme.ladder_colour(place, len(ordered)), size=0, width=1.5),
+        )
+        for place, curve in enumerate(ordered)
+    ]
+    texts = [f"N {quantity(size)}" for size in envelope.parameters.tolist()]
+    style = Style(theme.VERMILION, size=10, symbol="diamond")
+    best = Series("lowest", envelope.flops.tolist(), envelope.loss.tolist(), style, texts)
+    shown = [value for each in lines for value in each.y if value is not None]
+    work = np.concatenate([curve.flops for curve in ordered])
+    figure = xy(
+        [*lines, best],
+        log_axis("C, training FLOPs", float(work.min()), float(work.max())),
+        log_axis(
+            "loss" if report.points.quantity == "loss" else "1 - score", min(shown), max(shown)
+        ),
+    )
+    lead = (
+        "A line for the best trial of each size, as it trained. A size is the one to train where "
+        "its line lies lowest (diamond). Through them the best size grows as "
+        f"C^{envelope.a:.3f}: a third opinion, without a fit."
+    )
+    plot = Plot(figure, "Learning curves over compute and their lower envelope", height=460)
+    return Section("envelope", "Envelope of learning curves", lead, (plot,))
 
 
 LAW_SECTIONS: tuple[Callable[[FitReport, Points], Section | None], ...] = (

@@ -2,26 +2,76 @@
 
 Text of a user is escaped by Jinja, JSON so that no `</script>` can end it. A content security
 policy names the page's own two scripts by hash: nothing else runs, and nothing is ever fetched.
+
+The sections stand in a reader's order. To add a section, write its function and name it in
+`SECTIONS`.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from scaling_operator.report import plots, theme
+from scaling_operator.law.points import Points
+from scaling_operator.law.results import FitReport
+from scaling_operator.report import (
+    effect_sections,
+    ladder_sections,
+    law_sections,
+    outcome_sections,
+    plots,
+    record_sections,
+    scale_sections,
+    search_sections,
+    theme,
+)
 from scaling_operator.report.blocks import Section
-from scaling_operator.report.data import Confusion, ReportInput
+from scaling_operator.report.data import ReportInput
 from scaling_operator.report.headline import headline, key_figures
-from scaling_operator.report.sections import sections
 
-__all__ = ["Confusion", "ReportInput", "document", "render"]
+SectionFunction = Callable[[ReportInput], Section | None]
+
+
+def _of_law(make: Callable[[FitReport, Points], Section | None]) -> SectionFunction:
+    """Take a section of a fit into the report of an experiment that has one."""
+    return lambda report: None if report.law is None else make(report.law.fit, report.law.given)
+
+
+SECTIONS: tuple[SectionFunction, ...] = (
+    _of_law(law_sections.loss_section),
+    _of_law(law_sections.answers_section),
+    _of_law(law_sections.isoflop_section),
+    _of_law(law_sections.best_size_section),
+    ladder_sections.hyperparameters,
+    ladder_sections.predictions,
+    scale_sections.ladder,
+    outcome_sections.front,
+    search_sections.history,
+    search_sections.importance,
+    effect_sections.effects,
+    effect_sections.pair,
+    outcome_sections.curves,
+    outcome_sections.confusion,
+    outcome_sections.overfitting,
+    outcome_sections.removed,
+    _of_law(law_sections.coefficients_section),
+    _of_law(law_sections.quality_section),
+    record_sections.failures,
+    record_sections.table,
+    record_sections.conditions,
+    record_sections.question,
+)
+
+
+def sections(report: ReportInput) -> tuple[Section, ...]:
+    """All sections that have something to say."""
+    return tuple(found for make in SECTIONS if (found := make(report)) is not None)
 
 
 def render(report: ReportInput) -> str:

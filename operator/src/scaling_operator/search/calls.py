@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import assert_never
 
 from scaling_operator.api.fields import Scalar
-from scaling_operator.search.study import Proposal, Record, Study, StudySettings
+from scaling_operator.search.study import Proposal, Study, StudySettings
+from scaling_operator.search.trials import Record
 
 
 class StudyClosed(RuntimeError):

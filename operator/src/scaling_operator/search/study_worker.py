@@ -31,7 +31,8 @@ from scaling_operator.search.calls import (
     StudyClosed,
     TellCall,
 )
-from scaling_operator.search.study import AskFailed, Proposal, Record, StudySettings
+from scaling_operator.search.study import AskFailed, Proposal, StudySettings
+from scaling_operator.search.trials import Record
 
 log = logging.getLogger(__name__)
 TRIES_TO_OPEN = 3

@@ -1,4 +1,4 @@
-"""A fit in words: the law, its answers, its score and its conditions, each as a sentence."""
+"""A fit and the run it recommends, in words: sentences and texts that page and terminal share."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ from typing import assert_never
 
 import numpy as np
 
+from scaling_operator.api.names import ConditionType
+from scaling_operator.core.fit_types import FitCondition
 from scaling_operator.law.bootstrap import Draws, Interval
-from scaling_operator.law.chinchilla import NotFitted
-from scaling_operator.law.conditions import ConditionType, LawCondition
 from scaling_operator.law.envelope import Envelope
 from scaling_operator.law.holdout import HoldOut
+from scaling_operator.law.parametric_fit import NotFitted
 from scaling_operator.law.points import Array
 from scaling_operator.law.results import FitReport, SizeRecommendation
-from scaling_operator.report.formatting import NOTHING, number, plural, quantity
+from scaling_operator.report.formatting import NOTHING, duration, listing, number, plural, quantity
+from scaling_operator.sizing.one_run import RunPlan
 
 _MEANING: Mapping[str, str] = {
     ConditionType.FIT_READY: "there is no fit",
@@ -30,7 +32,7 @@ _MEANING: Mapping[str, str] = {
 }
 
 
-def condition_sentence(condition: LawCondition) -> str:
+def condition_sentence(condition: FitCondition) -> str:
     """Say what a condition means, then what the library found."""
     return f"{meaning_of(condition.type)}: {condition.message}"
 
@@ -57,7 +59,7 @@ def exponent_sentence(report: FitReport) -> str:
     if report.fitted is not None and not report.fitted.law.one_variable:
         a, spread = float(report.fitted.law.a[0]), report.intervals.get("a", {}).get(95)
     elif report.isoflop is not None and report.isoflop.power is not None:
-        a, spread = float(report.isoflop.power.a[0]), report.isoflop_interval.get(95)
+        a, spread = float(report.isoflop.power.a[0]), report.isoflop.intervals.get(95)
     elif isinstance(report.envelope, Envelope):
         a, spread = report.envelope.a, None
     else:
@@ -227,3 +229,31 @@ def _correlation(one: Array, other: Array) -> str:
 def _ordinal(count: int) -> str:
     tens = 10 < count % 100 < 14  # noqa: PLR2004 - 11th, 12th, 13th
     return f"{count}{'th' if tens else {1: 'st', 2: 'nd', 3: 'rd'}.get(count % 10, 'th')}"
+
+
+LESS_THAN_A_SECOND = 1.0
+
+
+def run_words(plan: RunPlan) -> tuple[str, ...]:
+    """Write what is known: `8 x h100`, `6 h 2 min`, `48.3 GPU hours`, `a cost of 193`."""
+    words: list[str] = []
+    if plan.shape is not None:
+        words.append(f"{plan.count} x {plan.shape}" if plan.count else plan.shape)
+    if plan.hours is not None:
+        words.append(duration(max(plan.hours * 3600, LESS_THAN_A_SECOND)))
+    if plan.gpu_hours:
+        words.append(f"{number(plan.gpu_hours, 3)} GPU hours")
+    if plan.cost is not None:
+        words.append(f"a cost of {number(plan.cost, 3)}")
+    return tuple(words)
+
+
+def machine_sentence(plan: RunPlan) -> str:
+    """Say what a run takes, and what of it is unknown; nothing where no policy was given."""
+    if plan.reason == "NoPolicy":
+        return ""
+    words = run_words(plan)
+    if not words:
+        return f"What it takes is unknown: {plan.message}." if plan.message else ""
+    unknown = f"; {plan.message}" if plan.message else ""
+    return f"Such a run takes {listing(words)}{unknown}."

@@ -1,4 +1,7 @@
-"""How each searched number's best value moves with size."""
+"""How a hyperparameter's best value moves with size: a power law h ~ N^p, with its interval.
+
+Ordinary least squares of ln h over ln N; the interval is Student's, since a ladder has few sizes.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,42 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import stdtrit
 
 from scaling_operator.api.fitted import Trend
 from scaling_operator.api.search import CategoricalParameter, Search
 from scaling_operator.core.fit_types import TunedPoint
+from scaling_operator.law.bootstrap import LEVELS, Intervals
 from scaling_operator.law.experiment_points import size_of
-from scaling_operator.law.fit_status import doubt_of, finite
-from scaling_operator.law.trend import TrendLine, fit_trend
+from scaling_operator.law.points import Array
+
+FEWEST_SIZES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class TrendLine:
+    """ln h = intercept + exponent ln N; the intervals are of the exponent."""
+
+    exponent: float
+    intercept: float
+    intervals: Intervals
+
+
+def fit_trend(parameters: Array, values: Array) -> TrendLine | None:
+    """Fit h over N, both (n,) and positive; None for fewer than 3 distinct sizes."""
+    if len(np.unique(parameters)) < FEWEST_SIZES:
+        return None
+    x, y = np.log(parameters), np.log(values)
+    centred = x - x.mean()
+    spread = float(centred @ centred)
+    exponent = float(centred @ y) / spread
+    intercept = float(y.mean()) - exponent * float(x.mean())
+    residual = y - intercept - exponent * x
+    freedom = len(x) - 2
+    error = float(np.sqrt(residual @ residual / freedom / spread))
+    reach = {level: float(stdtrit(freedom, 0.5 + level / 200)) * error for level in LEVELS}
+    ends = {level: (exponent - each, exponent + each) for level, each in reach.items()}
+    return TrendLine(exponent, intercept, ends)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,20 +59,22 @@ class BestAt:
 
 def trends_of(points: Sequence[TunedPoint], search: Search, size: str) -> Mapping[str, Trend]:
     """Give an exponent for every number that is searched."""
-    found: dict[str, Trend] = {}
+    trends: dict[str, Trend] = {}
     for name, parameter in search.parameters.items():
         if isinstance(parameter, CategoricalParameter):
             continue
         values = best_values(points, name, size)
         line = trend_line(values)
-        doubt = doubt_of({} if line is None else line.intervals)
-        found[name] = Trend(
-            exponent=None if line is None else finite(line.exponent),
-            interval80=doubt.interval80,
-            interval95=doubt.interval95,
-            scales=sum(not each.at_edge for each in values),
+        spread = {} if line is None else line.intervals
+        trends[name] = Trend.model_validate(
+            {
+                "exponent": None if line is None else line.exponent,
+                "interval80": spread.get(80),
+                "interval95": spread.get(95),
+                "scales": sum(not best.at_edge for best in values),
+            }
         )
-    return found
+    return trends
 
 
 def best_values(points: Sequence[TunedPoint], name: str, size: str) -> tuple[BestAt, ...]:
