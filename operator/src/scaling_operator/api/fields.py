@@ -9,9 +9,17 @@ import math
 import re
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    WithJsonSchema,
+    model_validator,
+)
 from pydantic.alias_generators import to_camel
 
 from scaling_operator.api.names import (
@@ -23,6 +31,8 @@ from scaling_operator.api.names import (
     PARAMETER_NAME_PATTERN,
 )
 from scaling_operator.api.problems import shown
+from scaling_operator.api.rules import Rule
+from scaling_trainer.config.base import SectionError
 from scaling_trainer.metric_names import METRIC_NAME_LENGTH, METRIC_NAME_PATTERN
 
 Scalar = str | int | float | bool
@@ -49,6 +59,19 @@ class ApiSection(BaseModel):
         allow_inf_nan=False,
         serialize_by_alias=True,
     )
+
+
+class CheckedSection(ApiSection):
+    """A section with rules between its own fields."""
+
+    RULES: ClassVar[tuple[Rule[Any], ...]] = ()
+
+    @model_validator(mode="after")
+    def _rules_hold(self) -> Self:
+        problems = [problem for rule in self.RULES for problem in rule.problems(self)]
+        if problems:
+            raise SectionError(*((problem.path, problem.message) for problem in problems))
+        return self
 
 
 DURATION_PATTERN = r"^([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h))+$"

@@ -39,8 +39,10 @@ PARAMETER_NAME_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*$"
 # Kubernetes' own: names of objects, keys of a ConfigMap or Secret, labels.
 _WORD = r"[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?"
 OBJECT_NAME_LENGTH = 253
-NAMESPACE_PATTERN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
-NAMESPACE_LENGTH = 63
+DNS_LABEL_PATTERN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
+"""Names of namespaces and of volumes, and of a policy's shapes."""
+DNS_LABEL_LENGTH = 63
+VARIABLE_NAME_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*$"
 OBJECT_NAME_PATTERN = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
 CONFIG_KEY_PATTERN = r"^[-._A-Za-z0-9]+$"
 LABEL_KEY_PATTERN = rf"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?{_WORD}$"
@@ -52,6 +54,9 @@ REPORT_MOUNT = "/var/run/secrets/scaling-operator"
 RESULT_FILE = "/dev/termination-log"
 RESERVED_MOUNTS = (ARTIFACTS_MOUNT, REPORT_MOUNT, RESULT_FILE)
 RESERVED_VOLUMES = "scaling-"
+"""What names of volumes begin with that belong to the operator."""
+RESERVED_VARIABLES = "SCALING_"
+"""What names of environment variables begin with that belong to the contract."""
 
 
 class TrialState(StrEnum):
@@ -199,7 +204,7 @@ def is_object_name(name: str) -> bool:
 
 def is_namespace(name: str) -> bool:
     """Whether a namespace can have this name."""
-    return len(name) <= NAMESPACE_LENGTH and bool(re.fullmatch(NAMESPACE_PATTERN, name))
+    return len(name) <= DNS_LABEL_LENGTH and bool(re.fullmatch(DNS_LABEL_PATTERN, name))
 
 
 def trial_name(experiment: str, scale: int, number: int) -> str:

@@ -3,24 +3,50 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal, assert_never
+from typing import Annotated, ClassVar, Literal, Protocol, assert_never
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from scaling_operator.api.fields import ApiSection, LabelKey, LabelValue
-from scaling_trainer.config.base import SectionError
-
-
-def check_values(operator: str, values: tuple[str, ...]) -> None:
-    """Check that an operator of Kubernetes' selectors has values where it needs them, or none."""
-    if operator in ("In", "NotIn") and not values:
-        raise SectionError(("values", f"operator {operator} needs values"))
-    if operator in ("Exists", "DoesNotExist") and values:
-        raise SectionError(("values", f"operator {operator} takes no values"))
+from scaling_operator.api.fields import ApiSection, CheckedSection, LabelKey, LabelValue
+from scaling_operator.api.rules import Rule, is_given
 
 
-class LabelRequirement(ApiSection):
+class Requirement(Protocol):
+    """What is asked of a label, of a node's or of any object's."""
+
+    @property
+    def operator(self) -> str:
+        """How the label is compared."""
+        ...
+
+    @property
+    def values(self) -> tuple[str, ...]:
+        """The values that it is compared with."""
+        ...
+
+
+VALUES_SUIT_OPERATOR: tuple[Rule[Requirement], ...] = (
+    Rule(
+        holds=lambda asked: asked.operator not in ("In", "NotIn") or bool(asked.values),
+        sentence=lambda asked: f"operator {asked.operator} needs values",
+        cel=f"!(self.operator in ['In', 'NotIn']) || {is_given('values')}",
+        message="operators In and NotIn need values",
+        field="values",
+    ),
+    Rule(
+        holds=lambda asked: asked.operator not in ("Exists", "DoesNotExist") or not asked.values,
+        sentence=lambda asked: f"operator {asked.operator} takes no values",
+        cel=f"!(self.operator in ['Exists', 'DoesNotExist']) || !{is_given('values')}",
+        message="operators Exists and DoesNotExist take no values",
+        field="values",
+    ),
+)
+
+
+class LabelRequirement(CheckedSection):
     """What is asked of one label."""
+
+    RULES: ClassVar[tuple[Rule[Requirement], ...]] = VALUES_SUIT_OPERATOR
 
     key: LabelKey = Field(description="Name of the label.")
     operator: Literal["In", "NotIn", "Exists", "DoesNotExist"] = Field(
@@ -29,11 +55,6 @@ class LabelRequirement(ApiSection):
     values: Annotated[tuple[LabelValue, ...], Field(max_length=50)] = Field(
         default=(), description="Some for In and NotIn, else none."
     )
-
-    @model_validator(mode="after")
-    def _values_suit_the_operator(self) -> LabelRequirement:
-        check_values(self.operator, self.values)
-        return self
 
     def is_met_by(self, labels: Mapping[str, str]) -> bool:
         """Whether labels are as asked; NotIn is met where the label is absent."""

@@ -6,56 +6,17 @@ command line a file.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, cast
 
 from scaling_operator.api.experiment import ScalingExperiment
 from scaling_operator.api.names import API_VERSION, EXPERIMENT_KIND, POLICY_KIND
 from scaling_operator.api.policy import ResourcePolicy
 from scaling_operator.api.problems import Problem, below, spelled
-from scaling_operator.validation import (
-    checks_builtin,
-    checks_container,
-    checks_fit,
-    checks_grid,
-    checks_resources,
-    checks_scaling,
-    checks_search,
-)
-from scaling_operator.validation.draft import Draft, draft_of
+from scaling_operator.validation.draft import draft_of
 from scaling_operator.validation.normal import normal_form
+from scaling_operator.validation.rules import DRAFT_RULES
 from scaling_operator.validation.sections import FIRST_OF_MANY, MOST_PROBLEMS, examine
-
-Check = Callable[[Draft], Iterable[Problem]]
-
-# In the order in which a file is read; each looks at one rule.
-CHECKS: tuple[Check, ...] = (
-    checks_search.one_kind_of_objective,
-    checks_search.objectives_differ,
-    checks_builtin.metrics_exist,
-    checks_builtin.preprocessing_suits,
-    checks_builtin.paths_exist,
-    checks_builtin.values_are_allowed,
-    checks_fit.values_fit_the_rest,
-    checks_search.conditions_name_parameters,
-    checks_search.conditions_end,
-    checks_search.variables_differ,
-    checks_grid.grid_is_finite,
-    checks_grid.values_can_be_listed,
-    checks_search.pruner_has_one_objective,
-    checks_builtin.pruner_compares_equal_phases,
-    checks_search.points_are_possible,
-    checks_scaling.ladder_has_one_objective,
-    checks_scaling.scale_is_not_searched,
-    checks_scaling.flops_are_known,
-    checks_scaling.trials_last_a_batch,
-    checks_container.container_can_start,
-    checks_container.variables_are_free,
-    checks_container.volumes_differ,
-    checks_container.mounts_show_volumes,
-    checks_resources.estimate_suits_the_trainer,
-    checks_resources.amounts_can_be_computed,
-)
 
 
 def check_document(document: Mapping[str, Any]) -> tuple[Problem, ...]:
@@ -66,7 +27,11 @@ def check_document(document: Mapping[str, Any]) -> tuple[Problem, ...]:
     written = cast("dict[str, Any]", normal)
     sound, faults = examine(ScalingExperiment, written, frozenset({(), ("spec",)}))
     draft = draft_of(sound, written)
-    misfits = () if draft is None else (problem for check in CHECKS for problem in check(draft))
+    misfits = (
+        ()
+        if draft is None
+        else (problem for rule in DRAFT_RULES for problem in rule.problems(draft))
+    )
     found = (*_headers(written, EXPERIMENT_KIND), *faults, *misfits)
     return _all(unreadable, found, written)
 

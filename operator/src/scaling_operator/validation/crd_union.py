@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from scaling_operator.validation.cel import Rule, literal
+from scaling_operator.api.rules import Rule, literal
 
 Schema = dict[str, Any]
 Variants = Mapping[str, Schema]
@@ -109,7 +109,7 @@ def _is_none_of(field: str, tags: Iterable[str]) -> str:
     return f"!(self.{field} in {literal(names)})"
 
 
-def _applies(field: str, variants: Variants, properties: Schema) -> Iterator[Rule]:
+def _applies(field: str, variants: Variants, properties: Schema) -> Iterator[Rule[Any]]:
     """Fields that go with some variants only."""
     for name, node in properties.items():
         holders = _holders(name, variants)
@@ -118,12 +118,12 @@ def _applies(field: str, variants: Variants, properties: Schema) -> Iterator[Rul
         tags = [tag for each in holders for tag in _tags(each, field)]
         rule = f"!has(self.{name}) || {_is_one_of(field, tags)}"
         message = f"{name} goes with {field} {', '.join(tags)} only"
-        yield Rule(rule, message, f".{name}", "FieldValueForbidden")
+        yield Rule(cel=rule, message=message, field=name, reason="FieldValueForbidden")
 
 
 def _required(
     field: str, variants: Variants, everywhere: Sequence[str], properties: Schema
-) -> Iterator[Rule]:
+) -> Iterator[Rule[Any]]:
     """Fields that some variants require."""
     for name in properties:
         holders = [each for each in variants.values() if name in each.get("required", ())]
@@ -132,10 +132,10 @@ def _required(
         tags = [tag for each in holders for tag in _tags(each, field)]
         rule = f"has(self.{name}) || {_is_none_of(field, tags)}"
         message = f"{name} is required with {field} {', '.join(tags)}"
-        yield Rule(rule, message, f".{name}", "FieldValueRequired")
+        yield Rule(cel=rule, message=message, field=name, reason="FieldValueRequired")
 
 
-def _narrowed(field: str, variants: Variants, properties: Schema) -> Iterator[Rule]:
+def _narrowed(field: str, variants: Variants, properties: Schema) -> Iterator[Rule[Any]]:
     """Bounds that are narrower in some variants than in the merged field."""
     for each in variants.values():
         for name, node in each["properties"].items():
@@ -145,7 +145,7 @@ def _narrowed(field: str, variants: Variants, properties: Schema) -> Iterator[Ru
                 tags = _tags(each, field)
                 rule = f"!has(self.{name}) || {_is_none_of(field, tags)} || {condition}"
                 message = f"{name} {words} with {field} {', '.join(tags)}"
-                yield Rule(rule, message, f".{name}")
+                yield Rule(cel=rule, message=message, field=name)
 
 
 def _bounds(name: str, own: Schema, merged: Schema) -> Iterator[tuple[str, str]]:
@@ -167,7 +167,7 @@ def _bounds(name: str, own: Schema, merged: Schema) -> Iterator[tuple[str, str]]
         yield f"self.{name} in {literal(own['enum'])}", f"must be one of {own['enum']}"
 
 
-def _own(field: str, variants: Variants) -> Iterator[Rule]:
+def _own(field: str, variants: Variants) -> Iterator[Rule[Any]]:
     """Rules of the variants themselves; one that all share stands once and unguarded."""
     seen: dict[str, list[str]] = {}
     rules: dict[str, Mapping[str, str]] = {}
@@ -179,8 +179,8 @@ def _own(field: str, variants: Variants) -> Iterator[Rule]:
     for text, tags in seen.items():
         rule = rules[text]
         guarded = text if len(tags) == every else f"{_is_none_of(field, tags)} || ({text})"
-        path = rule.get("fieldPath", "")
-        yield Rule(guarded, rule["message"], path, rule.get("reason", ""))
+        path = rule.get("fieldPath", "").removeprefix(".")
+        yield Rule(cel=guarded, message=rule["message"], field=path, reason=rule.get("reason", ""))
 
 
 def _hidden(field: str, variants: Variants, names: Sequence[str]) -> Schema:

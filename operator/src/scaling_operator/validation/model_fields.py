@@ -112,6 +112,23 @@ def variants_at(
     return tuple(each for one in annotations for each in sections_of(one)), value
 
 
+def sections_within(root: SectionClass) -> tuple[SectionClass, ...]:
+    """Give a section and every one that may stand in it, each once."""
+    sections: dict[SectionClass, None] = {}
+    waiting = [root]
+    while waiting:
+        section = waiting.pop()
+        if section not in sections:
+            sections[section] = None
+            waiting += [
+                inner
+                for info in fields_of(section).values()
+                for annotation in (info.annotation, *items_of(info.annotation))
+                for inner in sections_of(annotation)
+            ]
+    return tuple(sections)
+
+
 def _step(annotations: Sequence[Any], value: Any, step: str | int) -> Iterator[Any]:
     for annotation in annotations:
         sections = sections_of(annotation)

@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from scaling_operator.api.fields import Scalar, equality_key
+from scaling_operator.api.problems import shown
 from scaling_operator.api.search import (
     CategoricalParameter,
     FloatParameter,
     IntParameter,
     Parameter,
     Search,
+    cast,
 )
 from scaling_operator.api.status import Range
 
@@ -166,6 +168,17 @@ def on_lattice(parameter: Parameter, value: Scalar) -> bool:
         return True
     index = lattice_index(parameter, value)
     return abs(index - round(index)) < _SLACK
+
+
+def why_impossible(parameter: Parameter, value: Scalar) -> str | None:
+    """Say why a parameter never takes a value; None where it may."""
+    try:
+        typed = cast(parameter, value)
+    except ValueError as error:
+        return str(error)
+    if isinstance(parameter, CategoricalParameter) or on_lattice(parameter, typed):
+        return None
+    return f"{shown(value)} is not low {parameter.low:g} plus steps of {parameter.step:g}"
 
 
 def _order(parameters: Mapping[str, Parameter]) -> tuple[str, ...]:

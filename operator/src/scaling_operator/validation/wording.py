@@ -8,11 +8,13 @@ from typing import Any
 from scaling_operator.api.container import MOUNT_PATH_PATTERN
 from scaling_operator.api.names import (
     CONFIG_KEY_PATTERN,
+    DNS_LABEL_PATTERN,
     EXPERIMENT_NAME_PATTERN,
     LABEL_KEY_PATTERN,
     LABEL_VALUE_PATTERN,
     OBJECT_NAME_PATTERN,
     PARAMETER_NAME_PATTERN,
+    VARIABLE_NAME_PATTERN,
 )
 from scaling_operator.api.problems import listing, nearest, shown
 from scaling_trainer.metric_names import METRIC_NAME_CHARACTERS, METRIC_NAME_PATTERN
@@ -25,8 +27,8 @@ _PATTERNS = {
     "with a letter or digit, so that names of pods can be made from it",
     PARAMETER_NAME_PATTERN: f"one or more words joined by dots, each of {_LETTERS}",
     METRIC_NAME_PATTERN: METRIC_NAME_CHARACTERS,
-    r"^[A-Za-z_][A-Za-z0-9_]*$": _LETTERS,
-    r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$": "lower-case letters, digits and -, such as a100",
+    VARIABLE_NAME_PATTERN: _LETTERS,
+    DNS_LABEL_PATTERN: "lower-case letters, digits and -, such as a100",
     OBJECT_NAME_PATTERN: "a Kubernetes name: lower-case letters, digits, - and .",
     CONFIG_KEY_PATTERN: "a key of a ConfigMap or Secret: letters, digits, -, _ and .",
     LABEL_KEY_PATTERN: "a label such as gpu-type or nvidia.com/gpu.product",

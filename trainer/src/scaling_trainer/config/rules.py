@@ -33,6 +33,10 @@ MODELS_BY_TASK: Mapping[Task, tuple[str, ...]] = {
     "recommendation": ("matrix-factorisation",),
 }
 IMAGE_DATASETS = ("digits", "image-folder", "npz")
+_USE_IMAGES = f"use one of the datasets {', '.join(IMAGE_DATASETS)}"
+CNN_NEEDS_IMAGES = f"model cnn needs images: {_USE_IMAGES}"
+AUGMENTATION_NEEDS_IMAGES = f"augmentation needs images: {_USE_IMAGES}"
+MSE_UNSUITABLE = "loss mse does not suit language-modelling: use cross-entropy"
 # Of npz only reading tells.
 SHAPES: Mapping[str, Shape] = {
     **dict.fromkeys(
@@ -76,13 +80,11 @@ def incompatibilities(config: BuiltIn) -> list[tuple[str, str]]:
         found.append(("model.name", sentence))
     images = config.dataset.name in IMAGE_DATASETS
     if config.model.name == "cnn" and not images:
-        sentence = f"model cnn needs images: use one of the datasets {', '.join(IMAGE_DATASETS)}"
-        found.append(("model.name", sentence))
+        found.append(("model.name", CNN_NEEDS_IMAGES))
     if config.preprocessing.augmentation is not None and not images:
-        sentence = f"augmentation needs images: use one of the datasets {', '.join(IMAGE_DATASETS)}"
-        found.append(("preprocessing.augmentation", sentence))
+        found.append(("preprocessing.augmentation", AUGMENTATION_NEEDS_IMAGES))
     if config.loss == "cross-entropy" and config.task in ("regression", "recommendation"):
         found.append(("loss", f"loss cross-entropy does not suit {config.task}: use mse"))
     if config.loss == "mse" and config.task == "language-modelling":
-        found.append(("loss", "loss mse does not suit language-modelling: use cross-entropy"))
+        found.append(("loss", MSE_UNSUITABLE))
     return found

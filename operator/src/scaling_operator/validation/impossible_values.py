@@ -11,14 +11,14 @@ from itertools import islice, product
 
 from scaling_operator.api.fields import Scalar
 from scaling_operator.api.problems import Problem, shown
-from scaling_operator.validation.checks_builtin import (
-    MOST_OBJECTIONS,
-    ends,
-    paths_exist,
-    values_are_allowed,
-)
 from scaling_operator.validation.draft import Draft, spread
 from scaling_operator.validation.sections import examine
+from scaling_operator.validation.trainer_rules import (
+    MOST_OBJECTIONS,
+    paths_exist,
+    values_are_allowed,
+    written_values,
+)
 from scaling_trainer.config.builtin import BuiltIn, overlay
 
 Values = Mapping[str, Scalar]
@@ -45,7 +45,7 @@ def values_fit_the_rest(draft: Draft) -> Iterable[Problem]:
     for name, parameter in draft.parameters.items():
         found = (
             Problem(path, f"{shown(value)} does not fit: {objection}")
-            for path, value in ends(name, parameter)[:_MOST_VALUES]
+            for path, value in written_values(name, parameter)[:_MOST_VALUES]
             if (objection := _why_never(tries, {name: value})) is not None
         )
         yield from islice(found, MOST_OBJECTIONS)
@@ -63,7 +63,7 @@ class _Tries:
         self._left = MOST_TRIES_OF_A_DOCUMENT
         self._starts: dict[frozenset[str], Values | None] = {}
         self._axes: dict[str, Sequence[Values]] = {
-            name: [{name: value} for _, value in ends(name, parameter)]
+            name: [{name: value} for _, value in written_values(name, parameter)]
             for name, parameter in draft.parameters.items()
         }
         if draft.scales:
