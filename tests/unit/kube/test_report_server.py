@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import pytest
 
+from scaling_operator.api.names import REPORT_AUDIENCE
 from scaling_operator.core.reports import Answer, Reply, Report
 from scaling_operator.kube.client.client import Client
 from scaling_operator.kube.client.errors import ClusterBusy, ClusterForbidden, Conflict
@@ -18,7 +19,7 @@ from scaling_operator.kube.client.kinds import Kind
 from scaling_operator.kube.report_service import http as reports
 from scaling_operator.kube.report_service.http import ReportHandlers, ReportServer
 from scaling_operator.kube.report_service.tokens import PodIdentity
-from scaling_operator.kube.settings import TOKEN_AUDIENCE, ReportSettings, Settings
+from scaling_operator.kube.settings import ReportSettings, Settings
 from scaling_operator.report_endpoint.endpoint import Rate
 from scaling_operator.server.limits import PortLimits
 from scaling_trainer import endpoint
@@ -65,7 +66,7 @@ class ApiServer:
             f"authentication.kubernetes.io/{uid}": [pod.pod_uid],
         }
         user = {"username": f"system:serviceaccount:{pod.namespace}:default", "extra": extra}
-        return {"status": {"authenticated": True, "audiences": [TOKEN_AUDIENCE], "user": user}}
+        return {"status": {"authenticated": True, "audiences": [REPORT_AUDIENCE], "user": user}}
 
 
 @dataclass(slots=True)

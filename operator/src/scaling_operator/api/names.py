@@ -20,6 +20,8 @@ LABEL_EXPERIMENT = f"{GROUP}/experiment"
 LABEL_SCALE = f"{GROUP}/scale"
 LABEL_TRIAL = f"{GROUP}/trial"
 LABEL_ATTEMPT = f"{GROUP}/attempt"
+REPORT_AUDIENCE = f"{GROUP}/reports"
+"""Audience of the tokens with which pods report."""
 ANNOTATION_RESOURCES = f"{GROUP}/resources"
 LABEL_FINISHES = f"{GROUP}/finishes"
 
@@ -207,9 +209,14 @@ def is_namespace(name: str) -> bool:
     return len(name) <= DNS_LABEL_LENGTH and bool(re.fullmatch(DNS_LABEL_PATTERN, name))
 
 
+def trial_id(scale: int, number: int) -> str:
+    """Name of a trial within its experiment."""
+    return f"{scale}-{number}"
+
+
 def trial_name(experiment: str, scale: int, number: int) -> str:
     """Name of a ScalingTrial; numbers, so that two experiments can never make the same name."""
-    return f"{experiment}-{scale}-{number}"
+    return f"{experiment}-{trial_id(scale, number)}"
 
 
 def finisher_name(experiment: str) -> str:

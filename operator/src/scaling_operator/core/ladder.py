@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 
 from scaling_operator.api.experiment import ExperimentSpec
 from scaling_operator.api.fields import Scalar
-from scaling_operator.api.scaling import Scaling
 from scaling_operator.api.status import ScaleStatus
 
 
@@ -42,7 +41,7 @@ def _given(spec: ExperimentSpec) -> tuple[Scale, ...]:
         return (Scale(0),)
     cells = [
         (rung, samples, budget)
-        for rung in _rungs(scaling)
+        for rung in scaling.all_rungs
         for samples in scaling.data or (None,)
         for budget in scaling.budgets or (None,)
     ]
@@ -55,12 +54,6 @@ def _given(spec: ExperimentSpec) -> tuple[Scale, ...]:
 def running_order(scales: tuple[Scale, ...]) -> tuple[Scale, ...]:
     """Cheapest first: a budget is a cost; size times samples is proportional to one."""
     return tuple(sorted(scales, key=_cost))
-
-
-def _rungs(scaling: Scaling) -> tuple[Mapping[str, Scalar], ...]:
-    if scaling.parameter is None:
-        return scaling.rungs
-    return tuple({scaling.parameter: size} for size in scaling.sizes)
 
 
 def _cost(scale: Scale) -> tuple[float, int]:

@@ -8,8 +8,6 @@ from typing import Literal
 
 from scaling_operator.kube.workloads.allowed import Allowed
 
-TOKEN_AUDIENCE = "scaling-operator.dev/reports"  # noqa: S105 - an audience is no secret
-
 
 @dataclass(frozen=True, slots=True)
 class ReportSettings:

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from scaling_operator.api.names import REPORT_AUDIENCE
 from scaling_operator.core.reports import Reply, Report
 from scaling_operator.kube.client.client import Client
 from scaling_operator.kube.client.errors import ClusterBusy, ClusterError
@@ -20,7 +21,7 @@ from scaling_operator.kube.report_service.serving_certificate import (
     open_certificate,
 )
 from scaling_operator.kube.report_service.tokens import PodIdentity, Tokens
-from scaling_operator.kube.settings import TOKEN_AUDIENCE, Settings
+from scaling_operator.kube.settings import Settings
 from scaling_operator.report_endpoint.answers import counted
 from scaling_operator.report_endpoint.endpoint import Endpoint, NotAnAttempt, NotNow, Rate
 from scaling_operator.report_endpoint.web import application
@@ -115,7 +116,7 @@ class ReportServer:
 
 
 def _endpoint(client: Client, listener: ReportHandlers) -> Endpoint[PodIdentity]:
-    tokens = Tokens(PodReview(client, TOKEN_AUDIENCE), listener.knows)
+    tokens = Tokens(PodReview(client, REPORT_AUDIENCE), listener.knows)
     described = listener.experiment
 
     async def authenticate(token: str, address: str) -> PodIdentity | None:

@@ -9,14 +9,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from scaling_operator.api.experiment import ExperimentSpec
-from scaling_operator.api.names import attempt_name, is_experiment_name, trial_name
+from scaling_operator.api.names import (
+    REPORT_AUDIENCE,
+    attempt_name,
+    is_experiment_name,
+    trial_name,
+)
 from scaling_operator.api.problems import Problem, listing, shown
 from scaling_operator.api.trial import ScalingTrial
 from scaling_operator.core.resources import PodResources
 from scaling_operator.kube.workloads.allowed import Allowed, not_allowed
 from scaling_trainer.contract import Execution
-
-REPORT_AUDIENCE = "scaling-operator.dev/reports"
 
 
 @dataclass(frozen=True, slots=True)
