@@ -14,7 +14,7 @@ from crd_validator import validator
 from valid_documents import KIND_OF, VALID
 
 from scaling_operator.validation.crd import Definition
-from scaling_operator.validation.sections import examine
+from scaling_operator.validation.errors import examine
 
 DELETE = object()
 

@@ -17,8 +17,8 @@ from spec_run import run
 from scaling_operator.api.problems import InvalidSpec
 from scaling_operator.validation import impossible_values
 from scaling_operator.validation.checks import check_document
+from scaling_operator.validation.errors import examine
 from scaling_operator.validation.load import experiment_of
-from scaling_operator.validation.sections import examine
 
 SPECS = int(os.environ.get("FUZZ_SPECS", "100"))
 A_PART = 50

@@ -14,9 +14,9 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, cast
 
-from scaling_operator.api.fields import QUANTITY_PATTERN, Scalar
+from scaling_operator.api.fields import Scalar
 from scaling_operator.api.problems import listing, shown
-from scaling_operator.api.quantities import parse_quantity
+from scaling_operator.api.quantities import QUANTITY_PATTERN, parse_quantity
 
 if TYPE_CHECKING:
     from cel import Program

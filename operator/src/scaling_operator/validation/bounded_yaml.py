@@ -16,7 +16,7 @@ from ruamel.yaml.error import MarkedYAMLError
 from ruamel.yaml.nodes import MappingNode, SequenceNode
 from ruamel.yaml.scanner import Scanner
 
-from scaling_operator.validation.normal import MAX_DEPTH
+from scaling_operator.validation.normal_form import MAX_DEPTH
 
 MAX_YAML_BYTES = 256 * 1024
 MAX_YAML_VALUES = 5_000

@@ -14,9 +14,9 @@ from scaling_operator.api.names import API_VERSION, EXPERIMENT_KIND, POLICY_KIND
 from scaling_operator.api.policy import ResourcePolicy
 from scaling_operator.api.problems import Problem, below, spelled
 from scaling_operator.validation.draft import draft_of
-from scaling_operator.validation.normal import normal_form
+from scaling_operator.validation.errors import FIRST_OF_MANY, MOST_PROBLEMS, examine
+from scaling_operator.validation.normal_form import normal_form
 from scaling_operator.validation.rules import DRAFT_RULES
-from scaling_operator.validation.sections import FIRST_OF_MANY, MOST_PROBLEMS, examine
 
 
 def check_document(document: Mapping[str, Any]) -> tuple[Problem, ...]:

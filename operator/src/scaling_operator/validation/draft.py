@@ -13,7 +13,7 @@ from scaling_operator.api.container import Container
 from scaling_operator.api.experiment import ExperimentSpec, Objective, Trainer
 from scaling_operator.api.fields import Scalar
 from scaling_operator.api.search import CategoricalParameter, Parameter
-from scaling_operator.validation.sections import read
+from scaling_operator.validation.errors import read
 from scaling_operator.validation.space import Conditions
 from scaling_trainer.config.builtin import BuiltIn
 

@@ -50,11 +50,6 @@ def grid_size(search: Search) -> int:
     return Grid(search).size
 
 
-def grid_point(search: Search, number: int) -> dict[str, Scalar]:
-    """Give a point of the grid, active parameters only. Raises ValueError beyond the last."""
-    return Grid(search).point(number)
-
-
 def finite_space(search: Search, ranges: Mapping[str, Range] | None = None) -> Grid | None:
     """Count the points of a scale's space, whatever the algorithm; None where they have no end.
 

@@ -12,7 +12,7 @@ from itertools import islice, product
 from scaling_operator.api.fields import Scalar
 from scaling_operator.api.problems import Problem, shown
 from scaling_operator.validation.draft import Draft, spread
-from scaling_operator.validation.sections import examine
+from scaling_operator.validation.errors import examine
 from scaling_operator.validation.trainer_rules import (
     MOST_OBJECTIONS,
     paths_exist,

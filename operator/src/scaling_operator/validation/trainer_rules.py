@@ -18,7 +18,7 @@ from scaling_operator.api.names import PARAMETER_NAME_PATTERN
 from scaling_operator.api.problems import Problem, below
 from scaling_operator.api.rules import Rule, literal, value_or
 from scaling_operator.api.search import CategoricalParameter, FloatParameter, Parameter
-from scaling_operator.validation import paths
+from scaling_operator.validation import builtin_paths
 from scaling_operator.validation.draft import PARAMETERS, Draft, mapping_at
 from scaling_trainer.config.base import Task
 from scaling_trainer.config.builtin import BuiltIn
@@ -59,7 +59,7 @@ def paths_exist(draft: Draft) -> Iterator[Problem]:
         return
     variants = _variants(draft)
     for path, name in _names(draft):
-        place = paths.find(name, variants)
+        place = builtin_paths.find(name, variants)
         if isinstance(place, str):
             yield Problem(path, place)
 
@@ -70,22 +70,22 @@ def values_are_allowed(draft: Draft) -> Iterator[Problem]:
         return
     variants = _variants(draft)
     for name, values in _values(draft):
-        place = paths.find(name, variants)
+        place = builtin_paths.find(name, variants)
         if isinstance(place, str):
             continue
         problems = (
             Problem(path, f"{name} {objection}")
             for path, value in values
-            if (objection := paths.objection(place, value)) is not None
+            if (objection := builtin_paths.objection(place, value)) is not None
         )
         first = tuple(islice(problems, MOST_OBJECTIONS))
         yield from first or _type_fits(draft, name, place)
 
 
-def _type_fits(draft: Draft, name: str, place: paths.Place) -> Iterator[Problem]:
+def _type_fits(draft: Draft, name: str, place: builtin_paths.Place) -> Iterator[Problem]:
     """Look between a float's ends: a whole number's field does not take what lies there."""
     for value in _between(draft.parameters.get(name)):
-        objection = paths.objection(place, value)
+        objection = builtin_paths.objection(place, value)
         if objection is not None:
             path = below(below(PARAMETERS, name), "type")
             yield Problem(path, f"{name} {objection}; use type int, or categorical")
@@ -95,9 +95,9 @@ def _is_built_in(draft: Draft) -> bool:
     return "builtIn" in mapping_at(draft.written, "trainer")
 
 
-def _variants(draft: Draft) -> paths.Variants:
+def _variants(draft: Draft) -> builtin_paths.Variants:
     """Variants that some trial may have: those written, and those that are searched."""
-    variants = paths.variants_written(mapping_at(draft.written, "trainer", "builtIn"))
+    variants = builtin_paths.variants_written(mapping_at(draft.written, "trainer", "builtIn"))
     searched: list[tuple[str, tuple[Scalar, ...]]] = [
         (name, parameter.choices)
         for name, parameter in draft.parameters.items()

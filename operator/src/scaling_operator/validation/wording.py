@@ -17,6 +17,7 @@ from scaling_operator.api.names import (
     VARIABLE_NAME_PATTERN,
 )
 from scaling_operator.api.problems import listing, nearest, shown
+from scaling_operator.api.quantities import QUANTITY_PATTERN, not_a_quantity
 from scaling_trainer.metric_names import METRIC_NAME_CHARACTERS, METRIC_NAME_PATTERN
 
 Context = Mapping[str, Any]
@@ -35,7 +36,6 @@ _PATTERNS = {
     LABEL_VALUE_PATTERN: "a label's value: letters, digits, -, _ and . inside",
     MOUNT_PATH_PATTERN: "an absolute path below /, without a colon, empty parts, . and ..",
 }
-_QUANTITY_START = r"^[0-9]+(\.[0-9]+)?(m|"
 
 
 def sentence(kind: str, value: object, context: Context, message: str) -> str:
@@ -95,8 +95,8 @@ def _words(expected: str) -> tuple[str, ...]:
 
 def _pattern(value: object, context: Context) -> str:
     pattern = str(context["pattern"])
-    if pattern.startswith(_QUANTITY_START):
-        return f"{shown(value)} is not a quantity: write for example 2, 500m or 4Gi"
+    if pattern == QUANTITY_PATTERN:
+        return not_a_quantity(value)
     return f"must be {_PATTERNS.get(pattern, f'text like {pattern}')}, not {shown(value)}"
 
 

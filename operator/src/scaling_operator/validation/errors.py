@@ -15,9 +15,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from scaling_operator.api.problems import Problem, below, listing, nearest, shown, spelled
-from scaling_operator.validation import model_fields as shape
-from scaling_operator.validation import wording
-from scaling_operator.validation.normal import WHOLE
+from scaling_operator.validation import model_fields, wording
+from scaling_operator.validation.normal_form import WHOLE
 from scaling_trainer.config.base import SectionError
 
 Path = tuple[str | int, ...]
@@ -144,8 +143,8 @@ def _is_variant(
     """
     if step not in mapping or step not in (mapping.get("name"), mapping.get("type")):
         return False
-    variants, _ = shape.variants_at(section, document, path)
-    field = shape.discriminator(variants)
+    variants, _ = model_fields.variants_at(section, document, path)
+    field = model_fields.discriminator(variants)
     return field is not None and mapping.get(field) == step
 
 
@@ -203,9 +202,9 @@ def _problem(section: type[BaseModel], document: Any, found: tuple[Path, ErrorDe
     if error["type"] == "extra_forbidden":
         return Problem(where, _unknown(section, document, path))
     if error["type"].startswith("union_tag"):
-        sections = shape.sections_at(section, document, path)
-        field = shape.discriminator(sections) or ""
-        tags = tuple(tag for each in sections for tag in shape.tags_of(each, field))
+        sections = model_fields.sections_at(section, document, path)
+        field = model_fields.discriminator(sections) or ""
+        tags = tuple(tag for each in sections for tag in model_fields.tags_of(each, field))
         if error["type"] == "union_tag_not_found":
             return Problem(below(where, field), f"is required; allowed: {listing(tags)}")
         return Problem(below(where, field), wording.choice(context.get("tag"), tags))
@@ -243,8 +242,8 @@ def _one_a_path(problems: Iterable[Problem]) -> Iterable[Problem]:
 
 
 def _missing(section: type[BaseModel], document: Any, path: Path) -> str:
-    for each in shape.sections_at(section, document, path[:-1]):
-        info = shape.fields_of(each).get(str(path[-1]))
+    for each in model_fields.sections_at(section, document, path[:-1]):
+        info = model_fields.fields_of(each).get(str(path[-1]))
         if info is not None and info.description:
             return f"is required ({info.description.rstrip('.')})"
     return "is required"
@@ -252,17 +251,17 @@ def _missing(section: type[BaseModel], document: Any, path: Path) -> str:
 
 def _unknown(section: type[BaseModel], document: Any, path: Path) -> str:
     name = str(path[-1])
-    variants, value = shape.variants_at(section, document, path[:-1])
-    field = shape.discriminator(variants)
-    elsewhere = [each for each in variants if name in shape.fields_of(each)]
+    variants, value = model_fields.variants_at(section, document, path[:-1])
+    field = model_fields.discriminator(variants)
+    elsewhere = [each for each in variants if name in model_fields.fields_of(each)]
     if field is not None and elsewhere:
-        owners = listing(tag for each in elsewhere for tag in shape.tags_of(each, field))
+        owners = listing(tag for each in elsewhere for tag in model_fields.tags_of(each, field))
         return f"unknown field with {field} {value[field]}; it goes with {owners}"
-    chosen = shape.chosen(variants, value)
+    chosen = model_fields.chosen(variants, value)
     for refused in (getattr(each, "REFUSED", {}) for each in chosen):
         if name in refused:
             return f"is not allowed: {refused[name]}"
-    known = [each for one in chosen for each in shape.fields_of(one)]
+    known = [each for one in chosen for each in model_fields.fields_of(one)]
     near = nearest(name, known)
     if near is not None:
         return f"unknown field; did you mean {near}?"
