@@ -40,7 +40,7 @@ Scalar = str | int | float | bool
 
 
 def equality_key(value: Scalar) -> tuple[bool, Scalar]:
-    """Give what equal values of a file share: 1 and 1.0 are equal, 1 and true are not."""
+    """Give the key that equal values of a file share: 1 and 1.0 are equal, 1 and true are not."""
     return isinstance(value, bool), value
 
 

@@ -82,8 +82,10 @@ def _is_one_number(values: tuple[str, ...]) -> bool:
 
 
 _ONE_NUMBER: Rule[Requirement] = Rule(
-    holds=lambda asked: asked.operator not in ("Gt", "Lt") or _is_one_number(asked.values),
-    sentence=lambda asked: f"operator {asked.operator} needs one whole number",
+    holds=lambda requirement: (
+        requirement.operator not in ("Gt", "Lt") or _is_one_number(requirement.values)
+    ),
+    sentence=lambda requirement: f"operator {requirement.operator} needs one whole number",
     cel=f"!(self.operator in ['Gt', 'Lt']) || ({is_given('values')} && size(self.values) == 1 && "
     "self.values[0].matches('^[0-9]+$'))",
     message="operators Gt and Lt need one whole number",

@@ -168,7 +168,7 @@ class CategoricalParameter(Conditional):
 
     @cached_property
     def by_value(self) -> Mapping[tuple[bool, Scalar], Scalar]:
-        """Each choice by what equal values share."""
+        """Each choice by the key that equal values share."""
         return {equality_key(choice): choice for choice in self.choices}
 
 
@@ -380,7 +380,7 @@ class Search(ApiSection):
     )
 
 
-def cast(parameter: Parameter, value: Scalar) -> Scalar:
+def typed_value(parameter: Parameter, value: Scalar) -> Scalar:
     """Give a value its parameter's type again: through an API server 1.0 comes back as 1.
 
     Raises ValueError where the value lies outside the parameter's range or choices.

@@ -12,30 +12,34 @@ from scaling_operator.api.rules import Rule, is_given
 
 
 class Requirement(Protocol):
-    """What is asked of a label, of a node's or of any object's."""
+    """A requirement of Kubernetes' selectors: an operator and the values it compares with."""
 
     @property
     def operator(self) -> str:
-        """How the label is compared."""
+        """In, NotIn, Exists, DoesNotExist, Gt or Lt."""
         ...
 
     @property
     def values(self) -> tuple[str, ...]:
-        """The values that it is compared with."""
+        """Values that the label is compared with."""
         ...
 
 
 VALUES_SUIT_OPERATOR: tuple[Rule[Requirement], ...] = (
     Rule(
-        holds=lambda asked: asked.operator not in ("In", "NotIn") or bool(asked.values),
-        sentence=lambda asked: f"operator {asked.operator} needs values",
+        holds=lambda requirement: (
+            requirement.operator not in ("In", "NotIn") or bool(requirement.values)
+        ),
+        sentence=lambda requirement: f"operator {requirement.operator} needs values",
         cel=f"!(self.operator in ['In', 'NotIn']) || {is_given('values')}",
         message="operators In and NotIn need values",
         field="values",
     ),
     Rule(
-        holds=lambda asked: asked.operator not in ("Exists", "DoesNotExist") or not asked.values,
-        sentence=lambda asked: f"operator {asked.operator} takes no values",
+        holds=lambda requirement: (
+            requirement.operator not in ("Exists", "DoesNotExist") or not requirement.values
+        ),
+        sentence=lambda requirement: f"operator {requirement.operator} takes no values",
         cel=f"!(self.operator in ['Exists', 'DoesNotExist']) || !{is_given('values')}",
         message="operators Exists and DoesNotExist take no values",
         field="values",
@@ -84,13 +88,13 @@ class LabelSelector(ApiSection):
     def selects(self, labels: Mapping[str, str]) -> bool:
         """Whether an object with these labels is meant."""
         return all(labels.get(key) == value for key, value in self.match_labels.items()) and all(
-            each.is_met_by(labels) for each in self.match_expressions
+            requirement.is_met_by(labels) for requirement in self.match_expressions
         )
 
     def __str__(self) -> str:
         """Write it as `kubectl get -l` takes it."""
         equal = [f"{key}={value}" for key, value in self.match_labels.items()]
-        return ",".join([*equal, *(_written(each) for each in self.match_expressions)])
+        return ",".join([*equal, *map(_written, self.match_expressions)])
 
 
 def _written(requirement: LabelRequirement) -> str:

@@ -16,8 +16,7 @@ from typing import Protocol, cast
 
 from scaling_operator.api.fields import Scalar
 from scaling_operator.api.names import BAD_POINTS
-from scaling_operator.api.search import Search
-from scaling_operator.api.search import cast as cast_value
+from scaling_operator.api.search import Search, typed_value
 from scaling_operator.api.trial import ScalingTrial
 from scaling_operator.core.reports import is_comparable
 from scaling_operator.search.calls import (
@@ -165,7 +164,7 @@ def record_of(trial: ScalingTrial, search: Search) -> Record:
     return Record(
         number=spec.number,
         parameters={
-            name: cast_value(search.parameters[name], spec.parameters[name])
+            name: typed_value(search.parameters[name], spec.parameters[name])
             for name in spec.searched
         },
         attributes=spec.sampler_attributes,

@@ -1,9 +1,9 @@
 """From pydantic's JSON schema to Kubernetes' structural schema.
 
-What differs, in the order of the code: references are written out; null is left away, since a field
-that may be null may be absent; a union with a discriminator becomes one object; a union of plain
-values has no type; exclusive bounds are numbers and a flag; unknown fields need no word, since they
-are refused by kubectl and dropped by others.
+The differences, in the order of the code: references are written out; null is left out, since a
+field that may be null may be absent; a union with a discriminator becomes one object; a union of
+plain values has no type; exclusive bounds are numbers and a flag. Unknown fields need no word in
+the schema: kubectl refuses them, other clients' are dropped. The rules in CEL are those of `rules`.
 https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/
 """
 
@@ -24,7 +24,7 @@ from scaling_trainer.metric_names import METRIC_NAME_CHARACTERS, METRIC_NAME_PAT
 Schema = dict[str, Any]
 
 _RULES = "x-kubernetes-validations"
-# What stays as it is.
+# Keywords that both schemas share.
 _KEPT = (
     "type",
     "description",
@@ -119,7 +119,7 @@ def _object(node: Schema, source: Mapping[str, Any], definitions: Mapping[str, A
     properties: Mapping[str, Any] = source.get("properties", {})
     if properties or source.get("additionalProperties") is False:
         if properties:  # the API server drops an empty map, and would then differ from the file
-            fields = {name: _node(each, definitions) for name, each in properties.items()}
+            fields = {name: _node(child, definitions) for name, child in properties.items()}
             node["properties"] = fields
         if _RULES in node:  # behind the fields that they speak of
             node[_RULES] = node.pop(_RULES)
@@ -154,7 +154,7 @@ def _has_no_type(node: Mapping[str, Any]) -> bool:
 
 
 def _any_of(source: Mapping[str, Any], definitions: Mapping[str, Any]) -> Schema:
-    arms = [_node(each, definitions) for each in source["anyOf"] if each.get("type") != "null"]
+    arms = [_node(arm, definitions) for arm in source["anyOf"] if arm.get("type") != "null"]
     if len(arms) == 1:
         return arms[0]
     types = {arm.get("type") for arm in arms}
@@ -175,7 +175,7 @@ def _longest(arms: Iterable[Mapping[str, Any]]) -> Schema:
 
 def _union(source: Mapping[str, Any], definitions: Mapping[str, Any]) -> Schema:
     discriminator = cast("Mapping[str, Any]", source["discriminator"])
-    references = dict.fromkeys(str(each["$ref"]) for each in source["oneOf"])
+    references = dict.fromkeys(str(variant["$ref"]) for variant in source["oneOf"])
     variants = {
         reference.rpartition("/")[2]: _node({"$ref": reference}, definitions)
         for reference in references

@@ -21,7 +21,7 @@ from scaling_operator.api.names import EXPERIMENT_KIND, POLICY_KIND
 from scaling_operator.api.policy import ResourcePolicy
 from scaling_operator.api.problems import InvalidSpec, Problem, listing, shown
 from scaling_operator.validation.bounded_yaml import TooMuchYAML, read_yaml
-from scaling_operator.validation.checks import check_document, check_policy
+from scaling_operator.validation.checks import check_document, check_policy, without_status
 from scaling_operator.validation.errors import read
 from scaling_operator.validation.normal_form import normal_form
 from scaling_trainer import reading
@@ -57,7 +57,7 @@ def experiment_of(document: Mapping[str, object]) -> ScalingExperiment:
 
 def read_checked(document: Mapping[str, object]) -> ScalingExperiment:
     """Read an object that `check_document` finds nothing wrong with."""
-    return read(ScalingExperiment, normal_form(_without_status(document))[0])
+    return read(ScalingExperiment, normal_form(without_status(document))[0])
 
 
 def load_policy(path: Path) -> ResourcePolicy:
@@ -78,11 +78,7 @@ def policy_of(document: Mapping[str, object]) -> ResourcePolicy:
     problems = check_policy(document)
     if problems:
         raise InvalidSpec(problems)
-    return read(ResourcePolicy, normal_form(_without_status(document))[0])
-
-
-def _without_status(document: Mapping[str, object]) -> dict[str, object]:
-    return {name: value for name, value in document.items() if name != "status"}
+    return read(ResourcePolicy, normal_form(without_status(document))[0])
 
 
 def _refuse(path: str, message: str) -> NoReturn:

@@ -19,7 +19,7 @@ from scaling_operator.api.search import (
     IntParameter,
     Parameter,
     Search,
-    cast,
+    typed_value,
 )
 from scaling_operator.api.status import Range
 
@@ -58,7 +58,7 @@ class Conditions:
         """Leave out the values of parameters whose conditions do not hold; others stay."""
         active = dict(values)
         while True:  # What was switched off may have been the condition of another one.
-            left = {name: each for name, each in active.items() if self.is_active(name, active)}
+            left = {name: value for name, value in active.items() if self.is_active(name, active)}
             if len(left) == len(active):
                 return left
             active = left
@@ -173,7 +173,7 @@ def on_lattice(parameter: Parameter, value: Scalar) -> bool:
 def why_impossible(parameter: Parameter, value: Scalar) -> str | None:
     """Say why a parameter never takes a value; None where it may."""
     try:
-        typed = cast(parameter, value)
+        typed = typed_value(parameter, value)
     except ValueError as error:
         return str(error)
     if isinstance(parameter, CategoricalParameter) or on_lattice(parameter, typed):
