@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import Any, cast
 
+from scaling_operator.api.names import REPORT_AUDIENCE
 from scaling_operator.core.reports import Answer, Reply, Report
 from scaling_operator.kube import operate
 from scaling_operator.kube.client.client import Client
@@ -28,7 +29,6 @@ from scaling_operator.kube.metrics_port import serve_metrics
 from scaling_operator.kube.report_service import service as reports
 from scaling_operator.kube.report_service.tokens import PodIdentity, claimed_pod
 from scaling_operator.kube.settings import ReportSettings, Settings
-from scaling_operator.kube.workloads.attempt_spec import TOKEN_AUDIENCE
 from scaling_operator.metrics import families
 from scaling_operator.metrics.exposition import Exposition
 from scaling_operator.metrics.operator_metrics import OperatorMetrics, new_registry
@@ -70,7 +70,7 @@ class ApiServer:
         name = token if pod is None else pod.pod_name
         extra = {f"{about}-name": [name], f"{about}-uid": [name]}
         user = {"username": "system:serviceaccount:team:default", "extra": extra}
-        return {"status": {"authenticated": True, "audiences": [TOKEN_AUDIENCE], "user": user}}
+        return {"status": {"authenticated": True, "audiences": [REPORT_AUDIENCE], "user": user}}
 
 
 @dataclass(frozen=True, slots=True)

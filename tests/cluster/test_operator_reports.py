@@ -16,7 +16,7 @@ from testbed.cluster import Cluster
 from testbed.documents import played
 from testbed.installation import Ground, Installation
 
-from scaling_operator.kube.workloads.attempt_spec import TOKEN_AUDIENCE
+from scaling_operator.api.names import REPORT_AUDIENCE
 from scaling_trainer.report import Reporter
 
 MEDIAN = {"name": "median", "startupTrials": 1}
@@ -168,7 +168,7 @@ def test_a_pod_that_runs_no_attempt_is_told_so(
         "spec": {"containers": [{"name": "c", "image": "none.invalid/none"}]},
     }
     site.apply(stranger)
-    token = token_of(site.cluster, site.namespace, "stranger", TOKEN_AUDIENCE)
+    token = token_of(site.cluster, site.namespace, "stranger", REPORT_AUDIENCE)
     (folder / "owner-0-0-0").write_text(token)
 
     assert trainer.report(1, {"loss": 0.0}) is False

@@ -16,7 +16,7 @@ from testbed.documents import bound_claim, played, policy
 from testbed.installation import Ground, Installation
 from testbed.shipped import rights_in
 
-from scaling_operator.kube.workloads.attempt_spec import TOKEN_AUDIENCE
+from scaling_operator.api.names import REPORT_AUDIENCE
 from scaling_trainer.endpoint import Away, Endpoint
 
 Right = tuple[str, str]
@@ -58,7 +58,7 @@ def report_as_a_stranger(one: Installation, folder: Path) -> None:
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "stranger"}}
     site.apply(pod | {"spec": {"containers": [container]}})
     bound = ("--bound-object-kind=Pod", "--bound-object-name=stranger")
-    token = site.kubectl("create", "token", "default", "--audience", TOKEN_AUDIENCE, *bound)
+    token = site.kubectl("create", "token", "default", "--audience", REPORT_AUDIENCE, *bound)
     (folder / "token").write_text(token)
     (folder / "ca").write_text(site.cluster.kubectl(*_authority(one)))
     url = f"https://127.0.0.1:{one.operator.report_port}"

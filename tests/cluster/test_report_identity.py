@@ -16,6 +16,7 @@ import pytest
 from testbed.cluster import Cluster
 from testbed.until_closed import run_until_closed
 
+from scaling_operator.api.names import REPORT_AUDIENCE
 from scaling_operator.core.reports import Answer, Reply, Report
 from scaling_operator.kube.client.client import Client
 from scaling_operator.kube.client.connection import connect
@@ -23,7 +24,6 @@ from scaling_operator.kube.report_service import service as reports
 from scaling_operator.kube.report_service.service import ReportHandlers, ReportServer
 from scaling_operator.kube.report_service.tokens import PodIdentity, PodReview, Tokens
 from scaling_operator.kube.settings import ReportSettings, Settings
-from scaling_operator.kube.workloads.attempt_spec import TOKEN_AUDIENCE
 from scaling_trainer.endpoint import Endpoint
 from scaling_trainer.report import Reporter
 from scaling_trainer.results import Result
@@ -56,7 +56,9 @@ def pod(cluster: Cluster, namespace: str) -> PodIdentity:
     return PodIdentity(namespace, name, json.loads(said)["metadata"]["uid"])
 
 
-def token_for(cluster: Cluster, namespace: str, *bound: str, audience: str = TOKEN_AUDIENCE) -> str:
+def token_for(
+    cluster: Cluster, namespace: str, *bound: str, audience: str = REPORT_AUDIENCE
+) -> str:
     said = cluster.kubectl(
         *("-n", namespace, "create", "token", "default", "--audience", audience, *bound)
     )
@@ -76,7 +78,7 @@ def delete(cluster: Cluster, pod: PodIdentity) -> None:
 def reviewed(cluster: Cluster, token: str) -> PodIdentity | None:
     async def ask() -> PodIdentity | None:
         async with connect(cluster.kubeconfig) as client:
-            return await Tokens(PodReview(client, TOKEN_AUDIENCE)).authenticate(token, "127.0.0.1")
+            return await Tokens(PodReview(client, REPORT_AUDIENCE)).authenticate(token, "127.0.0.1")
 
     return run_until_closed(ask())
 

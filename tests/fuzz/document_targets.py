@@ -20,13 +20,13 @@ from scaling_operator.cli.fit_options import Columns
 from scaling_operator.cli.fit_table import MAX_ROWS, SHOWN_PROBLEMS, read_points
 from scaling_operator.law.points import Points
 from scaling_operator.law.refusals import invalid_points
+from scaling_operator.validation.errors import MOST_PROBLEMS
 from scaling_operator.validation.load import (
     load_experiment,
     load_policy,
     parse_experiment,
     parse_policy,
 )
-from scaling_operator.validation.sections import MOST_PROBLEMS
 from scaling_trainer.foreign_text import one_line
 
 PARAMETERS: dict[str, Scalar] = {

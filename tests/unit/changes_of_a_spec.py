@@ -1,7 +1,8 @@
 """Changes of an accepted experiment and what is said of them, for a folder and for an API server.
 
 One table: `validation/test_immutable.py` asks the function that a result folder is checked by,
-`tests/cluster/test_crd_changes.py` the rules in CEL of a real API server.
+`validation/test_rules.py` the rules in CEL,
+`tests/cluster/test_crd_changes.py` a real API server.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from scaling_operator.kube.workloads.attempt_spec import TOKEN_AUDIENCE
+from scaling_operator.api.names import REPORT_AUDIENCE
 from scaling_trainer.report import Reporter
 from testbed.site import Site
 
@@ -25,4 +25,4 @@ def reporter_of(site: Site, pod_name: str, folder: Path, token: str | None = Non
 def token_of(site: Site, pod_name: str) -> str:
     """Have the API server issue a token as the kubelet asks for it."""
     bound = ("--bound-object-kind=Pod", f"--bound-object-name={pod_name}")
-    return site.kubectl("create", "token", "default", "--audience", TOKEN_AUDIENCE, *bound)
+    return site.kubectl("create", "token", "default", "--audience", REPORT_AUDIENCE, *bound)

@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from scaling_operator.api.selector import LabelSelector
-from scaling_operator.validation.sections import read
+from scaling_operator.validation.errors import read
 
 BLUE = {"team": "blue", "stage": "test"}
 Json = dict[str, Any]

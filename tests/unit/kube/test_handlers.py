@@ -14,7 +14,7 @@ from fake_kubelet import start, succeed
 from shell import TEAM, Shell
 from testbed.documents import Change, played
 
-from scaling_operator.api.names import Phase
+from scaling_operator.api.names import REPORT_AUDIENCE, Phase
 from scaling_operator.kube.client.kinds import EXPERIMENTS, PODS, SECRETS, TRIALS
 from scaling_operator.kube.report_service.service import ReportService
 from scaling_operator.kube.settings import (
@@ -22,7 +22,6 @@ from scaling_operator.kube.settings import (
     ReportSettings,
     Settings,
 )
-from scaling_operator.kube.workloads.attempt_spec import TOKEN_AUDIENCE
 from scaling_operator.metrics.operator_metrics import OperatorMetrics, new_registry
 
 HOST, SYSTEM = "127.0.0.1", "scaling-system"
@@ -62,7 +61,7 @@ class Endpoint:
         extra = dict(zip(names, ([name], [uid]), strict=True))
         user = {"username": f"system:serviceaccount:{TEAM}:default", "extra": extra}
         token = f"token-of-{name}-{uid}"
-        status = {"authenticated": True, "audiences": [TOKEN_AUDIENCE], "user": user}
+        status = {"authenticated": True, "audiences": [REPORT_AUDIENCE], "user": user}
         self.shell.cluster.tokens[token] = status
         return token
 

@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import pytest
 
+from scaling_operator.api.names import REPORT_AUDIENCE
 from scaling_operator.core.reports import Answer, Reply, Report
 from scaling_operator.kube.client.client import Client
 from scaling_operator.kube.client.errors import ClusterBusy, ClusterForbidden, Conflict
@@ -19,7 +20,6 @@ from scaling_operator.kube.report_service import service as reports
 from scaling_operator.kube.report_service.service import ReportHandlers, ReportServer
 from scaling_operator.kube.report_service.tokens import PodIdentity
 from scaling_operator.kube.settings import ReportSettings, Settings
-from scaling_operator.kube.workloads.attempt_spec import TOKEN_AUDIENCE
 from scaling_operator.report_endpoint.endpoint import Rate
 from scaling_operator.server.limits import PortLimits
 from scaling_trainer import endpoint
@@ -66,7 +66,7 @@ class ApiServer:
             f"authentication.kubernetes.io/{uid}": [pod.pod_uid],
         }
         user = {"username": f"system:serviceaccount:{pod.namespace}:default", "extra": extra}
-        return {"status": {"authenticated": True, "audiences": [TOKEN_AUDIENCE], "user": user}}
+        return {"status": {"authenticated": True, "audiences": [REPORT_AUDIENCE], "user": user}}
 
 
 @dataclass(slots=True)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from scaling_operator.api.fields import Scalar
 from scaling_operator.api.names import TrialState
-from scaling_operator.api.search import CategoricalParameter, Search, cast
+from scaling_operator.api.search import CategoricalParameter, Search, typed_value
 from scaling_operator.api.status import Range
 from scaling_operator.search.study import AskFailed, Proposal, Study, StudySettings
 from scaling_operator.search.trials import Record
@@ -178,7 +178,7 @@ def test_proposals_are_exact_in_json_typed_ordered_and_hold_active_parameters_al
         back = json.loads(json.dumps(dict(proposal.parameters)))
         assert list(proposal.parameters) == sorted(back)
         for name, value in proposal.parameters.items():
-            again = cast(search.parameters[name], back[name])
+            again = typed_value(search.parameters[name], back[name])
             assert (type(again), again) == (type(value), value)
         assert set(checked.active_names(proposal.parameters)) == set(proposal.parameters)
         assert json.loads(json.dumps(dict(proposal.attributes))) == proposal.attributes
@@ -553,7 +553,7 @@ def test_enormous_values_break_no_sampler(algorithm: str) -> None:
 def test_a_choice_comes_back_with_its_own_type(stored: Scalar, choice: Scalar) -> None:
     kinds = CategoricalParameter(type="categorical", choices=(True, 1, 2.0, "1", 0, ""))
 
-    again = cast(kinds, stored)
+    again = typed_value(kinds, stored)
 
     assert (type(again), again) == (type(choice), choice)
 
@@ -563,4 +563,4 @@ def test_a_value_that_only_looks_like_a_choice_is_none(value: Scalar) -> None:
     kinds = CategoricalParameter(type="categorical", choices=(True, 1, 2.0, "1", 0, ""))
 
     with pytest.raises(ValueError, match="is none of the choices"):
-        cast(kinds, value)
+        typed_value(kinds, value)

@@ -9,10 +9,9 @@ import pytest
 
 from scaling_operator.api.problems import InvalidSpec
 from scaling_operator.validation.bounded_yaml import MAX_YAML_BYTES, MAX_YAML_VALUES, read_yaml
-from scaling_operator.validation.documents import MAX_BYTES
-from scaling_operator.validation.load import parse_experiment, parse_policy
-from scaling_operator.validation.normal import MAX_DEPTH
-from scaling_operator.validation.sections import MOST_PROBLEMS
+from scaling_operator.validation.errors import MOST_PROBLEMS
+from scaling_operator.validation.load import MAX_BYTES, parse_experiment, parse_policy
+from scaling_operator.validation.normal_form import MAX_DEPTH
 
 MIB = MAX_BYTES - 100
 CPU_SECONDS = 2.5

@@ -15,10 +15,10 @@ from generated_documents import broken, experiment, largest
 from spec_run import run
 
 from scaling_operator.api.problems import InvalidSpec
-from scaling_operator.validation import checks_fit
+from scaling_operator.validation import impossible_values
 from scaling_operator.validation.checks import check_document
+from scaling_operator.validation.errors import examine
 from scaling_operator.validation.load import experiment_of
-from scaling_operator.validation.sections import examine
 
 SPECS = int(os.environ.get("FUZZ_SPECS", "100"))
 A_PART = 50
@@ -66,16 +66,16 @@ def test_no_more_configurations_are_tried_than_a_document_may_cost(
         tried += 1
         return examine(*arguments)
 
-    monkeypatch.setattr(checks_fit, "examine", counted)
+    monkeypatch.setattr(impossible_values, "examine", counted)
     costs: dict[str, int] = {}
     for name, document in largest():
         tried = 0
         check_document(document)
         costs[name] = tried
 
-    assert max(costs.values()) <= checks_fit.MOST_TRIES_OF_A_DOCUMENT
+    assert max(costs.values()) <= impossible_values.MOST_TRIES_OF_A_DOCUMENT
     # Some would take more: of those a part is only asked whether it is active.
-    assert max(costs.values()) > 0.5 * checks_fit.MOST_TRIES_OF_A_DOCUMENT
+    assert max(costs.values()) > 0.5 * impossible_values.MOST_TRIES_OF_A_DOCUMENT
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,6 @@ from scaling_operator.validation.grid import (
     MOST_STEPS,
     Grid,
     TooEntangled,
-    grid_point,
     grid_size,
 )
 from scaling_operator.validation.space import make_space
@@ -24,6 +23,10 @@ ONE_AND_TRUE = [1, True]
 
 def grid(**parameters: dict[str, Any]) -> Search:
     return Search.model_validate({"parameters": parameters, "algorithm": {"name": "grid"}})
+
+
+def point_of(search: Search, number: int) -> dict[str, Any]:
+    return {**Grid(search).point(number)}
 
 
 def choice(*choices: Any, **more: Any) -> dict[str, Any]:
@@ -40,7 +43,7 @@ def test_numbers_count_like_a_product_with_the_last_parameter_fastest() -> None:
         {"a": a, "b": b, "c": c}
         for a, b, c in itertools.product(["x", "y"], [2, 4, 6], [0.1, 0.2, 0.3])
     ]
-    assert [grid_point(search, number) for number in range(grid_size(search))] == expected
+    assert [point_of(search, number) for number in range(grid_size(search))] == expected
 
 
 def test_an_inactive_parameter_multiplies_nothing() -> None:
@@ -49,7 +52,7 @@ def test_an_inactive_parameter_multiplies_nothing() -> None:
         act=choice("relu", "gelu"),
         flag=choice(*FLAGS),
     )
-    points = [grid_point(search, number) for number in range(grid_size(search))]
+    points = [point_of(search, number) for number in range(grid_size(search))]
     assert len(points) == (1 + 3) * 2
     assert {tuple(point) for point in points} == {("act", "flag"), ("act", "dropout", "flag")}
 
@@ -82,16 +85,16 @@ def test_what_cannot_be_enumerated_is_named(parameters: dict[str, Any], words: s
 @pytest.mark.parametrize("number", [-1, 2])
 def test_there_is_no_point_beyond_the_grid(number: int) -> None:
     with pytest.raises(ValueError, match="the grid has 2 points"):
-        grid_point(grid(a=choice(1, 2)), number)
+        point_of(grid(a=choice(1, 2)), number)
 
 
 def test_a_float_that_has_one_value_needs_no_step() -> None:
-    assert grid_point(grid(a={"type": "float", "low": 1, "high": 1}), 0) == {"a": 1.0}
+    assert point_of(grid(a={"type": "float", "low": 1, "high": 1}), 0) == {"a": 1.0}
 
 
 def test_one_and_true_are_different_values() -> None:
     search = grid(a=choice(*ONE_AND_TRUE), b=choice("p", "q", when={"a": [True]}))
-    points = [grid_point(search, number) for number in range(grid_size(search))]
+    points = [point_of(search, number) for number in range(grid_size(search))]
     assert [tuple(point.items()) for point in points] == [
         (("a", 1),),
         (("a", True), ("b", "p")),
@@ -111,7 +114,7 @@ def test_a_huge_grid_is_counted_and_read_without_listing_it() -> None:
     search = grid(**chain)
     start = time.perf_counter()
     size = grid_size(search)
-    last = grid_point(search, size - 1)
+    last = point_of(search, size - 1)
     assert time.perf_counter() - start < 2
     assert size > 10**15
     assert last == {"p0": 10**15}
@@ -189,7 +192,7 @@ def _by_brute_force(search: Search) -> set[tuple[tuple[str, str], ...]]:
     """Every combination of all values, reduced to what is active, without repetition."""
     space = make_space(search)
     values = [
-        [grid_point(grid(x=parameter.model_dump(exclude={"when"})), at)["x"] for at in range(size)]
+        [point_of(grid(x=parameter.model_dump(exclude={"when"})), at)["x"] for at in range(size)]
         for parameter in space.parameters.values()
         for size in [grid_size(grid(x=parameter.model_dump(exclude={"when"})))]
     ]
@@ -210,6 +213,6 @@ def _text(point: dict[str, Any]) -> tuple[tuple[str, str], ...]:
 @settings(max_examples=200, deadline=None)
 @given(small_spaces())
 def test_every_active_assignment_comes_exactly_once(search: Search) -> None:
-    points = [_text(grid_point(search, number)) for number in range(grid_size(search))]
+    points = [_text(point_of(search, number)) for number in range(grid_size(search))]
     assert len(set(points)) == len(points)
     assert set(points) == _by_brute_force(search)

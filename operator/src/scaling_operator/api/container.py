@@ -6,22 +6,31 @@ training reads is part of the question, so all of it is fixed once an experiment
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
+from pydantic.alias_generators import to_snake
 
-from scaling_operator.api.fields import ApiSection, ConfigKey, ObjectName, Quantity
+from scaling_operator.api.fields import ApiSection, CheckedSection, ConfigKey, ObjectName, Quantity
+from scaling_operator.api.names import (
+    DNS_LABEL_LENGTH,
+    DNS_LABEL_PATTERN,
+    RESERVED_MOUNTS,
+    RESERVED_VARIABLES,
+    RESERVED_VOLUMES,
+    VARIABLE_NAME_PATTERN,
+)
 from scaling_operator.api.placement import OUT_OF_BOUNDS
-from scaling_trainer.config.base import SectionError
+from scaling_operator.api.problems import Problem
+from scaling_operator.api.rules import Rule, exactly_one_of, literal
 
 PullPolicy = Literal["Always", "IfNotPresent", "Never"]
-VOLUME_NAME_PATTERN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 _PART = r"([^/:.][^/:]*|\.[^/:.][^/:]*|\.\.[^/:]+)"
 MOUNT_PATH_PATTERN = f"^(/{_PART})+$"
 """One spelling for each place: else `//artifacts` would be another one than `/artifacts`."""
-VolumeName = Annotated[str, Field(pattern=VOLUME_NAME_PATTERN, max_length=63)]
+VolumeName = Annotated[str, Field(pattern=DNS_LABEL_PATTERN, max_length=DNS_LABEL_LENGTH)]
 Word = Annotated[str, Field(max_length=32_768)]
-SOURCES = ("persistentVolumeClaim", "emptyDir", "configMap", "secret")
 
 
 class KeyReference(ApiSection):
@@ -32,37 +41,56 @@ class KeyReference(ApiSection):
     optional: bool = Field(default=False, description="Start without the variable where absent.")
 
 
-class ValueSource(ApiSection):
+class ValueSource(CheckedSection):
     """Where a variable's value is read from; exactly one of the two."""
+
+    RULES: ClassVar[tuple[Rule[ValueSource], ...]] = (
+        exactly_one_of("secret_key_ref", "config_map_key_ref"),
+    )
 
     secret_key_ref: KeyReference | None = Field(default=None, description="A key of a Secret.")
     config_map_key_ref: KeyReference | None = Field(
         default=None, description="A key of a ConfigMap."
     )
 
-    @model_validator(mode="after")
-    def _exactly_one(self) -> ValueSource:
-        if (self.secret_key_ref is None) == (self.config_map_key_ref is None):
-            raise SectionError(("", "set exactly one of secretKeyRef, configMapKeyRef"))
-        return self
+
+_ONE_VALUE = "set at most one of value, valueFrom"
 
 
-class EnvironmentVariable(ApiSection):
+def _has_one_value(variable: EnvironmentVariable) -> Iterator[Problem]:
+    if variable.value and variable.value_from is not None:
+        yield Problem("", _ONE_VALUE)
+
+
+class EnvironmentVariable(CheckedSection):
     """A variable for the container."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=256)] = Field(
+    RULES: ClassVar[tuple[Rule[EnvironmentVariable], ...]] = (
+        Rule(
+            holds=lambda variable: not variable.name.startswith(RESERVED_VARIABLES),
+            sentence=lambda variable: (
+                f"{variable.name} belongs to the contract: choose a name "
+                f"without {RESERVED_VARIABLES}"
+            ),
+            cel=f"!self.name.startsWith({literal(RESERVED_VARIABLES)})",
+            message=f"names that begin with {RESERVED_VARIABLES} belong to the contract",
+            field="name",
+        ),
+        Rule(
+            check=_has_one_value,
+            cel="!has(self.valueFrom) || !has(self.value) || self.value == ''",
+            message=_ONE_VALUE,
+            field="value",
+        ),
+    )
+
+    name: Annotated[str, Field(pattern=VARIABLE_NAME_PATTERN, max_length=256)] = Field(
         description="Its name."
     )
     value: Annotated[str, Field(max_length=32_768)] = Field(default="", description="Its value.")
     value_from: ValueSource | None = Field(
         default=None, description="Instead of value: read when the pod starts."
     )
-
-    @model_validator(mode="after")
-    def _at_most_one(self) -> EnvironmentVariable:
-        if self.value and self.value_from is not None:
-            raise SectionError(("", "set at most one of value, valueFrom"))
-        return self
 
 
 class ClaimVolume(ApiSection):
@@ -96,17 +124,29 @@ class SecretVolume(ApiSection):
     optional: bool = Field(default=False, description="Start with an empty folder where absent.")
 
 
-class Volume(ApiSection):
+VOLUME_SOURCES = ("persistentVolumeClaim", "emptyDir", "configMap", "secret")
+
+
+class Volume(CheckedSection):
     """A volume of the pod: a name, and exactly one source."""
 
     REFUSED: ClassVar = {
-        "hostPath": "it would open the files of the node; use one of " + ", ".join(SOURCES),
+        "hostPath": f"it would open the files of the node; use one of {', '.join(VOLUME_SOURCES)}",
         **dict.fromkeys(
             ("nfs", "iscsi", "fc", "cephfs", "rbd", "glusterfs", "csi", "ephemeral", "image"),
             "storage comes through a claim: use persistentVolumeClaim",
         ),
         "projected": "it could hold a token of the API server; use configMap or secret",
     }
+    RULES: ClassVar[tuple[Rule[Volume], ...]] = (
+        exactly_one_of(*map(to_snake, VOLUME_SOURCES)),
+        Rule(
+            holds=lambda volume: not volume.name.startswith(RESERVED_VOLUMES),
+            cel=f"!self.name.startsWith({literal(RESERVED_VOLUMES)})",
+            message=f"names that begin with {RESERVED_VOLUMES} belong to the operator",
+            field="name",
+        ),
+    )
 
     name: VolumeName = Field(description="What volumeMounts call it.")
     persistent_volume_claim: ClaimVolume | None = Field(
@@ -118,20 +158,37 @@ class Volume(ApiSection):
     config_map: ConfigMapVolume | None = Field(default=None, description="Files of a ConfigMap.")
     secret: SecretVolume | None = Field(default=None, description="Files of a Secret.")
 
-    @model_validator(mode="after")
-    def _exactly_one(self) -> Volume:
-        sources = (self.persistent_volume_claim, self.empty_dir, self.config_map, self.secret)
-        if sum(source is not None for source in sources) != 1:
-            raise SectionError(("", f"set exactly one of {', '.join(SOURCES)}"))
-        return self
+
+def _is_reserved(path: str) -> bool:
+    return any(path == mount or path.startswith(f"{mount}/") for mount in RESERVED_MOUNTS)
 
 
-class VolumeMount(ApiSection):
+def _stays_inside(path: str) -> bool:
+    return not path.startswith("/") and ".." not in path.split("/")
+
+
+class VolumeMount(CheckedSection):
     """Where the container sees a volume."""
 
     REFUSED: ClassVar = {
         "mountPropagation": "it needs a privileged container; a mount is the container's own",
     }
+    RULES: ClassVar[tuple[Rule[VolumeMount], ...]] = (
+        Rule(
+            holds=lambda mount: not _is_reserved(mount.mount_path),
+            cel=f"!{literal(RESERVED_MOUNTS)}.exists(each, self.mountPath == each || "
+            "self.mountPath.startsWith(each + '/'))",
+            message=f"the operator mounts its own at {', '.join(RESERVED_MOUNTS)}",
+            field="mountPath",
+        ),
+        Rule(
+            holds=lambda mount: _stays_inside(mount.sub_path),
+            cel="!has(self.subPath) || "
+            "(!self.subPath.startsWith('/') && !('..' in self.subPath.split('/')))",
+            message="must be a relative path without ..",
+            field="subPath",
+        ),
+    )
 
     name: VolumeName = Field(description="Name of one of volumes.")
     mount_path: Annotated[str, Field(pattern=MOUNT_PATH_PATTERN, max_length=1024)] = Field(
@@ -141,12 +198,6 @@ class VolumeMount(ApiSection):
         default="", description="Folder or file of the volume to show, instead of all of it."
     )
     read_only: bool = Field(default=False, description="Show it for reading only.")
-
-    @model_validator(mode="after")
-    def _sub_path_stays_inside(self) -> VolumeMount:
-        if self.sub_path.startswith("/") or ".." in self.sub_path.split("/"):
-            raise SectionError(("subPath", "must be a relative path without .."))
-        return self
 
 
 class Container(ApiSection):

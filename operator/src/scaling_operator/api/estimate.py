@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field
 
 from scaling_operator.api.expressions import MAX_LENGTH, ExpressionError, check
-from scaling_operator.api.fields import ApiSection
-from scaling_trainer.config.base import SectionError
+from scaling_operator.api.fields import CheckedSection
+from scaling_operator.api.problems import Problem
+from scaling_operator.api.rules import Rule
 
 
 def _checked(value: str | float) -> str | float:
@@ -31,8 +32,20 @@ _CHOICES = ("precision", "optimizer", "attention", "fused_cross_entropy", "honou
 _TRANSFORMER = ("layers", "width", "heads", "context")
 
 
-class Estimate(ApiSection):
+def _transformer_is_whole(estimate: Estimate) -> Iterator[Problem]:
+    given = [name for name in _TRANSFORMER if getattr(estimate, name) is not None]
+    missing = [name for name in _TRANSFORMER if name not in given]
+    if given and missing and estimate.activation_bytes is None and given != ["context"]:
+        sentence = f"a transformer has {', '.join(_TRANSFORMER)}: add {', '.join(missing)}"
+        yield Problem(missing[0], sentence)
+    elif estimate.vocabulary is not None and estimate.context is None:
+        yield Problem("context", "is required with vocabulary: logits are per token")
+
+
+class Estimate(CheckedSection):
     """Each amount is a number, a quantity such as 4Gi, or a CEL expression over the parameters."""
+
+    RULES: ClassVar[tuple[Rule[Estimate], ...]] = (Rule(check=_transformer_is_whole),)
 
     parameters: Amount | None = Field(
         default=None, description="Parameters that are stored, embeddings included."
@@ -88,17 +101,6 @@ class Estimate(ApiSection):
         description="What of SCALING_EXECUTION the trainer acts on: micro_batch and accumulation; "
         "recompute; devices and sharding.",
     )
-
-    @model_validator(mode="after")
-    def _a_transformer_is_whole(self) -> Estimate:
-        given = [name for name in _TRANSFORMER if getattr(self, name) is not None]
-        missing = [name for name in _TRANSFORMER if name not in given]
-        if given and missing and self.activation_bytes is None and given != ["context"]:
-            sentence = f"a transformer has {', '.join(_TRANSFORMER)}: add {', '.join(missing)}"
-            raise SectionError((missing[0], sentence))
-        if self.vocabulary is not None and self.context is None:
-            raise SectionError(("context", "is required with vocabulary: logits are per token"))
-        return self
 
     def amounts(self) -> Iterator[tuple[str, str | float]]:
         """Give the amounts that are set, by their names in a file."""

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field
 
 from scaling_operator.api.container import Container
 from scaling_operator.api.estimate import Estimate
-from scaling_operator.api.fields import ApiSection, Duration, MetricName, Quantity, ResourceName
+from scaling_operator.api.fields import (
+    ApiSection,
+    CheckedSection,
+    Duration,
+    MetricName,
+    Quantity,
+    ResourceName,
+)
 from scaling_operator.api.names import (
     EXPERIMENT_NAME_LENGTH,
     EXPERIMENT_NAME_PATTERN,
     MAX_TRIALS_PER_SCALE,
 )
 from scaling_operator.api.placement import TrainerPod
+from scaling_operator.api.rules import Rule, at_most_one_of
 from scaling_operator.api.scaling import Scaling
 from scaling_operator.api.search import Search
 from scaling_operator.api.status import ExperimentStatus
-from scaling_trainer.config.base import SectionError
 from scaling_trainer.config.builtin import BuiltIn
 
 
@@ -81,8 +88,10 @@ class FixedResources(ApiSection):
     memory: Quantity | None = Field(default=None, description="Memory, such as 4Gi.")
 
 
-class Resources(ApiSection):
+class Resources(CheckedSection):
     """The machine of a trial: computed by a policy, or fixed."""
+
+    RULES: ClassVar[tuple[Rule[Resources], ...]] = (at_most_one_of("estimate", "fixed"),)
 
     policy: Annotated[str, Field(max_length=253)] = Field(
         default="default", description="Name of a ResourcePolicy."
@@ -94,15 +103,17 @@ class Resources(ApiSection):
         default=None, description="Instead of what the policy computes, within its limits."
     )
 
-    @model_validator(mode="after")
-    def _at_most_one(self) -> Resources:
-        if self.estimate is not None and self.fixed is not None:
-            raise SectionError(("", "set at most one of estimate, fixed"))
-        return self
 
-
-class Trainer(ApiSection):
+class Trainer(CheckedSection):
     """What runs a trial: exactly one of builtIn, container."""
+
+    RULES: ClassVar[tuple[Rule[Trainer], ...]] = (
+        Rule(
+            holds=lambda trainer: (trainer.built_in is None) != (trainer.container is None),
+            cel="has(self.builtIn) != has(self.container)",
+            message="set exactly one of builtIn, container",
+        ),
+    )
 
     built_in: BuiltIn | None = Field(
         default=None, description="The trainer of this project; its fields are snake_case."
@@ -113,12 +124,6 @@ class Trainer(ApiSection):
     pod: TrainerPod = Field(
         default=TrainerPod(), description="Where, and as whom, its pods run; for either trainer."
     )
-
-    @model_validator(mode="after")
-    def _exactly_one(self) -> Trainer:
-        if (self.built_in is None) == (self.container is None):
-            raise SectionError(("", "set exactly one of builtIn, container"))
-        return self
 
 
 class ClaimReference(ApiSection):
@@ -131,23 +136,23 @@ class EmptyDirectory(ApiSection):
     """A folder that lives as long as the pod."""
 
 
-class Artifacts(ApiSection):
+class Artifacts(CheckedSection):
     """Where data are read from and models are kept; at most one of the two."""
+
+    RULES: ClassVar[tuple[Rule[Artifacts], ...]] = (
+        at_most_one_of("persistent_volume_claim", "empty_dir"),
+    )
 
     persistent_volume_claim: ClaimReference | None = Field(
         default=None, description="Kept: checkpoints, the best model, the report."
     )
     empty_dir: EmptyDirectory | None = Field(default=None, description="Not kept.")
 
-    @model_validator(mode="after")
-    def _at_most_one(self) -> Artifacts:
-        if self.persistent_volume_claim is not None and self.empty_dir is not None:
-            raise SectionError(("", "set at most one of persistentVolumeClaim, emptyDir"))
-        return self
-
 
 class ExperimentSpec(ApiSection):
     """What is asked."""
+
+    # The rules between its sections stand in `validation`, by topic.
 
     objective: Objective | None = Field(
         default=None, description="The metric to optimise; or objectives."
@@ -169,15 +174,6 @@ class ExperimentSpec(ApiSection):
     suspend: bool = Field(
         default=False, description="Start nothing and stop what runs, until it is false again."
     )
-
-    @model_validator(mode="after")
-    def _exactly_one_kind_of_objective(self) -> ExperimentSpec:
-        if (self.objective is None) == (not self.objectives):
-            raise SectionError(("", "set exactly one of objective, objectives"))
-        if len(self.objectives) == 1:
-            sentence = "needs two or more; for one metric use objective"
-            raise SectionError(("objectives", sentence))
-        return self
 
     @property
     def all_objectives(self) -> tuple[Objective, ...]:

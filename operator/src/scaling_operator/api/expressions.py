@@ -1,9 +1,9 @@
 """Amounts in `spec.resources.estimate`: a number, a quantity, or CEL over a trial's parameters.
 
 CEL (https://cel.dev) by the library `common-expression-language`. Every number is a double, since
-JSON does not tell 16 from 16.0: `12.0 * model.layers * model.width * model.width`. What an
-expression costs is bounded: no macros and no calls but of a few functions, so that it takes at most
-as many steps as it has characters.
+JSON does not tell 16 from 16.0: `12.0 * model.layers * model.width * model.width`. The cost of an
+expression is bounded: it may call a few functions and no macro, so that it takes at most as many
+steps as it has characters.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, cast
 
-from scaling_operator.api.fields import QUANTITY_PATTERN, Scalar
+from scaling_operator.api.fields import Scalar
 from scaling_operator.api.problems import listing, shown
-from scaling_operator.api.quantities import parse_quantity
+from scaling_operator.api.quantities import QUANTITY_PATTERN, parse_quantity
 
 if TYPE_CHECKING:
     from cel import Program
@@ -38,12 +38,12 @@ def _floor(x: float) -> float:
     return float(math.floor(x))
 
 
-def _max(one: float, other: float) -> float:
-    return max(one, other)
+def _max(x: float, y: float) -> float:
+    return max(x, y)
 
 
-def _min(one: float, other: float) -> float:
-    return min(one, other)
+def _min(x: float, y: float) -> float:
+    return min(x, y)
 
 
 _FUNCTIONS: Mapping[str, Callable[..., float]] = {
@@ -62,11 +62,11 @@ _METHOD = re.compile(r"\.\s*[A-Za-z_]\w*\s*\(")
 
 
 class ExpressionError(ValueError):
-    """An amount that is no number, said so that a person can mend it."""
+    """An amount that is no number, with a message by which a person can mend it."""
 
 
 def check(amount: Amount) -> None:
-    """Refuse what is no amount, before any parameter is known. Raises ExpressionError."""
+    """Refuse a text that is no amount, before any parameter is known. Raises ExpressionError."""
     if is_expression(amount):
         _program(str(amount))
     else:
@@ -107,35 +107,35 @@ def _computed(text: str, variables: Variables) -> float:
         raise ExpressionError(message + listing(variables))
     failed: list[Exception] = []
     context = Context({name: variables[name] for name in named}, _functions(failed))
-    found: Any = None
+    value: Any = None
     try:
-        found = program.execute(context)
-    # An expression is its author's program: whatever it ends in is said to its author.
+        value = program.execute(context)
+    # An expression is its author's program: its author is told whatever error it ends in.
     except Exception as error:  # noqa: BLE001
         failed.append(error)
     if failed:
         message = f"cannot be computed: {_why(failed[0])}"
         raise ExpressionError(message) from failed[0]
-    if isinstance(found, bool) or not isinstance(found, int | float):
-        message = f"gives {type(found).__name__}, not a number"
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        message = f"gives {type(value).__name__}, not a number"
         raise ExpressionError(message)
-    return float(found)
+    return float(value)
 
 
 def _functions(failed: list[Exception]) -> dict[str, Callable[..., float]]:
-    """Give the functions; what one raises goes into `failed`, for the library would log it."""
+    """Give the functions; an error that one raises goes into `failed`: the library would log it."""
 
-    def kept(function: Callable[..., float]) -> Callable[..., float]:
-        def called(*given: Any) -> float:
+    def collecting(function: Callable[..., float]) -> Callable[..., float]:
+        def called(*arguments: Any) -> float:
             try:
-                return function(*given)
+                return function(*arguments)
             except (ArithmeticError, TypeError, ValueError) as error:
                 failed.append(error)
                 return math.nan
 
         return called
 
-    return {name: kept(function) for name, function in _FUNCTIONS.items()}
+    return {name: collecting(function) for name, function in _FUNCTIONS.items()}
 
 
 def _why(error: Exception) -> str:
@@ -154,17 +154,18 @@ def variables_of(values: Mapping[str, Scalar]) -> dict[str, Any]:
     tree: dict[str, Any] = {}
     for name, value in flat.items():
         *sections, field = name.split(".")
-        at: Any = tree
+        parent: Any = tree
         for section in sections:
-            # Where a parameter has a section's name, `parameters` alone holds what is below it.
-            at = _inner(at, section)
-        if isinstance(at, dict):
-            cast("dict[str, Any]", at).setdefault(field, value)
+            # Where a parameter has a section's name, `parameters` alone holds those below it.
+            parent = _inner(parent, section)
+        if isinstance(parent, dict):
+            cast("dict[str, Any]", parent).setdefault(field, value)
     return {**tree, ALL: flat}
 
 
-def _inner(at: Any, section: str) -> Any:
-    return cast("dict[str, Any]", at).setdefault(section, {}) if isinstance(at, dict) else None
+def _inner(parent: Any, section: str) -> Any:
+    is_section = isinstance(parent, dict)
+    return cast("dict[str, Any]", parent).setdefault(section, {}) if is_section else None
 
 
 def _as_double(value: Scalar) -> Scalar:

@@ -9,9 +9,17 @@ import math
 import re
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    WithJsonSchema,
+    model_validator,
+)
 from pydantic.alias_generators import to_camel
 
 from scaling_operator.api.names import (
@@ -23,13 +31,16 @@ from scaling_operator.api.names import (
     PARAMETER_NAME_PATTERN,
 )
 from scaling_operator.api.problems import shown
+from scaling_operator.api.quantities import QUANTITY_LENGTH, QUANTITY_PATTERN
+from scaling_operator.api.rules import Rule
+from scaling_trainer.config.base import SectionError
 from scaling_trainer.metric_names import METRIC_NAME_LENGTH, METRIC_NAME_PATTERN
 
 Scalar = str | int | float | bool
 
 
 def equality_key(value: Scalar) -> tuple[bool, Scalar]:
-    """Give what equal values of a file share: 1 and 1.0 are equal, 1 and true are not."""
+    """Give the key that equal values of a file share: 1 and 1.0 are equal, 1 and true are not."""
     return isinstance(value, bool), value
 
 
@@ -51,9 +62,22 @@ class ApiSection(BaseModel):
     )
 
 
-DURATION_PATTERN = r"^([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h))+$"
-_UNIT_SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+class CheckedSection(ApiSection):
+    """A section with rules between its own fields."""
 
+    RULES: ClassVar[tuple[Rule[Any], ...]] = ()
+
+    @model_validator(mode="after")
+    def _rules_hold(self) -> Self:
+        problems = [problem for rule in self.RULES for problem in rule.problems(self)]
+        if problems:
+            raise SectionError(*((problem.path, problem.message) for problem in problems))
+        return self
+
+
+_UNIT_SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+_UNITS = "|".join(_UNIT_SECONDS)
+DURATION_PATTERN = rf"^([0-9]+(\.[0-9]+)?({_UNITS}))+$"
 
 SHORTEST_DURATION = timedelta(milliseconds=1)
 LONGEST_DURATION = timedelta(hours=100_000)
@@ -71,7 +95,7 @@ def parse_duration(value: Any) -> timedelta:
     if not fits or not re.fullmatch(DURATION_PATTERN, value):
         message = f"{shown(value)} is not a duration: write for example 90s, 10m or 1h30m"
         raise ValueError(message)
-    parts = re.findall(r"([0-9.]+)(ns|us|µs|ms|s|m|h)", value)
+    parts = re.findall(rf"([0-9.]+)({_UNITS})", value)
     seconds = math.fsum(float(number) * _UNIT_SECONDS[unit] for number, unit in parts)
     if not SHORTEST_DURATION.total_seconds() <= seconds <= LONGEST_DURATION.total_seconds():
         message = f"{shown(value)} lies outside 1ms to 100000h"
@@ -109,8 +133,6 @@ Duration = Annotated[
         }
     ),
 ]
-QUANTITY_PATTERN = r"^[0-9]+(\.[0-9]+)?(m|k|K|M|G|T|P|Ki|Mi|Gi|Ti|Pi|e[0-9]+)?$"
-QUANTITY_LENGTH = 32
 Quantity = Annotated[
     str,
     # `cpu: 2` means the same as "2". A CRD takes whole numbers or text, so 0.5 needs quotes.

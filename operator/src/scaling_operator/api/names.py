@@ -19,6 +19,8 @@ LABEL_EXPERIMENT = f"{GROUP}/experiment"
 LABEL_SCALE = f"{GROUP}/scale"
 LABEL_TRIAL = f"{GROUP}/trial"
 LABEL_ATTEMPT = f"{GROUP}/attempt"
+REPORT_AUDIENCE = f"{GROUP}/reports"
+"""Audience of the tokens with which pods report."""
 ANNOTATION_RESOURCES = f"{GROUP}/resources"
 LABEL_FINISHES = f"{GROUP}/finishes"
 
@@ -38,8 +40,10 @@ PARAMETER_NAME_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*$"
 # Kubernetes' own: names of objects, keys of a ConfigMap or Secret, labels.
 _WORD = r"[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?"
 OBJECT_NAME_LENGTH = 253
-NAMESPACE_PATTERN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
-NAMESPACE_LENGTH = 63
+DNS_LABEL_PATTERN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
+"""Names of namespaces and of volumes, and of a policy's shapes."""
+DNS_LABEL_LENGTH = 63
+VARIABLE_NAME_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*$"
 OBJECT_NAME_PATTERN = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
 CONFIG_KEY_PATTERN = r"^[-._A-Za-z0-9]+$"
 LABEL_KEY_PATTERN = rf"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?{_WORD}$"
@@ -51,6 +55,9 @@ REPORT_MOUNT = "/var/run/secrets/scaling-operator"
 RESULT_FILE = "/dev/termination-log"
 RESERVED_MOUNTS = (ARTIFACTS_MOUNT, REPORT_MOUNT, RESULT_FILE)
 RESERVED_VOLUMES = "scaling-"
+"""What names of volumes begin with that belong to the operator."""
+RESERVED_VARIABLES = "SCALING_"
+"""What names of environment variables begin with that belong to the contract."""
 
 
 class TrialState(StrEnum):
@@ -194,12 +201,17 @@ def is_object_name(name: str) -> bool:
 
 def is_namespace(name: str) -> bool:
     """Whether a namespace can have this name."""
-    return len(name) <= NAMESPACE_LENGTH and bool(re.fullmatch(NAMESPACE_PATTERN, name))
+    return len(name) <= DNS_LABEL_LENGTH and bool(re.fullmatch(DNS_LABEL_PATTERN, name))
+
+
+def trial_id(scale: int, number: int) -> str:
+    """Name of a trial within its experiment."""
+    return f"{scale}-{number}"
 
 
 def trial_name(experiment: str, scale: int, number: int) -> str:
     """Name of a ScalingTrial; numbers, so that two experiments can never make the same name."""
-    return f"{experiment}-{scale}-{number}"
+    return f"{experiment}-{trial_id(scale, number)}"
 
 
 def finisher_name(experiment: str) -> str:

@@ -9,12 +9,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from scaling_operator.api.fields import ApiSection, LabelKey, LabelValue, ObjectName
+from scaling_operator.api.fields import (
+    ApiSection,
+    CheckedSection,
+    LabelKey,
+    LabelValue,
+    ObjectName,
+)
 from scaling_operator.api.policy import Toleration
-from scaling_operator.api.selector import check_values
-from scaling_trainer.config.base import SectionError
+from scaling_operator.api.rules import Rule, is_given
+from scaling_operator.api.selector import VALUES_SUIT_OPERATOR, Requirement
 
 _NODE = "a trial shares nothing with its node and keeps the restricted profile"
 _ONE_CONTAINER = "a trial is one container; prepare the rest in the image"
@@ -71,8 +77,26 @@ class PullSecret(ApiSection):
     name: ObjectName = Field(description="Its name.")
 
 
-class NodeRequirement(ApiSection):
+def _is_one_number(values: tuple[str, ...]) -> bool:
+    return len(values) == 1 and values[0].isdecimal()
+
+
+_ONE_NUMBER: Rule[Requirement] = Rule(
+    holds=lambda requirement: (
+        requirement.operator not in ("Gt", "Lt") or _is_one_number(requirement.values)
+    ),
+    sentence=lambda requirement: f"operator {requirement.operator} needs one whole number",
+    cel=f"!(self.operator in ['Gt', 'Lt']) || ({is_given('values')} && size(self.values) == 1 && "
+    "self.values[0].matches('^[0-9]+$'))",
+    message="operators Gt and Lt need one whole number",
+    field="values",
+)
+
+
+class NodeRequirement(CheckedSection):
     """What is asked of one label of a node."""
+
+    RULES: ClassVar[tuple[Rule[Requirement], ...]] = (*VALUES_SUIT_OPERATOR, _ONE_NUMBER)
 
     key: LabelKey = Field(description="Name of the label.")
     operator: Literal["In", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt"] = Field(
@@ -82,14 +106,6 @@ class NodeRequirement(ApiSection):
         default=(),
         description="Some for In and NotIn, one whole number for Gt and Lt, else none.",
     )
-
-    @model_validator(mode="after")
-    def _values_suit_the_operator(self) -> NodeRequirement:
-        check_values(self.operator, self.values)
-        is_number = len(self.values) == 1 and self.values[0].isdecimal()
-        if self.operator in ("Gt", "Lt") and not is_number:
-            raise SectionError(("values", f"operator {self.operator} needs one whole number"))
-        return self
 
 
 class NodeTerm(ApiSection):

@@ -2,21 +2,43 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Iterator
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
+from pydantic.alias_generators import to_camel
 
-from scaling_operator.api.fields import ApiSection, Quantity, ResourceName
+from scaling_operator.api.fields import ApiSection, CheckedSection, Quantity, ResourceName
+from scaling_operator.api.names import DNS_LABEL_LENGTH, DNS_LABEL_PATTERN
+from scaling_operator.api.problems import Problem
 from scaling_operator.api.quantities import parse_quantity
+from scaling_operator.api.rules import Rule, is_unique
 from scaling_operator.api.selector import LabelSelector
 from scaling_operator.api.status import Condition
-from scaling_trainer.config.base import SectionError
 
 Label = Annotated[str, Field(max_length=317)]
 
 
-class Toleration(ApiSection):
+_EXISTS = "(has(self.operator) && self.operator == 'Exists')"
+
+
+class Toleration(CheckedSection):
     """A Kubernetes toleration."""
+
+    RULES: ClassVar[tuple[Rule[Toleration], ...]] = (
+        Rule(
+            holds=lambda toleration: toleration.operator != "Exists" or not toleration.value,
+            cel=f"!{_EXISTS} || !has(self.value) || self.value == ''",
+            message="operator Exists takes no value",
+            field="value",
+        ),
+        Rule(
+            holds=lambda toleration: toleration.operator == "Exists" or bool(toleration.key),
+            cel=f"{_EXISTS} || (has(self.key) && self.key != '')",
+            message="without a key, operator must be Exists",
+            field="key",
+        ),
+    )
 
     key: Label | None = Field(default=None, description="Taint to tolerate.")
     operator: Literal["Exists", "Equal"] = Field(
@@ -27,19 +49,54 @@ class Toleration(ApiSection):
         default=None, description="Effect of the taint."
     )
 
-    @model_validator(mode="after")
-    def _exists_stands_alone(self) -> Toleration:
-        if self.operator == "Exists" and self.value:
-            raise SectionError(("value", "operator Exists takes no value"))
-        if self.operator == "Equal" and not self.key:
-            raise SectionError(("key", "without a key, operator must be Exists"))
-        return self
+
+def _is_above_zero(attribute: str) -> Rule[Shape]:
+    """Ask an optional quantity for more than nothing."""
+
+    def holds(shape: Shape) -> bool:
+        amount: str | None = getattr(shape, attribute)
+        return amount is None or parse_quantity(amount) > 0
+
+    value = f"self.{to_camel(attribute)}"
+    sentence = "must be above 0"
+    return Rule(
+        holds=holds,
+        sentence=sentence,
+        cel=f"!has({value}) || (type({value}) == int ? {value} > 0 : "
+        f"isQuantity({value}) && quantity({value}).isGreaterThan(quantity('0')))",
+        message=f"{to_camel(attribute)} {sentence}",
+        field=to_camel(attribute),
+    )
 
 
-class Shape(ApiSection):
+_MEMORY_IS_REQUIRED = "is required with resource: an accelerator has memory"
+_GOES_WITH_RESOURCE = "goes with resource only"
+
+
+class Shape(CheckedSection):
     """One kind of machine or accelerator."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)] = Field(
+    RULES: ClassVar[tuple[Rule[Shape], ...]] = (
+        Rule(
+            holds=lambda shape: shape.resource is None or shape.memory is not None,
+            sentence=_MEMORY_IS_REQUIRED,
+            cel="!has(self.resource) || has(self.memory)",
+            message=f"memory {_MEMORY_IS_REQUIRED}",
+            field="memory",
+            reason="FieldValueRequired",
+        ),
+        Rule(
+            holds=lambda shape: shape.resource is not None or shape.max_per_pod == 1,
+            sentence=_GOES_WITH_RESOURCE,
+            cel="has(self.resource) || !has(self.maxPerPod) || self.maxPerPod == 1",
+            message=f"maxPerPod {_GOES_WITH_RESOURCE}",
+            field="maxPerPod",
+        ),
+        _is_above_zero("memory"),
+        _is_above_zero("host_memory"),
+    )
+
+    name: Annotated[str, Field(pattern=DNS_LABEL_PATTERN, max_length=DNS_LABEL_LENGTH)] = Field(
         description="Name in plans and metrics."
     )
     resource: ResourceName | None = Field(
@@ -97,17 +154,6 @@ class Shape(ApiSection):
         default=(), description="Taints of its nodes."
     )
 
-    @model_validator(mode="after")
-    def _memory_is_known(self) -> Shape:
-        if self.resource is not None and self.memory is None:
-            raise SectionError(("memory", "is required with resource: an accelerator has memory"))
-        for field, value in (("memory", self.memory), ("hostMemory", self.host_memory)):
-            if value is not None and parse_quantity(value) <= 0:
-                raise SectionError((field, "must be above 0"))
-        if self.resource is None and self.max_per_pod > 1:
-            raise SectionError(("maxPerPod", "goes with resource only"))
-        return self
-
 
 class Escalation(ApiSection):
     """What follows when memory runs out."""
@@ -159,8 +205,43 @@ class UnknownNeeds(ApiSection):
     memory: Quantity = Field(default="2Gi", description="Host memory.")
 
 
-class PolicySpec(ApiSection):
+def _shapes_differ(policy: PolicySpec) -> Iterator[Problem]:
+    names: set[str] = set()
+    for index, shape in enumerate(policy.shapes):
+        if shape.name in names:
+            sentence = f"name {shape.name} stands twice; each shape has its own"
+            yield Problem(f"shapes[{index}]", sentence)
+        names.add(shape.name)
+
+
+def _without_class(policy: PolicySpec) -> tuple[str, ...]:
+    """Shapes of accelerators that the backend dra could not claim."""
+    return tuple(
+        shape.name for shape in policy.shapes if shape.resource and shape.device_class is None
+    )
+
+
+class PolicySpec(CheckedSection):
     """What machines there are, and the rules."""
+
+    RULES: ClassVar[tuple[Rule[PolicySpec], ...]] = (
+        Rule(
+            check=_shapes_differ,
+            cel=is_unique("shapes", "name"),
+            message="each shape has a name of its own",
+            field="shapes",
+        ),
+        Rule(
+            holds=lambda policy: policy.backend != "dra" or not _without_class(policy),
+            sentence=lambda policy: (
+                f"backend dra needs deviceClass of shape {', '.join(_without_class(policy))}"
+            ),
+            cel="!has(self.backend) || self.backend != 'dra' || "
+            "self.shapes.all(each, !has(each.resource) || has(each.deviceClass))",
+            message="backend dra needs deviceClass of every shape with a resource",
+            field="backend",
+        ),
+    )
 
     shapes: Annotated[tuple[Shape, ...], Field(min_length=1, max_length=50)] = Field(
         description="Kinds of machines, in any order; the first of equals is taken."
@@ -206,25 +287,6 @@ class PolicySpec(ApiSection):
     namespace_selector: LabelSelector | None = Field(
         default=None, description="Namespaces whose experiments may follow it; absent: all."
     )
-
-    @model_validator(mode="after")
-    def _shapes_differ(self) -> PolicySpec:
-        seen: set[str] = set()
-        for at, shape in enumerate(self.shapes):
-            if shape.name in seen:
-                sentence = f"name {shape.name} stands twice; each shape has its own"
-                raise SectionError((f"shapes[{at}]", sentence))
-            seen.add(shape.name)
-        return self
-
-    @model_validator(mode="after")
-    def _backend_has_classes(self) -> PolicySpec:
-        if self.backend == "dra":
-            lacking = [s.name for s in self.shapes if s.resource and s.device_class is None]
-            if lacking:
-                sentence = f"backend dra needs deviceClass of shape {', '.join(lacking)}"
-                raise SectionError(("backend", sentence))
-        return self
 
 
 class PolicyStatus(ApiSection):

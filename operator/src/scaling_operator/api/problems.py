@@ -1,6 +1,6 @@
 """What is wrong with a document, said so that a person can mend it.
 
-Every part of the reading ends in the same values: a path in the file's own spelling and a sentence
+Every part of the reading reports the same values: a path in the file's own spelling, and a sentence
 that says what is wrong and what is allowed.
 """
 
@@ -13,19 +13,20 @@ from dataclasses import dataclass
 from scaling_trainer.foreign_text import one_line
 
 LONGEST_SHOWN = 60
+MOST_LISTED = 20
 LONGEST_LISTED = 64
 """A parameter's name may have 63 characters."""
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong: where (`spec.objectives[0].goal`), and what is allowed there."""
+    """An error of a file: its path (`spec.objectives[0].goal`), and what is allowed there."""
 
     path: str
     message: str
 
     def __post_init__(self) -> None:
-        """Keep what a file says from doing something: keys and values stand in both."""
+        """Keep control characters out: path and message hold keys and values of a file."""
         object.__setattr__(self, "path", one_line(self.path))
         object.__setattr__(self, "message", one_line(self.message))
 
@@ -35,7 +36,7 @@ class Problem:
 
 
 class InvalidSpec(ValueError):
-    """A document that cannot be used, with all that is wrong with it."""
+    """A document that cannot be used, with every problem of it."""
 
     def __init__(self, problems: tuple[Problem, ...]) -> None:
         self.problems = problems
@@ -58,16 +59,16 @@ def spelled(steps: Iterable[str | int]) -> str:
     return path
 
 
-def nearest(name: str, known: Iterable[str]) -> str | None:
-    """Find the known name that a mistyped one most likely means, regardless of case."""
-    by_lower = {candidate.lower(): candidate for candidate in known}
-    found = difflib.get_close_matches(name[:200].lower(), by_lower, n=1, cutoff=0.6)
-    return by_lower[found[0]] if found else None
+def nearest(name: str, allowed: Iterable[str]) -> str | None:
+    """Find the allowed name that a mistyped one most likely means, regardless of case."""
+    by_lower = {candidate.lower(): candidate for candidate in allowed}
+    matches = difflib.get_close_matches(name[:200].lower(), by_lower, n=1, cutoff=0.6)
+    return by_lower[matches[0]] if matches else None
 
 
-def suggestion(name: str, known: Iterable[str]) -> str:
-    """Say what was probably meant or, where nothing is near, what there is."""
-    names = tuple(known)
+def suggestion(name: str, allowed: Iterable[str]) -> str:
+    """Suggest the name that was probably meant or, where none is near, list those there are."""
+    names = tuple(allowed)
     near = nearest(name, names)
     if near is not None:
         return f"did you mean {near}?"
@@ -75,10 +76,11 @@ def suggestion(name: str, known: Iterable[str]) -> str:
 
 
 def listing(names: Iterable[object]) -> str:
-    """Join names by commas: of many the first twenty, of a long one the beginning."""
-    given = tuple(names)
-    more = f" and {len(given) - 20} more" if len(given) > 20 else ""  # noqa: PLR2004 - said above
-    return ", ".join(_begun(str(name), LONGEST_LISTED) for name in given[:20]) + more
+    """Join names by commas: of many the first twenty, of a long name its beginning."""
+    every = tuple(names)
+    first = every[:MOST_LISTED]
+    more = f" and {len(every) - MOST_LISTED} more" if len(every) > MOST_LISTED else ""
+    return ", ".join(_cut(str(name), LONGEST_LISTED) for name in first) + more
 
 
 def shown(value: object) -> str:
@@ -96,8 +98,8 @@ def shown(value: object) -> str:
             text = f"{value:.6g}"
         case _:
             text = repr(value)
-    return _begun(text, LONGEST_SHOWN)
+    return _cut(text, LONGEST_SHOWN)
 
 
-def _begun(text: str, most: int) -> str:
+def _cut(text: str, most: int) -> str:
     return text if len(text) <= most else text[: most - 1] + "…"

@@ -13,7 +13,6 @@ from scaling_operator.api.problems import shown
 MEBIBYTE = 2**20
 GIBIBYTE = 2**30
 
-_QUANTITY = re.compile(r"([0-9]+(?:\.[0-9]+)?)(m|k|K|M|G|T|P|Ki|Mi|Gi|Ti|Pi|e[0-9]+)?")
 _FACTORS = {
     "m": 1e-3,
     "k": 1e3,
@@ -28,20 +27,24 @@ _FACTORS = {
     "Ti": 2**40,
     "Pi": 2**50,
 }
+QUANTITY_PATTERN = rf"^[0-9]+(\.[0-9]+)?({'|'.join(_FACTORS)}|e[0-9]+)?$"
+QUANTITY_LENGTH = 32
 
 
 def parse_quantity(text: str) -> float:
     """Read a quantity as a number of its unit: bytes, cores. Raises ValueError where it is none."""
-    found = _QUANTITY.fullmatch(text)
-    if found is None:
-        message = f"{shown(text)} is not a quantity: write for example 2, 500m or 4Gi"
-        raise ValueError(message)
-    number, suffix = found.groups()
-    if suffix is None:
-        return float(number)
+    match = re.fullmatch(QUANTITY_PATTERN, text)
+    if match is None:
+        raise ValueError(not_a_quantity(text))
+    suffix = match[2] or ""
     if suffix in _FACTORS:
-        return float(number) * _FACTORS[suffix]
-    return float(number + suffix)
+        return float(text.removesuffix(suffix)) * _FACTORS[suffix]
+    return float(text)
+
+
+def not_a_quantity(value: object) -> str:
+    """Say that a value is no quantity, and what one looks like."""
+    return f"{shown(value)} is not a quantity: write for example 2, 500m or 4Gi"
 
 
 def format_bytes(size_bytes: float) -> str:

@@ -6,15 +6,17 @@ The family of sizes, how results move from one to the next, and the question to 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, WithJsonSchema, model_validator
+from pydantic import Field, WithJsonSchema
 
-from scaling_operator.api.fields import ApiSection, ParameterName
+from scaling_operator.api.fields import ApiSection, CheckedSection, ParameterName, Scalar
 from scaling_operator.api.names import MAX_SCALES
+from scaling_operator.api.problems import Problem
+from scaling_operator.api.rules import Rule, is_given, is_unique, length
 from scaling_operator.api.search import BoundedScalar
-from scaling_trainer.config.base import SectionError
 
 Size = Annotated[
     int | float, Field(gt=0), WithJsonSchema({"type": "number", "exclusiveMinimum": 0})
@@ -76,8 +78,44 @@ class Refine(ApiSection):
     max_sizes: int = Field(default=0, ge=0, le=10, description="How many at most.")
 
 
-class Target(ApiSection):
+_AIMS = ("flops", "parameters", "loss", "cost")
+_GIVEN_AIMS = f"[{', '.join(f'has(self.{aim})' for aim in _AIMS)}]"
+_STANDS_ALONE = "stands alone or beside flops or loss"
+
+
+def _aims(target: Target) -> tuple[str, ...]:
+    return tuple(aim for aim in _AIMS if getattr(target, aim) is not None)
+
+
+def _has_one_aim(target: Target) -> bool:
+    aims = _aims(target)
+    return len(aims) == 1 or (not aims and bool(target.inference_tokens))
+
+
+def _can_be_served(target: Target) -> bool:
+    if target.inference_tokens is None or not _has_one_aim(target):
+        return True
+    return not set(_aims(target)) & {"parameters", "cost"}
+
+
+class Target(CheckedSection):
     """A budget or aim to recommend a size for: one of the first four, or inferenceTokens."""
+
+    RULES: ClassVar[tuple[Rule[Target], ...]] = (
+        Rule(
+            holds=_has_one_aim,
+            cel=f"{_GIVEN_AIMS}.exists_one(each, each) || "
+            f"(has(self.inferenceTokens) && !{_GIVEN_AIMS}.exists(each, each))",
+            message=f"set exactly one of {', '.join(_AIMS)}, or inferenceTokens",
+        ),
+        Rule(
+            holds=_can_be_served,
+            sentence=lambda target: f"{_STANDS_ALONE}, not beside {_aims(target)[0]}",
+            cel="!has(self.inferenceTokens) || !(has(self.parameters) || has(self.cost))",
+            message=f"inferenceTokens {_STANDS_ALONE}",
+            field="inferenceTokens",
+        ),
+    )
 
     flops: float | None = Field(default=None, gt=0, description="Training FLOPs to spend.")
     parameters: float | None = Field(default=None, gt=0, description="Size of the model.")
@@ -93,18 +131,6 @@ class Target(ApiSection):
         description="Tokens to serve afterwards, at 2 FLOPs per parameter: with flops, the budget "
         "pays for both; with loss (alone: the best loss seen), both together cost least.",
     )
-
-    @model_validator(mode="after")
-    def _one_aim(self) -> Target:
-        aims = ("flops", "parameters", "loss", "cost")
-        given = [aim for aim in aims if getattr(self, aim) is not None]
-        if len(given) > 1 or not (given or self.inference_tokens):
-            sentence = "set exactly one of flops, parameters, loss, cost, or inferenceTokens"
-            raise SectionError(("", sentence))
-        if self.inference_tokens is not None and given and given[0] in ("parameters", "cost"):
-            sentence = f"stands alone or beside flops or loss, not beside {given[0]}"
-            raise SectionError(("inferenceTokens", sentence))
-        return self
 
     @property
     def kind(self) -> Aim:
@@ -127,8 +153,141 @@ class Target(ApiSection):
         return self.inference_tokens or 0.0
 
 
-class Scaling(ApiSection):
+ListField = Literal["sizes", "data", "budgets"]
+
+
+def _pairs(scaling: Scaling, field: ListField) -> Iterator[tuple[str, float, float]]:
+    """Give each value with the one before it, and its path."""
+    values: Sequence[float] = getattr(scaling, field)
+    for index, (before, after) in enumerate(pairwise(values), start=1):
+        yield f"{field}[{index}]", before, after
+
+
+def _ascend(field: ListField) -> tuple[Rule[Scaling], ...]:
+    """Ask for a list that ascends, and for each value once."""
+
+    def are_ordered(scaling: Scaling) -> Iterator[Problem]:
+        for path, before, after in _pairs(scaling, field):
+            if after < before:
+                yield Problem(path, f"{after:g} follows {before:g}; they must ascend")
+
+    def differ(scaling: Scaling) -> Iterator[Problem]:
+        for path, before, after in _pairs(scaling, field):
+            if after == before:
+                yield Problem(path, f"{after:g} stands twice; each may stand once")
+
+    return (
+        Rule(
+            check=are_ordered,
+            cel=f"!has(self.{field}) || self.{field}.isSorted()",  # of Kubernetes' list library
+            message=f"{field} must ascend",
+            field=field,
+        ),
+        Rule(
+            check=differ,
+            cel=f"!has(self.{field}) || {is_unique(field)}",
+            message=f"each of {field} may stand once",
+            field=field,
+        ),
+    )
+
+
+def _goes_with(design: str, field: Literal["data", "budgets"]) -> Rule[Scaling]:
+    def sentence(scaling: Scaling) -> str:
+        if scaling.design == design:
+            return f"is empty: design {design} needs at least one"
+        return f"goes with design {design} only, not with {scaling.design}"
+
+    return Rule(
+        holds=lambda scaling: (scaling.design == design) == bool(getattr(scaling, field)),
+        sentence=sentence,
+        cel=f"(has(self.design) && self.design == '{design}') == {is_given(field)}",
+        message=f"design {design} and {field} go together",
+        field=field,
+    )
+
+
+def _sizes_or_rungs(scaling: Scaling) -> Iterator[Problem]:
+    if scaling.rungs:
+        if scaling.parameter is not None or scaling.sizes:
+            sentence = "rungs stand instead of parameter and sizes; leave one of them out"
+            yield Problem("rungs", sentence)
+        return
+    if scaling.parameter is None:
+        sentence = "is missing: name the parameter that sets the size, or rungs"
+        yield Problem("parameter", sentence)
+    if not scaling.sizes:
+        yield Problem("sizes", "is empty: give at least one size, or rungs")
+
+
+def _rungs_are_alike(scaling: Scaling) -> Iterator[Problem]:
+    if any(rung.keys() != scaling.rungs[0].keys() for rung in scaling.rungs):
+        yield Problem("rungs", "every rung must set the same parameters")
+
+
+def _rungs_differ(scaling: Scaling) -> Iterator[Problem]:
+    for index, rung in enumerate(scaling.rungs):
+        if rung in scaling.rungs[:index]:
+            yield Problem(f"rungs[{index}]", "repeats an earlier rung; each may stand once")
+
+
+_ONLY_SIZES = "sizes can only be added to parameter and sizes, not to rungs"
+
+
+def _only_sizes_are_added(scaling: Scaling) -> Iterator[Problem]:
+    if scaling.rungs and scaling.refine.max_sizes:
+        yield Problem("refine.maxSizes", f"{_ONLY_SIZES}; set it to 0")
+
+
+def _scales_are_few(scaling: Scaling) -> Iterator[Problem]:
+    sizes = max(len(scaling.sizes), len(scaling.rungs)) + scaling.refine.max_sizes
+    scales = sizes * max(len(scaling.data), len(scaling.budgets), 1)
+    if scales > MAX_SCALES:
+        sentence = f"{scales} scales in all, refined ones included; at most {MAX_SCALES} may be"
+        yield Problem("rungs" if scaling.rungs else "sizes", sentence)
+
+
+_SCALES = " * ".join(
+    (
+        f"({length('sizes')} + {length('rungs')} + "
+        "(has(self.refine) && has(self.refine.maxSizes) ? self.refine.maxSizes : 0))",
+        f"[{length('data')}, {length('budgets')}, 1].max()",  # of Kubernetes' list library
+    )
+)
+
+
+class Scaling(CheckedSection):
     """The ladder of sizes."""
+
+    RULES: ClassVar[tuple[Rule[Scaling], ...]] = (
+        Rule(
+            check=_sizes_or_rungs,
+            cel=f"{is_given('rungs')} ? !has(self.parameter) && !{is_given('sizes')} : "
+            f"has(self.parameter) && {is_given('sizes')}",
+            message="set parameter and sizes, or rungs",
+            field="parameter",
+        ),
+        Rule(check=_rungs_are_alike),  # CEL does not see values that have no one type
+        Rule(check=_rungs_differ),
+        *_ascend("sizes"),
+        *_ascend("data"),
+        *_ascend("budgets"),
+        _goes_with("grid", "data"),
+        _goes_with("isoflop", "budgets"),
+        Rule(
+            check=_only_sizes_are_added,
+            cel=f"!{is_given('rungs')} || !has(self.refine) || !has(self.refine.maxSizes) || "
+            "self.refine.maxSizes == 0",
+            message=_ONLY_SIZES,
+            field="refine",
+        ),
+        Rule(
+            check=_scales_are_few,
+            cel=f"{_SCALES} <= {MAX_SCALES}",
+            message=f"at most {MAX_SCALES} scales in all, refined ones included",
+            field="sizes",
+        ),
+    )
 
     parameter: ParameterName | None = Field(
         default=None, description="The parameter that sets the size."
@@ -162,63 +321,16 @@ class Scaling(ApiSection):
         default=(), max_length=20, description="What to recommend a size for."
     )
 
-    @model_validator(mode="after")
-    def _ladder_is_sound(self) -> Scaling:
-        problems = [*_sizes_problems(self), *_design_problems(self)]
-        if problems:
-            raise SectionError(*problems)
-        return self
+    @property
+    def all_rungs(self) -> tuple[Mapping[str, Scalar], ...]:
+        """What each rung of the ladder sets."""
+        if self.parameter is None:
+            return self.rungs
+        return tuple({self.parameter: size} for size in self.sizes)
 
-
-def _sizes_problems(scaling: Scaling) -> list[tuple[str, str]]:
-    if scaling.rungs:
-        return _rungs_problems(scaling)
-    found: list[tuple[str, str]] = []
-    if scaling.parameter is None:
-        found.append(("parameter", "is missing: name the parameter that sets the size, or rungs"))
-    if not scaling.sizes:
-        found.append(("sizes", "is empty: give at least one size, or rungs"))
-    return found + _ascending("sizes", scaling.sizes)
-
-
-def _rungs_problems(scaling: Scaling) -> list[tuple[str, str]]:
-    found: list[tuple[str, str]] = []
-    if scaling.parameter is not None or scaling.sizes:
-        sentence = "rungs stand instead of parameter and sizes; leave one of them out"
-        found.append(("rungs", sentence))
-    if any(rung.keys() != scaling.rungs[0].keys() for rung in scaling.rungs):
-        found.append(("rungs", "every rung must set the same parameters"))
-    for index, rung in enumerate(scaling.rungs):
-        if rung in scaling.rungs[:index]:
-            found.append((f"rungs[{index}]", "repeats an earlier rung; each may stand once"))
-    if scaling.refine.max_sizes:
-        sentence = "sizes can only be added to parameter and sizes, not to rungs; set it to 0"
-        found.append(("refine.maxSizes", sentence))
-    return found
-
-
-def _design_problems(scaling: Scaling) -> list[tuple[str, str]]:
-    found: list[tuple[str, str]] = []
-    for design, field in (("grid", "data"), ("isoflop", "budgets")):
-        given = bool(scaling.data if field == "data" else scaling.budgets)
-        if scaling.design == design and not given:
-            found.append((field, f"is empty: design {design} needs at least one"))
-        if scaling.design != design and given:
-            found.append((field, f"goes with design {design} only, not with {scaling.design}"))
-    found += _ascending("data", scaling.data) + _ascending("budgets", scaling.budgets)
-    sizes = max(len(scaling.sizes), len(scaling.rungs)) + scaling.refine.max_sizes
-    scales = sizes * max(len(scaling.data), len(scaling.budgets), 1)
-    if scales > MAX_SCALES:
-        sentence = f"{scales} scales in all, refined ones included; at most {MAX_SCALES} may be"
-        found.append(("rungs" if scaling.rungs else "sizes", sentence))
-    return found
-
-
-def _ascending(name: str, values: tuple[float, ...]) -> list[tuple[str, str]]:
-    found: list[tuple[str, str]] = []
-    for index, (before, after) in enumerate(pairwise(values), start=1):
-        if after == before:
-            found.append((f"{name}[{index}]", f"{after:g} stands twice; each may stand once"))
-        elif after < before:
-            found.append((f"{name}[{index}]", f"{after:g} follows {before:g}; they must ascend"))
-    return found
+    @property
+    def scaled(self) -> tuple[str, ...]:
+        """Names of the parameters that the ladder sets."""
+        if self.parameter is not None:
+            return (self.parameter,)
+        return tuple(self.rungs[0]) if self.rungs else ()

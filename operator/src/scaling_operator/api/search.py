@@ -6,15 +6,21 @@ The parameters to tune, the algorithm that proposes them and the pruner that sto
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from scaling_operator.api.fields import ApiSection, ParameterName, Scalar, equality_key
-from scaling_operator.api.problems import listing, shown
-from scaling_trainer.config.base import SectionError
+from scaling_operator.api.fields import (
+    ApiSection,
+    CheckedSection,
+    ParameterName,
+    Scalar,
+    equality_key,
+)
+from scaling_operator.api.problems import Problem, listing, shown
+from scaling_operator.api.rules import Rule, value_or
 
 BoundedScalar = Annotated[str, Field(max_length=256)] | bool | int | float
 When = Annotated[
@@ -32,7 +38,77 @@ _FINEST_STEP = 1e-7  # of the largest: genetic tries for ever to meet finer ones
 _LEAST_STEP = 1e-9  # TPE reckons with widths of 1e-12 and rounds to values beyond finer ones
 
 
-class Conditional(ApiSection):
+def _width(parameter: FloatParameter | IntParameter) -> float:
+    return parameter.high - parameter.low
+
+
+def _step_fits(parameter: FloatParameter | IntParameter) -> bool:
+    if parameter.step is None or parameter.low >= parameter.high:
+        return True
+    return parameter.step <= _width(parameter) * (1 + 1e-9)  # 0.3 - 0.2 < 0.1
+
+
+# Numbers, also for int: in a CRD float and int share one object, whose low and high are numbers.
+_RANGE: tuple[Rule[FloatParameter | IntParameter], ...] = (
+    Rule(
+        holds=lambda parameter: parameter.low <= parameter.high,
+        sentence=lambda parameter: (
+            f"low {parameter.low:g} is above high {parameter.high:g}; low must be at most high"
+        ),
+        cel="self.low <= self.high",
+        message="low must be at most high",
+        field="low",
+    ),
+    Rule(
+        holds=lambda parameter: not parameter.log or parameter.low > 0,
+        sentence=lambda parameter: f"log needs low above 0, not {parameter.low:g}",
+        cel="!has(self.log) || !self.log || self.low > 0.0",
+        message="log needs low above 0",
+        field="low",
+    ),
+    Rule(
+        holds=lambda parameter: not parameter.log or parameter.step is None,
+        cel="!has(self.log) || !self.log || !has(self.step)",
+        message="step does not go with log; leave one of them out",
+        field="step",
+        reason="FieldValueForbidden",
+    ),
+    Rule(
+        holds=_step_fits,
+        sentence=lambda parameter: (
+            f"step {parameter.step:g} exceeds the range of {_width(parameter):g}"
+        ),
+        cel="!has(self.step) || self.low == self.high || self.step <= self.high - self.low",
+        message="step exceeds the range from low to high",
+        field="step",
+    ),
+)
+
+
+def _is_coarse_enough(parameter: FloatParameter | IntParameter) -> Iterator[Problem]:
+    """Refuse what is finer than numbers are: samplers would divide by nothing, or never end."""
+    is_any_width_sound = isinstance(parameter, IntParameter) and not parameter.log
+    if is_any_width_sound or any(any(rule.problems(parameter)) for rule in _RANGE):
+        return
+    low, high = parameter.low, parameter.high
+    largest = max(abs(low), abs(high))
+    least = max(largest * _FINEST_WIDTH, 1 / LARGEST_FLOAT)
+    finest = max(largest * _FINEST_STEP, _LEAST_STEP)
+    if low < high and high - low < least:
+        sentence = f"high is less than {least:g} above low, which numbers hardly tell apart"
+        yield Problem("high", f"{sentence}; widen the range")
+    elif parameter.log and low < 1 / LARGEST_FLOAT:
+        sentence = f"low {low:g} is too small; with log at least {1 / LARGEST_FLOAT:g}"
+        yield Problem("low", sentence)
+    elif parameter.step is not None and parameter.step < finest:
+        sentence = f"step {parameter.step:g} is too fine; it must be at least {finest:g}"
+        yield Problem("step", sentence)
+
+
+_NUMBER = (*_RANGE, Rule(check=_is_coarse_enough))
+
+
+class Conditional(CheckedSection):
     """What every parameter shares."""
 
     when: When = Field(
@@ -45,6 +121,8 @@ class Conditional(ApiSection):
 class FloatParameter(Conditional):
     """A real number in a range, both ends included."""
 
+    RULES: ClassVar[tuple[Rule[FloatParameter | IntParameter], ...]] = _NUMBER
+
     type: Literal["float"]
     low: float = Field(ge=-LARGEST_FLOAT, le=LARGEST_FLOAT, description="Smallest value.")
     high: float = Field(ge=-LARGEST_FLOAT, le=LARGEST_FLOAT, description="Largest value.")
@@ -55,17 +133,11 @@ class FloatParameter(Conditional):
         default=False, description="Search on a logarithmic scale; low must be above 0."
     )
 
-    @model_validator(mode="after")
-    def _range_is_sound(self) -> FloatParameter:
-        found = _range_problems(self.low, self.high, log=self.log, step=self.step)
-        found += [] if found else _fineness_problems(self.low, self.high, self.step, log=self.log)
-        if found:
-            raise SectionError(*found)
-        return self
-
 
 class IntParameter(Conditional):
     """A whole number in a range, both ends included."""
+
+    RULES: ClassVar[tuple[Rule[FloatParameter | IntParameter], ...]] = _NUMBER
 
     type: Literal["int"]
     low: int = Field(ge=-LARGEST_INT, le=LARGEST_INT, description="Smallest value.")
@@ -77,71 +149,32 @@ class IntParameter(Conditional):
         default=False, description="Search on a logarithmic scale; low must be at least 1."
     )
 
-    @model_validator(mode="after")
-    def _range_is_sound(self) -> IntParameter:
-        found = _range_problems(self.low, self.high, log=self.log, step=self.step)
-        if not found and self.log:
-            found = _fineness_problems(self.low, self.high, None, log=True)
-        if found:
-            raise SectionError(*found)
-        return self
-
 
 class CategoricalParameter(Conditional):
     """One of a list of values."""
+
+    RULES: ClassVar[tuple[Rule[CategoricalParameter], ...]] = (
+        Rule(  # CEL does not see values that have no one type
+            holds=lambda parameter: len(parameter.by_value) == len(parameter.choices),
+            message="choices repeat a value; each may stand once",
+            field="choices",
+        ),
+    )
 
     type: Literal["categorical"]
     choices: tuple[BoundedScalar, ...] = Field(
         min_length=1, max_length=1000, description="The values, no two equal."
     )
 
-    @model_validator(mode="after")
-    def _choices_differ(self) -> CategoricalParameter:
-        if len(self.by_value) < len(self.choices):
-            raise SectionError(("choices", "choices repeat a value; each may stand once"))
-        return self
-
     @cached_property
     def by_value(self) -> Mapping[tuple[bool, Scalar], Scalar]:
-        """Each choice by what equal values share."""
+        """Each choice by the key that equal values share."""
         return {equality_key(choice): choice for choice in self.choices}
 
 
 Parameter = Annotated[
     FloatParameter | IntParameter | CategoricalParameter, Field(discriminator="type")
 ]
-
-
-def _range_problems(
-    low: float, high: float, *, log: bool, step: float | None
-) -> list[tuple[str, str]]:
-    found: list[tuple[str, str]] = []
-    if low > high:
-        found.append(("low", f"low {low:g} is above high {high:g}; low must be at most high"))
-    if log and low <= 0:
-        found.append(("low", f"log needs low above 0, not {low:g}"))
-    if log and step is not None:
-        found.append(("step", "step does not go with log; leave one of them out"))
-    if step is not None and low < high and step > (high - low) * (1 + 1e-9):  # 0.3 - 0.2 < 0.1
-        found.append(("step", f"step {step:g} exceeds the range of {high - low:g}"))
-    return found
-
-
-def _fineness_problems(
-    low: float, high: float, step: float | None, *, log: bool
-) -> list[tuple[str, str]]:
-    """Refuse what is finer than numbers are: samplers would divide by nothing, or never end."""
-    largest = max(abs(low), abs(high))
-    least = max(largest * _FINEST_WIDTH, 1 / LARGEST_FLOAT)
-    if low < high and high - low < least:
-        sentence = f"high is less than {least:g} above low, which numbers hardly tell apart"
-        return [("high", f"{sentence}; widen the range")]
-    if log and low < 1 / LARGEST_FLOAT:
-        return [("low", f"low {low:g} is too small; with log at least {1 / LARGEST_FLOAT:g}")]
-    finest = max(largest * _FINEST_STEP, _LEAST_STEP)
-    if step is not None and step < finest:
-        return [("step", f"step {step:g} is too fine; it must be at least {finest:g}")]
-    return []
 
 
 class Seeded(ApiSection):
@@ -249,35 +282,56 @@ class PatientPruner(ApiSection):
     min_delta: float = Field(default=0.0, ge=0, description="Smallest improvement that counts.")
 
 
+FIRST_RUNG = 1
+REDUCTION_FACTOR = 3
+
+
 class AshaPruner(ApiSection):
     """Asynchronous successive halving: at each rung the best 1/reductionFactor go on."""
 
     name: Literal["asha"]
-    min_steps: int = Field(default=1, ge=1, le=10_000_000, description="Step of the first rung.")
+    min_steps: int = Field(
+        default=FIRST_RUNG, ge=1, le=10_000_000, description="Step of the first rung."
+    )
     reduction_factor: int = Field(
-        default=3, ge=2, le=100, description="Steps grow, and trials shrink, by this per rung."
+        default=REDUCTION_FACTOR,
+        ge=2,
+        le=100,
+        description="Steps grow, and trials shrink, by this per rung.",
     )
 
 
-class HyperbandPruner(ApiSection):
+_NO_RUNG = "leaves no rung; it must be at least minSteps x reductionFactor"
+
+
+class HyperbandPruner(CheckedSection):
     """Successive halving with several first rungs at once."""
 
-    name: Literal["hyperband"]
-    min_steps: int = Field(default=1, ge=1, le=10_000_000, description="Step of the earliest rung.")
-    max_steps: int = Field(ge=1, le=10_000_000, description="Steps of a full trial.")
-    reduction_factor: int = Field(
-        default=3, ge=2, le=100, description="Steps grow, and trials shrink, by this per rung."
+    RULES: ClassVar[tuple[Rule[HyperbandPruner], ...]] = (
+        Rule(
+            holds=lambda pruner: pruner.max_steps >= pruner.min_steps * pruner.reduction_factor,
+            sentence=lambda pruner: (
+                f"maxSteps {pruner.max_steps} {_NO_RUNG}, "
+                f"{pruner.min_steps * pruner.reduction_factor}"
+            ),
+            cel=f"self.maxSteps >= {value_or('minSteps', FIRST_RUNG)} * "
+            f"{value_or('reductionFactor', REDUCTION_FACTOR)}",
+            message=f"maxSteps {_NO_RUNG}",
+            field="maxSteps",
+        ),
     )
 
-    @model_validator(mode="after")
-    def _rungs_exist(self) -> HyperbandPruner:
-        if self.max_steps < self.min_steps * self.reduction_factor:
-            sentence = (
-                f"maxSteps {self.max_steps} leaves no rung; it must be at least minSteps "
-                f"x reductionFactor, {self.min_steps * self.reduction_factor}"
-            )
-            raise SectionError(("maxSteps", sentence))
-        return self
+    name: Literal["hyperband"]
+    min_steps: int = Field(
+        default=FIRST_RUNG, ge=1, le=10_000_000, description="Step of the earliest rung."
+    )
+    max_steps: int = Field(ge=1, le=10_000_000, description="Steps of a full trial.")
+    reduction_factor: int = Field(
+        default=REDUCTION_FACTOR,
+        ge=2,
+        le=100,
+        description="Steps grow, and trials shrink, by this per rung.",
+    )
 
 
 Pruner = Annotated[
@@ -326,7 +380,7 @@ class Search(ApiSection):
     )
 
 
-def cast(parameter: Parameter, value: Scalar) -> Scalar:
+def typed_value(parameter: Parameter, value: Scalar) -> Scalar:
     """Give a value its parameter's type again: through an API server 1.0 comes back as 1.
 
     Raises ValueError where the value lies outside the parameter's range or choices.

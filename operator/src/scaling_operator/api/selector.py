@@ -3,24 +3,54 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal, assert_never
+from typing import Annotated, ClassVar, Literal, Protocol, assert_never
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from scaling_operator.api.fields import ApiSection, LabelKey, LabelValue
-from scaling_trainer.config.base import SectionError
-
-
-def check_values(operator: str, values: tuple[str, ...]) -> None:
-    """Check that an operator of Kubernetes' selectors has values where it needs them, or none."""
-    if operator in ("In", "NotIn") and not values:
-        raise SectionError(("values", f"operator {operator} needs values"))
-    if operator in ("Exists", "DoesNotExist") and values:
-        raise SectionError(("values", f"operator {operator} takes no values"))
+from scaling_operator.api.fields import ApiSection, CheckedSection, LabelKey, LabelValue
+from scaling_operator.api.rules import Rule, is_given
 
 
-class LabelRequirement(ApiSection):
+class Requirement(Protocol):
+    """A requirement of Kubernetes' selectors: an operator and the values it compares with."""
+
+    @property
+    def operator(self) -> str:
+        """In, NotIn, Exists, DoesNotExist, Gt or Lt."""
+        ...
+
+    @property
+    def values(self) -> tuple[str, ...]:
+        """Values that the label is compared with."""
+        ...
+
+
+VALUES_SUIT_OPERATOR: tuple[Rule[Requirement], ...] = (
+    Rule(
+        holds=lambda requirement: (
+            requirement.operator not in ("In", "NotIn") or bool(requirement.values)
+        ),
+        sentence=lambda requirement: f"operator {requirement.operator} needs values",
+        cel=f"!(self.operator in ['In', 'NotIn']) || {is_given('values')}",
+        message="operators In and NotIn need values",
+        field="values",
+    ),
+    Rule(
+        holds=lambda requirement: (
+            requirement.operator not in ("Exists", "DoesNotExist") or not requirement.values
+        ),
+        sentence=lambda requirement: f"operator {requirement.operator} takes no values",
+        cel=f"!(self.operator in ['Exists', 'DoesNotExist']) || !{is_given('values')}",
+        message="operators Exists and DoesNotExist take no values",
+        field="values",
+    ),
+)
+
+
+class LabelRequirement(CheckedSection):
     """What is asked of one label."""
+
+    RULES: ClassVar[tuple[Rule[Requirement], ...]] = VALUES_SUIT_OPERATOR
 
     key: LabelKey = Field(description="Name of the label.")
     operator: Literal["In", "NotIn", "Exists", "DoesNotExist"] = Field(
@@ -29,11 +59,6 @@ class LabelRequirement(ApiSection):
     values: Annotated[tuple[LabelValue, ...], Field(max_length=50)] = Field(
         default=(), description="Some for In and NotIn, else none."
     )
-
-    @model_validator(mode="after")
-    def _values_suit_the_operator(self) -> LabelRequirement:
-        check_values(self.operator, self.values)
-        return self
 
     def is_met_by(self, labels: Mapping[str, str]) -> bool:
         """Whether labels are as asked; NotIn is met where the label is absent."""
@@ -63,13 +88,13 @@ class LabelSelector(ApiSection):
     def selects(self, labels: Mapping[str, str]) -> bool:
         """Whether an object with these labels is meant."""
         return all(labels.get(key) == value for key, value in self.match_labels.items()) and all(
-            each.is_met_by(labels) for each in self.match_expressions
+            requirement.is_met_by(labels) for requirement in self.match_expressions
         )
 
     def __str__(self) -> str:
         """Write it as `kubectl get -l` takes it."""
         equal = [f"{key}={value}" for key, value in self.match_labels.items()]
-        return ",".join([*equal, *(_written(each) for each in self.match_expressions)])
+        return ",".join([*equal, *map(_written, self.match_expressions)])
 
 
 def _written(requirement: LabelRequirement) -> str:

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 
 from scaling_operator.api.experiment import ExperimentSpec
 from scaling_operator.api.fields import Scalar
-from scaling_operator.api.scaling import Scaling
 from scaling_operator.api.status import ScaleStatus
 from scaling_trainer.config.builtin import with_parameters
 from scaling_trainer.counting import count, dimensions_of
@@ -44,7 +43,7 @@ def _scales_of_file(spec: ExperimentSpec) -> tuple[Scale, ...]:
         return (Scale(0),)
     cells = [
         (rung, samples, budget)
-        for rung in _rungs(scaling)
+        for rung in scaling.all_rungs
         for samples in scaling.data or (None,)
         for budget in scaling.budgets or (None,)
     ]
@@ -57,12 +56,6 @@ def _scales_of_file(spec: ExperimentSpec) -> tuple[Scale, ...]:
 def running_order(scales: tuple[Scale, ...]) -> tuple[Scale, ...]:
     """Cheapest first: a budget is a cost; size times samples is proportional to one."""
     return tuple(sorted(scales, key=_cost))
-
-
-def _rungs(scaling: Scaling) -> tuple[Mapping[str, Scalar], ...]:
-    if scaling.parameter is None:
-        return scaling.rungs
-    return tuple({scaling.parameter: size} for size in scaling.sizes)
 
 
 def _cost(scale: Scale) -> tuple[float, int]:

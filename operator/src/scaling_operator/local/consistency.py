@@ -7,7 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from scaling_operator.api.experiment import ExperimentSpec
-from scaling_operator.api.search import cast
+from scaling_operator.api.search import typed_value
 from scaling_operator.api.status import BestTrial, ExperimentStatus
 from scaling_operator.api.trial import ScalingTrial
 from scaling_operator.core.ladder import Scale
@@ -68,4 +68,4 @@ def _check_best(best: BestTrial, spec: ExperimentSpec) -> None:
         raise ValueError(message)
     for name, parameter in spec.search.parameters.items():
         if name in best.parameters:
-            cast(parameter, best.parameters[name])
+            typed_value(parameter, best.parameters[name])

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from scaling_operator.api.fields import Scalar
-from scaling_operator.api.search import Search, cast
+from scaling_operator.api.search import Search, typed_value
 from scaling_operator.api.status import Range
 from scaling_operator.validation.space import Space, make_space, on_lattice
 
@@ -38,7 +38,7 @@ def typed_point(space: Space, point: Mapping[str, Scalar]) -> dict[str, Scalar]:
         message = "; ".join(problems)
         raise ValueError(message)
     return space.declared(
-        {name: cast(space.parameters[name], value) for name, value in point.items()}
+        {name: typed_value(space.parameters[name], value) for name, value in point.items()}
     )
 
 
@@ -49,7 +49,7 @@ def _problems(space: Space, point: Mapping[str, Scalar], name: str, value: Scala
         yield f"{name}: is not a searched parameter; those are {searched}"
         return
     try:
-        cast(parameter, value)
+        typed_value(parameter, value)
     except ValueError as error:
         yield f"{name}: {error}"
         return

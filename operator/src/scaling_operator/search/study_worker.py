@@ -15,8 +15,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, cast
 
 from scaling_operator.api.fields import Scalar
-from scaling_operator.api.search import Search
-from scaling_operator.api.search import cast as cast_value
+from scaling_operator.api.search import Search, typed_value
 from scaling_operator.api.trial import ScalingTrial
 from scaling_operator.core.reasons import ranks_last
 from scaling_operator.core.reports import is_comparable
@@ -166,7 +165,7 @@ def record_of(trial: ScalingTrial, search: Search) -> Record:
     return Record(
         number=spec.number,
         parameters={
-            name: cast_value(search.parameters[name], spec.parameters[name])
+            name: typed_value(search.parameters[name], spec.parameters[name])
             for name in spec.searched
         },
         attributes=spec.sampler_attributes,

@@ -23,7 +23,7 @@ from scaling_operator.api.search import (
     FloatParameter,
     IntParameter,
     Parameter,
-    cast,
+    typed_value,
 )
 from scaling_operator.core.curve import CurvePoints, kept
 from scaling_operator.validation.space import Space
@@ -118,7 +118,7 @@ def typed(space: Space, record: Record) -> dict[str, Scalar]:
             message = f"trial {record.number}: {name} is not a searched parameter"
             raise ValueError(message)
         try:
-            values[name] = cast(space.parameters[name], value)
+            values[name] = typed_value(space.parameters[name], value)
         except ValueError as error:
             message = f"trial {record.number}: {name}: {error}"
             raise ValueError(message) from error
@@ -164,4 +164,4 @@ def suggest(trial: optuna.Trial, name: str, parameter: Parameter) -> Scalar:
             value = trial.suggest_categorical(name, choices)
         case _:
             assert_never(parameter)
-    return cast(parameter, value)
+    return typed_value(parameter, value)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from scaling_operator.api.experiment import ExperimentSpec
 from scaling_operator.api.fields import Scalar
 from scaling_operator.api.names import TrialState
-from scaling_operator.api.search import Search, cast
+from scaling_operator.api.search import Search, typed_value
 from scaling_operator.api.trial import ScalingTrial
 from scaling_operator.core.observed import Point
 from scaling_operator.core.tally import Tally, add, spread
@@ -68,7 +68,7 @@ def _known(parameters: dict[str, Scalar], search: Search) -> Point:
         if name not in search.parameters:
             continue
         try:
-            point[name] = cast(search.parameters[name], value)
+            point[name] = typed_value(search.parameters[name], value)
         except ValueError as error:
             log.warning("warm start: %s is left out of a point: %s", name, error)
     return point

@@ -1,8 +1,9 @@
-"""YAML 1.2 of bounded size: whoever wrote it, reading ends soon.
+"""YAML 1.2 of bounded size: whoever wrote a text, reading it ends soon.
 
-The reader takes some 50 microseconds for a value, grows quadratically with the depth of brackets,
-and an alias or a merge stands for as much as its author likes. So each is counted while it is
-read. What is larger is for JSON, which is read a thousand times faster.
+The reader takes some 50 microseconds for a value, its time grows quadratically with the depth of
+brackets, and an alias or a merge stands for as much as its author likes. So values, levels and
+merges are counted while they are read. Larger documents are for JSON, which is read a thousand
+times faster.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from ruamel.yaml.error import MarkedYAMLError
 from ruamel.yaml.nodes import MappingNode, SequenceNode
 from ruamel.yaml.scanner import Scanner
 
-from scaling_operator.validation.normal import MAX_DEPTH
+from scaling_operator.validation.normal_form import MAX_DEPTH
 
 MAX_YAML_BYTES = 256 * 1024
 MAX_YAML_VALUES = 5_000
@@ -37,7 +38,7 @@ def read_yaml(text: str) -> list[object]:
         _refuse(f"has more than {MAX_YAML_BYTES // 1024} KiB of YAML; write it as JSON", None)
     yaml: Any = YAML(typ="safe", pure=True)
     yaml.Scanner, yaml.Composer, yaml.Constructor = _Scanner, _Composer, _Constructor
-    return [each for each in yaml.load_all(text) if each is not None]
+    return [document for document in yaml.load_all(text) if document is not None]
 
 
 # ruamel has no types of its own: what goes in and comes out is Any here and checked afterwards.
@@ -54,8 +55,8 @@ class _Scanner(Scanner):
 class _Composer(Composer):
     """Counts values and levels."""
 
-    def __init__(self, *given: Any, **named: Any) -> None:
-        cast("Any", super()).__init__(*given, **named)
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        cast("Any", super()).__init__(*arguments, **named)
         self.warn_double_anchors = False  # the second of a name counts, as YAML has it
         self.values = 0
         self.level = 0
@@ -84,8 +85,8 @@ class _Constructor(SafeConstructor):
         for key, value in pairs:
             if key.tag == _MERGE:
                 several: Any = cast("Any", value).value if isinstance(value, SequenceNode) else ()
-                for each in several or (value,):
-                    self._count(each)
+                for merged in several or (value,):
+                    self._count(merged)
         return cast("Any", super()).flatten_mapping(node)
 
     def _count(self, merged: Any) -> None:

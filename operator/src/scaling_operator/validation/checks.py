@@ -6,99 +6,76 @@ command line a file.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, cast
 
 from scaling_operator.api.experiment import ScalingExperiment
 from scaling_operator.api.names import API_VERSION, EXPERIMENT_KIND, POLICY_KIND
 from scaling_operator.api.policy import ResourcePolicy
 from scaling_operator.api.problems import Problem, below, spelled
-from scaling_operator.validation import (
-    checks_builtin,
-    checks_container,
-    checks_fit,
-    checks_grid,
-    checks_resources,
-    checks_scaling,
-    checks_search,
-)
-from scaling_operator.validation.draft import Draft, draft_of
-from scaling_operator.validation.normal import normal_form
-from scaling_operator.validation.sections import FIRST_OF_MANY, MOST_PROBLEMS, examine
-
-Check = Callable[[Draft], Iterable[Problem]]
-
-# In the order in which a file is read; each looks at one rule.
-CHECKS: tuple[Check, ...] = (
-    checks_search.one_kind_of_objective,
-    checks_search.objectives_differ,
-    checks_builtin.metrics_exist,
-    checks_builtin.preprocessing_suits,
-    checks_builtin.paths_exist,
-    checks_builtin.values_are_allowed,
-    checks_fit.values_fit_the_rest,
-    checks_search.conditions_name_parameters,
-    checks_search.conditions_end,
-    checks_search.variables_differ,
-    checks_grid.grid_is_finite,
-    checks_grid.values_can_be_listed,
-    checks_search.pruner_has_one_objective,
-    checks_builtin.pruner_compares_equal_phases,
-    checks_search.points_are_possible,
-    checks_scaling.ladder_has_one_objective,
-    checks_scaling.scale_is_not_searched,
-    checks_scaling.flops_are_known,
-    checks_scaling.trials_last_a_batch,
-    checks_container.container_can_start,
-    checks_container.variables_are_free,
-    checks_container.volumes_differ,
-    checks_container.mounts_show_volumes,
-    checks_resources.estimate_suits_the_trainer,
-    checks_resources.amounts_can_be_computed,
-)
+from scaling_operator.validation.draft import draft_of
+from scaling_operator.validation.errors import FIRST_OF_MANY, MOST_PROBLEMS, examine
+from scaling_operator.validation.normal_form import normal_form
+from scaling_operator.validation.rules import DRAFT_RULES
 
 
 def check_document(document: Mapping[str, Any]) -> tuple[Problem, ...]:
     """Find everything that is wrong with a ScalingExperiment; its status is not looked at."""
-    normal, unreadable = normal_form({key: document[key] for key in document if key != "status"})
-    if normal is None:
+    written, unreadable = normal_form(without_status(document))
+    if written is None:
         return unreadable
-    written = cast("dict[str, Any]", normal)
     sound, faults = examine(ScalingExperiment, written, frozenset({(), ("spec",)}))
+    problems = (*_missing_headers(written, EXPERIMENT_KIND), *faults, *_misfits(sound, written))
+    return _first_in_order(unreadable, problems, written)
+
+
+def _misfits(sound: Mapping[str, Any], written: Mapping[str, Any]) -> Iterator[Problem]:
+    """Look at what is sound of a document with the rules between its sections."""
     draft = draft_of(sound, written)
-    misfits = () if draft is None else (problem for check in CHECKS for problem in check(draft))
-    found = (*_headers(written, EXPERIMENT_KIND), *faults, *misfits)
-    return _all(unreadable, found, written)
+    if draft is not None:
+        for rule in DRAFT_RULES:
+            yield from rule.problems(draft)
 
 
 def check_policy(document: Mapping[str, Any]) -> tuple[Problem, ...]:
     """Find everything that is wrong with a ResourcePolicy; its status is not looked at."""
-    normal, unreadable = normal_form({key: document[key] for key in document if key != "status"})
-    if normal is None:
+    written, unreadable = normal_form(without_status(document))
+    if written is None:
         return unreadable
-    written = cast("dict[str, Any]", normal)
     _, faults = examine(ResourcePolicy, written)
-    return _all(unreadable, (*_headers(written, POLICY_KIND), *faults), written)
+    return _first_in_order(unreadable, (*_missing_headers(written, POLICY_KIND), *faults), written)
 
 
-def _all(
-    unreadable: tuple[Problem, ...], found: Iterable[Problem], written: Mapping[str, Any]
+def without_status(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out what is not a document's author's to say."""
+    return {name: value for name, value in document.items() if name != "status"}
+
+
+def _missing_headers(document: Mapping[str, Any], kind: str) -> Iterator[Problem]:
+    """Report what kubectl needs and the models supply by default."""
+    for field, value in (("apiVersion", API_VERSION), ("kind", kind)):
+        if field not in document:
+            yield Problem(field, f"is required; write {field}: {value}")
+
+
+def _first_in_order(
+    unreadable: tuple[Problem, ...], problems: Iterable[Problem], document: Mapping[str, Any]
 ) -> tuple[Problem, ...]:
-    """Put problems in the file's order; of more than anybody reads, the first."""
-    known = {problem.path for problem in unreadable}
-    later = (each for each in found if each.path not in known)
-    ordered = _in_order((*unreadable[: MOST_PROBLEMS + 1], *later), written)
-    told = tuple(each for each in ordered if each != FIRST_OF_MANY)
-    if len(told) == len(ordered) <= MOST_PROBLEMS:
-        return told
-    return (FIRST_OF_MANY, *told[:MOST_PROBLEMS])
+    """Put problems in the file's order; where there are more than anybody reads, the first."""
+    unreadable_paths = {problem.path for problem in unreadable}
+    others = (problem for problem in problems if problem.path not in unreadable_paths)
+    ordered = _in_order((*unreadable[: MOST_PROBLEMS + 1], *others), document)
+    first = tuple(problem for problem in ordered if problem != FIRST_OF_MANY)
+    if len(first) == len(ordered) <= MOST_PROBLEMS:
+        return first
+    return (FIRST_OF_MANY, *first[:MOST_PROBLEMS])
 
 
 def _in_order(problems: Iterable[Problem], document: Any) -> tuple[Problem, ...]:
     """Sort problems as the file is read, each once."""
-    found = tuple(dict.fromkeys(problems))
-    above = frozenset(each for problem in found for each in _prefixes(problem.path))
-    places = {path: at for at, path in enumerate(_walk(document, "", above))}
+    different = tuple(dict.fromkeys(problems))
+    prefixes = frozenset(prefix for problem in different for prefix in _prefixes(problem.path))
+    places = {path: place for place, path in enumerate(_paths(document, "", prefixes))}
 
     def place(problem: Problem) -> int:
         path = problem.path
@@ -106,30 +83,23 @@ def _in_order(problems: Iterable[Problem], document: Any) -> tuple[Problem, ...]
             path = path[: max(path.rfind("."), path.rfind("["), 0)]
         return places.get(path, 0)
 
-    return tuple(sorted(found, key=place))
+    return tuple(sorted(different, key=place))
 
 
 def _prefixes(path: str) -> Iterator[str]:
     """Give a path and all that may stand above it; a name may have dots in it."""
     yield path
-    yield from (path[:at] for at, each in enumerate(path) if each in ".[")
+    yield from (path[:index] for index, character in enumerate(path) if character in ".[")
 
 
-def _walk(value: Any, path: str, above: frozenset[str]) -> Iterator[str]:
-    """Paths of a document in its own order, as far as they lead to one of `above`."""
-    if path not in above and path:
+def _paths(value: Any, path: str, prefixes: frozenset[str]) -> Iterator[str]:
+    """Paths of a document in its own order, as far as they are among the prefixes."""
+    if path not in prefixes and path:
         return
     yield path
     if isinstance(value, dict):
         for key, child in cast("dict[str, Any]", value).items():
-            yield from _walk(child, below(path, spelled((key,))), above)
+            yield from _paths(child, below(path, spelled((key,))), prefixes)
     elif isinstance(value, list):
-        for at, child in enumerate(cast("list[Any]", value)):
-            yield from _walk(child, below(path, at), above)
-
-
-def _headers(document: Mapping[str, Any], kind: str) -> Iterable[Problem]:
-    """Report what kubectl needs and the models supply by default."""
-    for field, value in (("apiVersion", API_VERSION), ("kind", kind)):
-        if field not in document:
-            yield Problem(field, f"is required; write {field}: {value}")
+        for index, item in enumerate(cast("list[Any]", value)):
+            yield from _paths(item, below(path, index), prefixes)

@@ -1,9 +1,9 @@
 """From pydantic's JSON schema to Kubernetes' structural schema.
 
-What differs, in the order of the code: references are written out; null is left away, since a field
-that may be null may be absent; a union with a discriminator becomes one object; a union of plain
-values has no type; exclusive bounds are numbers and a flag; unknown fields need no word, since they
-are refused by kubectl and dropped by others.
+The differences, in the order of the code: references are written out; null is left out, since a
+field that may be null may be absent; a union with a discriminator becomes one object; a union of
+plain values has no type; exclusive bounds are numbers and a flag. Unknown fields need no word in
+the schema: kubectl refuses them, other clients' are dropped. The rules in CEL are those of `rules`.
 https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/
 """
 
@@ -14,13 +14,17 @@ from typing import Any, cast
 
 from pydantic import BaseModel
 
-from scaling_operator.validation.cel import key_rule
-from scaling_operator.validation.cel_experiment import rules_of
+from scaling_operator.api.names import LABEL_KEY_PATTERN, PARAMETER_NAME_PATTERN
+from scaling_operator.api.rules import Rule
 from scaling_operator.validation.crd_union import merge
+from scaling_operator.validation.model_fields import sections_within
+from scaling_operator.validation.rules import rules_of
+from scaling_trainer.metric_names import METRIC_NAME_CHARACTERS, METRIC_NAME_PATTERN
 
 Schema = dict[str, Any]
 
-# What stays as it is.
+_RULES = "x-kubernetes-validations"
+# Keywords that both schemas share.
 _KEPT = (
     "type",
     "description",
@@ -34,7 +38,7 @@ _KEPT = (
     "maxProperties",
     "required",
     "x-kubernetes-int-or-string",
-    "x-kubernetes-validations",
+    _RULES,
 )
 _BOUNDS = {
     "exclusiveMinimum": "minimum",
@@ -45,6 +49,12 @@ _BOUNDS = {
 LARGEST_BOUND = 2**53
 """The API server turns a larger bound into a 64-bit integer, which overflows and refuses all."""
 _FORMATS = {"integer": "int64", "number": "double"}
+_NAMES = {
+    PARAMETER_NAME_PATTERN: "a name is one or more words joined by dots, each of letters, digits "
+    "and _, not beginning with a digit",
+    METRIC_NAME_PATTERN: f"a name has {METRIC_NAME_CHARACTERS}",
+    LABEL_KEY_PATTERN: "a label is a name such as gpu-type or nvidia.com/gpu.product",
+}
 _PLAIN = ("string", "boolean", "integer", "number")
 
 
@@ -52,6 +62,11 @@ def structural(model: type[BaseModel]) -> Schema:
     """Translate a model. Raises ValueError where a part of it has no structural form."""
     document = model.model_json_schema(by_alias=True)
     definitions: Mapping[str, Any] = document.pop("$defs", {})
+    for section in sections_within(model):
+        rules = [rule.rendered() for rule in rules_of(section)]
+        if rules:
+            schema = document if section is model else definitions[section.__name__]
+            schema[_RULES] = rules
     return _node(document, definitions)
 
 
@@ -104,11 +119,10 @@ def _object(node: Schema, source: Mapping[str, Any], definitions: Mapping[str, A
     properties: Mapping[str, Any] = source.get("properties", {})
     if properties or source.get("additionalProperties") is False:
         if properties:  # the API server drops an empty map, and would then differ from the file
-            fields = {name: _node(each, definitions) for name, each in properties.items()}
+            fields = {name: _node(child, definitions) for name, child in properties.items()}
             node["properties"] = fields
-        rules = rules_of(str(source.get("title", "")))
-        if rules:
-            node["x-kubernetes-validations"] = [rule.rendered() for rule in rules]
+        if _RULES in node:  # behind the fields that they speak of
+            node[_RULES] = node.pop(_RULES)
         return
     values: list[Any] = list(source.get("patternProperties", {}).values())
     additional = source.get("additionalProperties")
@@ -121,7 +135,18 @@ def _object(node: Schema, source: Mapping[str, Any], definitions: Mapping[str, A
     node["additionalProperties"] = value
     for pattern in source.get("patternProperties", {}):
         longest = source.get("propertyNames", {}).get("maxLength")
-        node["x-kubernetes-validations"] = [key_rule(pattern, longest).rendered()]
+        node[_RULES] = [_name_rule(pattern, longest).rendered()]
+
+
+def _name_rule(pattern: str, longest: int | None) -> Rule[Any]:
+    """Bound the keys of a map, which a structural schema cannot."""
+    length = "" if longest is None else f"size(key) <= {longest} && "
+    escaped = pattern.replace("\\", "\\\\")
+    words = _NAMES.get(pattern, _NAMES[PARAMETER_NAME_PATTERN])
+    return Rule(
+        cel=f"self.all(key, {length}key.matches('{escaped}'))",
+        message=f"{words}; at most {longest} characters",
+    )
 
 
 def _has_no_type(node: Mapping[str, Any]) -> bool:
@@ -129,7 +154,7 @@ def _has_no_type(node: Mapping[str, Any]) -> bool:
 
 
 def _any_of(source: Mapping[str, Any], definitions: Mapping[str, Any]) -> Schema:
-    arms = [_node(each, definitions) for each in source["anyOf"] if each.get("type") != "null"]
+    arms = [_node(arm, definitions) for arm in source["anyOf"] if arm.get("type") != "null"]
     if len(arms) == 1:
         return arms[0]
     types = {arm.get("type") for arm in arms}
@@ -150,7 +175,7 @@ def _longest(arms: Iterable[Mapping[str, Any]]) -> Schema:
 
 def _union(source: Mapping[str, Any], definitions: Mapping[str, Any]) -> Schema:
     discriminator = cast("Mapping[str, Any]", source["discriminator"])
-    references = dict.fromkeys(str(each["$ref"]) for each in source["oneOf"])
+    references = dict.fromkeys(str(variant["$ref"]) for variant in source["oneOf"])
     variants = {
         reference.rpartition("/")[2]: _node({"$ref": reference}, definitions)
         for reference in references

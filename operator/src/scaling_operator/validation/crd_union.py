@@ -1,7 +1,7 @@
 """A union with a discriminator as one object: all fields, and rules that say which go together.
 
-A structural schema knows no `oneOf` with types. The object has the fields of every variant with the
-widest bounds; CEL rules narrow them again by the discriminator.
+A structural schema has no `oneOf` with types. So the object has the fields of every variant, each
+with its widest bounds, and CEL rules narrow them again by the discriminator.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from scaling_operator.validation.cel import Rule, literal
+from scaling_operator.api.rules import Rule, literal
 
 Schema = dict[str, Any]
 Variants = Mapping[str, Schema]
@@ -17,14 +17,14 @@ Variants = Mapping[str, Schema]
 
 def merge(field: str, variants: Variants) -> Schema:
     """Merge the variants (by the name of their model) that `field` tells apart."""
-    names = dict.fromkeys(name for each in variants.values() for name in each["properties"])
+    names = dict.fromkeys(name for variant in variants.values() for name in variant["properties"])
     properties = {name: _merged_field(name, variants) for name in names if name != field}
-    tags = [tag for each in variants.values() for tag in _tags(each, field)]
+    tags = [tag for variant in variants.values() for tag in _tags(variant, field)]
     chooser = {"type": "string", "enum": tags, "description": _chooser(field, variants)}
     required = [
         name
         for name in names
-        if all(name in each.get("required", ()) for each in variants.values())
+        if all(name in variant.get("required", ()) for variant in variants.values())
     ]
     rules = [
         rule.rendered()
@@ -58,26 +58,26 @@ def _tags(variant: Schema, field: str) -> list[str]:
 
 def _chooser(field: str, variants: Variants) -> str:
     lines = [
-        f"{', '.join(_tags(each, field))}: {str(each.get('description', '')).rstrip('.')}"
-        for each in variants.values()
+        f"{', '.join(_tags(variant, field))}: {str(variant.get('description', '')).rstrip('.')}"
+        for variant in variants.values()
     ]
     return f"{'; '.join(lines)}."
 
 
 def _holders(name: str, variants: Variants) -> list[Schema]:
-    return [each for each in variants.values() if name in each["properties"]]
+    return [variant for variant in variants.values() if name in variant["properties"]]
 
 
 def _merged_field(name: str, variants: Variants) -> Schema:
-    fields = [each["properties"][name] for each in _holders(name, variants)]
+    fields = [variant["properties"][name] for variant in _holders(name, variants)]
     merged = dict(fields[0])
-    if any(each.get("type") != merged.get("type") for each in fields):
+    if any(node.get("type") != merged.get("type") for node in fields):
         merged |= {"type": "number", "format": "double"}  # integer in one, number in another
     for bound, widest in (("minimum", min), ("maximum", max)):
         _widen(merged, fields, bound, widest)
     if "enum" in merged:
-        merged["enum"] = list(dict.fromkeys(value for each in fields for value in each["enum"]))
-    texts = dict.fromkeys(str(each.get("description", "")) for each in fields)
+        merged["enum"] = list(dict.fromkeys(value for node in fields for value in node["enum"]))
+    texts = dict.fromkeys(str(node.get("description", "")) for node in fields)
     merged["description"] = " / ".join(texts)
     return merged
 
@@ -85,13 +85,13 @@ def _merged_field(name: str, variants: Variants) -> Schema:
 def _widen(merged: Schema, fields: Sequence[Schema], bound: str, widest: Any) -> None:
     exclusive = f"exclusive{bound.capitalize()}"
     merged.pop(exclusive, None)
-    if any(bound not in each for each in fields):
+    if any(bound not in node for node in fields):
         merged.pop(bound, None)
         return
     if bound in merged:
-        merged[bound] = widest(each[bound] for each in fields)
-        at_bound = [each for each in fields if each[bound] == merged[bound]]
-        if all(exclusive in each for each in at_bound):
+        merged[bound] = widest(node[bound] for node in fields)
+        at_bound = [node for node in fields if node[bound] == merged[bound]]
+        if all(exclusive in node for node in at_bound):
             merged[exclusive] = True
 
 
@@ -109,43 +109,43 @@ def _is_none_of(field: str, tags: Iterable[str]) -> str:
     return f"!(self.{field} in {literal(names)})"
 
 
-def _applies(field: str, variants: Variants, properties: Schema) -> Iterator[Rule]:
+def _applies(field: str, variants: Variants, properties: Schema) -> Iterator[Rule[Any]]:
     """Fields that go with some variants only."""
     for name, node in properties.items():
         holders = _holders(name, variants)
         if len(holders) == len(variants) or not visible(node):
             continue
-        tags = [tag for each in holders for tag in _tags(each, field)]
+        tags = [tag for variant in holders for tag in _tags(variant, field)]
         rule = f"!has(self.{name}) || {_is_one_of(field, tags)}"
         message = f"{name} goes with {field} {', '.join(tags)} only"
-        yield Rule(rule, message, f".{name}", "FieldValueForbidden")
+        yield Rule(cel=rule, message=message, field=name, reason="FieldValueForbidden")
 
 
 def _required(
     field: str, variants: Variants, everywhere: Sequence[str], properties: Schema
-) -> Iterator[Rule]:
+) -> Iterator[Rule[Any]]:
     """Fields that some variants require."""
     for name in properties:
-        holders = [each for each in variants.values() if name in each.get("required", ())]
+        holders = [variant for variant in variants.values() if name in variant.get("required", ())]
         if not holders or name in everywhere or not visible(properties[name]):
             continue
-        tags = [tag for each in holders for tag in _tags(each, field)]
+        tags = [tag for variant in holders for tag in _tags(variant, field)]
         rule = f"has(self.{name}) || {_is_none_of(field, tags)}"
         message = f"{name} is required with {field} {', '.join(tags)}"
-        yield Rule(rule, message, f".{name}", "FieldValueRequired")
+        yield Rule(cel=rule, message=message, field=name, reason="FieldValueRequired")
 
 
-def _narrowed(field: str, variants: Variants, properties: Schema) -> Iterator[Rule]:
+def _narrowed(field: str, variants: Variants, properties: Schema) -> Iterator[Rule[Any]]:
     """Bounds that are narrower in some variants than in the merged field."""
-    for each in variants.values():
-        for name, node in each["properties"].items():
+    for variant in variants.values():
+        for name, node in variant["properties"].items():
             if name == field or not visible(node):
                 continue
             for condition, words in _bounds(name, node, properties[name]):
-                tags = _tags(each, field)
+                tags = _tags(variant, field)
                 rule = f"!has(self.{name}) || {_is_none_of(field, tags)} || {condition}"
                 message = f"{name} {words} with {field} {', '.join(tags)}"
-                yield Rule(rule, message, f".{name}")
+                yield Rule(cel=rule, message=message, field=name)
 
 
 def _bounds(name: str, own: Schema, merged: Schema) -> Iterator[tuple[str, str]]:
@@ -160,37 +160,37 @@ def _bounds(name: str, own: Schema, merged: Schema) -> Iterator[tuple[str, str]]
             merged.get(bound),
             merged.get(exclusive),
         ):
-            at = 0 if own.get(exclusive) else 1
+            index = 0 if own.get(exclusive) else 1
             number = float(own[bound]) if merged.get("type") == "number" else own[bound]
-            yield f"self.{name} {signs[at]} {number!r}", f"must be {words[at]} {own[bound]}"
+            yield f"self.{name} {signs[index]} {number!r}", f"must be {words[index]} {own[bound]}"
     if "enum" in own and own["enum"] != merged["enum"]:
         yield f"self.{name} in {literal(own['enum'])}", f"must be one of {own['enum']}"
 
 
-def _own(field: str, variants: Variants) -> Iterator[Rule]:
+def _own(field: str, variants: Variants) -> Iterator[Rule[Any]]:
     """Rules of the variants themselves; one that all share stands once and unguarded."""
-    seen: dict[str, list[str]] = {}
+    tags_by_rule: dict[str, list[str]] = {}
     rules: dict[str, Mapping[str, str]] = {}
-    for each in variants.values():
-        for rule in each.get("x-kubernetes-validations", ()):
+    for variant in variants.values():
+        for rule in variant.get("x-kubernetes-validations", ()):
             rules[rule["rule"]] = rule
-            seen.setdefault(rule["rule"], []).extend(_tags(each, field))
-    every = sum(len(_tags(each, field)) for each in variants.values())
-    for text, tags in seen.items():
+            tags_by_rule.setdefault(rule["rule"], []).extend(_tags(variant, field))
+    count = sum(len(_tags(variant, field)) for variant in variants.values())
+    for text, tags in tags_by_rule.items():
         rule = rules[text]
-        guarded = text if len(tags) == every else f"{_is_none_of(field, tags)} || ({text})"
-        path = rule.get("fieldPath", "")
-        yield Rule(guarded, rule["message"], path, rule.get("reason", ""))
+        guarded = text if len(tags) == count else f"{_is_none_of(field, tags)} || ({text})"
+        path = rule.get("fieldPath", "").removeprefix(".")
+        yield Rule(cel=guarded, message=rule["message"], field=path, reason=rule.get("reason", ""))
 
 
 def _hidden(field: str, variants: Variants, names: Sequence[str]) -> Schema:
     """Say by value validations which variants require a field that CEL does not see."""
     choices: list[Schema] = []
     for name in names:
-        holders = [each for each in variants.values() if name in each.get("required", ())]
-        others = [each for each in variants.values() if name not in each["properties"]]
-        inside = [tag for each in holders for tag in _tags(each, field)]
-        outside = [tag for each in others for tag in _tags(each, field)]
+        holders = [variant for variant in variants.values() if name in variant.get("required", ())]
+        others = [variant for variant in variants.values() if name not in variant["properties"]]
+        inside = [tag for variant in holders for tag in _tags(variant, field)]
+        outside = [tag for variant in others for tag in _tags(variant, field)]
         if inside and outside:
             choices += [
                 {"properties": {field: {"enum": inside}}, "required": [name]},

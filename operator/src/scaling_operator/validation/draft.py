@@ -7,42 +7,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, TypeVar, cast
-
-from pydantic import Field
+from typing import Any, TypeVar, cast
 
 from scaling_operator.api.container import Container
-from scaling_operator.api.experiment import (
-    Artifacts,
-    Budget,
-    Objective,
-    Resources,
-    Trainer,
-    Trials,
-)
-from scaling_operator.api.fields import ApiSection, Scalar
-from scaling_operator.api.scaling import Scaling
-from scaling_operator.api.search import CategoricalParameter, Parameter, Search
-from scaling_operator.validation.sections import read
+from scaling_operator.api.experiment import ExperimentSpec, Objective, Trainer
+from scaling_operator.api.fields import Scalar
+from scaling_operator.api.search import CategoricalParameter, Parameter
+from scaling_operator.validation.errors import read
 from scaling_operator.validation.space import Conditions
 from scaling_trainer.config.builtin import BuiltIn
 
 T = TypeVar("T")
+PARAMETERS = "spec.search.parameters"
 
 
-class DraftSpec(ApiSection):
-    """ExperimentSpec without rules of its own: every section may be missing."""
+class DraftSpec(ExperimentSpec):
+    """ExperimentSpec whose sections may all be missing."""
 
-    objective: Objective | None = None
-    objectives: Annotated[tuple[Objective, ...], Field(max_length=8)] = ()
-    search: Search = Search()
-    scaling: Scaling | None = None
-    trials: Trials = Trials()
-    budget: Budget = Budget()
-    resources: Resources = Resources()
-    trainer: Trainer | None = None
-    artifacts: Artifacts = Artifacts()
-    suspend: bool = False
+    trainer: Trainer | None = None  # pyright: ignore[reportIncompatibleVariableOverride, reportGeneralTypeIssues]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +41,8 @@ class Draft:
         if self.spec.objective is not None:
             return (("spec.objective", self.spec.objective),)
         return tuple(
-            (f"spec.objectives[{at}]", each) for at, each in enumerate(self.spec.objectives)
+            (f"spec.objectives[{index}]", objective)
+            for index, objective in enumerate(self.spec.objectives)
         )
 
     @property
@@ -83,12 +66,14 @@ class Draft:
     @property
     def scaled(self) -> tuple[str, ...]:
         """Names of the parameters that the ladder sets."""
-        scaling = self.spec.scaling
-        if scaling is None:
-            return ()
-        if scaling.parameter is not None:
-            return (scaling.parameter,)
-        return tuple(scaling.rungs[0]) if scaling.rungs else ()
+        return () if self.spec.scaling is None else self.spec.scaling.scaled
+
+    @property
+    def scaled_paths(self) -> tuple[tuple[str, str], ...]:
+        """The same names, each with the path where the ladder names it."""
+        if self.spec.scaling is None or self.spec.scaling.parameter is None:
+            return tuple((f"spec.scaling.rungs[0].{name}", name) for name in self.scaled)
+        return (("spec.scaling.parameter", self.spec.scaling.parameter),)
 
     @property
     def scales(self) -> tuple[tuple[str, Mapping[str, Scalar]], ...]:
@@ -96,12 +81,9 @@ class Draft:
         scaling = self.spec.scaling
         if scaling is None:
             return ()
-        if scaling.parameter is not None:
-            name = scaling.parameter
-            return tuple(
-                (f"spec.scaling.sizes[{at}]", {name: size}) for at, size in enumerate(scaling.sizes)
-            )
-        return tuple((f"spec.scaling.rungs[{at}]", rung) for at, rung in enumerate(scaling.rungs))
+        field = "rungs" if scaling.parameter is None else "sizes"
+        rungs = enumerate(scaling.all_rungs)
+        return tuple((f"spec.scaling.{field}[{index}]", rung) for index, rung in rungs)
 
     @property
     def built_in(self) -> BuiltIn | None:
@@ -128,12 +110,12 @@ def spread(values: Sequence[T], most: int) -> Sequence[T]:
     """Take a few of many, the first and the last among them."""
     if len(values) <= most:
         return values
-    return [values[at * (len(values) - 1) // (most - 1)] for at in range(most)]
+    return [values[place * (len(values) - 1) // (most - 1)] for place in range(most)]
 
 
 def mapping_at(document: Mapping[str, Any], *path: str) -> Mapping[str, Any]:
     """Get the mapping at a path; an empty one where there is none."""
-    at: Any = document
+    value: Any = document
     for step in path:
-        at = cast("Mapping[str, Any]", at).get(step) if isinstance(at, Mapping) else None
-    return cast("Mapping[str, Any]", at) if isinstance(at, Mapping) else {}
+        value = cast("Mapping[str, Any]", value).get(step) if isinstance(value, Mapping) else None
+    return cast("Mapping[str, Any]", value) if isinstance(value, Mapping) else {}

@@ -14,7 +14,7 @@ from ruamel.yaml.representer import RoundTripRepresenter
 
 from scaling_operator.api.names import GROUP
 from scaling_operator.validation.crd import KINDS, Definition, definition
-from scaling_operator.validation.tables import fill
+from scaling_operator.validation.guide_tables import fill
 
 CRD_FOLDERS = (Path("manifests/crds"), Path("charts/scaling-operator/crds"))
 """Helm reads definitions from its chart alone."""

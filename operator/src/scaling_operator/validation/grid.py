@@ -50,11 +50,6 @@ def grid_size(search: Search) -> int:
     return Grid(search).size
 
 
-def grid_point(search: Search, number: int) -> dict[str, Scalar]:
-    """Give a point of the grid, active parameters only. Raises ValueError beyond the last."""
-    return Grid(search).point(number)
-
-
 def finite_space(search: Search, ranges: Mapping[str, Range] | None = None) -> Grid | None:
     """Count the points of a scale's space, whatever the algorithm; None where they have no end.
 
@@ -149,10 +144,10 @@ class Grid:
         if inactive >> position & 1:
             return 0, number, inactive | self._children[position]
         for run in self._runs[position]:
-            each = self._count(position + 1, inactive | run.off)
-            if number < run.length * each:
-                return run.first + number // each, number % each, inactive | run.off
-            number -= run.length * each
+            points = self._count(position + 1, inactive | run.off)
+            if number < run.length * points:
+                return run.first + number // points, number % points, inactive | run.off
+            number -= run.length * points
         message = f"number {number} lies beyond the grid"
         raise IndexError(message)
 
@@ -181,7 +176,9 @@ class Grid:
 def _below(space: Space, name: str) -> int:
     """Give the parameters that hang on this one, as bits."""
     return sum(
-        1 << at for at, each in enumerate(space.order) if name in space.parameters[each].when
+        1 << place
+        for place, other in enumerate(space.order)
+        if name in space.parameters[other].when
     )
 
 
@@ -193,21 +190,21 @@ def _runs(space: Space, name: str) -> tuple[_Run, ...]:
     parameter, below = space.parameters[name], _below(space, name)
     places = _places(parameter)
     on: dict[int, int] = {}
-    for at, child in enumerate(space.order):
+    for place, child in enumerate(space.order):
         for wanted in space.parameters[child].when.get(name, ()):
             index = _index(parameter, wanted, places)
             if index is not None:
-                on[index] = on.get(index, 0) | 1 << at
+                on[index] = on.get(index, 0) | 1 << place
     return tuple(_stretches(_size(parameter), on, below))
 
 
 def _stretches(size: int, on: Mapping[int, int], below: int) -> Iterator[_Run]:
     start = 0
-    for at in sorted(on):
-        if start < at:
-            yield _Run(start, at - start, below)
-        yield _Run(at, 1, below & ~on[at])
-        start = at + 1
+    for index in sorted(on):
+        if start < index:
+            yield _Run(start, index - start, below)
+        yield _Run(index, 1, below & ~on[index])
+        start = index + 1
     if start < size:
         yield _Run(start, size - start, below)
 
@@ -224,7 +221,8 @@ def _places(parameter: Parameter) -> Mapping[object, int]:
     """Where each choice stands; of equal ones the first."""
     if not isinstance(parameter, CategoricalParameter):
         return {}
-    return {equality_key(each): at for at, each in reversed([*enumerate(parameter.choices)])}
+    choices = reversed([*enumerate(parameter.choices)])
+    return {equality_key(choice): index for index, choice in choices}
 
 
 def _index(parameter: Parameter, wanted: Scalar, places: Mapping[object, int]) -> int | None:
@@ -233,9 +231,9 @@ def _index(parameter: Parameter, wanted: Scalar, places: Mapping[object, int]) -
         return places.get(equality_key(wanted))
     if isinstance(wanted, bool | str):
         return None
-    at = round(lattice_index(parameter, wanted))
-    reachable = 0 <= at < lattice_size(parameter) and lattice_value(parameter, at) == wanted
-    return at if reachable else None
+    index = round(lattice_index(parameter, wanted))
+    reachable = 0 <= index < lattice_size(parameter) and lattice_value(parameter, index) == wanted
+    return index if reachable else None
 
 
 def _size(parameter: Parameter) -> int:

@@ -1,16 +1,19 @@
 """Which parts of a spec may not change once the experiment is accepted.
 
-A result folder is checked by `changed_parts`; the API server by rules in CEL from the same paths.
+`FIXED` is the one list of them. A result folder is checked by `changed_parts`, which compares what
+is meant; the API server by rules in CEL, which compare what is written.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from scaling_operator.api.experiment import ExperimentSpec, Trainer
+from scaling_operator.api.experiment import ExperimentSpec, ScalingExperiment, Trainer
 from scaling_operator.api.fields import ApiSection
+from scaling_operator.api.rules import Rule
 from scaling_operator.api.scaling import Scaling
+from scaling_operator.api.trial import TrialSpec
 
 # All that trials are answers to. What is not here may change: the question asked of the results
 # (targets, fit, refine), where a pod runs (trainer.pod), and how much is done.
@@ -29,6 +32,11 @@ FIXED = (
     "trainer.container",
 )
 _SECTIONS: Mapping[str, type[ApiSection]] = {"scaling": Scaling, "trainer": Trainer}
+_FORBIDDEN = "FieldValueForbidden"
+_IS_NOT_ACCEPTED = (
+    "!has(oldSelf.status) || !has(oldSelf.status.conditions) || "
+    "!oldSelf.status.conditions.exists(each, each.type == 'Accepted' && each.status == 'True')"
+)
 
 
 def fixed_parts() -> Mapping[str, tuple[str, ...]]:
@@ -42,8 +50,8 @@ def fixed_parts() -> Mapping[str, tuple[str, ...]]:
 
 def free_fields(part: str) -> tuple[str, ...]:
     """Name the fields of a part that may change, where the rest of it may not."""
-    model = _SECTIONS.get(part)
-    fields = () if model is None else (str(each.alias) for each in model.model_fields.values())
+    section = _SECTIONS.get(part)
+    fields = () if section is None else (str(info.alias) for info in section.model_fields.values())
     return tuple(field for field in fields if f"{part}.{field}" not in FIXED)
 
 
@@ -58,3 +66,41 @@ def _at(document: Any, path: str) -> Any:
     for step in path.split("."):
         document = None if document is None else document[step]
     return document
+
+
+def _is_unchanged(parent: str, field: str) -> str:
+    """Write in CEL that both have the field and it is equal, or neither has it."""
+    new, old = f"self.{parent}.{field}", f"oldSelf.{parent}.{field}"
+    return f"(has({new}) ? has({old}) && {new} == {old} : !has({old}))"
+
+
+def _is_unchanged_within(part: str, fields: Sequence[str]) -> str:
+    """Write in CEL that both have the part and these fields are equal, or neither has it."""
+    new, old = f"has(self.spec.{part})", f"has(oldSelf.spec.{part})"
+    whole = " && ".join(_is_unchanged(f"spec.{part}", field) for field in fields)
+    return f"{new} == {old} && (!{new} || ({whole}))"
+
+
+def _fixed(part: str, fields: Sequence[str]) -> Rule[Any]:
+    unchanged = _is_unchanged_within(part, fields) if fields else _is_unchanged("spec", part)
+    free = ", ".join(free_fields(part))
+    but = f", but for {free}" if free else ""
+    return Rule(
+        section=ScalingExperiment,
+        cel=f"{_IS_NOT_ACCEPTED} || ({unchanged})",
+        message=f"{part} cannot change once the experiment is accepted{but}; make a new experiment",
+        field=f"spec.{part}",
+        reason=_FORBIDDEN,
+    )
+
+
+IMMUTABLE_RULES: tuple[Rule[Any], ...] = (
+    *(_fixed(part, fields) for part, fields in fixed_parts().items()),
+    Rule(
+        section=TrialSpec,
+        cel="self == oldSelf",
+        message="a trial's spec never changes",
+        reason=_FORBIDDEN,
+    ),
+)
+"""What only an API server can hold: it alone sees a change."""

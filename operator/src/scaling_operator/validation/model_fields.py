@@ -44,14 +44,14 @@ def sections_of(annotation: Any) -> tuple[SectionClass, ...]:
 
 def items_of(annotation: Any) -> tuple[Any, ...]:
     """Annotations of the items of a list or the values of a mapping; empty for the rest."""
-    found: list[Any] = []
+    items: list[Any] = []
     for kind in alternatives(annotation):
         arguments = get_args(kind)
         if get_origin(kind) is tuple:
-            found.append(arguments[0])
+            items.append(arguments[0])
         elif get_origin(kind) is dict:
-            found.append(arguments[1])
-    return tuple(found)
+            items.append(arguments[1])
+    return tuple(items)
 
 
 def choices_of(annotation: Any) -> tuple[Any, ...]:
@@ -70,8 +70,8 @@ def discriminator(sections: Sequence[SectionClass]) -> str | None:
         return None
     for name in ("name", "type"):
         if all(
-            name in fields_of(each) and choices_of(fields_of(each)[name].annotation)
-            for each in sections
+            name in fields_of(section) and choices_of(fields_of(section)[name].annotation)
+            for section in sections
         ):
             return name
     return None
@@ -82,14 +82,29 @@ def tags_of(section: SectionClass, field: str) -> tuple[str, ...]:
     return cast("tuple[str, ...]", choices_of(fields_of(section)[field].annotation))
 
 
+def all_tags(sections: Sequence[SectionClass], field: str) -> tuple[str, ...]:
+    """Values of the discriminator of several sections."""
+    return tuple(tag for section in sections for tag in tags_of(section, field))
+
+
+def holders(sections: Sequence[SectionClass], field: str) -> tuple[SectionClass, ...]:
+    """Those of the sections that have a field."""
+    return tuple(section for section in sections if field in fields_of(section))
+
+
+def field_names(sections: Sequence[SectionClass]) -> tuple[str, ...]:
+    """Names of the fields of several sections, each once."""
+    return tuple(dict.fromkeys(name for section in sections for name in fields_of(section)))
+
+
 def chosen(sections: Sequence[SectionClass], value: Any) -> tuple[SectionClass, ...]:
     """Sections that a value's discriminator chooses: all of them where it chooses none."""
     field = discriminator(sections)
     if field is None or not isinstance(value, Mapping):
         return tuple(sections)
     tag = cast("Mapping[str, Any]", value).get(field)
-    found = tuple(each for each in sections if tag in tags_of(each, field))
-    return found or tuple(sections)
+    of_tag = tuple(section for section in sections if tag in tags_of(section, field))
+    return of_tag or tuple(sections)
 
 
 def sections_at(
@@ -109,7 +124,25 @@ def variants_at(
     for step in path:
         annotations = tuple(_step(annotations, value, step))
         value = _child(value, step)
-    return tuple(each for one in annotations for each in sections_of(one)), value
+    variants = tuple(section for annotation in annotations for section in sections_of(annotation))
+    return variants, value
+
+
+def sections_within(root: SectionClass) -> tuple[SectionClass, ...]:
+    """Give a section and every one that may stand in it, each once."""
+    sections: dict[SectionClass, None] = {}
+    waiting = [root]
+    while waiting:
+        section = waiting.pop()
+        if section not in sections:
+            sections[section] = None
+            waiting += [
+                inner
+                for info in fields_of(section).values()
+                for annotation in (info.annotation, *items_of(info.annotation))
+                for inner in sections_of(annotation)
+            ]
+    return tuple(sections)
 
 
 def _step(annotations: Sequence[Any], value: Any, step: str | int) -> Iterator[Any]:

@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from scaling_operator.api.fields import Scalar, equality_key
+from scaling_operator.api.problems import shown
 from scaling_operator.api.search import (
     CategoricalParameter,
     FloatParameter,
     IntParameter,
     Parameter,
     Search,
+    typed_value,
 )
 from scaling_operator.api.status import Range
 
@@ -56,7 +58,7 @@ class Conditions:
         """Leave out the values of parameters whose conditions do not hold; others stay."""
         active = dict(values)
         while True:  # What was switched off may have been the condition of another one.
-            left = {name: each for name, each in active.items() if self.is_active(name, active)}
+            left = {name: value for name, value in active.items() if self.is_active(name, active)}
             if len(left) == len(active):
                 return left
             active = left
@@ -166,6 +168,17 @@ def on_lattice(parameter: Parameter, value: Scalar) -> bool:
         return True
     index = lattice_index(parameter, value)
     return abs(index - round(index)) < _SLACK
+
+
+def why_impossible(parameter: Parameter, value: Scalar) -> str | None:
+    """Say why a parameter never takes a value; None where it may."""
+    try:
+        typed = typed_value(parameter, value)
+    except ValueError as error:
+        return str(error)
+    if isinstance(parameter, CategoricalParameter) or on_lattice(parameter, typed):
+        return None
+    return f"{shown(value)} is not low {parameter.low:g} plus steps of {parameter.step:g}"
 
 
 def _order(parameters: Mapping[str, Parameter]) -> tuple[str, ...]:

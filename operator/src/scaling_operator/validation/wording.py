@@ -8,13 +8,16 @@ from typing import Any
 from scaling_operator.api.container import MOUNT_PATH_PATTERN
 from scaling_operator.api.names import (
     CONFIG_KEY_PATTERN,
+    DNS_LABEL_PATTERN,
     EXPERIMENT_NAME_PATTERN,
     LABEL_KEY_PATTERN,
     LABEL_VALUE_PATTERN,
     OBJECT_NAME_PATTERN,
     PARAMETER_NAME_PATTERN,
+    VARIABLE_NAME_PATTERN,
 )
 from scaling_operator.api.problems import listing, nearest, shown
+from scaling_operator.api.quantities import QUANTITY_PATTERN, not_a_quantity
 from scaling_trainer.metric_names import METRIC_NAME_CHARACTERS, METRIC_NAME_PATTERN
 
 Context = Mapping[str, Any]
@@ -25,15 +28,14 @@ _PATTERNS = {
     "with a letter or digit, so that names of pods can be made from it",
     PARAMETER_NAME_PATTERN: f"one or more words joined by dots, each of {_LETTERS}",
     METRIC_NAME_PATTERN: METRIC_NAME_CHARACTERS,
-    r"^[A-Za-z_][A-Za-z0-9_]*$": _LETTERS,
-    r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$": "lower-case letters, digits and -, such as a100",
+    VARIABLE_NAME_PATTERN: _LETTERS,
+    DNS_LABEL_PATTERN: "lower-case letters, digits and -, such as a100",
     OBJECT_NAME_PATTERN: "a Kubernetes name: lower-case letters, digits, - and .",
     CONFIG_KEY_PATTERN: "a key of a ConfigMap or Secret: letters, digits, -, _ and .",
     LABEL_KEY_PATTERN: "a label such as gpu-type or nvidia.com/gpu.product",
     LABEL_VALUE_PATTERN: "a label's value: letters, digits, -, _ and . inside",
     MOUNT_PATH_PATTERN: "an absolute path below /, without a colon, empty parts, . and ..",
 }
-_QUANTITY_START = r"^[0-9]+(\.[0-9]+)?(m|"
 
 
 def sentence(kind: str, value: object, context: Context, message: str) -> str:
@@ -93,8 +95,8 @@ def _words(expected: str) -> tuple[str, ...]:
 
 def _pattern(value: object, context: Context) -> str:
     pattern = str(context["pattern"])
-    if pattern.startswith(_QUANTITY_START):
-        return f"{shown(value)} is not a quantity: write for example 2, 500m or 4Gi"
+    if pattern == QUANTITY_PATTERN:
+        return not_a_quantity(value)
     return f"must be {_PATTERNS.get(pattern, f'text like {pattern}')}, not {shown(value)}"
 
 

@@ -12,11 +12,14 @@ from scaling_trainer.config.data import Dataset, SyntheticClassification
 from scaling_trainer.config.models import Model
 from scaling_trainer.config.preprocessing import Preprocessing
 from scaling_trainer.config.tasks import (
+    AUGMENTATION_NEEDS_IMAGES,
     CLASS_NAMES,
+    CNN_NEEDS_IMAGES,
     DATASETS_BY_TASK,
     IMAGE_DATASETS,
     METRICS_BY_TASK,
     MODELS_BY_TASK,
+    MSE_UNSUITABLE,
     PER_CLASS_METRICS,
 )
 from scaling_trainer.config.training import Adam, EarlyStopping, Optimizer
@@ -94,15 +97,13 @@ def _incompatibilities(config: BuiltIn) -> list[tuple[str, str]]:
         problems.append(("model.name", sentence))
     has_images = config.dataset.name in IMAGE_DATASETS
     if config.model.name == "cnn" and not has_images:
-        sentence = f"model cnn needs images: use one of the datasets {', '.join(IMAGE_DATASETS)}"
-        problems.append(("model.name", sentence))
+        problems.append(("model.name", CNN_NEEDS_IMAGES))
     if config.preprocessing.augmentation is not None and not has_images:
-        sentence = f"augmentation needs images: use one of the datasets {', '.join(IMAGE_DATASETS)}"
-        problems.append(("preprocessing.augmentation", sentence))
+        problems.append(("preprocessing.augmentation", AUGMENTATION_NEEDS_IMAGES))
     if config.loss == "cross-entropy" and config.task in ("regression", "recommendation"):
         problems.append(("loss", f"loss cross-entropy does not suit {config.task}: use mse"))
     if config.loss == "mse" and config.task == "language-modelling":
-        problems.append(("loss", "loss mse does not suit language-modelling: use cross-entropy"))
+        problems.append(("loss", MSE_UNSUITABLE))
     return problems
 
 

@@ -15,6 +15,9 @@ CLUSTERS_PER_CLASS = 2
 Broken = Literal["refuse", "skip"]
 
 
+SPLIT_TAKES_ALL = "validation and test take everything: their sum must be below 1"
+
+
 class Split(Section):
     """What every data set shares: how it is split. Classes keep their shares in each part."""
 
@@ -31,8 +34,7 @@ class Split(Section):
     @model_validator(mode="after")
     def _leaves_something_to_train_on(self) -> Split:
         if self.validation + self.test >= 1:
-            sentence = "validation and test take everything: their sum must be below 1"
-            raise SectionError(("validation", sentence))
+            raise SectionError(("validation", SPLIT_TAKES_ALL))
         return self
 
 

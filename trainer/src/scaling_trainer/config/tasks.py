@@ -29,6 +29,10 @@ MODELS_BY_TASK: Mapping[Task, tuple[str, ...]] = {
     "recommendation": ("matrix-factorisation",),
 }
 IMAGE_DATASETS = ("digits", "image-folder", "npz")
+_USE_IMAGES = f"use one of the datasets {', '.join(IMAGE_DATASETS)}"
+CNN_NEEDS_IMAGES = f"model cnn needs images: {_USE_IMAGES}"
+AUGMENTATION_NEEDS_IMAGES = f"augmentation needs images: {_USE_IMAGES}"
+MSE_UNSUITABLE = "loss mse does not suit language-modelling: use cross-entropy"
 # Of npz only reading tells.
 SHAPES: Mapping[str, Shape] = {
     **dict.fromkeys(

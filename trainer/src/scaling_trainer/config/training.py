@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from scaling_trainer.config.base import Fraction, Section, SectionError
 
 MAX_EARLY_DECAYS = 8
+PHASES_EXCEED_ALL = "warmup and decay must not exceed 1 together"
 
 
 class Constant(Section):
@@ -43,8 +44,7 @@ class WarmupStableDecay(Section):
     @model_validator(mode="after")
     def _phases_fit(self) -> WarmupStableDecay:
         if self.warmup + self.decay > 1:
-            sentence = "warmup and decay must not exceed 1 together"
-            raise SectionError(("decay", sentence))
+            raise SectionError(("decay", PHASES_EXCEED_ALL))
         before = self.warmup
         for end in (*self.early_decays, 1.0):
             # A decay is as long a share of its point as the last one is of the whole.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from scaling_operator.api.experiment import ExperimentSpec
 from scaling_operator.api.names import ConditionReason, ConditionType
 from scaling_operator.api.policy import PolicyStatus, ResourcePolicy
-from scaling_operator.api.problems import listing
+from scaling_operator.api.problems import InvalidSpec, listing
 from scaling_operator.api.status import Condition
 from scaling_operator.core.conditions import Finding, as_condition
 from scaling_operator.kube.client.client import Client, Object
@@ -17,9 +17,7 @@ from scaling_operator.kube.client.index import Index, Key
 from scaling_operator.kube.client.kinds import NODES, POLICIES
 from scaling_operator.runtime.sizer import InvalidPolicy
 from scaling_operator.sizing.offered import NodeView, not_offered
-from scaling_operator.validation.checks import check_policy
-from scaling_operator.validation.normal import normal_form
-from scaling_operator.validation.sections import read
+from scaling_operator.validation.load import policy_of
 from scaling_trainer.foreign_text import as_message
 
 SizingInputs = tuple[tuple[str, int] | None, Object | None, Object | None]
@@ -102,10 +100,10 @@ def read_policy(thing: Object) -> ResourcePolicy | str:
     """Read a stored policy, or say all that is wrong with it: an older CRD may have let it in."""
     document = {key: thing[key] for key in ("apiVersion", "kind", "spec") if key in thing}
     document["metadata"] = {"name": thing["metadata"]["name"]}
-    problems = check_policy(document)
-    if problems:
-        return "; ".join(str(problem) for problem in problems)
-    return read(ResourcePolicy, normal_form(document)[0])
+    try:
+        return policy_of(document)
+    except InvalidSpec as error:
+        return "; ".join(str(problem) for problem in error.problems)
 
 
 ConditionChange = tuple[tuple[Condition, ...], tuple[Condition, ...]]

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, TypeVar
 
+from scaling_operator.api.names import REPORT_AUDIENCE
 from scaling_operator.core.reports import Reply, Report
 from scaling_operator.kube.client.client import Client, Object
 from scaling_operator.kube.client.errors import ClusterBusy, ClusterError, NotFound
@@ -25,7 +26,7 @@ from scaling_operator.kube.report_service.serving_certificate import (
 )
 from scaling_operator.kube.report_service.tokens import PodIdentity, PodReview, Tokens
 from scaling_operator.kube.settings import Settings
-from scaling_operator.kube.workloads.attempt_spec import TOKEN_AUDIENCE, WorkloadSettings
+from scaling_operator.kube.workloads.attempt_spec import WorkloadSettings
 from scaling_operator.kube.workloads.identity import (
     attempt_of_pod,
     experiment_selector,
@@ -131,7 +132,7 @@ class ReportServer:
 
 
 def _endpoint(client: Client, listener: ReportHandlers) -> Endpoint[PodIdentity]:
-    tokens = Tokens(PodReview(client, TOKEN_AUDIENCE), listener.is_known)
+    tokens = Tokens(PodReview(client, REPORT_AUDIENCE), listener.is_known)
     described = listener.experiment
 
     async def authenticate(token: str, address: str) -> PodIdentity | None:

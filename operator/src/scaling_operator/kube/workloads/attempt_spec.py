@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from scaling_operator.api.experiment import ExperimentSpec
-from scaling_operator.api.names import GROUP, is_experiment_name, trial_name
+from scaling_operator.api.names import is_experiment_name, trial_name
 from scaling_operator.api.problems import Problem, listing, shown
 from scaling_operator.api.trial import ScalingTrial
 from scaling_operator.core.reports import AttemptKey
@@ -17,8 +17,6 @@ from scaling_operator.core.resources import PodResources
 from scaling_operator.kube.workloads.allowed import Allowed, not_allowed
 from scaling_operator.kube.workloads.identity import workload_name
 from scaling_trainer.contract import Execution
-
-TOKEN_AUDIENCE = f"{GROUP}/reports"
 
 
 @dataclass(frozen=True, slots=True)

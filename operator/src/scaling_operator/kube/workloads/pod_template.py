@@ -18,13 +18,14 @@ from scaling_operator.api.container import EnvironmentVariable
 from scaling_operator.api.names import (
     ANNOTATION_RESOURCES,
     ARTIFACTS_MOUNT,
+    REPORT_AUDIENCE,
     REPORT_MOUNT,
     RESERVED_VOLUMES,
     RESULT_FILE,
     TRIAL_KIND,
 )
 from scaling_operator.api.problems import InvalidSpec
-from scaling_operator.kube.workloads.attempt_spec import TOKEN_AUDIENCE, AttemptSpec, refusals
+from scaling_operator.kube.workloads.attempt_spec import AttemptSpec, refusals
 from scaling_operator.kube.workloads.claim import container_claims, pod_claims
 from scaling_operator.kube.workloads.held_resources import machine_annotation
 from scaling_operator.kube.workloads.identity import attempt_labels, owner_reference
@@ -293,7 +294,7 @@ def _artifacts(attempt_spec: AttemptSpec) -> tuple[Json, list[Json]]:
 def _token() -> Json:
     return {
         "serviceAccountToken": {
-            "audience": TOKEN_AUDIENCE,
+            "audience": REPORT_AUDIENCE,
             "expirationSeconds": TOKEN_SECONDS,
             "path": TOKEN_FILE,
         }

@@ -1,9 +1,9 @@
 """A document as an API server would hand it on: plain JSON values of bounded size.
 
 Numbers take the form that JSON through Kubernetes gives them (1.0 becomes 1, a whole number beyond
-64 bits a float), so that a file means the same on a laptop and on a cluster. What JSON cannot hold
-is reported: NaN and infinities, keys that are not text, halves of characters, and aliases that grow
-without end.
+64 bits becomes a float), so that a file means the same on a laptop and on a cluster. Values that
+JSON cannot hold are reported: NaN and infinities, keys that are not text, halves of characters, and
+aliases that grow without end.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def _copy(value: object, place: _Place, problems: list[Problem]) -> Any:
             return _copy_mapping(cast("dict[object, object]", value), place, problems)
         case list() | tuple():
             items = cast("list[object]", value)
-            return [_copy(item, (place, at), problems) for at, item in enumerate(items)]
+            return [_copy(item, (place, index), problems) for index, item in enumerate(items)]
         case str() | bool() | None:
             return _copy_plain(value, place, problems)
         case int():

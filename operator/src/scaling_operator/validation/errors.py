@@ -1,8 +1,8 @@
 """Every error of a document at once, although pydantic stops at the first level that fails.
 
-A section's own rules (`low` at most `high`) run only when its fields are sound. So what is wrong is
-taken out and the rest is read again, until nothing new is found; the sound rest goes on to the
-checks that look at several sections.
+A section's own rules (`low` at most `high`) run only when its fields are sound. So the faulty parts
+are taken out and the rest is read again, until no new error is found. What is left is sound, and
+the rules that look at several sections are asked of it.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from scaling_operator.api.problems import Problem, below, listing, nearest, shown, spelled
-from scaling_operator.validation import model_fields as shape
-from scaling_operator.validation import wording
-from scaling_operator.validation.normal import WHOLE
+from scaling_operator.validation import model_fields, wording
+from scaling_operator.validation.normal_form import WHOLE
 from scaling_trainer.config.base import SectionError
 
 Path = tuple[str | int, ...]
+"""Where a value stands in a document: the keys and indexes that lead to it."""
 M = TypeVar("M", bound=BaseModel)
 
 MOST_PROBLEMS = 100
@@ -55,12 +55,11 @@ def examine(
         sound = _without(document, removed)
         errors = _errors(section, sound)
         # Unknown fields first: one of them may be spelled like a variant's name in pydantic's path.
-        errors = [each for each in errors if each["type"] == "extra_forbidden"] or errors
+        errors = [error for error in errors if error["type"] == "extra_forbidden"] or errors
         faulty: set[Path] = set()
         for error in errors[:_MOST_ERRORS]:
             path = _resolve(section, document, removed, error)
-            found = _problems(section, document, (path, error), removed)
-            problems.update(dict.fromkeys(found))
+            problems.update(dict.fromkeys(_problems(section, document, (path, error), removed)))
             faulty.add(path[:-1] if error["type"] == "missing" else path)
         if len(errors) > _MOST_ERRORS or len(problems) > MOST_PROBLEMS:
             return {}, _first(problems)
@@ -80,12 +79,12 @@ def _errors(section: type[BaseModel], document: Any) -> list[ErrorDetails]:
 
 def _without_consequences(errors: list[ErrorDetails]) -> list[ErrorDetails]:
     """Leave out that a list is too short where pydantic only does not count items with faults."""
-    short = {each["loc"] for each in errors if each["type"] == "too_short"}
+    short = {error["loc"] for error in errors if error["type"] == "too_short"}
     if not short:
         return errors
-    above = {each["loc"][:length] for each in errors for length in range(len(each["loc"]))}
+    above = {error["loc"][:length] for error in errors for length in range(len(error["loc"]))}
     faulty = short & above
-    return [each for each in errors if each["type"] != "too_short" or each["loc"] not in faulty]
+    return [error for error in errors if error["type"] != "too_short" or error["loc"] not in faulty]
 
 
 def _first(problems: Iterable[Problem]) -> tuple[Problem, ...]:
@@ -93,7 +92,7 @@ def _first(problems: Iterable[Problem]) -> tuple[Problem, ...]:
 
 
 def _without(document: Any, removed: frozenset[Path]) -> Any:
-    """Copy what has lost a part; the rest is shared with the document."""
+    """Copy a document without the removed parts; untouched parts are shared with it."""
     if not removed:
         return document
     touched = frozenset(path[:length] for path in removed for length in range(len(path)))
@@ -104,11 +103,11 @@ def _without(document: Any, removed: frozenset[Path]) -> Any:
         if isinstance(value, dict):
             entries = cast("dict[str, Any]", value).items()
             places = ((key, child, (*path, key)) for key, child in entries)
-            return {key: left(child, at) for key, child, at in places if at not in removed}
+            return {key: left(child, place) for key, child, place in places if place not in removed}
         if isinstance(value, list):
             items = enumerate(cast("list[Any]", value))
-            places = ((child, (*path, index)) for index, child in items)
-            return [left(child, at) for child, at in places if at not in removed]
+            places = ((item, (*path, index)) for index, item in items)
+            return [left(item, place) for item, place in places if place not in removed]
         return value
 
     return left(document, ())
@@ -119,19 +118,19 @@ def _resolve(
 ) -> Path:
     """Path in the document that an error means: without variants' names, indexes as written."""
     path: Path = ()
-    at, is_chosen = document, False
+    value, is_chosen = document, False
     for step in error["loc"]:
-        if isinstance(at, dict):
-            mapping = cast("dict[str | int, Any]", at)
+        if isinstance(value, dict):
+            mapping = cast("dict[str | int, Any]", value)
             if not is_chosen and _is_variant(section, document, path, mapping, step):
                 is_chosen = True
             elif step in mapping and (*path, step) not in removed:
-                path, at, is_chosen = (*path, step), mapping[step], False
-        elif isinstance(at, list) and isinstance(step, int):
-            items = cast("list[Any]", at)
+                path, value, is_chosen = (*path, step), mapping[step], False
+        elif isinstance(value, list) and isinstance(step, int):
+            items = cast("list[Any]", value)
             left = [index for index in range(len(items)) if (*path, index) not in removed]
             if step < len(left):
-                path, at, is_chosen = (*path, left[step]), items[left[step]], False
+                path, value, is_chosen = (*path, left[step]), items[left[step]], False
     return (*path, error["loc"][-1]) if error["type"] == "missing" else path
 
 
@@ -144,18 +143,18 @@ def _is_variant(
     """
     if step not in mapping or step not in (mapping.get("name"), mapping.get("type")):
         return False
-    variants, _ = shape.variants_at(section, document, path)
-    field = shape.discriminator(variants)
+    variants, _ = model_fields.variants_at(section, document, path)
+    field = model_fields.discriminator(variants)
     return field is not None and mapping.get(field) == step
 
 
 def _problems(
     section: type[BaseModel],
     document: Any,
-    found: tuple[Path, ErrorDetails],
+    placed_error: tuple[Path, ErrorDetails],
     removed: frozenset[Path],
 ) -> Iterable[Problem]:
-    path, error = found
+    path, error = placed_error
     where = spelled(path)
     context: Mapping[str, Any] = error.get("ctx", {})
     raised = context.get("error")
@@ -173,11 +172,11 @@ def _problems(
 def _may_follow(path: Path, field: str, removed: frozenset[Path]) -> bool:
     """Whether a rule may object only because a part of the section was taken out before."""
     if not field:
-        return any(each[:-1] == path for each in removed if each)
+        return any(part[:-1] == path for part in removed if part)
     name, index = _field_and_index(field)
     if index is not None:
         return False
-    return any(each[: len(path) + 1] == (*path, name) for each in removed)
+    return any(part[: len(path) + 1] == (*path, name) for part in removed)
 
 
 def _field_and_index(field: str) -> tuple[str, int | None]:
@@ -191,21 +190,24 @@ def _as_written(path: Path, field: str, removed: frozenset[Path]) -> str:
     name, index = _field_and_index(field)
     if index is None:
         return field
-    for gone in sorted(cast("int", each[-1]) for each in removed if each[:-1] == (*path, name)):
+    of_list = (part for part in removed if part[:-1] == (*path, name))
+    for gone in sorted(cast("int", part[-1]) for part in of_list):
         index += gone <= index
     return f"{name}[{index}]"
 
 
-def _problem(section: type[BaseModel], document: Any, found: tuple[Path, ErrorDetails]) -> Problem:
-    path, error = found
+def _problem(
+    section: type[BaseModel], document: Any, placed_error: tuple[Path, ErrorDetails]
+) -> Problem:
+    path, error = placed_error
     where = spelled(path)
     context: Mapping[str, Any] = error.get("ctx", {})
     if error["type"] == "extra_forbidden":
         return Problem(where, _unknown(section, document, path))
     if error["type"].startswith("union_tag"):
-        sections = shape.sections_at(section, document, path)
-        field = shape.discriminator(sections) or ""
-        tags = tuple(tag for each in sections for tag in shape.tags_of(each, field))
+        sections = model_fields.sections_at(section, document, path)
+        field = model_fields.discriminator(sections) or ""
+        tags = model_fields.all_tags(sections, field)
         if error["type"] == "union_tag_not_found":
             return Problem(below(where, field), f"is required; allowed: {listing(tags)}")
         return Problem(below(where, field), wording.choice(context.get("tag"), tags))
@@ -243,8 +245,8 @@ def _one_a_path(problems: Iterable[Problem]) -> Iterable[Problem]:
 
 
 def _missing(section: type[BaseModel], document: Any, path: Path) -> str:
-    for each in shape.sections_at(section, document, path[:-1]):
-        info = shape.fields_of(each).get(str(path[-1]))
+    for parent in model_fields.sections_at(section, document, path[:-1]):
+        info = model_fields.fields_of(parent).get(str(path[-1]))
         if info is not None and info.description:
             return f"is required ({info.description.rstrip('.')})"
     return "is required"
@@ -252,18 +254,18 @@ def _missing(section: type[BaseModel], document: Any, path: Path) -> str:
 
 def _unknown(section: type[BaseModel], document: Any, path: Path) -> str:
     name = str(path[-1])
-    variants, value = shape.variants_at(section, document, path[:-1])
-    field = shape.discriminator(variants)
-    elsewhere = [each for each in variants if name in shape.fields_of(each)]
-    if field is not None and elsewhere:
-        owners = listing(tag for each in elsewhere for tag in shape.tags_of(each, field))
-        return f"unknown field with {field} {value[field]}; it goes with {owners}"
-    chosen = shape.chosen(variants, value)
-    for refused in (getattr(each, "REFUSED", {}) for each in chosen):
+    variants, value = model_fields.variants_at(section, document, path[:-1])
+    field = model_fields.discriminator(variants)
+    owners = model_fields.holders(variants, name)
+    if field is not None and owners:
+        tags = listing(model_fields.all_tags(owners, field))
+        return f"unknown field with {field} {value[field]}; it goes with {tags}"
+    chosen = model_fields.chosen(variants, value)
+    for refused in (getattr(variant, "REFUSED", {}) for variant in chosen):
         if name in refused:
             return f"is not allowed: {refused[name]}"
-    known = [each for one in chosen for each in shape.fields_of(one)]
-    near = nearest(name, known)
+    fields = model_fields.field_names(chosen)
+    near = nearest(name, fields)
     if near is not None:
         return f"unknown field; did you mean {near}?"
-    return f"unknown field; allowed here: {listing(dict.fromkeys(known)) or 'none'}"
+    return f"unknown field; allowed here: {listing(fields) or 'none'}"

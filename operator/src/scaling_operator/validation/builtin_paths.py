@@ -1,4 +1,4 @@
-"""Paths below `trainer.builtIn`: which there are, and what the field at each one takes."""
+"""Paths below `trainer.builtIn`: which paths there are, and what the field at each one takes."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ from pydantic import BaseModel, ValidationError
 
 from scaling_operator.api.fields import Scalar
 from scaling_operator.api.problems import listing, nearest
-from scaling_operator.validation import model_fields as shape
-from scaling_operator.validation import wording
-from scaling_operator.validation.sections import read
+from scaling_operator.validation import model_fields, wording
+from scaling_operator.validation.errors import read
 from scaling_trainer.config.builtin import BuiltIn
 
 # Names of the variants that a section may have in some trial, by path: {"model": {"mlp", "cnn"}}.
@@ -31,21 +30,17 @@ def find(path: str, variants: Variants) -> Place | str:
     """Find the place of a path, or say in a sentence why there is none."""
     sections: tuple[type[BaseModel], ...] = (BuiltIn,)
     steps = path.split(".")
-    for at, step in enumerate(steps):
-        within = ".".join(steps[:at])
-        everywhere = sections
-        if not (at == len(steps) - 1 and step == shape.discriminator(sections)):
+    for index, step in enumerate(steps):
+        within, is_last = ".".join(steps[:index]), index == len(steps) - 1
+        of_models = sections
+        if not (is_last and step == model_fields.discriminator(sections)):
             sections = _possible(sections, within, variants)
-        holders = tuple(each for each in sections if step in shape.fields_of(each))
+        holders = model_fields.holders(sections, step)
         if not holders:
-            return _no_such(path, within, (everywhere, sections), variants)
-        if at == len(steps) - 1:
+            return _no_such(path, within, (of_models, sections), variants)
+        if is_last:
             return _leaf(path, holders, variants)
-        sections = tuple(
-            inner
-            for each in holders
-            for inner in shape.sections_of(shape.fields_of(each)[step].annotation)
-        )
+        sections = _inner(holders, step)
         if not sections:
             return f"{within and within + '.'}{step} is a value, not a section; it has no fields"
     return "is empty"
@@ -53,27 +48,27 @@ def find(path: str, variants: Variants) -> Place | str:
 
 def objection(place: Place, value: Scalar) -> str | None:
     """Say why the field at a place never takes a value; None where it may."""
-    if place.field == shape.discriminator(place.sections):
-        tags = tuple(tag for each in place.sections for tag in shape.tags_of(each, place.field))
+    if place.field == model_fields.discriminator(place.sections):
+        tags = model_fields.all_tags(place.sections, place.field)
         return None if value in tags else wording.choice(value, tags)
-    found = [_field_objection(each, place.field, value) for each in place.sections]
-    return None if None in found else found[0]
+    objections = [_field_objection(section, place.field, value) for section in place.sections]
+    return None if None in objections else objections[0]
 
 
 def _field_objection(section: type[BaseModel], field: str, value: Scalar) -> str | None:
     try:
         read(section, {field: value})
-    except ValidationError as error:
-        for each in error.errors(include_url=False):
-            if each["loc"][:1] == (field,):
-                return wording.sentence(each["type"], value, each.get("ctx", {}), each["msg"])
+    except ValidationError as invalid:
+        for error in invalid.errors(include_url=False):
+            if error["loc"][:1] == (field,):
+                return wording.sentence(error["type"], value, error.get("ctx", {}), error["msg"])
     return None
 
 
 def _leaf(path: str, holders: tuple[type[BaseModel], ...], variants: Variants) -> Place | str:
     field = path.rpartition(".")[2]
-    if any(shape.sections_of(shape.fields_of(each)[field].annotation) for each in holders):
-        inside = [each for each in known_paths(variants) if each.startswith(f"{path}.")]
+    if _inner(holders, field):
+        inside = [known for known in known_paths(variants) if known.startswith(f"{path}.")]
         return f"is a section, not a value; name one of its fields: {listing(inside)}"
     return Place(holders, field)
 
@@ -84,20 +79,28 @@ def _no_such(
     sections: tuple[tuple[type[BaseModel], ...], tuple[type[BaseModel], ...]],
     variants: Variants,
 ) -> str:
-    everywhere, possible = sections
-    field = shape.discriminator(everywhere)
+    of_models, possible = sections
+    field = model_fields.discriminator(of_models)
     step = path[len(within) + 1 if within else 0 :].partition(".")[0]
-    owners = [each for each in everywhere if step in shape.fields_of(each)]
+    owners = model_fields.holders(of_models, step)
     if field is not None and owners:
-        tags = listing(tag for each in owners for tag in shape.tags_of(each, field))
+        tags = listing(model_fields.all_tags(owners, field))
         now = listing(sorted(str(tag) for tag in variants.get(within, ())))
         return f"{step} goes with {within}.{field} {tags}, not with {now}"
     near = nearest(path, known_paths(variants))
     if near is not None:
         return f"the built-in trainer has no such field; did you mean {near}?"
-    names = listing(dict.fromkeys(name for each in possible for name in shape.fields_of(each)))
+    names = listing(model_fields.field_names(possible))
     where = f"{within} has" if within else "it has"
     return f"the built-in trainer has no such field; {where} {names}"
+
+
+def _inner(sections: Sequence[type[BaseModel]], field: str) -> tuple[type[BaseModel], ...]:
+    """Sections that stand in a field."""
+    annotations = (model_fields.fields_of(section)[field].annotation for section in sections)
+    return tuple(
+        inner for annotation in annotations for inner in model_fields.sections_of(annotation)
+    )
 
 
 def known_paths(variants: Variants) -> tuple[str, ...]:
@@ -107,24 +110,26 @@ def known_paths(variants: Variants) -> tuple[str, ...]:
 
 def _paths(sections: Sequence[type[BaseModel]], within: str, variants: Variants) -> Iterator[str]:
     for section in _possible(sections, within, variants):
-        for name, info in shape.fields_of(section).items():
+        for name, info in model_fields.fields_of(section).items():
             path = f"{within}.{name}" if within else name
-            inner = shape.sections_of(info.annotation)
+            inner = model_fields.sections_of(info.annotation)
             if inner:
                 yield from _paths(inner, path, variants)
-            elif not shape.items_of(info.annotation):  # a list is no value of a parameter
+            elif not model_fields.items_of(info.annotation):  # a list is no value of a parameter
                 yield path
 
 
 def _possible(
     sections: Sequence[type[BaseModel]], within: str, variants: Variants
 ) -> tuple[type[BaseModel], ...]:
-    field = shape.discriminator(sections)
+    field = model_fields.discriminator(sections)
     tags = variants.get(within)
     if field is None or not tags:
         return tuple(sections)
-    found = tuple(each for each in sections if tags & set(shape.tags_of(each, field)))
-    return found or tuple(sections)
+    possible = tuple(
+        section for section in sections if tags & set(model_fields.tags_of(section, field))
+    )
+    return possible or tuple(sections)
 
 
 def variants_written(built_in: Mapping[str, Any]) -> dict[str, frozenset[Scalar]]:
@@ -135,9 +140,9 @@ def variants_written(built_in: Mapping[str, Any]) -> dict[str, frozenset[Scalar]
 def _written(
     sections: Sequence[type[BaseModel]], section: Mapping[str, Any], within: str
 ) -> Iterator[tuple[str, frozenset[Scalar]]]:
-    for each in shape.chosen(sections, section):
-        for name, info in shape.fields_of(each).items():
-            inner = shape.sections_of(info.annotation)
+    for variant in model_fields.chosen(sections, section):
+        for name, info in model_fields.fields_of(variant).items():
+            inner = model_fields.sections_of(info.annotation)
             value = section.get(name)
             if value is None and isinstance(info.default, BaseModel):
                 value = info.default.model_dump(mode="json")
@@ -145,7 +150,7 @@ def _written(
                 continue
             path = f"{within}.{name}" if within else name
             mapping = cast("Mapping[str, Any]", value)
-            tag = mapping.get(shape.discriminator(inner) or "")
+            tag = mapping.get(model_fields.discriminator(inner) or "")
             if isinstance(tag, str):
                 yield path, frozenset({tag})
             yield from _written(inner, mapping, path)

@@ -1,7 +1,8 @@
 """Values that the built-in trainer never takes, whatever the other parameters of a trial are.
 
 A field may take a value that the rest of the configuration does not: 3 heads divide no width of 64.
-Where another parameter may make it fit, it is left alone; where none can, it is refused at once.
+A value that fits beside some values of the other parameters is accepted; a value that fits beside
+none is refused at once.
 """
 
 from __future__ import annotations
@@ -11,14 +12,14 @@ from itertools import islice, product
 
 from scaling_operator.api.fields import Scalar
 from scaling_operator.api.problems import Problem, shown
-from scaling_operator.validation.checks_builtin import (
+from scaling_operator.validation.draft import Draft, spread
+from scaling_operator.validation.errors import examine
+from scaling_operator.validation.trainer_rules import (
     MOST_OBJECTIONS,
-    ends,
     paths_exist,
     values_are_allowed,
+    written_values,
 )
-from scaling_operator.validation.draft import Draft, spread
-from scaling_operator.validation.sections import examine
 from scaling_trainer.config.builtin import BuiltIn, overlay
 
 Values = Mapping[str, Scalar]
@@ -27,7 +28,7 @@ Axes = Mapping[str, Sequence[Values]]
 _LADDER = ""
 _MOST_VALUES = 100  # of one parameter that are looked at
 _MOST_TRIES = 300  # configurations that are tried for one value
-_SAMPLES = 5  # values of another parameter that show whether it has a say
+_SAMPLES = 5  # values of another parameter that show whether it changes the objection
 MOST_TRIES_OF_A_DOCUMENT = 3000
 """After so many the rest is left alone: no document takes longer than a quarter of a second."""
 
@@ -43,18 +44,18 @@ def values_fit_the_rest(draft: Draft) -> Iterable[Problem]:
         if objection is not None:
             yield Problem(path, f"does not fit: {objection}")
     for name, parameter in draft.parameters.items():
-        found = (
+        problems = (
             Problem(path, f"{shown(value)} does not fit: {objection}")
-            for path, value in ends(name, parameter)[:_MOST_VALUES]
+            for path, value in written_values(name, parameter)[:_MOST_VALUES]
             if (objection := _why_never(tries, {name: value})) is not None
         )
-        yield from islice(found, MOST_OBJECTIONS)
+        yield from islice(problems, MOST_OBJECTIONS)
 
 
 class _Tries:
-    """Configurations of one document that are tried; after the last one whatever is asked may fit.
+    """Tries of configurations of one document; after the last one every value counts as fitting.
 
-    What is asked for each value again is worked out once.
+    Starts and axes, which are asked for again with each value, are worked out once.
     """
 
     def __init__(self, draft: Draft, built_in: BuiltIn) -> None:
@@ -63,7 +64,7 @@ class _Tries:
         self._left = MOST_TRIES_OF_A_DOCUMENT
         self._starts: dict[frozenset[str], Values | None] = {}
         self._axes: dict[str, Sequence[Values]] = {
-            name: [{name: value} for _, value in ends(name, parameter)]
+            name: [{name: value} for _, value in written_values(name, parameter)]
             for name, parameter in draft.parameters.items()
         }
         if draft.scales:
@@ -71,7 +72,7 @@ class _Tries:
 
     @property
     def is_over(self) -> bool:
-        """Whether the last try was made: what is not known since then says nothing."""
+        """Whether the last try was made: an answer after that says nothing."""
         return self._left <= 0
 
     def objection(self, values: Values) -> str | None:
@@ -79,8 +80,8 @@ class _Tries:
         if not self._one_more():
             return None
         active = self.draft.conditions.active_only(values)
-        _, found = examine(BuiltIn, overlay(self._built_in, active))
-        return str(found[0]) if found else None
+        _, problems = examine(BuiltIn, overlay(self._built_in, active))
+        return str(problems[0]) if problems else None
 
     def is_active(self, names: Iterable[str], values: Values) -> bool:
         """Whether these parameters are active; not, as far as is known, after the last try."""
@@ -90,15 +91,14 @@ class _Tries:
         """Give values with which these are active, if there are any; which, the names decide."""
         names = frozenset(fixed)
         if names not in self._starts:
-            starts = islice(_combinations(fixed, needed), _MOST_TRIES)
-            self._starts[names] = next(
-                (each for each in starts if self.is_active(names, each)), None
-            )
+            combinations = islice(_combinations(fixed, needed), _MOST_TRIES)
+            starts = (values for values in combinations if self.is_active(names, values))
+            self._starts[names] = next(starts, None)
         start = self._starts[names]
         return None if start is None else {**start, **fixed}
 
     def others(self, start: Values) -> Iterator[tuple[str, Sequence[Values]]]:
-        """Give what a start leaves open; first what last turned out to make something fit."""
+        """Give the axes that a start leaves open; first that which last made a value fit."""
         scaled = set(self.draft.scaled)
         for name, axis in tuple(self._axes.items()):
             if name not in start and not (name == _LADDER and start.keys() & scaled):
@@ -120,65 +120,64 @@ def _why_never(tries: _Tries, fixed: Values) -> str | None:
     if start is None:
         return None
     before = tries.objection(start)
-    having_a_say = None if before is None else _with_a_say(tries, start, before)
-    if having_a_say is None:
+    deciding = None if before is None else _deciding(tries, start, before)
+    if deciding is None:
         return None
-    axes = {**needed, **having_a_say}
+    axes = {**needed, **deciding}
     combinations = tuple(islice(_combinations(fixed, axes), _MOST_TRIES + 1))
     if len(combinations) > _MOST_TRIES:
         return None
     active = (values for values in combinations if tries.is_active(fixed, values))
     objections = (tries.objection(values) for values in active)
     first = next(objections, None)
-    fits = any(each is None for each in objections)
+    fits = any(objection is None for objection in objections)
     return None if fits or tries.is_over else first
 
 
 def _combinations(fixed: Values, axes: Axes) -> Iterator[Values]:
-    for values in product(*axes.values()):
+    for choice in product(*axes.values()):
         together: dict[str, Scalar] = {}
-        for each in values:
-            together |= each
+        for values in choice:
+            together |= values
         yield together | dict(fixed)
 
 
 def _conditions_of(draft: Draft, names: Iterable[str]) -> Axes:
     """Parameters on which the conditions of these depend, directly or not, at values that hold."""
-    given = tuple(names)
-    found: dict[str, Sequence[Values]] = {}
-    waiting = list(given)
+    asked = tuple(names)
+    controllers: dict[str, Sequence[Values]] = {}
+    waiting = list(asked)
     while waiting:
         name = waiting.pop()
         if name not in draft.parameters:
             continue
         for controller, allowed in draft.parameters[name].when.items():
-            if controller in draft.parameters and controller not in (*found, *given):
-                found[controller] = [{controller: value} for value in allowed]
+            if controller in draft.parameters and controller not in (*controllers, *asked):
+                controllers[controller] = [{controller: value} for value in allowed]
                 waiting.append(controller)
-    return found
+    return controllers
 
 
-def _with_a_say(tries: _Tries, start: Values, before: str) -> Axes | None:
-    """Find what changes the objection to the start when it alone changes, and its conditions.
+def _deciding(tries: _Tries, start: Values, before: str) -> Axes | None:
+    """Find the parameters that change the objection to the start, and their conditions.
 
-    None where such a change leaves nothing to object to.
+    Each is changed alone. None where such a change leaves nothing to object to.
     """
-    found: dict[str, Sequence[Values]] = {}
+    deciding: dict[str, Sequence[Values]] = {}
     for name, axis in tries.others(start):
         conditions = {
-            each: values
-            for each, values in _conditions_of(tries.draft, [name]).items()
-            if each not in start
+            controller: values
+            for controller, values in _conditions_of(tries.draft, [name]).items()
+            if controller not in start
         }
-        few = {
-            each: spread(values, _SAMPLES) for each, values in {**conditions, name: axis}.items()
-        }
-        for changed in islice(_combinations({}, few), _SAMPLES**2):
-            objection = tries.objection({**start, **changed})
+        axes = {**conditions, name: axis}
+        few = {changed: spread(values, _SAMPLES) for changed, values in axes.items()}
+        for change in islice(_combinations({}, few), _SAMPLES**2):
+            objection = tries.objection({**start, **change})
             if objection is None:
                 tries.made_it_fit(name)
                 return None
             if objection != before:
-                found |= {**conditions, **found, name: axis}
+                deciding |= {**conditions, **deciding, name: axis}
                 break
-    return found
+    return deciding

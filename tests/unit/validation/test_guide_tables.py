@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from scaling_operator.validation import model_fields as shape
-from scaling_operator.validation import tables as fieldtable
+from scaling_operator.validation import guide_tables, model_fields
 from scaling_operator.validation.advice import warnings_of
 from scaling_operator.validation.checks import check_document
 from scaling_operator.validation.load import parse_experiment
@@ -27,24 +27,32 @@ def yaml(text: str) -> Any:
     return reader.load(text)
 
 
+def rows_of(page: str) -> Mapping[str, Sequence[str]]:
+    """Read back which fields the tables of a page hold, by section."""
+    return {
+        table[2]: re.findall(r"^\| `(\w+)` \|", table[0], re.MULTILINE)
+        for table in re.finditer(r"(<!-- fields: (\S+) -->\n).*?(<!-- end -->)", page, re.DOTALL)
+    }
+
+
 def test_the_tables_are_in_step_with_the_models() -> None:
-    assert fieldtable.fill(PAGE) == PAGE
+    assert guide_tables.fill(PAGE) == PAGE
 
 
 def test_every_field_of_every_section_is_shown() -> None:
-    rows = fieldtable.rows_of(PAGE)
-    shown = {fieldtable.sections()[path] for path in rows}
+    rows = rows_of(PAGE)
+    shown = {guide_tables.sections()[path] for path in rows}
 
     # A section that stands in two places, such as an objective, is shown once.
-    assert set(fieldtable.sections().values()) == shown
+    assert set(guide_tables.sections().values()) == shown
     for path, fields in rows.items():
-        of_models = chain.from_iterable(map(shape.fields_of, fieldtable.sections()[path]))
+        of_models = chain.from_iterable(map(model_fields.fields_of, guide_tables.sections()[path]))
         assert set(of_models) <= set(fields), path
 
 
 def test_a_table_of_a_section_that_there_is_not_is_refused() -> None:
     with pytest.raises(KeyError):
-        fieldtable.fill("<!-- fields: spec.serch -->\n<!-- end -->")
+        guide_tables.fill("<!-- fields: spec.serch -->\n<!-- end -->")
 
 
 def test_the_example_is_valid_and_gives_no_warning() -> None:
@@ -137,12 +145,14 @@ POLICY_PAGE = PAGE_FOLDER / "resources.md"
 
 def test_every_field_of_a_policy_is_shown_and_in_step() -> None:
     page = POLICY_PAGE.read_text()
-    rows = fieldtable.rows_of(page)
-    shown = {fieldtable.policy_sections()[path] for path in rows}
+    rows = rows_of(page)
+    shown = {guide_tables.policy_sections()[path] for path in rows}
 
-    assert fieldtable.fill(page) == page
+    assert guide_tables.fill(page) == page
     # Limits stand in three places and are shown once.
-    assert set(fieldtable.policy_sections().values()) == shown
+    assert set(guide_tables.policy_sections().values()) == shown
     for path, fields in rows.items():
-        of_models = chain.from_iterable(map(shape.fields_of, fieldtable.policy_sections()[path]))
+        of_models = chain.from_iterable(
+            map(model_fields.fields_of, guide_tables.policy_sections()[path])
+        )
         assert set(of_models) <= set(fields), path

@@ -16,14 +16,15 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from scaling_operator.api.experiment import ExperimentSpec
-from scaling_operator.api.fields import DURATION_PATTERN, QUANTITY_PATTERN
+from scaling_operator.api.fields import DURATION_PATTERN
 from scaling_operator.api.names import PARAMETER_NAME_PATTERN
 from scaling_operator.api.policy import PolicySpec
 from scaling_operator.api.problems import below
-from scaling_operator.validation import model_fields as shape
+from scaling_operator.api.quantities import QUANTITY_PATTERN
+from scaling_operator.validation import model_fields
 from scaling_trainer.metric_names import METRIC_NAME_PATTERN
 
-Sections = tuple[shape.SectionClass, ...]
+Sections = tuple[model_fields.SectionClass, ...]
 _MARKED = re.compile(r"(<!-- fields: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 _TEXTS = {
     DURATION_PATTERN: "duration",
@@ -36,8 +37,8 @@ _SCALAR_KINDS = 2
 
 def fill(page: str) -> str:
     """Write the tables of a page anew. Raises KeyError for a section that there is not."""
-    known = {**sections(), **policy_sections()}
-    return _MARKED.sub(lambda mark: f"{mark[1]}\n{table(known[mark[2]])}\n{mark[3]}", page)
+    by_path = {**sections(), **policy_sections()}
+    return _MARKED.sub(lambda mark: f"{mark[1]}\n{table(by_path[mark[2]])}\n{mark[3]}", page)
 
 
 @cache
@@ -52,13 +53,13 @@ def policy_sections() -> Mapping[str, Sections]:
     return dict(_sections((PolicySpec,), "policy"))
 
 
-def _sections(found: Sections, path: str) -> Iterator[tuple[str, Sections]]:
-    yield path, found
-    inner: dict[str, dict[shape.SectionClass, None]] = {}
-    for section in found:
-        for name, info in shape.fields_of(section).items():
+def _sections(variants: Sections, path: str) -> Iterator[tuple[str, Sections]]:
+    yield path, variants
+    inner: dict[str, dict[model_fields.SectionClass, None]] = {}
+    for section in variants:
+        for name, info in model_fields.fields_of(section).items():
             for step, annotation in _below(info.annotation):
-                classes = dict.fromkeys(shape.sections_of(annotation))
+                classes = dict.fromkeys(model_fields.sections_of(annotation))
                 inner.setdefault(below(path, name) + step, {}).update(classes)
     for place, classes in inner.items():
         if classes:
@@ -67,25 +68,26 @@ def _sections(found: Sections, path: str) -> Iterator[tuple[str, Sections]]:
 
 def _below(annotation: Any) -> Iterator[tuple[str, Any]]:
     yield "", annotation
-    for kind in shape.alternatives(annotation):
-        for item in shape.items_of(kind):
+    for kind in model_fields.alternatives(annotation):
+        for item in model_fields.items_of(kind):
             yield (".<name>" if "dict" in str(kind) else "[]"), item
 
 
-def table(found: Sections) -> str:
+def table(variants: Sections) -> str:
     """Render the fields of a section in Markdown; of a union its variants first."""
-    field = shape.discriminator(found)
-    rows = tuple(_rows(found, field))
+    field = model_fields.discriminator(variants)
+    rows = tuple(_rows(variants, field))
     if field is None:
         head = ("field", "takes", "default", "meaning")
         body = [(f"`{name}`", *cells) for name, _, cells in rows]
         return _markdown(head, body) if rows else "It has no fields: write `{}`.\n"
-    variants = [
-        (_ticked(shape.tags_of(each, field)), _one_line(each.__doc__ or "")) for each in found
+    described = [
+        (_ticked(model_fields.tags_of(variant, field)), _one_line(variant.__doc__ or ""))
+        for variant in variants
     ]
     head = ("field", f"with `{field}`", "takes", "default", "meaning")
     body = [(f"`{name}`", tags, *cells) for name, tags, cells in rows]
-    return _markdown((f"`{field}`", "required"), variants) + "\n" + _markdown(head, body)
+    return _markdown((f"`{field}`", "required"), described) + "\n" + _markdown(head, body)
 
 
 def _markdown(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
@@ -104,27 +106,27 @@ def _one_line(text: str) -> str:
 Cells = tuple[str, str, str]
 
 
-def _rows(found: Sections, field: str | None) -> Iterator[tuple[str, str, Cells]]:
+def _rows(variants: Sections, field: str | None) -> Iterator[tuple[str, str, Cells]]:
     """Give the rows of each field: one, or one for each group of variants that treat it alike."""
     groups: dict[tuple[str, Cells], list[str]] = {}
-    for section in found:
-        tags = () if field is None else shape.tags_of(section, field)
-        for name, info in shape.fields_of(section).items():
+    for section in variants:
+        tags = () if field is None else model_fields.tags_of(section, field)
+        for name, info in model_fields.fields_of(section).items():
             if name != field:
                 groups.setdefault((name, _cells(section, name, info)), []).extend(tags)
-    every = [] if field is None else [tag for each in found for tag in shape.tags_of(each, field)]
-    order = {name: at for at, (name, _) in reversed(list(enumerate(groups)))}
+    every = [] if field is None else list(model_fields.all_tags(variants, field))
+    order = {name: place for place, (name, _) in reversed(list(enumerate(groups)))}
     for (name, cells), tags in sorted(groups.items(), key=lambda group: order[group[0][0]]):
         yield name, "any" if tags == every else _ticked(tags), cells
 
 
-def _cells(section: shape.SectionClass, name: str, info: FieldInfo) -> Cells:
+def _cells(section: model_fields.SectionClass, name: str, info: FieldInfo) -> Cells:
     schema = _schema(section)["properties"][name]
     return _one_line(takes(schema)), _default(info), _one_line(info.description or "")
 
 
 @cache
-def _schema(section: shape.SectionClass) -> Mapping[str, Any]:
+def _schema(section: model_fields.SectionClass) -> Mapping[str, Any]:
     return section.model_json_schema(by_alias=True)
 
 
@@ -143,11 +145,11 @@ def takes(schema: Mapping[str, Any]) -> str:
     """Say what a field takes, from its JSON schema."""
     if "x-kubernetes-int-or-string" in schema:
         return "quantity"
-    arms = [each for each in schema.get("anyOf", ()) if each.get("type") != "null"]
+    arms = [arm for arm in schema.get("anyOf", ()) if arm.get("type") != "null"]
     if len(arms) > _SCALAR_KINDS:
         return "number, text, true or false"
     if arms:
-        return " or ".join(dict.fromkeys(takes(each) for each in arms))
+        return " or ".join(dict.fromkeys(takes(arm) for arm in arms))
     if "enum" in schema or "const" in schema:
         return _ticked(schema.get("enum", [schema.get("const")]))
     return _KINDS.get(str(schema.get("type")), _section)(schema)
@@ -205,17 +207,9 @@ def _range(schema: Mapping[str, Any]) -> str:
         "maximum": "at most",
     }
     words = [f"{sign} {_number(schema[key])}" for key, sign in signs.items() if key in schema]
-    return "".join(f", {each}" for each in words)
+    return "".join(f", {bound}" for bound in words)
 
 
 def _number(value: float) -> str:
     names = {2**53: "2^53", -(2**53): "-2^53", 2**32 - 1: "2^32 - 1"}
     return names.get(int(value), f"{value:,}") if float(value).is_integer() else f"{value}"
-
-
-def rows_of(page: str) -> Mapping[str, Sequence[str]]:
-    """Read back which fields the tables of a page hold, by section."""
-    return {
-        mark[2]: re.findall(r"^\| `(\w+)` \|", mark[0], re.MULTILINE)
-        for mark in _MARKED.finditer(page)
-    }
