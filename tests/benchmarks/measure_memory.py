@@ -16,10 +16,9 @@ from typing import Any
 
 import torch
 
-from scaling_operator.sizing.memory import CONTEXT_BYTES, GIB
-from scaling_operator.sizing.need import Need
-from scaling_operator.sizing.need_builtin import built_in_need
-from scaling_operator.sizing.parts import device_parts, host_parts
+from scaling_operator.sizing.memory import device_parts, host_parts
+from scaling_operator.sizing.memory_formulas import CONTEXT_BYTES, GIB
+from scaling_operator.sizing.need import Need, built_in_need
 from scaling_trainer.config.builtin import BuiltIn
 from scaling_trainer.contract import Execution
 

@@ -21,8 +21,9 @@ from scaling_operator.law.fit_experiment import fit
 from scaling_operator.law.simulate import IsoFlopDesign, chinchilla_law, simulated
 from scaling_operator.local.price_list import PriceList
 from scaling_operator.report.machine_words import machine_sentence, plan_of
-from scaling_operator.sizing.lookahead import Lessons, plan_scale
-from scaling_operator.sizing.one_run import KnownMachines
+from scaling_operator.sizing.observations import Lessons
+from scaling_operator.sizing.run_plan import KnownMachines
+from scaling_operator.sizing.scale_plan import plan_scale
 from scaling_trainer.counting import count, dimensions_of
 
 RUNS = simulated(chinchilla_law(), IsoFlopDesign(5, 7), noise=0.002, rng=np.random.default_rng(3))

@@ -37,9 +37,8 @@ from scaling_operator.processes.studies import ProcessHost
 from scaling_operator.search.calls import AskCall, Call, CloseCall, OpenCall, ReportCall, TellCall
 from scaling_operator.search.study import Proposal, Record, StudySettings
 from scaling_operator.search.study_worker import StudyHost, StudyWorker, ThreadHost
-from scaling_operator.sizing.knowledge import Observations
-from scaling_operator.sizing.lookahead import Lessons
-from scaling_operator.sizing.one_run import KnownMachines
+from scaling_operator.sizing.observations import Lessons, Observations
+from scaling_operator.sizing.run_plan import KnownMachines
 from scaling_operator.validation.checks import check_document
 
 T = TypeVar("T")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from scaling_operator.core.ladder import Scale
 from scaling_operator.runtime.outlooks import ScalePlans
 from scaling_operator.sizing.need import Need
-from scaling_operator.sizing.outlook import ScalePlan
+from scaling_operator.sizing.scale_plan import ScalePlan
 
 SCALES = tuple(Scale(index, {"size": index + 1.0}) for index in range(3))
 

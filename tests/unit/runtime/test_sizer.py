@@ -26,8 +26,8 @@ from scaling_operator.core.observed import (
 from scaling_operator.core.tally import Tally
 from scaling_operator.runtime.sizer import InvalidPolicy, Sizer
 from scaling_operator.sizing.allocation import Allocation, to_status
-from scaling_operator.sizing.choice import NoMachine
-from scaling_operator.sizing.lookahead import Lessons
+from scaling_operator.sizing.machines import NoMachine
+from scaling_operator.sizing.observations import Lessons
 
 GPU = {"resource": "nvidia.com/gpu", "flops": 1e14, "maxPerPod": 1}
 POLICY = PolicySpec.model_validate(

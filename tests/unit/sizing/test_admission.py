@@ -19,7 +19,7 @@ from scaling_operator.sizing.admission import (
     admit,
     ordered,
 )
-from scaling_operator.sizing.offered import NodeView, not_offered
+from scaling_operator.sizing.machines import NodeView, not_offered
 
 GIB = 2.0**30
 

@@ -16,10 +16,13 @@ from scaling_operator.api.policy import PolicySpec, UnknownNeeds
 from scaling_operator.api.status import Attempt, TrialStatus
 from scaling_operator.sizing.allocation import Allocation, allocation_of, to_status
 from scaling_operator.sizing.calibration import calibrate
-from scaling_operator.sizing.choice import Choice, choose
-from scaling_operator.sizing.knowledge import (
+from scaling_operator.sizing.estimates import Calibration, Correction
+from scaling_operator.sizing.machines import Choice, Constraints, choose
+from scaling_operator.sizing.memory import device_parts, host_parts
+from scaling_operator.sizing.memory_formulas import CONTEXT_BYTES, GIB
+from scaling_operator.sizing.need import Need, own_need
+from scaling_operator.sizing.observations import (
     KEPT_PER_SCALE,
-    Calibration,
     Measurement,
     Observations,
     estimates_of,
@@ -27,11 +30,6 @@ from scaling_operator.sizing.knowledge import (
     measure,
     measured_at,
 )
-from scaling_operator.sizing.memory import CONTEXT_BYTES, GIB
-from scaling_operator.sizing.need import Need
-from scaling_operator.sizing.need_own import own_need
-from scaling_operator.sizing.offers import Constraints
-from scaling_operator.sizing.parts import Correction, device_parts, host_parts
 
 POLICY = PolicySpec.model_validate(
     {

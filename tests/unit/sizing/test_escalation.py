@@ -19,14 +19,13 @@ from scaling_operator.api.names import Reason
 from scaling_operator.api.policy import PolicySpec, UnknownNeeds
 from scaling_operator.api.status import Attempt, TrialStatus
 from scaling_operator.sizing.allocation import Allocation, fixed_allocation, to_status
-from scaling_operator.sizing.choice import NoMachine
 from scaling_operator.sizing.escalation import Ended, allocate, more_host_memory
-from scaling_operator.sizing.knowledge import Calibration, Observations, estimates_of, learn
-from scaling_operator.sizing.memory import GIB
-from scaling_operator.sizing.need import Need
-from scaling_operator.sizing.need_own import own_need
-from scaling_operator.sizing.offers import Constraints
-from scaling_operator.sizing.parts import device_parts, micro_batch_of
+from scaling_operator.sizing.estimates import Calibration
+from scaling_operator.sizing.machines import Constraints, NoMachine
+from scaling_operator.sizing.memory import device_parts, micro_batch_of
+from scaling_operator.sizing.memory_formulas import GIB
+from scaling_operator.sizing.need import Need, own_need
+from scaling_operator.sizing.observations import Observations, estimates_of, learn
 
 A40 = {"name": "a40", "resource": "nvidia.com/gpu", "memory": "40Gi", "pricePerHour": 1}
 H100 = {"name": "h100", "resource": "nvidia.com/gpu", "memory": "80Gi", "pricePerHour": 4}

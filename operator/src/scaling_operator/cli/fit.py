@@ -21,7 +21,7 @@ from scaling_operator.law.cost_solver import CostSolver, Plan
 from scaling_operator.law.fit_points import FitOptions, FitReport, fit_points, to_json
 from scaling_operator.law.optimum import Question
 from scaling_operator.report.law_page import render_law
-from scaling_operator.sizing.one_run import RunPlan
+from scaling_operator.sizing.run_plan import RunPlan
 from scaling_operator.validation.load import load_policy
 from scaling_trainer.writing import EXHAUSTED, write_file, write_output
 

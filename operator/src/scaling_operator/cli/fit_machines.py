@@ -12,10 +12,10 @@ from scaling_operator.api.estimate import Estimate
 from scaling_operator.api.policy import PolicySpec
 from scaling_operator.law.cost_solver import Plan
 from scaling_operator.law.results import FitReport
-from scaling_operator.sizing.belief import first_estimates
-from scaling_operator.sizing.need_own import own_need
-from scaling_operator.sizing.offers import Constraints
-from scaling_operator.sizing.one_run import RunPlan, plan_run
+from scaling_operator.sizing.estimates import first_estimates
+from scaling_operator.sizing.machines import Constraints
+from scaling_operator.sizing.need import own_need
+from scaling_operator.sizing.run_plan import RunPlan, plan_run
 
 LONGEST_SECONDS = 30 * 86_400
 """Machines that are done within a month are preferred, however cheap a slower one is."""

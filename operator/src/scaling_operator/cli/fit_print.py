@@ -26,7 +26,7 @@ from scaling_operator.report.law_words import (
     size_text,
 )
 from scaling_operator.report.machine_words import machine_sentence
-from scaling_operator.sizing.one_run import RunPlan
+from scaling_operator.sizing.run_plan import RunPlan
 
 
 @dataclass(frozen=True, slots=True)

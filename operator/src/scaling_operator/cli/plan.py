@@ -15,10 +15,9 @@ from scaling_operator.api.policy import PolicySpec, ResourcePolicy
 from scaling_operator.cli.console import plain_console, results_console
 from scaling_operator.cli.plan_print import print_plan
 from scaling_operator.runtime.rules import trials_per_scale
-from scaling_operator.sizing.choice import Choice
-from scaling_operator.sizing.lookahead import plan_resources
-from scaling_operator.sizing.outlook import ResourcePlan, ScalePlan
-from scaling_operator.sizing.outlook_status import ledger_of, sizing_of
+from scaling_operator.sizing.machines import Choice
+from scaling_operator.sizing.resource_plan import ResourcePlan, ledger_of, plan_resources
+from scaling_operator.sizing.scale_plan import ScalePlan, sizing_of
 from scaling_operator.validation.advice import warnings_of
 from scaling_operator.validation.load import load_experiment, load_policy
 

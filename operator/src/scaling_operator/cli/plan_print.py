@@ -11,12 +11,12 @@ from scaling_operator.api.quantities import MEBIBYTE
 from scaling_operator.cli.console import styled
 from scaling_operator.core.ladder import Scale
 from scaling_operator.sizing.allocation import Allocation
-from scaling_operator.sizing.choice import Choice, NoMachine
-from scaling_operator.sizing.memory import GIB
+from scaling_operator.sizing.machines import Choice, NoMachine, capacity_bytes
+from scaling_operator.sizing.memory import FULL, ZERO3
+from scaling_operator.sizing.memory_formulas import GIB
 from scaling_operator.sizing.need import Need
-from scaling_operator.sizing.offers import capacity_bytes
-from scaling_operator.sizing.outlook import ResourcePlan, ScalePlan
-from scaling_operator.sizing.parts import FULL, ZERO3
+from scaling_operator.sizing.resource_plan import ResourcePlan
+from scaling_operator.sizing.scale_plan import ScalePlan
 
 UNKNOWN = "?"
 _UNITS = ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))

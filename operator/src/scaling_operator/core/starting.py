@@ -27,7 +27,7 @@ from scaling_operator.sizing.admission import (
     admit,
     total,
 )
-from scaling_operator.sizing.view import SizingView
+from scaling_operator.sizing.usage import SizingView
 
 
 def launches(observed: Observed) -> tuple[Action, ...]:

@@ -28,7 +28,7 @@ from scaling_operator.core.scale_status import (
     scale_status,
     total,
 )
-from scaling_operator.sizing.view import seconds_left
+from scaling_operator.sizing.usage import seconds_left
 
 
 def counted_failures(observed: Observed) -> int:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from scaling_operator.law.optimum import Question
 from scaling_operator.law.results import BestRun, Unanswered
-from scaling_operator.sizing.one_run import RunPlan
+from scaling_operator.sizing.run_plan import RunPlan
 
 Plan = Callable[[float, float | None, float | None], RunPlan]
 """From N, D and C of a run to its machine, hours and cost."""

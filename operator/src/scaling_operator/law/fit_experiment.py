@@ -28,7 +28,7 @@ from scaling_operator.law.optimum import Question
 from scaling_operator.law.questions import NoQuestion, question_of
 from scaling_operator.law.run_planner import RunPlanner, ladder_size
 from scaling_operator.law.unstarted import expected_runs
-from scaling_operator.sizing.one_run import RunPlan
+from scaling_operator.sizing.run_plan import RunPlan
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ from scaling_operator.law.experiment_points import ExperimentPoints
 from scaling_operator.law.holdout import HoldOut
 from scaling_operator.law.isoflop import IsoFlop
 from scaling_operator.law.results import FitReport
-from scaling_operator.sizing.one_run import RunPlan
+from scaling_operator.sizing.run_plan import RunPlan
 
 LONGEST = 1024
 QUANTITIES: tuple[Quantity, ...] = ("parameters", "tokens", "tokensPerParameter", "loss", "flops")

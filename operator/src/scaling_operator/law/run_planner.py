@@ -14,9 +14,8 @@ from scaling_operator.core.edges import number_of
 from scaling_operator.core.fit_types import FitInput, TunedPoint
 from scaling_operator.law.experiment_points import COUNTED, ExperimentPoints
 from scaling_operator.law.unstarted import along
-from scaling_operator.sizing.need import Need, Unknown
-from scaling_operator.sizing.needs import need_of
-from scaling_operator.sizing.one_run import KnownMachines, RunPlan, plan_run, run_constraints
+from scaling_operator.sizing.need import Need, Unknown, need_of
+from scaling_operator.sizing.run_plan import KnownMachines, RunPlan, plan_run, run_constraints
 
 LARGEST_SIZE = 1e12
 """Beyond it whole numbers outgrow what can be counted, and no ladder's parameter goes there."""

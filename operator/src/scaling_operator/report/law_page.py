@@ -19,7 +19,7 @@ from scaling_operator.report.law_words import (
 )
 from scaling_operator.report.machine_words import machine_sentence
 from scaling_operator.report.page import document
-from scaling_operator.sizing.one_run import RunPlan
+from scaling_operator.sizing.run_plan import RunPlan
 
 
 def render_law(

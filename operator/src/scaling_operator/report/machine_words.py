@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from scaling_operator.api.fitted import Recommendation
 from scaling_operator.report.formatting import duration, listing, number
-from scaling_operator.sizing.one_run import RunPlan
+from scaling_operator.sizing.run_plan import RunPlan
 
 LESS_THAN_A_SECOND = 1.0
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from scaling_operator.core.ladder import Scale
-from scaling_operator.sizing.outlook import ScalePlan
+from scaling_operator.sizing.scale_plan import ScalePlan
 
 Look = Callable[[Scale], ScalePlan]
 """Reckons a scale; it must not change while a thread uses it."""

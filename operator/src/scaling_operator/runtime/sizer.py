@@ -31,26 +31,32 @@ from scaling_operator.sizing.admission import (
 )
 from scaling_operator.sizing.allocation import (
     Allocation,
+    alternatives,
     fixed_allocation,
     from_status,
     pod_resources,
     shape_named,
+    uses_claims,
 )
-from scaling_operator.sizing.alternatives import alternatives, uses_claims
 from scaling_operator.sizing.calibration import calibrate
-from scaling_operator.sizing.choice import Choice, NoMachine
 from scaling_operator.sizing.escalation import Ended, allocate
-from scaling_operator.sizing.judgement import judge, judge_started
-from scaling_operator.sizing.knowledge import Observations, learn, measure
-from scaling_operator.sizing.lookahead import Lessons, constraints_of, plan_scale
-from scaling_operator.sizing.need import Need, Unknown
-from scaling_operator.sizing.needs import need_of
-from scaling_operator.sizing.one_run import KnownMachines
-from scaling_operator.sizing.outlook import ResourcePlan, ScalePlan
-from scaling_operator.sizing.outlook_status import sizing_of
-from scaling_operator.sizing.usage import NONE_USED, Usage, UsageSum, rate_of, used
-from scaling_operator.sizing.verdict import StartCheck
-from scaling_operator.sizing.view import NO_LIMITS, NO_PEERS, SizingView
+from scaling_operator.sizing.machines import Choice, NoMachine
+from scaling_operator.sizing.need import Need, Unknown, need_of
+from scaling_operator.sizing.observations import Lessons, Observations, learn, measure
+from scaling_operator.sizing.resource_plan import ResourcePlan
+from scaling_operator.sizing.run_plan import KnownMachines
+from scaling_operator.sizing.scale_plan import ScalePlan, constraints_of, plan_scale, sizing_of
+from scaling_operator.sizing.start_check import StartCheck, judge, judge_started
+from scaling_operator.sizing.usage import (
+    NO_LIMITS,
+    NO_PEERS,
+    NONE_USED,
+    SizingView,
+    Usage,
+    UsageSum,
+    rate_of,
+    used,
+)
 
 NO_LIMIT = Limits()
 

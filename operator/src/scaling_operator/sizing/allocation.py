@@ -1,4 +1,7 @@
-"""What an attempt has of a machine: the value that is recorded, and the request made of it."""
+"""What an attempt has of a machine: the value that is recorded, and the request made of it.
+
+An experiment may fix its resources instead: a policy's limits bind them, its shapes do not.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,9 @@ from scaling_operator.api.policy import PolicySpec, Shape, Toleration
 from scaling_operator.api.quantities import format_bytes, format_cores, parse_quantity
 from scaling_operator.api.status_sizing import AttemptResources, ExecutionStatus
 from scaling_operator.core.resources import DeviceRequest, PodResources
-from scaling_operator.sizing.choice import Choice
+from scaling_operator.sizing.estimates import required_bytes
+from scaling_operator.sizing.machines import Choice, Constraints, capacity_bytes, unsuited
+from scaling_operator.sizing.need import Need
 from scaling_trainer.contract import Execution
 
 PLAIN = Execution()
@@ -144,3 +149,72 @@ def _tolerations(shapes: tuple[Shape, ...]) -> tuple[Toleration, ...]:
 def shape_named(policy: PolicySpec, name: str | None) -> Shape | None:
     """Find a shape; None where the policy no longer has it."""
     return next((shape for shape in policy.shapes if shape.name == name), None)
+
+
+def alternatives(need: Need, constraints: Constraints, allocation: Allocation) -> tuple[Shape, ...]:
+    """Give the chosen shape, then others that fit the same count and execution, cheapest first.
+
+    A queue wants to know beforehand what it admits: with one there is the chosen shape alone.
+    """
+    policy = constraints.policy
+    chosen = shape_named(policy, allocation.shape)
+    if chosen is None:
+        return ()
+    if policy.queue is not None:
+        return (chosen,)
+    others = [shape for shape in policy.shapes if _would_do(need, constraints, allocation, shape)]
+    return (chosen, *sorted(others, key=lambda shape: shape.price_per_hour))
+
+
+def _would_do(need: Need, constraints: Constraints, allocation: Allocation, shape: Shape) -> bool:
+    if shape.resource is None or shape.name == allocation.shape:
+        return False
+    if unsuited(need, shape, constraints) is not None or shape.max_per_pod < allocation.count:
+        return False
+    needed = required_bytes(need, shape, allocation.execution, constraints.estimates)
+    return needed <= capacity_bytes(shape, constraints.policy)
+
+
+def uses_claims(policy: PolicySpec, allocation: Allocation) -> bool:
+    """Whether accelerators are asked for by a claim instead of an extended resource."""
+    return policy.backend == "dra" and allocation.resource is not None and allocation.count > 0
+
+
+def fixed_problem(fixed: FixedResources, policy: PolicySpec) -> str | None:
+    """Say which limit of a trial the fixed resources exceed; None where none."""
+    limits = policy.limits.trial
+    if limits.gpus is not None and fixed.gpus > limits.gpus:
+        return _exceeds("gpus", fixed.gpus, limits.gpus)
+    for name, given, most in (
+        ("cpu", fixed.cpu, limits.cpu),
+        ("memory", fixed.memory, limits.memory),
+    ):
+        if given is not None and most is not None and parse_quantity(given) > parse_quantity(most):
+            return _exceeds(name, given, most)
+    return None
+
+
+def _exceeds(name: str, given: object, most: object) -> str:
+    return (
+        f"spec.resources.fixed.{name} {given} exceeds limits.trial.{name} of the policy, "
+        f"which allows {most}"
+    )
+
+
+def fixed_note(fixed: FixedResources, policy: PolicySpec) -> str:
+    """Say what the policy does not know of the fixed accelerators; nothing where it knows them."""
+    if not fixed.gpus or fixed_shape(fixed, policy) is not None:
+        return ""
+    known = list(dict.fromkeys(each.resource for each in policy.shapes if each.resource))
+    has = f"shapes with {', '.join(known)}" if known else "no shape with accelerators"
+    return (
+        f"spec.resources.fixed.resource {fixed.resource}: the policy has {has}, so cost is "
+        f"counted as 0; a shape with resource {fixed.resource} in its spec.shapes gives a price"
+    )
+
+
+def fixed_shape(fixed: FixedResources, policy: PolicySpec) -> Shape | None:
+    """Find the shape whose price holds: the dearest, since any that has the resource may do."""
+    wanted = fixed.resource if fixed.gpus else None
+    suited = [shape for shape in policy.shapes if shape.resource == wanted]
+    return max(suited, key=lambda shape: shape.price_per_hour, default=None)

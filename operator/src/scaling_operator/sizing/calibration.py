@@ -15,10 +15,16 @@ from scipy.optimize import nnls
 
 from scaling_operator.api.policy import PolicySpec
 from scaling_operator.sizing.allocation import shape_named
-from scaling_operator.sizing.belief import StepTime
-from scaling_operator.sizing.duration import CPU_STEP_SECONDS, DEVICE_STEP_SECONDS
-from scaling_operator.sizing.knowledge import Calibration, Measurement
-from scaling_operator.sizing.parts import Correction, DeviceParts, HostCorrection, HostParts
+from scaling_operator.sizing.estimates import (
+    CPU_STEP_SECONDS,
+    DEVICE_STEP_SECONDS,
+    Calibration,
+    Correction,
+    HostCorrection,
+    StepTime,
+)
+from scaling_operator.sizing.memory import DeviceParts, HostParts
+from scaling_operator.sizing.observations import Measurement
 
 _PULL = 0.03
 _PERCENTILE = 95

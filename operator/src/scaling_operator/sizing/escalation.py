@@ -12,15 +12,17 @@ from dataclasses import dataclass, replace
 from scaling_operator.api.names import Reason
 from scaling_operator.api.quantities import format_bytes
 from scaling_operator.sizing.allocation import Allocation, allocation_of, shape_named
-from scaling_operator.sizing.choice import Choice, NoMachine, choose
-from scaling_operator.sizing.need import Need
-from scaling_operator.sizing.offers import (
+from scaling_operator.sizing.machines import (
+    Choice,
     Constraints,
+    NoMachine,
+    choose,
     divisors_below,
     host_cap_bytes,
     memory_bytes,
 )
-from scaling_operator.sizing.parts import FULL, device_parts, micro_batch_of
+from scaling_operator.sizing.memory import FULL, device_parts, micro_batch_of
+from scaling_operator.sizing.need import Need
 
 _LEAST_MORE_BYTES = 2**30
 

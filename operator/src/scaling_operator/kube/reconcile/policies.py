@@ -16,7 +16,7 @@ from scaling_operator.kube.client.errors import ClusterBusy, ClusterForbidden, N
 from scaling_operator.kube.client.index import Index, Key
 from scaling_operator.kube.client.kinds import NODES, POLICIES
 from scaling_operator.runtime.sizer import InvalidPolicy
-from scaling_operator.sizing.offered import NodeView, not_offered
+from scaling_operator.sizing.machines import NodeView, not_offered
 from scaling_operator.validation.checks import check_policy
 from scaling_operator.validation.normal import normal_form
 from scaling_operator.validation.sections import read

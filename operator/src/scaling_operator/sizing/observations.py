@@ -17,28 +17,25 @@ from scaling_operator.api.policy import PolicySpec
 from scaling_operator.api.status import TrialStatus
 from scaling_operator.sizing.admission import Slot
 from scaling_operator.sizing.allocation import Allocation, from_status, shape_named
-from scaling_operator.sizing.belief import Estimates, Place, StepTime, first_estimates
-from scaling_operator.sizing.choice import NoMachine
-from scaling_operator.sizing.duration import STARTUP_SECONDS, work_factor
 from scaling_operator.sizing.escalation import Ended, allocate
-from scaling_operator.sizing.memory import CONTEXT_BYTES
-from scaling_operator.sizing.need import Need
-from scaling_operator.sizing.offers import (
+from scaling_operator.sizing.estimates import (
+    STARTUP_SECONDS,
+    Calibration,
+    Estimates,
+    Place,
+    first_estimates,
+    work_factor,
+)
+from scaling_operator.sizing.machines import (
     Constraints,
+    NoMachine,
     capacity_bytes,
     host_cap_bytes,
     memory_bytes,
 )
-from scaling_operator.sizing.parts import (
-    AS_COMPUTED,
-    HOST_AS_COMPUTED,
-    Correction,
-    DeviceParts,
-    HostCorrection,
-    HostParts,
-    device_parts,
-    host_parts,
-)
+from scaling_operator.sizing.memory import DeviceParts, HostParts, device_parts, host_parts
+from scaling_operator.sizing.memory_formulas import CONTEXT_BYTES
+from scaling_operator.sizing.need import Need
 
 KEPT_PER_SCALE = 8
 
@@ -93,27 +90,6 @@ class Observations:
     measurements: tuple[Measurement, ...] = ()
     raised: ByScaleAndShape = field(default_factory=dict[tuple[int, str], float])
     failed_host_bytes: Mapping[int, float] = field(default_factory=dict[int, float])
-
-
-@dataclass(frozen=True, slots=True)
-class Calibration:
-    """Measurements in a form that predicts: see `scaling_operator.sizing.calibration`.
-
-    `residual` is the share by which measured peaks exceed the corrected estimates, at the 95th
-    percentile.
-    """
-
-    corrections: Mapping[str, Correction] = field(default_factory=dict[str, Correction])
-    pooled: Correction = AS_COMPUTED
-    host: HostCorrection = HOST_AS_COMPUTED
-    residual: float | None = None
-    host_residual: float | None = None
-    step_times: Mapping[str, StepTime] = field(default_factory=dict[str, StepTime])
-    startup_seconds: Mapping[str, float] = field(default_factory=dict[str, float])
-
-    def correction_for(self, shape: str) -> Correction:
-        """Give the correction for a shape, or the one over all shapes."""
-        return self.corrections.get(shape, self.pooled)
 
 
 def learn(
@@ -260,3 +236,11 @@ def _hours(known: Observations, scale: int) -> dict[Place, float]:
         if each.scale == scale and each.hours is not None:
             found.setdefault(each.place, []).append(each.hours)
     return {place: math.fsum(hours) / len(hours) for place, hours in found.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Lessons:
+    """What earlier trials have taught."""
+
+    knowledge: Observations = field(default_factory=Observations)
+    calibration: Calibration = field(default_factory=Calibration)

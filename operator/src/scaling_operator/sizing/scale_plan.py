@@ -1,4 +1,4 @@
-"""The whole experiment before it runs: what each scale needs, gets and costs.
+"""One scale before it runs: what it needs, gets and costs.
 
 A scale is represented by its most demanding trial: at each searched parameter the value that needs
 most memory. So hours and cost are upper bounds; pruning and small values cost less. Where that
@@ -7,46 +7,68 @@ trial fits nowhere the least demanding one stands for the scale: the search spac
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from scaling_operator.api.experiment import ExperimentSpec
 from scaling_operator.api.fields import Scalar
 from scaling_operator.api.policy import PolicySpec
 from scaling_operator.api.search import CategoricalParameter, Parameter
-from scaling_operator.core.ladder import Scale, running_order, scales_of
+from scaling_operator.api.status_sizing import ScaleSizing
+from scaling_operator.core.ladder import Scale
 from scaling_operator.core.samples import samples_of
-from scaling_operator.sizing.allocation import allocation_of, fixed_allocation
-from scaling_operator.sizing.choice import Choice, NoMachine, choose
-from scaling_operator.sizing.judgement import judge, named
-from scaling_operator.sizing.knowledge import Calibration, Observations, estimates_of
-from scaling_operator.sizing.need import Need, Unknown
-from scaling_operator.sizing.needs import need_of
-from scaling_operator.sizing.offers import Constraints
-from scaling_operator.sizing.outlook import ResourcePlan, ScalePlan
-from scaling_operator.sizing.parts import device_parts, host_parts
+from scaling_operator.sizing.allocation import (
+    Allocation,
+    allocation_of,
+    fixed_allocation,
+    to_status,
+)
+from scaling_operator.sizing.machines import Choice, Constraints, NoMachine, choose
+from scaling_operator.sizing.memory import device_parts, host_parts
+from scaling_operator.sizing.need import Need, Unknown, need_of
+from scaling_operator.sizing.observations import Lessons, Observations, estimates_of, measured_at
 from scaling_trainer.contract import Execution
-
-_TRIED_CHOICES = 10
+from scaling_trainer.foreign_text import as_message
 
 
 @dataclass(frozen=True, slots=True)
-class Lessons:
-    """What earlier trials have taught."""
+class ScalePlan:
+    """One scale: its most demanding trial, the machine for it, and all its trials' cost.
 
-    knowledge: Observations = field(default_factory=Observations)
-    calibration: Calibration = field(default_factory=Calibration)
+    `found` says which machine, or why there is none; None where the experiment fixes it. `note`
+    says which trials of the search space get none, where others do.
+    """
+
+    scale: Scale
+    need: Need | Unknown
+    found: Choice | NoMachine | None
+    allocation: Allocation | None
+    trials: int
+    note: str = ""
+
+    @property
+    def hours(self) -> float | None:
+        """Hours of one trial; None where they are not known."""
+        return self.found.hours if isinstance(self.found, Choice) else None
+
+    @property
+    def gpu_hours(self) -> float | None:
+        """GPU hours of all its trials."""
+        if isinstance(self.found, Choice) and self.found.count == 0:
+            return 0.0
+        if self.hours is None or self.allocation is None:
+            return None
+        return self.hours * self.allocation.count * self.trials
+
+    @property
+    def cost(self) -> float | None:
+        """Cost of all its trials."""
+        if not isinstance(self.found, Choice) or self.found.cost is None:
+            return None
+        return self.found.cost * self.trials
 
 
-def plan_resources(
-    spec: ExperimentSpec, policy: PolicySpec, trials: int, lessons: Lessons | None = None
-) -> ResourcePlan:
-    """Plan the machines of an experiment. `trials` is how many each scale gets."""
-    scales = running_order(scales_of(spec))
-    looked = tuple(
-        plan_scale(spec, policy, scale, trials, lessons or Lessons()) for scale in scales
-    )
-    return ResourcePlan(looked, judge(spec, policy, looked))
+_TRIED_CHOICES = 10
 
 
 def plan_scale(
@@ -129,3 +151,53 @@ def _size(need: Need) -> tuple[float, float, float]:
     # An evaluation may hide what the batch adds, but not on a machine that takes it in pieces.
     training = parts.states + parts.activations + parts.outputs
     return parts.total + host.total, training, need.flops or 0.0
+
+
+def named(scale: Scale) -> str:
+    """Name a scale by what it sets."""
+    words = [f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}"
+             for name, value in scale.parameters.items()]  # fmt: skip
+    words += [f"D {scale.samples:.3g}"] if scale.samples is not None else []
+    words += [f"C {scale.budget_flops:.3g}"] if scale.budget_flops is not None else []
+    return ", ".join(words) or "the only one"
+
+
+def sum_of(values: Iterable[float | None]) -> float | None:
+    """Sum up; None where a part is not known."""
+    found = list(values)
+    return None if any(value is None for value in found) else sum(value or 0.0 for value in found)
+
+
+def sizing_of(looked: ScalePlan, known: Observations | None = None) -> ScaleSizing:
+    """Write one scale as its status has it."""
+    device, host = measured_at(known or Observations(), looked.scale.index)
+    need = looked.need if isinstance(looked.need, Need) else Need()
+    sizing = ScaleSizing(
+        parameters=need.counted,
+        flops=need.flops,
+        measured_device_bytes=device,
+        measured_host_bytes=host,
+        message=as_message(str(looked.found)) if isinstance(looked.found, NoMachine) else "",
+    )
+    if looked.allocation is None:
+        return sizing
+    recorded = to_status(looked.allocation)
+    sizing = sizing.model_copy(
+        update={
+            "shape": recorded.shape,
+            "count": recorded.count,
+            "execution": recorded.execution,
+            "planned_hours": looked.hours,
+            "planned_gpu_hours": looked.gpu_hours,
+            "planned_cost": looked.cost,
+        }
+    )
+    if not isinstance(looked.found, Choice):
+        return sizing
+    return sizing.model_copy(
+        update={
+            "estimated_device_bytes": looked.found.device_bytes or None,
+            "estimated_host_bytes": looked.found.host_bytes,
+            "margin_percent": 100 * looked.found.margin,
+        }
+    )

@@ -9,11 +9,10 @@ import pytest
 from scaling_operator.api.experiment import ExperimentSpec
 from scaling_operator.api.names import ConditionReason
 from scaling_operator.api.policy import PolicySpec
-from scaling_operator.sizing.choice import Choice
-from scaling_operator.sizing.lookahead import plan_resources
+from scaling_operator.sizing.machines import Choice
 from scaling_operator.sizing.need import Need
-from scaling_operator.sizing.outlook import ResourcePlan
-from scaling_operator.sizing.outlook_status import ledger_of, sizing_of
+from scaling_operator.sizing.resource_plan import ResourcePlan, ledger_of, plan_resources
+from scaling_operator.sizing.scale_plan import sizing_of
 
 GPU: dict[str, Any] = {
     "name": "gpu",

@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from scaling_operator.api.experiment import ExperimentSpec, FixedResources
 from scaling_operator.api.names import ConditionReason
 from scaling_operator.api.policy import PolicySpec
-from scaling_operator.core.ladder import Scale
 from scaling_operator.sizing.admission import NOTHING, Capacity, Request, admit, demand_of
-from scaling_operator.sizing.choice import Choice, NoMachine
-from scaling_operator.sizing.fixed import fixed_note, fixed_problem
-from scaling_operator.sizing.outlook import ScalePlan, sum_of
-from scaling_operator.sizing.verdict import StartCheck
+from scaling_operator.sizing.allocation import fixed_note, fixed_problem
+from scaling_operator.sizing.machines import Choice, NoMachine
+from scaling_operator.sizing.scale_plan import ScalePlan, named, sum_of
+
+
+@dataclass(frozen=True, slots=True)
+class StartCheck:
+    """Whether an experiment may start, and why not."""
+
+    reason: ConditionReason
+    message: str = ""
+
+    @property
+    def is_good(self) -> bool:
+        """Whether it may."""
+        return self.reason in (ConditionReason.PLANNED, ConditionReason.FIXED_RESOURCES)
 
 
 def judge(spec: ExperimentSpec, policy: PolicySpec, scales: tuple[ScalePlan, ...]) -> StartCheck:
@@ -63,15 +75,6 @@ def _unfit(scales: list[ScalePlan]) -> Iterator[str]:
         yield f"scale {scale.scale.index} ({named(scale.scale)}): {scale.found}"
     if len(scales) > 3:  # noqa: PLR2004 - as many as a person reads
         yield f"and {len(scales) - 3} scales more"
-
-
-def named(scale: Scale) -> str:
-    """Name a scale by what it sets."""
-    words = [f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}"
-             for name, value in scale.parameters.items()]  # fmt: skip
-    words += [f"D {scale.samples:.3g}"] if scale.samples is not None else []
-    words += [f"C {scale.budget_flops:.3g}"] if scale.budget_flops is not None else []
-    return ", ".join(words) or "the only one"
 
 
 def _over_budget(spec: ExperimentSpec, scales: tuple[ScalePlan, ...]) -> str | None:

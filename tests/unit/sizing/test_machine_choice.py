@@ -11,12 +11,10 @@ from hypothesis import strategies as st
 
 from scaling_operator.api.estimate import Estimate
 from scaling_operator.api.policy import PolicySpec, UnknownNeeds
-from scaling_operator.sizing.belief import Estimates, first_estimates
-from scaling_operator.sizing.choice import Choice, NoMachine, choose
-from scaling_operator.sizing.memory import GIB
-from scaling_operator.sizing.need import Need
-from scaling_operator.sizing.need_own import own_need
-from scaling_operator.sizing.offers import Constraints, divisors_below, required_bytes
+from scaling_operator.sizing.estimates import Estimates, first_estimates, required_bytes
+from scaling_operator.sizing.machines import Choice, Constraints, NoMachine, choose, divisors_below
+from scaling_operator.sizing.memory_formulas import GIB
+from scaling_operator.sizing.need import Need, own_need
 
 H100 = {
     "name": "h100",

@@ -9,11 +9,9 @@ import pytest
 from scaling_operator.api.estimate import Estimate
 from scaling_operator.api.fields import Scalar
 from scaling_operator.api.policy import UnknownNeeds
-from scaling_operator.sizing.memory import GIB
-from scaling_operator.sizing.need import Need, Unknown
-from scaling_operator.sizing.need_builtin import UNREAD_DATA_BYTES, built_in_need
-from scaling_operator.sizing.need_own import own_need
-from scaling_operator.sizing.parts import device_parts, host_parts
+from scaling_operator.sizing.memory import device_parts, host_parts
+from scaling_operator.sizing.memory_formulas import GIB
+from scaling_operator.sizing.need import UNREAD_DATA_BYTES, Need, Unknown, built_in_need, own_need
 from scaling_trainer.config.builtin import BuiltIn
 from scaling_trainer.contract import Execution
 

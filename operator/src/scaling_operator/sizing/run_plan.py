@@ -10,11 +10,11 @@ from dataclasses import dataclass, field, replace
 
 from scaling_operator.api.experiment import ExperimentSpec
 from scaling_operator.api.policy import PolicySpec
-from scaling_operator.sizing.choice import Choice, NoMachine, choose
-from scaling_operator.sizing.duration import price_per_hour
-from scaling_operator.sizing.lookahead import Lessons, constraints_of
+from scaling_operator.sizing.estimates import price_per_hour
+from scaling_operator.sizing.machines import Choice, Constraints, NoMachine, choose
 from scaling_operator.sizing.need import Need, Unknown
-from scaling_operator.sizing.offers import Constraints
+from scaling_operator.sizing.observations import Lessons
+from scaling_operator.sizing.scale_plan import constraints_of
 
 NO_SCALE = -1
 """What single scales have taught does not hold for a run beyond them."""

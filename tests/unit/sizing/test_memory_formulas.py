@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from scaling_operator.sizing.memory import (
+from scaling_operator.sizing.memory_formulas import (
     GIB,
     Stage,
     TransformerShape,

@@ -1,0 +1,47 @@
+"""The whole experiment before it runs: what its scales need, get and cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from scaling_operator.api.experiment import ExperimentSpec
+from scaling_operator.api.policy import PolicySpec
+from scaling_operator.api.status_sizing import Ledger
+from scaling_operator.core.ladder import running_order, scales_of
+from scaling_operator.sizing.observations import Lessons
+from scaling_operator.sizing.scale_plan import ScalePlan, plan_scale, sum_of
+from scaling_operator.sizing.start_check import StartCheck, judge
+
+
+@dataclass(frozen=True, slots=True)
+class ResourcePlan:
+    """All scales in running order, and the verdict."""
+
+    scales: tuple[ScalePlan, ...]
+    start_check: StartCheck
+
+    @property
+    def gpu_hours(self) -> float | None:
+        """GPU hours of everything; None where those of a scale are not known."""
+        return sum_of(scale.gpu_hours for scale in self.scales)
+
+    @property
+    def cost(self) -> float | None:
+        """Cost of everything; None where that of a scale is not known."""
+        return sum_of(scale.cost for scale in self.scales)
+
+
+def plan_resources(
+    spec: ExperimentSpec, policy: PolicySpec, trials: int, lessons: Lessons | None = None
+) -> ResourcePlan:
+    """Plan the machines of an experiment. `trials` is how many each scale gets."""
+    scales = running_order(scales_of(spec))
+    looked = tuple(
+        plan_scale(spec, policy, scale, trials, lessons or Lessons()) for scale in scales
+    )
+    return ResourcePlan(looked, judge(spec, policy, looked))
+
+
+def ledger_of(resource_plan: ResourcePlan) -> Ledger:
+    """Write the sums of a plan; nothing is used yet."""
+    return Ledger(planned_gpu_hours=resource_plan.gpu_hours, planned_cost=resource_plan.cost)
