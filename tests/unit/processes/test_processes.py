@@ -194,7 +194,7 @@ def test_what_a_fit_is_asked_survives_the_way() -> None:
     policy = PolicySpec.model_validate(
         {"shapes": [{"name": "cpu", "flops": 6.4e10, "pricePerHour": 2}]}
     )
-    known = Observations(raised={(1, "cpu"): 1.5}, failed_host_bytes={2: 1e9})
+    known = Observations(oom_factors={(1, "cpu"): 1.5}, failed_host_bytes={2: 1e9})
     fit_input = replace(
         a_fit_input(), machines=KnownMachines(policy, Lessons(known)), bought={1.5: float("inf")}
     )

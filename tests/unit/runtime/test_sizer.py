@@ -184,7 +184,7 @@ def test_parameters_that_fit_nowhere_are_infeasible_and_do_not_refuse_the_experi
     large = trial(0, b=100_000)
 
     assert view is not None
-    assert view.start_check.is_good
+    assert view.start_check.may_start
     assert "some trials of the search fit nowhere and end as Infeasible" in view.start_check.message
     assert isinstance(sized.allocation(large), NoMachine)
     assert sized.reason_of_refusal(large) is Reason.INFEASIBLE
@@ -208,7 +208,7 @@ def test_what_begins_within_its_budget_is_not_refused_later() -> None:
     assert before is not None
     assert started is not None
     assert before.start_check.reason is ConditionReason.OVER_BUDGET
-    assert started.start_check.is_good
+    assert started.start_check.may_start
 
 
 def test_a_spec_that_changes_is_followed() -> None:
@@ -219,7 +219,7 @@ def test_a_spec_that_changes_is_followed() -> None:
     view = sized.complete(observed(), ()).sizing
 
     assert view is not None
-    assert view.start_check.is_good
+    assert view.start_check.may_start
 
 
 def test_fixed_resources_are_kept_through_every_interruption() -> None:
@@ -241,5 +241,5 @@ def test_a_policy_that_cannot_be_used_starts_nothing() -> None:
     view = completed.sizing
 
     assert view is not None
-    assert not view.start_check.is_good
+    assert not view.start_check.may_start
     assert view.start_check.message == "there is no such policy"

@@ -88,7 +88,7 @@ def test_there_is_room_for_so_many(capacity: Capacity, admitted: int, words: str
     found = admit(requests(ONE, ONE, ONE), capacity)
 
     assert len(found.admitted) == admitted
-    assert all(words in each.message for each in found.turned)
+    assert all(words in each.message for each in found.rejected)
 
 
 def test_a_trial_that_does_not_fit_lets_a_smaller_one_by() -> None:
@@ -96,7 +96,7 @@ def test_a_trial_that_does_not_fit_lets_a_smaller_one_by() -> None:
     found = admit(requests(large, ONE), Capacity(limits(experiment={"gpus": 2})))
 
     assert found.admitted == ((0, 1),)
-    assert [each.reason for each in found.turned] == [Reason.QUOTA_EXCEEDED]
+    assert [each.reason for each in found.rejected] == [Reason.QUOTA_EXCEEDED]
 
 
 @given(
@@ -116,7 +116,7 @@ def test_no_more_is_held_than_a_limit_allows(
 
     taken = sum(each.demand.gpus for each in trials if each.slot in found.admitted)
     assert taken == 0 or held + taken <= limit
-    assert len(found.admitted) + len(found.turned) == len(trials)
+    assert len(found.admitted) + len(found.rejected) == len(trials)
 
 
 @given(st.integers(1, 16), st.integers(1, 4), st.integers(1, 4))

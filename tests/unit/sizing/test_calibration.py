@@ -25,10 +25,10 @@ from scaling_operator.sizing.observations import (
     KEPT_PER_SCALE,
     Measurement,
     Observations,
+    add_measurement,
+    add_shortages,
     estimates_of,
-    learn,
-    measure,
-    measured_at,
+    peak_bytes_at,
 )
 
 POLICY = PolicySpec.model_validate(
@@ -90,7 +90,9 @@ def known(scales: int, per_scale: int = 3, noise: float = 0.0) -> Observations:
             layers, width, heads, batch = LADDER[scale]
             need = gpt(layers, width, heads, max(1, batch // (at + 1)))
             had = machine(need)
-            found = measure(found, (scale, at), need, had, ended(need, had, 1 + noise * (-1) ** at))
+            found = add_measurement(
+                found, (scale, at), need, had, ended(need, had, 1 + noise * (-1) ** at)
+            )
     return found
 
 
@@ -128,7 +130,7 @@ def test_no_coefficient_is_ever_negative(noises: list[float]) -> None:
     for at, noise in enumerate(noises):
         need = gpt(*LADDER[at % 4])
         had = machine(need)
-        found = measure(found, (at % 4, at), need, had, ended(need, had, noise))
+        found = add_measurement(found, (at % 4, at), need, had, ended(need, had, noise))
 
     correction = calibrate(found.measurements, POLICY).pooled
 
@@ -153,7 +155,7 @@ def test_over_asking_is_taken_back() -> None:
     some = Observations()
     for _ in range(3):
         status = TrialStatus(peak_device_bytes=5 * GIB, peak_host_bytes=3 * GIB)
-        some = measure(some, (0, len(some.measurements)), need, had, status)
+        some = add_measurement(some, (0, len(some.measurements)), need, had, status)
     estimates = estimates_of(some, calibrate(some.measurements, POLICY), 0, POLICY)
 
     found = choose(need, Constraints(POLICY, estimates, 1e9))
@@ -169,12 +171,12 @@ def test_host_memory_after_a_shortage_shrinks_to_what_was_used_but_not_below_wha
     had = machine(need)
     short = replace(had, memory_bytes=4 * GIB)
     attempt = Attempt(number=0, reason=Reason.OOM_KILLED, resources=to_status(short))
-    some = learn(Observations(), 0, need, TrialStatus(attempts=(attempt,)), POLICY)
+    some = add_shortages(Observations(), 0, need, TrialStatus(attempts=(attempt,)), POLICY)
 
     assert estimates_of(some, Calibration(), 0, POLICY).host_floor_bytes == 6 * GIB
     for used, expected in ((4.5, 4.5 * 1.02), (3.0, 4 * 1.05)):
         status = TrialStatus(peak_host_bytes=used * GIB)
-        after = measure(some, (0, len(some.measurements)), need, had, status)
+        after = add_measurement(some, (0, len(some.measurements)), need, had, status)
         margin = Calibration(host_residual=0.0)
         floor = estimates_of(after, margin, 0, POLICY).host_floor_bytes
         assert floor == pytest.approx(expected * GIB)
@@ -189,7 +191,7 @@ def test_step_times_give_the_next_scale_its_hours() -> None:
         assert need.flops is not None
         assert need.steps is not None
         step = 0.02 + need.flops / need.steps / (989e12 * 0.3)
-        some = measure(
+        some = add_measurement(
             some,
             (scale, 0),
             need,
@@ -220,7 +222,7 @@ def test_one_scale_is_enough_to_put_the_policys_peak_right(slower: float) -> Non
     need = gpt(*LADDER[0])
     step = step_seconds(need) * slower
     had = machine(need)
-    some = measure(Observations(), (0, 0), need, had, ended(need, had, step_seconds=step))
+    some = add_measurement(Observations(), (0, 0), need, had, ended(need, had, step_seconds=step))
 
     calibration = calibrate(some.measurements, POLICY)
     following = gpt(*LADDER[1])
@@ -249,7 +251,7 @@ def test_a_trainer_whose_steps_are_not_known_is_timed_as_a_whole() -> None:
     """An own script: its estimate names FLOPs and no batch, so nothing tells how many steps."""
     first, second = (replace(gpt(*LADDER[0]), flops=flops, steps=None) for flops in (1e15, 4e15))
     status = TrialStatus(seconds=100.0, step_seconds=0.1, attempts=held(130.0))
-    some = measure(Observations(), (0, 0), first, machine(first), status)
+    some = add_measurement(Observations(), (0, 0), first, machine(first), status)
 
     estimates = estimates_of(some, calibrate(some.measurements, POLICY), 1, POLICY)
     found = choose(second, Constraints(POLICY, estimates, 1e9))
@@ -267,7 +269,7 @@ def test_a_shape_without_a_peak_has_hours_once_a_scale_was_measured() -> None:
     for scale in (0, 1):
         need = gpt(*LADDER[scale])
         had = machine(need)
-        some = measure(
+        some = add_measurement(
             some, (scale, 0), need, had, ended(need, had, step_seconds=step_seconds(need))
         )
     need = gpt(*LADDER[2])
@@ -299,7 +301,7 @@ def test_what_a_machine_is_held_beside_the_training_is_learnt_too() -> None:
     need = gpt(*LADDER[0])
     had = machine(need)
     status = TrialStatus(seconds=100.0, step_seconds=step_seconds(need), attempts=held(130.0))
-    some = measure(Observations(), (0, 0), need, had, status)
+    some = add_measurement(Observations(), (0, 0), need, had, status)
 
     estimates = estimates_of(some, calibrate(some.measurements, POLICY), 0, POLICY)
     after = replace(estimates_of(some, calibrate(some.measurements, POLICY), 1, POLICY), hours={})
@@ -314,7 +316,7 @@ def test_what_a_machine_is_held_beside_the_training_is_learnt_too() -> None:
 
 
 def test_a_trainer_that_says_no_time_is_known_by_how_long_it_held_its_machine() -> None:
-    some = measure(
+    some = add_measurement(
         Observations(),
         (0, 0),
         gpt(*LADDER[0]),
@@ -328,7 +330,7 @@ def test_a_trainer_that_says_no_time_is_known_by_how_long_it_held_its_machine() 
 def test_a_trial_that_was_interrupted_does_not_tell_how_long_a_machine_is_held() -> None:
     need = gpt(*LADDER[0])
     status = TrialStatus(seconds=7190.0, attempts=held(5000.0, times=2))
-    some = measure(Observations(), (0, 0), need, machine(need), status)
+    some = add_measurement(Observations(), (0, 0), need, machine(need), status)
 
     estimates = estimates_of(some, calibrate(some.measurements, POLICY), 0, POLICY)
 
@@ -339,7 +341,7 @@ def test_a_trial_that_was_interrupted_does_not_tell_how_long_a_machine_is_held()
 def test_hours_of_a_scale_that_was_measured_are_those_measured() -> None:
     need = gpt(*LADDER[0])
     had = machine(need)
-    some = measure(Observations(), (0, 0), need, had, TrialStatus(seconds=7190.0))
+    some = add_measurement(Observations(), (0, 0), need, had, TrialStatus(seconds=7190.0))
 
     found = choose(need, Constraints(POLICY, estimates_of(some, Calibration(), 0, POLICY), 1e9))
 
@@ -353,17 +355,19 @@ def test_what_is_known_does_not_grow_with_the_trials() -> None:
     had = machine(need)
     some = Observations()
     for at in range(50):
-        some = measure(
+        some = add_measurement(
             some, (0, len(some.measurements)), need, had, TrialStatus(peak_device_bytes=at * GIB)
         )
 
     assert len(some.measurements) == KEPT_PER_SCALE
-    assert measured_at(some, 0)[0] == 49 * GIB + CONTEXT_BYTES
-    assert measured_at(some, 1) == (None, None)
+    assert peak_bytes_at(some, 0)[0] == 49 * GIB + CONTEXT_BYTES
+    assert peak_bytes_at(some, 1) == (None, None)
 
 
 def test_a_trial_with_fixed_resources_teaches_nothing() -> None:
-    some = measure(Observations(), (0, 0), gpt(*LADDER[0]), Allocation(None, 1, GIB), TrialStatus())
+    some = add_measurement(
+        Observations(), (0, 0), gpt(*LADDER[0]), Allocation(None, 1, GIB), TrialStatus()
+    )
 
     assert some == Observations()
 
@@ -371,7 +375,7 @@ def test_a_trial_with_fixed_resources_teaches_nothing() -> None:
 def test_a_trial_on_a_cpu_corrects_the_host_alone() -> None:
     need = gpt(*LADDER[0])
     had = Allocation("cpu", 0, 8 * GIB)
-    some = measure(Observations(), (0, 0), need, had, TrialStatus(peak_host_bytes=6 * GIB))
+    some = add_measurement(Observations(), (0, 0), need, had, TrialStatus(peak_host_bytes=6 * GIB))
 
     (entry,) = some.measurements
 

@@ -19,13 +19,13 @@ from scaling_operator.api.names import Reason
 from scaling_operator.api.policy import PolicySpec, UnknownNeeds
 from scaling_operator.api.status import Attempt, TrialStatus
 from scaling_operator.sizing.allocation import Allocation, fixed_allocation, to_status
-from scaling_operator.sizing.escalation import Ended, allocate, more_host_memory
+from scaling_operator.sizing.escalation import EndedAttempt, allocate, more_host_memory
 from scaling_operator.sizing.estimates import Calibration
 from scaling_operator.sizing.machines import Constraints, NoMachine
 from scaling_operator.sizing.memory import device_parts, micro_batch_of
 from scaling_operator.sizing.memory_formulas import GIB
 from scaling_operator.sizing.need import Need, own_need
-from scaling_operator.sizing.observations import Observations, estimates_of, learn
+from scaling_operator.sizing.observations import Observations, add_shortages, estimates_of
 
 A40 = {"name": "a40", "resource": "nvidia.com/gpu", "memory": "40Gi", "pricePerHour": 1}
 H100 = {"name": "h100", "resource": "nvidia.com/gpu", "memory": "80Gi", "pricePerHour": 4}
@@ -75,7 +75,7 @@ def play(
     known: Observations | None = None,
 ) -> list[Allocation]:
     """Run attempts until one fits or nothing is left; the last one is what passed."""
-    ended: list[Ended] = []
+    ended: list[EndedAttempt] = []
     tried: list[Allocation] = []
     while True:
         found = allocate(need, constraints(spec, known), tuple(ended))
@@ -84,7 +84,7 @@ def play(
         tried.append(found)
         if fits(found):
             return tried
-        ended.append(Ended(Reason.ACCELERATOR_OOM, found))
+        ended.append(EndedAttempt(Reason.ACCELERATOR_OOM, found))
 
 
 def truth(need: Need, factor: float) -> Callable[[Allocation], bool]:
@@ -135,7 +135,7 @@ def test_the_ladder_is_half_the_micro_batch_then_recomputation_then_the_next_sha
 
 def test_with_nothing_left_the_reason_is_said() -> None:
     need = gpt(1, honours=[])
-    found = allocate(need, constraints(policy(A40)), (Ended(Reason.ACCELERATOR_OOM),))
+    found = allocate(need, constraints(policy(A40)), (EndedAttempt(Reason.ACCELERATOR_OOM),))
 
     assert str(found) == "an accelerator's memory ran out, and nothing is left that needs less"
 
@@ -182,7 +182,7 @@ def test_one_shortage_is_enough_for_all_siblings(
     first = play(need, BOTH, truth(need, factor))
     if not first or not truth(need, factor)(first[-1]):
         return
-    known = learn(Observations(), 0, need, as_trial(first[:-1]), BOTH)
+    known = add_shortages(Observations(), 0, need, as_trial(first[:-1]), BOTH)
 
     second = play(need, BOTH, truth(need, factor), known)
 
@@ -191,7 +191,9 @@ def test_one_shortage_is_enough_for_all_siblings(
 
 
 def test_siblings_of_another_scale_are_not_touched() -> None:
-    known = learn(Observations(), 1, gpt(), as_trial(play(gpt(), BOTH, lambda _: False)), BOTH)
+    known = add_shortages(
+        Observations(), 1, gpt(), as_trial(play(gpt(), BOTH, lambda _: False)), BOTH
+    )
 
     assert allocate(gpt(), constraints(BOTH, known)) == allocate(gpt(), constraints(BOTH))
 
@@ -202,12 +204,14 @@ INTERRUPTIONS = [Reason.EVICTED, Reason.PREEMPTED, Reason.NODE_LOST, Reason.POD_
 @pytest.mark.parametrize("reason", INTERRUPTIONS)
 def test_an_interruption_repeats_with_the_same_resources(reason: Reason) -> None:
     first = got(allocate(gpt(), constraints(BOTH)))
-    more = got(allocate(gpt(), constraints(BOTH), (Ended(Reason.ACCELERATOR_OOM, first),)))
+    more = got(allocate(gpt(), constraints(BOTH), (EndedAttempt(Reason.ACCELERATOR_OOM, first),)))
 
-    assert allocate(gpt(), constraints(BOTH), (Ended(reason),)) == first
+    assert allocate(gpt(), constraints(BOTH), (EndedAttempt(reason),)) == first
     assert (
         allocate(
-            gpt(), constraints(BOTH), (Ended(Reason.ACCELERATOR_OOM, first), Ended(reason, None))
+            gpt(),
+            constraints(BOTH),
+            (EndedAttempt(Reason.ACCELERATOR_OOM, first), EndedAttempt(reason, None)),
         )
         == more
     )
@@ -248,7 +252,9 @@ def test_siblings_start_with_what_the_host_was_found_to_need_and_shrink_to_what_
     need = own(memory="4Gi")
     short = got(allocate(need, constraints(policy(CPU))))
     assert short.memory_bytes is not None
-    known = learn(Observations(), 0, need, as_trial([short], Reason.OOM_KILLED), policy(CPU))
+    known = add_shortages(
+        Observations(), 0, need, as_trial([short], Reason.OOM_KILLED), policy(CPU)
+    )
 
     sibling = got(allocate(need, constraints(policy(CPU), known)))
 
@@ -275,7 +281,7 @@ def test_global_batch_and_precision_never_change(
     *, batch: int, reasons: list[Reason], are_recorded: bool
 ) -> None:
     need = gpt(batch)
-    ended: list[Ended] = []
+    ended: list[EndedAttempt] = []
     for reason in reasons:
         found = allocate(need, constraints(BOTH), tuple(ended))
         if isinstance(found, NoMachine):
@@ -285,7 +291,7 @@ def test_global_batch_and_precision_never_change(
         assert set(found.execution.__slots__) == {
             "micro_batch", "accumulation", "recompute", "devices", "sharding"
         }  # fmt: skip
-        ended.append(Ended(reason, found if are_recorded else None))
+        ended.append(EndedAttempt(reason, found if are_recorded else None))
 
 
 def test_memory_once_found_to_be_needed_stays_with_a_larger_shape() -> None:
@@ -293,6 +299,6 @@ def test_memory_once_found_to_be_needed_stays_with_a_larger_shape() -> None:
     first = got(allocate(need, constraints(BOTH)))
     raised = replace(first, memory_bytes=99 * GIB)
 
-    found = got(allocate(need, constraints(BOTH), (Ended(Reason.ACCELERATOR_OOM, raised),)))
+    found = got(allocate(need, constraints(BOTH), (EndedAttempt(Reason.ACCELERATOR_OOM, raised),)))
 
     assert (found.shape, found.memory_bytes) == ("h100", 99 * GIB)

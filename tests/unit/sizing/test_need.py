@@ -11,7 +11,13 @@ from scaling_operator.api.fields import Scalar
 from scaling_operator.api.policy import UnknownNeeds
 from scaling_operator.sizing.memory import device_parts, host_parts
 from scaling_operator.sizing.memory_formulas import GIB
-from scaling_operator.sizing.need import UNREAD_DATA_BYTES, Need, Unknown, built_in_need, own_need
+from scaling_operator.sizing.need import (
+    UNREAD_DATA_BYTES,
+    Need,
+    UnknownNeed,
+    built_in_need,
+    own_need,
+)
 from scaling_trainer.config.builtin import BuiltIn
 from scaling_trainer.contract import Execution
 
@@ -73,7 +79,7 @@ def test_a_value_that_the_trainer_refuses_is_named() -> None:
 
     found = built_in_need(config, {"model.width": 511}, None)
 
-    assert isinstance(found, Unknown)
+    assert isinstance(found, UnknownNeed)
     assert "width 511 is not a multiple of heads 4" in str(found)
 
 
@@ -82,11 +88,11 @@ OPTIMIZERS = [("sgd", 8), ("momentum", 12), ("adam", 16), ("adamw", 16)]
 
 @pytest.mark.parametrize(("name", "expected"), OPTIMIZERS)
 def test_an_optimizer_decides_the_bytes_of_a_parameter(name: str, expected: float) -> None:
-    assert need(text(optimizer={"name": name})).states.total == expected
+    assert need(text(optimizer={"name": name})).bytes_per_parameter.total == expected
 
 
 def test_early_stopping_keeps_the_best_weights_too() -> None:
-    assert need(text(early_stopping={})).states.total == 20
+    assert need(text(early_stopping={})).bytes_per_parameter.total == 20
 
 
 def test_samples_by_epochs_are_whole_windows_of_the_training_part() -> None:
@@ -222,7 +228,7 @@ def test_an_amount_that_fails_for_a_trial_is_named() -> None:
 
     found = own_need(estimate, {"n": 4}, None, UnknownNeeds())
 
-    assert isinstance(found, Unknown)
+    assert isinstance(found, UnknownNeed)
     assert str(found).startswith("spec.resources.estimate.hostMemory: is inf")
 
 

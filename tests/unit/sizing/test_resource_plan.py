@@ -102,7 +102,7 @@ def test_a_plan_over_budget_names_the_largest_ladder_that_fits(
     start_check = ahead(budget=budget).start_check
 
     if words is None:
-        assert start_check.is_good
+        assert start_check.may_start
     else:
         assert start_check.reason is ConditionReason.OVER_BUDGET
         assert words in start_check.message
@@ -111,7 +111,7 @@ def test_a_plan_over_budget_names_the_largest_ladder_that_fits(
 def test_hours_that_are_not_known_are_no_reason_to_refuse() -> None:
     resource_plan = ahead({**GPU, "flops": None}, budget={"cost": 0.01})
 
-    assert resource_plan.start_check.is_good
+    assert resource_plan.start_check.may_start
     assert resource_plan.cost is None
     assert resource_plan.gpu_hours is None
 
@@ -130,7 +130,7 @@ def test_what_ends_late_is_a_warning_and_what_ends_far_too_late_a_refusal() -> N
     late = ahead(trials={"timeout": "300h"})
     hopeless = ahead(trials={"timeout": "10h"})
 
-    assert late.start_check.is_good
+    assert late.start_check.may_start
     assert "scale 2 (millions 1000) takes about 416.7 h" in late.start_check.message
     assert hopeless.start_check.reason is ConditionReason.NOTHING_FITS
     assert "trials.timeout allows 10.0 h" in hopeless.start_check.message
@@ -231,7 +231,7 @@ def test_a_scale_is_planned_for_its_most_demanding_trial() -> None:
 
     assert isinstance(need, Need)
     assert need.batch == 512
-    assert need.states.total == 16
+    assert need.bytes_per_parameter.total == 16
     assert need.parameters == 64 * 4096 + 4096 + 4096 * 10 + 10
 
 
@@ -250,7 +250,7 @@ def test_the_status_of_a_scale_says_the_same() -> None:
     (_, looked, _) = ahead().scales
     sizing = sizing_of(looked)
 
-    assert isinstance(looked.found, Choice)
+    assert isinstance(looked.choice, Choice)
     assert (sizing.shape, sizing.count) == ("gpu", 1)
     assert sizing.parameters == 1e8
     assert sizing.planned_gpu_hours == looked.gpu_hours

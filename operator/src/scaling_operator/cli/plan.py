@@ -42,7 +42,7 @@ def run_plan(file: Path, policy_file: Path | None, *, as_json: bool) -> int:
         for warning in warnings_of(experiment):
             _note(warning)
         print_plan(results_console(soft_wrap=False), experiment, policy, resource_plan)
-    return 0 if resource_plan.start_check.is_good else EXIT_REFUSED
+    return 0 if resource_plan.start_check.may_start else EXIT_REFUSED
 
 
 def _policy(file: Path | None) -> ResourcePolicy:
@@ -65,7 +65,7 @@ def document(resource_plan: ResourcePlan) -> dict[str, Any]:
     """Write a plan as JSON: the keys are those of a status."""
     ledger = ledger_of(resource_plan)
     return {
-        "accepted": resource_plan.start_check.is_good,
+        "accepted": resource_plan.start_check.may_start,
         "reason": resource_plan.start_check.reason.value,
         "message": resource_plan.start_check.message,
         "plannedGpuHours": ledger.planned_gpu_hours,
@@ -75,7 +75,7 @@ def document(resource_plan: ResourcePlan) -> dict[str, Any]:
 
 
 def _scale(looked: ScalePlan) -> dict[str, Any]:
-    found = looked.found
+    found = looked.choice
     parts: dict[str, Any] = {}
     if isinstance(found, Choice):
         parts = {

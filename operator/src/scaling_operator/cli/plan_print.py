@@ -32,11 +32,11 @@ def print_plan(
     """Print everything that is known before a run."""
     console.print(styled((experiment.metadata.name, "bold"), " on policy ", (policy.name, "bold")))
     console.print(_machines(resource_plan))
-    if any(isinstance(scale.found, Choice) for scale in resource_plan.scales):
+    if any(isinstance(scale.choice, Choice) for scale in resource_plan.scales):
         console.print(_memory(policy, resource_plan))
     _print_sums(console, experiment, resource_plan)
     start_check = resource_plan.start_check
-    if start_check.is_good:
+    if start_check.may_start:
         if start_check.message:
             console.print(styled(("Warning:", "yellow"), f" {start_check.message}"))
         return
@@ -45,10 +45,10 @@ def print_plan(
 
 
 def _print_reasons(console: Console, resource_plan: ResourcePlan) -> None:
-    refused = [scale for scale in resource_plan.scales if isinstance(scale.found, NoMachine)]
+    refused = [scale for scale in resource_plan.scales if isinstance(scale.choice, NoMachine)]
     for scale in refused:
         console.print(f"scale {scale.scale.index}:")
-        for reason in scale.found.reasons if isinstance(scale.found, NoMachine) else ():
+        for reason in scale.choice.reasons if isinstance(scale.choice, NoMachine) else ():
             console.print(f"  {reason}")
     if not refused:
         console.print(resource_plan.start_check.message)
@@ -96,9 +96,9 @@ def _machines(resource_plan: ResourcePlan) -> Table:
 
 def _memory(policy: ResourcePolicy, resource_plan: ResourcePlan) -> Table:
     found = {
-        scale.scale.index: scale.found
+        scale.scale.index: scale.choice
         for scale in resource_plan.scales
-        if isinstance(scale.found, Choice)
+        if isinstance(scale.choice, Choice)
     }
     largest = max(each.device.total for each in found.values())
     name, unit = ("GiB", GIB) if largest >= GIB else ("MiB", MEBIBYTE)
@@ -137,7 +137,7 @@ def _print_sums(
         )
     ]
     console.print(f"In all at most: {', '.join(words)}")
-    fits = not any(isinstance(scale.found, NoMachine) for scale in resource_plan.scales)
+    fits = not any(isinstance(scale.choice, NoMachine) for scale in resource_plan.scales)
     if resource_plan.cost is None and fits:
         for why in _unknown(experiment, resource_plan):
             console.print(f"{UNKNOWN}: {why}", style="dim")
@@ -150,10 +150,10 @@ def _unknown(experiment: ScalingExperiment, resource_plan: ResourcePlan) -> list
         if scale.hours is not None:
             continue
         has_flops = isinstance(scale.need, Need) and scale.need.flops is not None
-        if scale.found is None:
+        if scale.choice is None:
             reasons.append("nothing is estimated where spec.resources.fixed says what a trial gets")
-        elif has_flops and isinstance(scale.found, Choice):
-            reasons.append(f"shape {scale.found.shape.name} of the policy has no flops")
+        elif has_flops and isinstance(scale.choice, Choice):
+            reasons.append(f"shape {scale.choice.shape.name} of the policy has no flops")
         elif experiment.spec.trainer.container is not None:
             reasons.append("spec.resources.estimate has neither flops, nor parameters and samples")
         else:

@@ -13,7 +13,7 @@ def may_start_nothing(observed: Observed) -> bool:
         or has_failed(observed)
         or budget_is_spent(observed)
         or is_complete(observed)
-        or (observed.sizing is not None and not observed.sizing.start_check.is_good)
+        or (observed.sizing is not None and not observed.sizing.start_check.may_start)
     )
 
 

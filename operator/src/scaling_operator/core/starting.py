@@ -56,7 +56,7 @@ def launches(observed: Observed) -> tuple[Action, ...]:
 
 def _queued(observed: Observed, found: Admission, live: dict[Slot, LiveTrial]) -> Iterator[Action]:
     """Have those wait for which there is no room; but none for ever."""
-    for turned in found.turned:
+    for turned in found.rejected:
         trial = live[turned.slot]
         end = queue_deadline(trial, observed.spec)
         if end is None:

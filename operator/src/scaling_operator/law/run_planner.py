@@ -14,7 +14,7 @@ from scaling_operator.core.edges import number_of
 from scaling_operator.core.fit_types import FitInput, TunedPoint
 from scaling_operator.law.experiment_points import COUNTED, ExperimentPoints
 from scaling_operator.law.unstarted import along
-from scaling_operator.sizing.need import Need, Unknown, need_of
+from scaling_operator.sizing.need import Need, UnknownNeed, need_of
 from scaling_operator.sizing.run_plan import KnownMachines, RunPlan, plan_run, run_constraints
 
 LARGEST_SIZE = 1e12
@@ -38,7 +38,7 @@ class RunPlanner:
             need = replace(need, flops=flops)
         return plan_run(need, run_constraints(spec, self.machines))
 
-    def _need(self, parameters: float, samples: float | None) -> Need | Unknown:
+    def _need(self, parameters: float, samples: float | None) -> Need | UnknownNeed:
         """Take the need at the ladder's parameter; else that of the nearest size, made as large."""
         spec, unknown = self.fit_input.spec, self.machines.policy.unknown
         nearest = self._nearest(parameters)

@@ -39,14 +39,19 @@ from scaling_operator.sizing.allocation import (
     uses_claims,
 )
 from scaling_operator.sizing.calibration import calibrate
-from scaling_operator.sizing.escalation import Ended, allocate
+from scaling_operator.sizing.escalation import EndedAttempt, allocate
 from scaling_operator.sizing.machines import Choice, NoMachine
-from scaling_operator.sizing.need import Need, Unknown, need_of
-from scaling_operator.sizing.observations import Lessons, Observations, learn, measure
+from scaling_operator.sizing.need import Need, UnknownNeed, need_of
+from scaling_operator.sizing.observations import (
+    Lessons,
+    Observations,
+    add_measurement,
+    add_shortages,
+)
 from scaling_operator.sizing.resource_plan import ResourcePlan
 from scaling_operator.sizing.run_plan import KnownMachines
 from scaling_operator.sizing.scale_plan import ScalePlan, constraints_of, plan_scale, sizing_of
-from scaling_operator.sizing.start_check import StartCheck, judge, judge_started
+from scaling_operator.sizing.start_check import StartCheck, check_start, check_started
 from scaling_operator.sizing.usage import (
     NO_LIMITS,
     NO_PEERS,
@@ -158,7 +163,7 @@ class Sizer:
     def allocation(self, trial: ScalingTrial) -> Allocation | NoMachine:
         """Decide what the next attempt of a trial gets."""
         need = self._need(trial)
-        if isinstance(need, Unknown):
+        if isinstance(need, UnknownNeed):
             return NoMachine((str(need),))
         constraints = constraints_of(self.spec, self.policy, trial.spec.scale, self.lessons)
         fixed = self.spec.resources.fixed
@@ -171,7 +176,9 @@ class Sizer:
             return pod_resources(allocation, self.policy)
         need = self._need(trial)
         constraints = constraints_of(self.spec, self.policy, trial.spec.scale, self.lessons)
-        shapes = () if isinstance(need, Unknown) else alternatives(need, constraints, allocation)
+        shapes = (
+            () if isinstance(need, UnknownNeed) else alternatives(need, constraints, allocation)
+        )
         return pod_resources(allocation, self.policy, shapes)
 
     def reason_of_refusal(self, trial: ScalingTrial) -> Reason:
@@ -180,7 +187,7 @@ class Sizer:
             if attempt.reason is not None and attempt.reason in ESCALATIONS:
                 return attempt.reason
         looked = self._scale_plans.get(trial.spec.scale)
-        too_wide = looked is None or isinstance(looked.found, Choice)
+        too_wide = looked is None or isinstance(looked.choice, Choice)
         return Reason.INFEASIBLE if too_wide else Reason.ACCELERATOR_OOM
 
     def demand_of_scale(self, scale: int) -> Demand:
@@ -253,19 +260,19 @@ class Sizer:
         if self.spec.resources.fixed is not None or not status.attempts:
             return False
         need = self._need(trial)
-        if isinstance(need, Unknown):
+        if isinstance(need, UnknownNeed):
             return False
-        more = learn(known, trial.spec.scale, need, status, self.policy)
+        more = add_shortages(known, trial.spec.scale, need, status, self.policy)
         last = status.attempts[-1].resources
         if status.state is TrialState.SUCCEEDED and last is not None:
             slot = trial.spec.scale, trial.spec.number
-            more = measure(more, slot, need, self._had(last), status)
+            more = add_measurement(more, slot, need, self._had(last), status)
         if more == known:
             return False
         self.lessons = Lessons(more, calibrate(more.measurements, self.policy))
         return True
 
-    def _need(self, trial: ScalingTrial) -> Need | Unknown:
+    def _need(self, trial: ScalingTrial) -> Need | UnknownNeed:
         spec = trial.spec
         return need_of(self.spec, spec.parameters, spec.samples, self.policy.unknown)
 
@@ -275,9 +282,9 @@ class Sizer:
         resource = None if fixed is None or not fixed.gpus else fixed.resource
         return from_status(recorded, resource if shape is None else shape.resource)
 
-    def _ended_attempts(self, trial: ScalingTrial) -> tuple[Ended, ...]:
+    def _ended_attempts(self, trial: ScalingTrial) -> tuple[EndedAttempt, ...]:
         return tuple(
-            Ended(
+            EndedAttempt(
                 attempt.reason or Reason.SUSPENDED,
                 None if attempt.resources is None else self._had(attempt.resources),
             )
@@ -303,7 +310,9 @@ class Sizer:
         look = self._look()
         looked = tuple(self._scale_plans.of(scale, look) for scale in scales)
         started = has_started and self.spec.resources.fixed is None
-        start_check = judge_started(looked) if started else judge(self.spec, self.policy, looked)
+        start_check = (
+            check_started(looked) if started else check_start(self.spec, self.policy, looked)
+        )
         return ResourcePlan(looked, start_check)
 
     def _status(self, looked: ScalePlan, total: Usage) -> ScaleSizing:

@@ -128,7 +128,7 @@ class Admission:
     """Who may start now, in order, and who waits."""
 
     admitted: tuple[Slot, ...] = ()
-    turned: tuple[Rejected, ...] = ()
+    rejected: tuple[Rejected, ...] = ()
 
 
 def admit(requests: Sequence[Request], capacity: Capacity) -> Admission:

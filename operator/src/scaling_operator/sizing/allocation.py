@@ -14,7 +14,7 @@ from scaling_operator.api.quantities import format_bytes, format_cores, parse_qu
 from scaling_operator.api.status_sizing import AttemptResources, ExecutionStatus
 from scaling_operator.core.resources import DeviceRequest, PodResources
 from scaling_operator.sizing.estimates import required_bytes
-from scaling_operator.sizing.machines import Choice, Constraints, capacity_bytes, unsuited
+from scaling_operator.sizing.machines import Choice, Constraints, capacity_bytes, why_unsuitable
 from scaling_operator.sizing.need import Need
 from scaling_trainer.contract import Execution
 
@@ -169,7 +169,7 @@ def alternatives(need: Need, constraints: Constraints, allocation: Allocation) -
 def _would_do(need: Need, constraints: Constraints, allocation: Allocation, shape: Shape) -> bool:
     if shape.resource is None or shape.name == allocation.shape:
         return False
-    if unsuited(need, shape, constraints) is not None or shape.max_per_pod < allocation.count:
+    if why_unsuitable(need, shape, constraints) is not None or shape.max_per_pod < allocation.count:
         return False
     needed = required_bytes(need, shape, allocation.execution, constraints.estimates)
     return needed <= capacity_bytes(shape, constraints.policy)

@@ -34,11 +34,11 @@ def calibrate(measurements: Sequence[Measurement], policy: PolicySpec) -> Calibr
     """Fit what the measurements allow; without any, the formulas stay as they are."""
     on_device = [each for each in measurements if each.device_bytes]
     on_host = [each for each in measurements if each.host_bytes]
-    shapes = dict.fromkeys(each.place[0] for each in measurements)
+    shapes = dict.fromkeys(each.setup[0] for each in measurements)
     corrections = {
-        shape: _device([each for each in on_device if each.place[0] == shape])
+        shape: _device([each for each in on_device if each.setup[0] == shape])
         for shape in shapes
-        if any(each.place[0] == shape for each in on_device)
+        if any(each.setup[0] == shape for each in on_device)
     }
     host = _host(on_host)
     return Calibration(
@@ -47,7 +47,7 @@ def calibrate(measurements: Sequence[Measurement], policy: PolicySpec) -> Calibr
         host=host,
         residual=_residual(
             [each.device_bytes or 0.0 for each in on_device],
-            [corrections[each.place[0]].corrected(each.device) for each in on_device],
+            [corrections[each.setup[0]].corrected(each.device) for each in on_device],
         ),
         host_residual=_residual(
             [each.host_bytes or 0.0 for each in on_host],
@@ -119,7 +119,7 @@ def _step_time(
     known = [
         (each.step_flops, each.step_seconds)
         for each in measurements
-        if each.place[0] == shape and each.step_flops and each.step_seconds
+        if each.setup[0] == shape and each.step_flops and each.step_seconds
     ]
     found = shape_named(policy, shape)
     if not known or found is None:
@@ -139,5 +139,5 @@ def _startup_seconds(measurements: Sequence[Measurement]) -> dict[str, float]:
     found: dict[str, list[float]] = {}
     for each in measurements:
         if each.startup_seconds is not None:
-            found.setdefault(each.place[0], []).append(each.startup_seconds)
+            found.setdefault(each.setup[0], []).append(each.startup_seconds)
     return {shape: median(seconds) for shape, seconds in found.items()}

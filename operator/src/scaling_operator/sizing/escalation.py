@@ -28,7 +28,7 @@ _LEAST_MORE_BYTES = 2**30
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class EndedAttempt:
     """An attempt that is over without a result, and what it had where that was recorded."""
 
     reason: Reason
@@ -38,7 +38,7 @@ class Ended:
 def allocate(
     need: Need,
     constraints: Constraints,
-    ended: tuple[Ended, ...] = (),
+    ended: tuple[EndedAttempt, ...] = (),
     first: Allocation | None = None,
 ) -> Allocation | NoMachine:
     """Decide what the next attempt gets, from what became of those before it.
@@ -78,7 +78,7 @@ def more_host_memory(constraints: Constraints, had: Allocation) -> Allocation | 
 
 
 def _after_device(
-    need: Need, constraints: Constraints, had: Allocation, ended: tuple[Ended, ...]
+    need: Need, constraints: Constraints, had: Allocation, ended: tuple[EndedAttempt, ...]
 ) -> Allocation | NoMachine:
     """Take one step of the ladder."""
     here = sum(

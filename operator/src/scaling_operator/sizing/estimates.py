@@ -63,7 +63,7 @@ class StepTime:
     seconds_per_flop: float
 
 
-Place = tuple[str, int, str]
+MachineSetup = tuple[str, int, str]
 """A shape, how many of it, and the recomputation."""
 
 
@@ -104,11 +104,11 @@ class Estimates:
     corrections: Mapping[str, Correction] = field(default_factory=dict[str, Correction])
     pooled: Correction = AS_COMPUTED
     host: HostCorrection = HOST_AS_COMPUTED
-    raised: Mapping[str, float] = field(default_factory=dict[str, float])
+    oom_factors: Mapping[str, float] = field(default_factory=dict[str, float])
     host_floor_bytes: float = 0.0
     step_times: Mapping[str, StepTime] = field(default_factory=dict[str, StepTime])
     startup_seconds: Mapping[str, float] = field(default_factory=dict[str, float])
-    hours: Mapping[Place, float] = field(default_factory=dict[Place, float])
+    hours: Mapping[MachineSetup, float] = field(default_factory=dict[MachineSetup, float])
 
     def correction(self, shape: str) -> Correction:
         """Give the correction for a shape, or the one over all shapes."""
@@ -128,7 +128,7 @@ def required_bytes(need: Need, shape: Shape, execution: Execution, estimates: Es
         return max(whole, estimates.host_floor_bytes)
     parts = device_parts(need, execution)
     corrected = estimates.correction(shape.name).corrected(parts) * (1 + estimates.margin)
-    return max(corrected, parts.total * estimates.raised.get(shape.name, 0.0))
+    return max(corrected, parts.total * estimates.oom_factors.get(shape.name, 0.0))
 
 
 # Not measured on a GPU: launching the kernels of a small model's step.

@@ -143,7 +143,7 @@ def _worth(need: Need, choice: Choice, *, priced: bool) -> float:
 
 def _on_shape(need: Need, shape: Shape, constraints: Constraints) -> tuple[list[Choice], str]:
     """Give what fits on a shape, or why nothing does: for the offer that needs least."""
-    problem = unsuited(need, shape, constraints)
+    problem = why_unsuitable(need, shape, constraints)
     if problem is not None:
         return [], f"{shape.name}: {problem}"
     found: list[Choice] = []
@@ -231,7 +231,7 @@ class Offer:
     sharding: str
 
 
-def unsuited(need: Need, shape: Shape, constraints: Constraints) -> str | None:
+def why_unsuitable(need: Need, shape: Shape, constraints: Constraints) -> str | None:
     """Say why a shape is not for this trial, whatever its memory."""
     if shape.resource is None and not need.runs_on_cpu:
         return "has no accelerator, and the estimate names device memory"

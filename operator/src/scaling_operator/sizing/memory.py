@@ -75,8 +75,8 @@ def device_parts(need: Need, execution: Execution) -> DeviceParts:
     fixed = CONTEXT_BYTES + (COLLECTIVE_BYTES if devices > 1 else 0.0)
     if need.whole_device_bytes is not None:
         return DeviceParts(activations=need.whole_device_bytes)
-    states = sharded(need.states, devices, 3 if execution.sharding == ZERO3 else 0)
-    rows, per_row = micro_batch_of(need, execution), need.rows
+    states = sharded(need.bytes_per_parameter, devices, 3 if execution.sharding == ZERO3 else 0)
+    rows, per_row = micro_batch_of(need, execution), need.bytes_per_row
     activations = rows * (
         per_row.recomputed + per_row.block if execution.recompute == FULL else per_row.kept
     )
@@ -99,7 +99,9 @@ def device_parts(need: Need, execution: Execution) -> DeviceParts:
 def host_parts(need: Need, execution: Execution, *, on_device: bool) -> HostParts:
     """Estimate the parts on the host; without an accelerator the model lies there too."""
     whole, shared = need.whole_host_bytes, need.shared_bytes
-    saved = need.parameters * (need.states.weights + need.states.optimizer)
+    saved = need.parameters * (
+        need.bytes_per_parameter.weights + need.bytes_per_parameter.optimizer
+    )
     if on_device and whole is not None:
         return HostParts(process=whole, shared=shared)
     if on_device:

@@ -21,7 +21,7 @@ Stage = Literal[0, 1, 2, 3]
 
 
 @dataclass(frozen=True, slots=True)
-class States:
+class BytesPerParameter:
     """Bytes that a parameter costs while it is trained."""
 
     weights: float
@@ -50,17 +50,17 @@ _WEIGHTS: Mapping[Precision, tuple[float, float, float]] = {
 }
 
 
-def states_of(precision: Precision, optimizer: OptimizerKind) -> States:
+def states_of(precision: Precision, optimizer: OptimizerKind) -> BytesPerParameter:
     """Give the bytes per parameter; without an optimizer there are weights alone."""
     weights, gradients, master = _WEIGHTS[precision]
     if optimizer == "none":
-        return States(weights, 0.0, 0.0)
-    return States(weights, gradients, master + _MOMENTS[optimizer])
+        return BytesPerParameter(weights, 0.0, 0.0)
+    return BytesPerParameter(weights, gradients, master + _MOMENTS[optimizer])
 
 
-def sharded(states: States, shards: int, stage: Stage) -> States:
+def sharded(states: BytesPerParameter, shards: int, stage: Stage) -> BytesPerParameter:
     """Give what is left of each on one of n accelerators (Rajbhandari 2020)."""
-    return States(
+    return BytesPerParameter(
         states.weights / (shards if stage >= 3 else 1),  # noqa: PLR2004 - the stages have numbers
         states.gradients / (shards if stage >= 2 else 1),  # noqa: PLR2004
         states.optimizer / (shards if stage >= 1 else 1),

@@ -20,7 +20,7 @@ from scaling_operator.api.policy import UnknownNeeds
 from scaling_operator.api.quantities import parse_quantity
 from scaling_operator.sizing.memory_formulas import (
     GIB,
-    States,
+    BytesPerParameter,
     TransformerShape,
     layer_bytes,
     logit_bytes,
@@ -41,11 +41,11 @@ from scaling_trainer.config.models import Transformer
 from scaling_trainer.counting import Dimensions, count, dimensions_of
 from scaling_trainer.footprint import footprint
 
-NO_STATES = States(0.0, 0.0, 0.0)
+NO_STATES = BytesPerParameter(0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class BytesPerRow:
     """Bytes that each row of a micro-batch adds on an accelerator.
 
     `kept` lives from the forward to the backward pass; with recomputation `recomputed` does, and
@@ -74,9 +74,9 @@ class Need:
     counted: float | None = None
     flops: float | None = None
     steps: float | None = None
-    states: States = NO_STATES
+    bytes_per_parameter: BytesPerParameter = NO_STATES
     batch: int = 1
-    rows: Rows = Rows()
+    bytes_per_row: BytesPerRow = BytesPerRow()
     evaluated_bytes: float = 0.0
     largest_unit: float = 0.0
     data_bytes: float = 0.0
@@ -92,7 +92,7 @@ class Need:
 
 
 @dataclass(frozen=True, slots=True)
-class Unknown:
+class UnknownNeed:
     """Why a need cannot be computed: the field at fault and a sentence."""
 
     path: str
@@ -108,7 +108,7 @@ def need_of(
     parameters: Mapping[str, Scalar],
     samples: float | None,
     unknown: UnknownNeeds,
-) -> Need | Unknown:
+) -> Need | UnknownNeed:
     """Give what one trial needs. `samples` is D where the design sets it; `unknown` helps out."""
     if spec.trainer.built_in is not None:
         return built_in_need(spec.trainer.built_in, parameters, samples)
@@ -130,12 +130,12 @@ _RECOMPUTING: frozenset[Ability] = frozenset({"microBatch", "recompute"})
 
 def built_in_need(
     base: BuiltIn, parameters: Mapping[str, Scalar], samples: float | None
-) -> Need | Unknown:
+) -> Need | UnknownNeed:
     """Give what one trial of the built-in trainer needs."""
     try:
         config = with_parameters(base, parameters)
     except ValidationError as error:
-        return Unknown("spec.trainer.builtIn", str(error.errors()[0]["msg"]))
+        return UnknownNeed("spec.trainer.builtIn", str(error.errors()[0]["msg"]))
     dimensions = dimensions_of(config.dataset.model_dump(mode="json"))
     if dimensions is None:
         # The columns of a file are known when it is read. Until then a guess on the large side.
@@ -174,9 +174,9 @@ def _of_model(config: BuiltIn, dimensions: Dimensions, samples: float | None) ->
         counted=float(counted.parameters),
         flops=None if seen is None else counted.flops_per_sample * seen,
         steps=None if seen is None else math.ceil(seen / (config.batch_size * per_row)),
-        states=states,
+        bytes_per_parameter=states,
         batch=config.batch_size,
-        rows=Rows(
+        bytes_per_row=BytesPerRow(
             found.kept_bytes,
             found.recomputed_bytes or 0.0,
             found.block_bytes,
@@ -223,7 +223,7 @@ def own_need(
     parameters: Mapping[str, Scalar],
     samples: float | None,
     unknown: UnknownNeeds,
-) -> Need | Unknown:
+) -> Need | UnknownNeed:
     """Give what one trial needs; what its author does not say counts as nothing."""
     amounts = _Amounts(estimate, parameters)
     try:
@@ -247,7 +247,7 @@ class _Amounts:
             return evaluate(amount, self._parameters)
         except ExpressionError as error:
             alias = type(self._estimate).model_fields[field].alias or field
-            raise _Fault(Unknown(f"spec.resources.estimate.{alias}", str(error))) from error
+            raise _Fault(UnknownNeed(f"spec.resources.estimate.{alias}", str(error))) from error
 
     def number(self, field: str) -> float:
         """Compute an amount; 0 where it is not set."""
@@ -257,7 +257,7 @@ class _Amounts:
 class _Fault(Exception):
     """An amount that cannot be computed."""
 
-    def __init__(self, unknown: Unknown) -> None:
+    def __init__(self, unknown: UnknownNeed) -> None:
         super().__init__(str(unknown))
         self.unknown = unknown
 
@@ -288,9 +288,9 @@ def _estimated(
         counted=stored or None,
         flops=flops,
         steps=math.ceil(seen / (batch * context)) if seen is not None and says_batch else None,
-        states=states,
+        bytes_per_parameter=states,
         batch=batch,
-        rows=_rows_of_own(estimate, amounts),
+        bytes_per_row=_rows_of_own(estimate, amounts),
         largest_unit=amounts.number("largest_unit"),
         shared_bytes=amounts.number("shared_memory"),
         cores=parse_quantity(unknown.cpu) if cores is None else cores,
@@ -302,21 +302,21 @@ def _estimated(
     )
 
 
-def _rows_of_own(estimate: Estimate, amounts: _Amounts) -> Rows:
+def _rows_of_own(estimate: Estimate, amounts: _Amounts) -> BytesPerRow:
     width_bytes = 4.0 if estimate.precision == "fp32" else 2.0
     context, vocabulary = amounts.number("context"), amounts.number("vocabulary")
     outputs = 0.0 if estimate.fused_cross_entropy else logit_bytes(context, vocabulary, width_bytes)
     kept = amounts.get("activation_bytes")
     if kept is not None or estimate.layers is None:
         # How much recomputation would spare is not known here: no less than nothing.
-        return Rows(kept=kept or 0.0, recomputed=kept or 0.0, outputs=outputs)
+        return BytesPerRow(kept=kept or 0.0, recomputed=kept or 0.0, outputs=outputs)
     model = TransformerShape(
         amounts.number("layers"), amounts.number("width"), amounts.number("heads"), context
     )
     layer = layer_bytes(
         model, keeps_attention=estimate.attention == "plain", precision_bytes=width_bytes
     )
-    return Rows(
+    return BytesPerRow(
         kept=model.layers * layer,
         recomputed=recomputed_bytes(model, width_bytes),
         block=layer,

@@ -17,12 +17,12 @@ from scaling_operator.api.policy import PolicySpec
 from scaling_operator.api.status import TrialStatus
 from scaling_operator.sizing.admission import Slot
 from scaling_operator.sizing.allocation import Allocation, from_status, shape_named
-from scaling_operator.sizing.escalation import Ended, allocate
+from scaling_operator.sizing.escalation import EndedAttempt, allocate
 from scaling_operator.sizing.estimates import (
     STARTUP_SECONDS,
     Calibration,
     Estimates,
-    Place,
+    MachineSetup,
     first_estimates,
     work_factor,
 )
@@ -68,7 +68,7 @@ class Measurement:
 
     scale: int
     number: int
-    place: Place
+    setup: MachineSetup
     device: DeviceParts
     host: HostParts
     device_bytes: float | None
@@ -88,31 +88,33 @@ class Observations:
     """
 
     measurements: tuple[Measurement, ...] = ()
-    raised: ByScaleAndShape = field(default_factory=dict[tuple[int, str], float])
+    oom_factors: ByScaleAndShape = field(default_factory=dict[tuple[int, str], float])
     failed_host_bytes: Mapping[int, float] = field(default_factory=dict[int, float])
 
 
-def learn(
+def add_shortages(
     known: Observations, scale: int, need: Need, status: TrialStatus, policy: PolicySpec
 ) -> Observations:
     """Add where attempts of a trial ran out of memory. Adding the same twice changes nothing."""
-    raised, failed = dict(known.raised), dict(known.failed_host_bytes)
-    ended: list[Ended] = []
+    raised, failed = dict(known.oom_factors), dict(known.failed_host_bytes)
+    ended: list[EndedAttempt] = []
     for attempt in status.attempts:
         if attempt.reason is None or attempt.resources is None:
             continue
         shape = shape_named(policy, attempt.resources.shape)
         had = from_status(attempt.resources, None if shape is None else shape.resource)
-        ended.append(Ended(attempt.reason, had))
+        ended.append(EndedAttempt(attempt.reason, had))
         if attempt.reason is Reason.ACCELERATOR_OOM and shape is not None:
             factor = _raise(need, had, tuple(ended), policy)
             raised[scale, shape.name] = max(raised.get((scale, shape.name), 0.0), factor)
         if attempt.reason is Reason.OOM_KILLED and had.memory_bytes is not None:
             failed[scale] = max(failed.get(scale, 0.0), had.memory_bytes)
-    return replace(known, raised=raised, failed_host_bytes=failed)
+    return replace(known, oom_factors=raised, failed_host_bytes=failed)
 
 
-def _raise(need: Need, had: Allocation, ended: tuple[Ended, ...], policy: PolicySpec) -> float:
+def _raise(
+    need: Need, had: Allocation, ended: tuple[EndedAttempt, ...], policy: PolicySpec
+) -> float:
     """Give the factor with which siblings need no more than this trial's next attempt.
 
     Where the next attempt leaves the shape, nothing fits there any more.
@@ -129,7 +131,7 @@ def _raise(need: Need, had: Allocation, ended: tuple[Ended, ...], policy: Policy
     return capacity_bytes(shape, policy) / following.device_bytes * (1 - 1e-9)
 
 
-def measure(
+def add_measurement(
     known: Observations, slot: Slot, need: Need, had: Allocation, status: TrialStatus
 ) -> Observations:
     """Add the peaks and times of a trial that succeeded on a machine."""
@@ -144,7 +146,7 @@ def measure(
     entry = Measurement(
         scale=slot[0],
         number=slot[1],
-        place=(had.shape, had.count, had.execution.recompute),
+        setup=(had.shape, had.count, had.execution.recompute),
         device=device_parts(need, had.execution) if on_device else DeviceParts(),
         host=host_parts(need, had.execution, on_device=on_device),
         # What the trainer reports leaves out the context.
@@ -184,7 +186,7 @@ def _rank(measurement: Measurement) -> tuple[float, float, int]:
     return -(measurement.device_bytes or 0.0), -(measurement.host_bytes or 0.0), measurement.number
 
 
-def measured_at(known: Observations, scale: int) -> tuple[float | None, float | None]:
+def peak_bytes_at(known: Observations, scale: int) -> tuple[float | None, float | None]:
     """Give the most that a trial of a scale has used: on an accelerator, on the host."""
     own = [each for each in known.measurements if each.scale == scale]
     device = [each.device_bytes for each in own if each.device_bytes is not None]
@@ -203,7 +205,9 @@ def estimates_of(
         corrections=calibration.corrections,
         pooled=calibration.pooled,
         host=calibration.host,
-        raised={shape: factor for (at, shape), factor in known.raised.items() if at == scale},
+        oom_factors={
+            shape: factor for (at, shape), factor in known.oom_factors.items() if at == scale
+        },
         host_floor_bytes=_floor(known, scale, policy, host_margin),
         step_times=calibration.step_times,
         startup_seconds=calibration.startup_seconds,
@@ -224,17 +228,17 @@ def _floor(known: Observations, scale: int, policy: PolicySpec, margin: float) -
     if failed is None:
         return 0.0
     more = max(failed * policy.escalation.memory_factor, failed + 2**30)
-    _, used = measured_at(known, scale)
+    _, used = peak_bytes_at(known, scale)
     if used is not None:
         more = min(more, max(used * (1 + margin), failed * _BEYOND))
     return min(more, host_cap_bytes(None, policy))
 
 
-def _hours(known: Observations, scale: int) -> dict[Place, float]:
-    found: dict[Place, list[float]] = {}
+def _hours(known: Observations, scale: int) -> dict[MachineSetup, float]:
+    found: dict[MachineSetup, list[float]] = {}
     for each in known.measurements:
         if each.scale == scale and each.hours is not None:
-            found.setdefault(each.place, []).append(each.hours)
+            found.setdefault(each.setup, []).append(each.hours)
     return {place: math.fsum(hours) / len(hours) for place, hours in found.items()}
 
 

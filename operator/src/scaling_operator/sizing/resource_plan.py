@@ -9,8 +9,8 @@ from scaling_operator.api.policy import PolicySpec
 from scaling_operator.api.status_sizing import Ledger
 from scaling_operator.core.ladder import running_order, scales_of
 from scaling_operator.sizing.observations import Lessons
-from scaling_operator.sizing.scale_plan import ScalePlan, plan_scale, sum_of
-from scaling_operator.sizing.start_check import StartCheck, judge
+from scaling_operator.sizing.scale_plan import ScalePlan, plan_scale, sum_if_known
+from scaling_operator.sizing.start_check import StartCheck, check_start
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +23,12 @@ class ResourcePlan:
     @property
     def gpu_hours(self) -> float | None:
         """GPU hours of everything; None where those of a scale are not known."""
-        return sum_of(scale.gpu_hours for scale in self.scales)
+        return sum_if_known(scale.gpu_hours for scale in self.scales)
 
     @property
     def cost(self) -> float | None:
         """Cost of everything; None where that of a scale is not known."""
-        return sum_of(scale.cost for scale in self.scales)
+        return sum_if_known(scale.cost for scale in self.scales)
 
 
 def plan_resources(
@@ -39,7 +39,7 @@ def plan_resources(
     looked = tuple(
         plan_scale(spec, policy, scale, trials, lessons or Lessons()) for scale in scales
     )
-    return ResourcePlan(looked, judge(spec, policy, looked))
+    return ResourcePlan(looked, check_start(spec, policy, looked))
 
 
 def ledger_of(resource_plan: ResourcePlan) -> Ledger:

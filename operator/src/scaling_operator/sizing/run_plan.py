@@ -12,7 +12,7 @@ from scaling_operator.api.experiment import ExperimentSpec
 from scaling_operator.api.policy import PolicySpec
 from scaling_operator.sizing.estimates import price_per_hour
 from scaling_operator.sizing.machines import Choice, Constraints, NoMachine, choose
-from scaling_operator.sizing.need import Need, Unknown
+from scaling_operator.sizing.need import Need, UnknownNeed
 from scaling_operator.sizing.observations import Lessons
 from scaling_operator.sizing.scale_plan import constraints_of
 
@@ -47,9 +47,9 @@ def run_constraints(spec: ExperimentSpec, machines: KnownMachines) -> Constraint
     return replace(constraints, refuses_hopeless=False)
 
 
-def plan_run(need: Need | Unknown, constraints: Constraints) -> RunPlan:
+def plan_run(need: Need | UnknownNeed, constraints: Constraints) -> RunPlan:
     """Choose the machine of one run."""
-    if isinstance(need, Unknown):
+    if isinstance(need, UnknownNeed):
         return RunPlan(reason="UnknownNeed", message=str(need))
     found = choose(need, constraints)
     if isinstance(found, NoMachine):

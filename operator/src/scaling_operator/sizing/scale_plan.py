@@ -25,8 +25,8 @@ from scaling_operator.sizing.allocation import (
 )
 from scaling_operator.sizing.machines import Choice, Constraints, NoMachine, choose
 from scaling_operator.sizing.memory import device_parts, host_parts
-from scaling_operator.sizing.need import Need, Unknown, need_of
-from scaling_operator.sizing.observations import Lessons, Observations, estimates_of, measured_at
+from scaling_operator.sizing.need import Need, UnknownNeed, need_of
+from scaling_operator.sizing.observations import Lessons, Observations, estimates_of, peak_bytes_at
 from scaling_trainer.contract import Execution
 from scaling_trainer.foreign_text import as_message
 
@@ -40,8 +40,8 @@ class ScalePlan:
     """
 
     scale: Scale
-    need: Need | Unknown
-    found: Choice | NoMachine | None
+    need: Need | UnknownNeed
+    choice: Choice | NoMachine | None
     allocation: Allocation | None
     trials: int
     note: str = ""
@@ -49,12 +49,12 @@ class ScalePlan:
     @property
     def hours(self) -> float | None:
         """Hours of one trial; None where they are not known."""
-        return self.found.hours if isinstance(self.found, Choice) else None
+        return self.choice.hours if isinstance(self.choice, Choice) else None
 
     @property
     def gpu_hours(self) -> float | None:
         """GPU hours of all its trials."""
-        if isinstance(self.found, Choice) and self.found.count == 0:
+        if isinstance(self.choice, Choice) and self.choice.count == 0:
             return 0.0
         if self.hours is None or self.allocation is None:
             return None
@@ -63,9 +63,9 @@ class ScalePlan:
     @property
     def cost(self) -> float | None:
         """Cost of all its trials."""
-        if not isinstance(self.found, Choice) or self.found.cost is None:
+        if not isinstance(self.choice, Choice) or self.choice.cost is None:
             return None
-        return self.found.cost * self.trials
+        return self.choice.cost * self.trials
 
 
 _TRIED_CHOICES = 10
@@ -79,14 +79,16 @@ def plan_scale(
     need = representative(spec, policy, scale)
     if spec.resources.fixed is not None:
         return ScalePlan(scale, need, None, fixed_allocation(spec.resources.fixed), trials)
-    if isinstance(need, Unknown):
+    if isinstance(need, UnknownNeed):
         return ScalePlan(scale, need, NoMachine((str(need),)), None, trials)
     found, note = choose(need, constraints), ""
     if isinstance(found, NoMachine):
         least = representative(spec, policy, scale, most=False)
         smaller = choose(least, constraints) if isinstance(least, Need) else found
         if isinstance(least, Need) and isinstance(smaller, Choice):
-            note = f"scale {scale.index} ({named(scale)}): some trials of the search fit nowhere"
+            note = (
+                f"scale {scale.index} ({scale_name(scale)}): some trials of the search fit nowhere"
+            )
             note, need, found = f"{note} and end as Infeasible: {found}", least, smaller
     allocation = allocation_of(found, need.cores) if isinstance(found, Choice) else None
     return ScalePlan(scale, need, found, allocation, trials, note)
@@ -109,7 +111,7 @@ def constraints_of(
 
 def representative(
     spec: ExperimentSpec, policy: PolicySpec, scale: Scale, *, most: bool = True
-) -> Need | Unknown:
+) -> Need | UnknownNeed:
     """Give the need of the trial of a scale that needs most memory, or least."""
     point: dict[str, Scalar] = dict(scale.parameters)
     best = _need(spec, policy, scale, point)
@@ -120,7 +122,7 @@ def representative(
             tried = {**point, name: value}
             need = _need(spec, policy, scale, tried)
             if (
-                isinstance(best, Unknown)
+                isinstance(best, UnknownNeed)
                 or name not in point
                 or (isinstance(need, Need) and (_size(need) > _size(best)) is most)
             ):
@@ -130,11 +132,11 @@ def representative(
 
 def _need(
     spec: ExperimentSpec, policy: PolicySpec, scale: Scale, point: Mapping[str, Scalar]
-) -> Need | Unknown:
+) -> Need | UnknownNeed:
     try:
         samples = samples_of(spec, scale, point)
     except ValueError as error:
-        return Unknown("spec.scaling.budgets", str(error))
+        return UnknownNeed("spec.scaling.budgets", str(error))
     return need_of(spec, point, samples, policy.unknown)
 
 
@@ -153,7 +155,7 @@ def _size(need: Need) -> tuple[float, float, float]:
     return parts.total + host.total, training, need.flops or 0.0
 
 
-def named(scale: Scale) -> str:
+def scale_name(scale: Scale) -> str:
     """Name a scale by what it sets."""
     words = [f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}"
              for name, value in scale.parameters.items()]  # fmt: skip
@@ -162,7 +164,7 @@ def named(scale: Scale) -> str:
     return ", ".join(words) or "the only one"
 
 
-def sum_of(values: Iterable[float | None]) -> float | None:
+def sum_if_known(values: Iterable[float | None]) -> float | None:
     """Sum up; None where a part is not known."""
     found = list(values)
     return None if any(value is None for value in found) else sum(value or 0.0 for value in found)
@@ -170,14 +172,14 @@ def sum_of(values: Iterable[float | None]) -> float | None:
 
 def sizing_of(looked: ScalePlan, known: Observations | None = None) -> ScaleSizing:
     """Write one scale as its status has it."""
-    device, host = measured_at(known or Observations(), looked.scale.index)
+    device, host = peak_bytes_at(known or Observations(), looked.scale.index)
     need = looked.need if isinstance(looked.need, Need) else Need()
     sizing = ScaleSizing(
         parameters=need.counted,
         flops=need.flops,
         measured_device_bytes=device,
         measured_host_bytes=host,
-        message=as_message(str(looked.found)) if isinstance(looked.found, NoMachine) else "",
+        message=as_message(str(looked.choice)) if isinstance(looked.choice, NoMachine) else "",
     )
     if looked.allocation is None:
         return sizing
@@ -192,12 +194,12 @@ def sizing_of(looked: ScalePlan, known: Observations | None = None) -> ScaleSizi
             "planned_cost": looked.cost,
         }
     )
-    if not isinstance(looked.found, Choice):
+    if not isinstance(looked.choice, Choice):
         return sizing
     return sizing.model_copy(
         update={
-            "estimated_device_bytes": looked.found.device_bytes or None,
-            "estimated_host_bytes": looked.found.host_bytes,
-            "margin_percent": 100 * looked.found.margin,
+            "estimated_device_bytes": looked.choice.device_bytes or None,
+            "estimated_host_bytes": looked.choice.host_bytes,
+            "margin_percent": 100 * looked.choice.margin,
         }
     )

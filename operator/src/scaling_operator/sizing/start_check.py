@@ -11,7 +11,7 @@ from scaling_operator.api.policy import PolicySpec
 from scaling_operator.sizing.admission import NOTHING, Capacity, Request, admit, demand_of
 from scaling_operator.sizing.allocation import fixed_note, fixed_problem
 from scaling_operator.sizing.machines import Choice, NoMachine
-from scaling_operator.sizing.scale_plan import ScalePlan, named, sum_of
+from scaling_operator.sizing.scale_plan import ScalePlan, scale_name, sum_if_known
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,16 +22,18 @@ class StartCheck:
     message: str = ""
 
     @property
-    def is_good(self) -> bool:
+    def may_start(self) -> bool:
         """Whether it may."""
         return self.reason in (ConditionReason.PLANNED, ConditionReason.FIXED_RESOURCES)
 
 
-def judge(spec: ExperimentSpec, policy: PolicySpec, scales: tuple[ScalePlan, ...]) -> StartCheck:
+def check_start(
+    spec: ExperimentSpec, policy: PolicySpec, scales: tuple[ScalePlan, ...]
+) -> StartCheck:
     """Judge a plan before anything has started."""
     if spec.resources.fixed is not None:
         return _judge_fixed(spec.resources.fixed, policy, scales)
-    unfit = [scale for scale in scales if isinstance(scale.found, NoMachine)]
+    unfit = [scale for scale in scales if isinstance(scale.choice, NoMachine)]
     if unfit:
         return StartCheck(ConditionReason.NOTHING_FITS, "; ".join(_unfit(unfit)))
     above = next(_above_limits(policy, scales), None)
@@ -52,9 +54,9 @@ def _judge_fixed(
     return StartCheck(ConditionReason.FIXED_RESOURCES, fixed_note(fixed, policy))
 
 
-def judge_started(scales: tuple[ScalePlan, ...]) -> StartCheck:
+def check_started(scales: tuple[ScalePlan, ...]) -> StartCheck:
     """Judge a plan whose trials run: what no longer fits is said, and ends trial by trial."""
-    unfit = [scale for scale in scales if isinstance(scale.found, NoMachine)]
+    unfit = [scale for scale in scales if isinstance(scale.choice, NoMachine)]
     message = "; ".join(_unfit(unfit)) or _planned(scales)
     return StartCheck(ConditionReason.PLANNED, message)
 
@@ -65,14 +67,14 @@ def _above_limits(policy: PolicySpec, scales: tuple[ScalePlan, ...]) -> Iterator
         if scale.allocation is None:
             continue
         alone = Request((0, 0), demand_of(scale.allocation), 0)
-        for turned in admit([alone], Capacity(policy.limits, NOTHING)).turned:
-            where = f"scale {scale.scale.index} ({named(scale.scale)})"
+        for turned in admit([alone], Capacity(policy.limits, NOTHING)).rejected:
+            where = f"scale {scale.scale.index} ({scale_name(scale.scale)})"
             yield f"{where}: {turned.message.partition(',')[0]}, one trial needs more"
 
 
 def _unfit(scales: list[ScalePlan]) -> Iterator[str]:
     for scale in scales[:3]:
-        yield f"scale {scale.scale.index} ({named(scale.scale)}): {scale.found}"
+        yield f"scale {scale.scale.index} ({scale_name(scale.scale)}): {scale.choice}"
     if len(scales) > 3:  # noqa: PLR2004 - as many as a person reads
         yield f"and {len(scales) - 3} scales more"
 
@@ -84,7 +86,7 @@ def _over_budget(spec: ExperimentSpec, scales: tuple[ScalePlan, ...]) -> str | N
         ("GPU hours", budget.gpu_hours, [scale.gpu_hours for scale in scales]),
         ("cost", budget.cost, [scale.cost for scale in scales]),
     ):
-        planned = sum_of(of)
+        planned = sum_if_known(of)
         if most is None or planned is None or planned <= most:
             continue
         fitting, spent = 0, 0.0
@@ -100,12 +102,12 @@ def _over_budget(spec: ExperimentSpec, scales: tuple[ScalePlan, ...]) -> str | N
 
 def _largest(scales: tuple[ScalePlan, ...], fitting: int, spent: float) -> str:
     if not fitting:
-        first = f"not even scale {scales[0].scale.index} ({named(scales[0].scale)}) fits"
+        first = f"not even scale {scales[0].scale.index} ({scale_name(scales[0].scale)}) fits"
         return f"{first}; raise it, or lower trials.max ({scales[0].trials})"
     last = scales[fitting - 1].scale
     return (
         f"the largest ladder that fits has {fitting} of {len(scales)} scales, up to scale "
-        f"{last.index} ({named(last)}), with {spent:,.4g}"
+        f"{last.index} ({scale_name(last)}), with {spent:,.4g}"
     )
 
 
@@ -113,12 +115,12 @@ def _planned(scales: tuple[ScalePlan, ...]) -> str:
     noted = [scale.note for scale in scales if scale.note]
     if noted:
         return noted[0]
-    late = [scale for scale in scales if isinstance(scale.found, Choice)
-            and not scale.found.meets_deadline]  # fmt: skip
+    late = [scale for scale in scales if isinstance(scale.choice, Choice)
+            and not scale.choice.meets_deadline]  # fmt: skip
     if not late:
         return ""
     hours = late[0].hours or 0.0
     return (
-        f"scale {late[0].scale.index} ({named(late[0].scale)}) takes about {hours:,.1f} h a trial "
-        "on the fastest machine, longer than trials.timeout"
+        f"scale {late[0].scale.index} ({scale_name(late[0].scale)}) takes about {hours:,.1f} h a "
+        "trial on the fastest machine, longer than trials.timeout"
     )
