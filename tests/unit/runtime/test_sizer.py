@@ -24,10 +24,10 @@ from scaling_operator.core.observed import (
     ScaleView,
 )
 from scaling_operator.core.tally import Tally
-from scaling_operator.runtime.sizer import InvalidPolicy, Sizer
+from scaling_operator.runtime.sizer import Sizer, UnusablePolicy
 from scaling_operator.sizing.allocation import Allocation, to_status
 from scaling_operator.sizing.machines import NoMachine
-from scaling_operator.sizing.observations import Lessons
+from scaling_operator.sizing.observations import Observations
 
 GPU = {"resource": "nvidia.com/gpu", "flops": 1e14, "maxPerPod": 1}
 POLICY = PolicySpec.model_validate(
@@ -150,7 +150,7 @@ def test_what_a_fit_recommends_is_planned_by_the_policy_and_by_what_trials_taugh
     before = sized.complete(observed(), ()).machines
     assert before is not None
     assert before.policy == POLICY
-    assert before.lessons == Lessons()
+    assert before.observations == Observations()
     allocation = got(sized, trial(0))
     peak = 1.1 * allocation.device_bytes
     done = trial(0, Attempt(number=0, resources=to_status(allocation)))
@@ -158,7 +158,7 @@ def test_what_a_fit_recommends_is_planned_by_the_policy_and_by_what_trials_taugh
     sized.note(done.model_copy(update={"status": done.status.model_copy(update=status)}))
     after = sized.complete(observed(), ()).machines
     assert after is not None
-    assert after.lessons != Lessons()
+    assert after.observations != Observations()
 
 
 def test_what_runs_is_in_the_ledger() -> None:
@@ -235,7 +235,7 @@ def test_fixed_resources_are_kept_through_every_interruption() -> None:
 
 
 def test_a_policy_that_cannot_be_used_starts_nothing() -> None:
-    unusable = InvalidPolicy(ConditionReason.POLICY_NOT_FOUND, "there is no such policy")
+    unusable = UnusablePolicy(ConditionReason.POLICY_NOT_FOUND, "there is no such policy")
     completed = unusable.complete(observed(), ())
     assert completed.machines is None, "and nothing prices what a fit recommends"
     view = completed.sizing

@@ -17,13 +17,12 @@ from scaling_operator.api.estimate import Estimate
 from scaling_operator.api.experiment import FixedResources
 from scaling_operator.api.names import Reason
 from scaling_operator.api.policy import PolicySpec, UnknownNeeds
+from scaling_operator.api.quantities import GIBIBYTE
 from scaling_operator.api.status import Attempt, TrialStatus
 from scaling_operator.sizing.allocation import Allocation, fixed_allocation, to_status
 from scaling_operator.sizing.escalation import EndedAttempt, allocate, more_host_memory
-from scaling_operator.sizing.estimates import Calibration
 from scaling_operator.sizing.machines import Constraints, NoMachine
 from scaling_operator.sizing.memory import device_parts, micro_batch_of
-from scaling_operator.sizing.memory_formulas import GIB
 from scaling_operator.sizing.need import Need, own_need
 from scaling_operator.sizing.observations import Observations, add_shortages, estimates_of
 
@@ -59,7 +58,7 @@ def gpt(batch: int = 16, **rest: Any) -> Need:
 
 
 def constraints(spec: PolicySpec, known: Observations | None = None) -> Constraints:
-    estimates = estimates_of(known or Observations(), Calibration(), 0, spec)
+    estimates = estimates_of(known or Observations(), 0, spec)
     return Constraints(spec, estimates, 86400.0)
 
 
@@ -89,7 +88,7 @@ def play(
 
 def truth(need: Need, factor: float) -> Callable[[Allocation], bool]:
     """A machine on which a trial uses so many times what the formulas say."""
-    memory = {"a40": 40 * GIB, "h100": 80 * GIB}
+    memory = {"a40": 40 * GIBIBYTE, "h100": 80 * GIBIBYTE}
 
     def fits(allocation: Allocation) -> bool:
         used = device_parts(need, allocation.execution).total * factor
@@ -218,12 +217,14 @@ def test_an_interruption_repeats_with_the_same_resources(reason: Reason) -> None
 
 
 HOST = [
-    pytest.param(8 * GIB, {}, 12 * GIB, id="half as much again"),
-    pytest.param(1 * GIB, {}, 2 * GIB, id="at least 1 GiB more"),
-    pytest.param(50 * GIB, {}, 64 * GIB, id="up to what a node of the shape has"),
-    pytest.param(50 * GIB, {"limits": {"trial": {"memory": "60Gi"}}}, 60 * GIB, id="the limit"),
-    pytest.param(50 * GIB, {"escalation": {"memoryCap": "55Gi"}}, 55 * GIB, id="the cap"),
-    pytest.param(8 * GIB, {"escalation": {"memoryFactor": 3}}, 24 * GIB, id="the factor"),
+    pytest.param(8 * GIBIBYTE, {}, 12 * GIBIBYTE, id="half as much again"),
+    pytest.param(1 * GIBIBYTE, {}, 2 * GIBIBYTE, id="at least 1 GiB more"),
+    pytest.param(50 * GIBIBYTE, {}, 64 * GIBIBYTE, id="up to what a node of the shape has"),
+    pytest.param(
+        50 * GIBIBYTE, {"limits": {"trial": {"memory": "60Gi"}}}, 60 * GIBIBYTE, id="the limit"
+    ),
+    pytest.param(50 * GIBIBYTE, {"escalation": {"memoryCap": "55Gi"}}, 55 * GIBIBYTE, id="the cap"),
+    pytest.param(8 * GIBIBYTE, {"escalation": {"memoryFactor": 3}}, 24 * GIBIBYTE, id="the factor"),
 ]
 
 
@@ -237,7 +238,7 @@ def test_host_memory_grows(had: float, rest: dict[str, Any], expected: float) ->
 
 
 def test_host_memory_at_its_most_is_the_end() -> None:
-    found = more_host_memory(constraints(policy(CPU)), Allocation("cpu", 0, 64 * GIB))
+    found = more_host_memory(constraints(policy(CPU)), Allocation("cpu", 0, 64 * GIBIBYTE))
 
     assert str(found) == "host memory ran out at the most that is allowed, 64Gi"
 
@@ -258,8 +259,8 @@ def test_siblings_start_with_what_the_host_was_found_to_need_and_shrink_to_what_
 
     sibling = got(allocate(need, constraints(policy(CPU), known)))
 
-    assert short.memory_bytes == 5 * GIB
-    assert sibling.memory_bytes == 7.5 * GIB
+    assert short.memory_bytes == 5 * GIBIBYTE
+    assert sibling.memory_bytes == 7.5 * GIBIBYTE
 
 
 def own(memory: str) -> Need:
@@ -297,8 +298,8 @@ def test_global_batch_and_precision_never_change(
 def test_memory_once_found_to_be_needed_stays_with_a_larger_shape() -> None:
     need = gpt(1, honours=[])
     first = got(allocate(need, constraints(BOTH)))
-    raised = replace(first, memory_bytes=99 * GIB)
+    raised = replace(first, memory_bytes=99 * GIBIBYTE)
 
     found = got(allocate(need, constraints(BOTH), (EndedAttempt(Reason.ACCELERATOR_OOM, raised),)))
 
-    assert (found.shape, found.memory_bytes) == ("h100", 99 * GIB)
+    assert (found.shape, found.memory_bytes) == ("h100", 99 * GIBIBYTE)

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from scaling_operator.api.estimate import Estimate
 from scaling_operator.api.policy import PolicySpec, UnknownNeeds
+from scaling_operator.api.quantities import GIBIBYTE
 from scaling_operator.sizing.estimates import Estimates, first_estimates, required_bytes
 from scaling_operator.sizing.machines import Choice, Constraints, NoMachine, choose, divisors_below
-from scaling_operator.sizing.memory_formulas import GIB
 from scaling_operator.sizing.need import Need, own_need
 
 H100 = {
@@ -83,7 +83,7 @@ def test_124_million_parameters_at_batch_12_get_one_slice_or_one_gpu() -> None:
     assert chosen(small, policy(SLICE)).shape.name == "slice"
     on_slice = chosen(small, policy(SLICE))
     assert on_slice.execution.accumulation == 1
-    assert 11.42 * GIB < on_slice.device_bytes < 12.5 * GIB
+    assert 11.42 * GIBIBYTE < on_slice.device_bytes < 12.5 * GIBIBYTE
 
 
 def test_7_billion_parameters_need_at_least_2_shards_of_80_gigabytes() -> None:
@@ -216,7 +216,7 @@ def test_a_trainer_that_nothing_is_known_of_gets_what_the_policy_says() -> None:
 
     assert found.shape.name == "cpu"
     assert need.cores == 2
-    assert found.host_bytes == 3 * GIB
+    assert found.host_bytes == 3 * GIBIBYTE
 
 
 LADDER = policy(
@@ -267,11 +267,11 @@ def test_the_global_batch_is_kept_whatever_is_chosen(layers: int, heads: int, ba
 def test_what_is_chosen_fits_with_headroom_and_margin(
     layers: int, heads: int, batch: int, raised: float
 ) -> None:
-    estimates = replace(first_estimates(25), raised={"h100": raised})
+    estimates = replace(first_estimates(25), oom_factors={"h100": raised})
     found = choose(sized(layers, heads, batch), Constraints(LADDER, estimates, DAY))
 
     if isinstance(found, Choice) and found.on_device:
-        memory = {"slice": 18, "h100": 80, "b200": 180}[found.shape.name] * GIB
+        memory = {"slice": 18, "h100": 80, "b200": 180}[found.shape.name] * GIBIBYTE
         assert found.device_bytes * 1.25 <= memory * 0.9
         if found.shape.name == "h100":
             assert found.device.total * raised <= memory * 0.9

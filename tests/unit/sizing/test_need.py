@@ -9,8 +9,8 @@ import pytest
 from scaling_operator.api.estimate import Estimate
 from scaling_operator.api.fields import Scalar
 from scaling_operator.api.policy import UnknownNeeds
+from scaling_operator.api.quantities import GIBIBYTE
 from scaling_operator.sizing.memory import device_parts, host_parts
-from scaling_operator.sizing.memory_formulas import GIB
 from scaling_operator.sizing.need import (
     UNREAD_DATA_BYTES,
     Need,
@@ -182,30 +182,41 @@ def own(**fields: Any) -> Need:
 
 
 OWN: list[Any] = [
-    pytest.param({"deviceMemory": "10Gi"}, "whole_device_bytes", 10 * GIB, id="in all"),
-    pytest.param({"hostMemory": "3Gi"}, "whole_host_bytes", 3 * GIB, id="the host in all"),
-    pytest.param({}, "whole_host_bytes", 2 * GIB, id="nothing known: the policy's"),
+    pytest.param({"deviceMemory": "10Gi"}, "whole_device_bytes", 10 * GIBIBYTE, id="in all"),
+    pytest.param({"hostMemory": "3Gi"}, "whole_host_bytes", 3 * GIBIBYTE, id="the host in all"),
+    pytest.param({}, "whole_host_bytes", 2 * GIBIBYTE, id="nothing known: the policy's"),
     pytest.param({"parameters": "1e6 * n"}, "parameters", 4e6, id="an expression"),
     pytest.param({"parameters": 10, "samples": 5}, "flops", 300, id="6ND"),
     pytest.param({"parameters": 10, "samples": 5, "flops": 7}, "flops", 7, id="FLOPs as given"),
     pytest.param({"samples": 100, "batchSize": 8}, "steps", 13, id="steps"),
     pytest.param({"cpu": "500m"}, "cores", 0.5, id="half a core"),
-    pytest.param({"sharedMemory": "1Gi"}, "shared_bytes", GIB, id="shared memory"),
-    pytest.param({"bytesPerParameter": 3}, "states.total", 3, id="bytes of a parameter"),
-    pytest.param({"activationBytes": 5}, "rows.kept", 5, id="bytes of a row"),
-    pytest.param({"context": 2, "vocabulary": 3}, "rows.outputs", 72, id="logits in fp32"),
+    pytest.param({"sharedMemory": "1Gi"}, "shared_bytes", GIBIBYTE, id="shared memory"),
     pytest.param(
-        {"context": 2, "vocabulary": 3, "precision": "bf16"}, "rows.outputs", 60, id="in bf16"
+        {"bytesPerParameter": 3}, "bytes_per_parameter.total", 3, id="bytes of a parameter"
+    ),
+    pytest.param({"activationBytes": 5}, "bytes_per_row.kept", 5, id="bytes of a row"),
+    pytest.param({"context": 2, "vocabulary": 3}, "bytes_per_row.outputs", 72, id="logits in fp32"),
+    pytest.param(
+        {"context": 2, "vocabulary": 3, "precision": "bf16"},
+        "bytes_per_row.outputs",
+        60,
+        id="in bf16",
     ),
     pytest.param(
-        {"context": 2, "vocabulary": 3, "fusedCrossEntropy": True}, "rows.outputs", 0, id="fused"
+        {"context": 2, "vocabulary": 3, "fusedCrossEntropy": True},
+        "bytes_per_row.outputs",
+        0,
+        id="fused",
     ),
     pytest.param(
-        {"layers": 1, "width": 4, "heads": 1, "context": 2}, "rows.kept", 2 * 4 * 68, id="a layer"
+        {"layers": 1, "width": 4, "heads": 1, "context": 2},
+        "bytes_per_row.kept",
+        2 * 4 * 68,
+        id="a layer",
     ),
     pytest.param(
         {"layers": 1, "width": 4, "heads": 1, "context": 2, "attention": "plain"},
-        "rows.kept",
+        "bytes_per_row.kept",
         2 * 4 * (34 + 5 * 2 / 4) * 2,
         id="a layer that keeps its attention",
     ),
@@ -235,5 +246,7 @@ def test_an_amount_that_fails_for_a_trial_is_named() -> None:
 def test_without_an_accelerator_the_model_lies_on_the_host_beside_what_is_given() -> None:
     found = own(parameters=1e9, hostMemory="4Gi")
 
-    assert host_parts(found, Execution(), on_device=True).total == 4 * GIB
-    assert host_parts(found, Execution(), on_device=False).total == pytest.approx(4 * GIB + 28e9)
+    assert host_parts(found, Execution(), on_device=True).total == 4 * GIBIBYTE
+    assert host_parts(found, Execution(), on_device=False).total == pytest.approx(
+        4 * GIBIBYTE + 28e9
+    )

@@ -7,13 +7,12 @@ from rich.table import Table
 
 from scaling_operator.api.experiment import ScalingExperiment
 from scaling_operator.api.policy import ResourcePolicy
-from scaling_operator.api.quantities import MEBIBYTE
+from scaling_operator.api.quantities import GIBIBYTE, MEBIBYTE
 from scaling_operator.cli.console import styled
 from scaling_operator.core.ladder import Scale
 from scaling_operator.sizing.allocation import Allocation
 from scaling_operator.sizing.machines import Choice, NoMachine, capacity_bytes
 from scaling_operator.sizing.memory import FULL, ZERO3
-from scaling_operator.sizing.memory_formulas import GIB
 from scaling_operator.sizing.need import Need
 from scaling_operator.sizing.resource_plan import ResourcePlan
 from scaling_operator.sizing.scale_plan import ScalePlan
@@ -101,7 +100,7 @@ def _memory(policy: ResourcePolicy, resource_plan: ResourcePlan) -> Table:
         if isinstance(scale.choice, Choice)
     }
     largest = max(each.device.total for each in found.values())
-    name, unit = ("GiB", GIB) if largest >= GIB else ("MiB", MEBIBYTE)
+    name, unit = ("GiB", GIBIBYTE) if largest >= GIBIBYTE else ("MiB", MEBIBYTE)
     title = f"Memory in {name}: of one accelerator, or of the host without one; asked: the request"
     columns = (
         *("scale", "weights", "grads", "optim.", "activ.", "outputs", "buffers", "fixed"),

@@ -1,8 +1,8 @@
 """What is expected of a trial on a machine: memory and time, by formulas that measurements correct.
 
-T = C(1 + r/3) / (n·peak·utilization·efficiency), at least an overhead per step, times what
-interruptions cost; r is 1 with full recomputation. The throughput of several accelerators is that
-of Qiao 2021 (Pollux) without overlap: T_step = T_comp + T_net, where T_net moves the gradients.
+T = C(1 + r/3) / (n·peak·utilization·efficiency), plus an overhead per step, times what
+interruptions cost; r is 1 with full recomputation. The throughput of several accelerators follows
+Qiao 2021 (Pollux) without overlap: T_step = T_comp + T_net, where T_net moves the gradients.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from scaling_trainer.contract import Execution
 
 @dataclass(frozen=True, slots=True)
 class Correction:
-    """What measurements say of the parts: measured = constant + factor x part, summed up.
+    """What measurements say of an accelerator: measured = factor x part, summed over the parts.
 
-    The default takes the formulas as they are.
+    The default leaves the formulas as they are.
     """
 
     fixed: float = 1.0
@@ -29,7 +29,7 @@ class Correction:
     outputs: float = 1.0
 
     def corrected(self, parts: DeviceParts) -> float:
-        """Give the total as measured trials say it is."""
+        """Give the total, corrected by measured trials."""
         return (
             self.fixed * parts.fixed
             + self.states * parts.states
@@ -40,107 +40,111 @@ class Correction:
 
 @dataclass(frozen=True, slots=True)
 class HostCorrection:
-    """The same for the host: a factor for the bare process and one for what a trial adds."""
+    """What measurements say of the host: a factor for the bare process, and one for the rest.
+
+    The default leaves the formulas as they are.
+    """
 
     process: float = 1.0
     rest: float = 1.0
 
     def corrected(self, parts: HostParts) -> float:
-        """Give the total as measured trials say it is; shared memory is what was asked for."""
+        """Give the total, corrected by measured trials; shared memory is used as requested."""
         rest = parts.total - parts.process - parts.shared
         return self.process * parts.process + self.rest * rest + parts.shared
 
 
-AS_COMPUTED = Correction()
-HOST_AS_COMPUTED = HostCorrection()
-
-
 @dataclass(frozen=True, slots=True)
 class StepTime:
-    """Seconds of a step: a part that is always there, and one by its FLOPs."""
+    """Seconds of a step: a constant overhead, and a part in proportion to the FLOPs."""
 
     overhead_seconds: float
     seconds_per_flop: float
 
 
 MachineSetup = tuple[str, int, str]
-"""A shape, how many of it, and the recomputation."""
+"""The name of a shape, how many accelerators of the shape, and the kind of recomputation."""
 
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """Measurements in a form that predicts: see `scaling_operator.sizing.calibration`.
+    """All measurements of an experiment, in a form that predicts; by `sizing.calibration`.
 
-    `residual` is the share by which measured peaks exceed the corrected estimates, at the 95th
-    percentile.
+    The mappings are by the name of a shape; `pooled` is the correction over all shapes. `residual`
+    and `host_residual` are the shares by which measured peaks exceed the corrected estimates, at
+    the 95th percentile. `startup_seconds` is how long a machine is held beside the training.
     """
 
     corrections: Mapping[str, Correction] = field(default_factory=dict[str, Correction])
-    pooled: Correction = AS_COMPUTED
-    host: HostCorrection = HOST_AS_COMPUTED
+    pooled: Correction = Correction()
+    host: HostCorrection = HostCorrection()
     residual: float | None = None
     host_residual: float | None = None
     step_times: Mapping[str, StepTime] = field(default_factory=dict[str, StepTime])
     startup_seconds: Mapping[str, float] = field(default_factory=dict[str, float])
 
-    def correction_for(self, shape: str) -> Correction:
-        """Give the correction for a shape, or the one over all shapes."""
+    def correction(self, shape: str) -> Correction:
+        """Give the correction for a shape; the one over all shapes where none was measured."""
         return self.corrections.get(shape, self.pooled)
+
+
+UNCALIBRATED = Calibration()
+"""Before any measurement: the formulas as they are."""
 
 
 @dataclass(frozen=True, slots=True)
 class Estimates:
-    """What to reckon with for the next trials of a scale.
+    """What the next trials of a scale are expected to need.
 
-    `margin` and `host_margin` are shares of the estimate. `corrections` and `step_times` are by
-    shape, `raised` too: by how much the formulas must be multiplied since a trial of this scale ran
-    out of memory there. `host_floor_bytes` is the least host memory since one did so on a host.
-    `startup_seconds` is, by shape, how long a machine is held beside the training. `hours` are
-    those of a trial of this very scale, by place, where some have ended.
+    `margin` and `host_margin` are shares of the estimate. `oom_factors` are by the name of a shape:
+    the factor on the bare formulas since a trial of this scale ran out of memory on that shape.
+    `host_floor_bytes` is the least host memory since a trial of this scale ran out of host memory.
+    `hours` are the measured hours of a trial of this very scale, by machine setup.
     """
 
     margin: float
     host_margin: float
-    corrections: Mapping[str, Correction] = field(default_factory=dict[str, Correction])
-    pooled: Correction = AS_COMPUTED
-    host: HostCorrection = HOST_AS_COMPUTED
+    calibration: Calibration = UNCALIBRATED
     oom_factors: Mapping[str, float] = field(default_factory=dict[str, float])
     host_floor_bytes: float = 0.0
-    step_times: Mapping[str, StepTime] = field(default_factory=dict[str, StepTime])
-    startup_seconds: Mapping[str, float] = field(default_factory=dict[str, float])
     hours: Mapping[MachineSetup, float] = field(default_factory=dict[MachineSetup, float])
-
-    def correction(self, shape: str) -> Correction:
-        """Give the correction for a shape, or the one over all shapes."""
-        return self.corrections.get(shape, self.pooled)
 
 
 def first_estimates(margin_percent: float) -> Estimates:
-    """Take the formulas as they are, with the margin of what nothing was measured for."""
+    """Take the formulas as they are, with the margin for a scale without any measurement."""
     return Estimates(margin_percent / 100, margin_percent / 100)
 
 
+# --- Memory --------------------------------------------------------------------------------------
+
+
 def required_bytes(need: Need, shape: Shape, execution: Execution, estimates: Estimates) -> float:
-    """Give what must be there: the corrected estimate with its margin, or what an OOM has shown."""
+    """Give the memory to provide: the corrected estimate with its margin, or more after an OOM.
+
+    It is the memory of one accelerator, or of the host where the shape has no accelerator.
+    """
+    calibration = estimates.calibration
     if shape.resource is None:
-        parts = host_parts(need, execution, on_device=False)
-        whole = estimates.host.corrected(parts) * (1 + estimates.host_margin)
-        return max(whole, estimates.host_floor_bytes)
-    parts = device_parts(need, execution)
-    corrected = estimates.correction(shape.name).corrected(parts) * (1 + estimates.margin)
-    return max(corrected, parts.total * estimates.oom_factors.get(shape.name, 0.0))
+        host = host_parts(need, execution, on_device=False)
+        with_margin = calibration.host.corrected(host) * (1 + estimates.host_margin)
+        return max(with_margin, estimates.host_floor_bytes)
+    device = device_parts(need, execution)
+    with_margin = calibration.correction(shape.name).corrected(device) * (1 + estimates.margin)
+    return max(with_margin, device.total * estimates.oom_factors.get(shape.name, 0.0))
 
 
-# Not measured on a GPU: launching the kernels of a small model's step.
+# --- Hours and their price -----------------------------------------------------------------------
+
+# The time to launch the kernels of a small model's step; not measured on a GPU.
 DEVICE_STEP_SECONDS = 2e-3
 CPU_STEP_SECONDS = 5e-4
 STARTUP_SECONDS = 10.0
-"""How long a machine is held beside the training, until measured: imports, data, the end."""
+"""How long a machine is held beside the training, until measured: imports, data, the shutdown."""
 _GRADIENT_BYTES = 2.0
 
 
 def efficiency(need: Need, shape: Shape, count: int) -> float:
-    """Give the share of its work alone that each of several accelerators does."""
+    """Give the throughput of each of several accelerators, as a share of that of one alone."""
     if count == 1 or shape.bandwidth is None or shape.flops is None or not need.steps:
         return 1.0
     alone = (need.flops or 0.0) / need.steps / (shape.flops * shape.utilization)
@@ -158,23 +162,24 @@ def hours_of(
         return measured
     if need.flops is None:
         return None
-    time = estimates.step_times.get(shape.name) or _assumed(shape, need)
-    if time is None:
+    calibration = estimates.calibration
+    step_time = calibration.step_times.get(shape.name) or _assumed_step_time(shape, need)
+    if step_time is None:
         return None
     work = need.flops * work_factor(recompute)
     devices = max(1, count) * efficiency(need, shape, max(1, count))
     steps = need.steps or 1.0
-    seconds = steps * time.overhead_seconds + work * time.seconds_per_flop / devices
+    seconds = steps * step_time.overhead_seconds + work * step_time.seconds_per_flop / devices
     seconds *= 1 + shape.interruption_percent / 100
-    return (seconds + estimates.startup_seconds.get(shape.name, STARTUP_SECONDS)) / 3600
+    return (seconds + calibration.startup_seconds.get(shape.name, STARTUP_SECONDS)) / 3600
 
 
 def work_factor(recompute: str) -> float:
-    """Give the FLOPs of a step relative to those without recomputation: one forward pass more."""
+    """Give the factor of recomputation on the FLOPs of a step: one forward pass more."""
     return 4 / 3 if recompute == FULL else 1.0
 
 
-def _assumed(shape: Shape, need: Need) -> StepTime | None:
+def _assumed_step_time(shape: Shape, need: Need) -> StepTime | None:
     if shape.flops is None:
         return None
     if shape.resource is None:
@@ -184,5 +189,5 @@ def _assumed(shape: Shape, need: Need) -> StepTime | None:
 
 
 def price_per_hour(need: Need, shape: Shape, count: int) -> float:
-    """Give the price of the machine: by accelerator, or by core where there is none."""
+    """Give the price of the machine: by accelerator, or by core where the shape has none."""
     return shape.price_per_hour * (count if shape.resource is not None else need.cores)

@@ -1,8 +1,8 @@
-"""Which machines a trial could have, and the cheapest that it fits on; or why none does.
+"""Which machines a trial could have, and the cheapest that fits the trial; or why none fits.
 
-An offer is a shape, a count, and what the trainer may do to need less: recompute, shard. What fits
-at a size fits at every smaller one, and the order of offers is one of cost; so a larger model never
-gets less. The global batch is micro-batch x accumulation x devices, exactly.
+An offer is a shape, a count, and what the trainer may do to need less memory: recompute, shard. An
+offer that fits a size fits every smaller size, and offers are ordered by cost; so a larger model
+never gets a smaller machine. The global batch is micro-batch x accumulation x devices, exactly.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from scaling_operator.api.policy import Limits, PolicySpec, Shape
-from scaling_operator.api.quantities import MEBIBYTE, parse_quantity
+from scaling_operator.api.quantities import GIBIBYTE, MEBIBYTE, parse_quantity
 from scaling_operator.sizing.estimates import (
     Estimates,
     efficiency,
@@ -28,18 +28,17 @@ from scaling_operator.sizing.memory import (
     device_parts,
     host_parts,
 )
-from scaling_operator.sizing.memory_formulas import GIB
 from scaling_operator.sizing.need import Need
 from scaling_trainer.contract import Execution
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A machine for a trial, and how the trial runs on it.
+    """A machine for a trial, and how the trial runs on that machine.
 
-    `device` are the parts on an accelerator, or in host memory where there is none. `device_bytes`
-    and `host_bytes` are the estimates as measurements correct them, without margin;
-    `request_bytes` is the host memory to ask for.
+    `device` are the parts on one accelerator, or in host memory where the shape has no accelerator.
+    `device_bytes` and `host_bytes` are the estimates, corrected by measurements, without margin.
+    `request_bytes` is the host memory to request.
     """
 
     shape: Shape
@@ -57,13 +56,13 @@ class Choice:
 
     @property
     def on_device(self) -> bool:
-        """Whether there is an accelerator."""
+        """Whether the shape has an accelerator."""
         return self.shape.resource is not None
 
 
 @dataclass(frozen=True, slots=True)
 class NoMachine:
-    """Why no machine will do: a sentence for each shape."""
+    """Why no machine fits: a sentence for each shape."""
 
     reasons: tuple[str, ...]
 
@@ -76,8 +75,9 @@ class NoMachine:
 class Constraints:
     """What binds a choice beside the need.
 
-    `deadline_seconds` is the longest that one attempt may run. `excluded` are offers (shape, count)
-    that have been found too small. `refuses_hopeless` refuses what takes far longer.
+    `deadline_seconds` is the longest time that one attempt may run. `excluded` are the offers
+    (shape, count) on which memory has run out. `refuses_hopeless` refuses machines that take far
+    longer than the deadline.
     """
 
     policy: PolicySpec
@@ -88,29 +88,30 @@ class Constraints:
     refuses_hopeless: bool = True
 
 
-# Hours are estimated within a factor of a few: beyond this one no machine will do.
+# Hours are estimated within a factor of a few; beyond this factor a machine is too slow for sure.
 _HOPELESS = 10.0
 
 
 def choose(need: Need, constraints: Constraints) -> Choice | NoMachine:
-    """Choose the cheapest offer that fits and meets the deadline; of those too slow the fastest.
+    """Choose the cheapest offer that fits and meets the deadline, else the fastest that fits.
 
-    What takes ten times as long as it may is refused, unless the terms say otherwise.
+    A trial that would take ten times the deadline is refused, unless the constraints allow it.
     """
     fitting: list[Choice] = []
     reasons: list[str] = []
     for shape in constraints.policy.shapes:
-        found, reason = _on_shape(need, shape, constraints)
-        fitting += found
-        if not found:
+        choices, reason = _choices_of(need, shape, constraints)
+        fitting += choices
+        if not choices:
             reasons.append(reason)
     if not fitting:
         return NoMachine(tuple(reasons))
-    efficient = [each for each in fitting if _is_efficient(need, each, constraints)] or fitting
-    in_time = [each for each in efficient if each.meets_deadline]
+    efficient = [choice for choice in fitting if _is_efficient(need, choice, constraints)]
+    efficient = efficient or fitting
+    in_time = [choice for choice in efficient if choice.meets_deadline]
     if in_time:
-        return min(in_time, key=lambda each: _rank(need, each, in_time))
-    fastest = min(efficient, key=lambda each: each.hours or math.inf)
+        return min(in_time, key=lambda choice: _rank(need, choice, in_time))
+    fastest = min(efficient, key=lambda choice: choice.hours or math.inf)
     deadline = constraints.deadline_seconds / 3600
     if constraints.refuses_hopeless and (fastest.hours or 0.0) > _HOPELESS * deadline:
         late = f"{fastest.shape.name}: takes about {fastest.hours:,.0f} h a trial, trials.timeout "
@@ -123,42 +124,50 @@ def _is_efficient(need: Need, choice: Choice, constraints: Constraints) -> bool:
 
 
 def _rank(need: Need, choice: Choice, among: list[Choice]) -> tuple[float, ...]:
-    """Rank by the trial's cost; where that is not known for all, by the machine's price."""
-    hourly = _worth(need, choice, priced=any(each.shape.price_per_hour for each in among))
-    known = all(each.hours is not None for each in among)
-    cost = hourly * (choice.hours or 0.0) if known else hourly
+    """Rank by the trial's cost; where the hours of a choice are unknown, by the machine's price."""
+    hourly = _hourly_price(need, choice, priced=any(other.shape.price_per_hour for other in among))
+    have_hours = all(other.hours is not None for other in among)
+    cost = hourly * (choice.hours or 0.0) if have_hours else hourly
     memory = memory_bytes(choice.shape) * choice.count
-    relief = (choice.execution.recompute == FULL) + (choice.execution.sharding == ZERO3)
-    return cost, hourly, memory, choice.count, relief
+    savings = (choice.execution.recompute == FULL) + (choice.execution.sharding == ZERO3)
+    return cost, hourly, memory, choice.count, savings
 
 
-def _worth(need: Need, choice: Choice, *, priced: bool) -> float:
-    """Give the price of an hour; where nothing has one, by the memory of accelerators."""
+def _hourly_price(need: Need, choice: Choice, *, priced: bool) -> float:
+    """Give the price of an hour; where no shape has a price, rate accelerators by their memory."""
     if priced:
         return price_per_hour(need, choice.shape, choice.count)
     if not choice.on_device:
         return need.cores * 0.02
-    return choice.count * memory_bytes(choice.shape) / (80 * GIB)
+    return choice.count * memory_bytes(choice.shape) / (80 * GIBIBYTE)
 
 
-def _on_shape(need: Need, shape: Shape, constraints: Constraints) -> tuple[list[Choice], str]:
-    """Give what fits on a shape, or why nothing does: for the offer that needs least."""
+def _choices_of(need: Need, shape: Shape, constraints: Constraints) -> tuple[list[Choice], str]:
+    """Give what fits on a shape, or why nothing fits: for the offer that comes closest."""
     problem = why_unsuitable(need, shape, constraints)
     if problem is not None:
         return [], f"{shape.name}: {problem}"
-    found: list[Choice] = []
-    closest = (math.inf, f"{shape.name}: no count of it divides the batch of {need.batch}")
+    choices: list[Choice] = []
+    closest = _TooLarge(math.inf, f"{shape.name}: no count of it divides the batch of {need.batch}")
     for offer in offers(need, shape, constraints):
-        fitted = _fit(need, offer, constraints)
-        if isinstance(fitted, Choice):
-            found.append(fitted)
+        outcome = _fit(need, offer, constraints)
+        if isinstance(outcome, Choice):
+            choices.append(outcome)
         else:
-            closest = min(closest, fitted)
-    return found, closest[1]
+            closest = min(closest, outcome)
+    return choices, closest.message
 
 
-def _fit(need: Need, offer: Offer, constraints: Constraints) -> Choice | tuple[float, str]:
-    """Take the largest micro-batch that fits; else what the smallest would need, and a sentence."""
+@dataclass(frozen=True, slots=True, order=True)
+class _TooLarge:
+    """A trial that does not fit an offer: needed memory by available memory, and a sentence."""
+
+    ratio: float
+    message: str
+
+
+def _fit(need: Need, offer: Offer, constraints: Constraints) -> Choice | _TooLarge:
+    """Take the largest micro-batch that fits; else say what the smallest would need."""
     capacity = capacity_bytes(offer.shape, constraints.policy)
     needed, execution = math.inf, Execution()
     for micro_batch in micro_batches(need, offer.count):
@@ -167,36 +176,41 @@ def _fit(need: Need, offer: Offer, constraints: Constraints) -> Choice | tuple[f
         if needed <= capacity:
             return _choice(need, offer, execution, constraints)
     where = "host memory" if offer.shape.resource is None else f"x {offer.count}"
-    return needed / capacity, (
-        f"{offer.shape.name} {where}: needs {_written(needed)} at micro-batch "
-        f"{execution.micro_batch or need.batch}{_relief(execution)}, "
-        f"{_written(capacity)} can be had"
+    return _TooLarge(
+        needed / capacity,
+        f"{offer.shape.name} {where}: needs {_readable_size(needed)} at micro-batch "
+        f"{execution.micro_batch or need.batch}{_savings(execution)}, "
+        f"{_readable_size(capacity)} can be had",
     )
 
 
-def _written(size_bytes: float) -> str:
-    if size_bytes < GIB:
+def _readable_size(size_bytes: float) -> str:
+    if size_bytes < GIBIBYTE:
         return f"{size_bytes / MEBIBYTE:,.0f} MiB"
-    return f"{size_bytes / GIB:,.1f} GiB"
+    return f"{size_bytes / GIBIBYTE:,.1f} GiB"
 
 
-def _relief(execution: Execution) -> str:
+def _savings(execution: Execution) -> str:
     words = [" with recomputation"] if execution.recompute == FULL else []
     return "".join(words + ([" and sharding"] if execution.sharding == ZERO3 else []))
 
 
 def _choice(
     need: Need, offer: Offer, execution: Execution, constraints: Constraints
-) -> Choice | tuple[float, str]:
+) -> Choice | _TooLarge:
     shape, estimates = offer.shape, constraints.estimates
     on_device = shape.resource is not None
     host = host_parts(need, execution, on_device=on_device)
-    host_bytes = estimates.host.corrected(host)
+    host_bytes = estimates.calibration.host.corrected(host)
     request = max(host_bytes * (1 + estimates.host_margin), estimates.host_floor_bytes)
     most = host_cap_bytes(shape, constraints.policy)
     if request > most:
-        sentence = f"{shape.name}: needs {_written(request)} of host memory, "
-        return request / most, sentence + f"{_written(most)} can be had"
+        return _TooLarge(
+            request / most,
+            f"{shape.name}: needs {_readable_size(request)} of host memory, "
+            f"{_readable_size(most)} can be had",
+        )
+    correction = estimates.calibration.correction(shape.name)
     device = device_parts(need, execution)
     if not on_device:
         device = replace(device, fixed=0.0)
@@ -208,7 +222,7 @@ def _choice(
         execution=execution,
         device=device,
         host=host,
-        device_bytes=estimates.correction(shape.name).corrected(device) if on_device else 0.0,
+        device_bytes=correction.corrected(device) if on_device else 0.0,
         host_bytes=host_bytes,
         request_bytes=request,
         margin=estimates.margin if on_device else estimates.host_margin,
@@ -223,7 +237,7 @@ _WHOLE_NODE = 8
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """A shape, how many of it, and what the trainer does to need less."""
+    """A shape, a count of the shape, and what the trainer does to need less memory."""
 
     shape: Shape
     count: int
@@ -232,7 +246,7 @@ class Offer:
 
 
 def why_unsuitable(need: Need, shape: Shape, constraints: Constraints) -> str | None:
-    """Say why a shape is not for this trial, whatever its memory."""
+    """Say why a shape is not for this trial, whatever the shape's memory."""
     if shape.resource is None and not need.runs_on_cpu:
         return "has no accelerator, and the estimate names device memory"
     if shape.shared and (constraints.is_ladder or constraints.policy.sharing == "never"):
@@ -246,7 +260,7 @@ def why_unsuitable(need: Need, shape: Shape, constraints: Constraints) -> str | 
 
 
 def offers(need: Need, shape: Shape, constraints: Constraints) -> Iterator[Offer]:
-    """Give what a shape could do, the fewest and least strained first."""
+    """Give the offers of a shape: the fewest accelerators and the least savings first."""
     for count in _counts(need, shape, constraints.policy.limits.trial):
         if (shape.name, count) in constraints.excluded:
             continue
@@ -264,13 +278,13 @@ def _counts(need: Need, shape: Shape, limits: Limits) -> Iterator[int]:
     most = min(shape.max_per_pod, limits.gpus or shape.max_per_pod)
     most = most if "sharding" in need.abilities else 1
     for count in range(1, most + 1):
-        whole = count < _WHOLE_NODE or count % _WHOLE_NODE == 0
-        if need.batch % count == 0 and whole:
+        fills_nodes = count < _WHOLE_NODE or count % _WHOLE_NODE == 0
+        if need.batch % count == 0 and fills_nodes:
             yield count
 
 
 def micro_batches(need: Need, count: int) -> Iterator[int]:
-    """Give the rows that an accelerator may have at once, the most first."""
+    """Give the rows that an accelerator may have at once, the most rows first."""
     share = need.batch // max(1, count)
     yield share
     if "microBatch" in need.abilities:
@@ -278,14 +292,14 @@ def micro_batches(need: Need, count: int) -> Iterator[int]:
 
 
 def divisors_below(number: int) -> Iterator[int]:
-    """Give the divisors of a number that are smaller, the largest first."""
-    small = [each for each in range(1, math.isqrt(number) + 1) if number % each == 0]
-    large = [number // each for each in small]
+    """Give the divisors below a number, the largest first."""
+    small = [divisor for divisor in range(1, math.isqrt(number) + 1) if number % divisor == 0]
+    large = [number // divisor for divisor in small]
     yield from sorted({*small, *large} - {number}, reverse=True)
 
 
 def execution_of(need: Need, offer: Offer, micro_batch: int) -> Execution:
-    """Say how the global batch is taken, exactly."""
+    """Say how the global batch is split, exactly."""
     devices = max(1, offer.count)
     accumulation = need.batch // (micro_batch * devices)
     return Execution(
@@ -298,38 +312,41 @@ def execution_of(need: Need, offer: Offer, micro_batch: int) -> Execution:
 
 
 def capacity_bytes(shape: Shape, policy: PolicySpec) -> float:
-    """Give what may be used of one accelerator, or of the host where there is none."""
+    """Give the usable memory of one accelerator, or of the host where the shape has none."""
     if shape.resource is not None:
         return memory_bytes(shape) * (1 - policy.headroom_percent / 100)
-    limits = [shape.host_memory, policy.limits.trial.memory]
-    return min((parse_quantity(each) for each in limits if each is not None), default=math.inf)
+    return _least_bytes(shape.host_memory, policy.limits.trial.memory)
 
 
 def memory_bytes(shape: Shape) -> float:
-    """Give the memory of one accelerator, 0 where there is none."""
+    """Give the memory of one accelerator, 0 where the shape has none."""
     return 0.0 if shape.memory is None else parse_quantity(shape.memory)
 
 
 def host_cap_bytes(shape: Shape | None, policy: PolicySpec) -> float:
     """Give the most host memory of a pod: by the shape, the limits and the escalation's cap."""
-    caps = (
+    return _least_bytes(
         None if shape is None else shape.host_memory,
         policy.limits.trial.memory,
         policy.escalation.memory_cap,
     )
-    return min((parse_quantity(each) for each in caps if each is not None), default=math.inf)
+
+
+def _least_bytes(*quantities: str | None) -> float:
+    limits = [parse_quantity(quantity) for quantity in quantities if quantity is not None]
+    return min(limits, default=math.inf)
 
 
 @dataclass(frozen=True, slots=True)
 class NodeView:
-    """A node: its labels, and how many of each resource pods may have."""
+    """A node: its labels, and how much of each resource pods may have."""
 
     labels: Mapping[str, str]
     allocatable: Mapping[str, str]
 
 
 def not_offered(policy: PolicySpec, nodes: Sequence[NodeView]) -> tuple[str, ...]:
-    """Name the shapes that no node has. With claims the driver knows, not the node."""
+    """Name the shapes that no node offers. With claims the driver knows that, not the node."""
     if policy.backend == "dra":
         return ()
     return tuple(

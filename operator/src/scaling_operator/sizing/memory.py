@@ -4,27 +4,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from scaling_operator.sizing.memory_formulas import (
-    COLLECTIVE_BYTES,
-    CONTEXT_BYTES,
-    GIB,
-    gathered,
-    sharded,
-)
+from scaling_operator.api.quantities import GIBIBYTE
+from scaling_operator.sizing.memory_formulas import gathered_bytes, sharded
 from scaling_operator.sizing.need import Need
 from scaling_trainer.contract import Execution
 
-# A process with PyTorch, scikit-learn and pandas, measured on Linux: 0.88 GiB on a CPU. With CUDA's
-# libraries loaded it is more; that figure is from memory.
-CPU_PROCESS_BYTES = 0.9 * GIB
-GPU_PROCESS_BYTES = 3.0 * GIB
+# The CUDA context, and NCCL's buffers: remembered from many runs, not measured here.
+CONTEXT_BYTES = 0.5 * GIBIBYTE
+COLLECTIVE_BYTES = 0.75 * GIBIBYTE
+# A process with PyTorch, scikit-learn and pandas takes 0.88 GiB on a CPU, measured on Linux. It
+# takes more with CUDA's libraries loaded; that figure is remembered, not measured.
+CPU_PROCESS_BYTES = 0.9 * GIBIBYTE
+GPU_PROCESS_BYTES = 3.0 * GIBIBYTE
 FULL = "full"
 ZERO3 = "zero3"
 
 
 @dataclass(frozen=True, slots=True)
 class DeviceParts:
-    """Bytes on one accelerator."""
+    """Bytes on one accelerator, by part."""
 
     weights: float = 0.0
     gradients: float = 0.0
@@ -41,13 +39,13 @@ class DeviceParts:
 
     @property
     def total(self) -> float:
-        """All of them."""
+        """Bytes of all parts."""
         return self.states + self.activations + self.outputs + self.buffers + self.fixed
 
 
 @dataclass(frozen=True, slots=True)
 class HostParts:
-    """Bytes on the host. `model` is the trial itself, where there is no accelerator."""
+    """Bytes on the host, by part. `model` is what is trained, where there is no accelerator."""
 
     process: float = 0.0
     model: float = 0.0
@@ -57,7 +55,7 @@ class HostParts:
 
     @property
     def total(self) -> float:
-        """All of them; shared memory counts against the pod's limit too."""
+        """Bytes of all parts; shared memory counts against the pod's limit too."""
         return self.process + self.model + self.data + self.checkpoint + self.shared
 
 
@@ -71,45 +69,43 @@ def micro_batch_of(need: Need, execution: Execution) -> int:
 
 def device_parts(need: Need, execution: Execution) -> DeviceParts:
     """Estimate the parts on one accelerator."""
-    devices = execution.devices
-    fixed = CONTEXT_BYTES + (COLLECTIVE_BYTES if devices > 1 else 0.0)
     if need.whole_device_bytes is not None:
         return DeviceParts(activations=need.whole_device_bytes)
-    states = sharded(need.bytes_per_parameter, devices, 3 if execution.sharding == ZERO3 else 0)
+    devices, is_sharded = execution.devices, execution.sharding == ZERO3
+    per_parameter = sharded(need.bytes_per_parameter, devices, 3 if is_sharded else 0)
     rows, per_row = micro_batch_of(need, execution), need.bytes_per_row
     activations = rows * (
         per_row.recomputed + per_row.block if execution.recompute == FULL else per_row.kept
     )
     outputs = rows * per_row.outputs
-    # An evaluation comes when the activations of a step are gone.
+    # An evaluation starts when the activations of a step are freed.
     buffers = max(rows * per_row.passing, need.evaluated_bytes - activations - outputs, 0.0)
-    if execution.sharding == ZERO3:
-        buffers += gathered(need.largest_unit)
     return DeviceParts(
-        weights=need.parameters * states.weights,
-        gradients=need.parameters * states.gradients,
-        optimizer=need.parameters * states.optimizer,
+        weights=need.parameters * per_parameter.weights,
+        gradients=need.parameters * per_parameter.gradients,
+        optimizer=need.parameters * per_parameter.optimizer,
         activations=activations,
         outputs=outputs,
-        buffers=buffers,
-        fixed=fixed,
+        buffers=buffers + (gathered_bytes(need.largest_unit) if is_sharded else 0.0),
+        fixed=CONTEXT_BYTES + (COLLECTIVE_BYTES if devices > 1 else 0.0),
     )
 
 
 def host_parts(need: Need, execution: Execution, *, on_device: bool) -> HostParts:
     """Estimate the parts on the host; without an accelerator the model lies there too."""
     whole, shared = need.whole_host_bytes, need.shared_bytes
-    saved = need.parameters * (
-        need.bytes_per_parameter.weights + need.bytes_per_parameter.optimizer
-    )
+    per_parameter = need.bytes_per_parameter
+    saved = need.parameters * (per_parameter.weights + per_parameter.optimizer)
     if on_device and whole is not None:
         return HostParts(process=whole, shared=shared)
     if on_device:
-        return HostParts(GPU_PROCESS_BYTES, 0.0, need.data_bytes, saved, shared)
+        return HostParts(
+            process=GPU_PROCESS_BYTES, data=need.data_bytes, checkpoint=saved, shared=shared
+        )
     device = device_parts(need, execution)
-    # A checkpoint is copied to be written when no activations are about.
+    # A checkpoint is copied to be written when the activations are freed.
     passing = device.activations + device.outputs + device.buffers
     model = device.states + max(passing, saved)
     if whole is not None:
         return HostParts(process=whole, model=model, shared=shared)
-    return HostParts(CPU_PROCESS_BYTES, model, need.data_bytes, 0.0, shared)
+    return HostParts(process=CPU_PROCESS_BYTES, model=model, data=need.data_bytes, shared=shared)

@@ -16,24 +16,34 @@ from scaling_operator.sizing.scale_plan import ScalePlan, scale_name, sum_if_kno
 
 @dataclass(frozen=True, slots=True)
 class StartCheck:
-    """Whether an experiment may start, and why not."""
+    """Whether an experiment may start, and why or why not."""
 
     reason: ConditionReason
     message: str = ""
 
     @property
     def may_start(self) -> bool:
-        """Whether it may."""
+        """Whether the experiment may start."""
         return self.reason in (ConditionReason.PLANNED, ConditionReason.FIXED_RESOURCES)
 
 
 def check_start(
-    spec: ExperimentSpec, policy: PolicySpec, scales: tuple[ScalePlan, ...]
+    spec: ExperimentSpec,
+    policy: PolicySpec,
+    scales: tuple[ScalePlan, ...],
+    *,
+    has_started: bool = False,
 ) -> StartCheck:
-    """Judge a plan before anything has started."""
+    """Check a plan.
+
+    Once trials have started, scales that no longer fit are named in the message, and end trial by
+    trial; from then on the budget itself decides.
+    """
     if spec.resources.fixed is not None:
-        return _judge_fixed(spec.resources.fixed, policy, scales)
+        return _check_fixed(spec.resources.fixed, policy, scales)
     unfit = [scale for scale in scales if isinstance(scale.choice, NoMachine)]
+    if has_started:
+        return StartCheck(ConditionReason.PLANNED, "; ".join(_unfit(unfit)) or _warning(scales))
     if unfit:
         return StartCheck(ConditionReason.NOTHING_FITS, "; ".join(_unfit(unfit)))
     above = next(_above_limits(policy, scales), None)
@@ -42,10 +52,10 @@ def check_start(
     over = _over_budget(spec, scales)
     if over is not None:
         return StartCheck(ConditionReason.OVER_BUDGET, over)
-    return StartCheck(ConditionReason.PLANNED, _planned(scales))
+    return StartCheck(ConditionReason.PLANNED, _warning(scales))
 
 
-def _judge_fixed(
+def _check_fixed(
     fixed: FixedResources, policy: PolicySpec, scales: tuple[ScalePlan, ...]
 ) -> StartCheck:
     problem = fixed_problem(fixed, policy) or next(_above_limits(policy, scales), None)
@@ -54,22 +64,15 @@ def _judge_fixed(
     return StartCheck(ConditionReason.FIXED_RESOURCES, fixed_note(fixed, policy))
 
 
-def check_started(scales: tuple[ScalePlan, ...]) -> StartCheck:
-    """Judge a plan whose trials run: what no longer fits is said, and ends trial by trial."""
-    unfit = [scale for scale in scales if isinstance(scale.choice, NoMachine)]
-    message = "; ".join(_unfit(unfit)) or _planned(scales)
-    return StartCheck(ConditionReason.PLANNED, message)
-
-
 def _above_limits(policy: PolicySpec, scales: tuple[ScalePlan, ...]) -> Iterator[str]:
-    """Name what a single trial of a scale would exceed: it could never start."""
+    """Name the limits that a single trial of a scale would exceed: it could never start."""
     for scale in scales:
         if scale.allocation is None:
             continue
         alone = Request((0, 0), demand_of(scale.allocation), 0)
-        for turned in admit([alone], Capacity(policy.limits, NOTHING)).rejected:
+        for rejected in admit([alone], Capacity(policy.limits, NOTHING)).rejected:
             where = f"scale {scale.scale.index} ({scale_name(scale.scale)})"
-            yield f"{where}: {turned.message.partition(',')[0]}, one trial needs more"
+            yield f"{where}: {rejected.message.partition(',')[0]}, one trial needs more"
 
 
 def _unfit(scales: list[ScalePlan]) -> Iterator[str]:
@@ -80,27 +83,26 @@ def _unfit(scales: list[ScalePlan]) -> Iterator[str]:
 
 
 def _over_budget(spec: ExperimentSpec, scales: tuple[ScalePlan, ...]) -> str | None:
-    """Say by how much the plan exceeds the budget, and which ladder would not."""
-    budget = spec.budget
-    for what, most, of in (
-        ("GPU hours", budget.gpu_hours, [scale.gpu_hours for scale in scales]),
-        ("cost", budget.cost, [scale.cost for scale in scales]),
+    """Say by how much the plan exceeds the budget, and which shorter ladder would not."""
+    for unit, budget, amounts in (
+        ("GPU hours", spec.budget.gpu_hours, [scale.gpu_hours for scale in scales]),
+        ("cost", spec.budget.cost, [scale.cost for scale in scales]),
     ):
-        planned = sum_if_known(of)
-        if most is None or planned is None or planned <= most:
+        planned = sum_if_known(amounts)
+        if budget is None or planned is None or planned <= budget:
             continue
         fitting, spent = 0, 0.0
-        for scale in of:
-            if spent + (scale or 0.0) > most:
+        for amount in amounts:
+            if spent + (amount or 0.0) > budget:
                 break
-            fitting, spent = fitting + 1, spent + (scale or 0.0)
-        return f"planned {what} {planned:,.4g}, the budget has {most:,.4g}: " + _largest(
+            fitting, spent = fitting + 1, spent + (amount or 0.0)
+        return f"planned {unit} {planned:,.4g}, the budget has {budget:,.4g}: " + _largest_ladder(
             scales, fitting, spent
         )
     return None
 
 
-def _largest(scales: tuple[ScalePlan, ...], fitting: int, spent: float) -> str:
+def _largest_ladder(scales: tuple[ScalePlan, ...], fitting: int, spent: float) -> str:
     if not fitting:
         first = f"not even scale {scales[0].scale.index} ({scale_name(scales[0].scale)}) fits"
         return f"{first}; raise it, or lower trials.max ({scales[0].trials})"
@@ -111,12 +113,16 @@ def _largest(scales: tuple[ScalePlan, ...], fitting: int, spent: float) -> str:
     )
 
 
-def _planned(scales: tuple[ScalePlan, ...]) -> str:
-    noted = [scale.note for scale in scales if scale.note]
-    if noted:
-        return noted[0]
-    late = [scale for scale in scales if isinstance(scale.choice, Choice)
-            and not scale.choice.meets_deadline]  # fmt: skip
+def _warning(scales: tuple[ScalePlan, ...]) -> str:
+    """Name the first trials that fit nowhere or take too long; nothing where all are well."""
+    notes = [scale.note for scale in scales if scale.note]
+    if notes:
+        return notes[0]
+    late = [
+        scale
+        for scale in scales
+        if isinstance(scale.choice, Choice) and not scale.choice.meets_deadline
+    ]
     if not late:
         return ""
     hours = late[0].hours or 0.0

@@ -1,4 +1,7 @@
-"""What an attempt has used of a machine, and what a plan is told of machines."""
+"""What trials have used of machines, and what the core is told of machines when it plans.
+
+What an attempt uses is accelerators times hours, and the price of these hours.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ class Usage:
     cost: float = 0.0
 
     def __add__(self, other: Usage) -> Usage:
-        """Sum up."""
+        """Add up hours and money."""
         return Usage(self.gpu_hours + other.gpu_hours, self.cost + other.cost)
 
 
@@ -32,7 +35,7 @@ NONE_USED = Usage()
 
 @dataclass(frozen=True, slots=True)
 class UsageSum:
-    """An exact sum: the same whatever the order, which a sum of rounded numbers is not."""
+    """An exact sum: equal in whatever order trials end, as a sum of floats would not be."""
 
     gpu_hours: Fraction = Fraction()
     cost: Fraction = Fraction()
@@ -43,30 +46,31 @@ class UsageSum:
 
     @property
     def usage(self) -> Usage:
-        """The sum, rounded once."""
+        """The sum, rounded once to floats."""
         return Usage(float(self.gpu_hours), float(self.cost))
 
 
 def rate_of(
-    had: AttemptResources, policy: PolicySpec | None, fixed: FixedResources | None = None
+    resources: AttemptResources, policy: PolicySpec | None, fixed: FixedResources | None = None
 ) -> Usage:
-    """Give what an hour of a machine is: GPU hours and money."""
-    shape = None if policy is None else shape_named(policy, had.shape)
+    """Give what an hour of a machine uses: GPU hours and money."""
+    shape = None if policy is None else shape_named(policy, resources.shape)
     if policy is not None and fixed is not None:
         shape = fixed_shape(fixed, policy)
     if shape is None:
-        return Usage(float(had.count), 0.0)
-    return Usage(float(had.count), _price(had, shape))
+        return Usage(float(resources.count), 0.0)
+    return Usage(float(resources.count), _hourly_price(resources, shape))
 
 
-def _price(had: AttemptResources, shape: Shape) -> float:
+def _hourly_price(resources: AttemptResources, shape: Shape) -> float:
     if shape.resource is not None:
-        return shape.price_per_hour * had.count
-    return shape.price_per_hour * (parse_quantity(had.cpu) if had.cpu is not None else 1.0)
+        return shape.price_per_hour * resources.count
+    cores = 1.0 if resources.cpu is None else parse_quantity(resources.cpu)
+    return shape.price_per_hour * cores
 
 
 def used(rate: Usage, started_seconds: float | None, until_seconds: float) -> Usage:
-    """Give what a machine has used since it was taken; nothing where it never was."""
+    """Give what a machine has used since its start; nothing where it never started."""
     if started_seconds is None:
         return NONE_USED
     hours = max(0.0, until_seconds - started_seconds) / 3600
@@ -79,10 +83,12 @@ NO_PEERS = Peers()
 
 @dataclass(frozen=True, slots=True)
 class SizingView:
-    """Machines as they stand now.
+    """What the core is told of machines at a plan.
 
     `demands` holds what each live trial has or would get, `scale_demands` what a new trial of a
-    scale would. `used` is everything until now, `rate` what the next hour adds.
+    scale would get. `used` is the usage until now, `rate` the usage that the next hour adds.
+    `is_queued` says whether a queue such as Kueue's holds workloads back: then the queue may see
+    any number of workloads.
     """
 
     start_check: StartCheck
@@ -92,7 +98,6 @@ class SizingView:
     scale_demands: Mapping[int, Demand] = field(default_factory=dict[int, Demand])
     limits: PolicyLimits = NO_LIMITS
     is_queued: bool = False
-    """Whether a queue such as Kueue's holds workloads back: it may see as many as there are."""
     peers: Peers = NO_PEERS
     used: Usage = NONE_USED
     rate: Usage = NONE_USED
@@ -107,16 +112,16 @@ class SizingView:
 
 
 def seconds_left(view: SizingView, gpu_hours: float | None, cost: float | None) -> float | None:
-    """Give how long the budget lasts at the present rate; None where it does for ever."""
-    found: list[float] = []
-    for most, used, rate in (
+    """Give how long the budget lasts at the present rate; None where it lasts for ever."""
+    seconds: list[float] = []
+    for budget, used, rate in (
         (gpu_hours, view.used.gpu_hours, view.rate.gpu_hours),
         (cost, view.used.cost, view.rate.cost),
     ):
-        if most is None:
+        if budget is None:
             continue
-        if used >= most:
+        if used >= budget:
             return 0.0
         if rate > 0:
-            found.append((most - used) / rate * 3600)
-    return min(found, default=None)
+            seconds.append((budget - used) / rate * 3600)
+    return min(seconds, default=None)

@@ -6,7 +6,7 @@ import threading
 from dataclasses import dataclass, field
 
 from scaling_operator.core.ladder import Scale
-from scaling_operator.runtime.outlooks import ScalePlans
+from scaling_operator.runtime.scale_plans import ScalePlans
 from scaling_operator.sizing.need import Need
 from scaling_operator.sizing.scale_plan import ScalePlan
 
