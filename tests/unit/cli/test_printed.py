@@ -121,7 +121,7 @@ def test_consoles_are_made_in_one_place_and_none_reads_markup() -> None:
         if path.name != "console.py":
             assert not re.search(r"(?<!\w)Console\(", source), path
         columns = re.findall(r"TextColumn\([^)]*\)", source)
-        assert all("markup=False" in each for each in columns), path
+        assert all("markup=False" in column for column in columns), path
     assert not plain_console().render_str("[bold]x[/bold]").spans
 
 

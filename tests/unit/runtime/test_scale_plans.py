@@ -1,4 +1,4 @@
-"""Outlooks are reckoned once, away from the event loop, and anew when something was learnt."""
+"""Scales are planned once, away from the event loop, and anew when trials have taught something."""
 
 from __future__ import annotations
 
@@ -14,73 +14,73 @@ SCALES = tuple(Scale(index, {"size": index + 1.0}) for index in range(3))
 
 
 @dataclass(slots=True)
-class Looking:
-    """Reckons as often as it is asked to, and remembers where."""
+class CountingPlanner:
+    """Plans as often as it is asked to, and remembers the scales and the threads."""
 
-    asked: list[int] = field(default_factory=list[int])
+    scales: list[int] = field(default_factory=list[int])
     threads: set[int] = field(default_factory=set[int])
 
     def __call__(self, scale: Scale) -> ScalePlan:
-        self.asked.append(scale.index)
+        self.scales.append(scale.index)
         self.threads.add(threading.get_ident())
-        return ScalePlan(scale, Need(), None, None, len(self.asked))
+        return ScalePlan(scale, Need(), None, None, len(self.scales))
 
 
-async def test_all_are_reckoned_once_in_another_thread() -> None:
-    scale_plans, look = ScalePlans(), Looking()
-    await scale_plans.prepare(SCALES, look)
-    await scale_plans.prepare(SCALES, look)
-    assert [scale_plans.of(scale, look).scale for scale in SCALES] == list(SCALES)
-    assert look.asked == [0, 1, 2]
-    assert threading.get_ident() not in look.threads
+async def test_all_are_planned_once_in_another_thread() -> None:
+    scale_plans, planner = ScalePlans(), CountingPlanner()
+    await scale_plans.prepare(SCALES, planner)
+    await scale_plans.prepare(SCALES, planner)
+    assert [scale_plans.of(scale, planner).scale for scale in SCALES] == list(SCALES)
+    assert planner.scales == [0, 1, 2]
+    assert threading.get_ident() not in planner.threads
 
 
-async def test_a_scale_that_was_added_is_reckoned_alone() -> None:
-    scale_plans, look = ScalePlans(), Looking()
-    await scale_plans.prepare(SCALES[:2], look)
+async def test_a_scale_that_was_added_is_planned_alone() -> None:
+    scale_plans, planner = ScalePlans(), CountingPlanner()
+    await scale_plans.prepare(SCALES[:2], planner)
     assert scale_plans.get(2) is None
-    await scale_plans.prepare(SCALES, look)
-    assert look.asked == [0, 1, 2]
+    await scale_plans.prepare(SCALES, planner)
+    assert planner.scales == [0, 1, 2]
 
 
 async def test_what_was_learnt_counts_from_the_next_preparation_on() -> None:
-    scale_plans, look = ScalePlans(), Looking()
-    await scale_plans.prepare(SCALES, look)
+    scale_plans, planner = ScalePlans(), CountingPlanner()
+    await scale_plans.prepare(SCALES, planner)
     scale_plans.invalidate()
-    before = scale_plans.of(SCALES[0], look)
-    await scale_plans.prepare(SCALES, look)
-    assert scale_plans.of(SCALES[0], look) is not before
-    assert look.asked == [0, 1, 2, 0, 1, 2]
+    before = scale_plans.of(SCALES[0], planner)
+    await scale_plans.prepare(SCALES, planner)
+    assert scale_plans.of(SCALES[0], planner) is not before
+    assert planner.scales == [0, 1, 2, 0, 1, 2]
 
 
-async def test_what_was_learnt_while_they_are_reckoned_is_not_forgotten() -> None:
-    scale_plans, look = ScalePlans(), Looking()
+async def test_what_is_learnt_during_planning_is_not_forgotten() -> None:
+    scale_plans, planner = ScalePlans(), CountingPlanner()
 
     def learning(scale: Scale) -> ScalePlan:
         scale_plans.invalidate()
-        return look(scale)
+        return planner(scale)
 
     await scale_plans.prepare(SCALES, learning)
-    await scale_plans.prepare(SCALES, look)
-    assert look.asked == [0, 1, 2, 0, 1, 2]
+    await scale_plans.prepare(SCALES, planner)
+    assert planner.scales == [0, 1, 2, 0, 1, 2]
 
 
-async def test_what_is_forgotten_while_it_is_reckoned_stays_forgotten() -> None:
-    scale_plans, look = ScalePlans(), Looking()
+async def test_what_is_forgotten_during_planning_stays_forgotten() -> None:
+    scale_plans, planner = ScalePlans(), CountingPlanner()
 
     def changed_meanwhile(scale: Scale) -> ScalePlan:
         scale_plans.forget()
-        return look(scale)
+        return planner(scale)
 
     assert not await scale_plans.prepare(SCALES, changed_meanwhile)
     assert scale_plans.get(0) is None
-    assert await scale_plans.prepare(SCALES, look)
+    assert await scale_plans.prepare(SCALES, planner)
     assert scale_plans.get(0) is not None
 
 
-async def test_what_is_forgotten_is_reckoned_before_it_is_used() -> None:
-    scale_plans, look = ScalePlans(), Looking()
-    await scale_plans.prepare(SCALES, look)
+async def test_what_is_forgotten_is_planned_before_its_use() -> None:
+    scale_plans, planner = ScalePlans(), CountingPlanner()
+    await scale_plans.prepare(SCALES, planner)
     scale_plans.forget()
     assert scale_plans.get(0) is None
-    assert scale_plans.of(SCALES[0], look).scale == SCALES[0]
+    assert scale_plans.of(SCALES[0], planner).scale == SCALES[0]

@@ -39,9 +39,9 @@ def text(**changes: Any) -> dict[str, Any]:
 
 
 def need(config: dict[str, Any], parameters: dict[str, Scalar] | None = None) -> Need:
-    found = built_in_need(BuiltIn.model_validate(config), parameters or {}, None)
-    assert isinstance(found, Need), found
-    return found
+    trial_need = built_in_need(BuiltIn.model_validate(config), parameters or {}, None)
+    assert isinstance(trial_need, Need), trial_need
+    return trial_need
 
 
 # Peaks that the trainer reported for these very configurations: PyTorch 2.10 on Linux, one thread.
@@ -60,9 +60,9 @@ def test_host_memory_is_within_8_percent_of_what_was_measured(
 ) -> None:
     model = {"name": "transformer", "width": width, "layers": layers, "heads": heads,
              "context": context}  # fmt: skip
-    found = need(text(model=model, batch_size=batch))
+    trial_need = need(text(model=model, batch_size=batch))
 
-    total = host_parts(found, Execution(), on_device=False).total / MIB
+    total = host_parts(trial_need, Execution(), on_device=False).total / MIB
 
     assert total == pytest.approx(mebibytes, rel=0.08)
 
@@ -77,10 +77,10 @@ def test_a_parameter_of_the_trial_overrides_the_configuration() -> None:
 def test_a_value_that_the_trainer_refuses_is_named() -> None:
     config = BuiltIn.model_validate(text())
 
-    found = built_in_need(config, {"model.width": 511}, None)
+    trial_need = built_in_need(config, {"model.width": 511}, None)
 
-    assert isinstance(found, UnknownNeed)
-    assert "width 511 is not a multiple of heads 4" in str(found)
+    assert isinstance(trial_need, UnknownNeed)
+    assert "width 511 is not a multiple of heads 4" in str(trial_need)
 
 
 OPTIMIZERS = [("sgd", 8), ("momentum", 12), ("adam", 16), ("adamw", 16)]
@@ -96,25 +96,25 @@ def test_early_stopping_keeps_the_best_weights_too() -> None:
 
 
 def test_samples_by_epochs_are_whole_windows_of_the_training_part() -> None:
-    found = need(text(epochs=3))
+    trial_need = need(text(epochs=3))
 
     once = need(text())
     per_epoch = int(20_000 * 0.6 / 256) * 256
-    assert found.steps == -(-3 * per_epoch // (8 * 256))
-    assert (found.flops or 0) == 3 * (once.flops or 0) > 0
+    assert trial_need.steps == -(-3 * per_epoch // (8 * 256))
+    assert (trial_need.flops or 0) == 3 * (once.flops or 0) > 0
 
 
 def test_samples_of_the_design_come_before_epochs() -> None:
     config = BuiltIn.model_validate(text())
 
-    found = built_in_need(config, {}, 2048 * 10)
+    trial_need = built_in_need(config, {}, 2048 * 10)
 
-    assert isinstance(found, Need)
-    assert found.steps == 10
+    assert isinstance(trial_need, Need)
+    assert trial_need.steps == 10
 
 
 def test_a_table_that_was_not_read_is_guessed_large() -> None:
-    found = need(
+    trial_need = need(
         {
             "task": "classification",
             "dataset": {"name": "csv", "path": "a.csv", "target": "y"},
@@ -122,9 +122,9 @@ def test_a_table_that_was_not_read_is_guessed_large() -> None:
         }
     )
 
-    assert found.data_bytes == UNREAD_DATA_BYTES
-    assert found.counted is None
-    assert found.flops is None
+    assert trial_need.data_bytes == UNREAD_DATA_BYTES
+    assert trial_need.counted is None
+    assert trial_need.flops is None
 
 
 def test_recomputation_is_the_transformers_alone() -> None:
@@ -135,9 +135,9 @@ def test_recomputation_is_the_transformers_alone() -> None:
 
 
 def test_half_the_micro_batch_halves_what_a_row_keeps() -> None:
-    found = need(text())
-    whole = device_parts(found, Execution())
-    half = device_parts(found, Execution(micro_batch=4, accumulation=2))
+    trial_need = need(text())
+    whole = device_parts(trial_need, Execution())
+    half = device_parts(trial_need, Execution(micro_batch=4, accumulation=2))
 
     assert half.activations == whole.activations / 2
     assert half.outputs == whole.outputs / 2
@@ -145,24 +145,24 @@ def test_half_the_micro_batch_halves_what_a_row_keeps() -> None:
 
 
 def test_recomputation_keeps_less() -> None:
-    found = need(text())
+    trial_need = need(text())
 
     assert (
-        device_parts(found, Execution(recompute="full")).activations
-        < device_parts(found, Execution()).activations / 3
+        device_parts(trial_need, Execution(recompute="full")).activations
+        < device_parts(trial_need, Execution()).activations / 3
     )
 
 
 def test_accumulation_alone_says_the_same_as_its_micro_batch() -> None:
-    found = need(text())
+    trial_need = need(text())
 
-    assert device_parts(found, Execution(accumulation=4)) == device_parts(
-        found, Execution(micro_batch=2, accumulation=4)
+    assert device_parts(trial_need, Execution(accumulation=4)) == device_parts(
+        trial_need, Execution(micro_batch=2, accumulation=4)
     )
 
 
 def test_an_evaluation_may_need_more_than_a_step() -> None:
-    found = need(
+    trial_need = need(
         {
             "task": "classification",
             "dataset": {"name": "synthetic-classification", "samples": 100_000},
@@ -170,15 +170,15 @@ def test_an_evaluation_may_need_more_than_a_step() -> None:
             "batch_size": 1,
         }
     )
-    parts = device_parts(found, Execution())
+    parts = device_parts(trial_need, Execution())
 
-    assert parts.activations + parts.outputs + parts.buffers == found.evaluated_bytes
+    assert parts.activations + parts.outputs + parts.buffers == trial_need.evaluated_bytes
 
 
 def own(**fields: Any) -> Need:
-    found = own_need(Estimate.model_validate(fields), {"n": 4}, None, UnknownNeeds())
-    assert isinstance(found, Need), found
-    return found
+    trial_need = own_need(Estimate.model_validate(fields), {"n": 4}, None, UnknownNeeds())
+    assert isinstance(trial_need, Need), trial_need
+    return trial_need
 
 
 OWN: list[Any] = [
@@ -237,16 +237,16 @@ def test_an_estimate_says_what_a_trainer_of_ones_own_needs(
 def test_an_amount_that_fails_for_a_trial_is_named() -> None:
     estimate = Estimate.model_validate({"hostMemory": "1.0 / (n - 4.0)"})
 
-    found = own_need(estimate, {"n": 4}, None, UnknownNeeds())
+    trial_need = own_need(estimate, {"n": 4}, None, UnknownNeeds())
 
-    assert isinstance(found, UnknownNeed)
-    assert str(found).startswith("spec.resources.estimate.hostMemory: is inf")
+    assert isinstance(trial_need, UnknownNeed)
+    assert str(trial_need).startswith("spec.resources.estimate.hostMemory: is inf")
 
 
 def test_without_an_accelerator_the_model_lies_on_the_host_beside_what_is_given() -> None:
-    found = own(parameters=1e9, hostMemory="4Gi")
+    trial_need = own(parameters=1e9, hostMemory="4Gi")
 
-    assert host_parts(found, Execution(), on_device=True).total == 4 * GIBIBYTE
-    assert host_parts(found, Execution(), on_device=False).total == pytest.approx(
+    assert host_parts(trial_need, Execution(), on_device=True).total == 4 * GIBIBYTE
+    assert host_parts(trial_need, Execution(), on_device=False).total == pytest.approx(
         4 * GIBIBYTE + 28e9
     )
