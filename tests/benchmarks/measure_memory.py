@@ -16,10 +16,9 @@ from typing import Any
 
 import torch
 
-from scaling_operator.sizing.memory import CONTEXT_BYTES, GIB
-from scaling_operator.sizing.need import Need
-from scaling_operator.sizing.need_builtin import built_in_need
-from scaling_operator.sizing.parts import device_parts, host_parts
+from scaling_operator.api.quantities import GIBIBYTE
+from scaling_operator.sizing.memory import CONTEXT_BYTES, device_parts, host_parts
+from scaling_operator.sizing.need import Need, built_in_need
 from scaling_trainer.config.builtin import BuiltIn
 from scaling_trainer.contract import Execution
 
@@ -50,14 +49,14 @@ def row(layers: int, width: int, heads: int, batch: int) -> str:
     need = built_in_need(BuiltIn.model_validate(config), {}, None)
     if not isinstance(need, Need):
         raise SystemExit(str(need))
-    device = device_parts(need, Execution()).total / GIB
-    host = host_parts(need, Execution(), on_device=True).total / GIB
+    device = device_parts(need, Execution()).total / GIBIBYTE
+    host = host_parts(need, Execution(), on_device=True).total / GIBIBYTE
     result = train(config)
     if "peakDeviceBytes" not in result:
         return f"{need.parameters / 1e6:.0f} M | {device:.2f} | {result.get('reason', 'failed')}"
-    measured = (result["peakDeviceBytes"] + CONTEXT_BYTES) / GIB
+    measured = (result["peakDeviceBytes"] + CONTEXT_BYTES) / GIBIBYTE
     off = f"{100 * (device / measured - 1):+.0f} %"
-    peak = result["peakHostBytes"] / GIB
+    peak = result["peakHostBytes"] / GIBIBYTE
     size = f"{need.parameters / 1e6:.0f} M"
     return f"{size} | {device:.2f} | {measured:.2f} | {off} | {host:.2f} | {peak:.2f}"
 

@@ -18,7 +18,7 @@ from scaling_operator.api.status import CurvePoint, ExperimentStatus, ScaleStatu
 from scaling_operator.core.fit_types import FitInput, TunedPoint, checked
 from scaling_operator.core.ladder import Scale
 from scaling_operator.law.fit_experiment import fit
-from scaling_operator.sizing.one_run import KnownMachines
+from scaling_operator.sizing.run_plan import KnownMachines
 
 H100 = {
     "name": "h100",

@@ -16,8 +16,8 @@ from scaling_operator.api.expressions import ExpressionError, check, evaluate
 from scaling_operator.api.fields import Scalar
 from scaling_operator.api.policy import ResourcePolicy
 from scaling_operator.api.problems import InvalidSpec
-from scaling_operator.cli.fit_options import Columns
-from scaling_operator.cli.fit_table import MAX_ROWS, SHOWN_PROBLEMS, read_points
+from scaling_operator.cli.fit_csv import MAX_ROWS, SHOWN_PROBLEMS, read_points
+from scaling_operator.cli.fit_request import Columns
 from scaling_operator.law.points import Points
 from scaling_operator.law.refusals import invalid_points
 from scaling_operator.validation.errors import MOST_PROBLEMS

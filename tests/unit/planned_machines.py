@@ -19,8 +19,8 @@ from scaling_operator.core.observed import (
 )
 from scaling_operator.core.tally import Tally
 from scaling_operator.sizing.admission import Demand
-from scaling_operator.sizing.verdict import StartCheck
-from scaling_operator.sizing.view import SizingView
+from scaling_operator.sizing.start_check import StartCheck
+from scaling_operator.sizing.usage import SizingView
 
 GOOD = StartCheck(ConditionReason.PLANNED)
 

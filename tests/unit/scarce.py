@@ -1,4 +1,4 @@
-"""A machine that is out of something, made so for a moment by the limits of this process."""
+"""A machine that lacks something for a moment, by the resource limits of this process."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from contextlib import contextmanager
 
 @contextmanager
 def files_end_at(size_bytes: int) -> Generator[None]:
-    """Let every write beyond a size fail, as on a disk that is full."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, before[1]))
-    heard = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    """Let every write beyond a size fail, as on a full disk."""
+    previous_limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, previous_limits[1]))
+    previous_handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     try:
         yield
     finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-        signal.signal(signal.SIGXFSZ, heard)
+        resource.setrlimit(resource.RLIMIT_FSIZE, previous_limits)
+        signal.signal(signal.SIGXFSZ, previous_handler)
 
 
 @contextmanager
 def no_file_is_opened() -> Generator[None]:
-    """Let every opening fail, as where a process has as many open files as it may have."""
-    before = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (3, before[1]))
+    """Let every opening fail, as where a process has reached its limit of open files."""
+    previous_limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, previous_limits[1]))
     try:
         yield
     finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+        resource.setrlimit(resource.RLIMIT_NOFILE, previous_limits)

@@ -1,4 +1,4 @@
-"""Experiments that a policy sizes: one accelerator for each trial, and limits as a test wants."""
+"""Experiments that a policy sizes: one accelerator for each trial, and the limits of a test."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from scaling_operator.runtime.state import read_state
 from scaling_operator.runtime.study_settings import trials_per_scale
 from scaling_operator.search.study import Direction, Study, StudySettings
 from scaling_operator.search.trials import Record
-from scaling_operator.sizing.lookahead import plan_resources
+from scaling_operator.sizing.resource_plan import plan_resources
 
 ASKS = 3
 POLICY = PolicySpec.model_validate({"shapes": [{"name": "cpu", "flops": 6e10, "pricePerHour": 0}]})

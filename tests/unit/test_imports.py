@@ -39,7 +39,7 @@ IMPORTERS: dict[str, tuple[str, ...]] = {
     "kubernetes": ("scaling_operator.kube.client.connection",),
     "markupsafe": ("scaling_operator.report.page",),
     "numpy": (
-        *("scaling_operator.cli.fit_table", "scaling_operator.law", "scaling_operator.report"),
+        *("scaling_operator.cli.fit_csv", "scaling_operator.law", "scaling_operator.report"),
         *("scaling_operator.sizing.calibration", *TRAINING),
     ),
     "optuna": ("scaling_operator.search",),

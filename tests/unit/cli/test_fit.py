@@ -153,7 +153,7 @@ def test_the_json_object_has_every_key_and_nothing_else_is_printed(tmp_path: Pat
     keys = "form E A B alpha beta a objective points intervals isoflop recommendation predictions"
     assert {*keys.split(), "conditions"} <= set(found)
     assert set(found["intervals"]) == {"E", "A", "B", "alpha", "beta", "a"}
-    assert [each["targetFlops"] for each in found["recommendation"]] == [1e21, 1e22]
+    assert [target["targetFlops"] for target in found["recommendation"]] == [1e21, 1e22]
     keys = "targetFlops parameters tokens tokensPerParameter loss interval80 interval95 flatRange"
     assert set(keys.split()) <= set(found["recommendation"][0])
     assert {"parameters", "tokens", "loss", "interval80"} <= set(found["predictions"][0])
@@ -226,7 +226,7 @@ def test_budgets_with_names_are_the_mean_compute_of_their_runs(tmp_path: Path) -
     rows = [(n, d, f"budget {c:g}", loss) for n, d, c, loss in known_points()]
     words = ["--group", "c", "--bootstrap", "0", "--json", "--no-plot"]
     found = document(fit(tmp_path, write(tmp_path, rows), *COLUMNS, *words))
-    budgets = [each["budgetFlops"] for each in found["isoflop"]["optima"]]
+    budgets = [optimum["budgetFlops"] for optimum in found["isoflop"]["optima"]]
     assert budgets == pytest.approx([1e18, 3e18, 1e19, 3e19, 1e20])
 
 

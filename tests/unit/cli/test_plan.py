@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from scaling_operator.cli.main import main
-from scaling_operator.cli.plan_print import amount, short, size
+from scaling_operator.cli.plan import amount_text, bytes_text, count_text
 
 SAMPLES = Path(__file__).parents[3] / "manifests" / "samples"
 POLICY = SAMPLES / "policy.yaml"
@@ -187,10 +187,15 @@ def test_a_policy_that_is_not_there_is_wrong_input(ladder: Path) -> None:
 
 
 def test_numbers_are_written_for_people() -> None:
-    assert [short(each) for each in (None, 17, 1234, 5.6e9, 1e21)] == [
+    assert [count_text(number) for number in (None, 17, 1234, 5.6e9, 1e21)] == [
         "?", "17", "1.23k", "5.6G", "1.00e+21"
     ]  # fmt: skip
-    assert [amount(each) for each in (None, 0.0, 0.00123, 1.234, 123456)] == [
+    assert [amount_text(number) for number in (None, 0.0, 0.00123, 1.234, 123456)] == [
         "?", "0", "0.0012", "1.23", "123,456"
     ]  # fmt: skip
-    assert [size(each, 1) for each in (None, 0.5, 12.34, 1234)] == ["", "0.50", "12.3", "1,234"]
+    assert [bytes_text(each, 1) for each in (None, 0.5, 12.34, 1234)] == [
+        "",
+        "0.50",
+        "12.3",
+        "1,234",
+    ]

@@ -19,9 +19,9 @@ from scaling_operator.api.status import BestTrial, Condition, Counts, Experiment
 from scaling_operator.api.trial import ExperimentReference, ScalingTrial, TrialSpec
 from scaling_operator.cli import console as console_module
 from scaling_operator.cli.console import plain_console, styled
+from scaling_operator.cli.get import print_experiment
 from scaling_operator.cli.progress import open_display
 from scaling_operator.cli.summary import print_findings, print_head
-from scaling_operator.cli.tables import print_experiment
 from scaling_operator.core.reports import AttemptKey, Report
 from scaling_operator.runtime.record import ExperimentRecord, table
 from scaling_trainer.csv_cells import as_written, disarmed
@@ -121,7 +121,7 @@ def test_consoles_are_made_in_one_place_and_none_reads_markup() -> None:
         if path.name != "console.py":
             assert not re.search(r"(?<!\w)Console\(", source), path
         columns = re.findall(r"TextColumn\([^)]*\)", source)
-        assert all("markup=False" in each for each in columns), path
+        assert all("markup=False" in column for column in columns), path
     assert not plain_console().render_str("[bold]x[/bold]").spans
 
 

@@ -20,8 +20,8 @@ from scaling_operator.core.observed import (
 )
 from scaling_operator.core.plan import plan
 from scaling_operator.core.trial_status import Machine, attempt_ended, finished
+from scaling_operator.sizing.start_check import StartCheck
 from scaling_operator.sizing.usage import Usage
-from scaling_operator.sizing.verdict import StartCheck
 
 
 def test_a_bad_verdict_starts_nothing_and_says_why() -> None:

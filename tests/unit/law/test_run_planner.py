@@ -21,8 +21,9 @@ from scaling_operator.core.tally import Tally
 from scaling_operator.law.fit_experiment import fit
 from scaling_operator.local.price_list import PriceList
 from scaling_operator.report.words import machine_sentence
-from scaling_operator.sizing.lookahead import Lessons, plan_scale
-from scaling_operator.sizing.one_run import KnownMachines
+from scaling_operator.sizing.observations import Observations
+from scaling_operator.sizing.run_plan import KnownMachines
+from scaling_operator.sizing.scale_plan import plan_scale
 from scaling_trainer.counting import count, dimensions_of
 
 RUNS = simulated(chinchilla_law(), IsoFlopDesign(5, 7), noise=0.002, rng=np.random.default_rng(3))
@@ -210,10 +211,10 @@ def test_a_run_of_the_built_in_trainer_is_planned_as_a_scale_of_that_size_is() -
     assert found.size is not None
     width = round(found.size)
     scale = Scale(9, {"model.width": width}, samples=found.tokens)
-    looked = plan_scale(fit_input.spec, policy.policy, scale, 1, Lessons())
+    scale_plan = plan_scale(fit_input.spec, policy.policy, scale, 1)
     assert found.shape == "h100"
-    assert found.gpu_hours == pytest.approx(looked.gpu_hours, rel=0.05)
-    assert found.cost == pytest.approx(looked.cost, rel=0.05)
+    assert found.gpu_hours == pytest.approx(scale_plan.gpu_hours, rel=0.05)
+    assert found.cost == pytest.approx(scale_plan.cost, rel=0.05)
 
 
 def test_a_stored_answer_is_read_back_without_its_policy() -> None:
@@ -226,7 +227,7 @@ def test_a_stored_answer_is_read_back_without_its_policy() -> None:
 
 def test_what_trials_teach_counts_once_all_have_ended() -> None:
     spec = built_in(None).spec
-    taught = KnownMachines(machines(H100).policy, Lessons())
+    taught = KnownMachines(machines(H100).policy, Observations())
     views = tuple(ScaleView(Scale(at, {"model.width": w}), Tally()) for at, w in enumerate(WIDTHS))
     observed = Observed(0.0, spec, Rules(max_trials=1), views, machines=taught)
     fit_input = fit_input_of(observed)

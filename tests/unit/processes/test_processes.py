@@ -42,9 +42,8 @@ from scaling_operator.search.calls import AskCall, Call, CloseCall, OpenCall, Re
 from scaling_operator.search.study import Proposal, StudySettings
 from scaling_operator.search.study_worker import StudyHost, StudyWorker, ThreadHost
 from scaling_operator.search.trials import Record
-from scaling_operator.sizing.knowledge import Observations
-from scaling_operator.sizing.lookahead import Lessons
-from scaling_operator.sizing.one_run import KnownMachines
+from scaling_operator.sizing.observations import Observations
+from scaling_operator.sizing.run_plan import KnownMachines
 from scaling_operator.validation.checks import check_document
 
 T = TypeVar("T")
@@ -205,10 +204,9 @@ def test_what_a_fit_is_asked_survives_the_way() -> None:
     policy = PolicySpec.model_validate(
         {"shapes": [{"name": "cpu", "flops": 6.4e10, "pricePerHour": 2}]}
     )
-    known = Observations(raised={(1, "cpu"): 1.5}, failed_host_bytes={2: 1e9})
-    fit_input = replace(
-        a_fit_input(), machines=KnownMachines(policy, Lessons(known)), bought={1.5: float("inf")}
-    )
+    observations = Observations(oom_factors={(1, "cpu"): 1.5}, failed_host_bytes={2: 1e9})
+    machines = KnownMachines(policy, observations)
+    fit_input = replace(a_fit_input(), machines=machines, bought={1.5: float("inf")})
     assert FIT_INPUT.decode(FIT_INPUT.encode(fit_input)) == fit_input
 
 

@@ -172,8 +172,8 @@ def test_machines_are_known_from_the_same_of_many_equal_trials() -> None:
         for trial in order:
             sizer.note(trial)
 
-    assert sizers[0].lessons.knowledge.measurements
-    assert sizers[0].lessons == sizers[1].lessons
+    assert sizers[0].observations.measurements
+    assert sizers[0].observations == sizers[1].observations
 
 
 @settings(max_examples=15, deadline=None)

@@ -24,10 +24,10 @@ from scaling_operator.core.observed import (
     ScaleView,
 )
 from scaling_operator.core.tally import Tally
-from scaling_operator.runtime.sizer import InvalidPolicy, Sizer
+from scaling_operator.runtime.sizer import Sizer, UnusablePolicy
 from scaling_operator.sizing.allocation import Allocation, to_status
-from scaling_operator.sizing.choice import NoMachine
-from scaling_operator.sizing.lookahead import Lessons
+from scaling_operator.sizing.machines import NoMachine
+from scaling_operator.sizing.observations import Observations
 
 GPU = {"resource": "nvidia.com/gpu", "flops": 1e14, "maxPerPod": 1}
 POLICY = PolicySpec.model_validate(
@@ -78,10 +78,10 @@ def trial(number: int, *attempts: Attempt, b: int = 1, **status: Any) -> Scaling
     )
 
 
-def got(sized: Sizer, of: ScalingTrial) -> Allocation:
-    found = sized.allocation(of)
-    assert isinstance(found, Allocation), found
-    return found
+def allocated(sized: Sizer, of: ScalingTrial) -> Allocation:
+    allocation = sized.allocation(of)
+    assert isinstance(allocation, Allocation), allocation
+    return allocation
 
 
 def attempt(number: int, had: Allocation, reason: Reason | None = None) -> Attempt:
@@ -96,8 +96,8 @@ def observed(*views: AttemptView) -> Observed:
 
 
 def test_the_same_allocation_follows_from_what_is_stored() -> None:
-    first = got(sizer(), trial(0))
-    second = got(sizer(), trial(0, attempt(0, first, Reason.ACCELERATOR_OOM)))
+    first = allocated(sizer(), trial(0))
+    second = allocated(sizer(), trial(0, attempt(0, first, Reason.ACCELERATOR_OOM)))
 
     assert (first.shape, first.execution.accumulation) == ("small", 1)
     assert (second.shape, second.execution.accumulation) == ("small", 2)
@@ -105,15 +105,15 @@ def test_the_same_allocation_follows_from_what_is_stored() -> None:
 
 def test_a_shortage_of_a_live_trial_already_helps_its_siblings() -> None:
     sized = sizer()
-    first = got(sized, trial(0))
+    first = allocated(sized, trial(0))
     sized.note(trial(0, attempt(0, first, Reason.ACCELERATOR_OOM)))
 
-    assert got(sized, trial(1)).execution.accumulation == 2
+    assert allocated(sized, trial(1)).execution.accumulation == 2
 
 
 def test_what_was_measured_corrects_the_next_trials() -> None:
     sized = sizer()
-    first = got(sized, trial(0))
+    first = allocated(sized, trial(0))
     done = trial(
         0,
         attempt(0, first),
@@ -124,7 +124,7 @@ def test_what_was_measured_corrects_the_next_trials() -> None:
     sized.note(done)
     sized.note(done)
 
-    after = got(sized, trial(1))
+    after = allocated(sized, trial(1))
     view = sized.complete(observed(), ()).sizing
     assert view is not None
     assert first.memory_bytes == 2.5 * 2**30
@@ -138,7 +138,7 @@ def test_fixed_accelerators_cost_what_the_dearest_shape_that_has_them_does() -> 
     """Any node that has the resource may take the pod, so a budget counts with the dearest."""
     for fixed, an_hour in (({"gpus": 2}, 8.0), ({"gpus": 2, "resource": "amd.com/gpu"}, 0.0)):
         sized = sizer(resources={"fixed": fixed})
-        had = to_status(got(sized, trial(0)))
+        had = to_status(allocated(sized, trial(0)))
         machine = sized.machine(AttemptView(AttemptPhase.RUNNING, resources=had))
 
         assert machine is not None
@@ -150,20 +150,20 @@ def test_what_a_fit_recommends_is_planned_by_the_policy_and_by_what_trials_taugh
     before = sized.complete(observed(), ()).machines
     assert before is not None
     assert before.policy == POLICY
-    assert before.lessons == Lessons()
-    allocation = got(sized, trial(0))
+    assert before.observations == Observations()
+    allocation = allocated(sized, trial(0))
     peak = 1.1 * allocation.device_bytes
     done = trial(0, Attempt(number=0, resources=to_status(allocation)))
     status = {"state": TrialState.SUCCEEDED, "values": (1.0,), "peak_device_bytes": peak}
     sized.note(done.model_copy(update={"status": done.status.model_copy(update=status)}))
     after = sized.complete(observed(), ()).machines
     assert after is not None
-    assert after.lessons != Lessons()
+    assert after.observations != Observations()
 
 
 def test_what_runs_is_in_the_ledger() -> None:
     sized = sizer()
-    had = got(sized, trial(0))
+    had = allocated(sized, trial(0))
     runs = AttemptView(AttemptPhase.RUNNING, started_seconds=3600.0, resources=to_status(had))
     live = trial(0, gpu_hours=0.25, cost=0.25)
 
@@ -184,16 +184,16 @@ def test_parameters_that_fit_nowhere_are_infeasible_and_do_not_refuse_the_experi
     large = trial(0, b=100_000)
 
     assert view is not None
-    assert view.start_check.is_good
+    assert view.start_check.may_start
     assert "some trials of the search fit nowhere and end as Infeasible" in view.start_check.message
     assert isinstance(sized.allocation(large), NoMachine)
     assert sized.reason_of_refusal(large) is Reason.INFEASIBLE
-    assert got(sized, trial(1)).shape == "small"
+    assert allocated(sized, trial(1)).shape == "small"
 
 
 def test_memory_that_ran_out_stays_the_reason_when_nothing_is_left() -> None:
     sized = sizer()
-    had = replace(got(sized, trial(0)), shape="large")
+    had = replace(allocated(sized, trial(0)), shape="large")
     failed = trial(0, attempt(0, had, Reason.ACCELERATOR_OOM))
 
     assert sized.reason_of_refusal(failed) is Reason.ACCELERATOR_OOM
@@ -208,7 +208,7 @@ def test_what_begins_within_its_budget_is_not_refused_later() -> None:
     assert before is not None
     assert started is not None
     assert before.start_check.reason is ConditionReason.OVER_BUDGET
-    assert started.start_check.is_good
+    assert started.start_check.may_start
 
 
 def test_a_spec_that_changes_is_followed() -> None:
@@ -219,14 +219,14 @@ def test_a_spec_that_changes_is_followed() -> None:
     view = sized.complete(observed(), ()).sizing
 
     assert view is not None
-    assert view.start_check.is_good
+    assert view.start_check.may_start
 
 
 def test_fixed_resources_are_kept_through_every_interruption() -> None:
     sized = sizer(resources={"fixed": {"gpus": 1, "memory": "4Gi", "cpu": 2}})
-    had = got(sized, trial(0))
+    had = allocated(sized, trial(0))
 
-    again = got(sized, trial(0, attempt(0, had, Reason.EVICTED)))
+    again = allocated(sized, trial(0, attempt(0, had, Reason.EVICTED)))
     short = sized.allocation(trial(0, attempt(0, had, Reason.OOM_KILLED)))
 
     assert again == had
@@ -235,11 +235,11 @@ def test_fixed_resources_are_kept_through_every_interruption() -> None:
 
 
 def test_a_policy_that_cannot_be_used_starts_nothing() -> None:
-    unusable = InvalidPolicy(ConditionReason.POLICY_NOT_FOUND, "there is no such policy")
+    unusable = UnusablePolicy(ConditionReason.POLICY_NOT_FOUND, "there is no such policy")
     completed = unusable.complete(observed(), ())
     assert completed.machines is None, "and nothing prices what a fit recommends"
     view = completed.sizing
 
     assert view is not None
-    assert not view.start_check.is_good
+    assert not view.start_check.may_start
     assert view.start_check.message == "there is no such policy"

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from scaling_operator.api.names import Reason
 from scaling_operator.api.policy import PolicyLimits, PolicySpec
+from scaling_operator.api.quantities import GIBIBYTE
 from scaling_operator.sizing.admission import (
     NOTHING,
     Capacity,
@@ -19,30 +20,28 @@ from scaling_operator.sizing.admission import (
     admit,
     ordered,
 )
-from scaling_operator.sizing.offered import NodeView, not_offered
-
-GIB = 2.0**30
+from scaling_operator.sizing.machines import NodeView, not_offered
 
 
-def limits(**by_whom: dict[str, Any]) -> PolicyLimits:
-    return PolicyLimits.model_validate(by_whom)
+def limits(**by_owner: dict[str, Any]) -> PolicyLimits:
+    return PolicyLimits.model_validate(by_owner)
 
 
 def requests(*demands: Demand, order: int = 0) -> list[Request]:
     return [Request((order, number), demand, order) for number, demand in enumerate(demands)]
 
 
-ONE = Demand(gpus=1, cores=2, memory_bytes=8 * GIB, shape="h100")
+ONE = Demand(gpus=1, cores=2, memory_bytes=8 * GIBIBYTE, shape="h100")
 
 
 def test_the_largest_memory_of_a_scale_goes_first_and_the_cheapest_scale_before_all() -> None:
     small, large = Demand(device_bytes=1), Demand(device_bytes=2)
     trials = [*requests(large, order=1), *requests(small, large, small, order=0)]
 
-    assert [each.slot for each in ordered(trials)] == [(0, 1), (0, 0), (0, 2), (1, 0)]
+    assert [request.slot for request in ordered(trials)] == [(0, 1), (0, 0), (0, 2), (1, 0)]
 
 
-ROOMS: list[Any] = [
+CAPACITIES: list[Any] = [
     pytest.param(Capacity(limits()), 3, "", id="no limit"),
     pytest.param(
         Capacity(limits(experiment={"gpus": 2})), 2, "limits.experiment.gpus allows 2, 2 are held",
@@ -83,20 +82,20 @@ ROOMS: list[Any] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("capacity", "admitted", "words"), ROOMS)
+@pytest.mark.parametrize(("capacity", "admitted", "words"), CAPACITIES)
 def test_there_is_room_for_so_many(capacity: Capacity, admitted: int, words: str) -> None:
-    found = admit(requests(ONE, ONE, ONE), capacity)
+    admission = admit(requests(ONE, ONE, ONE), capacity)
 
-    assert len(found.admitted) == admitted
-    assert all(words in each.message for each in found.turned)
+    assert len(admission.admitted) == admitted
+    assert all(words in rejected.message for rejected in admission.rejected)
 
 
 def test_a_trial_that_does_not_fit_lets_a_smaller_one_by() -> None:
     large = Demand(gpus=4, device_bytes=9)
-    found = admit(requests(large, ONE), Capacity(limits(experiment={"gpus": 2})))
+    admission = admit(requests(large, ONE), Capacity(limits(experiment={"gpus": 2})))
 
-    assert found.admitted == ((0, 1),)
-    assert [each.reason for each in found.turned] == [Reason.QUOTA_EXCEEDED]
+    assert admission.admitted == ((0, 1),)
+    assert [rejected.reason for rejected in admission.rejected] == [Reason.QUOTA_EXCEEDED]
 
 
 @given(
@@ -105,38 +104,40 @@ def test_a_trial_that_does_not_fit_lets_a_smaller_one_by() -> None:
     st.integers(0, 12),
 )
 def test_no_more_is_held_than_a_limit_allows(
-    asked: list[tuple[int, int]], limit: int, held: int
+    wanted: list[tuple[int, int]], limit: int, held: int
 ) -> None:
     trials = [
-        Request((order, at), Demand(gpus=gpus), order) for at, (order, gpus) in enumerate(asked)
+        Request((order, number), Demand(gpus=gpus), order)
+        for number, (order, gpus) in enumerate(wanted)
     ]
     capacity = Capacity(limits(experiment={"gpus": limit}), held=Demand(gpus=held))
 
-    found = admit(trials, capacity)
+    admission = admit(trials, capacity)
 
-    taken = sum(each.demand.gpus for each in trials if each.slot in found.admitted)
+    taken = sum(trial.demand.gpus for trial in trials if trial.slot in admission.admitted)
     assert taken == 0 or held + taken <= limit
-    assert len(found.admitted) + len(found.turned) == len(trials)
+    assert len(admission.admitted) + len(admission.rejected) == len(trials)
 
 
 @given(st.integers(1, 16), st.integers(1, 4), st.integers(1, 4))
 def test_two_experiments_share_a_namespace_fairly(limit: int, one: int, other: int) -> None:
-    """Each takes one trial after the other, as often as it is let; neither lacks for long."""
+    """Each takes one trial after the other, as often as it is admitted; neither lacks for long."""
     sizes, held = (one, other), [0, 0]
-    moved = True
-    while moved:
-        moved = False
-        for me in (0, 1):
-            demand = Demand(gpus=sizes[me])
-            hungry = held[1 - me] + sizes[1 - me] + held[me] <= limit
+    has_changed = True
+    while has_changed:
+        has_changed = False
+        for own in (0, 1):
+            peer = 1 - own
+            demand = Demand(gpus=sizes[own])
+            is_waiting = held[peer] + sizes[peer] + held[own] <= limit
             capacity = Capacity(
                 limits(namespace={"gpus": limit}),
-                held=Demand(gpus=held[me]),
-                peers=(PeerUsage(Demand(gpus=held[1 - me]), is_waiting=hungry),),
+                held=Demand(gpus=held[own]),
+                peers=(PeerUsage(Demand(gpus=held[peer]), is_waiting=is_waiting),),
             )
             if admit(requests(demand), capacity).admitted:
-                held[me] += sizes[me]
-                moved = True
+                held[own] += sizes[own]
+                has_changed = True
 
     assert sum(held) <= limit
     assert limit - sum(held) < max(one, other), "nothing is left idle that the next could take"

@@ -13,25 +13,23 @@ from hypothesis import strategies as st
 from scaling_operator.api.estimate import Estimate
 from scaling_operator.api.names import Reason
 from scaling_operator.api.policy import PolicySpec, UnknownNeeds
+from scaling_operator.api.quantities import GIBIBYTE
 from scaling_operator.api.status import Attempt, TrialStatus
 from scaling_operator.sizing.allocation import Allocation, allocation_of, to_status
-from scaling_operator.sizing.calibration import calibrate
-from scaling_operator.sizing.choice import Choice, choose
-from scaling_operator.sizing.knowledge import (
+from scaling_operator.sizing.calibration import calibrate, calibrated
+from scaling_operator.sizing.estimates import Calibration, Correction
+from scaling_operator.sizing.machines import Choice, Constraints, choose
+from scaling_operator.sizing.memory import CONTEXT_BYTES, device_parts, host_parts
+from scaling_operator.sizing.need import Need, own_need
+from scaling_operator.sizing.observations import (
     KEPT_PER_SCALE,
-    Calibration,
     Measurement,
     Observations,
+    add_measurement,
+    add_shortages,
     estimates_of,
-    learn,
-    measure,
-    measured_at,
+    peak_bytes_at,
 )
-from scaling_operator.sizing.memory import CONTEXT_BYTES, GIB
-from scaling_operator.sizing.need import Need
-from scaling_operator.sizing.need_own import own_need
-from scaling_operator.sizing.offers import Constraints
-from scaling_operator.sizing.parts import Correction, device_parts, host_parts
 
 POLICY = PolicySpec.model_validate(
     {
@@ -73,76 +71,84 @@ def gpt(layers: int, width: int, heads: int, batch: int) -> Need:
 
 
 def machine(need: Need) -> Allocation:
-    found = choose(
-        need, Constraints(POLICY, estimates_of(Observations(), Calibration(), 0, POLICY), 1e9)
-    )
-    assert isinstance(found, Choice)
-    return allocation_of(found, 1.0)
+    choice = choose(need, Constraints(POLICY, estimates_of(Observations(), 0, POLICY), 1e9))
+    assert isinstance(choice, Choice)
+    return allocation_of(choice, 1.0)
 
 
-def ended(need: Need, had: Allocation, noise: float = 1.0, **rest: Any) -> TrialStatus:
-    peak = TRUTH.corrected(device_parts(need, had.execution)) * noise - CONTEXT_BYTES
-    return TrialStatus(peak_device_bytes=peak, peak_host_bytes=6 * GIB, **rest)
+def ended(need: Need, allocation: Allocation, noise: float = 1.0, **rest: Any) -> TrialStatus:
+    peak = TRUTH.corrected(device_parts(need, allocation.execution)) * noise - CONTEXT_BYTES
+    return TrialStatus(peak_device_bytes=peak, peak_host_bytes=6 * GIBIBYTE, **rest)
 
 
-def known(scales: int, per_scale: int = 3, noise: float = 0.0) -> Observations:
-    found = Observations()
+def observed(scales: int, per_scale: int = 3, noise: float = 0.0) -> Observations:
+    observations = Observations()
     for scale in range(scales):
-        for at in range(per_scale):
+        for number in range(per_scale):
             layers, width, heads, batch = LADDER[scale]
-            need = gpt(layers, width, heads, max(1, batch // (at + 1)))
-            had = machine(need)
-            found = measure(found, (scale, at), need, had, ended(need, had, 1 + noise * (-1) ** at))
-    return found
+            need = gpt(layers, width, heads, max(1, batch // (number + 1)))
+            allocation = machine(need)
+            observations = add_measurement(
+                observations,
+                (scale, number),
+                need,
+                allocation,
+                ended(need, allocation, 1 + noise * (-1) ** number),
+            )
+    return observations
 
 
 def predicted(calibration: Calibration, scale: int) -> tuple[float, float]:
     need = gpt(*LADDER[scale])
     parts = device_parts(need, machine(need).execution)
-    return calibration.correction_for("h100").corrected(parts), TRUTH.corrected(parts)
+    return calibration.correction("h100").corrected(parts), TRUTH.corrected(parts)
 
 
 @pytest.mark.parametrize("scale", [2, 3])
 def test_two_scales_predict_the_next_ones_within_10_percent(scale: int) -> None:
-    found, truth = predicted(calibrate(known(2).measurements, POLICY), scale)
-    bare, _ = predicted(Calibration(), scale)
+    calibrated_bytes, true_bytes = predicted(calibrate(observed(2).measurements, POLICY), scale)
+    formula_bytes, _ = predicted(Calibration(), scale)
 
-    assert found == pytest.approx(truth, rel=0.10)
-    assert abs(found - truth) < abs(bare - truth)
+    assert calibrated_bytes == pytest.approx(true_bytes, rel=0.10)
+    assert abs(calibrated_bytes - true_bytes) < abs(formula_bytes - true_bytes)
 
 
 def test_noise_of_a_few_percent_does_not_carry_far() -> None:
-    found, truth = predicted(calibrate(known(2, noise=0.03).measurements, POLICY), 3)
+    calibrated_bytes, true_bytes = predicted(
+        calibrate(observed(2, noise=0.03).measurements, POLICY), 3
+    )
 
-    assert found == pytest.approx(truth, rel=0.10)
+    assert calibrated_bytes == pytest.approx(true_bytes, rel=0.10)
 
 
 def test_without_measurements_the_formulas_stand() -> None:
-    found = calibrate((), POLICY)
+    calibration = calibrate((), POLICY)
 
-    assert found == Calibration()
+    assert calibration == Calibration()
 
 
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.floats(0.3, 3), min_size=1, max_size=6))
 def test_no_coefficient_is_ever_negative(noises: list[float]) -> None:
-    found = Observations()
-    for at, noise in enumerate(noises):
-        need = gpt(*LADDER[at % 4])
-        had = machine(need)
-        found = measure(found, (at % 4, at), need, had, ended(need, had, noise))
+    observations = Observations()
+    for number, noise in enumerate(noises):
+        need = gpt(*LADDER[number % 4])
+        allocation = machine(need)
+        observations = add_measurement(
+            observations, (number % 4, number), need, allocation, ended(need, allocation, noise)
+        )
 
-    correction = calibrate(found.measurements, POLICY).pooled
+    correction = calibrate(observations.measurements, POLICY).pooled
 
     assert min(correction.fixed, correction.states, correction.activations, correction.outputs) >= 0
 
 
 def test_the_margin_is_25_percent_first_and_at_most_10_later() -> None:
-    first = estimates_of(Observations(), Calibration(), 0, POLICY)
-    some = known(1)
-    later = estimates_of(some, calibrate(some.measurements, POLICY), 1, POLICY)
-    noisy = known(2, noise=0.2)
-    worst = estimates_of(noisy, calibrate(noisy.measurements, POLICY), 2, POLICY)
+    first = estimates_of(Observations(), 0, POLICY)
+    observations = observed(1)
+    later = estimates_of(calibrated(observations, POLICY), 1, POLICY)
+    noisy = observed(2, noise=0.2)
+    worst = estimates_of(calibrated(noisy, POLICY), 2, POLICY)
 
     assert first.margin == 0.25
     assert 0.02 <= later.margin < 0.1
@@ -151,64 +157,68 @@ def test_the_margin_is_25_percent_first_and_at_most_10_later() -> None:
 
 def test_over_asking_is_taken_back() -> None:
     need = gpt(*LADDER[0])
-    had = machine(need)
-    some = Observations()
+    allocation = machine(need)
+    observations = Observations()
     for _ in range(3):
-        status = TrialStatus(peak_device_bytes=5 * GIB, peak_host_bytes=3 * GIB)
-        some = measure(some, (0, len(some.measurements)), need, had, status)
-    estimates = estimates_of(some, calibrate(some.measurements, POLICY), 0, POLICY)
+        status = TrialStatus(peak_device_bytes=5 * GIBIBYTE, peak_host_bytes=3 * GIBIBYTE)
+        observations = add_measurement(
+            observations, (0, len(observations.measurements)), need, allocation, status
+        )
+    estimates = estimates_of(calibrated(observations, POLICY), 0, POLICY)
 
-    found = choose(need, Constraints(POLICY, estimates, 1e9))
+    choice = choose(need, Constraints(POLICY, estimates, 1e9))
 
-    assert isinstance(found, Choice)
-    assert had.memory_bytes == 10 * GIB
-    assert 3 * GIB < found.request_bytes < 3 * GIB * 1.11
-    assert 5.5 * GIB < found.device_bytes * (1 + found.margin) < 5.5 * GIB * 1.12
+    assert isinstance(choice, Choice)
+    assert allocation.memory_bytes == 10 * GIBIBYTE
+    assert 3 * GIBIBYTE < choice.request_bytes < 3 * GIBIBYTE * 1.11
+    assert 5.5 * GIBIBYTE < choice.device_bytes * (1 + choice.margin) < 5.5 * GIBIBYTE * 1.12
 
 
 def test_host_memory_after_a_shortage_shrinks_to_what_was_used_but_not_below_what_failed() -> None:
     need = gpt(*LADDER[0])
-    had = machine(need)
-    short = replace(had, memory_bytes=4 * GIB)
+    allocation = machine(need)
+    short = replace(allocation, memory_bytes=4 * GIBIBYTE)
     attempt = Attempt(number=0, reason=Reason.OOM_KILLED, resources=to_status(short))
-    some = learn(Observations(), 0, need, TrialStatus(attempts=(attempt,)), POLICY)
+    observations = add_shortages(Observations(), 0, need, TrialStatus(attempts=(attempt,)), POLICY)
 
-    assert estimates_of(some, Calibration(), 0, POLICY).host_floor_bytes == 6 * GIB
+    assert estimates_of(observations, 0, POLICY).host_floor_bytes == 6 * GIBIBYTE
     for used, expected in ((4.5, 4.5 * 1.02), (3.0, 4 * 1.05)):
-        status = TrialStatus(peak_host_bytes=used * GIB)
-        after = measure(some, (0, len(some.measurements)), need, had, status)
-        margin = Calibration(host_residual=0.0)
-        floor = estimates_of(after, margin, 0, POLICY).host_floor_bytes
-        assert floor == pytest.approx(expected * GIB)
+        status = TrialStatus(peak_host_bytes=used * GIBIBYTE)
+        after = add_measurement(
+            observations, (0, len(observations.measurements)), need, allocation, status
+        )
+        exact = replace(after, calibration=Calibration(host_residual=0.0))
+        floor = estimates_of(exact, 0, POLICY).host_floor_bytes
+        assert floor == pytest.approx(expected * GIBIBYTE)
 
 
 def test_step_times_give_the_next_scale_its_hours() -> None:
     """An overhead of 20 ms and 30 % of the peak, where the policy says 40 %."""
-    some = Observations()
+    observations = Observations()
     for scale in (0, 1):
         need = gpt(*LADDER[scale])
-        had = machine(need)
+        allocation = machine(need)
         assert need.flops is not None
         assert need.steps is not None
         step = 0.02 + need.flops / need.steps / (989e12 * 0.3)
-        some = measure(
-            some,
+        observations = add_measurement(
+            observations,
             (scale, 0),
             need,
-            had,
-            ended(need, had, step_seconds=step, seconds=step * need.steps),
+            allocation,
+            ended(need, allocation, step_seconds=step, seconds=step * need.steps),
         )
     need = gpt(*LADDER[2])
-    estimates = estimates_of(some, calibrate(some.measurements, POLICY), 2, POLICY)
+    estimates = estimates_of(calibrated(observations, POLICY), 2, POLICY)
 
-    found = choose(need, Constraints(POLICY, estimates, 1e9))
+    choice = choose(need, Constraints(POLICY, estimates, 1e9))
 
-    assert isinstance(found, Choice)
-    assert found.hours is not None
+    assert isinstance(choice, Choice)
+    assert choice.hours is not None
     assert need.flops is not None
     assert need.steps is not None
-    truth = (need.steps * 0.02 + need.flops / (989e12 * 0.3)) / 3600
-    assert found.hours == pytest.approx(truth, rel=0.2)
+    true_hours = (need.steps * 0.02 + need.flops / (989e12 * 0.3)) / 3600
+    assert choice.hours == pytest.approx(true_hours, rel=0.2)
 
 
 @pytest.mark.parametrize(
@@ -221,10 +231,12 @@ def test_step_times_give_the_next_scale_its_hours() -> None:
 def test_one_scale_is_enough_to_put_the_policys_peak_right(slower: float) -> None:
     need = gpt(*LADDER[0])
     step = step_seconds(need) * slower
-    had = machine(need)
-    some = measure(Observations(), (0, 0), need, had, ended(need, had, step_seconds=step))
+    allocation = machine(need)
+    observations = add_measurement(
+        Observations(), (0, 0), need, allocation, ended(need, allocation, step_seconds=step)
+    )
 
-    calibration = calibrate(some.measurements, POLICY)
+    calibration = calibrate(observations.measurements, POLICY)
     following = gpt(*LADDER[1])
 
     assert predicted_step(calibration, need) == pytest.approx(step, rel=0.01)
@@ -251,33 +263,35 @@ def test_a_trainer_whose_steps_are_not_known_is_timed_as_a_whole() -> None:
     """An own script: its estimate names FLOPs and no batch, so nothing tells how many steps."""
     first, second = (replace(gpt(*LADDER[0]), flops=flops, steps=None) for flops in (1e15, 4e15))
     status = TrialStatus(seconds=100.0, step_seconds=0.1, attempts=held(130.0))
-    some = measure(Observations(), (0, 0), first, machine(first), status)
+    observations = add_measurement(Observations(), (0, 0), first, machine(first), status)
 
-    estimates = estimates_of(some, calibrate(some.measurements, POLICY), 1, POLICY)
-    found = choose(second, Constraints(POLICY, estimates, 1e9))
+    estimates = estimates_of(calibrated(observations, POLICY), 1, POLICY)
+    choice = choose(second, Constraints(POLICY, estimates, 1e9))
 
-    assert isinstance(found, Choice)
-    assert found.hours is not None
-    assert found.hours * 3600 == pytest.approx(30 + 400, rel=0.01)
+    assert isinstance(choice, Choice)
+    assert choice.hours is not None
+    assert choice.hours * 3600 == pytest.approx(30 + 400, rel=0.01)
 
 
 def test_a_shape_without_a_peak_has_hours_once_a_scale_was_measured() -> None:
     bare = POLICY.model_copy(
         update={"shapes": (POLICY.shapes[0].model_copy(update={"flops": None}),)}
     )
-    some = Observations()
+    observations = Observations()
     for scale in (0, 1):
         need = gpt(*LADDER[scale])
-        had = machine(need)
-        some = measure(
-            some, (scale, 0), need, had, ended(need, had, step_seconds=step_seconds(need))
+        allocation = machine(need)
+        observations = add_measurement(
+            observations,
+            (scale, 0),
+            need,
+            allocation,
+            ended(need, allocation, step_seconds=step_seconds(need)),
         )
     need = gpt(*LADDER[2])
 
-    first = choose(
-        need, Constraints(bare, estimates_of(Observations(), Calibration(), 2, bare), 1e9)
-    )
-    estimates = estimates_of(some, calibrate(some.measurements, bare), 2, bare)
+    first = choose(need, Constraints(bare, estimates_of(Observations(), 2, bare), 1e9))
+    estimates = estimates_of(calibrated(observations, bare), 2, bare)
     later = choose(need, Constraints(bare, estimates, 1e9))
 
     assert isinstance(first, Choice)
@@ -291,32 +305,32 @@ def test_a_shape_without_a_peak_has_hours_once_a_scale_was_measured() -> None:
 def held(seconds: float, *, times: int = 1) -> tuple[Attempt, ...]:
     begin = datetime(2026, 1, 1, tzinfo=UTC)
     return tuple(
-        Attempt(number=at, start_time=begin, completion_time=begin + timedelta(seconds=seconds))
-        for at in range(times)
+        Attempt(number=number, start_time=begin, completion_time=begin + timedelta(seconds=seconds))
+        for number in range(times)
     )
 
 
 def test_what_a_machine_is_held_beside_the_training_is_learnt_too() -> None:
     """A trial of 100 s holds its machine for 130: the image, the imports, the data."""
     need = gpt(*LADDER[0])
-    had = machine(need)
+    allocation = machine(need)
     status = TrialStatus(seconds=100.0, step_seconds=step_seconds(need), attempts=held(130.0))
-    some = measure(Observations(), (0, 0), need, had, status)
+    observations = add_measurement(Observations(), (0, 0), need, allocation, status)
 
-    estimates = estimates_of(some, calibrate(some.measurements, POLICY), 0, POLICY)
-    after = replace(estimates_of(some, calibrate(some.measurements, POLICY), 1, POLICY), hours={})
-    found = choose(need, Constraints(POLICY, after, 1e9))
+    estimates = estimates_of(calibrated(observations, POLICY), 0, POLICY)
+    without_hours = replace(estimates_of(calibrated(observations, POLICY), 1, POLICY), hours={})
+    choice = choose(need, Constraints(POLICY, without_hours, 1e9))
 
     assert list(estimates.hours.values()) == [130.0 / 3600]
-    assert estimates.startup_seconds == {"h100": 30.0}
-    assert isinstance(found, Choice)
-    assert found.hours is not None
+    assert estimates.calibration.startup_seconds == {"h100": 30.0}
+    assert isinstance(choice, Choice)
+    assert choice.hours is not None
     assert need.steps is not None
-    assert found.hours * 3600 == pytest.approx(30 + need.steps * step_seconds(need), rel=0.01)
+    assert choice.hours * 3600 == pytest.approx(30 + need.steps * step_seconds(need), rel=0.01)
 
 
 def test_a_trainer_that_says_no_time_is_known_by_how_long_it_held_its_machine() -> None:
-    some = measure(
+    observations = add_measurement(
         Observations(),
         (0, 0),
         gpt(*LADDER[0]),
@@ -324,59 +338,69 @@ def test_a_trainer_that_says_no_time_is_known_by_how_long_it_held_its_machine() 
         TrialStatus(attempts=held(7200)),
     )
 
-    assert list(estimates_of(some, Calibration(), 0, POLICY).hours.values()) == [2.0]
+    assert list(estimates_of(observations, 0, POLICY).hours.values()) == [2.0]
 
 
 def test_a_trial_that_was_interrupted_does_not_tell_how_long_a_machine_is_held() -> None:
     need = gpt(*LADDER[0])
     status = TrialStatus(seconds=7190.0, attempts=held(5000.0, times=2))
-    some = measure(Observations(), (0, 0), need, machine(need), status)
+    observations = add_measurement(Observations(), (0, 0), need, machine(need), status)
 
-    estimates = estimates_of(some, calibrate(some.measurements, POLICY), 0, POLICY)
+    estimates = estimates_of(calibrated(observations, POLICY), 0, POLICY)
 
     assert list(estimates.hours.values()) == [2.0]
-    assert estimates.startup_seconds == {}
+    assert estimates.calibration.startup_seconds == {}
 
 
 def test_hours_of_a_scale_that_was_measured_are_those_measured() -> None:
     need = gpt(*LADDER[0])
-    had = machine(need)
-    some = measure(Observations(), (0, 0), need, had, TrialStatus(seconds=7190.0))
+    allocation = machine(need)
+    observations = add_measurement(
+        Observations(), (0, 0), need, allocation, TrialStatus(seconds=7190.0)
+    )
 
-    found = choose(need, Constraints(POLICY, estimates_of(some, Calibration(), 0, POLICY), 1e9))
+    choice = choose(need, Constraints(POLICY, estimates_of(observations, 0, POLICY), 1e9))
 
-    assert isinstance(found, Choice)
-    assert found.hours == 2.0
-    assert found.cost == 8.0
+    assert isinstance(choice, Choice)
+    assert choice.hours == 2.0
+    assert choice.cost == 8.0
 
 
 def test_what_is_known_does_not_grow_with_the_trials() -> None:
     need = gpt(*LADDER[0])
-    had = machine(need)
-    some = Observations()
-    for at in range(50):
-        some = measure(
-            some, (0, len(some.measurements)), need, had, TrialStatus(peak_device_bytes=at * GIB)
+    allocation = machine(need)
+    observations = Observations()
+    for gibibytes in range(50):
+        observations = add_measurement(
+            observations,
+            (0, len(observations.measurements)),
+            need,
+            allocation,
+            TrialStatus(peak_device_bytes=gibibytes * GIBIBYTE),
         )
 
-    assert len(some.measurements) == KEPT_PER_SCALE
-    assert measured_at(some, 0)[0] == 49 * GIB + CONTEXT_BYTES
-    assert measured_at(some, 1) == (None, None)
+    assert len(observations.measurements) == KEPT_PER_SCALE
+    assert peak_bytes_at(observations, 0)[0] == 49 * GIBIBYTE + CONTEXT_BYTES
+    assert peak_bytes_at(observations, 1) == (None, None)
 
 
 def test_a_trial_with_fixed_resources_teaches_nothing() -> None:
-    some = measure(Observations(), (0, 0), gpt(*LADDER[0]), Allocation(None, 1, GIB), TrialStatus())
+    observations = add_measurement(
+        Observations(), (0, 0), gpt(*LADDER[0]), Allocation(None, 1, GIBIBYTE), TrialStatus()
+    )
 
-    assert some == Observations()
+    assert observations == Observations()
 
 
 def test_a_trial_on_a_cpu_corrects_the_host_alone() -> None:
     need = gpt(*LADDER[0])
-    had = Allocation("cpu", 0, 8 * GIB)
-    some = measure(Observations(), (0, 0), need, had, TrialStatus(peak_host_bytes=6 * GIB))
+    allocation = Allocation("cpu", 0, 8 * GIBIBYTE)
+    observations = add_measurement(
+        Observations(), (0, 0), need, allocation, TrialStatus(peak_host_bytes=6 * GIBIBYTE)
+    )
 
-    (entry,) = some.measurements
+    (entry,) = observations.measurements
 
     assert isinstance(entry, Measurement)
     assert entry.device_bytes is None
-    assert entry.host == host_parts(need, had.execution, on_device=False)
+    assert entry.host == host_parts(need, allocation.execution, on_device=False)

@@ -17,16 +17,14 @@ from scaling_operator.api.estimate import Estimate
 from scaling_operator.api.experiment import FixedResources
 from scaling_operator.api.names import Reason
 from scaling_operator.api.policy import PolicySpec, UnknownNeeds
+from scaling_operator.api.quantities import GIBIBYTE
 from scaling_operator.api.status import Attempt, TrialStatus
 from scaling_operator.sizing.allocation import Allocation, fixed_allocation, to_status
-from scaling_operator.sizing.choice import NoMachine
-from scaling_operator.sizing.escalation import Ended, allocate, more_host_memory
-from scaling_operator.sizing.knowledge import Calibration, Observations, estimates_of, learn
-from scaling_operator.sizing.memory import GIB
-from scaling_operator.sizing.need import Need
-from scaling_operator.sizing.need_own import own_need
-from scaling_operator.sizing.offers import Constraints
-from scaling_operator.sizing.parts import device_parts, micro_batch_of
+from scaling_operator.sizing.escalation import EndedAttempt, allocate, more_host_memory
+from scaling_operator.sizing.machines import Constraints, NoMachine
+from scaling_operator.sizing.memory import device_parts, micro_batch_of
+from scaling_operator.sizing.need import Need, own_need
+from scaling_operator.sizing.observations import Observations, add_shortages, estimates_of
 
 A40 = {"name": "a40", "resource": "nvidia.com/gpu", "memory": "40Gi", "pricePerHour": 1}
 H100 = {"name": "h100", "resource": "nvidia.com/gpu", "memory": "80Gi", "pricePerHour": 4}
@@ -59,38 +57,38 @@ def gpt(batch: int = 16, **rest: Any) -> Need:
     return need
 
 
-def constraints(spec: PolicySpec, known: Observations | None = None) -> Constraints:
-    estimates = estimates_of(known or Observations(), Calibration(), 0, spec)
+def constraints(spec: PolicySpec, observations: Observations | None = None) -> Constraints:
+    estimates = estimates_of(observations or Observations(), 0, spec)
     return Constraints(spec, estimates, 86400.0)
 
 
-def got(found: Allocation | NoMachine) -> Allocation:
-    assert isinstance(found, Allocation), found
-    return found
+def allocated(outcome: Allocation | NoMachine) -> Allocation:
+    assert isinstance(outcome, Allocation), outcome
+    return outcome
 
 
 def play(
     need: Need,
     spec: PolicySpec,
     fits: Callable[[Allocation], bool],
-    known: Observations | None = None,
+    observations: Observations | None = None,
 ) -> list[Allocation]:
     """Run attempts until one fits or nothing is left; the last one is what passed."""
-    ended: list[Ended] = []
+    ended: list[EndedAttempt] = []
     tried: list[Allocation] = []
     while True:
-        found = allocate(need, constraints(spec, known), tuple(ended))
-        if isinstance(found, NoMachine):
+        allocation = allocate(need, constraints(spec, observations), tuple(ended))
+        if isinstance(allocation, NoMachine):
             return tried
-        tried.append(found)
-        if fits(found):
+        tried.append(allocation)
+        if fits(allocation):
             return tried
-        ended.append(Ended(Reason.ACCELERATOR_OOM, found))
+        ended.append(EndedAttempt(Reason.ACCELERATOR_OOM, allocation))
 
 
 def truth(need: Need, factor: float) -> Callable[[Allocation], bool]:
     """A machine on which a trial uses so many times what the formulas say."""
-    memory = {"a40": 40 * GIB, "h100": 80 * GIB}
+    memory = {"a40": 40 * GIBIBYTE, "h100": 80 * GIBIBYTE}
 
     def fits(allocation: Allocation) -> bool:
         used = device_parts(need, allocation.execution).total * factor
@@ -100,8 +98,8 @@ def truth(need: Need, factor: float) -> Callable[[Allocation], bool]:
 
 
 def batch_of(need: Need, allocation: Allocation) -> int:
-    told = allocation.execution
-    return micro_batch_of(need, told) * told.accumulation * told.devices
+    execution = allocation.execution
+    return micro_batch_of(need, execution) * execution.accumulation * execution.devices
 
 
 @pytest.mark.parametrize("factor", [1.0, 1.2, 1.5, 1.8, 2.2, 2.6])
@@ -111,16 +109,20 @@ def test_a_passing_configuration_is_found_within_three_attempts(factor: float) -
 
     assert truth(need, factor)(tried[-1])
     assert len(tried) <= 3
-    assert {batch_of(need, each) for each in tried} == {8}
+    assert {batch_of(need, allocation) for allocation in tried} == {8}
 
 
 def test_the_ladder_is_half_the_micro_batch_then_recomputation_then_the_next_shape() -> None:
     need = gpt(8)
     steps = [
-        (each.shape, micro_batch_of(need, each.execution), each.execution.accumulation,
-         each.execution.recompute)
-        for each in play(need, BOTH, lambda _: False)
-    ]  # fmt: skip
+        (
+            allocation.shape,
+            micro_batch_of(need, allocation.execution),
+            allocation.execution.accumulation,
+            allocation.execution.recompute,
+        )
+        for allocation in play(need, BOTH, lambda _: False)
+    ]
 
     assert steps == [
         ("a40", 8, 1, "none"),
@@ -136,9 +138,9 @@ def test_the_ladder_is_half_the_micro_batch_then_recomputation_then_the_next_sha
 
 def test_with_nothing_left_the_reason_is_said() -> None:
     need = gpt(1, honours=[])
-    found = allocate(need, constraints(policy(A40)), (Ended(Reason.ACCELERATOR_OOM),))
+    outcome = allocate(need, constraints(policy(A40)), (EndedAttempt(Reason.ACCELERATOR_OOM),))
 
-    assert str(found) == "an accelerator's memory ran out, and nothing is left that needs less"
+    assert str(outcome) == "an accelerator's memory ran out, and nothing is left that needs less"
 
 
 @pytest.mark.parametrize(
@@ -154,16 +156,20 @@ def test_with_nothing_left_the_reason_is_said() -> None:
 def test_a_policy_chooses_the_steps(
     escalation: dict[str, Any], second: tuple[str, int, str]
 ) -> None:
-    found = play(gpt(8), policy(A40, H100, escalation=escalation), lambda _: False)[1]
+    allocation = play(gpt(8), policy(A40, H100, escalation=escalation), lambda _: False)[1]
 
-    assert (found.shape, found.execution.accumulation, found.execution.recompute) == second
+    assert (
+        allocation.shape,
+        allocation.execution.accumulation,
+        allocation.execution.recompute,
+    ) == second
 
 
 def as_trial(tried: list[Allocation], reason: Reason = Reason.ACCELERATOR_OOM) -> TrialStatus:
     return TrialStatus(
         attempts=tuple(
-            Attempt(number=at, reason=reason, resources=to_status(each))
-            for at, each in enumerate(tried)
+            Attempt(number=number, reason=reason, resources=to_status(allocation))
+            for number, allocation in enumerate(tried)
         )
     )
 
@@ -183,18 +189,20 @@ def test_one_shortage_is_enough_for_all_siblings(
     first = play(need, BOTH, truth(need, factor))
     if not first or not truth(need, factor)(first[-1]):
         return
-    known = learn(Observations(), 0, need, as_trial(first[:-1]), BOTH)
+    observations = add_shortages(Observations(), 0, need, as_trial(first[:-1]), BOTH)
 
-    second = play(need, BOTH, truth(need, factor), known)
+    second = play(need, BOTH, truth(need, factor), observations)
 
     assert len(second) == 1, "no second shortage at the same scale and shape"
     assert batch_of(need, second[0]) == batch
 
 
 def test_siblings_of_another_scale_are_not_touched() -> None:
-    known = learn(Observations(), 1, gpt(), as_trial(play(gpt(), BOTH, lambda _: False)), BOTH)
+    observations = add_shortages(
+        Observations(), 1, gpt(), as_trial(play(gpt(), BOTH, lambda _: False)), BOTH
+    )
 
-    assert allocate(gpt(), constraints(BOTH, known)) == allocate(gpt(), constraints(BOTH))
+    assert allocate(gpt(), constraints(BOTH, observations)) == allocate(gpt(), constraints(BOTH))
 
 
 INTERRUPTIONS = [Reason.EVICTED, Reason.PREEMPTED, Reason.NODE_LOST, Reason.POD_DELETED]
@@ -202,41 +210,47 @@ INTERRUPTIONS = [Reason.EVICTED, Reason.PREEMPTED, Reason.NODE_LOST, Reason.POD_
 
 @pytest.mark.parametrize("reason", INTERRUPTIONS)
 def test_an_interruption_repeats_with_the_same_resources(reason: Reason) -> None:
-    first = got(allocate(gpt(), constraints(BOTH)))
-    more = got(allocate(gpt(), constraints(BOTH), (Ended(Reason.ACCELERATOR_OOM, first),)))
+    first = allocated(allocate(gpt(), constraints(BOTH)))
+    more = allocated(
+        allocate(gpt(), constraints(BOTH), (EndedAttempt(Reason.ACCELERATOR_OOM, first),))
+    )
 
-    assert allocate(gpt(), constraints(BOTH), (Ended(reason),)) == first
+    assert allocate(gpt(), constraints(BOTH), (EndedAttempt(reason),)) == first
     assert (
         allocate(
-            gpt(), constraints(BOTH), (Ended(Reason.ACCELERATOR_OOM, first), Ended(reason, None))
+            gpt(),
+            constraints(BOTH),
+            (EndedAttempt(Reason.ACCELERATOR_OOM, first), EndedAttempt(reason, None)),
         )
         == more
     )
 
 
 HOST = [
-    pytest.param(8 * GIB, {}, 12 * GIB, id="half as much again"),
-    pytest.param(1 * GIB, {}, 2 * GIB, id="at least 1 GiB more"),
-    pytest.param(50 * GIB, {}, 64 * GIB, id="up to what a node of the shape has"),
-    pytest.param(50 * GIB, {"limits": {"trial": {"memory": "60Gi"}}}, 60 * GIB, id="the limit"),
-    pytest.param(50 * GIB, {"escalation": {"memoryCap": "55Gi"}}, 55 * GIB, id="the cap"),
-    pytest.param(8 * GIB, {"escalation": {"memoryFactor": 3}}, 24 * GIB, id="the factor"),
+    pytest.param(8 * GIBIBYTE, {}, 12 * GIBIBYTE, id="half as much again"),
+    pytest.param(1 * GIBIBYTE, {}, 2 * GIBIBYTE, id="at least 1 GiB more"),
+    pytest.param(50 * GIBIBYTE, {}, 64 * GIBIBYTE, id="up to what a node of the shape has"),
+    pytest.param(
+        50 * GIBIBYTE, {"limits": {"trial": {"memory": "60Gi"}}}, 60 * GIBIBYTE, id="the limit"
+    ),
+    pytest.param(50 * GIBIBYTE, {"escalation": {"memoryCap": "55Gi"}}, 55 * GIBIBYTE, id="the cap"),
+    pytest.param(8 * GIBIBYTE, {"escalation": {"memoryFactor": 3}}, 24 * GIBIBYTE, id="the factor"),
 ]
 
 
-@pytest.mark.parametrize(("had", "rest", "expected"), HOST)
-def test_host_memory_grows(had: float, rest: dict[str, Any], expected: float) -> None:
+@pytest.mark.parametrize(("had_bytes", "rest", "expected"), HOST)
+def test_host_memory_grows(had_bytes: float, rest: dict[str, Any], expected: float) -> None:
     spec = policy(CPU, **rest)
 
-    found = got(more_host_memory(constraints(spec), Allocation("cpu", 0, had)))
+    allocation = allocated(more_host_memory(constraints(spec), Allocation("cpu", 0, had_bytes)))
 
-    assert found.memory_bytes == expected
+    assert allocation.memory_bytes == expected
 
 
 def test_host_memory_at_its_most_is_the_end() -> None:
-    found = more_host_memory(constraints(policy(CPU)), Allocation("cpu", 0, 64 * GIB))
+    outcome = more_host_memory(constraints(policy(CPU)), Allocation("cpu", 0, 64 * GIBIBYTE))
 
-    assert str(found) == "host memory ran out at the most that is allowed, 64Gi"
+    assert str(outcome) == "host memory ran out at the most that is allowed, 64Gi"
 
 
 def test_fixed_memory_is_not_raised() -> None:
@@ -247,14 +261,16 @@ def test_fixed_memory_is_not_raised() -> None:
 
 def test_siblings_start_with_what_the_host_was_found_to_need_and_shrink_to_what_was_used() -> None:
     need = own(memory="4Gi")
-    short = got(allocate(need, constraints(policy(CPU))))
+    short = allocated(allocate(need, constraints(policy(CPU))))
     assert short.memory_bytes is not None
-    known = learn(Observations(), 0, need, as_trial([short], Reason.OOM_KILLED), policy(CPU))
+    observations = add_shortages(
+        Observations(), 0, need, as_trial([short], Reason.OOM_KILLED), policy(CPU)
+    )
 
-    sibling = got(allocate(need, constraints(policy(CPU), known)))
+    sibling = allocated(allocate(need, constraints(policy(CPU), observations)))
 
-    assert short.memory_bytes == 5 * GIB
-    assert sibling.memory_bytes == 7.5 * GIB
+    assert short.memory_bytes == 5 * GIBIBYTE
+    assert sibling.memory_bytes == 7.5 * GIBIBYTE
 
 
 def own(memory: str) -> Need:
@@ -276,24 +292,26 @@ def test_global_batch_and_precision_never_change(
     *, batch: int, reasons: list[Reason], are_recorded: bool
 ) -> None:
     need = gpt(batch)
-    ended: list[Ended] = []
+    ended: list[EndedAttempt] = []
     for reason in reasons:
-        found = allocate(need, constraints(BOTH), tuple(ended))
-        if isinstance(found, NoMachine):
+        allocation = allocate(need, constraints(BOTH), tuple(ended))
+        if isinstance(allocation, NoMachine):
             return
-        assert batch_of(need, found) == batch
+        assert batch_of(need, allocation) == batch
         # What a trainer is told has no learning rate, no precision and no batch to change.
-        assert set(found.execution.__slots__) == {
+        assert set(allocation.execution.__slots__) == {
             "micro_batch", "accumulation", "recompute", "devices", "sharding"
         }  # fmt: skip
-        ended.append(Ended(reason, found if are_recorded else None))
+        ended.append(EndedAttempt(reason, allocation if are_recorded else None))
 
 
 def test_memory_once_found_to_be_needed_stays_with_a_larger_shape() -> None:
     need = gpt(1, honours=[])
-    first = got(allocate(need, constraints(BOTH)))
-    raised = replace(first, memory_bytes=99 * GIB)
+    first = allocated(allocate(need, constraints(BOTH)))
+    raised = replace(first, memory_bytes=99 * GIBIBYTE)
 
-    found = got(allocate(need, constraints(BOTH), (Ended(Reason.ACCELERATOR_OOM, raised),)))
+    allocation = allocated(
+        allocate(need, constraints(BOTH), (EndedAttempt(Reason.ACCELERATOR_OOM, raised),))
+    )
 
-    assert (found.shape, found.memory_bytes) == ("h100", 99 * GIB)
+    assert (allocation.shape, allocation.memory_bytes) == ("h100", 99 * GIBIBYTE)

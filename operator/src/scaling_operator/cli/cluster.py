@@ -1,4 +1,4 @@
-"""`scaling get`, `watch` and `report` against a cluster; the kubectl plugin has them too."""
+"""The commands `get`, `watch` and `report` against a cluster; the kubectl plugin has them too."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ from typing import Annotated
 
 import typer
 
+from scaling_operator.cli import exit_codes
 from scaling_operator.cli.console import results_console
 from scaling_operator.cli.remote import CannotShow, Where, reached
 from scaling_operator.runtime.record import ExperimentRecord
 from scaling_trainer.writing import EXHAUSTED, write_file, write_output
-
-EXIT_INTERRUPTED = 130
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A ScalingExperiment.")]
 Context = Annotated[
@@ -50,15 +49,15 @@ def get(
 
 
 async def _get(where: Where, name: str | None) -> None:
-    from scaling_operator.cli.tables import experiments_table, print_experiment  # noqa: PLC0415
+    from scaling_operator.cli.get import experiments_table, print_experiment  # noqa: PLC0415
 
     async with reached(where) as remote:
         if name is not None:
             print_experiment(results_console(), await remote.record(name))
             return
-        things = await remote.experiments()
-    if things:
-        results_console().print(experiments_table(things, everywhere=where.everywhere))
+        experiments = await remote.experiments()
+    if experiments:
+        results_console().print(experiments_table(experiments, everywhere=where.everywhere))
     else:
         place = "this cluster" if where.everywhere else f"namespace {remote.namespace}"
         sys.stdout.write(f"no experiments in {place}\n")
@@ -76,19 +75,19 @@ def watch(
     try:
         code = asyncio.run(follow(results_console(), Where(kubeconfig, context, namespace), name))
     except KeyboardInterrupt:
-        code = EXIT_INTERRUPTED
+        code = exit_codes.INTERRUPTED
     raise typer.Exit(code)
 
 
 def write_report(where: Where, name: str, out: Path | None) -> Path:
-    """Draw the report of an experiment of a cluster; return where it lies.
+    """Draw the report of an experiment of a cluster; return the path of the page.
 
     Raises RemoteError, and CannotShow where nothing can be written there.
     """
     from scaling_operator.report.build import draw  # noqa: PLC0415
 
     path = out or Path(f"{name}-report.html")
-    page = draw(asyncio.run(_outcome(where, name)))
+    page = draw(asyncio.run(_record(where, name)))
     try:
         (write_file if out is None else write_output)(path, page)
     except OSError as error:
@@ -99,7 +98,7 @@ def write_report(where: Where, name: str, out: Path | None) -> Path:
     return path
 
 
-async def _outcome(where: Where, name: str) -> ExperimentRecord:
+async def _record(where: Where, name: str) -> ExperimentRecord:
     async with reached(where) as remote:
         return await remote.record(name)
 

@@ -1,7 +1,8 @@
-"""The terminal: the one place where a console is made. What is printed does nothing but show.
+"""The terminal: the only place where a console is made. Printed text is shown, and does no more.
 
-Text is never markup: a style is given beside a text, not inside it, so that no name or message can
-break a line, colour it or turn into a link. What cannot be printed appears as its escape.
+Text is never markup: a style is given beside a text, not inside the text, so that no name or
+message can break a line, colour it or turn into a link. Characters that cannot be printed appear as
+escapes.
 """
 
 from __future__ import annotations
@@ -19,12 +20,12 @@ LOG_COLUMNS = 160
 
 
 class PlainConsole(Console):
-    """A console that obeys its own styles alone."""
+    """A console that obeys our styles alone, and no control character of a text."""
 
     def render(
         self, renderable: RenderableType, options: ConsoleOptions | None = None
     ) -> Iterable[Segment]:
-        """Render anything; what its texts hold is made visible."""
+        """Render anything; control characters in its texts are made visible."""
         for segment in super().render(renderable, options):
             if segment.control:
                 yield segment

@@ -27,9 +27,9 @@ def show(folder: Path, host: str, port: int, names: Sequence[str] = ()) -> int:
     mirror = Mirror()
     refresh(mirror, store)
     try:
-        known = (host, socket.gethostname(), *names)
-        with served(mirror.application(), host, port, names=known) as bound:
-            sys.stdout.write(f"http://{host}:{bound}/  (Ctrl-C ends it)\n")
+        host_names = (host, socket.gethostname(), *names)
+        with served(mirror.application(), host, port, names=host_names) as bound_port:
+            sys.stdout.write(f"http://{host}:{bound_port}/  (Ctrl-C ends it)\n")
             sys.stdout.flush()
             while True:
                 time.sleep(REFRESH_SECONDS)
@@ -44,11 +44,15 @@ def show(folder: Path, host: str, port: int, names: Sequence[str] = ()) -> int:
 
 
 def refresh(mirror: Mirror, store: Store) -> None:
-    """Show the trials as they are stored now."""
+    """Show the trials as the folder has them now."""
     contents = store.contents()
     identity = contents.identity
     record = ExperimentRecord(
-        *(identity.name, identity.uid, identity.spec, contents.status), contents.trials
+        name=identity.name,
+        uid=identity.uid,
+        spec=identity.spec,
+        status=contents.status,
+        trials=contents.trials,
     )
     for scale, study in studies_of(record).items():
         study.show(mirror, f"{identity.name} {scale}")

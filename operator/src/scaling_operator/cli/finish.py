@@ -117,11 +117,11 @@ def _score(source: Path, out: Path, data_dir: Path) -> dict[str, float]:
 
 
 def _fetch(assignment: Assignment) -> ExperimentRecord:
-    for tried in range(TRIES):
+    for attempt in range(TRIES):
         try:
             return outcome_of(_get(assignment))
         except (urllib.error.URLError, OSError, UnreadableFile) as error:
-            if tried == TRIES - 1:
+            if attempt == TRIES - 1:
                 message = f"the operator does not answer: {error}"
                 raise FinishFailed(message) from error
             time.sleep(PAUSE_SECONDS)
@@ -144,16 +144,16 @@ def _get(assignment: Assignment) -> Mapping[str, Any]:
 
 def outcome_of(document: Mapping[str, Any]) -> ExperimentRecord:
     """Read what the operator hands out: an experiment and its trials, as they are stored."""
-    thing = document["experiment"]
+    experiment = document["experiment"]
     trials = [
-        ScalingTrial.model_validate({"spec": each["spec"], "status": each.get("status") or {}})
-        for each in document["trials"]
+        ScalingTrial.model_validate({"spec": trial["spec"], "status": trial.get("status") or {}})
+        for trial in document["trials"]
     ]
     trials.sort(key=lambda trial: (trial.spec.scale, trial.spec.number))
     return ExperimentRecord(
-        thing["metadata"]["name"],
-        thing["metadata"]["uid"],
-        experiment_of(thing).spec,
-        ExperimentStatus.model_validate(thing.get("status") or {}),
-        tuple(trials),
+        name=experiment["metadata"]["name"],
+        uid=experiment["metadata"]["uid"],
+        spec=experiment_of(experiment).spec,
+        status=ExperimentStatus.model_validate(experiment.get("status") or {}),
+        trials=tuple(trials),
     )

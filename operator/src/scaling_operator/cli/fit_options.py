@@ -1,75 +1,43 @@
-"""`scaling fit`: its options as typer reads them, and the request they make.
+"""`scaling fit`: its options as typer reads them.
 
-Nothing here loads numpy: the work is imported when the command runs.
+Nothing here loads numpy: the fit is imported when the command runs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 from typer.core import TyperCommand
 
+from scaling_operator.cli.fit_request import Columns, FitRequest
+
 LISTS = ("--target-flops", "--target-cost", "--predict")
 MOST_RESAMPLES = 100_000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Columns:
-    """Names of the columns that hold N, D, C, L and the budget."""
-
-    parameters: str
-    tokens: str | None
-    flops: str | None
-    loss: str
-    group: str | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FitRequest:
-    """A command line of `scaling fit`. `out` None means a name of our own, `plot` false no file."""
-
-    points: Path
-    columns: Columns
-    form: Literal["auto", "chinchilla", "tied", "power"]
-    method: Literal["parametric", "isoflop", "both"]
-    optimum: Literal["quadratic", "akima"]
-    drop_worst: int
-    duplicates: Literal["refuse", "best"]
-    bootstrap: int
-    seed: int
-    target_flops: tuple[str, ...]
-    target_cost: tuple[str, ...]
-    policy: Path | None
-    predict: tuple[str, ...]
-    json: bool
-    plot: bool
-    out: Path | None
-
-
 class FitCommand(TyperCommand):
-    """A command whose repeatable options also take several values at once.
+    """A command whose repeatable options also take several values in a row.
 
     `--target-flops 1e20 1e21` means the same as `--target-flops 1e20 --target-flops 1e21`.
     """
 
-    # typer's context is click's or, in newer versions, its own copy of it.
+    # typer's context is click's or, in newer versions, typer's own copy of click's.
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Read the words with every list spread out."""
+        """Parse the words, with the option repeated before each value."""
         return super().parse_args(ctx, spread(args))
 
 
 def spread(words: Sequence[str]) -> list[str]:
-    """Repeat a repeatable option before each further number that follows it."""
+    """Repeat a repeatable option before each further number that follows the option."""
     result: list[str] = []
     option: str | None = None
     for word in words:
         if word in LISTS:
             option = word
-        elif option is not None and not _numeric(word):
+        elif option is not None and not _is_numeric(word):
             option = None
         elif option is not None and result[-1] != option:
             result.append(option)
@@ -77,7 +45,7 @@ def spread(words: Sequence[str]) -> list[str]:
     return result
 
 
-def _numeric(word: str) -> bool:
+def _is_numeric(word: str) -> bool:
     try:
         return bool([float(part) for part in word.split(",")])
     except ValueError:

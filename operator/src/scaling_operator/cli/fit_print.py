@@ -1,4 +1,4 @@
-"""What `scaling fit` prints for a person: tables, then what must be said beside them."""
+"""What `scaling fit` prints for a person: tables, then the sentences beside the tables."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from scaling_operator.report.words import (
     resample_sentence,
     size_text,
 )
-from scaling_operator.sizing.one_run import RunPlan
+from scaling_operator.sizing.run_plan import RunPlan
 
 
 @dataclass(frozen=True, slots=True)
 class FitTable:
-    """The file that was fitted, all of its points, and what each recommended run takes."""
+    """The fitted file, all its points, and what each recommended run takes."""
 
     path: Path
     given: Points
@@ -39,7 +39,7 @@ class FitTable:
 
 
 def print_fit(console: Console, report: FitReport, table: FitTable) -> None:
-    """Print a fit or, where there is none, why not."""
+    """Print a fit or, where the fit is refused, the reasons."""
     path, given = table.path, table.given
     used = "" if len(given) == len(report.points) else f" of {len(given)}"
     console.print(styled((str(path), "bold"), f": {len(report.points)}{used} points"))
@@ -59,9 +59,9 @@ def print_fit(console: Console, report: FitReport, table: FitTable) -> None:
     _print_isoflop(console, report)
     if report.recommendation:
         console.print(_recommendations(report))
-        for each, plan in zip(report.recommendation, table.plans, strict=True):
+        for target, plan in zip(report.recommendation, table.plans, strict=True):
             machine = "" if plan is None else machine_sentence(plan)
-            sentence = recommendation_sentence(each, report.options.flat_percent)
+            sentence = recommendation_sentence(target, report.options.flat_percent)
             _say(console, f"{sentence} {machine}".rstrip())
     if report.predictions:
         console.print(_predictions(report))
@@ -112,38 +112,46 @@ def _print_isoflop(console: Console, report: FitReport) -> None:
 def _recommendations(report: FitReport) -> Table:
     flat = f"within {report.options.flat_percent:g} % of the best"
     table = _table("C", "N*", "80 %", "95 %", "D*", "D*/N*", "loss", flat, title="Recommendation")
-    for each in report.recommendation:
-        spread = each.intervals.get("parameters", {})
+    for target in report.recommendation:
+        spread = target.intervals.get("parameters", {})
         table.add_row(
-            NOTHING if each.flops is None else number(each.flops, 3),
-            quantity(each.parameters),
+            NOTHING if target.flops is None else number(target.flops, 3),
+            quantity(target.parameters),
             size_text(spread.get(80)),
             size_text(spread.get(95)),
-            NOTHING if each.tokens is None else quantity(each.tokens),
-            NOTHING if each.tokens_per_parameter is None else number(each.tokens_per_parameter, 3),
-            NOTHING if each.loss is None else number(each.loss),
-            interval_text(each.flat_range, prefixed=True),
+            NOTHING if target.tokens is None else quantity(target.tokens),
+            NOTHING
+            if target.tokens_per_parameter is None
+            else number(target.tokens_per_parameter, 3),
+            NOTHING if target.loss is None else number(target.loss),
+            interval_text(target.flat_range, prefixed=True),
         )
     return table
 
 
 def _predictions(report: FitReport) -> Table:
     table = _table("N", "D", "loss", "80 %", "95 %", title="Prediction")
-    for each in report.predictions:
+    for run in report.predictions:
         table.add_row(
-            quantity(each.parameters),
-            NOTHING if each.tokens is None else quantity(each.tokens),
-            number(each.loss),
-            interval_text(each.intervals.get(80)),
-            interval_text(each.intervals.get(95)),
+            quantity(run.parameters),
+            NOTHING if run.tokens is None else quantity(run.tokens),
+            number(run.loss),
+            interval_text(run.intervals.get(80)),
+            interval_text(run.intervals.get(95)),
         )
     return table
 
 
 def _print_conditions(console: Console, report: FitReport) -> None:
-    """Print what else holds. Where a fit is refused, its first condition repeats the others."""
-    said = [each for each in report.conditions if each.type is not ConditionType.FIT_READY]
-    for condition in said or [each for each in report.conditions if not each.is_true]:
+    """Print the conditions beside FitReady: where a fit is refused, FitReady repeats the others."""
+    others = [
+        condition
+        for condition in report.conditions
+        if condition.type is not ConditionType.FIT_READY
+    ]
+    for condition in others or [
+        condition for condition in report.conditions if not condition.is_true
+    ]:
         console.print(
             styled(
                 (str(condition.type), "bold yellow"),
@@ -155,8 +163,8 @@ def _print_conditions(console: Console, report: FitReport) -> None:
 
 def _table(*headings: str, title: str | None = None) -> Table:
     table = Table(title=title, box=None, pad_edge=False, title_justify="left")
-    for place, heading in enumerate(headings):
-        table.add_column(heading, justify="right" if place else "left")
+    for position, heading in enumerate(headings):
+        table.add_column(heading, justify="right" if position else "left")
     return table
 
 

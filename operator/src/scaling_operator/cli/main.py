@@ -1,8 +1,4 @@
-"""`scaling`: reads the command line, calls what does the work, and says errors in plain words.
-
-Exit codes: 0 done; 1 the experiment failed; 2 wrong input; 3 no law fits the points, or no machine
-the plan; 4 this machine is out of something, as space on a disk; 130 stopped by the user.
-"""
+"""`scaling`: reads the command line, calls a command, and reports errors in plain words."""
 
 from __future__ import annotations
 
@@ -15,18 +11,13 @@ from typing import Annotated
 import typer
 
 from scaling_operator.api.problems import InvalidSpec
-from scaling_operator.cli import cluster
+from scaling_operator.cli import cluster, exit_codes
 from scaling_operator.cli.console import plain_console, styled
 from scaling_operator.cli.fit_options import FitCommand, fit
 from scaling_operator.cli.remote import CannotShow, RemoteError
 from scaling_operator.validation.load import load_experiment, load_policy
 from scaling_trainer.reading import UnreadableFile
 from scaling_trainer.writing import EXHAUSTED, NO_SPACE
-
-EXIT_FAILED = 1
-EXIT_WRONG_INPUT = 2
-EXIT_EXHAUSTED = 4
-EXIT_INTERRUPTED = 130
 
 app = typer.Typer(
     add_completion=False,
@@ -71,9 +62,14 @@ def run(
     from scaling_operator.cli.run import run_experiment  # noqa: PLC0415
     from scaling_operator.local.session import RunRequest  # noqa: PLC0415
 
-    machines = None if policy is None else load_policy(policy).spec
+    prices = None if policy is None else load_policy(policy).spec
     request = RunRequest(
-        *(load_experiment(file), file.absolute().parent, out, parallel, machines), repair=repair
+        experiment=load_experiment(file),
+        data_folder=file.absolute().parent,
+        out=out,
+        parallel=parallel,
+        policy=prices,
+        repair=repair,
     )
     raise typer.Exit(run_experiment(request))
 
@@ -121,7 +117,7 @@ def report(
 
     With --context, --namespace or --kubeconfig it is a cluster's.
     """
-    if any(each is not None for each in (context, namespace, kubeconfig)):
+    if any(option is not None for option in (context, namespace, kubeconfig)):
         cluster.report(target, context, namespace, kubeconfig, out)
         return
     from scaling_operator.local.finish import write_report  # noqa: PLC0415
@@ -214,17 +210,17 @@ def _run(commands: typer.Typer) -> None:
             errors.print(styled((problem.path, "bold"), f": {problem.message}"))
         count = len(invalid.problems)
         errors.print(f"{count} error{'s' if count > 1 else ''}")
-        sys.exit(EXIT_WRONG_INPUT)
+        sys.exit(exit_codes.WRONG_INPUT)
     except (StoreError, RemoteError, CannotShow, UnreadableFile) as error:
         errors.print(str(error))
-        sys.exit(EXIT_WRONG_INPUT)
+        sys.exit(exit_codes.WRONG_INPUT)
     except OSError as error:
         errors.print(described(error))
-        sys.exit(EXIT_EXHAUSTED if error.errno in EXHAUSTED else EXIT_WRONG_INPUT)
+        sys.exit(exit_codes.EXHAUSTED if error.errno in EXHAUSTED else exit_codes.WRONG_INPUT)
 
 
 def described(error: OSError) -> str:
-    """Say in a sentence which file is concerned, and what helps where the machine is out of it."""
+    """Say which file an error concerns, and what helps where the machine lacks something."""
     name = "" if error.filename is None else f"{os.fsdecode(error.filename)}: "
     remedy = ""
     if error.errno in NO_SPACE:

@@ -1,4 +1,4 @@
-"""What a person sees while a run goes on: bars in a terminal, one line per trial elsewhere."""
+"""What a person sees during a run: bars in a terminal, one line for each trial elsewhere."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Display:
         )
 
     def on_note(self, note: str) -> None:
-        """Say what the user should know."""
+        """Print what the user should know."""
         self.console.print(f"note: {note}", style="dim")
 
     def on_status(self, status: ExperimentStatus) -> None:
@@ -74,9 +74,9 @@ class Display:
             self.bars.running[slot] = self.bars.rows.add_task("")
         metric = self.spec.all_objectives[0].metric
         value = report.metrics.get(metric)
-        seen = "" if value is None else f"  {metric} {value:.4g}"
+        latest = "" if value is None else f"  {metric} {value:.4g}"
         step = f"step {report.step}" if report.step else "no report yet"
-        line = f"  trial {key.scale}-{key.number}  {step}{seen}"
+        line = f"  trial {key.scale}-{key.number}  {step}{latest}"
         self.bars.rows.update(self.bars.running[slot], description=line)
 
     def on_end(self, trial: ScalingTrial) -> None:
@@ -90,7 +90,7 @@ class Display:
             self.console.print(trial_line(trial, self.spec))
 
     def on_stop(self) -> None:
-        """Answer Ctrl-C at once: ending the processes takes a moment."""
+        """Answer Ctrl-C at once: to end the processes takes a moment."""
         self.console.print("stopping; what runs goes on with the next run")
 
 
@@ -119,12 +119,12 @@ def open_display(console: Console, experiment: ScalingExperiment) -> Generator[D
 
 
 def ended(counts: Counts) -> int:
-    """How many trials are over."""
+    """Count the trials that have ended."""
     return counts.succeeded + counts.pruned + counts.failed + counts.stopped
 
 
 def best_text(status: ExperimentStatus, spec: ExperimentSpec) -> str:
-    """Say the best so far in a few words."""
+    """Describe the best trial so far in a few words."""
     if status.front:
         return f"{len(status.front)} on the front"
     if status.best is None:
@@ -133,7 +133,7 @@ def best_text(status: ExperimentStatus, spec: ExperimentSpec) -> str:
 
 
 def trial_line(trial: ScalingTrial, spec: ExperimentSpec) -> str:
-    """One trial in one line."""
+    """Describe one trial in one line."""
     status = trial.status
     words = [f"trial {trial.spec.scale}-{trial.spec.number}", status.state.value]
     if status.reason is not None:

@@ -30,7 +30,7 @@ class CannotShow(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Where:
-    """Which cluster and namespace, as kubectl has it. None: what the kubeconfig says."""
+    """Which cluster and namespace, as kubectl has them. None: what the kubeconfig says."""
 
     kubeconfig: Path | None = None
     context: str | None = None
@@ -40,7 +40,7 @@ class Where:
 
 @dataclass(frozen=True, slots=True)
 class Remote:
-    """A cluster to read from. `namespace` is None where all of them are meant."""
+    """A cluster to read from. `namespace` is None where all namespaces are meant."""
 
     client: Client
     namespace: str | None
@@ -49,8 +49,11 @@ class Remote:
         """List experiments as they are stored, by namespace and name."""
         from scaling_operator.kube.client.kinds import EXPERIMENTS  # noqa: PLC0415
 
-        found = await self.client.list(EXPERIMENTS, self.namespace)
-        return sorted(found, key=lambda each: (each["metadata"]["namespace"], _name(each)))
+        experiments = await self.client.list(EXPERIMENTS, self.namespace)
+        return sorted(
+            experiments,
+            key=lambda experiment: (experiment["metadata"]["namespace"], _name(experiment)),
+        )
 
     async def experiment(self, name: str) -> Mapping[str, Any]:
         """Read an experiment as it is stored. Raises ClusterError."""
@@ -58,36 +61,42 @@ class Remote:
 
         return await self.client.get(EXPERIMENTS, self.namespace, name)
 
-    async def trials(self, thing: Mapping[str, Any]) -> tuple[ScalingTrial, ...]:
+    async def trials(self, experiment: Mapping[str, Any]) -> tuple[ScalingTrial, ...]:
         """Read the trials of an experiment, by scale and number."""
         from scaling_operator.kube.client.kinds import TRIALS  # noqa: PLC0415
         from scaling_operator.kube.workloads.identity import experiment_selector  # noqa: PLC0415
 
-        listed = await self.client.list(TRIALS, self.namespace, experiment_selector(_name(thing)))
-        ours = [
-            ScalingTrial.model_validate({"spec": each["spec"], "status": each.get("status", {})})
-            for each in listed
-            if each["spec"]["experiment"]["uid"] == thing["metadata"]["uid"]
+        selector = experiment_selector(_name(experiment))
+        documents = await self.client.list(TRIALS, self.namespace, selector)
+        trials = [
+            ScalingTrial.model_validate(
+                {"spec": document["spec"], "status": document.get("status", {})}
+            )
+            for document in documents
+            if document["spec"]["experiment"]["uid"] == experiment["metadata"]["uid"]
         ]
-        return tuple(sorted(ours, key=lambda trial: (trial.spec.scale, trial.spec.number)))
+        return tuple(sorted(trials, key=lambda trial: (trial.spec.scale, trial.spec.number)))
 
     async def record(self, name: str) -> ExperimentRecord:
-        """Read all that a table and a report are made from. Raises InvalidSpec, ClusterError."""
-        thing = await self.experiment(name)
+        """Read what tables and reports are made from. Raises InvalidSpec, ClusterError."""
+        experiment = await self.experiment(name)
         return ExperimentRecord(
-            *(_name(thing), str(thing["metadata"]["uid"]), experiment_of(dict(thing)).spec),
-            *(status_of(thing), await self.trials(thing)),
+            name=_name(experiment),
+            uid=str(experiment["metadata"]["uid"]),
+            spec=experiment_of(dict(experiment)).spec,
+            status=status_of(experiment),
+            trials=await self.trials(experiment),
         )
 
 
-def status_of(thing: Mapping[str, Any]) -> ExperimentStatus:
-    """Read an experiment's status; an empty one where it has none yet."""
-    return ExperimentStatus.model_validate(thing.get("status", {}))
+def status_of(experiment: Mapping[str, Any]) -> ExperimentStatus:
+    """Read an experiment's status; an empty status where the experiment has none yet."""
+    return ExperimentStatus.model_validate(experiment.get("status", {}))
 
 
 @asynccontextmanager
 async def reached(where: Where) -> AsyncGenerator[Remote]:
-    """Connect as kubectl would. Raises RemoteError, also for what fails within the block."""
+    """Connect as kubectl would. Raises RemoteError, also for errors within the block."""
     try:
         from scaling_operator.kube.client.connection import connect  # noqa: PLC0415
         from scaling_operator.kube.client.errors import (  # noqa: PLC0415
@@ -117,15 +126,15 @@ async def reached(where: Where) -> AsyncGenerator[Remote]:
         raise RemoteError(str(error)) from error
 
 
-def _config(given: Path | None) -> Path:
-    """Choose the kubeconfig as kubectl does; $KUBECONFIG may name several, some of them missing."""
-    named = os.environ.get("KUBECONFIG") if given is None else str(given)
-    config = Path(named or HOME_CONFIG.expanduser())
-    if not any(Path(each).is_file() for each in str(config).split(os.pathsep)):
+def _config(option: Path | None) -> Path:
+    """Choose the kubeconfig as kubectl does; $KUBECONFIG may name several files, some missing."""
+    name = os.environ.get("KUBECONFIG") if option is None else str(option)
+    config = Path(name or HOME_CONFIG.expanduser())
+    if not any(Path(path).is_file() for path in str(config).split(os.pathsep)):
         message = f"there is no kubeconfig {config}: name yours by --kubeconfig or $KUBECONFIG"
         raise RemoteError(message)
     return config
 
 
-def _name(thing: Mapping[str, Any]) -> str:
-    return str(thing["metadata"]["name"])
+def _name(experiment: Mapping[str, Any]) -> str:
+    return str(experiment["metadata"]["name"])

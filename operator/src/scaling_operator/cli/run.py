@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from scaling_operator.api.experiment import ExperimentSpec, Trainer
 from scaling_operator.api.names import Phase
 from scaling_operator.api.status import ExperimentStatus
+from scaling_operator.cli import exit_codes
 from scaling_operator.cli.console import results_console
 from scaling_operator.cli.progress import Display, open_display
 from scaling_operator.cli.summary import print_summary
@@ -27,44 +28,44 @@ def run_experiment(request: RunRequest) -> int:
         status, interrupted = asyncio.run(_run(request, display))
     print_summary(console, experiment, status, request.out, interrupted=interrupted)
     if interrupted:
-        return 130
-    return 1 if status.phase is Phase.FAILED else 0
+        return exit_codes.INTERRUPTED
+    return exit_codes.FAILED if status.phase is Phase.FAILED else 0
 
 
 async def _run(request: RunRequest, display: Display) -> tuple[ExperimentStatus, bool]:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
 
-    def ask() -> None:
+    def request_stop() -> None:
         if not stop.is_set():
             display.on_stop()
         stop.set()
 
-    # Once it is closed, nothing tells a terminal from a file.
-    terminals = [each for each in (1, 2) if os.isatty(each)]
+    # Once a terminal is closed, nothing tells it from a file.
+    terminals = [descriptor for descriptor in (1, 2) if os.isatty(descriptor)]
 
     def hang_up() -> None:
         silence(terminals)
-        ask()
+        request_stop()
 
-    for name in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(name, ask)
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup sets it
+    for signal_number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(signal_number, request_stop)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup ignores it
         loop.add_signal_handler(signal.SIGHUP, hang_up)
     status = await run_session(request, display.hooks(), stop)
     return status, stop.is_set()
 
 
 def silence(terminals: Iterable[int]) -> None:
-    """Write to nowhere what would go to a terminal that is closed: it can only fail."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
+    """Discard what would be written to a closed terminal: such a write can only fail."""
+    null_device = os.open(os.devnull, os.O_WRONLY)
     for descriptor in terminals:
-        os.dup2(nowhere, descriptor)
-    os.close(nowhere)
+        os.dup2(null_device, descriptor)
+    os.close(null_device)
 
 
 def ignored_locally(spec: ExperimentSpec) -> tuple[str, ...]:
-    """Name what the file asks for and a run without a cluster does not do."""
+    """Name what the file asks for and a run without a cluster ignores."""
     notes = list(_ignored_of_trainer(spec.trainer))
     if "resources" in spec.model_fields_set:
         notes.append("spec.resources is not used: trials share this machine")

@@ -1,4 +1,7 @@
-"""What `scaling run` says at its end."""
+"""What has become of an experiment, for the terminal: outcome, best trial, ladder, recommendations.
+
+`scaling run` and `watch` print it at the end, `scaling get` at any time.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +42,7 @@ def print_summary(
 
 
 def print_head(console: Console, name: str, status: ExperimentStatus, word: str) -> None:
-    """Print what became of the trials, after a word for the whole."""
+    """Print what became of the trials, after a word for the experiment."""
     counts = status.counts
     console.print(
         styled(
@@ -53,7 +56,7 @@ def print_head(console: Console, name: str, status: ExperimentStatus, word: str)
 
 
 def print_findings(console: Console, spec: ExperimentSpec, status: ExperimentStatus) -> None:
-    """Print why it ended, the best, and the ladder."""
+    """Print why the experiment ended, its best trial, its ladder and the fit."""
     for line in hindrances(status):
         console.print(line)
     for note in status.data_notes:
@@ -78,18 +81,19 @@ def hindrances(status: ExperimentStatus) -> list[str]:
 
 def fit_lines(status: ExperimentStatus) -> list[str]:
     """Say what the ladder's fit recommends, or why there is none; nothing without a ladder."""
-    found = [condition for condition in status.conditions if condition.type in FIT_CONDITIONS]
-    if not found:
+    conditions = [condition for condition in status.conditions if condition.type in FIT_CONDITIONS]
+    if not conditions:
         return []
-    lines = [_recommended(each) for each in status.recommendations]
+    lines = [_recommended(recommendation) for recommendation in status.recommendations]
     if status.fit is not None and "a" in status.fit.parameters:
         lines.insert(0, f"Law: the best size grows as C^{status.fit.parameters['a']:.3f}")
     elif status.fit is not None and status.fit.envelope and status.fit.envelope.a is not None:
         words = "Envelope of learning curves: the best size grows as"
         lines.insert(0, f"{words} C^{status.fit.envelope.a:.3f}")
-    ready = found[0] if found[0].status != "True" else None
-    for condition in found:
-        if ready is not None and condition is not ready and condition.message in ready.message:
+    refusal = conditions[0] if conditions[0].status != "True" else None
+    for condition in conditions:
+        is_repeated = refusal is not None and condition.message in refusal.message
+        if is_repeated and condition is not refusal:
             continue
         if condition.type != ConditionType.FIT_READY or condition.status != "True":
             word = "No fit" if condition.type == ConditionType.FIT_READY else condition.type
@@ -97,20 +101,20 @@ def fit_lines(status: ExperimentStatus) -> list[str]:
     return lines
 
 
-def _recommended(each: Recommendation) -> str:
-    asked = each.target.model_dump(exclude_none=True)
-    question = ", ".join(f"{name} {value:.4g}" for name, value in asked.items())
-    if each.parameters is None:
-        return f"For {question}: {each.message or 'no answer'}"
-    doubt = each.interval95
-    ends = "" if doubt is None else f" (95 %: {_end(doubt.low)} to {_end(doubt.high)})"
-    size = "" if each.size is None else f", size {each.size:.4g}"
-    loss = "" if each.loss is None else f", loss {each.loss:.4g}"
-    words = list(run_words(plan_of(each)))
-    if each.machine_reason not in (None, "NoPolicy"):
-        words.append(f"the rest unknown ({each.machine_reason})")
+def _recommended(recommendation: Recommendation) -> str:
+    target = recommendation.target.model_dump(exclude_none=True)
+    question = ", ".join(f"{name} {value:.4g}" for name, value in target.items())
+    if recommendation.parameters is None:
+        return f"For {question}: {recommendation.message or 'no answer'}"
+    interval = recommendation.interval95
+    ends = "" if interval is None else f" (95 %: {_end(interval.low)} to {_end(interval.high)})"
+    size = "" if recommendation.size is None else f", size {recommendation.size:.4g}"
+    loss = "" if recommendation.loss is None else f", loss {recommendation.loss:.4g}"
+    words = list(run_words(plan_of(recommendation)))
+    if recommendation.machine_reason not in (None, "NoPolicy"):
+        words.append(f"the rest unknown ({recommendation.machine_reason})")
     machine = "".join(f", {word}" for word in words)
-    return f"For {question}: N {each.parameters:.4g}{ends}{size}{loss}{machine}"
+    return f"For {question}: N {recommendation.parameters:.4g}{ends}{size}{loss}{machine}"
 
 
 def _end(value: float | None) -> str:
@@ -119,8 +123,8 @@ def _end(value: float | None) -> str:
 
 def _print_reasons(console: Console, status: ExperimentStatus) -> None:
     for condition in status.conditions:
-        said = condition.status == "True" and condition.type in ("Complete", "Failed")
-        if said and condition.reason != ConditionReason.ALL_TRIALS_DONE:
+        has_ended = condition.status == "True" and condition.type in ("Complete", "Failed")
+        if has_ended and condition.reason != ConditionReason.ALL_TRIALS_DONE:
             text = condition.reason + (f": {condition.message}" if condition.message else "")
             console.print(text)
 
@@ -131,19 +135,21 @@ def _print_best(console: Console, spec: ExperimentSpec, status: ExperimentStatus
     best = status.best
     if best is None:
         return
-    found = describe(best)
+    parameters = describe(best)
     console.print(
         f"Best: trial {best.trial}, {spec.all_objectives[0].metric} {best.values[0]:.6g}"
-        + (f" with {found}" if found else "")
+        + (f" with {parameters}" if parameters else "")
     )
     if best.test_metrics:
-        own = spec.all_objectives[0].metric.replace("val_", "test_", 1)
-        whole = {
+        objective = spec.all_objectives[0].metric.replace("val_", "test_", 1)
+        overall = {
             name: value
             for name, value in best.test_metrics.items()
-            if name.count("_") == 1 or name == own
+            if name.count("_") == 1 or name == objective
         }
-        console.print("Test: " + ", ".join(f"{name} {value:.4g}" for name, value in whole.items()))
+        console.print(
+            "Test: " + ", ".join(f"{name} {value:.4g}" for name, value in overall.items())
+        )
 
 
 def _ladder(spec: ExperimentSpec, status: ExperimentStatus) -> Table:
@@ -154,30 +160,23 @@ def _ladder(spec: ExperimentSpec, status: ExperimentStatus) -> Table:
             heading, justify="right" if heading in ("scale", "trials", "N") else "left"
         )
     for scale in status.scales:
-        best = scale.best
-        size = ", ".join(_size(scale))
-        searched = (
-            {}
-            if best is None
-            else {
-                name: value
-                for name, value in best.parameters.items()
-                if name not in scale.parameters
-            }
-        )
-        table.add_row(
-            str(scale.index),
-            size,
-            str(ended(scale.counts)),
-            ""
-            if best is None or best.model_parameters is None
-            else f"{best.model_parameters:,.0f}",
-            "" if best is None else f"{best.values[0]:.5g}",
-            ""
-            if best is None
-            else ", ".join(f"{short(name)} {shown(value)}" for name, value in searched.items()),
-        )
+        size, count = ", ".join(_size(scale)), str(ended(scale.counts))
+        table.add_row(str(scale.index), size, count, *_best_cells(scale))
     return table
+
+
+def _best_cells(scale: ScaleStatus) -> tuple[str, str, str]:
+    """Write the best trial of a scale: its N, its value, the parameters that were searched."""
+    best = scale.best
+    if best is None:
+        return "", "", ""
+    parameters = [
+        f"{short(name)} {shown(value)}"
+        for name, value in best.parameters.items()
+        if name not in scale.parameters
+    ]
+    model_parameters = "" if best.model_parameters is None else f"{best.model_parameters:,.0f}"
+    return model_parameters, f"{best.values[0]:.5g}", ", ".join(parameters)
 
 
 def _size(scale: ScaleStatus) -> list[str]:
@@ -190,7 +189,7 @@ def _size(scale: ScaleStatus) -> list[str]:
 
 
 def short(name: str) -> str:
-    """Write a parameter's path by its last part, as a table's heading says the rest."""
+    """Write the last part of a parameter's path; the heading of a table says the rest."""
     return name.rsplit(".", 1)[-1]
 
 

@@ -11,6 +11,7 @@ from scaling_operator.api.experiment import ScalingExperiment
 from scaling_operator.api.names import Phase
 from scaling_operator.api.status import ExperimentStatus
 from scaling_operator.api.trial import ScalingTrial
+from scaling_operator.cli import exit_codes
 from scaling_operator.cli.progress import Display, open_display
 from scaling_operator.cli.remote import Remote, Where, reached, status_of
 from scaling_operator.cli.summary import hindrances, print_findings, print_head
@@ -20,24 +21,23 @@ from scaling_operator.validation.load import experiment_of
 
 POLL_SECONDS = 2.0
 MAX_AWAY = 30
-"""Looks in a row that an API server may leave unanswered, as while it is upgraded."""
+"""How many polls in a row an API server may leave unanswered, as during an upgrade."""
 OVER = (Phase.SUCCEEDED, Phase.FAILED)
 
 
 async def watch(console: Console, where: Where, name: str) -> int:
     """Show an experiment until it is over; return the exit code."""
     async with reached(where) as remote:
-        thing = await remote.experiment(name)
-        experiment = experiment_of(dict(thing))
+        experiment = experiment_of(dict(await remote.experiment(name)))
         with open_display(console, experiment) as display:
             status = await _follow(remote, experiment, display)
     print_head(console, name, status, status.phase.value)
     print_findings(console, experiment.spec, status)
-    return 1 if status.phase is Phase.FAILED else 0
+    return exit_codes.FAILED if status.phase is Phase.FAILED else 0
 
 
 @dataclass(slots=True)
-class _Seen:
+class _Shown:
     """What was shown already."""
 
     version: str = ""
@@ -49,44 +49,44 @@ class _Seen:
 async def _follow(
     remote: Remote, experiment: ScalingExperiment, display: Display
 ) -> ExperimentStatus:
-    """Look until it is over. Raises ClusterBusy where the API server stays away."""
-    seen = _Seen()
+    """Poll until the experiment is over. Raises ClusterBusy where the API server stays away."""
+    shown = _Shown()
     while True:
         try:
-            status = await _look(remote, experiment.metadata.name, display, seen)
+            status = await _poll(remote, experiment.metadata.name, display, shown)
         except ClusterBusy:
-            seen.away += 1
-            if seen.away > MAX_AWAY:
+            shown.away += 1
+            if shown.away > MAX_AWAY:
                 raise
         else:
-            seen.away = 0
+            shown.away = 0
             if status.phase in OVER:
                 return status
         await asyncio.sleep(POLL_SECONDS)
 
 
-async def _look(remote: Remote, name: str, display: Display, seen: _Seen) -> ExperimentStatus:
+async def _poll(remote: Remote, name: str, display: Display, shown: _Shown) -> ExperimentStatus:
     """Show what is new."""
-    thing = await remote.experiment(name)
-    status = status_of(thing)
+    experiment = await remote.experiment(name)
+    status = status_of(experiment)
     display.on_status(status)
-    if hindrances(status) != seen.hindrances:
-        seen.hindrances = hindrances(status)
-        for line in seen.hindrances:
+    if hindrances(status) != shown.hindrances:
+        shown.hindrances = hindrances(status)
+        for line in shown.hindrances:
             display.console.print(line)
-    version = str(thing["metadata"]["resourceVersion"])
-    if version != seen.version:
-        for trial in await remote.trials(thing):
-            _show(display, trial, seen)
-        seen.version = version
+    version = str(experiment["metadata"]["resourceVersion"])
+    if version != shown.version:
+        for trial in await remote.trials(experiment):
+            _show(display, trial, shown)
+        shown.version = version
     return status
 
 
-def _show(display: Display, trial: ScalingTrial, seen: _Seen) -> None:
+def _show(display: Display, trial: ScalingTrial, shown: _Shown) -> None:
     slot = (trial.spec.scale, trial.spec.number)
     if trial.status.state.ended:
-        if slot not in seen.ended:
-            seen.ended.add(slot)
+        if slot not in shown.ended:
+            shown.ended.add(slot)
             display.on_end(trial)
         return
     curve = trial.status.curve

@@ -9,7 +9,7 @@ from scaling_operator.core.edges import parameters_at_edge
 from scaling_operator.core.fit_types import FitInput, TunedPoint
 from scaling_operator.core.observed import Observed, ScaleView
 from scaling_operator.core.progress import is_tuned, scale_has_ended
-from scaling_operator.sizing.one_run import KnownMachines
+from scaling_operator.sizing.run_plan import KnownMachines
 
 
 def fit_input_of(observed: Observed) -> FitInput | None:

@@ -16,7 +16,7 @@ from scaling_operator.api.fitted import FitStatus, Interval, Recommendation, Sca
 from scaling_operator.api.names import ConditionType
 from scaling_operator.api.status import CurvePoint
 from scaling_operator.core.ladder import Scale
-from scaling_operator.sizing.one_run import KnownMachines, RunPlan
+from scaling_operator.sizing.run_plan import KnownMachines, RunPlan
 from scaling_trainer.foreign_text import MAX_MESSAGE
 
 MACHINE_FIELDS: Mapping[str, str] = {

@@ -16,7 +16,7 @@ from scaling_operator.core.progress import (
     scale_has_ended,
     scales_to_add,
 )
-from scaling_operator.sizing.view import seconds_left
+from scaling_operator.sizing.usage import seconds_left
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ def limits_of(observed: Observed) -> Limits:
     broken = _broken(observed, data_error, failures)
     failed = broken or _nothing(observed, has_ended=has_ended)
     suspended = _suspended(observed, is_spent=is_spent)
-    is_sized = observed.sizing is None or observed.sizing.start_check.is_good
+    is_sized = observed.sizing is None or observed.sizing.start_check.may_start
     return Limits(
         data_error=data_error,
         counted_failures=failures,

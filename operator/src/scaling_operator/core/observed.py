@@ -20,8 +20,8 @@ from scaling_operator.core.fit_types import FitView
 from scaling_operator.core.ladder import Scale
 from scaling_operator.core.tally import Tally
 from scaling_operator.sizing.admission import Slot
-from scaling_operator.sizing.one_run import KnownMachines
-from scaling_operator.sizing.view import SizingView
+from scaling_operator.sizing.run_plan import KnownMachines
+from scaling_operator.sizing.usage import SizingView
 from scaling_trainer.results import Result
 
 Point = Mapping[str, Scalar]

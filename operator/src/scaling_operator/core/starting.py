@@ -27,7 +27,7 @@ from scaling_operator.sizing.admission import (
     admit,
     total,
 )
-from scaling_operator.sizing.view import SizingView
+from scaling_operator.sizing.usage import SizingView
 
 
 def launches(observed: Observed) -> tuple[Action, ...]:
@@ -58,7 +58,7 @@ def _queued(
     observed: Observed, admission: Admission, live: dict[Slot, LiveTrial]
 ) -> Iterator[Action]:
     """Have those wait for which there is no room; but none for ever."""
-    for rejected in admission.turned:
+    for rejected in admission.rejected:
         trial = live[rejected.slot]
         end = queue_deadline(trial, observed.spec)
         if end is None:

@@ -213,7 +213,9 @@ def _sizing_findings(observed: Observed) -> tuple[Finding, ...]:
         return ()
     start_check = observed.sizing.start_check
     return (
-        Finding(ConditionType.SIZED, start_check.is_good, start_check.reason, start_check.message),
+        Finding(
+            ConditionType.SIZED, start_check.may_start, start_check.reason, start_check.message
+        ),
     )
 
 

@@ -35,7 +35,7 @@ from scaling_operator.law.published_results import (
 )
 from scaling_operator.law.recommended_runs import CostSolver, RunPlanner, StoredCost, ladder_size
 from scaling_operator.law.results import FitOptions, FitReport, Unanswered
-from scaling_operator.sizing.one_run import RunPlan
+from scaling_operator.sizing.run_plan import RunPlan
 from scaling_trainer.foreign_text import MAX_MESSAGE
 
 

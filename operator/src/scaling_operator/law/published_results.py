@@ -26,7 +26,7 @@ from scaling_operator.law.holdout import HoldOut
 from scaling_operator.law.law import Law
 from scaling_operator.law.parametric_fit import NotFitted
 from scaling_operator.law.results import FitReport, Prediction, SizeRecommendation
-from scaling_operator.sizing.one_run import RunPlan
+from scaling_operator.sizing.run_plan import RunPlan
 
 Json = dict[str, "Json"] | list["Json"] | str | int | float | bool | None
 

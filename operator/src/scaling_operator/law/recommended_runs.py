@@ -14,9 +14,8 @@ from scaling_operator.core.edges import number_of
 from scaling_operator.core.fit_types import FitInput, TunedPoint
 from scaling_operator.law.experiment_points import COUNTED, ExperimentPoints, along
 from scaling_operator.law.results import BestRun, Unanswered
-from scaling_operator.sizing.need import Need, Unknown
-from scaling_operator.sizing.needs import need_of
-from scaling_operator.sizing.one_run import KnownMachines, RunPlan, plan_run, run_constraints
+from scaling_operator.sizing.need import Need, UnknownNeed, need_of
+from scaling_operator.sizing.run_plan import KnownMachines, RunPlan, plan_run, run_constraints
 
 Plan = Callable[[float, float | None, float | None], RunPlan]
 """From N, D and C of a run to its machine, hours and cost."""
@@ -117,7 +116,7 @@ class RunPlanner:
             need = replace(need, flops=flops)
         return plan_run(need, run_constraints(spec, self.machines))
 
-    def _need(self, parameters: float, samples: float | None) -> Need | Unknown:
+    def _need(self, parameters: float, samples: float | None) -> Need | UnknownNeed:
         """Take the need at the ladder's parameter; else that of the nearest size, made as large."""
         spec, unknown = self.fit_input.spec, self.machines.policy.unknown
         nearest = self._nearest(parameters)

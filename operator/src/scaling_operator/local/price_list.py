@@ -10,7 +10,7 @@ from scaling_operator.api.trial import ScalingTrial
 from scaling_operator.core.ladder import Scale
 from scaling_operator.core.observed import AttemptView, Observed
 from scaling_operator.core.trial_status import Machine
-from scaling_operator.sizing.one_run import KnownMachines
+from scaling_operator.sizing.run_plan import KnownMachines
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from scaling_operator.report.words import (
     machine_sentence,
     recommendation_sentence,
 )
-from scaling_operator.sizing.one_run import RunPlan
+from scaling_operator.sizing.run_plan import RunPlan
 
 
 def render_law(

@@ -17,7 +17,7 @@ from scaling_operator.law.parametric_fit import NotFitted
 from scaling_operator.law.points import Array
 from scaling_operator.law.results import FitReport, SizeRecommendation
 from scaling_operator.report.formatting import NOTHING, duration, listing, number, plural, quantity
-from scaling_operator.sizing.one_run import RunPlan
+from scaling_operator.sizing.run_plan import RunPlan
 
 _MEANING: Mapping[str, str] = {
     ConditionType.FIT_READY: "there is no fit",

@@ -1,7 +1,7 @@
 """Machines of one experiment: what its trials get, have used, and have taught.
 
-A cache of the stored trials, as the book is: folded as they come in, rebuilt when the spec or the
-policy changes. Everything that decides is in `core.sizing`.
+The sizer remembers: a cache of the stored trials, as the experiment's state is. It is filled as
+trials come in, and rebuilt when the spec or the policy changes. Every decision is in `sizing`.
 """
 
 from __future__ import annotations
@@ -10,17 +10,18 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
 from scaling_operator.api.experiment import ExperimentSpec
-from scaling_operator.api.names import ConditionReason, Reason, TrialState
+from scaling_operator.api.names import ConditionReason, Reason
 from scaling_operator.api.policy import Limits, PolicySpec
 from scaling_operator.api.status_sizing import AttemptResources, Ledger, ScaleSizing
 from scaling_operator.api.trial import ScalingTrial
 from scaling_operator.core.ladder import Scale
-from scaling_operator.core.observed import AttemptPhase, AttemptView, Observed
+from scaling_operator.core.observed import AttemptView, Observed
 from scaling_operator.core.reasons import Next, next_of
 from scaling_operator.core.resources import PodResources
 from scaling_operator.core.starting import wants_more
 from scaling_operator.core.trial_status import Machine
-from scaling_operator.runtime.outlooks import Look, ScalePlans
+from scaling_operator.runtime.machine_use import MachineTotals, TrialUse, used_before
+from scaling_operator.runtime.scale_plans import Planner, ScalePlans
 from scaling_operator.sizing.admission import (
     NOTHING,
     Demand,
@@ -31,85 +32,31 @@ from scaling_operator.sizing.admission import (
 )
 from scaling_operator.sizing.allocation import (
     Allocation,
+    alternatives,
     fixed_allocation,
-    from_status,
     pod_resources,
-    shape_named,
+    uses_claims,
 )
-from scaling_operator.sizing.alternatives import alternatives, uses_claims
-from scaling_operator.sizing.calibration import calibrate
-from scaling_operator.sizing.choice import Choice, NoMachine
-from scaling_operator.sizing.escalation import Ended, allocate
-from scaling_operator.sizing.judgement import judge, judge_started
-from scaling_operator.sizing.knowledge import Observations, learn, measure
-from scaling_operator.sizing.lookahead import Lessons, constraints_of, plan_scale
-from scaling_operator.sizing.need import Need, Unknown
-from scaling_operator.sizing.needs import need_of
-from scaling_operator.sizing.one_run import KnownMachines
-from scaling_operator.sizing.outlook import ResourcePlan, ScalePlan
-from scaling_operator.sizing.outlook_status import sizing_of
-from scaling_operator.sizing.usage import NONE_USED, Usage, UsageSum, rate_of, used
-from scaling_operator.sizing.verdict import StartCheck
-from scaling_operator.sizing.view import NO_LIMITS, NO_PEERS, SizingView
+from scaling_operator.sizing.calibration import calibrated
+from scaling_operator.sizing.escalation import allocate, ended_attempts
+from scaling_operator.sizing.machines import Choice, Constraints, NoMachine
+from scaling_operator.sizing.need import Need, UnknownNeed, need_of
+from scaling_operator.sizing.observations import NONE_OBSERVED, Observations, add_trial
+from scaling_operator.sizing.resource_plan import ResourcePlan
+from scaling_operator.sizing.run_plan import KnownMachines
+from scaling_operator.sizing.scale_plan import ScalePlan, constraints_of, plan_scale
+from scaling_operator.sizing.start_check import StartCheck, check_start
+from scaling_operator.sizing.usage import (
+    NO_LIMITS,
+    NO_PEERS,
+    NONE_USED,
+    SizingView,
+    Usage,
+    UsageSum,
+    rate_of,
+)
 
 NO_LIMIT = Limits()
-
-
-@dataclass(frozen=True, slots=True)
-class _Given:
-    """What a live trial was given, or would be, what it has used before, and what an hour is."""
-
-    trial: ScalingTrial
-    recorded: AttemptResources | None
-    lessons: Lessons
-    demand: Demand | None
-    rate: Usage
-    used_before: Usage
-
-    def is_of(
-        self, trial: ScalingTrial, recorded: AttemptResources | None, lessons: Lessons
-    ) -> bool:
-        """Whether it was reckoned from these very values."""
-        return self.trial is trial and self.recorded is recorded and self.lessons is lessons
-
-
-@dataclass(frozen=True, slots=True)
-class _Written:
-    """A scale's machines as its status has them, and what a new trial of it would hold."""
-
-    looked: ScalePlan
-    known: Observations
-    sizing: ScaleSizing
-    demand: Demand | None
-
-    def is_of(self, looked: ScalePlan, known: Observations) -> bool:
-        """Whether it was written from these very values."""
-        return self.looked is looked and self.known is known
-
-
-@dataclass(slots=True)
-class _Machines:
-    """Sums over live trials; GPU hours and cost by scale."""
-
-    demands: dict[Slot, Demand] = field(default_factory=dict[Slot, Demand])
-    rates: list[Usage] = field(default_factory=list[Usage])
-    gpu_hours: dict[int, float] = field(default_factory=dict[int, float])
-    cost: dict[int, float] = field(default_factory=dict[int, float])
-
-    def add(self, scale: int, more: Usage) -> None:
-        """Count what was used at a scale."""
-        self.gpu_hours[scale] = self.gpu_hours.get(scale, 0.0) + more.gpu_hours
-        self.cost[scale] = self.cost.get(scale, 0.0) + more.cost
-
-    def used(self, scale: int) -> Usage:
-        """Give what was used at a scale."""
-        return Usage(self.gpu_hours.get(scale, 0.0), self.cost.get(scale, 0.0))
-
-    @property
-    def rate(self) -> Usage:
-        """Give what an hour of all that runs is."""
-        hours, cost = (each.gpu_hours for each in self.rates), (each.cost for each in self.rates)
-        return Usage(sum(hours), sum(cost))
 
 
 @dataclass(slots=True)
@@ -121,13 +68,14 @@ class Sizer:
     trials_per_scale: int
     peers: Callable[[], Peers] = Peers
     is_waiting: bool = False
-    lessons: Lessons = field(default_factory=Lessons)
-    _used: dict[int, UsageSum] = field(default_factory=dict[int, UsageSum])
+    observations: Observations = NONE_OBSERVED
+    _used_by_ended: dict[int, UsageSum] = field(default_factory=dict[int, UsageSum])
     _ended: set[Slot] = field(default_factory=set[Slot])
     _scale_plans: ScalePlans = field(default_factory=ScalePlans)
-    _scales: dict[int, _Written] = field(default_factory=dict[int, _Written])
-    _known: dict[Slot, _Given] = field(default_factory=dict[Slot, _Given])
+    _uses: dict[Slot, TrialUse] = field(default_factory=dict[Slot, TrialUse])
     """Machines of live trials: a plan looks at all of them, and few have changed."""
+
+    # --- What the stored trials say --------------------------------------------------------------
 
     def note(self, trial: ScalingTrial) -> None:
         """Take in a stored trial: where memory ran out, what it used, what it measured."""
@@ -137,9 +85,10 @@ class Sizer:
         has_learnt = self._learn(trial)
         if trial.status.state.ended:
             self._ended.add(slot)
-            self._known.pop(slot, None)
-            more = Usage(trial.status.gpu_hours or 0.0, trial.status.cost or 0.0)
-            self._used[trial.spec.scale] = self._used.get(trial.spec.scale, UsageSum()) + more
+            self._uses.pop(slot, None)
+            self._used_by_ended[trial.spec.scale] = self._used(trial.spec.scale) + Usage(
+                trial.status.gpu_hours or 0.0, trial.status.cost or 0.0
+            )
         if has_learnt:
             self._scale_plans.invalidate()
 
@@ -147,25 +96,45 @@ class Sizer:
         """Take over what may change while an experiment runs."""
         self.spec, self.trials_per_scale = spec, trials_per_scale
         self._scale_plans.forget()
-        self._known.clear()
+        self._uses.clear()
+
+    def _learn(self, trial: ScalingTrial) -> bool:
+        """Add what a trial teaches to the observations; return whether it teaches anything."""
+        if self.spec.resources.fixed is not None or not trial.status.attempts:
+            return False
+        need = self._need(trial)
+        if isinstance(need, UnknownNeed):
+            return False
+        observations = add_trial(self.observations, trial, need, self.policy)
+        if observations == self.observations:
+            return False
+        self.observations = calibrated(observations, self.policy)
+        return True
+
+    def _used(self, scale: int) -> UsageSum:
+        """Give what the ended trials of a scale have used."""
+        return self._used_by_ended.get(scale, UsageSum())
+
+    # --- What a trial gets -----------------------------------------------------------------------
 
     def allocation(self, trial: ScalingTrial) -> Allocation | NoMachine:
         """Decide what the next attempt of a trial gets."""
         need = self._need(trial)
-        if isinstance(need, Unknown):
+        if isinstance(need, UnknownNeed):
             return NoMachine((str(need),))
-        constraints = constraints_of(self.spec, self.policy, trial.spec.scale, self.lessons)
         fixed = self.spec.resources.fixed
         first = None if fixed is None else fixed_allocation(fixed)
-        return allocate(need, constraints, self._ended_attempts(trial), first)
+        ended = ended_attempts(trial.status.attempts, self.policy, fixed)
+        return allocate(need, self._constraints(trial), ended, first)
 
     def request(self, trial: ScalingTrial, allocation: Allocation) -> PodResources:
         """Make the request of a pod: by an extended resource, or by a claim."""
         if not uses_claims(self.policy, allocation):
             return pod_resources(allocation, self.policy)
         need = self._need(trial)
-        constraints = constraints_of(self.spec, self.policy, trial.spec.scale, self.lessons)
-        shapes = () if isinstance(need, Unknown) else alternatives(need, constraints, allocation)
+        if isinstance(need, UnknownNeed):
+            return pod_resources(allocation, self.policy)
+        shapes = alternatives(need, self._constraints(trial), allocation)
         return pod_resources(allocation, self.policy, shapes)
 
     def reason_of_refusal(self, trial: ScalingTrial) -> Reason:
@@ -173,33 +142,48 @@ class Sizer:
         for attempt in reversed(trial.status.attempts):
             if attempt.reason is not None and next_of(attempt.reason) is Next.ESCALATE:
                 return attempt.reason
-        looked = self._scale_plans.get(trial.spec.scale)
-        too_wide = looked is None or isinstance(looked.found, Choice)
-        return Reason.INFEASIBLE if too_wide else Reason.ACCELERATOR_OOM
+        plan = self._scale_plans.get(trial.spec.scale)
+        is_search_too_wide = plan is None or isinstance(plan.choice, Choice)
+        return Reason.INFEASIBLE if is_search_too_wide else Reason.ACCELERATOR_OOM
 
     def demand_of_scale(self, scale: int) -> Demand:
-        """Say what a new trial of a scale would hold, as far as that was planned."""
-        looked = self._scale_plans.get(scale)
-        planned = None if looked is None else looked.allocation
-        return NOTHING if planned is None else demand_of(planned)
+        """Say what a new trial of a scale would hold, as far as the scale was planned."""
+        plan = self._scale_plans.get(scale)
+        allocation = None if plan is None else plan.allocation
+        return NOTHING if allocation is None else demand_of(allocation)
 
     def machine(self, view: AttemptView) -> Machine | None:
-        """Say what an attempt had and what an hour of it is; None where that was not recorded."""
+        """Say what an attempt had and what an hour of it uses; None where nothing was recorded."""
         if view.resources is None:
             return None
         rate = rate_of(view.resources, self.policy, self.spec.resources.fixed)
         return Machine(view.resources, view.started_seconds, rate)
+
+    def _need(self, trial: ScalingTrial) -> Need | UnknownNeed:
+        spec = trial.spec
+        return need_of(self.spec, spec.parameters, spec.samples, self.policy.unknown)
+
+    def _constraints(self, trial: ScalingTrial) -> Constraints:
+        return constraints_of(self.spec, self.policy, trial.spec.scale, self.observations)
+
+    # --- What a plan is told ---------------------------------------------------------------------
+
+    async def prepare(self, scales: Iterable[Scale]) -> None:
+        """Plan the scales before the core needs their plans: to plan them may take a second."""
+        all_scales = tuple(scales)
+        while not await self._scale_plans.prepare(all_scales, self._planner()):
+            pass  # the spec was changed meanwhile
 
     def complete(
         self,
         observed: Observed,
         live: tuple[ScalingTrial, ...],
     ) -> Observed:
-        """Add what a plan needs to know of machines, and remember what neighbours ask for."""
-        machines = KnownMachines(self.policy, self.lessons)
+        """Add what a plan needs of machines, and remember whether the experiment waits for more."""
+        machines = KnownMachines(self.policy, self.observations)
         observed = replace(observed, sizing=self._view(observed, live), machines=machines)
-        shares = self.policy.limits.namespace != NO_LIMIT
-        self.is_waiting = shares and wants_more(observed)
+        shares_limit = self.policy.limits.namespace != NO_LIMIT
+        self.is_waiting = shares_limit and wants_more(observed)
         return observed
 
     def _view(
@@ -207,166 +191,101 @@ class Sizer:
         observed: Observed,
         trials: tuple[ScalingTrial, ...],
     ) -> SizingView:
-        scales = tuple(view.scale for view in observed.scales)
-        resource_plan = self._resource_plan(scales, has_started=bool(trials or self._ended))
-        machines = self._machines(observed, trials)
-        before = {
-            scale.scale.index: self._used.get(scale.scale.index, UsageSum()).usage
-            for scale in resource_plan.scales
+        resource_plan = self._resource_plan(observed, has_started=bool(trials or self._ended))
+        totals = self._totals(observed, trials)
+        used = {
+            plan.scale.index: self._used(plan.scale.index).usage + totals.used(plan.scale.index)
+            for plan in resource_plan.scales
         }
-        by_scale = {index: before[index] + machines.used(index) for index in before}
-        total = sum(by_scale.values(), NONE_USED)
+        used_in_all = sum(used.values(), NONE_USED)
         return SizingView(
             start_check=resource_plan.start_check,
             scales={
-                scale.scale.index: self._status(scale, by_scale[scale.scale.index])
-                for scale in resource_plan.scales
+                plan.scale.index: self._status(plan, used[plan.scale.index])
+                for plan in resource_plan.scales
             },
             ledger=Ledger(
                 planned_gpu_hours=resource_plan.gpu_hours,
                 planned_cost=resource_plan.cost,
-                used_gpu_hours=_rounded(total.gpu_hours),
-                used_cost=_rounded(total.cost),
+                used_gpu_hours=_four_digits(used_in_all.gpu_hours),
+                used_cost=_four_digits(used_in_all.cost),
             ),
-            demands=machines.demands,
+            demands=totals.demands,
             scale_demands={
-                scale.scale.index: demand
-                for scale in resource_plan.scales
-                if (demand := self._written(scale).demand) is not None
+                plan.scale.index: demand
+                for plan in resource_plan.scales
+                if (demand := self._scale_plans.summary(plan, self.observations).demand) is not None
             },
             limits=self.policy.limits,
             is_queued=self.policy.queue is not None,
             peers=self.peers() if self.policy.limits != NO_LIMITS else NO_PEERS,
-            used=total,
-            rate=machines.rate,
+            used=used_in_all,
+            rate=totals.rate,
         )
 
-    def _learn(self, trial: ScalingTrial) -> bool:
-        """Fold what a trial has measured into what is known; whether that was anything."""
-        status, known = trial.status, self.lessons.knowledge
-        if self.spec.resources.fixed is not None or not status.attempts:
-            return False
-        need = self._need(trial)
-        if isinstance(need, Unknown):
-            return False
-        more = learn(known, trial.spec.scale, need, status, self.policy)
-        last = status.attempts[-1].resources
-        if status.state is TrialState.SUCCEEDED and last is not None:
-            slot = trial.spec.scale, trial.spec.number
-            more = measure(more, slot, need, self._had(last), status)
-        if more == known:
-            return False
-        self.lessons = Lessons(more, calibrate(more.measurements, self.policy))
-        return True
+    def _planner(self) -> Planner:
+        """Make a planner that later changes of the sizer do not reach."""
+        spec, policy, observations = self.spec, self.policy, self.observations
+        trials = self.trials_per_scale
 
-    def _need(self, trial: ScalingTrial) -> Need | Unknown:
-        spec = trial.spec
-        return need_of(self.spec, spec.parameters, spec.samples, self.policy.unknown)
+        def plan(scale: Scale) -> ScalePlan:
+            return plan_scale(spec, policy, scale, trials, observations)
 
-    def _had(self, recorded: AttemptResources) -> Allocation:
-        shape = shape_named(self.policy, recorded.shape)
-        fixed = self.spec.resources.fixed
-        resource = None if fixed is None or not fixed.gpus else fixed.resource
-        return from_status(recorded, resource if shape is None else shape.resource)
+        return plan
 
-    def _ended_attempts(self, trial: ScalingTrial) -> tuple[Ended, ...]:
-        return tuple(
-            Ended(
-                attempt.reason or Reason.SUSPENDED,
-                None if attempt.resources is None else self._had(attempt.resources),
-            )
-            for attempt in trial.status.attempts
+    def _resource_plan(self, observed: Observed, *, has_started: bool) -> ResourcePlan:
+        planner = self._planner()
+        plans = tuple(self._scale_plans.of(view.scale, planner) for view in observed.scales)
+        start_check = check_start(self.spec, self.policy, plans, has_started=has_started)
+        return ResourcePlan(plans, start_check)
+
+    def _status(self, plan: ScalePlan, used: Usage) -> ScaleSizing:
+        sizing = self._scale_plans.summary(plan, self.observations).sizing
+        return sizing.model_copy(
+            update={
+                "used_gpu_hours": _four_digits(used.gpu_hours),
+                "used_cost": _four_digits(used.cost),
+            }
         )
 
-    async def prepare(self, scales: Iterable[Scale]) -> None:
-        """Reckon what scales get before a plan asks for it: that may take a second."""
-        every = tuple(scales)
-        while not await self._scale_plans.prepare(every, self._look()):
-            pass  # the spec was changed meanwhile
-
-    def _look(self) -> Look:
-        known = self.spec, self.policy, self.trials_per_scale, self.lessons
-
-        def look(scale: Scale) -> ScalePlan:
-            spec, policy, trials, lessons = known
-            return plan_scale(spec, policy, scale, trials, lessons)
-
-        return look
-
-    def _resource_plan(self, scales: tuple[Scale, ...], *, has_started: bool) -> ResourcePlan:
-        look = self._look()
-        looked = tuple(self._scale_plans.of(scale, look) for scale in scales)
-        started = has_started and self.spec.resources.fixed is None
-        start_check = judge_started(looked) if started else judge(self.spec, self.policy, looked)
-        return ResourcePlan(looked, start_check)
-
-    def _status(self, looked: ScalePlan, total: Usage) -> ScaleSizing:
-        spent = {"used_gpu_hours": _rounded(total.gpu_hours), "used_cost": _rounded(total.cost)}
-        return self._written(looked).sizing.model_copy(update=spent)
-
-    def _written(self, looked: ScalePlan) -> _Written:
-        """Write a scale down, once for each outlook and state of what is known."""
-        known, index = self.lessons.knowledge, looked.scale.index
-        before = self._scales.get(index)
-        if before is not None and before.is_of(looked, known):
-            return before
-        planned = None if looked.allocation is None else demand_of(looked.allocation)
-        self._scales[index] = written = _Written(looked, known, sizing_of(looked, known), planned)
-        return written
-
-    def _machines(self, observed: Observed, trials: tuple[ScalingTrial, ...]) -> _Machines:
-        """Sum up what live trials have or want, have used, and use in an hour."""
-        found = _Machines()
+    def _totals(self, observed: Observed, trials: tuple[ScalingTrial, ...]) -> MachineTotals:
+        """Sum up what live trials hold or want, have used, and use in an hour."""
+        totals = MachineTotals()
         for trial, live in zip(trials, observed.live, strict=True):
-            given = self._given(trial, live.view.resources)
-            if given.demand is not None:
-                found.demands[live.slot] = given.demand
-            if given.used_before is not NONE_USED:
-                found.add(live.scale, given.used_before)
-            view = live.view
-            if given.recorded is not None and _is_held(view):
-                found.add(live.scale, used(given.rate, view.started_seconds, observed.now_seconds))
-                found.rates.append(given.rate)
-        return found
+            totals.add(live, self._use(trial, live.view.resources), observed.now_seconds)
+        return totals
+
+    def _use(self, trial: ScalingTrial, resources: AttemptResources | None) -> TrialUse:
+        """Say what a live trial holds or wants, computed once for each of the trial's states."""
+        slot = trial.spec.scale, trial.spec.number
+        before = self._uses.get(slot)
+        if before is not None and before.follows_from(trial, resources, self.observations):
+            return before
+        fixed = self.spec.resources.fixed
+        use = TrialUse(
+            trial=trial,
+            resources=resources,
+            observations=self.observations,
+            demand=self._wanted(trial) if resources is None else demand_of_record(resources),
+            rate=NONE_USED if resources is None else rate_of(resources, self.policy, fixed),
+            used_before=used_before(trial),
+        )
+        self._uses[slot] = use
+        return use
 
     def _wanted(self, trial: ScalingTrial) -> Demand | None:
-        found = self.allocation(trial)
-        return demand_of(found) if isinstance(found, Allocation) else None
-
-    def _given(self, trial: ScalingTrial, recorded: AttemptResources | None) -> _Given:
-        """Say what a live trial has or wants of machines, reckoned once for each of its states."""
-        slot = trial.spec.scale, trial.spec.number
-        known = self._known.get(slot)
-        if known is not None and known.is_of(trial, recorded, self.lessons):
-            return known
-        fixed = self.spec.resources.fixed
-        given = _Given(
-            *(trial, recorded, self.lessons),
-            demand=self._wanted(trial) if recorded is None else demand_of_record(recorded),
-            rate=NONE_USED if recorded is None else rate_of(recorded, self.policy, fixed),
-            used_before=_used_before(trial),
-        )
-        self._known[slot] = given
-        return given
+        allocation = self.allocation(trial)
+        return demand_of(allocation) if isinstance(allocation, Allocation) else None
 
 
-def _is_held(view: AttemptView) -> bool:
-    return view.phase is AttemptPhase.RUNNING and view.started_seconds is not None
-
-
-def _used_before(trial: ScalingTrial) -> Usage:
-    hours, cost = trial.status.gpu_hours or 0.0, trial.status.cost or 0.0
-    return Usage(hours, cost) if hours or cost else NONE_USED
-
-
-def _rounded(number: float) -> float:
-    """Write so many digits as anybody reads: a status that changes each second is written so."""
+def _four_digits(number: float) -> float:
+    """Round to the digits that a person reads, so that a status need not change each second."""
     return float(f"{number:.4g}")
 
 
 @dataclass(frozen=True, slots=True)
-class InvalidPolicy:
-    """Stands where a policy that an experiment names cannot be used: nothing starts."""
+class UnusablePolicy:
+    """Replaces the sizer where an experiment's policy cannot be used: nothing starts."""
 
     reason: ConditionReason
     message: str
@@ -376,11 +295,11 @@ class InvalidPolicy:
         del trial
 
     async def prepare(self, scales: Iterable[Scale]) -> None:
-        """Do nothing: nothing is sized."""
+        """Do nothing: no scale is planned."""
         del scales
 
     def machine(self, view: AttemptView) -> Machine | None:
-        """Say what an attempt had, as far as it was recorded; what it cost is not known."""
+        """Say what an attempt had, as far as it was recorded; what it cost is unknown."""
         if view.resources is None:
             return None
         return Machine(view.resources, view.started_seconds, rate_of(view.resources, None))

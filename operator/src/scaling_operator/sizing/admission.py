@@ -1,9 +1,9 @@
-"""Which of the trials that want a machine may ask for one now.
+"""Which of the trials that want a machine may request one now.
 
-Within a scale the largest memory goes first; across scales the order is the plan's, cheapest first.
-Nothing is started beyond a limit, or beside a workload of the same shape that no node has room for:
-what waits, waits without a pod. Of experiments that share a namespace's limit, whoever holds least
-goes first.
+Across scales the order is the plan's, the cheapest scale first; within a scale the trial with the
+largest memory goes first. Nothing starts beyond a limit, or beside a workload of the same shape
+that no node has room for: trials that wait, wait without a pod. Of the experiments that share a
+namespace's limit, the experiment that holds least goes first.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from scaling_operator.sizing.allocation import Allocation, to_status
 
 Slot = tuple[int, int]
 SUMS_DIFFER = 1e-9
-"""By what part sums of the same numbers may differ."""
+"""The relative difference that two sums of the same numbers may have."""
 
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """What a trial holds or wants: accelerators, cores, bytes of host memory, of which shape."""
+    """What a trial holds or wants: accelerators, cores and host memory, and of which shape."""
 
     gpus: int = 0
     cores: float = 0.0
@@ -33,7 +33,7 @@ class Demand:
     device_bytes: float = 0.0
 
     def __add__(self, other: Demand) -> Demand:
-        """Sum up; the shape is the first one's."""
+        """Sum up; the shape is that of the first demand."""
         return Demand(
             self.gpus + other.gpus,
             self.cores + other.cores,
@@ -46,34 +46,34 @@ NOTHING = Demand()
 
 
 def total(demands: Iterable[Demand]) -> Demand:
-    """Sum up many."""
+    """Sum up many demands; the sum has no shape."""
     gpus, cores, memory_bytes = 0, 0.0, 0.0
-    for each in demands:
-        gpus += each.gpus
-        cores += each.cores
-        memory_bytes += each.memory_bytes
+    for demand in demands:
+        gpus += demand.gpus
+        cores += demand.cores
+        memory_bytes += demand.memory_bytes
     return Demand(gpus, cores, memory_bytes)
 
 
 def demand_of(allocation: Allocation) -> Demand:
-    """Reduce an allocation to what limits speak of."""
+    """Reduce an allocation to the amounts that limits bound."""
     return demand_of_record(to_status(allocation))
 
 
 def demand_of_record(recorded: AttemptResources) -> Demand:
-    """Read what limits speak of from what stands on a workload, or will: to the same byte."""
+    """Read the amounts that limits bound from the record on a workload: equal to the byte."""
     return Demand(
-        recorded.count,
-        0.0 if recorded.cpu is None else parse_quantity(recorded.cpu),
-        0.0 if recorded.memory is None else parse_quantity(recorded.memory),
-        recorded.shape,
-        recorded.estimated_device_bytes or 0.0,
+        gpus=recorded.count,
+        cores=0.0 if recorded.cpu is None else parse_quantity(recorded.cpu),
+        memory_bytes=0.0 if recorded.memory is None else parse_quantity(recorded.memory),
+        shape=recorded.shape,
+        device_bytes=recorded.estimated_device_bytes or 0.0,
     )
 
 
 @dataclass(frozen=True, slots=True)
 class PeerUsage:
-    """Another experiment of the namespace: what it holds, and whether it waits for more."""
+    """Another experiment of the namespace: what it holds, and whether it waits for machines."""
 
     held: Demand
     is_waiting: bool
@@ -83,7 +83,8 @@ class PeerUsage:
 class Peers:
     """What is held beside an experiment's live trials.
 
-    `left` is held by workloads of its own that are still to go: of ended trials, older attempts.
+    `left` is held by the experiment's own workloads that are still to be deleted: those of ended
+    trials and of older attempts.
     """
 
     left: Demand = NOTHING
@@ -94,8 +95,8 @@ class Peers:
 class Capacity:
     """What an experiment may still take.
 
-    `held` is what its live workloads have, `waiting` the shapes of which one finds no node, with
-    the scheduler's words.
+    `held` is what its live workloads have. `waiting` are the shapes for which one of its workloads
+    finds no node, each with the message of the scheduler.
     """
 
     limits: PolicyLimits
@@ -106,12 +107,14 @@ class Capacity:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A trial without a workload, live or still to be asked for."""
+    """A trial without a workload, live or still to be asked for.
+
+    `order` is the position of its scale in running order.
+    """
 
     slot: Slot
     demand: Demand
     order: int
-    """Of its scale, in running order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,51 +128,54 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """Who may start now, in order, and who waits."""
+    """The trials that may start now, in order, and those that wait."""
 
     admitted: tuple[Slot, ...] = ()
-    turned: tuple[Rejected, ...] = ()
+    rejected: tuple[Rejected, ...] = ()
 
 
 def admit(requests: Sequence[Request], capacity: Capacity) -> Admission:
-    """Let in as many as there is room for, in order; whoever does not fit lets smaller ones by."""
-    held, admitted, turned = capacity.held, list[Slot](), list[Rejected]()
-    for each in ordered(requests):
-        refusal = _refusal(each.demand, held, capacity)
-        if refusal is None:
-            admitted.append(each.slot)
-            held = held + each.demand
+    """Admit as many trials as there is room for, in order; smaller trials may pass larger ones."""
+    held, admitted, rejected = capacity.held, list[Slot](), list[Rejected]()
+    for request in ordered(requests):
+        obstacle = _obstacle(request.demand, held, capacity)
+        if obstacle is None:
+            admitted.append(request.slot)
+            held = held + request.demand
         else:
-            turned.append(Rejected(each.slot, *refusal))
-    return Admission(tuple(admitted), tuple(turned))
+            rejected.append(Rejected(request.slot, *obstacle))
+    return Admission(tuple(admitted), tuple(rejected))
 
 
 def ordered(requests: Sequence[Request]) -> list[Request]:
-    """Put the cheapest scale first, and in it the largest memory; then the smallest number."""
+    """Order by scale, the cheapest first; then by memory, the largest first; then by number."""
     return sorted(
         requests,
-        key=lambda each: (
-            each.order, -each.demand.device_bytes, -each.demand.memory_bytes, each.slot
+        key=lambda request: (
+            request.order,
+            -request.demand.device_bytes,
+            -request.demand.memory_bytes,
+            request.slot,
         ),
-    )  # fmt: skip
+    )
 
 
-def _refusal(demand: Demand, held: Demand, capacity: Capacity) -> tuple[Reason, str] | None:
-    for shape, words in capacity.waiting:
+def _obstacle(demand: Demand, held: Demand, capacity: Capacity) -> tuple[Reason, str] | None:
+    for shape, message in capacity.waiting:
         if shape == demand.shape:
-            behind = f"waits behind another trial on {shape or 'a machine'}: {words}"
+            behind = f"waits behind another trial on {shape or 'a machine'}: {message}"
             return Reason.UNSCHEDULABLE, behind
-    others = total(each.held for each in capacity.peers)
+    others = total(peer.held for peer in capacity.peers)
     beyond = exceeded(demand, held, others, capacity.limits)
     if beyond is not None:
         return Reason.QUOTA_EXCEEDED, beyond
-    if _is_someone_elses_turn(held, capacity):
+    if _is_turn_of_a_peer(held, capacity):
         return Reason.QUOTA_EXCEEDED, "limits.namespace: another experiment waits and holds less"
     return None
 
 
 def exceeded(demand: Demand, own: Demand, others: Demand, limits: PolicyLimits) -> str | None:
-    """Say which limit a demand would exceed, beside what its experiment and the others hold."""
+    """Say which limit a demand would exceed, beside what its experiment and its peers hold."""
     for name, bounds, held in (
         ("limits.experiment", limits.experiment, own),
         ("limits.namespace", limits.namespace, own + others),
@@ -181,7 +187,7 @@ def exceeded(demand: Demand, own: Demand, others: Demand, limits: PolicyLimits) 
 
 
 def _beyond(demand: Demand, held: Demand, limits: Limits) -> Iterator[str]:
-    """Name the limits that a demand would exceed."""
+    """Name the limits that a demand would exceed, and what is held of each."""
     if limits.gpus is not None and demand.gpus and held.gpus + demand.gpus > limits.gpus:
         yield f"gpus allows {limits.gpus}, {held.gpus} are held"
     if limits.cpu is not None and _is_above(held.cores + demand.cores, limits.cpu):
@@ -205,17 +211,17 @@ def _bytes(size: float) -> str:
     return format_bytes(size) if size else "0"
 
 
-def _is_someone_elses_turn(held: Demand, capacity: Capacity) -> bool:
-    """Whether, where a namespace has a limit, a hungry neighbour holds less of it."""
+def _is_turn_of_a_peer(held: Demand, capacity: Capacity) -> bool:
+    """Whether, where a namespace has a limit, a waiting peer holds less of the limited amount."""
     limits = capacity.limits.namespace
-    for limit, measure in (
+    for limit, amount in (
         (limits.gpus, _gpus_of),
         (limits.memory, _memory_of),
         (limits.cpu, _cores_of),
     ):
         if limit is not None:
-            own = measure(held)
-            return any(each.is_waiting and measure(each.held) < own for each in capacity.peers)
+            own = amount(held)
+            return any(peer.is_waiting and amount(peer.held) < own for peer in capacity.peers)
     return False
 
 

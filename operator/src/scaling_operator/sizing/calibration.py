@@ -1,13 +1,15 @@
 """Measured peaks and step times correct the formulas: non-negative least squares.
 
-measured = c·fixed + s·states + a·(activations + buffers) + o·outputs, each coefficient at least 0,
-fitted to relative errors, for each shape and over all of them. A weak pull towards 1 keeps the
-formulas where the measurements do not tell the parts apart: one scale alone cannot.
+measured = c·fixed + s·states + a·(activations + buffers) + o·outputs. Each coefficient is at least
+0; all are fitted to relative errors, for each shape and over all shapes. A weak pull towards 1
+keeps the formulas where the measurements cannot tell the parts apart, as those of a single scale
+cannot.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from statistics import median
 
 import numpy as np
@@ -15,52 +17,62 @@ from scipy.optimize import nnls
 
 from scaling_operator.api.policy import PolicySpec
 from scaling_operator.sizing.allocation import shape_named
-from scaling_operator.sizing.belief import StepTime
-from scaling_operator.sizing.duration import CPU_STEP_SECONDS, DEVICE_STEP_SECONDS
-from scaling_operator.sizing.knowledge import Calibration, Measurement
-from scaling_operator.sizing.parts import Correction, DeviceParts, HostCorrection, HostParts
+from scaling_operator.sizing.estimates import (
+    CPU_STEP_SECONDS,
+    DEVICE_STEP_SECONDS,
+    Calibration,
+    Correction,
+    HostCorrection,
+    StepTime,
+)
+from scaling_operator.sizing.memory import DeviceParts, HostParts
+from scaling_operator.sizing.observations import Measurement, Observations
 
 _PULL = 0.03
 _PERCENTILE = 95
 
 
+def calibrated(observations: Observations, policy: PolicySpec) -> Observations:
+    """Give the observations with the calibration that follows from their measurements."""
+    return replace(observations, calibration=calibrate(observations.measurements, policy))
+
+
 def calibrate(measurements: Sequence[Measurement], policy: PolicySpec) -> Calibration:
     """Fit what the measurements allow; without any, the formulas stay as they are."""
-    on_device = [each for each in measurements if each.device_bytes]
-    on_host = [each for each in measurements if each.host_bytes]
-    shapes = dict.fromkeys(each.place[0] for each in measurements)
+    device_peaks = [entry for entry in measurements if entry.device_bytes]
+    host_peaks = [entry for entry in measurements if entry.host_bytes]
+    shapes = dict.fromkeys(entry.shape for entry in measurements)
     corrections = {
-        shape: _device([each for each in on_device if each.place[0] == shape])
+        shape: _device_correction(of_shape)
         for shape in shapes
-        if any(each.place[0] == shape for each in on_device)
+        if (of_shape := [entry for entry in device_peaks if entry.shape == shape])
     }
-    host = _host(on_host)
+    host = _host_correction(host_peaks)
     return Calibration(
         corrections=corrections,
-        pooled=_device(on_device),
+        pooled=_device_correction(device_peaks),
         host=host,
         residual=_residual(
-            [each.device_bytes or 0.0 for each in on_device],
-            [corrections[each.place[0]].corrected(each.device) for each in on_device],
+            [entry.device_bytes or 0.0 for entry in device_peaks],
+            [corrections[entry.shape].corrected(entry.device) for entry in device_peaks],
         ),
         host_residual=_residual(
-            [each.host_bytes or 0.0 for each in on_host],
-            [host.corrected(each.host) for each in on_host],
+            [entry.host_bytes or 0.0 for entry in host_peaks],
+            [host.corrected(entry.host) for entry in host_peaks],
         ),
         step_times={
-            shape: time
+            shape: step_time
             for shape in shapes
-            if (time := _step_time(shape, measurements, policy)) is not None
+            if (step_time := _step_time(shape, measurements, policy)) is not None
         },
         startup_seconds=_startup_seconds(measurements),
     )
 
 
-def _device(measurements: Sequence[Measurement]) -> Correction:
-    rows = [_device_row(each.device) for each in measurements]
-    fixed, states, activations, outputs = _fit(
-        rows, [each.device_bytes for each in measurements], 4
-    )
+def _device_correction(measurements: Sequence[Measurement]) -> Correction:
+    rows = [_device_row(entry.device) for entry in measurements]
+    peaks = [entry.device_bytes for entry in measurements]
+    fixed, states, activations, outputs = _fit(rows, peaks, 4)
     return Correction(fixed, states, activations, outputs)
 
 
@@ -68,9 +80,9 @@ def _device_row(parts: DeviceParts) -> list[float]:
     return [parts.fixed, parts.states, parts.activations + parts.buffers, parts.outputs]
 
 
-def _host(measurements: Sequence[Measurement]) -> HostCorrection:
-    rows = [_host_row(each.host) for each in measurements]
-    process, rest = _fit(rows, [each.host_bytes for each in measurements], 2)
+def _host_correction(measurements: Sequence[Measurement]) -> HostCorrection:
+    rows = [_host_row(entry.host) for entry in measurements]
+    process, rest = _fit(rows, [entry.host_bytes for entry in measurements], 2)
     return HostCorrection(process, rest)
 
 
@@ -89,7 +101,7 @@ def _fit(
     design = np.vstack([weighted, _PULL * np.eye(unknowns)])
     wanted = np.concatenate([np.ones(len(rows)), _PULL * np.ones(unknowns)])
     solution, _ = nnls(design, wanted)
-    return [float(each) for each in solution]
+    return [float(coefficient) for coefficient in solution]
 
 
 def _residual(measured: Sequence[float], predicted: Sequence[float]) -> float | None:
@@ -103,35 +115,35 @@ def _residual(measured: Sequence[float], predicted: Sequence[float]) -> float | 
 
 
 def _step_time(
-    shape: str, measurements: Sequence[Measurement], policy: PolicySpec
+    shape_name: str, measurements: Sequence[Measurement], policy: PolicySpec
 ) -> StepTime | None:
     """Fit seconds = overhead + FLOPs x rate, pulled towards the policy's figures.
 
-    These are first made as much slower or faster as trials really were. Where the policy has no
-    peak, the fastest step stands for it.
+    The policy's figures are first made as much slower or faster as trials really were. Where the
+    policy has no peak, the fastest step replaces the peak.
     """
-    known = [
-        (each.step_flops, each.step_seconds)
-        for each in measurements
-        if each.place[0] == shape and each.step_flops and each.step_seconds
+    steps = [
+        (entry.step_flops, entry.step_seconds)
+        for entry in measurements
+        if entry.shape == shape_name and entry.step_flops and entry.step_seconds
     ]
-    found = shape_named(policy, shape)
-    if not known or found is None:
+    shape = shape_named(policy, shape_name)
+    if not steps or shape is None:
         return None
-    overhead = CPU_STEP_SECONDS if found.resource is None else DEVICE_STEP_SECONDS
-    fastest = min(seconds / flops for flops, seconds in known)
-    rate = fastest if found.flops is None else 1 / (found.flops * found.utilization)
-    slower = median(seconds / (overhead + flops * rate) for flops, seconds in known)
-    overhead, rate = overhead * slower, rate * slower
-    rows = [[overhead, flops * rate] for flops, _ in known]
-    first, second = _fit(rows, [seconds for _, seconds in known], 2)
-    return StepTime(first * overhead, second * rate)
+    overhead = CPU_STEP_SECONDS if shape.resource is None else DEVICE_STEP_SECONDS
+    fastest = min(seconds / flops for flops, seconds in steps)
+    rate = fastest if shape.flops is None else 1 / (shape.flops * shape.utilization)
+    slowdown = median(seconds / (overhead + flops * rate) for flops, seconds in steps)
+    overhead, rate = overhead * slowdown, rate * slowdown
+    rows = [[overhead, flops * rate] for flops, _ in steps]
+    overhead_factor, rate_factor = _fit(rows, [seconds for _, seconds in steps], 2)
+    return StepTime(overhead_factor * overhead, rate_factor * rate)
 
 
 def _startup_seconds(measurements: Sequence[Measurement]) -> dict[str, float]:
-    """Give by shape for how long a machine is held beside the training, as a rule."""
-    found: dict[str, list[float]] = {}
-    for each in measurements:
-        if each.startup_seconds is not None:
-            found.setdefault(each.place[0], []).append(each.startup_seconds)
-    return {shape: median(seconds) for shape, seconds in found.items()}
+    """Give, by shape, the median of how long a machine is held beside the training."""
+    by_shape: dict[str, list[float]] = {}
+    for measurement in measurements:
+        if measurement.startup_seconds is not None:
+            by_shape.setdefault(measurement.shape, []).append(measurement.startup_seconds)
+    return {shape: median(seconds) for shape, seconds in by_shape.items()}

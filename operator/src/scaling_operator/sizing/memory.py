@@ -1,132 +1,111 @@
-"""Memory of training on one accelerator, by formulas whose sources stand in docs/resources.md.
-
-Notations: P parameters, n shards, s tokens of a row (context), b rows at once (micro-batch),
-h width, L layers, a heads, V vocabulary. Results are in bytes.
-"""
+"""Memory of one trial on an accelerator and on the host, part by part."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
-from scaling_operator.api.estimate import OptimizerKind, Precision
+from scaling_operator.api.quantities import GIBIBYTE
+from scaling_operator.sizing.memory_formulas import gathered_bytes, sharded
+from scaling_operator.sizing.need import Need
+from scaling_trainer.contract import Execution
 
-GIB = 2**30
-# From memory of many runs, not measured here: the CUDA context, and NCCL's buffers.
-CONTEXT_BYTES = 0.5 * GIB
-COLLECTIVE_BYTES = 0.75 * GIB
-
-Stage = Literal[0, 1, 2, 3]
-"""ZeRO's: 1 shards the optimizer, 2 the gradients too, 3 (FSDP) the weights too."""
+# The CUDA context, and NCCL's buffers: remembered from many runs, not measured here.
+CONTEXT_BYTES = 0.5 * GIBIBYTE
+COLLECTIVE_BYTES = 0.75 * GIBIBYTE
+# A process with PyTorch, scikit-learn and pandas takes 0.88 GiB on a CPU, measured on Linux. It
+# takes more with CUDA's libraries loaded; that figure is remembered, not measured.
+CPU_PROCESS_BYTES = 0.9 * GIBIBYTE
+GPU_PROCESS_BYTES = 3.0 * GIBIBYTE
+FULL = "full"
+ZERO3 = "zero3"
 
 
 @dataclass(frozen=True, slots=True)
-class States:
-    """Bytes that a parameter costs while it is trained."""
+class DeviceParts:
+    """Bytes on one accelerator, by part."""
 
-    weights: float
-    gradients: float
-    optimizer: float
+    weights: float = 0.0
+    gradients: float = 0.0
+    optimizer: float = 0.0
+    activations: float = 0.0
+    outputs: float = 0.0
+    buffers: float = 0.0
+    fixed: float = 0.0
+
+    @property
+    def states(self) -> float:
+        """Weights, gradients and optimizer."""
+        return self.weights + self.gradients + self.optimizer
 
     @property
     def total(self) -> float:
-        """Bytes per parameter in all."""
-        return self.weights + self.gradients + self.optimizer
-
-
-_MOMENTS: Mapping[OptimizerKind, float] = {
-    "adam": 8.0,
-    "adam8bit": 2.0,
-    "momentum": 4.0,
-    "sgd": 0.0,
-    "none": 0.0,
-}
-_WEIGHTS: Mapping[Precision, tuple[float, float, float]] = {
-    # Weights, gradients, and the fp32 master copy that the optimizer keeps.
-    "fp32": (4.0, 4.0, 0.0),
-    "autocast": (6.0, 4.0, 0.0),  # its cache holds the weights once more, in 16 bits
-    "bf16": (2.0, 2.0, 4.0),
-    "bf16-fp32-gradients": (2.0, 4.0, 4.0),
-}
-
-
-def states_of(precision: Precision, optimizer: OptimizerKind) -> States:
-    """Give the bytes per parameter; without an optimizer there are weights alone."""
-    weights, gradients, master = _WEIGHTS[precision]
-    if optimizer == "none":
-        return States(weights, 0.0, 0.0)
-    return States(weights, gradients, master + _MOMENTS[optimizer])
-
-
-def sharded(states: States, shards: int, stage: Stage) -> States:
-    """Give what is left of each on one of n accelerators (Rajbhandari 2020)."""
-    return States(
-        states.weights / (shards if stage >= 3 else 1),  # noqa: PLR2004 - the stages have numbers
-        states.gradients / (shards if stage >= 2 else 1),  # noqa: PLR2004
-        states.optimizer / (shards if stage >= 1 else 1),
-    )
-
-
-def zero2_with_buffers(parameters: float, shards: int) -> float:
-    """Give DeepSpeed's own estimate of stage 2: 4P + 16P/n."""
-    return parameters * (4 + 16 / shards)
-
-
-def zero3_with_buffers(parameters: float, shards: int, largest_unit: float) -> float:
-    """Give DeepSpeed's own estimate of stage 3, FSDP too: 18P/n + 4 per parameter of a unit."""
-    return 18 * parameters / shards + gathered(largest_unit)
-
-
-def gathered(largest_unit: float) -> float:
-    """Give what stage 3 holds besides: the largest unit in full, twice in 16 bits."""
-    return 4 * largest_unit
+        """Bytes of all parts."""
+        return self.states + self.activations + self.outputs + self.buffers + self.fixed
 
 
 @dataclass(frozen=True, slots=True)
-class TransformerShape:
-    """Sizes of a decoder-only transformer."""
+class HostParts:
+    """Bytes on the host, by part. `model` is what is trained, where there is no accelerator."""
 
-    layers: float
-    width: float
-    heads: float
-    context: float
+    process: float = 0.0
+    model: float = 0.0
+    data: float = 0.0
+    checkpoint: float = 0.0
+    shared: float = 0.0
 
-
-def gpt_parameters(transformer: TransformerShape, vocabulary: float, *, tied: bool = True) -> float:
-    """Count a GPT-2 style model: 12Lh² + 13Lh + Vh + sh + 2h; an untied head adds Vh."""
-    layers, width = transformer.layers, transformer.width
-    blocks = layers * (12 * width**2 + 13 * width)
-    embeddings = (vocabulary + transformer.context + 2) * width
-    return blocks + embeddings + (0 if tied else vocabulary * width)
+    @property
+    def total(self) -> float:
+        """Bytes of all parts; shared memory counts against the pod's limit too."""
+        return self.process + self.model + self.data + self.checkpoint + self.shared
 
 
-def attention_share(transformer: TransformerShape) -> float:
-    """Give 5as/h: the attention matrix beside the 34 of everything else (Korthikanti 2022)."""
-    return 5 * transformer.heads * transformer.context / transformer.width
+def micro_batch_of(need: Need, execution: Execution) -> int:
+    """Give the rows that an accelerator has at once; the last micro-batch may have fewer."""
+    if execution.micro_batch is not None:
+        return execution.micro_batch
+    share = need.batch / (execution.accumulation * execution.devices)
+    return max(1, -int(-share // 1))
 
 
-def layer_bytes(
-    transformer: TransformerShape, *, keeps_attention: bool, precision_bytes: float
-) -> float:
-    """Give what one layer keeps per row: sh(34 + 5as/h) in 16 bits; 34 alone with flash."""
-    per_number = 34 + (attention_share(transformer) if keeps_attention else 0)
-    return transformer.context * transformer.width * per_number * precision_bytes / 2
+def device_parts(need: Need, execution: Execution) -> DeviceParts:
+    """Estimate the parts on one accelerator."""
+    if need.whole_device_bytes is not None:
+        return DeviceParts(activations=need.whole_device_bytes)
+    devices, is_sharded = execution.devices, execution.sharding == ZERO3
+    per_parameter = sharded(need.bytes_per_parameter, devices, 3 if is_sharded else 0)
+    rows, per_row = micro_batch_of(need, execution), need.bytes_per_row
+    activations = rows * (
+        per_row.recomputed + per_row.block if execution.recompute == FULL else per_row.kept
+    )
+    outputs = rows * per_row.outputs
+    # An evaluation starts when the activations of a step are freed.
+    buffers = max(rows * per_row.passing, need.evaluated_bytes - activations - outputs, 0.0)
+    return DeviceParts(
+        weights=need.parameters * per_parameter.weights,
+        gradients=need.parameters * per_parameter.gradients,
+        optimizer=need.parameters * per_parameter.optimizer,
+        activations=activations,
+        outputs=outputs,
+        buffers=buffers + (gathered_bytes(need.largest_unit) if is_sharded else 0.0),
+        fixed=CONTEXT_BYTES + (COLLECTIVE_BYTES if devices > 1 else 0.0),
+    )
 
 
-def recomputed_bytes(transformer: TransformerShape, precision_bytes: float) -> float:
-    """Give what full recomputation keeps per row: the input of each layer, 2shL in 16 bits.
-
-    One layer in full comes on top while it is recomputed.
-    """
-    return transformer.layers * transformer.context * transformer.width * precision_bytes
-
-
-def logit_bytes(context: float, vocabulary: float, precision_bytes: float) -> float:
-    """Give the logits per row: themselves, their copy in fp32 and its gradient; 10sV in 16 bits."""
-    return context * vocabulary * (precision_bytes + 4 + 4)
-
-
-def gpu_hours(flops: float, peak_flops: float, utilization: float) -> float:
-    """Give hours of one accelerator for so many FLOPs at a share of its peak FLOP/s."""
-    return flops / (peak_flops * utilization) / 3600
+def host_parts(need: Need, execution: Execution, *, on_device: bool) -> HostParts:
+    """Estimate the parts on the host; without an accelerator the model lies there too."""
+    whole, shared = need.whole_host_bytes, need.shared_bytes
+    per_parameter = need.bytes_per_parameter
+    saved = need.parameters * (per_parameter.weights + per_parameter.optimizer)
+    if on_device and whole is not None:
+        return HostParts(process=whole, shared=shared)
+    if on_device:
+        return HostParts(
+            process=GPU_PROCESS_BYTES, data=need.data_bytes, checkpoint=saved, shared=shared
+        )
+    device = device_parts(need, execution)
+    # A checkpoint is copied to be written when the activations are freed.
+    passing = device.activations + device.outputs + device.buffers
+    model = device.states + max(passing, saved)
+    if whole is not None:
+        return HostParts(process=whole, model=model, shared=shared)
+    return HostParts(process=CPU_PROCESS_BYTES, model=model, data=need.data_bytes, shared=shared)

@@ -36,7 +36,7 @@ from scaling_operator.kube.workloads.identity import workload_name
 from scaling_operator.runtime.sizer import Sizer
 from scaling_operator.runtime.state import ExperimentState
 from scaling_operator.sizing.admission import demand_of_record
-from scaling_operator.sizing.choice import NoMachine
+from scaling_operator.sizing.machines import NoMachine
 
 
 @dataclass(slots=True)

@@ -36,7 +36,7 @@ from scaling_operator.runtime.state import ExperimentState, read_state
 from scaling_operator.runtime.study_settings import trials_per_scale
 from scaling_operator.search.available import unavailable
 from scaling_operator.sizing.admission import Peers
-from scaling_operator.sizing.view import NO_LIMITS
+from scaling_operator.sizing.usage import NO_LIMITS
 from scaling_operator.validation.load import read_checked
 
 SAVE_CURVES_AFTER_SECONDS = 10.0

@@ -15,8 +15,8 @@ from scaling_operator.kube.client.client import Client, Object
 from scaling_operator.kube.client.errors import ClusterBusy, ClusterForbidden, NotFound
 from scaling_operator.kube.client.index import Index, Key
 from scaling_operator.kube.client.kinds import NODES, POLICIES
-from scaling_operator.runtime.sizer import InvalidPolicy
-from scaling_operator.sizing.offered import NodeView, not_offered
+from scaling_operator.runtime.sizer import UnusablePolicy
+from scaling_operator.sizing.machines import NodeView, not_offered
 from scaling_operator.validation.load import policy_of
 from scaling_trainer.foreign_text import as_message
 
@@ -44,7 +44,7 @@ class Policies:
         namespace = self.index.namespaces.get(thing["metadata"]["namespace"])
         return version, resources, _labels(namespace) if is_selective and namespace else None
 
-    def find(self, spec: ExperimentSpec, namespace: str) -> ResourcePolicy | InvalidPolicy | None:
+    def find(self, spec: ExperimentSpec, namespace: str) -> ResourcePolicy | UnusablePolicy | None:
         """Find an experiment's policy; None where it names none and there is no default.
 
         Raises ClusterBusy where the policy is for some namespaces, and no watch has shown this one.
@@ -56,18 +56,18 @@ class Policies:
         if thing is None:
             known = listing(sorted(self.index.policies)) or "none"
             message = f"spec.resources.policy {name}: there is no such ResourcePolicy; there are "
-            return InvalidPolicy(ConditionReason.POLICY_NOT_FOUND, message + known)
+            return UnusablePolicy(ConditionReason.POLICY_NOT_FOUND, message + known)
         policy = read_policy(thing)
         if isinstance(policy, str):
             message = f"ResourcePolicy {name}: {policy}"
-            return InvalidPolicy(ConditionReason.POLICY_INVALID, as_message(message))
+            return UnusablePolicy(ConditionReason.POLICY_INVALID, as_message(message))
         if not self._is_for(policy, namespace):
             selector = policy.spec.namespace_selector
             message = (
                 f"spec.resources.policy {name}: it is not for namespace {namespace}; "
                 f"its namespaceSelector allows those labelled {selector}"
             )
-            return InvalidPolicy(ConditionReason.POLICY_NOT_ALLOWED, as_message(message))
+            return UnusablePolicy(ConditionReason.POLICY_NOT_ALLOWED, as_message(message))
         return policy
 
     def _is_for(self, policy: ResourcePolicy, namespace: str) -> bool:

@@ -9,11 +9,10 @@ import pytest
 from scaling_operator.api.experiment import ExperimentSpec
 from scaling_operator.api.names import ConditionReason
 from scaling_operator.api.policy import PolicySpec
-from scaling_operator.sizing.choice import Choice
-from scaling_operator.sizing.lookahead import plan_resources
+from scaling_operator.sizing.machines import Choice
 from scaling_operator.sizing.need import Need
-from scaling_operator.sizing.outlook import ResourcePlan
-from scaling_operator.sizing.outlook_status import ledger_of, sizing_of
+from scaling_operator.sizing.resource_plan import ResourcePlan, ledger_of, plan_resources
+from scaling_operator.sizing.scale_plan import sizing_of
 
 GPU: dict[str, Any] = {
     "name": "gpu",
@@ -47,7 +46,7 @@ def spec(**changes: Any) -> ExperimentSpec:
     return ExperimentSpec.model_validate(document)
 
 
-def ahead(
+def planned(
     *shapes: dict[str, Any], limits: dict[str, Any] | None = None, **changes: Any
 ) -> ResourcePlan:
     policy = {"shapes": shapes or (GPU,), "firstMarginPercent": 0, "limits": limits or {}}
@@ -63,7 +62,7 @@ ALL = hours(10) + hours(100) + hours(1000)
 
 
 def test_hours_and_cost_are_those_of_all_trials() -> None:
-    resource_plan = ahead()
+    resource_plan = planned()
 
     assert resource_plan.start_check.reason is ConditionReason.PLANNED
     assert [scale.hours for scale in resource_plan.scales] == pytest.approx(
@@ -100,25 +99,25 @@ BUDGETS: list[Any] = [
 def test_a_plan_over_budget_names_the_largest_ladder_that_fits(
     budget: dict[str, Any], words: str | None
 ) -> None:
-    start_check = ahead(budget=budget).start_check
+    start_check = planned(budget=budget).start_check
 
     if words is None:
-        assert start_check.is_good
+        assert start_check.may_start
     else:
         assert start_check.reason is ConditionReason.OVER_BUDGET
         assert words in start_check.message
 
 
 def test_hours_that_are_not_known_are_no_reason_to_refuse() -> None:
-    resource_plan = ahead({**GPU, "flops": None}, budget={"cost": 0.01})
+    resource_plan = planned({**GPU, "flops": None}, budget={"cost": 0.01})
 
-    assert resource_plan.start_check.is_good
+    assert resource_plan.start_check.may_start
     assert resource_plan.cost is None
     assert resource_plan.gpu_hours is None
 
 
 def test_a_scale_that_fits_nowhere_is_named_with_the_reason() -> None:
-    start_check = ahead({**GPU, "memory": "15Gi"}).start_check
+    start_check = planned({**GPU, "memory": "15Gi"}).start_check
 
     assert start_check.reason is ConditionReason.NOTHING_FITS
     assert start_check.message == (
@@ -128,10 +127,10 @@ def test_a_scale_that_fits_nowhere_is_named_with_the_reason() -> None:
 
 
 def test_what_ends_late_is_a_warning_and_what_ends_far_too_late_a_refusal() -> None:
-    late = ahead(trials={"timeout": "300h"})
-    hopeless = ahead(trials={"timeout": "10h"})
+    late = planned(trials={"timeout": "300h"})
+    hopeless = planned(trials={"timeout": "10h"})
 
-    assert late.start_check.is_good
+    assert late.start_check.may_start
     assert "scale 2 (millions 1000) takes about 416.7 h" in late.start_check.message
     assert hopeless.start_check.reason is ConditionReason.NOTHING_FITS
     assert "trials.timeout allows 10.0 h" in hopeless.start_check.message
@@ -157,7 +156,7 @@ FIXED: list[Any] = [
 def test_fixed_resources_stay_within_the_limits(
     fixed: dict[str, Any], limits: dict[str, Any], words: str | None
 ) -> None:
-    start_check = ahead(resources={"fixed": fixed}, limits={"trial": limits}).start_check
+    start_check = planned(resources={"fixed": fixed}, limits={"trial": limits}).start_check
 
     if words is None:
         assert start_check.reason is ConditionReason.FIXED_RESOURCES
@@ -191,7 +190,7 @@ CPU_ALONE: dict[str, Any] = {"name": "cpu"}
 def test_fixed_accelerators_need_no_shape_and_a_note_says_what_one_would_give(
     fixed: dict[str, Any], shape: dict[str, Any], words: tuple[str, ...]
 ) -> None:
-    start_check = ahead(shape, resources={"fixed": fixed}).start_check
+    start_check = planned(shape, resources={"fixed": fixed}).start_check
 
     assert start_check.reason is ConditionReason.FIXED_RESOURCES
     assert all(word in start_check.message for word in words)
@@ -200,7 +199,7 @@ def test_fixed_accelerators_need_no_shape_and_a_note_says_what_one_would_give(
 
 @pytest.mark.parametrize("whose", ["experiment", "namespace"])
 def test_fixed_resources_that_could_never_start_are_refused(whose: str) -> None:
-    start_check = ahead(resources={"fixed": {"gpus": 4}}, limits={whose: {"gpus": 2}}).start_check
+    start_check = planned(resources={"fixed": {"gpus": 4}}, limits={whose: {"gpus": 2}}).start_check
 
     assert start_check.reason is ConditionReason.ABOVE_LIMITS
     assert f"limits.{whose}.gpus allows 2" in start_check.message
@@ -212,7 +211,7 @@ def test_a_scale_is_planned_for_its_most_demanding_trial() -> None:
         "dataset": {"name": "digits"},
         "model": {"name": "mlp"},
     }
-    resource_plan = ahead(
+    resource_plan = planned(
         {"name": "cpu", "flops": 1e10},
         scaling=None,
         resources={},
@@ -232,14 +231,14 @@ def test_a_scale_is_planned_for_its_most_demanding_trial() -> None:
 
     assert isinstance(need, Need)
     assert need.batch == 512
-    assert need.states.total == 16
+    assert need.bytes_per_parameter.total == 16
     assert need.parameters == 64 * 4096 + 4096 + 4096 * 10 + 10
 
 
 def test_an_amount_that_cannot_be_computed_refuses_the_plan() -> None:
     estimate = {"parameters": "1e6 / (millions - 100.0)"}
 
-    start_check = ahead(resources={"estimate": estimate}).start_check
+    start_check = planned(resources={"estimate": estimate}).start_check
 
     assert start_check.reason is ConditionReason.NOTHING_FITS
     assert (
@@ -248,20 +247,20 @@ def test_an_amount_that_cannot_be_computed_refuses_the_plan() -> None:
 
 
 def test_the_status_of_a_scale_says_the_same() -> None:
-    (_, looked, _) = ahead().scales
-    sizing = sizing_of(looked)
+    (_, plan, _) = planned().scales
+    sizing = sizing_of(plan)
 
-    assert isinstance(looked.found, Choice)
+    assert isinstance(plan.choice, Choice)
     assert (sizing.shape, sizing.count) == ("gpu", 1)
     assert sizing.parameters == 1e8
-    assert sizing.planned_gpu_hours == looked.gpu_hours
+    assert sizing.planned_gpu_hours == plan.gpu_hours
     assert sizing.estimated_device_bytes == 2e9
     assert sizing.margin_percent == 0
     assert sizing.used_cost == 0
 
 
 def test_the_status_of_a_scale_that_fits_nowhere_has_the_reason() -> None:
-    looked = ahead({**GPU, "memory": "15Gi"}).scales[-1]
+    plan = planned({**GPU, "memory": "15Gi"}).scales[-1]
 
-    assert sizing_of(looked).shape is None
-    assert "needs 18.6 GiB" in sizing_of(looked).message
+    assert sizing_of(plan).shape is None
+    assert "needs 18.6 GiB" in sizing_of(plan).message

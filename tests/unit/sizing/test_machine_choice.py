@@ -11,12 +11,10 @@ from hypothesis import strategies as st
 
 from scaling_operator.api.estimate import Estimate
 from scaling_operator.api.policy import PolicySpec, UnknownNeeds
-from scaling_operator.sizing.belief import Estimates, first_estimates
-from scaling_operator.sizing.choice import Choice, NoMachine, choose
-from scaling_operator.sizing.memory import GIB
-from scaling_operator.sizing.need import Need
-from scaling_operator.sizing.need_own import own_need
-from scaling_operator.sizing.offers import Constraints, divisors_below, required_bytes
+from scaling_operator.api.quantities import GIBIBYTE
+from scaling_operator.sizing.estimates import Estimates, first_estimates, required_bytes
+from scaling_operator.sizing.machines import Choice, Constraints, NoMachine, choose, divisors_below
+from scaling_operator.sizing.need import Need, own_need
 
 H100 = {
     "name": "h100",
@@ -67,15 +65,15 @@ def constraints(spec: PolicySpec, deadline_seconds: float = DAY, **rest: Any) ->
 
 
 def chosen(need: Need, spec: PolicySpec, **rest: Any) -> Choice:
-    found = choose(need, constraints(spec, **rest))
-    assert isinstance(found, Choice), found
-    return found
+    choice = choose(need, constraints(spec, **rest))
+    assert isinstance(choice, Choice), choice
+    return choice
 
 
 def refused(need: Need, spec: PolicySpec, **rest: Any) -> str:
-    found = choose(need, constraints(spec, **rest))
-    assert isinstance(found, NoMachine), found
-    return str(found)
+    refusal = choose(need, constraints(spec, **rest))
+    assert isinstance(refusal, NoMachine), refusal
+    return str(refusal)
 
 
 def test_124_million_parameters_at_batch_12_get_one_slice_or_one_gpu() -> None:
@@ -85,17 +83,17 @@ def test_124_million_parameters_at_batch_12_get_one_slice_or_one_gpu() -> None:
     assert chosen(small, policy(SLICE)).shape.name == "slice"
     on_slice = chosen(small, policy(SLICE))
     assert on_slice.execution.accumulation == 1
-    assert 11.42 * GIB < on_slice.device_bytes < 12.5 * GIB
+    assert 11.42 * GIBIBYTE < on_slice.device_bytes < 12.5 * GIBIBYTE
 
 
 def test_7_billion_parameters_need_at_least_2_shards_of_80_gigabytes() -> None:
     large = gpt(32, 4096, 32, 64, samples=1e8, largestUnit=2.1e8)
 
-    found = chosen(large, policy(H100))
+    choice = chosen(large, policy(H100))
 
-    assert found.count >= 2
-    assert found.execution.sharding == "zero3"
-    assert found.execution.devices == found.count
+    assert choice.count >= 2
+    assert choice.execution.sharding == "zero3"
+    assert choice.execution.devices == choice.count
 
 
 def test_175_billion_parameters_are_refused_with_the_closest_offer() -> None:
@@ -122,19 +120,19 @@ ROWS: list[Any] = [
 def test_the_cheapest_that_fits_is_chosen(
     changes: dict[str, Any], rest: dict[str, Any], shape: str, count: int
 ) -> None:
-    found = chosen(gpt(12, 768, 12, 12, **changes), policy(SLICE, H100), **rest)
+    choice = chosen(gpt(12, 768, 12, 12, **changes), policy(SLICE, H100), **rest)
 
-    assert (found.shape.name, found.count) == (shape, count)
+    assert (choice.shape.name, choice.count) == (shape, count)
 
 
 def test_a_small_model_that_a_cpu_trains_for_less_gets_no_accelerator() -> None:
     small = gpt(2, 64, 2, 8, vocabulary=256, parameters=1e5, samples=1e6)
 
-    found = chosen(small, policy(H100, CPU))
+    choice = chosen(small, policy(H100, CPU))
 
-    assert (found.shape.name, found.count) == ("cpu", 0)
-    assert found.device_bytes == 0
-    assert found.host.model > 0
+    assert (choice.shape.name, choice.count) == ("cpu", 0)
+    assert choice.device_bytes == 0
+    assert choice.host.model > 0
 
 
 def test_a_deadline_asks_for_more_accelerators() -> None:
@@ -142,18 +140,18 @@ def test_a_deadline_asks_for_more_accelerators() -> None:
     alone = chosen(need, policy(H100))
     assert alone.hours is not None
 
-    found = chosen(need, policy(H100), deadline_seconds=alone.hours * 3600 / 3)
+    choice = chosen(need, policy(H100), deadline_seconds=alone.hours * 3600 / 3)
 
     assert alone.count == 1
-    assert found.count == 4
-    assert found.meets_deadline
+    assert choice.count == 4
+    assert choice.meets_deadline
 
 
 def test_what_no_machine_ends_in_time_gets_the_fastest_and_says_so() -> None:
-    found = chosen(gpt(24, 1024, 16, 64, samples=1e10), policy(H100), deadline_seconds=3600)
+    choice = chosen(gpt(24, 1024, 16, 64, samples=1e10), policy(H100), deadline_seconds=3600)
 
-    assert found.count == 8
-    assert not found.meets_deadline
+    assert choice.count == 8
+    assert not choice.meets_deadline
 
 
 def test_what_takes_ten_times_too_long_is_refused() -> None:
@@ -167,11 +165,11 @@ def test_accelerators_that_would_mostly_wait_are_not_added() -> None:
     need = gpt(24, 1024, 16, 64, samples=1e10)
 
     fast = chosen(need, policy({**H100, "bandwidth": 4e11}), deadline_seconds=3600 * 5)
-    found = chosen(need, policy(slow), deadline_seconds=3600 * 5)
+    choice = chosen(need, policy(slow), deadline_seconds=3600 * 5)
 
     assert fast.count == 4
-    assert found.count == 1
-    assert not found.meets_deadline
+    assert choice.count == 1
+    assert not choice.meets_deadline
 
 
 REFUSALS: list[Any] = [
@@ -214,11 +212,11 @@ def test_a_trainer_that_nothing_is_known_of_gets_what_the_policy_says() -> None:
     need = own_need(Estimate(), {}, None, spec.unknown)
     assert isinstance(need, Need)
 
-    found = chosen(need, spec, deadline_seconds=60)
+    choice = chosen(need, spec, deadline_seconds=60)
 
-    assert found.shape.name == "cpu"
+    assert choice.shape.name == "cpu"
     assert need.cores == 2
-    assert found.host_bytes == 3 * GIB
+    assert choice.host_bytes == 3 * GIBIBYTE
 
 
 LADDER = policy(
@@ -256,40 +254,40 @@ def memory_of(choice: Choice) -> float:
 @settings(max_examples=200, deadline=None)
 @given(*sizes)
 def test_the_global_batch_is_kept_whatever_is_chosen(layers: int, heads: int, batch: int) -> None:
-    found = choose(sized(layers, heads, batch), constraints(LADDER))
+    choice = choose(sized(layers, heads, batch), constraints(LADDER))
 
-    if isinstance(found, Choice):
-        told = found.execution
-        rows = told.micro_batch or batch // (told.accumulation * told.devices)
-        assert rows * told.accumulation * told.devices == batch
+    if isinstance(choice, Choice):
+        execution = choice.execution
+        rows = execution.micro_batch or batch // (execution.accumulation * execution.devices)
+        assert rows * execution.accumulation * execution.devices == batch
 
 
 @settings(max_examples=200, deadline=None)
 @given(*sizes, st.floats(0.5, 3))
 def test_what_is_chosen_fits_with_headroom_and_margin(
-    layers: int, heads: int, batch: int, raised: float
+    layers: int, heads: int, batch: int, oom_factor: float
 ) -> None:
-    estimates = replace(first_estimates(25), raised={"h100": raised})
-    found = choose(sized(layers, heads, batch), Constraints(LADDER, estimates, DAY))
+    estimates = replace(first_estimates(25), oom_factors={"h100": oom_factor})
+    choice = choose(sized(layers, heads, batch), Constraints(LADDER, estimates, DAY))
 
-    if isinstance(found, Choice) and found.on_device:
-        memory = {"slice": 18, "h100": 80, "b200": 180}[found.shape.name] * GIB
-        assert found.device_bytes * 1.25 <= memory * 0.9
-        if found.shape.name == "h100":
-            assert found.device.total * raised <= memory * 0.9
+    if isinstance(choice, Choice) and choice.on_device:
+        memory = {"slice": 18, "h100": 80, "b200": 180}[choice.shape.name] * GIBIBYTE
+        assert choice.device_bytes * 1.25 <= memory * 0.9
+        if choice.shape.name == "h100":
+            assert choice.device.total * oom_factor <= memory * 0.9
 
 
 @given(st.integers(1, 5000))
 def test_divisors_are_all_and_descend(number: int) -> None:
     assert list(divisors_below(number)) == [
-        each for each in range(number - 1, 0, -1) if number % each == 0
+        divisor for divisor in range(number - 1, 0, -1) if number % divisor == 0
     ]
 
 
 def test_a_margin_is_added_to_the_estimate() -> None:
     need = gpt(12, 768, 12, 12)
-    found = chosen(need, policy(H100))
+    choice = chosen(need, policy(H100))
 
-    required = required_bytes(need, found.shape, found.execution, Estimates(0.1, 0.1))
+    required = required_bytes(need, choice.shape, choice.execution, Estimates(0.1, 0.1))
 
-    assert required == pytest.approx(found.device.total * 1.1)
+    assert required == pytest.approx(choice.device.total * 1.1)

@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import pytest
 
-from scaling_operator.sizing.memory import (
-    GIB,
+from scaling_operator.api.policy import Shape
+from scaling_operator.api.quantities import GIBIBYTE, MEBIBYTE
+from scaling_operator.sizing.estimates import first_estimates, hours_of
+from scaling_operator.sizing.memory_formulas import (
     Stage,
     TransformerShape,
     attention_share,
-    gpt_parameters,
-    gpu_hours,
+    bytes_per_parameter,
+    gathered_bytes,
     layer_bytes,
     logit_bytes,
     recomputed_bytes,
     sharded,
-    states_of,
-    zero2_with_buffers,
-    zero3_with_buffers,
 )
+from scaling_operator.sizing.need import Need
 
 GB = 1e9
-MIB = 2**20
 GPT3 = TransformerShape(layers=96, width=12288, heads=96, context=2048)
 MT_NLG = TransformerShape(layers=105, width=20480, heads=128, context=2048)
 
@@ -51,15 +50,24 @@ ZERO: list[tuple[int, Stage, float]] = [
 def test_states_of_7_5_billion_parameters_are_those_of_the_zero_paper(
     shards: int, stage: Stage, gigabytes: float
 ) -> None:
-    left = sharded(states_of("bf16", "adam"), shards, stage)
+    left = sharded(bytes_per_parameter("bf16", "adam"), shards, stage)
 
     assert 7.5e9 * left.total / GB == close(gigabytes)
 
 
 def test_states_with_buffers_are_those_of_deepspeed() -> None:
-    assert zero2_with_buffers(2851e6, 8) / GIB == close(15.93)
-    assert zero3_with_buffers(2851e6, 8, 32e6) / GIB == close(6.09)
-    assert zero3_with_buffers(737.67e6, 4, 32.9e6) / MIB == close(3291)
+    """Stage 2: 4P + 16P/n, 2P of which are buffers. Stage 3: 18P/n + 4 per parameter of a unit."""
+    unsharded = bytes_per_parameter("bf16-fp32-gradients", "adam")
+
+    def zero2(parameters: float, shards: int) -> float:
+        return parameters * (sharded(unsharded, shards, 2).total + 2)
+
+    def zero3(parameters: float, shards: int, largest_unit: float) -> float:
+        return parameters * sharded(unsharded, shards, 3).total + gathered_bytes(largest_unit)
+
+    assert zero2(2851e6, 8) / GIBIBYTE == close(15.93)
+    assert zero3(2851e6, 8, 32e6) / GIBIBYTE == close(6.09)
+    assert zero3(737.67e6, 4, 32.9e6) / MEBIBYTE == close(3291)
 
 
 STATES = [
@@ -80,7 +88,7 @@ STATES = [
 def test_bytes_per_parameter_by_precision_and_optimizer(
     precision: object, optimizer: object, total: float
 ) -> None:
-    assert states_of(precision, optimizer).total == total  # pyright: ignore[reportArgumentType]
+    assert bytes_per_parameter(precision, optimizer).total == total  # pyright: ignore[reportArgumentType]
 
 
 def test_the_attention_matrix_of_published_models() -> None:
@@ -106,6 +114,12 @@ def test_activations_of_published_models(
     assert recomputed_bytes(model, 2) / GB == close(gigabytes[2])
 
 
+def gpt2_parameters(model: TransformerShape) -> float:
+    """12Lh² + 13Lh + Vh + sh + 2h, with a tied head and a vocabulary of 50257."""
+    blocks = model.layers * (12 * model.width**2 + 13 * model.width)
+    return blocks + (50257 + model.context + 2) * model.width
+
+
 GPT2 = [
     # millions, L, h, a, rows at once, GiB of states, activations, logits, all
     (124.4, 12, 768, 12, 12, 2.09, 3.59, 5.75, 11.42),
@@ -124,11 +138,11 @@ def test_gpt2_by_part(
     activations: float, logits: float, total: float,
 ) -> None:  # fmt: skip
     model = TransformerShape(layers, width, heads, 1024)
-    parameters = gpt_parameters(model, 50257)
+    parameters = gpt2_parameters(model)
     parts = (
-        parameters * states_of("bf16-fp32-gradients", "adam").total / GIB,
-        rows * layers * layer_bytes(model, keeps_attention=False, precision_bytes=2) / GIB,
-        rows * logit_bytes(1024, 50257, 2) / GIB,
+        parameters * bytes_per_parameter("bf16-fp32-gradients", "adam").total / GIBIBYTE,
+        rows * layers * layer_bytes(model, keeps_attention=False, precision_bytes=2) / GIBIBYTE,
+        rows * logit_bytes(1024, 50257, 2) / GIBIBYTE,
     )
 
     assert parameters / 1e6 == close(millions)
@@ -136,12 +150,10 @@ def test_gpt2_by_part(
     assert sum(parts) == close(total)
 
 
-def test_an_untied_head_has_parameters_of_its_own() -> None:
-    model = TransformerShape(2, 8, 2, 4)
-
-    assert gpt_parameters(model, 10, tied=False) - gpt_parameters(model, 10) == 80
-
-
 @pytest.mark.parametrize(("flops", "hours"), [(1e19, 7.02), (1e20, 70.2), (1e21, 702)])
 def test_gpu_hours_at_40_percent_of_an_h100(flops: float, hours: float) -> None:
-    assert gpu_hours(flops, 989e12, 0.4) == close(hours)
+    h100 = Shape.model_validate(
+        {"name": "h100", "resource": "nvidia.com/gpu", "memory": "80Gi", "flops": 989e12}
+    )
+
+    assert hours_of(Need(flops=flops), h100, 1, first_estimates(25), "none") == close(hours)

@@ -1,13 +1,13 @@
-"""From anybody's CSV to points, or to everything that is wrong with it.
+"""From anybody's CSV file to points, or to everything that is wrong with the file.
 
-The delimiter is the comma, semicolon or tab that the header has most of. A row keeps the number of
-its line in the file, so that every later message can name it.
+The delimiter is the comma, semicolon or tab that occurs most often in the header. A row keeps the
+number of its line in the file, so that every later message can name the line.
 """
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NoReturn
@@ -15,7 +15,7 @@ from typing import NoReturn
 import numpy as np
 
 from scaling_operator.api.problems import InvalidSpec, Problem, shown, suggestion
-from scaling_operator.cli.fit_options import Columns
+from scaling_operator.cli.fit_request import Columns
 from scaling_operator.law.points import (
     Points,
     grouped,
@@ -36,7 +36,7 @@ Row = tuple[int, list[str]]
 
 @dataclass(frozen=True, slots=True)
 class _Table:
-    """The cells below a header: rows with the number of the line that each ends on."""
+    """The cells below a header: rows, each with the number of the line on which the row ends."""
 
     path: Path
     header: list[str]
@@ -46,13 +46,13 @@ class _Table:
 def read_points(path: Path, columns: Columns) -> Points:
     """Read the named columns as float64. Raises InvalidSpec with what is wrong, by line."""
     table = _parsed(path, _text(path))
-    size, tokens, flops, loss, group = _numbers(table, columns)
+    sizes, tokens, flops, losses, group = _numbers(table, columns)
     if tokens is not None:
-        points = points_from_tokens(size or [], tokens, loss or [], flops=flops)
+        points = points_from_tokens(sizes or [], tokens, losses or [], flops=flops)
     elif flops is not None:
-        points = points_from_flops(size or [], flops, loss or [])
+        points = points_from_flops(sizes or [], flops, losses or [])
     else:
-        points = points_from_sizes(size or [], loss or [])
+        points = points_from_sizes(sizes or [], losses or [])
     if group is not None:
         points = grouped(points, group)
     lines = np.array([line for line, _ in table.rows], dtype=np.int64)
@@ -80,13 +80,13 @@ def _parsed(path: Path, text: str) -> _Table:
     rows = list(_rows(path, text, delimiter))
     if not rows:
         _refuse(str(path), "is empty; the first line names the columns")
-    (line, header), *below = rows
+    (line, header), *data_rows = rows
     names = [name.strip() for name in header]
-    if not below:
+    if not data_rows:
         _refuse(f"{path}:{line}", "has a header and no rows below it")
-    if len(below) > MAX_ROWS:
-        _refuse(str(path), f"has {len(below)} rows; at most {MAX_ROWS} can be fitted")
-    return _Table(path, names, below)
+    if len(data_rows) > MAX_ROWS:
+        _refuse(str(path), f"has {len(data_rows)} rows; at most {MAX_ROWS} can be fitted")
+    return _Table(path, names, data_rows)
 
 
 def _rows(path: Path, text: str, delimiter: str) -> Iterator[Row]:
@@ -102,62 +102,69 @@ def _rows(path: Path, text: str, delimiter: str) -> Iterator[Row]:
 
 def _numbers(table: _Table, columns: Columns) -> list[list[float] | None]:
     """Return the columns N, D, C, L and group, None where no column is named."""
-    named = (
-        ("--parameters", columns.parameters),
-        ("--tokens", columns.tokens),
-        ("--flops", columns.flops),
-        ("--loss", columns.loss),
-        ("--group", columns.group),
-    )
-    places = _places(table, named)
-    ragged = [
-        Problem(f"{table.path}:{line}", f"{len(row)} cells; the header has {len(table.header)}")
-        for line, row in table.rows
-        if len(row) != len(table.header)
-    ]
-    if ragged:
-        _refuse_all(ragged)
+    names = {
+        "--parameters": columns.parameters,
+        "--tokens": columns.tokens,
+        "--flops": columns.flops,
+        "--loss": columns.loss,
+        "--group": columns.group,
+    }
+    positions = _positions(table, names)
+    _check_widths(table)
     problems: list[Problem] = []
-    result: list[list[float] | None] = []
-    for option, name in named:
+    numbers: list[list[float] | None] = []
+    for option, name in names.items():
         if name is None:
-            result.append(None)
+            numbers.append(None)
             continue
-        cells = [(line, row[places[option]].strip()) for line, row in table.rows]
+        cells = [(line, row[positions[option]].strip()) for line, row in table.rows]
         if option == "--group" and all(cell and _number(cell) is None for _, cell in cells):
-            result.append(_labels([cell for _, cell in cells]))
+            numbers.append(_labels([cell for _, cell in cells]))
             continue
-        result.append(_column(table.path, name.strip(), cells, problems))
+        numbers.append(_column(table.path, name.strip(), cells, problems))
     if problems:
         _refuse_all(problems)
-    return result
+    return numbers
 
 
-def _places(table: _Table, named: Sequence[tuple[str, str | None]]) -> dict[str, int]:
-    places: dict[str, int] = {}
+def _check_widths(table: _Table) -> None:
+    """Refuse rows with more or fewer cells than the header."""
+    width = len(table.header)
+    problems = [
+        Problem(f"{table.path}:{line}", f"{len(row)} cells; the header has {width}")
+        for line, row in table.rows
+        if len(row) != width
+    ]
+    if problems:
+        _refuse_all(problems)
+
+
+def _positions(table: _Table, names: Mapping[str, str | None]) -> dict[str, int]:
+    """Find the position of the column that each option names."""
+    positions: dict[str, int] = {}
     problems: list[Problem] = []
-    seen: dict[int, str] = {}
+    option_at: dict[int, str] = {}
     header = f"{table.path}:1"
-    for option, name in named:
+    for option, name in names.items():
         if name is None:
             continue
         count = table.header.count(name.strip())
         if count != 1:
-            known = [column for column in table.header if column]
-            what = f"no column {shown(name)}; {suggestion(name, known)}"
+            named_columns = [column for column in table.header if column]
+            message = f"no column {shown(name)}; {suggestion(name, named_columns)}"
             if count:
-                what = f"{count} columns are named {shown(name)}; rename all but one"
-            problems.append(Problem(header, f"{option}: {what}"))
+                message = f"{count} columns are named {shown(name)}; rename all but one"
+            problems.append(Problem(header, f"{option}: {message}"))
             continue
-        place = table.header.index(name.strip())
-        if option != "--group" and place in seen:
-            what = f"{shown(name)} is the column of {seen[place]} already"
-            problems.append(Problem(header, f"{option}: {what}"))
-        seen.setdefault(place, option)
-        places[option] = place
+        position = table.header.index(name.strip())
+        if option != "--group" and position in option_at:
+            message = f"{shown(name)} is the column of {option_at[position]} already"
+            problems.append(Problem(header, f"{option}: {message}"))
+        option_at.setdefault(position, option)
+        positions[option] = position
     if problems:
         _refuse_all(problems)
-    return places
+    return positions
 
 
 def _column(
@@ -167,14 +174,14 @@ def _column(
     for line, cell in cells:
         value = _number(cell)
         if value is None:
-            what = f"{shown(cell)} is no number{_hint(cell)}" if cell else "is empty"
-            problems.append(Problem(f"{path}:{line}", f"{name}: {what}"))
+            message = f"{shown(cell)} is no number{_hint(cell)}" if cell else "is empty"
+            problems.append(Problem(f"{path}:{line}", f"{name}: {message}"))
         values.append(float("nan") if value is None else value)
     return values
 
 
 def _hint(cell: str) -> str:
-    """Say how a number with a comma, a space or a unit is written here."""
+    """Say how to write a number that has a comma, a space or a unit."""
     if any(_number(cell.replace(mark, "")) is not None for mark in (",", " ", "_")):
         return ": a number has a decimal point, and nothing between thousands"
     factors = {"k": "e3", "m": "e6", "b": "e9", "g": "e9", "t": "e12"}
@@ -184,7 +191,7 @@ def _hint(cell: str) -> str:
 
 
 def _labels(cells: Sequence[str]) -> list[float]:
-    """Give numbers to budgets that have names instead of FLOPs, from 1."""
+    """Give numbers from 1 to the budgets that have names instead of FLOPs."""
     codes: dict[str, float] = {}
     return [codes.setdefault(cell, len(codes) + 1.0) for cell in cells]
 

@@ -1,4 +1,4 @@
-"""Tables and bars about experiments of a cluster."""
+"""`scaling get`: the tables of a cluster's experiments, or one experiment with its trials."""
 
 from __future__ import annotations
 
@@ -30,29 +30,34 @@ _COLORS = {
 }
 
 
-def experiments_table(things: Sequence[Mapping[str, Any]], *, everywhere: bool) -> Table:
-    """List experiments, one a line."""
+def experiments_table(experiments: Sequence[Mapping[str, Any]], *, everywhere: bool) -> Table:
+    """List experiments, one on each line."""
     table = Table(box=None, pad_edge=False)
-    for heading in (*(("NAMESPACE",) if everywhere else ()), "NAME", "PHASE"):
+    if everywhere:
+        table.add_column("NAMESPACE", overflow="fold")
+    for heading in ("NAME", "PHASE"):
         table.add_column(heading, overflow="fold")
     table.add_column("PROGRESS", no_wrap=True)
     for heading in ("RUNNING", "FAILED", "BEST", "AGE"):
         table.add_column(heading, justify="right", no_wrap=True)
-    for thing in things:
-        status, metadata = status_of(thing), thing["metadata"]
+    for experiment in experiments:
+        status, metadata = status_of(experiment), experiment["metadata"]
         counts = status.counts
-        best = "" if status.best is None else f"{status.best.values[0]:.5g}"
-        table.add_row(
-            *((metadata["namespace"],) if everywhere else ()),
-            *(metadata["name"], _phase(status.phase), f"{ended(counts)}/{counts.max}"),
-            *(str(counts.running + counts.queued), str(counts.failed), best),
+        cells = [
+            metadata["name"],
+            _phase(status.phase),
+            f"{ended(counts)}/{counts.max}",
+            str(counts.running + counts.queued),
+            str(counts.failed),
+            "" if status.best is None else f"{status.best.values[0]:.5g}",
             age(str(metadata["creationTimestamp"])),
-        )
+        ]
+        table.add_row(*([metadata["namespace"]] if everywhere else []), *cells)
     return table
 
 
 def print_experiment(console: Console, record: ExperimentRecord) -> None:
-    """Print one experiment: a bar, what was found, its last trials."""
+    """Print one experiment: a bar, its results, its last trials."""
     status = record.status
     counts = status.counts
     head = Table.grid(padding=(0, 1))
@@ -94,7 +99,7 @@ def trials_table(spec: ExperimentSpec, trials: Sequence[ScalingTrial]) -> Table:
 
 
 def age(created: str) -> str:
-    """Write how long ago that was, as kubectl does."""
+    """Write how long ago a time was, as kubectl does."""
     seconds = (datetime.now(tz=UTC) - datetime.fromisoformat(created)).total_seconds()
     for unit, length in (("d", 86400), ("h", 3600), ("m", 60)):
         if seconds >= 2 * length:
@@ -103,7 +108,7 @@ def age(created: str) -> str:
 
 
 def _values(trial: ScalingTrial, count: int) -> list[str]:
-    """Write a trial's values; of one that goes on, the last that it reported."""
+    """Write a trial's values; for a trial that runs, the last value that it reported."""
     if trial.status.values:
         return [f"{value:.5g}" for value in trial.status.values]
     last = f"{trial.status.curve[-1].value:.5g}" if trial.status.curve else ""

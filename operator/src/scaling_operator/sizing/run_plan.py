@@ -1,36 +1,36 @@
 """A single training run that is not a trial: its machine, its hours, its cost.
 
-By the formulas that size the trials of an experiment. What a policy does not say stays unknown, and
-`message` says what that is.
+The run is sized by the formulas that size the trials of an experiment. Where the policy lacks a
+figure, the result stays unknown, and `message` names the figure.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from scaling_operator.api.experiment import ExperimentSpec
 from scaling_operator.api.policy import PolicySpec
-from scaling_operator.sizing.choice import Choice, NoMachine, choose
-from scaling_operator.sizing.duration import price_per_hour
-from scaling_operator.sizing.lookahead import Lessons, constraints_of
-from scaling_operator.sizing.need import Need, Unknown
-from scaling_operator.sizing.offers import Constraints
+from scaling_operator.sizing.estimates import price_per_hour
+from scaling_operator.sizing.machines import Choice, Constraints, NoMachine, choose
+from scaling_operator.sizing.need import Need, UnknownNeed
+from scaling_operator.sizing.observations import NONE_OBSERVED, Observations
+from scaling_operator.sizing.scale_plan import constraints_of
 
 NO_SCALE = -1
-"""What single scales have taught does not hold for a run beyond them."""
+"""What the trials of a single scale have taught does not hold for a run beyond the ladder."""
 
 
 @dataclass(frozen=True, slots=True)
 class KnownMachines:
-    """Machines as a policy has them, and what trials have taught of them."""
+    """The machines of a policy, and what trials have taught of these machines."""
 
     policy: PolicySpec
-    lessons: Lessons = field(default_factory=Lessons)
+    observations: Observations = NONE_OBSERVED
 
 
 @dataclass(frozen=True, slots=True)
 class RunPlan:
-    """What one run gets and takes; None is unknown, and `reason` and `message` then say why."""
+    """What one run gets and takes; None is unknown, and then `reason` and `message` say why."""
 
     shape: str | None = None
     count: int | None = None
@@ -42,24 +42,24 @@ class RunPlan:
 
 
 def run_constraints(spec: ExperimentSpec, machines: KnownMachines) -> Constraints:
-    """Say what binds the choice: a trial's longest time is preferred, and binds nothing."""
-    constraints = constraints_of(spec, machines.policy, NO_SCALE, machines.lessons)
+    """Say what binds the choice: machines within a trial's timeout are preferred, not required."""
+    constraints = constraints_of(spec, machines.policy, NO_SCALE, machines.observations)
     return replace(constraints, refuses_hopeless=False)
 
 
-def plan_run(need: Need | Unknown, constraints: Constraints) -> RunPlan:
+def plan_run(need: Need | UnknownNeed, constraints: Constraints) -> RunPlan:
     """Choose the machine of one run."""
-    if isinstance(need, Unknown):
+    if isinstance(need, UnknownNeed):
         return RunPlan(reason="UnknownNeed", message=str(need))
-    found = choose(need, constraints)
-    if isinstance(found, NoMachine):
-        return RunPlan(reason="NothingFits", message=_in_short(found))
-    return _planned(need, found)
+    choice = choose(need, constraints)
+    if isinstance(choice, NoMachine):
+        return RunPlan(reason="NothingFits", message=_last_reason(choice))
+    return _planned(need, choice)
 
 
-def _in_short(refusal: NoMachine) -> str:
-    """Give the last shape's reason: a policy mostly names its largest machines last."""
-    *others, last = refusal.reasons
+def _last_reason(no_machine: NoMachine) -> str:
+    """Give the reason of the last shape: a policy mostly names its largest machines last."""
+    *others, last = no_machine.reasons
     if not others:
         return last
     return f"{last}; nor does {'the other shape' if len(others) == 1 else 'any other shape'} do"
