@@ -34,9 +34,18 @@ from scaling_operator.processes.messages import (
 from scaling_operator.processes.pool import PATIENCE_SECONDS, WorkerPool
 from scaling_operator.processes.process import WorkerProcess
 from scaling_operator.processes.studies import ProcessHost
-from scaling_operator.search.calls import AskCall, Call, CloseCall, OpenCall, ReportCall, TellCall
 from scaling_operator.search.study import Proposal, Record, StudySettings
-from scaling_operator.search.study_worker import StudyHost, StudyWorker, ThreadHost
+from scaling_operator.search.study_worker import (
+    AskCall,
+    Call,
+    CloseCall,
+    OpenCall,
+    ReportCall,
+    StudyHost,
+    StudyWorker,
+    TellCall,
+    ThreadHost,
+)
 from scaling_operator.sizing.knowledge import Observations
 from scaling_operator.sizing.lookahead import Lessons
 from scaling_operator.sizing.one_run import KnownMachines

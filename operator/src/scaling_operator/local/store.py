@@ -1,12 +1,11 @@
 """The result folder: the only truth of a local run, as Kubernetes objects are on a cluster.
 
-One JSON file per trial, shaped like a ScalingTrial, written whole and renamed into place: a crash
-at any instruction leaves the old text or the new. `result.json` is the experiment's status. No link
-in the folder is followed: it may be somebody else's.
+Each trial has one JSON file, shaped like a ScalingTrial, written whole and renamed into place: a
+crash at any instruction leaves the old text or the new. `result.json` is the experiment's status.
+No link in the folder is followed: the folder may be somebody else's.
 """
 
 from __future__ import annotations
-
 import fcntl
 import json
 import os
@@ -16,7 +15,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
-
 from scaling_operator.api.experiment import ScalingExperiment
 from scaling_operator.api.status import ExperimentStatus
 from scaling_operator.api.trial import ScalingTrial
@@ -42,6 +40,19 @@ from scaling_trainer.writing import (
     remove,
     write_file,
 )
+from collections import Counter
+from collections.abc import Callable, Iterator
+from scaling_operator.local.contents import (
+    DAMAGED,
+    EXPERIMENT,
+    TRIALS,
+    Damage,
+    is_folder,
+    read_experiment,
+    uids_of_trials,
+)
+from scaling_trainer.writing import make_folder, rename
+
 
 Found = TypeVar("Found")
 
@@ -163,3 +174,62 @@ class Store:
 
     def _write(self, path: Path, document: str) -> None:
         write_file(path, document + "\n", below=self.root)
+
+
+SHOWN = 5
+
+
+def check(damaged: tuple[Damage, ...]) -> None:
+    """Raise StoreError that names what is damaged, and what helps."""
+    if damaged:
+        more = f"; and {len(damaged) - SHOWN} more" if len(damaged) > SHOWN else ""
+        named = "; ".join(map(str, damaged[:SHOWN]))
+        message = f"{named}{more}. The same command with --repair sets this aside and goes on"
+        raise StoreError(message)
+
+
+def repair(store: Store, experiment: ScalingExperiment, tell: Callable[[str], None]) -> None:
+    """Move what is damaged to `damaged/`, and tell each. The folder must be locked.
+
+    A trial that is set aside counts as gone: its number is not used again.
+    """
+    _repair_experiment(store, experiment, tell)
+    for damage in store.contents().damaged:
+        _set_aside(store.root, damage, tell)
+
+
+def _repair_experiment(
+    store: Store, experiment: ScalingExperiment, tell: Callable[[str], None]
+) -> None:
+    """Write experiment.json anew where it cannot be read: the trials still say whose they are."""
+    path = store.root / EXPERIMENT
+    try:
+        begun = read_experiment(store.root)
+        fault = None if begun.metadata.uid else "has no metadata.uid"
+    except MissingFile:
+        if not is_folder(store.root / TRIALS):
+            return  # a new folder
+        fault = "is missing"
+    except UnreadableFile as error:
+        fault = error.reason
+    if fault is None:
+        return
+    if fault != "is missing":
+        _set_aside(store.root, Damage(path, fault, path), tell)
+    uids = Counter(uids_of_trials(store.root, experiment.metadata.name)).most_common(1)
+    store.write_experiment(experiment, uids[0][0] if uids else str(uuid.uuid4()))
+    tell(f"{path}: {fault}; written anew from the experiment file")
+
+
+def _set_aside(root: Path, damage: Damage, tell: Callable[[str], None]) -> None:
+    make_folder(root / DAMAGED, below=root)
+    target = next(path for path in _places(root, damage) if not os.path.lexists(path))
+    rename(damage.whole, target, below=root)
+    tell(f"{damage}; set aside as {target}")
+
+
+def _places(root: Path, damage: Damage) -> Iterator[Path]:
+    name = damage.whole.name
+    yield root / DAMAGED / name
+    for count in range(2, 10_000):
+        yield root / DAMAGED / f"{name}.{count}"

@@ -18,8 +18,8 @@ from scaling_operator.processes.messages import (
     WorkOutcome,
     WorkRequest,
 )
-from scaling_operator.search.calls import StudyClosed
 from scaling_operator.search.study import AskFailed
+from scaling_operator.search.study_worker import StudyClosed
 
 MODULE = "scaling_operator.processes.child"
 ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}

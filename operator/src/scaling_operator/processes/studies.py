@@ -9,7 +9,7 @@ from scaling_operator.api.search import GpAlgorithm, Search
 from scaling_operator.processes.bounds import GP_STUDY, STUDY, WorkBounds, WorkExceeded, WorkFailed
 from scaling_operator.processes.messages import STUDY_ANSWER, Task, encode_call
 from scaling_operator.processes.pool import WorkerPool
-from scaling_operator.search.calls import (
+from scaling_operator.search.study_worker import (
     Answer,
     AskCall,
     Call,

@@ -41,8 +41,9 @@ from scaling_operator.runtime.hooks import Hooks
 from scaling_operator.runtime.state import ExperimentState, slot_of
 from scaling_operator.runtime.study_settings import base_seed, settings_of
 from scaling_operator.runtime.tasks import InFlight
-from scaling_operator.search.seed import slot_seed
-from scaling_operator.search.study_worker import StudyHost, StudyWorker, ThreadHost, record_of
+from scaling_operator.search.samplers import slot_seed
+from scaling_operator.search.study_worker import StudyHost, StudyWorker, ThreadHost
+from scaling_operator.search.trials import record_of
 from scaling_operator.sizing.admission import Slot
 
 

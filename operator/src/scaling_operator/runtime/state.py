@@ -30,7 +30,7 @@ from scaling_operator.core.tally import Tally, add
 from scaling_operator.core.trial_status import Machine
 from scaling_operator.runtime.tasks import InFlight
 from scaling_operator.search.study import Record
-from scaling_operator.search.study_worker import record_of
+from scaling_operator.search.trials import record_of
 from scaling_operator.sizing.admission import Slot
 from scaling_operator.validation.grid import points_without_repeats
 
