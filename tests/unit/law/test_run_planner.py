@@ -19,7 +19,7 @@ from scaling_operator.core.observed import Observed, Rules, ScaleView
 from scaling_operator.core.tally import Tally
 from scaling_operator.law.fit_experiment import fit
 from scaling_operator.law.simulate import IsoFlopDesign, chinchilla_law, simulated
-from scaling_operator.local.price_list import PriceList
+from scaling_operator.local.loading import PriceList
 from scaling_operator.report.machine_words import machine_sentence, plan_of
 from scaling_operator.sizing.lookahead import Lessons, plan_scale
 from scaling_operator.sizing.one_run import KnownMachines

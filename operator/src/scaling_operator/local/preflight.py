@@ -1,18 +1,19 @@
 """What is checked before the first trial of a local run: this machine, and the data."""
 
 from __future__ import annotations
-from collections.abc import Iterator
-from pathlib import Path
-from scaling_operator.api.experiment import ExperimentSpec
-from scaling_operator.api.problems import Problem
-from scaling_operator.search.extras import missing_extra
+
 import asyncio
 import os
+from collections.abc import Iterator
 from datetime import datetime
+from pathlib import Path
+
+from scaling_operator.api.experiment import ExperimentSpec
 from scaling_operator.api.problems import InvalidSpec, Problem
 from scaling_operator.api.status import MAX_DATA_NOTE, MAX_DATA_NOTES
 from scaling_operator.core.ladder import scales_of
 from scaling_operator.local.workers import WarmWorker
+from scaling_operator.search.extras import missing_extra
 
 
 def missing_here(spec: ExperimentSpec, data_folder: Path) -> Iterator[Problem]:
@@ -35,9 +36,10 @@ _FIELD = "spec.trainer.builtIn"
 async def check_data(
     worker: WarmWorker, spec: ExperimentSpec, data_folder: Path, stop: asyncio.Event
 ) -> tuple[str, ...]:
-    """Give what is to be told of the data. Raises InvalidSpec where no trial could use them.
+    """Let a worker read the data once; return what the user should know of them.
 
-    Once `stop` is set nobody waits for the answer, and the worker is ended.
+    Once `stop` is set, the check is cancelled and its worker ended. Raises InvalidSpec where no
+    trial could use the data.
     """
     built_in = spec.trainer.built_in
     if built_in is None:
@@ -51,16 +53,16 @@ async def check_data(
         checking.cancel()
         await asyncio.gather(checking, return_exceptions=True)
         return ()
-    ending = checking.result()
-    if ending.exit_code == 0:
-        return tuple(_clean(note) for note in ending.notes[:MAX_DATA_NOTES])
-    raise InvalidSpec((_problem(ending.message),))
+    end = checking.result()
+    if end.exit_code == 0:
+        return tuple(_clean(note) for note in end.notes[:MAX_DATA_NOTES])
+    raise InvalidSpec((_problem(end.message),))
 
 
 def written_since(
     spec: ExperimentSpec, data_folder: Path, began: datetime | None
 ) -> tuple[str, ...]:
-    """Say that data were written after the folder's first trial began: values may differ by it."""
+    """Say that data were written after the folder's first trial began: values may differ for it."""
     path = dataset_path(spec)
     if path is None or began is None:
         return ()
@@ -80,13 +82,13 @@ def dataset_path(spec: ExperimentSpec) -> str | None:
 
 
 def _written_seconds(path: Path) -> Iterator[float]:
-    """Give when a file was written; of a folder, when it and the folders in it were changed."""
+    """Give when a file was written; for a folder, when it and each folder in it were changed."""
     try:
         yield path.stat().st_mtime
         if path.is_dir():
             yield from (entry.stat().st_mtime for entry in os.scandir(path) if entry.is_dir())
     except OSError:
-        return  # whoever reads it says so
+        return  # the trainer, which reads it, says so
 
 
 def varied_parameters(spec: ExperimentSpec) -> tuple[str, ...]:
@@ -98,7 +100,7 @@ def varied_parameters(spec: ExperimentSpec) -> tuple[str, ...]:
 
 
 def _clean(note: str) -> str:
-    """Keep a sentence that quotes a file within bounds, and from doing anything to a terminal."""
+    """Shorten a sentence that quotes a file, and replace what would steer a terminal."""
     plain = "".join(sign if sign.isprintable() else "?" for sign in note)
     return plain if len(plain) <= MAX_DATA_NOTE else f"{plain[: MAX_DATA_NOTE - 1]}…"
 

@@ -6,23 +6,29 @@ No link in the folder is followed: the folder may be somebody else's.
 """
 
 from __future__ import annotations
+
 import fcntl
 import json
 import os
 import uuid
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
+
 from scaling_operator.api.experiment import ScalingExperiment
 from scaling_operator.api.status import ExperimentStatus
 from scaling_operator.api.trial import ScalingTrial
 from scaling_operator.local.contents import (
+    DAMAGED,
     EXPERIMENT,
     RESULT,
     TRIAL,
+    TRIALS,
     Contents,
+    Damage,
     Identity,
     folders_of_trials,
     is_folder,
@@ -30,6 +36,7 @@ from scaling_operator.local.contents import (
     read_experiment,
     read_identity,
     trial_folder,
+    uids_of_trials,
 )
 from scaling_trainer.reading import MissingFile, UnreadableFile
 from scaling_trainer.writing import (
@@ -38,23 +45,11 @@ from scaling_trainer.writing import (
     make_folder,
     open_regular_for_writing,
     remove,
+    rename,
     write_file,
 )
-from collections import Counter
-from collections.abc import Callable, Iterator
-from scaling_operator.local.contents import (
-    DAMAGED,
-    EXPERIMENT,
-    TRIALS,
-    Damage,
-    is_folder,
-    read_experiment,
-    uids_of_trials,
-)
-from scaling_trainer.writing import make_folder, rename
 
-
-Found = TypeVar("Found")
+Read = TypeVar("Read")
 
 LOCK = ".lock"
 
@@ -93,7 +88,7 @@ class Store:
         self._lock = held
 
     def unlock(self) -> None:
-        """Give the folder back."""
+        """Let other processes use the folder again."""
         if self._lock is not None:
             self._lock.close()
             self._lock = None
@@ -112,26 +107,27 @@ class Store:
     def write_experiment(self, experiment: ScalingExperiment, uid: str) -> None:
         """Write which experiment the folder holds."""
         metadata = experiment.metadata.model_copy(update={"uid": uid})
-        begun = experiment.model_copy(update={"metadata": metadata, "status": None})
+        started = experiment.model_copy(update={"metadata": metadata, "status": None})
         # What was not set stays unset: a default of today must not turn into a choice.
-        self._write(self.root / EXPERIMENT, begun.model_dump_json(exclude_unset=True))
+        self._write(self.root / EXPERIMENT, started.model_dump_json(exclude_unset=True))
 
     def renew(self, identity: Identity, experiment: ScalingExperiment) -> None:
-        """Write down what the user has changed since: targets, trials, budget and the like."""
+        """Write what the user has changed in the spec: targets, trials, budget and the like."""
         if experiment.spec != identity.spec:
-            begun = read_experiment(self.root)
-            renewed = begun.model_copy(update={"spec": experiment.spec})
+            stored = read_experiment(self.root)
+            renewed = stored.model_copy(update={"spec": experiment.spec})
             self._write(self.root / EXPERIMENT, renewed.model_dump_json(exclude_unset=True))
 
     def identity(self) -> Identity:
         """Read which experiment the folder holds. Raises StoreError where it holds none."""
-        return self._told(read_identity)
+        return self._read(read_identity)
 
     def contents(self) -> Contents:
         """Read all that the folder holds. Raises StoreError where it holds no experiment."""
-        return self._told(read_contents)
+        return self._read(read_contents)
 
-    def _told(self, read: Callable[[Path], Found]) -> Found:
+    def _read(self, read: Callable[[Path], Read]) -> Read:
+        """Read the folder; say what helps where it cannot be read. Raises StoreError."""
         try:
             return read(self.root)
         except MissingFile as error:
@@ -147,17 +143,17 @@ class Store:
         self._write(self.root / RESULT, json.dumps(document, indent=2))
 
     def write_trial(self, trial: ScalingTrial) -> None:
-        """Write a trial's file: at its creation, and at each change of its status."""
+        """Write a trial's file: when the trial is created, and whenever its status changes."""
         folder = self.trial_folder(trial.spec.scale, trial.spec.number)
         make_folder(folder, below=self.root)
         self._write(folder / TRIAL, trial.model_dump_json(exclude_none=True))
 
     def trial_folder(self, scale: int, number: int) -> Path:
-        """Where a trial's file, logs and checkpoint lie."""
+        """Give the folder of a trial's file, logs and checkpoint."""
         return trial_folder(self.root, scale, number)
 
     def was_launched(self, scale: int, number: int, attempt: int) -> bool:
-        """Whether the attempt had begun, in this process or one before."""
+        """Whether the attempt was launched, by this process or by an earlier run."""
         log = self.trial_folder(scale, number) / f"attempt-{attempt}.log"
         return os.path.lexists(log)
 
@@ -166,7 +162,7 @@ class Store:
         remove(self.trial_folder(scale, number) / "checkpoint", below=self.root)
 
     def _tidy(self) -> None:
-        """Delete what a run that was killed has left half written."""
+        """Delete the half-written files of a run that was killed."""
         for folder in (self.root, *folders_of_trials(self.root)):
             for path in list(folder.glob(".*")) if is_folder(folder) else ():
                 if is_temporary(path.name):
@@ -179,7 +175,7 @@ class Store:
 SHOWN = 5
 
 
-def check(damaged: tuple[Damage, ...]) -> None:
+def expect_undamaged(damaged: tuple[Damage, ...]) -> None:
     """Raise StoreError that names what is damaged, and what helps."""
     if damaged:
         more = f"; and {len(damaged) - SHOWN} more" if len(damaged) > SHOWN else ""
@@ -189,7 +185,7 @@ def check(damaged: tuple[Damage, ...]) -> None:
 
 
 def repair(store: Store, experiment: ScalingExperiment, tell: Callable[[str], None]) -> None:
-    """Move what is damaged to `damaged/`, and tell each. The folder must be locked.
+    """Move every damaged file and trial to `damaged/`, and tell of each. The folder must be locked.
 
     A trial that is set aside counts as gone: its number is not used again.
     """
@@ -201,11 +197,11 @@ def repair(store: Store, experiment: ScalingExperiment, tell: Callable[[str], No
 def _repair_experiment(
     store: Store, experiment: ScalingExperiment, tell: Callable[[str], None]
 ) -> None:
-    """Write experiment.json anew where it cannot be read: the trials still say whose they are."""
+    """Write experiment.json anew where it cannot be read: the trials still name its uid."""
     path = store.root / EXPERIMENT
     try:
-        begun = read_experiment(store.root)
-        fault = None if begun.metadata.uid else "has no metadata.uid"
+        stored = read_experiment(store.root)
+        fault = None if stored.metadata.uid else "has no metadata.uid"
     except MissingFile:
         if not is_folder(store.root / TRIALS):
             return  # a new folder
