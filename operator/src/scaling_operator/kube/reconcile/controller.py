@@ -11,7 +11,7 @@ from scaling_operator.api.problems import InvalidSpec
 from scaling_operator.api.status import Condition, ExperimentStatus
 from scaling_operator.api.trial import ScalingTrial
 from scaling_operator.core.actions import Plan
-from scaling_operator.core.conditions import is_wished, news, stops_work
+from scaling_operator.core.conditions import is_requested, news, stops_work
 from scaling_operator.core.finishing import to_finish
 from scaling_operator.core.reports import AttemptKey, Reply, Report
 from scaling_operator.core.status import failing, is_failing, refused
@@ -272,7 +272,7 @@ class Controller:
     ) -> None:
         """Send an Event for each condition that a person should hear of."""
         for each in news(before, after):
-            is_trouble = stops_work(each) and not is_wished(each)
+            is_trouble = stops_work(each) and not is_requested(each)
             message = prefix + (each.message or each.type)
             self.events.add(Note(*about_what, each.reason, message, is_trouble))
             level = logging.WARNING if is_trouble else logging.INFO
