@@ -21,7 +21,7 @@ from scaling_trainer.results import Result
 
 
 def values_of(result: Result, objectives: tuple[Objective, ...]) -> tuple[float, ...] | str:
-    """Take the objectives' values, from `metrics` by name or `values` in order; else say the fault."""
+    """Take the objectives' values, from `metrics` by name or `values` in order; else the fault."""
     names = [objective.metric for objective in objectives]
     if result.values is not None:
         if len(result.values) != len(names):

@@ -1,7 +1,7 @@
 """What may start now: workloads for trials that have none, and new trials for free slots.
 
-Where a policy sizes the trials, as many start as there is room for: the largest of the cheapest
-scale first. A trial that has to wait is queued without a workload.
+Where a policy sizes the trials, as many start as there is room for: first the cheapest scale, and
+of it the trial with the most memory. A trial that has to wait is queued without a workload.
 """
 
 from __future__ import annotations
