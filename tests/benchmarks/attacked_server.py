@@ -33,8 +33,7 @@ from scaling_operator.metrics import families
 from scaling_operator.metrics.exposition import Exposition
 from scaling_operator.metrics.operator_metrics import OperatorMetrics, new_registry
 from scaling_operator.metrics.samples import Sample
-from scaling_operator.search.dashboard import served
-from scaling_operator.search.mirror import Mirror
+from scaling_operator.search.dashboard import Mirror, served
 
 HERE = "127.0.0.1"
 SERIES = 9500  # as 50 experiments of 100 trials have

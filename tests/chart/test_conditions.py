@@ -16,7 +16,7 @@ from boards.expressions import of_any_condition, rules
 
 from scaling_operator.api.names import FIT_CONDITIONS, ConditionReason, ConditionType
 from scaling_operator.api.status import Condition
-from scaling_operator.core.conditions import STOPS_WORK, is_wished, news, stops_work
+from scaling_operator.core.conditions import STOPS_WORK, is_requested, news, stops_work
 from scaling_operator.metrics.samples import (
     Sample,
     read_experiment,
@@ -133,8 +133,8 @@ def test_what_stops_nothing_is_told_once_it_is_true() -> None:
 
 
 def test_only_a_wish_is_no_trouble() -> None:
-    assert is_wished(condition("Suspended", "True", "Suspended"))
-    assert not is_wished(condition("Suspended", "True", "BudgetExhausted"))
+    assert is_requested(condition("Suspended", "True", "Suspended"))
+    assert not is_requested(condition("Suspended", "True", "BudgetExhausted"))
 
 
 def test_an_alert_about_a_condition_can_be_asked_about_any() -> None:

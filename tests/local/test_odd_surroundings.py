@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from scaling_operator.api.container import Container
-from scaling_operator.local.guard import OrphanGuard
+from scaling_operator.local.orphan_guard import OrphanGuard
 from scaling_operator.local.workers import CommandRunner
 
 MAIN = "from scaling_operator.cli.main import main; main()"

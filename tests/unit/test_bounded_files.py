@@ -18,7 +18,7 @@ ALLOWED = {
     "scaling_trainer/preprocess/pixels.py": "images of a data set",
     "scaling_trainer/worker.py": "the copy of its own standard output",
     "scaling_operator/cli/run.py": "the null device in place of a closed terminal",
-    "scaling_operator/local/guard.py": "the kernel's files of processes",
+    "scaling_operator/local/orphan_guard.py": "the kernel's files of processes",
     "scaling_operator/processes/child.py": "the kernel's files of itself, and its own pipe",
     "scaling_operator/report/page.py": "files of this package",
     "scaling_operator/validation/generate.py": "writes this repository's own files",

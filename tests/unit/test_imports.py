@@ -54,7 +54,7 @@ IMPORTERS: dict[str, tuple[str, ...]] = {
     "safetensors": ("scaling_trainer.checkpoint",),
     "scipy": ("scaling_operator.law", "scaling_operator.sizing.calibration"),
     "sklearn": ("scaling_trainer.data", "scaling_trainer.evaluate", "scaling_trainer.preprocess"),
-    "torch": ("scaling_operator.search.quiet", *TRAINING),
+    "torch": ("scaling_operator.search.samplers", *TRAINING),
     "typer": ("scaling_operator.cli", "scaling_operator.kube.main"),
     "yaml": ("scaling_operator.kube.client.connection",),
 }

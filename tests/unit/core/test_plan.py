@@ -49,9 +49,9 @@ from scaling_operator.core.plan import plan
 from scaling_operator.core.tally import Tally, add
 from scaling_operator.core.trial_status import attempt_ended, finished, state_set
 from scaling_operator.law.fit_experiment import fit
-from scaling_operator.search.seed import slot_seed
+from scaling_operator.search.samplers import slot_seed
 from scaling_operator.search.study import Study, StudySettings
-from scaling_operator.search.study_worker import record_of
+from scaling_operator.search.trials import record_of
 from scaling_trainer.results import Point, Result
 
 Slot = tuple[int, int]

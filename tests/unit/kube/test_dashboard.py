@@ -12,8 +12,7 @@ from testbed.documents import played
 
 from scaling_operator.kube.client.kinds import EXPERIMENTS
 from scaling_operator.kube.dashboard import Dashboard
-from scaling_operator.search.dashboard import served
-from scaling_operator.search.mirror import Mirror
+from scaling_operator.search.dashboard import Mirror, served
 
 RUNNING = {"small": 2, "large": 6, "late": 2}
 

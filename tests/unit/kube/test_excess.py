@@ -13,8 +13,7 @@ from scaling_operator.api.status import Condition
 from scaling_operator.kube.client.index import Key
 from scaling_operator.kube.client.kinds import EVENTS, EXPERIMENTS, PODS
 from scaling_operator.processes.process import WorkExceeded
-from scaling_operator.search.calls import Answer, AskCall, Call
-from scaling_operator.search.study_worker import StudyHost, ThreadHost
+from scaling_operator.search.study_worker import Answer, AskCall, Call, StudyHost, ThreadHost
 
 COSTLY = Key(TEAM, "costly")
 

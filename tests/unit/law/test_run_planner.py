@@ -19,7 +19,7 @@ from scaling_operator.core.ladder import Scale
 from scaling_operator.core.observed import Observed, Rules, ScaleView
 from scaling_operator.core.tally import Tally
 from scaling_operator.law.fit_experiment import fit
-from scaling_operator.local.price_list import PriceList
+from scaling_operator.local.loading import PriceList
 from scaling_operator.report.words import machine_sentence
 from scaling_operator.sizing.observations import Observations
 from scaling_operator.sizing.run_plan import KnownMachines

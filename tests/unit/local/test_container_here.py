@@ -11,7 +11,7 @@ import pytest
 from scaling_operator.api.container import Container
 from scaling_operator.api.experiment import ExperimentSpec
 from scaling_operator.cli.run import ignored_locally
-from scaling_operator.local.guard import OrphanGuard
+from scaling_operator.local.orphan_guard import OrphanGuard
 from scaling_operator.local.workers import CommandRunner
 from scaling_operator.validation.immutable import changed_parts
 

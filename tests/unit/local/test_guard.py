@@ -18,7 +18,7 @@ pytestmark = pytest.mark.skipif(
 # its guard.
 PRELUDE = """
 import os, signal, subprocess, sys, threading, time
-from scaling_operator.local.guard import OrphanGuard
+from scaling_operator.local.orphan_guard import OrphanGuard
 
 guard = OrphanGuard()
 guard.start()

@@ -22,8 +22,7 @@ from scaling_operator.core.observed import ABSENT, Rules
 from scaling_operator.core.plan import plan
 from scaling_operator.local.contents import Contents
 from scaling_operator.local.finish import write_report
-from scaling_operator.local.repair import check, repair
-from scaling_operator.local.store import Store, StoreError
+from scaling_operator.local.store import Store, StoreError, expect_undamaged, repair
 from scaling_operator.report.build import studies_of
 from scaling_operator.runtime.record import ExperimentRecord, table
 from scaling_operator.runtime.state import read_state
@@ -216,7 +215,7 @@ def test_what_is_damaged_is_named_and_the_others_can_be_used(
     assert slots(contents) == others
     status_of(contents)
     with pytest.raises(StoreError, match="--repair"):
-        check(contents.damaged)
+        expect_undamaged(contents.damaged)
 
 
 @pytest.mark.parametrize(("place", "damage", "reason", "others"), DAMAGE)

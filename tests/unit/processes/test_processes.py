@@ -38,9 +38,18 @@ from scaling_operator.processes.process import (
     WorkFailed,
 )
 from scaling_operator.processes.workers import ProcessFits, ProcessHost, check_in_process
-from scaling_operator.search.calls import AskCall, Call, CloseCall, OpenCall, ReportCall, TellCall
 from scaling_operator.search.study import Proposal, StudySettings
-from scaling_operator.search.study_worker import StudyHost, StudyWorker, ThreadHost
+from scaling_operator.search.study_worker import (
+    AskCall,
+    Call,
+    CloseCall,
+    OpenCall,
+    ReportCall,
+    StudyHost,
+    StudyWorker,
+    TellCall,
+    ThreadHost,
+)
 from scaling_operator.search.trials import Record
 from scaling_operator.sizing.observations import Observations
 from scaling_operator.sizing.run_plan import KnownMachines

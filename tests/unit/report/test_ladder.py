@@ -22,7 +22,7 @@ from scaling_operator.core.fit_types import checked
 from scaling_operator.core.observed import ABSENT, Rules
 from scaling_operator.core.plan import plan
 from scaling_operator.law.fit_experiment import fit
-from scaling_operator.local.price_list import PriceList
+from scaling_operator.local.loading import PriceList
 from scaling_operator.report.build import draw, fit_of
 from scaling_operator.runtime.record import ExperimentRecord
 from scaling_operator.runtime.state import read_state

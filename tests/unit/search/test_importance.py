@@ -7,7 +7,7 @@ import pytest
 
 from scaling_operator.api.names import TrialState
 from scaling_operator.api.search import Search
-from scaling_operator.search.available import unavailable
+from scaling_operator.search.extras import missing_extra
 from scaling_operator.search.study import Study, StudySettings
 from scaling_operator.search.trials import Record
 
@@ -67,7 +67,7 @@ def test_an_algorithm_that_lacks_its_extra_is_named(
 ) -> None:
     search = Search.model_validate({"parameters": PARAMETERS, "algorithm": {"name": "gp"}})
     monkeypatch.setitem(sys.modules, "torch", None)
-    answer = unavailable(search, loads=loads)
+    answer = missing_extra(search, loads=loads)
     assert answer is not None
     assert "the algorithm gp needs torch" in answer
     assert "scaling-operator[gp]" in answer
@@ -77,5 +77,5 @@ def test_an_algorithm_that_lacks_its_extra_is_named(
 def test_an_algorithm_that_has_what_it_needs_is_available(name: str) -> None:
     pytest.importorskip("torch", reason="the extra gp is not installed")
     search = Search.model_validate({"parameters": PARAMETERS, "algorithm": {"name": name}})
-    assert unavailable(search) is None
-    assert unavailable(search, loads=False) is None
+    assert missing_extra(search) is None
+    assert missing_extra(search, loads=False) is None

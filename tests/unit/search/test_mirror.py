@@ -16,8 +16,7 @@ import pytest
 from scaling_operator.api.fields import Scalar
 from scaling_operator.api.names import TrialState
 from scaling_operator.api.search import Search
-from scaling_operator.search.dashboard import served
-from scaling_operator.search.mirror import Mirror
+from scaling_operator.search.dashboard import Mirror, served
 from scaling_operator.search.study import Study, StudySettings
 from scaling_operator.search.trials import Record
 from scaling_trainer.csv_cells import as_written, disarmed

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scaling_operator.search.seed import slot_seed
+from scaling_operator.search.samplers import slot_seed
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from scaling_operator.search.dashboard import served
-from scaling_operator.search.mirror import Mirror
+from scaling_operator.search.dashboard import Mirror, served
 from scaling_operator.server.hosts import answers_to
 
 TOLD = ("studies.example.org",)

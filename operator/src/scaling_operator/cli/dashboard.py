@@ -12,8 +12,7 @@ from scaling_operator.cli.remote import CannotShow
 from scaling_operator.local.store import Store
 from scaling_operator.report.build import studies_of
 from scaling_operator.runtime.record import ExperimentRecord
-from scaling_operator.search.dashboard import served
-from scaling_operator.search.mirror import DashboardMissing, Mirror
+from scaling_operator.search.dashboard import DashboardMissing, Mirror, served
 
 REFRESH_SECONDS = 5.0
 

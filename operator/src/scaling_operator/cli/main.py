@@ -60,7 +60,7 @@ def run(
     """Run an experiment on this machine, or go on with it."""
     # Optuna and plots load slowly.
     from scaling_operator.cli.run import run_experiment  # noqa: PLC0415
-    from scaling_operator.local.session import RunRequest  # noqa: PLC0415
+    from scaling_operator.local.loading import RunRequest  # noqa: PLC0415
 
     prices = None if policy is None else load_policy(policy).spec
     request = RunRequest(

@@ -14,7 +14,8 @@ from scaling_operator.cli import exit_codes
 from scaling_operator.cli.console import results_console
 from scaling_operator.cli.progress import Display, open_display
 from scaling_operator.cli.summary import print_summary
-from scaling_operator.local.session import RunRequest, run_session
+from scaling_operator.local.loading import RunRequest
+from scaling_operator.local.session import run_session
 from scaling_operator.validation.advice import warnings_of
 
 

@@ -1,4 +1,4 @@
-"""What a plan may ask a shell to do. Each action is safe to repeat after a crash."""
+"""What a plan may have a shell do. Each action is safe to repeat after a crash."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from scaling_trainer.results import Result
 
 @dataclass(frozen=True, slots=True)
 class AddScales:
-    """Write scales that `refine` adds into the status, at once: there alone they are remembered."""
+    """Write scales that `refine` adds into the status, at once: they are stored nowhere else."""
 
     scales: tuple[Scale, ...]
 
@@ -35,7 +35,7 @@ class OpenScale:
 class Ask:
     """Sample the slot, create its ScalingTrial, and launch its first attempt.
 
-    Creating the ScalingTrial commits what Optuna proposed.
+    The new ScalingTrial commits what Optuna proposed.
     """
 
     scale: int
@@ -62,12 +62,12 @@ class SetState:
     reason: Reason | None
     message: str
     queued_seconds: float | None = None
-    """Since when it waits, in seconds since the epoch; None where it runs."""
+    """Since when the trial waits, in seconds since the epoch; None where it runs."""
 
 
 @dataclass(frozen=True, slots=True)
 class EndAttempt:
-    """Record that an attempt is over without a result; the next one gets the next number."""
+    """Record that an attempt is over without a result; the next attempt gets the next number."""
 
     scale: int
     number: int
@@ -102,13 +102,13 @@ class Discard:
 
 
 Change = SetState | EndAttempt | Finish
-"""What writes the status of a live trial."""
+"""The actions that write the status of a live trial."""
 Action = AddScales | OpenScale | Ask | Launch | SetState | EndAttempt | Finish | Discard
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Actions in the order they must happen, the status, and when time alone changes the plan."""
+    """Actions in their required order, the status, and when time alone changes the plan."""
 
     actions: tuple[Action, ...]
     status: ExperimentStatus
@@ -117,7 +117,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Grouped:
-    """The actions of a plan, by how they are applied."""
+    """The actions of a plan, grouped by how a shell applies them."""
 
     scales: tuple[AddScales | OpenScale, ...]
     changes: tuple[Change, ...]

@@ -1,4 +1,4 @@
-"""What bounds whatever repeats or waits; the operating guide has the same table."""
+"""The bound of everything that repeats or waits; the operating guide has the same table."""
 
 from __future__ import annotations
 
@@ -8,16 +8,25 @@ from scaling_operator.api.names import MAX_ATTEMPTS
 
 FIRST_RETRY_SECONDS = 2.0
 LONGEST_RETRY_SECONDS = 60.0
-"""Between two tries to create a workload that was refused; `trials.pendingTimeout` ends them."""
+"""The longest pause between two tries to create a refused workload.
+
+`trials.pendingTimeout` ends the tries.
+"""
 MAX_BACKOFF_DOUBLINGS = 6
-"""An interrupted attempt begins again after `--retry-backoff`, at most 64 times as long."""
+"""An interrupted attempt begins again after `--retry-backoff`, or at most 64 times as long."""
 RESERVED_SECONDS = 300.0
-"""Room for a workload whose create got no answer. A request may take 30 s, a resync follows within
-two minutes; after both the index knows."""
+"""How long room is kept for a workload whose create request got no answer.
+
+A request may take 30 s, and a resync follows within two minutes; after both the index has the
+workload.
+"""
 
 
 REQUEST_SECONDS = 5.0
-"""For a trainer's request to the endpoint. These four are the trainer's own: a test compares."""
+"""For a trainer's request to the endpoint.
+
+This number and the next three are the trainer's own: a test compares them.
+"""
 LONGEST_PAUSE_SECONDS = 30.0
 LAST_VALUES_SECONDS = 10.0
 MOST_VALUES = 1000
@@ -26,7 +35,7 @@ _NOT_SAVED = "`Exported` is false and says why; the answer stays"
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """One thing that repeats or waits, what bounds it, and what follows then."""
+    """Something that repeats or waits, what bounds it, and what happens at the bound."""
 
     what: str
     bound: str

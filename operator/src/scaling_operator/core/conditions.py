@@ -1,6 +1,7 @@
-"""How a condition is made, and which ones stop work.
+"""How a condition is made, and which conditions stop work.
 
-Whatever stops work is told: an Event, a metric and an alert follow from `STOPS_WORK`.
+Users are told of everything that stops work: `STOPS_WORK` decides the Event, the metric and the
+alert.
 """
 
 from __future__ import annotations
@@ -25,15 +26,15 @@ STOPS_WORK: Mapping[ConditionType, bool | None] = {
     ConditionType.INTERNAL_ERROR: True,
     **dict.fromkeys(FIT_CONDITIONS, None),
 }
-"""For each condition, whether work stops where it is true or where it is false; None: never.
+"""For each condition: work stops where it is true, where it is false, or (None) never.
 
-Completion is an answer, and a fit that refuses is one too.
+Complete never stops work: completion is an answer. A fit's refusal is an answer too.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a condition is to say."""
+    """What a condition should say."""
 
     kind: ConditionType
     is_true: bool
@@ -42,14 +43,14 @@ class Finding:
 
     @property
     def status(self) -> str:
-        """The word of a condition's status."""
+        """The condition's status: `True` or `False` as text."""
         return "True" if self.is_true else "False"
 
 
 def as_condition(
     finding: Finding, before: Iterable[Condition], generation: int | None, now_seconds: float
 ) -> Condition:
-    """Make a finding a condition, given the conditions before it."""
+    """Make a finding a condition; its transition time stays where its status stays."""
     old = next((condition for condition in before if condition.type == finding.kind), None)
     same = old is not None and old.status == finding.status
     return Condition(
@@ -67,42 +68,48 @@ def as_condition(
 def with_finding(
     before: ExperimentStatus, finding: Finding, generation: int | None, now_seconds: float
 ) -> ExperimentStatus:
-    """Put one condition into a status; all else stays as it was found."""
+    """Put one condition into a status; the rest of the status stays."""
     condition = as_condition(finding, before.conditions, generation, now_seconds)
     others = tuple(condition for condition in before.conditions if condition.type != finding.kind)
     return before.model_copy(update={"conditions": (condition, *others)})
 
 
 def stops_work(condition: Condition) -> bool:
-    """Whether something cannot go on until somebody acts, or the world changes."""
-    worse = {kind.value: status for kind, status in STOPS_WORK.items()}.get(condition.type)
-    return worse is not None and condition.status == str(worse)
+    """Whether work cannot go on until a person acts, or the cluster changes."""
+    stopping = {kind.value: status for kind, status in STOPS_WORK.items()}.get(condition.type)
+    return stopping is not None and condition.status == str(stopping)
 
 
-def is_wished(condition: Condition) -> bool:
-    """Whether work stops because somebody has asked for it."""
+def is_requested(condition: Condition) -> bool:
+    """Whether work stops because a person has asked for it."""
     return condition.reason == ConditionReason.SUSPENDED
 
 
 def news(before: Iterable[Condition], after: Iterable[Condition]) -> tuple[Condition, ...]:
-    """Pick what a person should hear: what has become true, and what stops work or does so anew."""
-    were = {(condition.type, condition.status): condition for condition in before}
+    """Select the conditions that an Event should tell of.
+
+    They are the conditions that have become true, and those that stop work, newly or again.
+    """
+    previous = {(condition.type, condition.status): condition for condition in before}
     return tuple(
         condition
         for condition in after
         if (condition.status == "True" or stops_work(condition))
-        and _is_new(condition, were.get((condition.type, condition.status)))
+        and _is_new(condition, previous.get((condition.type, condition.status)))
     )
 
 
 def _is_new(condition: Condition, old: Condition | None) -> bool:
-    """Whether it was not said before; what stops work is new where a changed spec did not help."""
+    """Whether no Event has told of a condition yet.
+
+    A condition that stops work is new again where a changed spec did not help.
+    """
     if old is None or not stops_work(condition):
         return old is None
-    told_before = old.reason, old.observed_generation
-    return told_before != (condition.reason, condition.observed_generation)
+    previous = old.reason, old.observed_generation
+    return previous != (condition.reason, condition.observed_generation)
 
 
 def moment(seconds: float | None) -> datetime | None:
-    """Give a time as conditions have it."""
+    """Convert seconds since the epoch to a time as a status has it."""
     return None if seconds is None else datetime.fromtimestamp(seconds, tz=UTC)

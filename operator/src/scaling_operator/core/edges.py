@@ -1,4 +1,4 @@
-"""Best values at an end of what was tried: of a search range, or of the ladder."""
+"""Best values at an edge of what was tried: at an end of a search range, or of the ladder."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from scaling_operator.core.observed import ScaleView
 from scaling_operator.core.tally import loss_of
 
 RANGE_EDGE = 0.02
-"""Share of a range, measured as it is searched, that counts as its end."""
+"""The share of a range that counts as its end; of a logarithmic range, in logarithms."""
 FEWEST_SIZES = 3
-"""Of fewer sizes an end says nothing."""
+"""With fewer sizes an end says nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class SizedLoss:
-    """The best of a scale, made small: `size` orders scales, whatever its unit."""
+    """The best loss of a scale (smaller is better); `size` orders scales, whatever its unit."""
 
     scale: Scale
     size: float
@@ -32,7 +32,7 @@ class SizedLoss:
 
 @dataclass(frozen=True, slots=True)
 class SizeEdge:
-    """Sizes that the design gives the same data or compute, and whose best is an end of them."""
+    """Sizes with the same data or compute, whose best is the smallest or largest of them."""
 
     side: Literal["smallest", "largest"]
     best: SizedLoss
@@ -63,7 +63,7 @@ def parameters_at_edge(
 def at_range_edge(parameter: Parameter, value: Scalar, narrowed: Range | None = None) -> bool:
     """Whether a number lies within 2 % of an end of its range.
 
-    A range that begins at 0 ends there by nature: nothing better can lie below.
+    0 is no end of a range that begins there: nothing better can lie below.
     """
     if isinstance(parameter, CategoricalParameter) or isinstance(value, bool | str):
         return False
@@ -95,7 +95,7 @@ def size_edges(sizes: Iterable[SizedLoss]) -> tuple[SizeEdge, ...]:
 
 
 def sized_loss(view: ScaleView, objective: Objective) -> SizedLoss | None:
-    """Take the best of a scale; None without one."""
+    """Take the best loss of a scale; None where no trial has succeeded."""
     if not view.tally.best:
         return None
     best = view.tally.best[0]
@@ -104,6 +104,6 @@ def sized_loss(view: ScaleView, objective: Objective) -> SizedLoss | None:
 
 
 def number_of(scale: Scale) -> float:
-    """Give what orders scales where N is not known: the ladder's number, else the index."""
+    """Give the number that orders scales where N is not known: the size, else the index."""
     values = [value for value in scale.parameters.values() if not isinstance(value, bool | str)]
     return float(values[0]) if len(values) == 1 else float(scale.index)

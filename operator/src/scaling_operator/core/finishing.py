@@ -1,7 +1,7 @@
-"""What follows for the best trial's model once an experiment has succeeded: pure, as `transitions`.
+"""What happens to the best trial's model once an experiment has succeeded: pure, like `settle`.
 
 With a claim for artifacts one pod, the finisher, scores the saved weights on the test part, copies
-them to `best/` and draws the report. It runs once for each best trial.
+them to `best/` and draws the report. The finisher runs once for each best trial.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from scaling_trainer.foreign_text import as_message
 
 
 class FinishingStep(StrEnum):
-    """What the shell is to do."""
+    """What the shell should do next."""
 
     WAIT = "Wait"
     CREATE = "Create"
@@ -27,14 +27,14 @@ class FinishingStep(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The finisher has come to its end: what the status is to say."""
+    """The finisher has ended: what the status should say."""
 
     export: Export
     test_metrics: Metrics | None = None
 
 
 def to_finish(status: ExperimentStatus, *, has_claim: bool) -> BestTrial | None:
-    """Name the trial whose model is still to be saved; None where nothing is to be done."""
+    """Name the trial whose model has yet to be saved; None where there is nothing to do."""
     best = status.best
     if not has_claim or best is None or status.phase is not Phase.SUCCEEDED:
         return None
@@ -48,10 +48,10 @@ def finishing(
     now_seconds: float,
     ended_seconds: float | None,
 ) -> FinishingStep | Finished:
-    """Decide what the finisher's pod means; an interrupted one is made again, for a while.
+    """Decide what follows from the finisher's pod; an interrupted pod is made again, for a while.
 
-    `ended_seconds`: when the experiment's trials had ended. How often it was interrupted is nowhere
-    written, so time bounds it.
+    `ended_seconds`: when the experiment's trials had ended. No field counts the interruptions, so
+    that time bounds them.
     """
     age_seconds = now_seconds - view.since_seconds
     match view.phase:
@@ -76,7 +76,7 @@ def _interrupted(
 ) -> FinishingStep | Finished:
     longest = spec.trials.pending_timeout + spec.trials.timeout
     if view.reason is None or waited_seconds < longest.total_seconds():
-        return FinishingStep.DISCARD  # without a reason: it is another best trial's
+        return FinishingStep.DISCARD  # without a reason the pod is an earlier best trial's
     trouble = f"{view.reason}: {view.message}" if view.message else str(view.reason)
     return not_saved(best, f"{trouble}; more than {longest} after the end it is not tried again")
 

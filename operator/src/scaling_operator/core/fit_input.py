@@ -1,4 +1,4 @@
-"""From what is observed to what a fit is asked, and whether a decision waits for its answer."""
+"""From what is observed to the input of a fit, and whether a decision waits for the fit."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from scaling_operator.sizing.run_plan import KnownMachines
 def fit_input_of(observed: Observed) -> FitInput | None:
     """Collect the best tuned trial of each (N, D); None without a ladder.
 
-    Pruned, failed and stopped trials have no part: they are never the best.
+    Pruned, failed and stopped trials do not count: they are never the best.
     """
     spec = observed.spec
     if spec.scaling is None or spec.objective is None:
         return None
     views = sorted(observed.scales, key=lambda view: view.scale.index)
     tuned = [view for view in views if view.tally.best and is_tuned(observed, view)]
-    tuning = tuple(v.scale.index for v in views if not scale_has_ended(observed, v))
+    tuning = tuple(view.scale.index for view in views if not scale_has_ended(observed, view))
     return FitInput(
         spec=spec,
         points=tuple(point for view in tuned for point in _points(observed, view)),
@@ -34,10 +34,10 @@ def fit_input_of(observed: Observed) -> FitInput | None:
 
 
 def _machines(observed: Observed, scaling: Scaling, *, is_tuning: bool) -> KnownMachines | None:
-    """Give what recommended runs are planned by.
+    """Give the machines by which recommended runs are planned.
 
-    What trials have taught counts once all have ended: each one teaches something, and none of
-    them is worth another fit.
+    Measurements of trials count once all trials have ended. Every trial adds one, and no single
+    measurement is worth another fit.
     """
     if observed.machines is None or not scaling.targets:
         return None
@@ -45,15 +45,15 @@ def _machines(observed: Observed, scaling: Scaling, *, is_tuning: bool) -> Known
 
 
 def awaits_fit(observed: Observed) -> bool:
-    """Whether the shell fits, and has not fitted what is observed now."""
+    """Whether the shell makes fits, and has made none of what is observed now."""
     fit_input = _to_fit(observed)
     return fit_input is not None and (observed.fit is None or observed.fit.fit_input != fit_input)
 
 
 def awaits_prediction(observed: Observed) -> bool:
-    """Whether a scale that opens now would miss what a fit under way says of it.
+    """Whether a scale that opens now would miss the prediction of a fit under way.
 
-    While trials run, bests change all the time: a fit of the same scales then is new enough.
+    While trials run, best values change all the time: then a fit of the same scales is new enough.
     """
     if not observed.live_scales:
         return awaits_fit(observed)

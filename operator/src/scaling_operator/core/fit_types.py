@@ -1,7 +1,7 @@
-"""What a fit is asked and what it answers, as plain values: the core knows no numpy.
+"""The input and the answer of a fit, as plain values: the core knows no numpy.
 
-A shell hands a `FitBasis` to the package that fits and puts the `FitView` it gets into `Observed`.
-Two bases are equal exactly where their fits are.
+A shell passes a `FitInput` to the package `law`, and puts the `FitView` that comes back into
+`Observed`. Two inputs are equal exactly where their fits are.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ MACHINE_FIELDS: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class TunedPoint:
-    """The best trial of a scale at one D; `curve` is that of its training, where D is its end.
+    """The best trial of a scale at one D; `curve` is its learning curve, where D is its end.
 
-    `edges` are searched numbers at an end of the file's range, `narrow_edges` those at an end of
-    what transfer has left of it.
+    `edges` are searched numbers at an end of the file's range; `narrow_edges` are those at an end
+    of the range that transfer has narrowed.
     """
 
     scale: Scale
@@ -50,9 +50,9 @@ class TunedPoint:
 class FitInput:
     """Everything that a fit depends on.
 
-    `tuning` are scales whose trials have not all ended, `untried` those without any trial, for
-    which the law predicts; `seed` fixes starts and resamples. `machines` price what the law
-    recommends; `bought` are FLOPs by the money they cost, where an answer is read back.
+    `tuning` are scales whose trials have not all ended. `untried` are scales without any trial, for
+    which the law predicts. `seed` fixes starts and resamples. `machines` price what the law
+    recommends. `bought` maps money to the FLOPs that it buys, where an answer is read back.
     """
 
     spec: ExperimentSpec
@@ -76,7 +76,7 @@ class FitCondition:
 
 @dataclass(frozen=True, slots=True)
 class FitView:
-    """The answer: what the status says of it, and predictions by the index of untried scales."""
+    """The answer of a fit: its part of the status, and predictions by index of untried scales."""
 
     fit_input: FitInput
     status: FitStatus
@@ -86,7 +86,7 @@ class FitView:
 
 
 def checked(prediction: ScalePrediction, seen: float) -> ScalePrediction:
-    """Hold a prediction against the best value that was seen."""
+    """Compare a prediction with the best value that was seen."""
     within = "outside"
     if _holds(prediction.interval80, seen):
         within = "80"

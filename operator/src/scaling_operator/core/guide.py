@@ -1,4 +1,4 @@
-"""Tables of the operating guide, rendered from the decisions that they tell of."""
+"""Tables of the operating guide, rendered from the values that decide."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ def reasons_table() -> str:
 
 
 def bounds_table() -> str:
-    """Write a row for each thing that repeats or waits."""
+    """Write a row for each bound of something that repeats or waits."""
     return _table(
         ("what", "bound", "then"), ((bound.what, bound.bound, bound.then) for bound in BOUNDS)
     )
 
 
 def fill(page: str) -> str:
-    """Write the tables of a page anew, each between its two marks."""
+    """Replace the tables of a page, each between its two marks."""
     for name, table in (("reasons", reasons_table()), ("bounds", bounds_table())):
         marked = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end -->)", re.DOTALL)
         page = marked.sub(lambda mark, table=table: f"{mark[1]}\n{table}\n{mark[2]}", page)

@@ -15,7 +15,7 @@ from scaling_trainer.counting import count, dimensions_of
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """One rung: the parameters it sets, and D or C where the design sets them."""
+    """One rung of the ladder: the parameters it sets, and D or C where the design sets them."""
 
     index: int
     parameters: Mapping[str, Scalar] = field(default_factory=dict[str, Scalar])
@@ -24,14 +24,15 @@ class Scale:
 
 
 def scales_of(spec: ExperimentSpec, stored: Iterable[ScaleStatus] = ()) -> tuple[Scale, ...]:
-    """All scales, numbered in the file's order, data or budgets fastest; without a ladder one.
+    """List all scales, numbered in the file's order, data or budgets fastest; without a ladder one.
 
-    `known` are those of the status: what `refine` has added stands there alone, after the others.
+    `stored` are the scales of the status: scales that `refine` has added stand there alone, after
+    the others.
     """
     from_file = _scales_of_file(spec)
     added = (
         Scale(scale.index, dict(scale.parameters), scale.samples, scale.budget_flops)
-        for scale in sorted(stored, key=lambda each: each.index)
+        for scale in sorted(stored, key=lambda scale: scale.index)
         if scale.index >= len(from_file)
     )
     return (*from_file, *added)
@@ -54,7 +55,7 @@ def _scales_of_file(spec: ExperimentSpec) -> tuple[Scale, ...]:
 
 
 def running_order(scales: tuple[Scale, ...]) -> tuple[Scale, ...]:
-    """Cheapest first: a budget is a cost; size times samples is proportional to one."""
+    """Order scales cheapest first: by the budget, else by size times samples."""
     return tuple(sorted(scales, key=_cost))
 
 
@@ -70,10 +71,11 @@ def _cost(scale: Scale) -> tuple[float, int]:
 def samples_of(
     spec: ExperimentSpec, scale: Scale, parameters: Mapping[str, Scalar]
 ) -> float | None:
-    """Give D of one trial: the grid's, or the budget over the counted FLOPs of a sample.
+    """Give D of one trial: the design's data, or the budget over the counted FLOPs of a sample.
 
     A sample is a row, for text a token. None where the trainer's own `epochs` decide. Raises
-    ValueError for a budget whose trainer cannot be counted; validation refuses it before.
+    ValueError for a budget where the trainer's FLOPs cannot be counted; validation refuses that
+    before.
     """
     if scale.budget_flops is None:
         return scale.samples

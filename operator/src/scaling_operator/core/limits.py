@@ -1,6 +1,6 @@
 """What keeps an experiment from going on: failures, suspension, its budget, its end.
 
-The plan acts on it and the status tells it: both read one `Limits` of the same observation.
+The plan acts on the limits and the status tells them: both read one `Limits` of one observation.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from scaling_operator.sizing.usage import seconds_left
 class Limits:
     """Where an experiment stands against its limits. Times are seconds since the epoch.
 
-    `data_error` is what the first trial said that could not use the data; no other trial could use
-    them. `counted_failures` are failed trials that count against `trials.maxFailed`, in all scales.
-    `failed`, `suspended` and `complete` are the reasons of the conditions of these names, None
-    where a condition is not true. `stops` is why all live trials are to stop.
+    `data_error` is the message of the first trial that could not use the data; no other trial can
+    use them either. `counted_failures` are failed trials that count against `trials.maxFailed`, in
+    all scales. `failed`, `suspended` and `complete` are the reasons of the conditions of these
+    names, None where a condition is not true. `stops` is why all live trials must stop.
     """
 
     data_error: str | None
@@ -37,9 +37,9 @@ class Limits:
     complete: ConditionReason | None
     stops: StopReason | None
     has_ended: bool
-    """Whether every scale has ended, or the budget has stopped the rest; and all is fitted."""
+    """Whether every scale has ended, or the budget has stopped the rest, and no fit is awaited."""
     may_start: bool
-    """Whether a workload or a trial may begin now, however little room there is."""
+    """Whether a workload or a trial may begin now; room for it is another question."""
 
 
 _STOPS = {
@@ -73,9 +73,9 @@ def limits_of(observed: Observed) -> Limits:
 
 
 def _budget_end(observed: Observed) -> float | None:
-    """When the budget is spent; None without a budget or a start.
+    """Give the time when the budget is spent; None without a budget or before the start.
 
-    GPU hours and money are spent at the rate of what runs now.
+    GPU hours and money are spent at the rate of the trials that run now.
     """
     budget, started = observed.spec.budget, observed.started_seconds
     if started is None:
@@ -115,7 +115,7 @@ def _broken(observed: Observed, data_error: str | None, failures: int) -> Condit
 
 
 def _nothing(observed: Observed, *, has_ended: bool) -> ConditionReason | None:
-    """Say whether all is over and no trial has a value: nobody's question was answered."""
+    """Say whether all is over and no trial has a value: the experiment has no answer."""
     has_value = any(view.tally.counts.succeeded for view in observed.scales)
     return ConditionReason.NO_TRIAL_SUCCEEDED if has_ended and not has_value else None
 

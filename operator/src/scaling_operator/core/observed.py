@@ -1,7 +1,7 @@
 """What a plan is made from: everything that was observed, as plain values.
 
-`Observed` holds the live trials and running totals, never the history: a plan costs what is active.
-Times are seconds since the epoch, on the shell's clock.
+`Observed` holds the live trials and running totals, never the history: the cost of a plan depends
+on what is active alone. Times are seconds since the epoch, on the shell's clock.
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ Point = Mapping[str, Scalar]
 
 
 class AttemptPhase(StrEnum):
-    """Where the workload of an attempt stands, as far as it can be seen."""
+    """Where the workload of an attempt stands, as far as a shell can observe it."""
 
     ABSENT = "Absent"
-    """There is none, and none was seen."""
+    """There is no workload, and there was none."""
     WAITING = "Waiting"
-    """It exists and does not run yet; `reason` says why where that is known."""
+    """The workload exists and does not run yet; `reason` says why where that is known."""
     RUNNING = "Running"
     EXITED = "Exited"
-    """It ended by itself, with an exit code."""
+    """The workload ended by itself, with an exit code."""
     LOST = "Lost"
-    """It ended through no fault of its own, or vanished; `reason` says how."""
+    """The workload ended through no fault of its own, or vanished; `reason` says how."""
 
 
 @dataclass(frozen=True, slots=True)
 class AttemptView:
-    """One workload, whatever its kind: a pod, a job, a local process."""
+    """The workload of one attempt, whatever its kind: a pod, a job, a local process."""
 
     phase: AttemptPhase
     reason: Reason | None = None
@@ -53,13 +53,13 @@ class AttemptView:
     result_problem: str | None = None
     since_seconds: float = 0.0
     changes_at_seconds: float | None = None
-    """When time alone shows it otherwise: the end of a grace."""
+    """When time alone changes this view: the end of a grace period."""
     started_seconds: float | None = None
-    """When its machine was taken, where that is known."""
+    """When the attempt took its machine, where that is known."""
     resources: AttemptResources | None = None
-    """The machine that it was given."""
+    """The machine that the attempt got."""
     is_refused: bool = False
-    """It waits without a workload: none could be created."""
+    """The attempt waits without a workload: the workload could not be created."""
 
 
 ABSENT = AttemptView(AttemptPhase.ABSENT)
@@ -69,8 +69,8 @@ ABSENT = AttemptView(AttemptPhase.ABSENT)
 class LiveTrial:
     """A trial that has not ended, and its current attempt.
 
-    `ended_attempts` are the reasons of the attempts before, oldest first; the current attempt's
-    number is how many they are.
+    `ended_attempts` are the reasons of the attempts before, oldest first; their count is the
+    current attempt's number.
     """
 
     scale: int
@@ -80,7 +80,7 @@ class LiveTrial:
     view: AttemptView = ABSENT
     last_ended_seconds: float | None = None
     queued_seconds: float | None = None
-    """Since when it waits for a machine, as it is stored; None where it does not."""
+    """Since when the trial waits for a machine, as its status says; None where it does not wait."""
 
     @property
     def slot(self) -> Slot:
@@ -95,10 +95,10 @@ class LiveTrial:
 
 @dataclass(frozen=True, slots=True)
 class StaleWorkload:
-    """A workload that nobody waits for: its trial has ended, or it is an older attempt.
+    """A workload that nobody waits for: its trial has ended, or it is of an older attempt.
 
-    One that was told to stop (pruned) gets a moment to end by itself; a failed one is kept for a
-    while for its logs.
+    A workload that was told to stop (of a pruned trial) gets a moment to end by itself; a failed
+    workload is kept for a while for its logs.
     """
 
     scale: int
@@ -112,7 +112,7 @@ class StaleWorkload:
 
 @dataclass(frozen=True, slots=True)
 class ScaleView:
-    """One scale: what it is, whether it is open, and how far it has come."""
+    """One scale, whether it is open, and how far its trials are."""
 
     scale: Scale
     tally: Tally
@@ -121,31 +121,34 @@ class ScaleView:
     ranges: Mapping[str, Range] = field(default_factory=dict[str, Range])
     points: tuple[Point, ...] = ()
     predicted: ScalePrediction | None = None
-    """What the law said of it before its first trial."""
+    """What the law predicted for the scale before its first trial."""
     space_points: int | None = None
-    """How many points its space has; None where they are not counted, or tried again."""
+    """How many points the scale's space has; None where points may repeat, or are not counted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """Limits of the core itself, beside those of the spec."""
+    """Limits that a shell sets, beside those of the spec."""
 
     max_trials: int
-    """Trials of a scale: `trials.max`, or the points of a grid."""
+    """The most trials of a scale: `trials.max`, or the points of a grid."""
     max_escalations: int = 0
     no_result_grace_seconds: float = 0.0
     stale_grace_seconds: float = 30.0
     queueing_grace_seconds: float = 0.0
-    """What a scheduler may need to see that a machine is free again: no news until then."""
+    """How long a wait must last before its trial is queued.
+
+    A scheduler may need that time to see that a machine is free again.
+    """
     fits: bool = False
-    """The shell fits the ladder: what a fit decides or predicts waits for it."""
+    """The shell fits the ladder: whatever a fit decides or predicts waits for the fit."""
     backoff_seconds: float = 0.0
-    """Wait before an interrupted attempt is repeated; doubled for each further one in a row."""
+    """The pause before an interrupted attempt is repeated; each further interruption doubles it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """Everything a plan needs. `scales` stand in running order, cheapest first."""
+    """Everything that a plan needs. `scales` are in running order, cheapest first."""
 
     now_seconds: float
     spec: ExperimentSpec
@@ -158,26 +161,26 @@ class Observed:
     status: ExperimentStatus = field(default_factory=ExperimentStatus)
     generation: int | None = None
     fit: FitView | None = None
-    """The last fit, of this or an older basis; None where none was made by this process yet."""
+    """The last fit, of this or an older input; None where this process has made no fit yet."""
     sizing: SizingView | None = None
-    """Machines as a policy has them; None where no policy sizes the trials."""
+    """Machines as a policy allows them; None where no policy sizes the trials."""
     machines: KnownMachines | None = None
-    """What a run that a fit recommends is planned by; None where no policy is at hand."""
+    """The machines by which recommended runs are planned; None without a policy."""
     changing: frozenset[Slot] = frozenset()
-    """Live trials about which something is being done: they count, and nothing is decided."""
+    """Live trials with an action under way: they count, and no plan decides about them."""
     asking: frozenset[Slot] = frozenset()
-    """Trials that are being created: they have their slots and machines already."""
+    """Trials that are being created: they hold their slots and machines already."""
     live_scales: frozenset[int] = field(init=False, compare=False)
-    """Scales of which a trial lives, or will in a moment."""
+    """Scales with a live trial, or with a trial that is being created."""
 
     def __post_init__(self) -> None:
-        """Find once what a plan asks for each scale."""
+        """Compute once which scales are live: a plan asks it for each scale."""
         scales = {trial.scale for trial in self.live} | {scale for scale, _ in self.asking}
         object.__setattr__(self, "live_scales", frozenset(scales))
 
     @property
     def idle(self) -> tuple[LiveTrial, ...]:
-        """Live trials about which something may be decided."""
+        """Live trials that a plan may decide about."""
         if not self.changing:
             return self.live
         return tuple(trial for trial in self.live if trial.slot not in self.changing)
@@ -188,5 +191,5 @@ class Observed:
         return self.spec.trials.parallel - len(self.live) - len(self.asking)
 
     def created(self, view: ScaleView) -> int:
-        """How many trials of a scale are there, or will be in a moment."""
+        """How many trials of a scale exist or are being created."""
         return view.created + sum(scale == view.scale.index for scale, _ in self.asking)

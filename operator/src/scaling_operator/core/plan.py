@@ -1,9 +1,9 @@
 """The decision: what to do next about an experiment.
 
-One call plans one kind of step. The shell applies it and plans again until nothing is left to do,
-so no rule has to foresee what another one changes: a trial's end is counted before the next is
-asked for. Planning twice without a change plans the same; once all is applied, nothing. What is
-under way is not decided again, and keeps nothing else from being decided.
+One call plans one kind of step. The shell applies the plan and plans again until nothing is left to
+do. So no rule has to foresee what another rule changes: a trial's end is counted before the next
+trial is asked for. Planning twice without a change plans the same; once all is applied, a plan is
+empty. A plan decides nothing about actions under way, and they delay no other decision.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from scaling_operator.core.actions import (
     Finish,
     OpenScale,
     Plan,
-    SetState,
 )
 from scaling_operator.core.fit_input import awaits_prediction
 from scaling_operator.core.limits import Limits, limits_of
@@ -28,14 +27,14 @@ from scaling_operator.core.observed import (
     StaleWorkload,
 )
 from scaling_operator.core.progress import scale_has_ended, scales_to_add
-from scaling_operator.core.settle import deadline, launch_time, repeated, settle
+from scaling_operator.core.settle import deadline, launch_time, repeated, runs_again, settle
 from scaling_operator.core.starting import asks, launches, may_ask
 from scaling_operator.core.status import summarise
 from scaling_operator.core.transfer import fits, transfer
 
 
 def plan(observed: Observed) -> Plan:
-    """Decide the next step. The first rule that has something to do wins."""
+    """Decide the next step: the actions of the first rule that has any."""
     limits = limits_of(observed)
     actions = (
         _discard_stale_workloads(observed)
@@ -51,15 +50,15 @@ def plan(observed: Observed) -> Plan:
 
 
 def _discard_stale_workloads(observed: Observed) -> tuple[Action, ...]:
-    """Delete workloads of ended trials; one that was told to stop gets a moment to do so."""
+    """Delete workloads that nobody waits for; one that was told to stop gets a moment to do so."""
     return tuple(
         Discard(workload.scale, workload.number, workload.attempt)
         for workload in observed.stale
-        if observed.now_seconds >= _goes_at(observed, workload)
+        if observed.now_seconds >= _discard_time(observed, workload)
     )
 
 
-def _goes_at(observed: Observed, workload: StaleWorkload) -> float:
+def _discard_time(observed: Observed, workload: StaleWorkload) -> float:
     if workload.told_to_stop and workload.view.phase is AttemptPhase.RUNNING:
         return workload.told_seconds + observed.rules.stale_grace_seconds
     return workload.kept_until_seconds
@@ -74,7 +73,7 @@ def _settle_what_ended(observed: Observed) -> tuple[Action, ...]:
 
 
 def _stop_what_may_not_go_on(observed: Observed, limits: Limits) -> tuple[Action, ...]:
-    """Stop all once the experiment has failed or its budget ends; a scale's trials at its goal."""
+    """Stop all trials once the experiment has failed or its budget ends, a scale's at its goal."""
     if limits.stops is not None:
         return _stop(observed.idle, limits.stops)
     reached = {view.scale.index for view in observed.scales if view.tally.goal_reached}
@@ -88,7 +87,7 @@ def _stop(trials: tuple[LiveTrial, ...], reason: StopReason) -> tuple[Action, ..
 
 
 def _release_while_suspended(observed: Observed, limits: Limits) -> tuple[Action, ...]:
-    """Give machines back while suspended: the attempt ends, the trial stays and goes on later."""
+    """Free machines while suspended: the attempt ends, the trial stays and goes on later."""
     if limits.suspended is None:
         return ()
     return tuple(
@@ -103,7 +102,7 @@ def _end_waits(observed: Observed, limits: Limits) -> tuple[Action, ...]:
     if limits.may_start:
         return ()
     return tuple(
-        SetState(trial.scale, trial.number, TrialState.RUNNING, None, "")
+        runs_again(trial)
         for trial in observed.idle
         if trial.view.phase is AttemptPhase.ABSENT and trial.state is TrialState.QUEUED
     )
@@ -118,9 +117,9 @@ def _add_scales(observed: Observed, limits: Limits) -> tuple[Action, ...]:
 
 
 def _open_scales(observed: Observed, limits: Limits) -> tuple[Action, ...]:
-    """Open the next scale: with transfer once the one before has ended, else for a free slot.
+    """Open the next scale: with transfer once all before have ended, else for a free slot.
 
-    The law predicts a scale before it opens, so that a fit under way is waited for.
+    The law predicts a scale before it opens: no scale opens while a fit is under way.
     """
     closed = tuple(view for view in observed.scales if not view.open)
     if not closed or not limits.may_start or awaits_prediction(observed):
@@ -140,24 +139,27 @@ def _open(observed: Observed, view: ScaleView) -> Action:
     predicted = None if observed.fit is None else observed.fit.predictions.get(index)
     if scaling is None or scaling.transfer is None:
         return OpenScale(index, {}, observed.warm_points, predicted)
-    handed = transfer(view, observed.scales, search, scaling.transfer)
-    every = (*observed.warm_points, *handed.points)
-    points = tuple(point for point in every if fits(point, handed.ranges))
-    return OpenScale(index, handed.ranges, points, predicted)
+    transferred = transfer(view, observed.scales, search, scaling.transfer)
+    points = tuple(
+        point
+        for point in (*observed.warm_points, *transferred.points)
+        if fits(point, transferred.ranges)
+    )
+    return OpenScale(index, transferred.ranges, points, predicted)
 
 
 def _start(observed: Observed, limits: Limits) -> tuple[Action, ...]:
-    """Launch what has no workload, then ask for as many new trials as slots are free."""
+    """Launch trials without a workload; else ask for as many new trials as slots are free."""
     if not limits.may_start:
         return ()
     return launches(observed) or tuple(asks(observed))
 
 
 def _wake_at(observed: Observed, limits: Limits) -> float | None:
-    """When time alone changes the plan: later than now, since what is past has changed it."""
+    """Give the next time, later than now, when time alone changes the plan."""
     moments = [deadline(trial, spec=observed.spec, rules=observed.rules) for trial in observed.live]
     moments += [trial.view.changes_at_seconds for trial in observed.live]
-    moments += [_goes_at(observed, workload) for workload in observed.stale]
+    moments += [_discard_time(observed, workload) for workload in observed.stale]
     moments += [
         launch_time(trial, observed.rules)
         for trial in observed.live

@@ -1,4 +1,4 @@
-"""How far a scale has come, and which sizes are added beyond an edge of the ladder."""
+"""How far the trials of a scale are, and which sizes are added beyond an edge of the ladder."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from scaling_operator.core.observed import Observed, ScaleView
 from scaling_trainer.config.builtin import with_parameters
 
 TUNED_SHARE = 0.5
-"""From this share of its trials on, the best of a scale counts as tuned while the rest run."""
+"""The share of a scale's trials after which its best counts as tuned while the rest run."""
 
 
 def most_trials(observed: Observed, view: ScaleView) -> int:
-    """How many trials a scale has at most: so many as are asked for, or as there are points."""
+    """Give the most trials of a scale: as many as the shell allows, or as it has points."""
     wanted = observed.rules.max_trials
     return wanted if view.space_points is None else min(wanted, view.space_points)
 
@@ -39,14 +39,14 @@ def scale_has_ended(observed: Observed, view: ScaleView) -> bool:
 
 
 def all_scales_have_ended(observed: Observed) -> bool:
-    """Whether nothing is live and no scale that is known has trials left."""
+    """Whether no trial is live and no scale has trials left."""
     if observed.live_scales:
         return False
     return all(scale_has_ended(observed, view) for view in observed.scales)
 
 
 def is_tuned(observed: Observed, view: ScaleView) -> bool:
-    """Whether the best of a scale may stand for it: it has ended, or is half done."""
+    """Whether the best of a scale may stand for it: it, or half its trials, have ended."""
     half_done = view.tally.ended >= TUNED_SHARE * most_trials(observed, view)
     return half_done or scale_has_ended(observed, view)
 
@@ -57,8 +57,8 @@ Size = int | float
 def scales_to_add(observed: Observed) -> tuple[Scale, ...]:
     """Add one size beyond an edge, once all scales have ended and while `refine` allows.
 
-    The new size meets the data or budgets whose best lies at that end, one scale for each. They
-    take the next indices.
+    The new size gets one scale for each amount of data or budget whose best lies at that end. The
+    new scales take the next indices.
     """
     scaling, objective = observed.spec.scaling, observed.spec.objective
     if scaling is None or objective is None or scaling.parameter is None:
@@ -79,10 +79,10 @@ def scales_to_add(observed: Observed) -> tuple[Scale, ...]:
 
 
 def beyond(tried: tuple[Size, ...], side: str, scaling: Scaling) -> tuple[Size, ...]:
-    """Continue the sizes by the ratio of the two at that end; what to try, best first.
+    """Continue the sizes by the ratio of the two at that end; return candidates, best first.
 
-    Whole sizes stay whole. Where the trainer refuses the nearest (heads divide a width), a multiple
-    of what all of the file's sizes have in common may fit.
+    Whole sizes stay whole. Where the trainer refuses the first candidate (heads divide a width), a
+    multiple of the greatest common divisor of the file's sizes may fit.
     """
     if len(tried) < 2:  # noqa: PLR2004 - a ratio needs two
         return ()
@@ -106,7 +106,7 @@ def _sizes(observed: Observed, parameter: str) -> tuple[Size, ...]:
 
 
 def _is_allowed(spec: ExperimentSpec, parameter: str, size: Size) -> bool:
-    """Whether the built-in trainer takes the size; a trainer of one's own has to."""
+    """Whether the built-in trainer takes the size; a user's own trainer must take every size."""
     if spec.trainer.built_in is None:
         return True
     try:
@@ -119,7 +119,7 @@ def _is_allowed(spec: ExperimentSpec, parameter: str, size: Size) -> bool:
 def _scales(
     observed: Observed, parameters: dict[str, Size], edges: list[SizeEdge]
 ) -> tuple[Scale, ...]:
-    first = max(len(scales_of(observed.spec)), *(v.scale.index + 1 for v in observed.scales))
+    first = max(len(scales_of(observed.spec)), *(view.scale.index + 1 for view in observed.scales))
     return tuple(
         Scale(first + place, dict(parameters), edge.samples, edge.budget_flops)
         for place, edge in enumerate(edges)

@@ -1,4 +1,4 @@
-"""What each reason of a trial means: what follows, whether it counts, what the study hears.
+"""What each reason of a trial means: what follows, whether it counts, what the study is told.
 
 Every decision about a reason reads `EFFECTS`. The table of reasons in the operating guide is
 rendered from it (`core/guide.py`).
@@ -17,7 +17,7 @@ class Next(StrEnum):
     """What follows for the trial."""
 
     FAIL = "fail"
-    """The trial fails. A trial that still waits for its workload fails at once, too."""
+    """The trial fails, and at once where it still waits for its workload."""
     REPEAT = "repeat"
     """The next attempt gets the same machine, after a pause; a bounded number of times in a row."""
     ESCALATE = "escalate"
@@ -29,10 +29,10 @@ class Next(StrEnum):
 
 
 class ToldAs(StrEnum):
-    """What the sampler hears of a trial that fails for this reason."""
+    """What the sampler is told of a trial that fails for this reason."""
 
     FAILED = "failed"
-    """Nothing is known of the point: it says nothing of its parameters."""
+    """The failure says nothing of the parameters."""
     WORST = "worst"
     """The point itself is at fault: the study ranks it last."""
 
@@ -41,9 +41,9 @@ class ToldAs(StrEnum):
 class Effect:
     """What one reason means.
 
-    `counts`: whether a trial that fails for it counts against `trials.maxFailed`. The other texts
-    are the guide's, in Markdown: what is `seen`, what `follows` where that needs words of its own,
-    its `bound`, and the `remedy`.
+    `counts`: whether a trial that fails for it counts against `trials.maxFailed`. The texts are the
+    guide's, in Markdown: what is `seen`, what `follows` where the default words do not say it, its
+    `bound`, and the `remedy`.
     """
 
     next: Next

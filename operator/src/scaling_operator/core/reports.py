@@ -1,4 +1,4 @@
-"""What running trials report and are told: the words of the protocol, without its web."""
+"""What running trials report and what they are answered: the protocol's values, without HTTP."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from enum import StrEnum
 
 @dataclass(frozen=True, slots=True)
 class AttemptKey:
-    """Whose report it is."""
+    """One attempt of one trial."""
 
     scale: int
     number: int
@@ -19,9 +19,9 @@ class AttemptKey:
 class Report:
     """Metrics after a step; `seq` counts the attempt's reports from 1.
 
-    `figures` tell of the attempt so far, for people who watch: samples, seconds, peakHostBytes,
-    peakDeviceBytes, as far as the trainer knows them; `phase` is that of the learning rate's
-    schedule, where it says so.
+    `figures` describe the attempt so far, for people who watch: samples, seconds, peakHostBytes,
+    peakDeviceBytes, as far as the trainer knows them. `phase` is the phase of the learning rate's
+    schedule, where the trainer names it.
     """
 
     seq: int
@@ -35,16 +35,16 @@ STABLE = "stable"
 
 
 def is_comparable(phase: str | None) -> bool:
-    """Whether a report may be held against those of other trials.
+    """Whether a report may be compared with those of other trials.
 
-    A value on a decaying rate is lower than one before it by the decay alone: it says nothing of
-    which trial is better. Trainers that name no phase are taken to compare like with like.
+    While the learning rate decays, values fall by the decay alone: they do not say which trial is
+    better. The reports of a trainer that names no phase count as comparable.
     """
     return phase is None or phase == STABLE
 
 
 class Answer(StrEnum):
-    """What the trainer is told."""
+    """What the trainer should do."""
 
     CONTINUE = "continue"
     PRUNE = "prune"
@@ -53,7 +53,7 @@ class Answer(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What follows from a report. `durable`: the last one that outlives whoever heard it."""
+    """The reply to a report. `durable` is the last report that a restart of the shell keeps."""
 
     answer: Answer
     durable: int

@@ -1,4 +1,4 @@
-"""What one attempt gets of a machine: plain values, from `spec.resources` or from a policy."""
+"""The resources of one attempt: plain values, from `spec.resources` or from a policy."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class PodResources:
     """Requests and limits of the trainer's container, and where its pod may run.
 
     `requests` and `limits` map resource names to Kubernetes quantities. `shape` is the name of the
-    policy's shape that was chosen; `shared_memory_bytes` is the size of /dev/shm. `recorded` stands
-    on the workload, so that whoever sees its end knows what it had. `devices` are asked for by a
-    claim, instead of an extended resource; the first that is free is taken.
+    policy's shape that was chosen. `shared_memory_bytes` is the size of /dev/shm. `recorded` is
+    written on the workload: whoever observes its end reads there what the attempt had. A claim asks
+    for `devices`, instead of an extended resource; the first device that is free is taken.
     """
 
     requests: Mapping[str, str] = field(default_factory=dict[str, str])

@@ -35,7 +35,7 @@ def values_of(result: Result, objectives: tuple[Objective, ...]) -> tuple[float,
 
 
 def early_points(result: Result, objectives: tuple[Objective, ...]) -> tuple[EarlyPoint, ...]:
-    """Take the objective at each early point of a run; those without it are left out."""
+    """Take the objective at each early point of a run; points without it are left out."""
     first, *others = objectives
     if others:
         return ()
@@ -47,7 +47,7 @@ def early_points(result: Result, objectives: tuple[Objective, ...]) -> tuple[Ear
     )
 
 
-_SPEAKING_EXITS = {
+_REASON_OF_EXIT_CODE = {
     EXIT_DIVERGED: Reason.DIVERGED,
     EXIT_DATA_ERROR: Reason.DATA_ERROR,
     EXIT_NO_SPACE: Reason.STORAGE_FULL,
@@ -57,9 +57,9 @@ _SPEAKING_EXITS = {
 def settle(
     trial: LiveTrial, *, spec: ExperimentSpec, rules: Rules, now_seconds: float
 ) -> Action | None:
-    """Decide what an attempt's state means for its trial; None: nothing yet.
+    """Decide what follows for a trial from the state of its attempt; None: nothing yet.
 
-    An absent workload is no news here: launching is the plan's affair, since it needs a slot.
+    Nothing follows from an absent workload here: the plan launches it, since that needs a slot.
     """
     view = trial.view
     age_seconds = now_seconds - view.since_seconds
@@ -82,7 +82,7 @@ def settle(
 
 
 def deadline(trial: LiveTrial, *, spec: ExperimentSpec, rules: Rules) -> float | None:
-    """When time alone changes what `settle` says, in seconds since the epoch."""
+    """Give the time when `settle` decides otherwise by time alone, in seconds since the epoch."""
     view = trial.view
     match view.phase:
         case AttemptPhase.RUNNING:
@@ -119,19 +119,22 @@ def waited_too_long(
 ) -> Finish:
     """End a trial that has had no machine for too long."""
     waited = f"waited longer than {spec.trials.pending_timeout}"
-    said = f"{waited}: {message}" if message else waited
-    return _fail(trial, reason or Reason.UNSCHEDULABLE, said)
+    explained = f"{waited}: {message}" if message else waited
+    return _fail(trial, reason or Reason.UNSCHEDULABLE, explained)
 
 
 def queue_deadline(trial: LiveTrial, spec: ExperimentSpec) -> float | None:
-    """When a trial without a workload has waited for too long; None where it does not wait."""
+    """Give the time when a trial without a workload has waited too long; None: it does not wait."""
     if trial.queued_seconds is None:
         return None
     return trial.queued_seconds + spec.trials.pending_timeout.total_seconds()
 
 
 def _queues(view: AttemptView) -> bool:
-    """Whether it waits for what others have; else for its image, say, which takes no machine."""
+    """Whether an attempt waits for a machine that others have.
+
+    An attempt that waits for its image, say, has its machine already.
+    """
     return next_of(view.reason) is Next.WAIT or view.is_refused
 
 
@@ -140,15 +143,22 @@ def _queued(trial: LiveTrial) -> Action | None:
         return None
     view = trial.view
     return SetState(
-        *(trial.scale, trial.number, TrialState.QUEUED, view.reason, view.message),
+        scale=trial.scale,
+        number=trial.number,
+        state=TrialState.QUEUED,
+        reason=view.reason,
+        message=view.message,
         queued_seconds=view.since_seconds,
     )
 
 
 def _running(trial: LiveTrial) -> Action | None:
-    if trial.state is TrialState.RUNNING:
-        return None
-    return SetState(trial.scale, trial.number, TrialState.RUNNING, None, "")
+    return None if trial.state is TrialState.RUNNING else runs_again(trial)
+
+
+def runs_again(trial: LiveTrial) -> SetState:
+    """Record that a queued trial waits no more."""
+    return SetState(trial.scale, trial.number, TrialState.RUNNING, reason=None, message="")
 
 
 def _exited(
@@ -167,9 +177,9 @@ def _exited(
     if isinstance(values, str):
         return _fail(trial, Reason.INVALID_RESULT, values)
     return Finish(
-        trial.scale,
-        trial.number,
-        TrialState.SUCCEEDED,
+        scale=trial.scale,
+        number=trial.number,
+        state=TrialState.SUCCEEDED,
         result=view.result,
         values=values,
         exit_code=0,
@@ -193,8 +203,8 @@ def _exited_badly(trial: LiveTrial, rules: Rules, max_interruptions: int) -> Act
 def _reason_of_exit(view: AttemptView) -> Reason:
     if view.reason is not None:
         return view.reason
-    if view.exit_code in _SPEAKING_EXITS:
-        return _SPEAKING_EXITS[view.exit_code]
+    if view.exit_code in _REASON_OF_EXIT_CODE:
+        return _REASON_OF_EXIT_CODE[view.exit_code]
     reported = view.result.reason if view.result is not None else None
     if view.exit_code == EXIT_ACCELERATOR_OOM or reported == Reason.ACCELERATOR_OOM:
         return Reason.ACCELERATOR_OOM
@@ -208,7 +218,7 @@ def _interrupted(trial: LiveTrial, reason: Reason, message: str, max_interruptio
 
 
 def interruptions_in_a_row(trial: LiveTrial) -> int:
-    """How many attempts before this one were interrupted, without another end in between."""
+    """Count the interruptions right before this attempt, without another end in between."""
     count = 0
     for reason in reversed(trial.ended_attempts):
         if next_of(reason) is not Next.REPEAT:
@@ -218,9 +228,9 @@ def interruptions_in_a_row(trial: LiveTrial) -> int:
 
 
 def launch_time(trial: LiveTrial, rules: Rules) -> float:
-    """When the next attempt may start, in seconds since the epoch: later after each interruption.
+    """Give the time when the next attempt may start, in seconds since the epoch.
 
-    Doubling stops after MAX_BACKOFF_DOUBLINGS.
+    Each further interruption in a row doubles the pause, MAX_BACKOFF_DOUBLINGS times at most.
     """
     interruptions = interruptions_in_a_row(trial)
     if not interruptions or trial.last_ended_seconds is None:
@@ -230,21 +240,27 @@ def launch_time(trial: LiveTrial, rules: Rules) -> float:
 
 
 def repeated(trial: LiveTrial, reason: Reason, message: str) -> EndAttempt | Finish:
-    """End an attempt that another one follows; the last that a trial may have ends the trial."""
+    """End an attempt; another one follows, unless it was the last that a trial may have."""
     if trial.attempt + 1 >= MAX_ATTEMPTS:
         return _fail(trial, reason, f"its last attempt of {MAX_ATTEMPTS}: {message or reason}")
-    slot = trial.scale, trial.number
-    return EndAttempt(*slot, trial.attempt, reason, message, trial.view.exit_code)
+    return EndAttempt(
+        scale=trial.scale,
+        number=trial.number,
+        attempt=trial.attempt,
+        reason=reason,
+        message=message,
+        exit_code=trial.view.exit_code,
+    )
 
 
 def _fail(trial: LiveTrial, reason: Reason, message: str) -> Finish:
     view = trial.view
     return Finish(
-        trial.scale,
-        trial.number,
-        TrialState.FAILED,
-        reason,
-        message,
-        view.result,
+        scale=trial.scale,
+        number=trial.number,
+        state=TrialState.FAILED,
+        reason=reason,
+        message=message,
+        result=view.result,
         exit_code=view.exit_code,
     )

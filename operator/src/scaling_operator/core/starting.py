@@ -1,7 +1,7 @@
 """What may start now: workloads for trials that have none, and new trials for free slots.
 
-Where a policy sizes the trials, as many as there is room for, the largest of the cheapest scale
-first; whoever has to wait is queued without a workload.
+Where a policy sizes the trials, as many start as there is room for: first the cheapest scale, and
+of it the trial with the most memory. A trial that has to wait is queued without a workload.
 """
 
 from __future__ import annotations
@@ -40,30 +40,34 @@ def launches(observed: Observed) -> tuple[Action, ...]:
     )
     if observed.sizing is None or not due:
         return tuple(Launch(trial.scale, trial.number, trial.attempt) for trial in due)
-    orders = _orders(observed)
+    ranks = _ranks(observed)
     requests = [
-        Request((trial.scale, trial.number), observed.sizing.demand_of(trial.slot),
-                orders.get(trial.scale, 0))
+        Request(trial.slot, observed.sizing.demand_of(trial.slot), ranks.get(trial.scale, 0))
         for trial in due
-    ]  # fmt: skip
+    ]
     admission = admit(requests, capacity_of(observed, observed.sizing))
-    live = {trial.slot: trial for trial in due}
+    by_slot = {trial.slot: trial for trial in due}
+    admitted = (by_slot[slot] for slot in admission.admitted)
     return (
-        *(Launch(*slot, live[slot].attempt) for slot in admission.admitted),
-        *_queued(observed, admission, live),
+        *(Launch(trial.scale, trial.number, trial.attempt) for trial in admitted),
+        *_queued(observed, admission, by_slot),
     )
 
 
 def _queued(
-    observed: Observed, admission: Admission, live: dict[Slot, LiveTrial]
+    observed: Observed, admission: Admission, by_slot: dict[Slot, LiveTrial]
 ) -> Iterator[Action]:
-    """Have those wait for which there is no room; but none for ever."""
+    """Queue the trials for which there is no room; fail those that have waited too long."""
     for rejected in admission.rejected:
-        trial = live[rejected.slot]
+        trial = by_slot[rejected.slot]
         end = queue_deadline(trial, observed.spec)
         if end is None:
             yield SetState(
-                *(*rejected.slot, TrialState.QUEUED, rejected.reason, rejected.message),
+                scale=trial.scale,
+                number=trial.number,
+                state=TrialState.QUEUED,
+                reason=rejected.reason,
+                message=rejected.message,
                 queued_seconds=observed.now_seconds,
             )
         elif observed.now_seconds >= end:
@@ -80,7 +84,7 @@ def asks(observed: Observed) -> Iterator[Action]:
 
 
 def wants_more(observed: Observed) -> bool:
-    """Whether a free slot finds no machine: what others of the namespace make way for."""
+    """Whether a free slot finds no machine: other experiments of the namespace then make room."""
     if observed.sizing is None or not limits_of(observed).may_start:
         return False
     absent = sum(trial.view.phase is AttemptPhase.ABSENT for trial in observed.idle)
@@ -89,7 +93,7 @@ def wants_more(observed: Observed) -> bool:
 
 
 def may_ask(observed: Observed, view: ScaleView) -> bool:
-    """Whether a scale has trials left to be asked for."""
+    """Whether more trials of a scale may be asked for."""
     return not view.tally.goal_reached and observed.created(view) < most_trials(observed, view)
 
 
@@ -106,18 +110,18 @@ def _wanted(observed: Observed) -> Iterator[Slot]:
 
 
 def _admitted(observed: Observed, slots: list[Slot]) -> list[Slot]:
-    """Take the slots that find room; of a scale without gaps, since numbers follow each other."""
+    """Take the slots that find room: of a scale the first ones, since all demand the same."""
     sizing = observed.sizing
     if sizing is None or not slots:
         return slots
-    orders = _orders(observed)
-    requests = [Request(slot, sizing.of_scale(slot[0]), orders[slot[0]]) for slot in slots]
+    ranks = _ranks(observed)
+    requests = [Request(slot, sizing.of_scale(slot[0]), ranks[slot[0]]) for slot in slots]
     admitted = set(admit(requests, capacity_of(observed, sizing)).admitted)
     return [slot for slot in slots if slot in admitted]
 
 
 def capacity_of(observed: Observed, sizing: SizingView) -> Capacity:
-    """Give what the experiment may still take."""
+    """Give the room that the experiment may still take."""
     present = [
         trial
         for trial in observed.live
@@ -129,15 +133,16 @@ def capacity_of(observed: Observed, sizing: SizingView) -> Capacity:
         for trial, demand in zip(present, demands, strict=True)
         if trial.view.phase is AttemptPhase.WAITING and _blocks(trial.view.reason, sizing)
     )
-    begun = (sizing.of_scale(scale) for scale, _ in observed.asking)
-    held = total((*demands, *begun, sizing.peers.left))
+    being_created = (sizing.of_scale(scale) for scale, _ in observed.asking)
+    held = total((*demands, *being_created, sizing.peers.left))
     return Capacity(sizing.limits, held, sizing.peers.peers, waiting)
 
 
 def _blocks(reason: Reason | None, sizing: SizingView) -> bool:
-    """Whether a wait says that others of the same shape would wait too."""
+    """Whether other trials of the same shape would wait too, given one that waits for a reason."""
     return reason is Reason.UNSCHEDULABLE or (next_of(reason) is Next.WAIT and not sizing.is_queued)
 
 
-def _orders(observed: Observed) -> dict[int, int]:
-    return {view.scale.index: at for at, view in enumerate(observed.scales)}
+def _ranks(observed: Observed) -> dict[int, int]:
+    """Give the place of each scale in the running order."""
+    return {view.scale.index: place for place, view in enumerate(observed.scales)}

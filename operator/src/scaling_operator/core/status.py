@@ -1,4 +1,4 @@
-"""The experiment's status, derived whole from what is observed. Nothing here is remembered."""
+"""The experiment's status, derived as a whole from what is observed, without memory."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def live_counts(observed: Observed) -> dict[int, LiveCounts]:
 
 
 def scale_status(observed: Observed, view: ScaleView, live: LiveCounts) -> ScaleStatus:
-    """Say what a scale is, how far it is, what it found and what was foretold of it."""
+    """Describe a scale: its design, its counts, its best trial, and the law's prediction of it."""
     best = view.tally.best[0] if view.tally.best else None
     counts = view.tally.counts.model_copy(
         update={
@@ -86,7 +86,7 @@ def total(scales: tuple[ScaleStatus, ...]) -> Counts:
 
 
 def best_of(observed: Observed, scales: tuple[ScaleStatus, ...]) -> BestTrial | None:
-    """Of all scales the best value; the smaller scale where two are equal."""
+    """Take the best trial of all scales; of the smaller scale where two are equal."""
     objectives = observed.spec.all_objectives
     candidates = [scale.best for scale in scales if scale.best is not None]
     if len(objectives) > 1 or not candidates:
@@ -104,7 +104,7 @@ def front(observed: Observed) -> tuple[BestTrial, ...]:
 
 
 def summarise(observed: Observed, limits: Limits) -> ExperimentStatus:
-    """Derive the whole status. Its size depends on the number of scales, never of trials."""
+    """Derive the whole status. Its size depends on the number of scales, not of trials."""
     conditions = _conditions(observed, limits)
     live = live_counts(observed)
     scales = tuple(
@@ -126,7 +126,7 @@ def summarise(observed: Observed, limits: Limits) -> ExperimentStatus:
         scales=scales,
         data_notes=observed.status.data_notes,
         export=observed.status.export,
-        # Until this process has fitted, what was fitted before stays.
+        # Until this process has made a fit, the earlier process's fit stays.
         fit=observed.status.fit if observed.fit is None else observed.fit.status,
         recommendations=observed.status.recommendations
         if observed.fit is None
@@ -142,9 +142,9 @@ def refused(
     generation: int | None,
     now_seconds: float,
 ) -> ExperimentStatus:
-    """Say that a spec cannot be followed; all that was found so far stays.
+    """Say that a spec cannot be followed; the rest of the status stays.
 
-    Trials that run are left alone: they are settled when the spec is repaired.
+    Running trials are left alone: they are settled when the spec is repaired.
     """
     finding = Finding(ConditionType.ACCEPTED, is_true=False, reason=reason, message=message)
     changed = with_finding(before, finding, generation, now_seconds)
@@ -154,9 +154,9 @@ def refused(
 def failing(
     before: ExperimentStatus, message: str, generation: int | None, now_seconds: float
 ) -> ExperimentStatus:
-    """Say that work on an experiment fails again and again by a fault of the operator's own.
+    """Say that work on an experiment fails repeatedly, by a fault of the operator itself.
 
-    The next status that `summarise` derives has no such condition: then the work went well.
+    The next status that `summarise` derives lacks this condition: then the work has succeeded.
     """
     kind, reason = ConditionType.INTERNAL_ERROR, ConditionReason.INTERNAL_ERROR
     finding = Finding(kind, is_true=True, reason=reason, message=message)
@@ -164,7 +164,7 @@ def failing(
 
 
 def is_failing(status: ExperimentStatus) -> bool:
-    """Whether a fault is told that the next status would take back."""
+    """Whether the status has the condition of `failing`, which the next status removes."""
     return any(condition.type == ConditionType.INTERNAL_ERROR for condition in status.conditions)
 
 
@@ -238,7 +238,7 @@ def _fit_findings(observed: Observed) -> tuple[Finding, ...]:
 
 
 def _kept_fit_conditions(observed: Observed) -> tuple[Condition, ...]:
-    """Keep what was fitted before, until this process has fitted."""
+    """Keep the conditions of an earlier process's fit until this process has made one."""
     if observed.fit is not None:
         return ()
     return tuple(
@@ -256,7 +256,7 @@ def _failed_message(observed: Observed, limits: Limits) -> str:
 
 
 def _complete_message(observed: Observed, reason: ConditionReason | None) -> str:
-    """Say of scales that ended early how many points they had."""
+    """Name the scales that ended early, and how many points each had."""
     if reason not in (ConditionReason.SPACE_EXHAUSTED, ConditionReason.ALL_TRIALS_DONE):
         return ""
     counted = [

@@ -1,8 +1,8 @@
-"""Running totals of a scale: bounded however many trials, folded one ended trial at a time.
+"""Running totals of a scale: of bounded size, however many trials end; one is added at a time.
 
-Adding costs at most the length of `best` and `front`, never the history. Trials may end in any
-order: the totals are the same, so that a process that saw them end and one that reads them later
-agree.
+The cost of adding a trial depends on the length of `best` and `front`, not on the history. The
+totals do not depend on the order in which trials end: a process that saw the ends and a process
+that reads the trials later agree.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from scaling_operator.core.reasons import counts
 
 KEPT_BEST = 50
 KEPT_FRONT = 500
-"""Of a larger front the first ones are kept, in the order of their losses: it costs memory."""
+"""A larger front costs memory: its first trials are kept, in the order of their losses."""
 KEPT_EARLY = 8
 
 
@@ -27,10 +27,10 @@ KEPT_EARLY = 8
 class Tally:
     """How the trials of a scale ended.
 
-    `data_error`: number and message of the first trial that could not use the data. `best`: the
-    best single-objective trials, best first; `front`: of several objectives those that no other one
-    dominates, by their losses; `early`: the best at each of the largest D before the end, by D;
-    `curve` is the very best's.
+    `data_error`: number and message of the first trial that could not use the data. `best`: with
+    one objective the best trials, best first. `front`: with several objectives the trials that no
+    other trial dominates, by their losses. `early`: the best trial at each of the largest D before
+    the end, by D. `curve`: the learning curve of the best trial.
     """
 
     counts: Counts = field(default_factory=Counts)
@@ -44,13 +44,13 @@ class Tally:
 
     @property
     def ended(self) -> int:
-        """Trials that are over."""
+        """How many trials have ended."""
         counts = self.counts
         return counts.succeeded + counts.pruned + counts.failed + counts.stopped
 
 
 def add(tally: Tally, trial: ScalingTrial, objectives: tuple[Objective, ...]) -> Tally:
-    """Count a trial that has ended. Raises ValueError for one that has not."""
+    """Add a trial that has ended. Raises ValueError for a trial that has not."""
     status = trial.status
     if not status.state.ended:
         message = f"trial {trial.spec.scale}-{trial.spec.number} has not ended: {status.state}"
@@ -76,7 +76,7 @@ def add(tally: Tally, trial: ScalingTrial, objectives: tuple[Objective, ...]) ->
 
 
 def best_trial(trial: ScalingTrial) -> BestTrial:
-    """Reduce a trial to what a status says of it."""
+    """Reduce a trial to its entry in the experiment's status."""
     spec, status = trial.spec, trial.status
     return BestTrial(
         trial=f"{spec.scale}-{spec.number}",
@@ -121,10 +121,10 @@ def _best_early(
     points: tuple[EarlyPoint, ...],
     objective: Objective,
 ) -> tuple[BestTrial, ...]:
-    """Keep the best trial at each of the largest D; nearly equal amounts are one D.
+    """Keep the best trial at each of the largest D; nearly equal amounts count as one D.
 
-    Batches differ, so that amounts do a little. No D that was kept ever vanishes: what is cut once
-    would be cut in any order.
+    Amounts differ a little because batches differ. The set of D only grows, so that a D that was
+    cut once would be cut in any order of trials.
     """
     best = {_amount(trial): trial for trial in before}
     for point in points:
@@ -155,21 +155,21 @@ def losses_of(trial: BestTrial, objectives: tuple[Objective, ...]) -> tuple[floa
 def _merge_front(
     front: tuple[BestTrial, ...], entry: BestTrial, objectives: tuple[Objective, ...]
 ) -> tuple[BestTrial, ...]:
-    """Put a trial into its place on the front, unless another one dominates it.
+    """Insert a trial in the front, unless another trial dominates it.
 
-    In the order of losses whoever dominates a trial stands before it.
+    In the order of losses, every trial that dominates another one stands before it.
     """
     ranks = [(losses_of(trial, objectives), trial.number) for trial in front]
     losses = losses_of(entry, objectives)
-    at = bisect(ranks, (losses, entry.number))
-    if any(_dominates(losses_before, losses) for losses_before, _ in ranks[:at]):
+    place = bisect(ranks, (losses, entry.number))
+    if any(_dominates(losses_before, losses) for losses_before, _ in ranks[:place]):
         return front
     behind = tuple(
         trial
-        for trial, (losses_behind, _) in zip(front[at:], ranks[at:], strict=True)
+        for trial, (losses_behind, _) in zip(front[place:], ranks[place:], strict=True)
         if not _dominates(losses, losses_behind)
     )
-    return (*front[:at], entry, *behind)[:KEPT_FRONT]
+    return (*front[:place], entry, *behind)[:KEPT_FRONT]
 
 
 def _dominates(losses: tuple[float, ...], other: tuple[float, ...]) -> bool:
@@ -177,7 +177,7 @@ def _dominates(losses: tuple[float, ...], other: tuple[float, ...]) -> bool:
 
 
 def spread(front: tuple[BestTrial, ...], count: int) -> tuple[BestTrial, ...]:
-    """Take so many of a front, evenly from its one end to the other, both included."""
+    """Select `count` trials of a front, evenly from one end to the other, both included."""
     if len(front) <= count:
         return front
     steps = max(count - 1, 1)

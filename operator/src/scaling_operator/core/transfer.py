@@ -1,8 +1,8 @@
-"""What one scale hands to the next: its best points, and ranges about where the best should lie.
+"""What one scale passes to the next: its best points, and ranges about the expected best values.
 
 Points and ranges move along the ladder as the best values have moved so far: h = h0 size^p. The
-line is a regression of ln h over the logarithms of what a scale sets. Exponents are drawn towards 0
-as much as typical exponents (half) and the noise of a search of few trials (a factor of 1.6)
+line is a regression of ln h over the logarithms of what a scale sets. Exponents are shrunk towards
+0 as much as typical exponents (half) and the noise of a search of few trials (a factor of 1.6)
 suggest: two scales move a value little, ten scales say how the value moves.
 """
 
@@ -21,7 +21,7 @@ from scaling_operator.core.ladder import Scale
 from scaling_operator.core.observed import ScaleView
 
 RIDGE = 1.0
-"""Variance of a best value about its line over that of an exponent, in ln units."""
+"""Variance of a best value about its line, divided by that of an exponent, in ln units."""
 Axes = tuple[str, ...]
 # No parameter's name has a colon.
 _DATA, _BUDGET = ":samples", ":budgetFlops"
@@ -37,15 +37,15 @@ class Drift:
     slopes: tuple[float, ...]
 
     def at(self, scale: Scale) -> float | None:
-        """Give the value that suits a scale; None where the scale sets something else."""
+        """Give the line's value at a scale; None where the scale sets other axes."""
         place = _place(scale, self.axes)
         if place is None:
             return None
         return math.exp(
             self.centre
             + sum(
-                slope * (at - origin)
-                for slope, at, origin in zip(self.slopes, place, self.origin, strict=True)
+                slope * (coordinate - origin)
+                for slope, coordinate, origin in zip(self.slopes, place, self.origin, strict=True)
             )
         )
 
@@ -79,13 +79,16 @@ def _line(pairs: Sequence[tuple[Scale, float]]) -> Drift | None:
     count = len(comparable)
     origin = tuple(sum(place[axis] for place, _ in comparable) / count for axis in range(len(axes)))
     centre = sum(height for _, height in comparable) / count
-    rows = [[at - o for at, o in zip(place, origin, strict=True)] for place, _ in comparable]
+    rows = [
+        [coordinate - mean for coordinate, mean in zip(place, origin, strict=True)]
+        for place, _ in comparable
+    ]
     heights = [height - centre for _, height in comparable]
     return Drift(axes, origin, centre, _ridge(rows, heights))
 
 
 def axes_of(scale: Scale) -> Axes:
-    """Name what a scale sets by numbers above 0."""
+    """Name what a scale sets to numbers above 0."""
     names = sorted(name for name, value in scale.parameters.items() if _is_size(value))
     names += [_DATA] if scale.samples else []
     return (*names, *([_BUDGET] if scale.budget_flops else []))
@@ -100,7 +103,7 @@ def _place(scale: Scale, axes: Axes) -> tuple[float, ...] | None:
 
 
 def _ridge(rows: Sequence[Sequence[float]], heights: Sequence[float]) -> tuple[float, ...]:
-    """Solve (X'X + ridge) b = X'y by elimination; the ridge keeps it well conditioned."""
+    """Solve (X'X + ridge) b = X'y by elimination; the ridge keeps the matrix well conditioned."""
     size = len(rows[0])
     matrix = [
         [sum(row[i] * row[j] for row in rows) + (RIDGE if i == j else 0.0) for j in range(size)]
@@ -118,14 +121,14 @@ def _ridge(rows: Sequence[Sequence[float]], heights: Sequence[float]) -> tuple[f
 
 
 NARROWEST = 0.2
-"""Of the file's range: however long the ladder, a search keeps so much room."""
+"""The least share of the file's range that a narrowed range keeps, however long the ladder."""
 
 Point = Mapping[str, Scalar]
 
 
 @dataclass(frozen=True, slots=True)
 class Transferred:
-    """What a scale starts with."""
+    """The ranges and first points that a scale starts with."""
 
     ranges: Mapping[str, Range]
     points: tuple[Point, ...]
@@ -134,7 +137,7 @@ class Transferred:
 def transfer(
     view: ScaleView, scales: tuple[ScaleView, ...], search: Search, transfer: Transfer
 ) -> Transferred:
-    """Take from the scales before what helps this one; from none, nothing."""
+    """Take ranges and points from the scales before; none where no scale was open before."""
     before = donor(view, scales)
     if before is None:
         return Transferred({}, ())
@@ -143,17 +146,18 @@ def transfer(
     if not points:
         return Transferred(before.ranges, ())
     expected = _expected(points[0], view.scale, lines, search)
-    moved = [expected, *(_moved(p, (before.scale, view.scale), lines, search) for p in points)]
+    step = (before.scale, view.scale)
+    moved = [expected, *(_moved(point, step, lines, search) for point in points)]
     ranges = dict(narrowed_ranges(search, before.ranges, expected, transfer.shrink))
-    distinct = [point for at, point in enumerate(moved) if point not in moved[:at]]
+    distinct = [point for place, point in enumerate(moved) if point not in moved[:place]]
     return Transferred(ranges, tuple(distinct[: transfer.top_k]))
 
 
 def donor(view: ScaleView, scales: tuple[ScaleView, ...]) -> ScaleView | None:
-    """Choose who hands on: of the open scales the nearest in size, data and compute.
+    """Choose the scale to take from: of the open scales the nearest in size, data and compute.
 
-    In a plain ladder that is the one before; the last one counts where two are as near. None where
-    none is open.
+    In a plain ladder that is the scale before. Where two scales are equally near, the last one
+    counts. None where no scale is open.
     """
     open_scales = [view for view in scales if view.open]
     return min(
@@ -164,7 +168,7 @@ def donor(view: ScaleView, scales: tuple[ScaleView, ...]) -> ScaleView | None:
 
 
 def _distance(scale: Scale, other: Scale) -> float:
-    """Sum of the logarithms between the numbers of two scales."""
+    """Sum the differences between two scales' numbers, in logarithms."""
     pairs = [(value, other.parameters.get(name)) for name, value in scale.parameters.items()]
     pairs += [(scale.samples, other.samples), (scale.budget_flops, other.budget_flops)]
     return sum(abs(math.log(a / b)) for a, b in pairs if _is_size(a) and _is_size(b))
@@ -175,7 +179,7 @@ def _is_size(value: Scalar | None) -> TypeGuard[float]:
 
 
 def top_points(best: tuple[BestTrial, ...], search: Search, top_k: int) -> tuple[Point, ...]:
-    """Take the searched parameters of the best trials, best first, no point twice."""
+    """Take the searched parameters of the best trials, best first, each point once."""
     points: list[Point] = []
     for trial in best:
         point = {
@@ -187,7 +191,7 @@ def top_points(best: tuple[BestTrial, ...], search: Search, top_k: int) -> tuple
 
 
 def _expected(point: Point, scale: Scale, lines: Mapping[str, Drift], search: Search) -> Point:
-    """Take the best point with each number where the line of all scales puts it."""
+    """Take the best point, with each number set to the value of its line at the scale."""
     places = {name: line.at(scale) for name, line in lines.items() if name in point}
     return dict(point) | dict(_allowed(places, search))
 
@@ -195,7 +199,7 @@ def _expected(point: Point, scale: Scale, lines: Mapping[str, Drift], search: Se
 def _moved(
     point: Point, step: tuple[Scale, Scale], lines: Mapping[str, Drift], search: Search
 ) -> Point:
-    """Move a point as far as the lines move from one scale to the other."""
+    """Move a point's numbers by the factors by which the lines change over a step."""
     places: dict[str, float | None] = {}
     for name, line in lines.items():
         value, start, end = point.get(name), line.at(step[0]), line.at(step[1])
@@ -207,12 +211,12 @@ def _moved(
 def _allowed(
     places: Mapping[str, float | None], search: Search
 ) -> Iterator[tuple[str, int | float]]:
-    """Bring numbers into the file's range, whole ones to whole numbers."""
-    for name, at in places.items():
+    """Clip numbers to the file's range; round those of whole-number parameters."""
+    for name, value in places.items():
         parameter = search.parameters[name]
-        if at is None or not isinstance(parameter, FloatParameter | IntParameter):
+        if value is None or not isinstance(parameter, FloatParameter | IntParameter):
             continue
-        inside = min(max(at, parameter.low), parameter.high)
+        inside = min(max(value, parameter.low), parameter.high)
         yield name, round(inside) if isinstance(parameter, IntParameter) else inside
 
 
@@ -221,7 +225,7 @@ def narrowed_ranges(
 ) -> Iterator[tuple[str, Range]]:
     """Shrink each numeric range about a point, within the file's range.
 
-    On a logarithmic parameter the width is one of logarithms.
+    The width of a logarithmic parameter's range is measured in logarithms.
     """
     for name, parameter in search.parameters.items():
         value = centre.get(name)
@@ -237,18 +241,18 @@ def narrowed_ranges(
 
 def _about(value: float, whole: Range, share: tuple[Range, float], *, log: bool) -> Range:
     last, shrink = share
-    low, high, last_low, last_high, at = (
-        math.log(each) if log else float(each)
-        for each in (whole.low, whole.high, last.low, last.high, value)
+    low, high, last_low, last_high, centre = (
+        math.log(number) if log else float(number)
+        for number in (whole.low, whole.high, last.low, last.high, value)
     )
     width = max((last_high - last_low) * shrink, NARROWEST * (high - low))
     width = min(width, high - low)
-    # Near an edge the range moves inwards instead of losing a half.
-    start = min(max(at - width / 2, low), high - width)
+    # Near an end of the whole range the new one moves inwards: it is not cut to a half.
+    start = min(max(centre - width / 2, low), high - width)
     end = start + width
     if log:
         start, end = math.exp(start), math.exp(end)
-    # Rounding in exp and log must not push an end past the whole, nor past the best value.
+    # Rounding in exp and log must not push an end past the whole range, nor past the value.
     return Range(low=max(whole.low, min(start, value)), high=min(whole.high, max(end, value)))
 
 

@@ -1,9 +1,8 @@
-"""From an action to the trial's status that commits it. Both shells write what stands here."""
+"""From an action to the trial's status that commits it. Both shells write this status."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 
 from pydantic import ValidationError
 
@@ -11,16 +10,15 @@ from scaling_operator.api.names import Reason, TrialState
 from scaling_operator.api.status import Attempt, CurvePoint, TrialStatus
 from scaling_operator.api.status_sizing import AttemptResources
 from scaling_operator.core.actions import EndAttempt, Finish, SetState
-from scaling_operator.core.curve import thin
+from scaling_operator.core.conditions import moment
+from scaling_operator.core.curve import CurvePoints, thin
 from scaling_operator.sizing.usage import Usage, used
 from scaling_trainer.foreign_text import as_message
-
-Curve = tuple[tuple[int, float], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What an attempt had: its resources, since when, and what an hour of them is."""
+    """What an attempt had: its resources, since when, and what they use in an hour."""
 
     resources: AttemptResources
     started_seconds: float | None
@@ -30,13 +28,13 @@ class Machine:
 def finished(
     before: TrialStatus,
     finish: Finish,
-    curve: Curve,
+    curve: CurvePoints,
     now_seconds: float,
     machine: Machine | None = None,
 ) -> TrialStatus:
-    """Build the terminal status of a trial; with a machine its last attempt is recorded too.
+    """Build the terminal status of a trial; with a machine it records the last attempt too.
 
-    A status that could not be read back is none: the trial has failed as InvalidResult then.
+    Where such a status could not be read back, the trial has failed as InvalidResult instead.
     Raises ValueError where the trial has ended already: the first end stays.
     """
     status = _finished(before, finish, curve, now_seconds, machine)
@@ -47,16 +45,16 @@ def finished(
 
 
 def refused(before: TrialStatus, why: str, now_seconds: float) -> TrialStatus:
-    """Build the terminal status of a trial whose status the API server does not take.
+    """Build the terminal status of a trial whose status the API server refuses.
 
-    It says nothing that came from the trial's container, but for what is stored already.
+    It adds nothing from the trial's container to what is stored already.
     """
     return before.model_copy(
         update={
             "state": TrialState.FAILED,
             "reason": Reason.INVALID_RESULT,
             "message": as_message(f"its status is refused: {why}"),
-            "completion_time": _moment(now_seconds),
+            "completion_time": moment(now_seconds),
         }
     )
 
@@ -74,7 +72,7 @@ def _without_result(finish: Finish, problem: str) -> Finish:
 
 
 def _unreadable(status: TrialStatus) -> str | None:
-    """Say what of a status its reader would refuse; None where it reads it."""
+    """Say which part of a status could not be read back; None where all could."""
     try:
         TrialStatus.model_validate_json(status.model_dump_json(exclude_none=True))
     except ValidationError as error:
@@ -88,7 +86,7 @@ def _unreadable(status: TrialStatus) -> str | None:
 def _finished(
     before: TrialStatus,
     finish: Finish,
-    curve: Curve,
+    curve: CurvePoints,
     now_seconds: float,
     machine: Machine | None,
 ) -> TrialStatus:
@@ -97,7 +95,7 @@ def _finished(
         raise ValueError(message)
     result = finish.result
     phases = {point.step: point.phase for point in before.curve}
-    now = _moment(now_seconds)
+    now = moment(now_seconds)
     status = before.model_copy(
         update={
             "state": finish.state,
@@ -156,16 +154,16 @@ def attempt_ended(
 def _with_attempt(
     before: TrialStatus, ended: Attempt, now_seconds: float, machine: Machine | None
 ) -> TrialStatus:
-    """Add an attempt that is over, and what it has used; the next one's wait is one of its own."""
+    """Add an attempt that is over, and what it has used; the next attempt's wait begins anew."""
     before = before.model_copy(update={"queued_time": None})
-    ended = ended.model_copy(update={"completion_time": _moment(now_seconds)})
+    ended = ended.model_copy(update={"completion_time": moment(now_seconds)})
     if machine is None:
         return before.model_copy(update={"attempts": (*before.attempts, ended)})
     started = machine.started_seconds
     ended = ended.model_copy(
         update={
             "resources": machine.resources,
-            "start_time": None if started is None else _moment(started),
+            "start_time": moment(started),
         }
     )
     more = used(machine.rate, started, now_seconds)
@@ -178,20 +176,15 @@ def _with_attempt(
     )
 
 
-def _moment(seconds: float) -> datetime:
-    return datetime.fromtimestamp(seconds, tz=UTC)
-
-
 def state_set(before: TrialStatus, action: SetState) -> TrialStatus:
     """Record that a trial is queued, and since when; or that it waits no more."""
     if before.state.ended:
         return before
-    since = action.queued_seconds
     return before.model_copy(
         update={
             "state": action.state,
             "reason": action.reason,
             "message": as_message(action.message),
-            "queued_time": None if since is None else _moment(since),
+            "queued_time": moment(action.queued_seconds),
         }
     )

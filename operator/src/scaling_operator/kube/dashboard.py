@@ -11,10 +11,9 @@ from types import TracebackType
 
 from scaling_operator.kube.client.index import Index, Key
 from scaling_operator.kube.reconcile.loader import Loaded
-from scaling_operator.search.calls import built
-from scaling_operator.search.dashboard import served
-from scaling_operator.search.mirror import Mirror
+from scaling_operator.search.dashboard import Mirror, served
 from scaling_operator.search.study import StudySettings
+from scaling_operator.search.study_worker import rebuilt
 from scaling_operator.search.trials import Record
 from scaling_operator.server.listen import ignore_refusal
 
@@ -101,5 +100,5 @@ class Dashboard:
         """Bring one copy up to date from the stored trials: the study itself is elsewhere."""
         if self._copied.get(name) == records:
             return
-        built(settings, records).show(self._mirror, name)
+        rebuilt(settings, records).show(self._mirror, name)
         self._copied[name] = records

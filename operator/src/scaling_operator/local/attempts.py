@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from scaling_operator.core.observed import AttemptPhase, AttemptView
 from scaling_operator.core.reports import AttemptKey
-from scaling_operator.local.guard import OrphanGuard
+from scaling_operator.local.orphan_guard import OrphanGuard
 from scaling_operator.local.workers import ProcessEnd, ProcessRunner
 from scaling_trainer.contract import EXIT_NO_SPACE, Assignment, environment_of
 from scaling_trainer.reading import MissingFile, UnreadableFile, read_bytes
@@ -25,7 +25,7 @@ Kind = TypeVar("Kind", bound=ProcessRunner)
 
 @dataclass(slots=True)
 class RunningAttempt:
-    """An attempt that was launched, and what is seen of it."""
+    """An attempt that was launched: its task, and what the core sees of it."""
 
     task: asyncio.Task[None]
     view: AttemptView
@@ -57,13 +57,13 @@ class Attempts:
         task = asyncio.create_task(self._run(key, assignment, folder))
         self.running[key] = RunningAttempt(task, view)
 
-    def who(self, token: str) -> AttemptKey | None:
-        """Whose report token this is; None where the attempt no longer runs."""
+    def owner_of(self, token: str) -> AttemptKey | None:
+        """Name the attempt that has this report token; None where it no longer runs."""
         key = self._tokens.get(token)
         return key if key in self.running else None
 
     def raise_failures(self) -> None:
-        """Raise what went wrong in our own code while an attempt ran; a trial's failure is none."""
+        """Raise the first fault of our own code in an attempt's task; a failed trial is none."""
         for running in self.running.values():
             if running.task.done():
                 running.task.result()
@@ -94,30 +94,30 @@ class Attempts:
 
     async def _run(self, key: AttemptKey, assignment: Assignment, folder: Path) -> None:
         async with self.slots:
-            self._see(key, AttemptView(AttemptPhase.RUNNING, since_seconds=self.clock()))
+            self._show(key, AttemptView(AttemptPhase.RUNNING, since_seconds=self.clock()))
             runner = self._idle.pop() if self._idle else self.make_runner()
             log = folder / f"attempt-{key.attempt}.log"
             with fresh_file(log, below=folder):
                 pass
-            ending = await runner.run(environment_of(assignment), log)
+            end = await runner.run(environment_of(assignment), log)
             self._idle.append(runner)
-        raise_no_space(ending)
-        view = view_of(ending, assignment.result_file, self.clock())
+        raise_no_space(end)
+        view = view_of(end, assignment.result_file, self.clock())
         if view.result is None and is_full(folder):
             raise OSError(errno.ENOSPC, f"no space left for trial {key.scale}-{key.number}", folder)
-        self._see(key, view)
+        self._show(key, view)
 
-    def _see(self, key: AttemptKey, view: AttemptView) -> None:
+    def _show(self, key: AttemptKey, view: AttemptView) -> None:
         if key in self.running:
             self.running[key].view = view
         self.wake()
 
 
-def view_of(ending: ProcessEnd, result_file: Path, now_seconds: float) -> AttemptView:
-    """Make what the core sees of an attempt whose process has ended."""
+def view_of(end: ProcessEnd, result_file: Path, now_seconds: float) -> AttemptView:
+    """Build what the core sees of an attempt whose process has ended."""
     result, problem = None, None
     try:
-        # What the trainer has laid there: a link, a pipe or a film is no result.
+        # The trainer may have left anything there: a link, a pipe or a huge file is no result.
         text = read_bytes(result_file, MAX_RESULT_BYTES, below=result_file.parent)
         result = parse_result(text) if text.strip() else None
     except MissingFile:
@@ -126,30 +126,30 @@ def view_of(ending: ProcessEnd, result_file: Path, now_seconds: float) -> Attemp
         problem = str(error)
     return AttemptView(
         AttemptPhase.EXITED,
-        message=ending.message,
-        exit_code=ending.exit_code,
+        message=end.message,
+        exit_code=end.exit_code,
         result=result,
         result_problem=problem,
         since_seconds=now_seconds,
     )
 
 
-def raise_no_space(ending: ProcessEnd) -> None:
-    """Raise OSError where a trainer ended since the disk is full: nothing is wrong with the trial.
+def raise_no_space(end: ProcessEnd) -> None:
+    """Raise OSError where a trainer ended because the disk is full: the trial is not at fault.
 
-    The attempt stays open, as where the run is killed: the next run goes on from there.
+    The attempt stays open, as it does where the run is killed: the next run goes on from there.
     """
-    if ending.exit_code == EXIT_NO_SPACE:
-        raise OSError(errno.ENOSPC, ending.message or os.strerror(errno.ENOSPC))
+    if end.exit_code == EXIT_NO_SPACE:
+        raise OSError(errno.ENOSPC, end.message or os.strerror(errno.ENOSPC))
 
 
 def is_full(folder: Path) -> bool:
-    """Whether so little space is left that a trainer's result may not have fitted."""
+    """Whether too little space is left for a trainer's result."""
     filesystem = os.statvfs(folder)
     return filesystem.f_bavail * filesystem.f_frsize < MAX_RESULT_BYTES
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:
     task.cancel()
-    # gather hands the cancellation back as a value instead of raising it here.
+    # gather returns the cancellation as a value instead of raising it here.
     await asyncio.gather(task, return_exceptions=True)

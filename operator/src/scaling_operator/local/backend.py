@@ -26,7 +26,10 @@ INTERRUPTED = AttemptView(
 
 @dataclass(slots=True)
 class LocalBackend:
-    """Stores in a result folder, launches processes beside `data_folder`."""
+    """Stores trials in a result folder and runs their attempts as processes.
+
+    Relative paths of data start at `data_folder`, where the experiment's file lies.
+    """
 
     name: str
     spec: ExperimentSpec
@@ -37,7 +40,7 @@ class LocalBackend:
     report_url: str = ""
 
     def view(self, trial: ScalingTrial, key: AttemptKey) -> AttemptView:
-        """Show a live trial's attempt; one that an earlier run has launched is lost."""
+        """Show a live trial's attempt; an attempt that an earlier run launched is lost."""
         del trial
         if key in self.attempts.running:
             return self.attempts.running[key].view
@@ -50,7 +53,10 @@ class LocalBackend:
             if not state.is_current(key):
                 pruned_seconds = state.pruned_seconds.get(key)
                 yield StaleWorkload(
-                    *(key.scale, key.number, key.attempt, running.view),
+                    scale=key.scale,
+                    number=key.number,
+                    attempt=key.attempt,
+                    view=running.view,
                     told_to_stop=pruned_seconds is not None,
                     told_seconds=pruned_seconds or 0.0,
                 )
@@ -70,9 +76,8 @@ class LocalBackend:
         spec = trial.spec
         folder = self.store.trial_folder(spec.scale, spec.number).absolute()
         checkpoint = folder / "checkpoint"
-        if (
-            checkpoint.is_symlink() or checkpoint.is_file()
-        ):  # laid by somebody: nothing to go on from
+        # A link or a file there is somebody else's work: no checkpoint to go on from.
+        if checkpoint.is_symlink() or checkpoint.is_file():
             remove(checkpoint, below=self.store.root)
         make_folder(checkpoint, below=self.store.root)
         locations = AttemptLocations(
@@ -90,6 +95,6 @@ class LocalBackend:
             await self.attempts.discard(key)
 
     async def publish(self, status: ExperimentStatus) -> None:
-        """Write result.json and tell the watcher."""
+        """Write result.json and call the hook of the status."""
         self.store.write_status(self.name, status)
         self.hooks.status(status)

@@ -1,6 +1,6 @@
-"""What a result folder holds, read within bounds; what of it cannot be used is named.
+"""What a result folder holds, read within bounds; whatever cannot be used is named.
 
-The folder may be somebody else's, may have been copied by hand, or have lain on a disk at fault.
+The folder may be somebody else's, may have been copied by hand, or have lain on a faulty disk.
 """
 
 from __future__ import annotations
@@ -8,18 +8,21 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TypeVar, cast
 
 from pydantic import BaseModel, ValidationError
 
 from scaling_operator.api.experiment import ExperimentSpec, ScalingExperiment
-from scaling_operator.api.status import ExperimentStatus
+from scaling_operator.api.search import typed_value
+from scaling_operator.api.status import BestTrial, ExperimentStatus
 from scaling_operator.api.trial import ScalingTrial
-from scaling_operator.core.ladder import scales_of
-from scaling_operator.local.consistency import check_status, check_trial
+from scaling_operator.core.ladder import Scale, scales_of
+from scaling_operator.search.trials import record_of, told, typed
+from scaling_operator.validation.space import make_space
 from scaling_trainer.reading import MissingFile, UnreadableFile, parse_json, read_bytes
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -28,14 +31,14 @@ EXPERIMENT, RESULT, TRIAL = "experiment.json", "result.json", "trial.json"
 TABLE, REPORT, BEST_LOG = "trials.csv", "report.html", "best.log"
 TRIALS, BEST, DAMAGED = "trials", "best", "damaged"
 MOST_BYTES = 16 * 1024 * 1024
-"""Of one file; a trial with the longest curve has some 100 KiB."""
+"""The largest file that is read. A trial with the longest curve has about 100 KiB."""
 
 _SLOT = re.compile(r"(0|[1-9][0-9]{0,5})-(0|[1-9][0-9]{0,5})", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What makes a folder's experiment this one: its name and uid; and the spec it has last had."""
+    """Which experiment a folder holds: its name and uid, and the spec that was last written."""
 
     name: str
     uid: str
@@ -44,12 +47,12 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Damage:
-    """Something in a result folder that cannot be used: what would be set aside, and why."""
+    """A file or folder in a result folder that cannot be used, and why."""
 
     path: Path
     reason: str
     whole: Path
-    """The file, or the trial's folder that it lies in."""
+    """What `--repair` would set aside: the file, or the folder of its trial."""
 
     def __str__(self) -> str:
         """Render as `path: reason`."""
@@ -82,10 +85,10 @@ def read_contents(root: Path) -> Contents:
 
 def read_identity(root: Path) -> Identity:
     """Read which experiment a folder holds. Raises UnreadableFile, MissingFile for none."""
-    begun = read_experiment(root)
-    if begun.metadata.uid is None:
+    experiment = read_experiment(root)
+    if experiment.metadata.uid is None:
         raise UnreadableFile(root / EXPERIMENT, "has no metadata.uid")
-    return Identity(begun.metadata.name, begun.metadata.uid, begun.spec)
+    return Identity(experiment.metadata.name, experiment.metadata.uid, experiment.spec)
 
 
 def read_experiment(root: Path) -> ScalingExperiment:
@@ -94,12 +97,12 @@ def read_experiment(root: Path) -> ScalingExperiment:
 
 
 def trial_folder(root: Path, scale: int, number: int) -> Path:
-    """Where a trial's file, logs and checkpoint lie."""
+    """Give the folder of a trial's file, logs and checkpoint."""
     return root / TRIALS / f"{scale}-{number}"
 
 
 def uids_of_trials(root: Path, name: str) -> Iterator[str]:
-    """Give the uid that each readable trial of an experiment has."""
+    """Give the experiment's uid as each readable trial of that name has it."""
     for folder in folders_of_trials(root):
         try:
             owner = _read(folder / TRIAL, ScalingTrial, root).spec.experiment
@@ -124,7 +127,7 @@ def _misplaced(root: Path) -> Iterator[Damage]:
 
 
 def _read_status(root: Path, spec: ExperimentSpec) -> ExperimentStatus:
-    """Read the experiment's status; an empty one where none was written yet."""
+    """Read the experiment's status; an empty status where none was written yet."""
     path = root / RESULT
     try:
         document = parse_json(read_bytes(path, MOST_BYTES, below=root), path)
@@ -143,7 +146,7 @@ def _read_status(root: Path, spec: ExperimentSpec) -> ExperimentStatus:
 def _read_trials(
     root: Path, identity: Identity, status: ExperimentStatus
 ) -> tuple[list[ScalingTrial], list[Damage]]:
-    """Read every trial, in order of scale and number, and name those that cannot be used."""
+    """Read every trial, in order of scale and number, and name the trials that cannot be used."""
     scales = {scale.index: scale for scale in scales_of(identity.spec, status.scales)}
     trials: list[ScalingTrial] = []
     damaged: list[Damage] = []
@@ -154,7 +157,7 @@ def _read_trials(
             check_trial(trial, path, identity.uid, identity.spec, scales)
             trials.append(trial)
         except MissingFile:
-            # A folder without its file: that run died before the commit, and the slot is free.
+            # A folder without its file: the run died before it wrote the trial; its slot is free.
             continue
         except UnreadableFile as error:
             damaged.append(Damage(error.path, error.reason, folder))
@@ -162,12 +165,12 @@ def _read_trials(
 
 
 def is_folder(path: Path) -> bool:
-    """Whether a folder lies there, and no link to one."""
+    """Whether the path is a folder itself, and no link to one."""
     return path.is_dir() and not path.is_symlink()
 
 
 def folders_of_trials(root: Path) -> list[Path]:
-    """List what lies among the trials, but for stray files that nobody reads."""
+    """List the folders of trials, and all that is named like one; nobody reads other files."""
     folder = root / TRIALS
     if not is_folder(folder):
         return []
@@ -195,3 +198,57 @@ def _described(error: ValidationError) -> str:
         return "is damaged: it is no whole JSON"
     place = ".".join(str(part) for part in first["loc"])[:60]
     return f"is damaged: {error.error_count()} fields cannot be read, the first {place!r}"
+
+
+def check_trial(
+    trial: ScalingTrial, path: Path, uid: str, spec: ExperimentSpec, scales: Mapping[int, Scale]
+) -> None:
+    """Raise UnreadableFile for a trial that the experiment cannot have. `scales` by index."""
+    named = trial.spec
+    if not trial.is_of(uid):
+        raise UnreadableFile(path, f"is a trial of another run of {named.experiment.name}")
+    if path.parent.name != f"{named.scale}-{named.number}":
+        raise UnreadableFile(path, f"is trial {named.scale}-{named.number}'s: the folder is a copy")
+    if named.scale not in scales:
+        raise UnreadableFile(path, f"is of scale {named.scale}, which the experiment has not")
+    try:
+        _check_size(trial, scales[named.scale])
+        _check_curve(trial)
+        record = record_of(trial, spec.search)
+        typed(make_space(spec.search, None), record)
+        told(record, objectives=len(spec.all_objectives), whole_curve=False)
+    except (KeyError, ValueError) as error:
+        raise UnreadableFile(path, f"does not fit the experiment: {error}") from error
+
+
+def check_status(status: ExperimentStatus, path: Path, spec: ExperimentSpec) -> None:
+    """Raise UnreadableFile for a status whose best trial the experiment cannot have."""
+    for best in (status.best, *status.front, *(scale.best for scale in status.scales)):
+        try:
+            if best is not None:
+                _check_best(best, spec)
+        except ValueError as error:
+            raise UnreadableFile(path, f"does not fit the experiment: {error}") from error
+
+
+def _check_size(trial: ScalingTrial, scale: Scale) -> None:
+    for name, value in scale.parameters.items():
+        if trial.spec.parameters.get(name) != value:
+            message = f"its {name} is not that of scale {scale.index}"
+            raise ValueError(message)
+
+
+def _check_curve(trial: ScalingTrial) -> None:
+    steps = [point.step for point in trial.status.curve]
+    if any(after <= before for before, after in pairwise(steps)):
+        message = "the steps of its curve do not rise"
+        raise ValueError(message)
+
+
+def _check_best(best: BestTrial, spec: ExperimentSpec) -> None:
+    if len(best.values) != len(spec.all_objectives):
+        message = f"best trial {best.trial} has not one value for each objective"
+        raise ValueError(message)
+    for name, parameter in spec.search.parameters.items():
+        if name in best.parameters:
+            typed_value(parameter, best.parameters[name])

@@ -1,7 +1,7 @@
-"""`scaling run`: the core behind a folder and local processes, until all is over.
+"""The loop of a local run: plan and apply, publish the status, wait for the next change.
 
-Everything that decides is in the core, everything that both shells do in the engine; this module
-waits for something to happen.
+`serve` starts the loop and ends it. The core decides; the engine does what both shells do; this
+module waits until something happens, and deletes the weights of trials that are not the best.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ PUBLISH_SECONDS = 1.0
 
 @dataclass(slots=True)
 class LocalRunner:
-    """One local run of one experiment. Made by `open_runner`."""
+    """One local run of one experiment. `open_runner` makes it."""
 
     identity: Identity
     backend: LocalBackend
@@ -46,12 +46,12 @@ class LocalRunner:
 
     @property
     def spec(self) -> ExperimentSpec:
-        """What is asked."""
+        """The experiment's spec."""
         return self.state.spec
 
     @property
     def state(self) -> ExperimentState:
-        """What is known."""
+        """The experiment's state: trials, totals and status."""
         return self.engine.state
 
     @property
@@ -66,7 +66,7 @@ class LocalRunner:
 
     @property
     def data_folder(self) -> Path:
-        """Where the experiment's file lies."""
+        """The folder of the experiment's file; relative paths of data start there."""
         return self.backend.data_folder
 
     async def run(self) -> ExperimentStatus:
@@ -84,7 +84,7 @@ class LocalRunner:
             await self._wait(settled.wake_at_seconds)
 
     async def _fitted(self, status: ExperimentStatus) -> ExperimentStatus:
-        """See that the status holds the fit of all that is known, also where the end came early."""
+        """Fit all that is known and publish it, also where the run has ended early."""
         if self.engine.fit_worker is None or self.spec.scaling is None:
             return status
         await self.engine.fit_worker.settle(self.engine.observe())
@@ -93,10 +93,16 @@ class LocalRunner:
         return status
 
     async def release(self) -> None:
-        """Stop cleanly: end what runs and record it, so that the next run goes on from here."""
+        """Stop cleanly: record the end of running attempts, so that the next run goes on here."""
         await self.engine.apply(
             [
-                EndAttempt(scale, number, attempt, Reason.SUSPENDED, "stopped by the user")
+                EndAttempt(
+                    scale=scale,
+                    number=number,
+                    attempt=attempt,
+                    reason=Reason.SUSPENDED,
+                    message="stopped by the user",
+                )
                 for (scale, number), trial in self.state.live.items()
                 for attempt in (len(trial.status.attempts),)
                 if self.store.was_launched(scale, number, attempt)
@@ -115,7 +121,7 @@ class LocalRunner:
 
     async def _wait(self, wake_at_seconds: float | None) -> None:
         seconds = None if wake_at_seconds is None else wake_at_seconds - self.engine.clock()
-        # Not wait_for: before Python 3.12 it loses a cancellation that comes with the event.
+        # Not wait_for: before Python 3.12 it loses a cancellation that arrives with the event.
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self.woken.wait()
@@ -141,28 +147,30 @@ def open_runner(
     def fitted(view: FitView) -> None:
         state.fit = view
 
-    fits = FitWorker(fitted, woken.set)
-    engine = Engine(identity.name, identity.uid, state, backend, hooks, clock, fits)
+    fit_worker = FitWorker(fitted, woken.set)
+    engine = Engine(identity.name, identity.uid, state, backend, hooks, clock, fit_worker)
     return LocalRunner(identity, backend, engine, Reports(engine, woken.set), woken)
 
 
 @dataclass(slots=True)
 class Weights:
-    """Keeps weights only of trials that may still be the best one, or on the Pareto front."""
+    """Keeps the weights of a trial only while it may be the best, or lies on the Pareto front."""
 
     store: Store
     state: ExperimentState
     _kept: dict[int, set[int]] = field(default_factory=dict[int, set[int]])
-    """By scale, the numbers of ended trials whose weights are there."""
+    """By scale, the numbers of ended trials whose weights exist."""
 
     def forget_others(self) -> None:
-        """Delete what an earlier run has left: it may have ended before it could."""
+        """Delete needless weights of an earlier run, which may have ended before it could."""
         for scale, records in self.state.records.items():
-            self._kept[scale] = {n for n in records if (scale, n) not in self.state.live}
+            self._kept[scale] = {
+                number for number in records if (scale, number) not in self.state.live
+            }
             self._forget(scale)
 
     def ended(self, trial: ScalingTrial) -> None:
-        """Delete weights that are now needless: the trial's own, or those of one that it beats."""
+        """Delete the weights that an ended trial makes needless: its own, or those it beats."""
         self._kept.setdefault(trial.spec.scale, set()).add(trial.spec.number)
         self._forget(trial.spec.scale)
 

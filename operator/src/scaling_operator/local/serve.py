@@ -1,6 +1,7 @@
-"""The run itself: the report endpoint, the runner, the end. What it imports is slow to load.
+"""The last step of a local run: open the report endpoint, run the trials, write the results.
 
-`session` starts the worker processes first and imports this module while they load PyTorch.
+The imports of this module are slow: `session` starts the worker processes first and imports this
+module while they load PyTorch.
 """
 
 from __future__ import annotations
@@ -23,12 +24,12 @@ from scaling_operator.server.listen import Port, listen
 
 HERE = "127.0.0.1"
 LIMITS = PortLimits(connections=1000, connections_per_address=1000)
-"""All senders are our own, and have one address."""
+"""All senders are our own processes and have one address."""
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedRun:
-    """An opened result folder with its processes under way."""
+    """A loaded result folder, and the backend with its started processes."""
 
     identity: Identity
     state: ExperimentState
@@ -39,7 +40,7 @@ class LoadedRun:
 async def serve(loaded: LoadedRun, stop: asyncio.Event) -> ExperimentStatus:
     """Run until all is over or `stop` is set, then finish where it is over."""
     async with _open_runner(loaded) as runner:
-        # The report's imports take seconds; they happen while the first trials train.
+        # The report's imports take seconds: they run while the first trials train.
         loading = asyncio.create_task(asyncio.to_thread(preload))
         try:
             status = await _until_over_or_stopped(runner, stop)
@@ -54,8 +55,8 @@ async def _open_runner(loaded: LoadedRun) -> AsyncGenerator[LocalRunner]:
     runner = open_runner(loaded.identity, loaded.state, loaded.backend, loaded.woken)
 
     async def authenticate(token: str, address: str) -> AttemptKey | None:
-        del address  # this machine's
-        return loaded.backend.attempts.who(token)
+        del address  # always this machine's
+        return loaded.backend.attempts.owner_of(token)
 
     app = application(Endpoint(authenticate, runner.report))
     server = await listen(app, Port(HERE, 0, LIMITS))

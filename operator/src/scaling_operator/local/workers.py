@@ -1,7 +1,7 @@
-"""Local processes that run attempts: warm workers, or a process for each command.
+"""Local processes that run attempts: warm workers, or one process for each command.
 
-A warm worker is a Python that has imported PyTorch once and takes one trial after the other over
-its standard input; what a trial prints goes to the attempt's log.
+A warm worker is a Python process that has imported PyTorch once. It takes one trial after the other
+from its standard input; what a trial prints goes to the attempt's log.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from scaling_operator.api.container import Container
-from scaling_operator.local.guard import OrphanGuard
+from scaling_operator.local.orphan_guard import OrphanGuard
 from scaling_trainer.contract import expand
 from scaling_trainer.writing import EXHAUSTED, fresh_file
 
@@ -33,14 +33,14 @@ class ProcessEnd:
     exit_code: int
     message: str = ""
     notes: tuple[str, ...] = ()
-    """How the data were read, after a check of them."""
+    """After a check of the data: what the user should know of how they were read."""
 
 
 class ProcessRunner(Protocol):
-    """Something that runs one attempt at a time."""
+    """Runs one attempt at a time."""
 
     async def run(self, environment: Mapping[str, str], log: Path) -> ProcessEnd:
-        """Run an attempt to its end. Cancelling it kills the process and what it started."""
+        """Run an attempt to its end. Cancellation kills the process and its children."""
         ...
 
     async def start(self) -> None:
@@ -54,17 +54,20 @@ class ProcessRunner(Protocol):
 
 @dataclass(slots=True)
 class WarmWorker:
-    """One process of the built-in trainer; started before its first trial, again after a death."""
+    """One process of the built-in trainer, started before its first trial and after each death."""
 
     guard: OrphanGuard
     _process: asyncio.subprocess.Process | None = field(default=None)
     _ready: bool = False
 
     async def start(self) -> None:
-        """Start the process; its imports go on while something else is done."""
+        """Start the process, without waiting for its imports."""
         self._ready = False
         self._process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "scaling_trainer", "worker"),
+            sys.executable,
+            "-m",
+            "scaling_trainer",
+            "worker",
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
@@ -86,7 +89,10 @@ class WarmWorker:
     async def check(
         self, config: Mapping[str, object], data_folder: Path, varied: Sequence[str], log: Path
     ) -> ProcessEnd:
-        """Let the process read the data of a configuration once; `varied` differs by trial."""
+        """Let the process read the data of a configuration once.
+
+        `varied` names the parameters that differ between trials.
+        """
         request = {"config": config, "dataDir": str(data_folder), "varied": list(varied)}
         return await self._do({"check": request, "log": str(log)})
 
@@ -117,7 +123,7 @@ class WarmWorker:
         )
 
     async def close(self) -> None:
-        """End the process, which waits for a task: by itself it would take a second to do so."""
+        """Kill the process, which waits for a task: it would take a second to end by itself."""
         process, self._process = self._process, None
         if process is not None:
             _end_group(process.pid, self.guard)
@@ -130,17 +136,17 @@ class WarmWorker:
         return json.loads(line) if line.endswith(b"\n") else None
 
     async def _died(self, process: asyncio.subprocess.Process) -> ProcessEnd:
-        said = await process.stderr.read() if process.stderr is not None else b""
+        errors = await process.stderr.read() if process.stderr is not None else b""
         code = await process.wait()
         self._process = None
         _end_group(process.pid, self.guard)
-        last = said.decode(errors="replace").strip().rsplit("\n", 1)[-1]
+        last = errors.decode(errors="replace").strip().rsplit("\n", 1)[-1]
         return ProcessEnd(_shell_code(code), last or _described(code))
 
 
 @dataclass(slots=True)
 class CommandRunner:
-    """Runs a container's command as a process; image and volumes do not exist here."""
+    """Runs a container's command as a process, without its image and volumes."""
 
     container: Container
     folder: Path
@@ -152,7 +158,7 @@ class CommandRunner:
 
     async def run(self, environment: Mapping[str, str], log: Path) -> ProcessEnd:
         """Start the command with the attempt's variables; `$(NAME)` expands as in a pod."""
-        # One with valueFrom has no value here: it keeps the value that this shell gives it, if any.
+        # A variable with valueFrom has no value here: it keeps the one of this process, if any.
         values = {
             variable.name: variable.value
             for variable in self.container.env
@@ -191,15 +197,15 @@ class CommandRunner:
         return ProcessEnd(_shell_code(code), "" if code == 0 else _described(code))
 
     async def close(self) -> None:
-        """End the process and what it started."""
+        """End the process and its children."""
         process, self._process = self._process, None
         if process is not None:
             await _end(process, self.guard)
 
 
 async def _end(process: asyncio.subprocess.Process, guard: OrphanGuard) -> None:
-    """Ask the whole process group to end, then make it."""
-    with contextlib.suppress(ProcessLookupError):  # it has ended by itself
+    """Ask the whole process group to end; after STOP_GRACE_SECONDS kill it."""
+    with contextlib.suppress(ProcessLookupError):  # the group has ended by itself
         os.killpg(process.pid, signal.SIGTERM)
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(STOP_GRACE_SECONDS):
@@ -209,14 +215,14 @@ async def _end(process: asyncio.subprocess.Process, guard: OrphanGuard) -> None:
 
 
 def _end_group(leader: int, guard: OrphanGuard) -> None:
-    """End what a process has left behind; a group lives on without its leader."""
-    with contextlib.suppress(ProcessLookupError):  # nobody is left
+    """Kill what a process has left behind: its group lives on without its leader."""
+    with contextlib.suppress(ProcessLookupError):  # no process of the group is left
         os.killpg(leader, signal.SIGKILL)
     guard.forget(leader)
 
 
 def _shell_code(code: int) -> int:
-    """Exit code as a shell gives it: 128 + signal for a process that was killed."""
+    """Give the exit code as a shell does: 128 + signal for a process that was killed."""
     return 128 - code if code < 0 else code
 
 

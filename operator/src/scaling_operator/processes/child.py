@@ -31,8 +31,8 @@ from scaling_operator.processes.messages import (
     frame,
     read_frame_from,
 )
-from scaling_operator.search.calls import OpenStudies, StudyClosed
 from scaling_operator.search.study import AskFailed
+from scaling_operator.search.study_worker import OpenStudies, StudyClosed
 
 NICENESS = 15
 """The event loop, with its Lease and its reports, goes first."""

@@ -18,7 +18,8 @@ from pydantic_core import to_json
 from scaling_operator.api.fitted import FitStatus, Recommendation, ScalePrediction
 from scaling_operator.api.problems import Problem
 from scaling_operator.core.fit_types import FitCondition, FitInput
-from scaling_operator.search.calls import (
+from scaling_operator.search.study import Proposal
+from scaling_operator.search.study_worker import (
     Answer,
     AskCall,
     Call,
@@ -27,7 +28,6 @@ from scaling_operator.search.calls import (
     ReportCall,
     TellCall,
 )
-from scaling_operator.search.study import Proposal
 
 _LENGTH = struct.Struct(">I")
 

@@ -21,8 +21,8 @@ from scaling_operator.processes.messages import (
     frame,
     read_frame,
 )
-from scaling_operator.search.calls import StudyClosed
 from scaling_operator.search.study import AskFailed
+from scaling_operator.search.study_worker import StudyClosed
 
 MIB = 1024 * 1024
 

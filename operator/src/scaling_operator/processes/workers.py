@@ -30,7 +30,7 @@ from scaling_operator.processes.process import (
     WorkExceeded,
     WorkFailed,
 )
-from scaling_operator.search.calls import (
+from scaling_operator.search.study_worker import (
     Answer,
     AskCall,
     Call,
@@ -38,9 +38,9 @@ from scaling_operator.search.calls import (
     OpenCall,
     ReportCall,
     StudyClosed,
+    StudyHost,
     TellCall,
 )
-from scaling_operator.search.study_worker import StudyHost
 
 
 async def check_in_process(

@@ -1,1 +1,1 @@
-"""What both shells share: the state of one experiment, and how a plan is carried out in order."""
+"""What both shells share: the state of one experiment, and the engine that carries plans out."""

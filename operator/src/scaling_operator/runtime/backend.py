@@ -1,4 +1,4 @@
-"""Where an experiment's truth lies and its attempts run: a folder and processes, or a cluster."""
+"""Where an experiment is stored and its attempts run: a folder and processes, or a cluster."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from scaling_operator.runtime.state import ExperimentState
 
 
 class TrialGone(Exception):
-    """The stored trial was deleted by somebody: it counts no more."""
+    """Somebody deleted the stored trial: it counts no more."""
 
 
 class Backend(Protocol):
-    """The effects of a plan. Each may be repeated after a crash without harm."""
+    """The effects of a plan. Each effect may be repeated after a crash without harm."""
 
     def view(self, trial: ScalingTrial, key: AttemptKey) -> AttemptView:
         """Show where the current attempt of a live trial stands."""
@@ -28,11 +28,11 @@ class Backend(Protocol):
         ...
 
     async def create(self, trial: ScalingTrial) -> ScalingTrial:
-        """Store a new trial; return what is stored, another one's proposal if that was first."""
+        """Store a new trial; return what is stored: another proposal, if that was stored first."""
         ...
 
     async def save(self, trial: ScalingTrial) -> ScalingTrial:
-        """Store a trial's status; return what is stored, an end that was written before if any.
+        """Store a trial's status; return what is stored: an earlier end, if there is one.
 
         Raises TrialGone.
         """

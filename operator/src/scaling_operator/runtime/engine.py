@@ -1,8 +1,8 @@
 """Carry a plan out: sample → store the trial → launch → result → store the end → tell → discard.
 
-The order within a trial is kept; trials do not wait for each other: a plan is made again whenever
-something has ended, about all that is not under way. But for one thing: they are created in the
-order of their numbers, so that a crash never leaves a gap.
+The order of steps within a trial is kept. Trials do not wait for each other: whenever an action has
+ended, a new plan decides about all trials without an action under way. There is one exception:
+trials are created in the order of their numbers, so that a crash never leaves a gap.
 """
 
 from __future__ import annotations
@@ -41,14 +41,15 @@ from scaling_operator.runtime.hooks import Hooks
 from scaling_operator.runtime.state import ExperimentState, slot_of
 from scaling_operator.runtime.study_settings import base_seed, settings_of
 from scaling_operator.runtime.tasks import InFlight
-from scaling_operator.search.seed import slot_seed
-from scaling_operator.search.study_worker import StudyHost, StudyWorker, ThreadHost, record_of
+from scaling_operator.search.samplers import slot_seed
+from scaling_operator.search.study_worker import StudyHost, StudyWorker, ThreadHost
+from scaling_operator.search.trials import record_of
 from scaling_operator.sizing.admission import Slot
 
 
 @dataclass(slots=True)
 class Engine:
-    """One experiment: its books, its studies, and the backend that makes things so."""
+    """One experiment: its state, its studies, and the backend that carries actions out."""
 
     name: str
     uid: str
@@ -70,8 +71,8 @@ class Engine:
     async def settle(self, until_seconds: float = math.inf) -> Plan:
         """Plan and apply until nothing is left to do and nothing under way; return the last plan.
 
-        With much to do this may take for ever: from `until_seconds` on nothing more begins, and
-        the plan that is returned may have actions.
+        With much to do this may never end. From `until_seconds` on no action begins, and the
+        returned plan may have actions.
         """
         try:
             while True:
@@ -95,7 +96,7 @@ class Engine:
             raise
 
     async def apply(self, actions: Sequence[Action]) -> None:
-        """Do the actions of one plan. The first error is raised once the others are done."""
+        """Carry out the actions of one plan. Once all have ended, raise the first error."""
         await self._begin(actions)
         await self.in_flight.drain()
 
@@ -105,15 +106,15 @@ class Engine:
             spec, ranges = self.state.spec, self.state.scales[scale].ranges
             settings = settings_of(self.name, self.uid, spec, scale, ranges)
             self.study_workers[scale] = StudyWorker(
-                settings,
-                lambda: self.state.records_of(scale),
-                self.studies,
-                self.hooks.ask_failed,
+                settings=settings,
+                recall=lambda: self.state.records_of(scale),
+                host=self.studies,
+                ask_failed=self.hooks.ask_failed,
             )
         return self.study_workers[scale]
 
     def lock(self, slot: Slot) -> asyncio.Lock:
-        """Let one at a time change a trial: a report and a plan may want to at once."""
+        """Give the lock of a trial: a report and a plan must not change it at the same time."""
         return self._locks.setdefault(slot, asyncio.Lock())
 
     @property
@@ -131,7 +132,7 @@ class Engine:
             await self.commit(trial, status)
 
     async def commit(self, trial: ScalingTrial, status: TrialStatus) -> None:
-        """Store a status, note what is stored now, and tell the study of an end."""
+        """Store a status, note what is stored now, and tell the study where the trial has ended."""
         slot = slot_of(trial)
         try:
             stored = await self.backend.save(trial.model_copy(update={"status": status}))
@@ -150,7 +151,7 @@ class Engine:
             self.hooks.ended(stored)
 
     def close(self) -> None:
-        """Forget the studies, and begin no more fits."""
+        """Close the studies, and begin no more fits."""
         if self.fit_worker is not None:
             self.fit_worker.close()
         for study_worker in self.study_workers.values():
@@ -162,7 +163,7 @@ class Engine:
             self.hooks.decided(action)
         by_kind = grouped(actions)
         if by_kind.scales:
-            await self._scale(by_kind.scales)
+            await self._store_scales(by_kind.scales)
         for change in by_kind.changes:
             self.in_flight.change((change.scale, change.number), self._change(change))
         for launch in by_kind.launches:
@@ -172,10 +173,10 @@ class Engine:
         if by_kind.asks:
             self._begin_asks(by_kind.asks)
 
-    async def _scale(self, actions: Sequence[AddScales | OpenScale]) -> None:
+    async def _store_scales(self, actions: Sequence[AddScales | OpenScale]) -> None:
         """Store scales, and what they start with, before their first trials."""
         for action in actions:
-            self.state.scaled(action)
+            self.state.note_scales(action)
         self.state.status = plan(self.observe()).status
         await self.backend.publish(self.state.status)
 
@@ -183,7 +184,7 @@ class Engine:
         slot = (action.scale, action.number)
         async with self.lock(slot):
             trial = self.state.live.get(slot)
-            if trial is None:  # it was pruned while the plan was made: the first end stays
+            if trial is None:  # the trial was pruned while the plan was made: the first end stays
                 return
             match action:
                 case SetState():
@@ -198,7 +199,7 @@ class Engine:
                     assert_never(action)
 
     def _machine(self, trial: ScalingTrial) -> Machine | None:
-        """Say what the current attempt has; None where no policy sizes the trials."""
+        """Give the machine of the current attempt; None where no policy sizes the trials."""
         if self.state.machines is None:
             return None
         key = AttemptKey(*slot_of(trial), len(trial.status.attempts))
@@ -216,7 +217,7 @@ class Engine:
             self.in_flight.begin(self._ask_in_order())
 
     async def _ask_in_order(self) -> None:
-        """Create one trial after the other; a fault ends it, so that no number is left out."""
+        """Create one trial after the other. A fault ends this, so that no number is left out."""
         asks = self.in_flight.asks
         try:
             while asks:
@@ -249,7 +250,7 @@ class Engine:
         try:
             stored = await self.backend.create(ScalingTrial(spec=spec))
         except BaseException:
-            study_worker.forget()  # it holds a trial that nobody runs
+            study_worker.forget()  # its study holds a trial that nobody runs
             raise
         if stored.spec != spec or stored.status.state.ended:
             study_worker.forget()

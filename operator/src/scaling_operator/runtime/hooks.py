@@ -1,4 +1,4 @@
-"""Whom a run tells what happens."""
+"""Functions that the engine calls when something happens."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from scaling_operator.core.actions import Action
 from scaling_operator.core.reports import AttemptKey, Report
 
 
-def _ignore(*heard: object) -> None:
-    del heard
+def _ignore(*arguments: object) -> None:
+    del arguments
 
 
 @dataclass(frozen=True, slots=True)
 class Hooks:
-    """Whom a run tells what happens: a progress display, a log, Events."""
+    """What the engine calls when something happens: a progress display, a log, Events."""
 
     status: Callable[[ExperimentStatus], None] = _ignore
     ended: Callable[[ScalingTrial], None] = _ignore
@@ -25,10 +25,10 @@ class Hooks:
     changed: Callable[[ScalingTrial, ScalingTrial], None] = _ignore
     """A status was stored: before and after."""
     decided: Callable[[Action], None] = _ignore
-    """Something is about to be done; once more where it has to be done again."""
+    """An action is about to be carried out; called again where the action is repeated."""
     asked: Callable[[float], None] = _ignore
-    """The sampler proposed something; how many seconds it took."""
+    """The sampler has proposed a point; the number is the seconds that it took."""
     ask_failed: Callable[[], None] = _ignore
-    """The sampler raised instead."""
+    """The sampler has raised instead of proposing."""
     noted: Callable[[str], None] = _ignore
-    """Something the user should know, which stops nothing."""
+    """There is something that the user should know, and that stops nothing."""

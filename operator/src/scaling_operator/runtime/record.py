@@ -1,4 +1,4 @@
-"""What an experiment has come to: all that its table and its report are made from."""
+"""An experiment with its trials, from which its table and its report are made; and the table."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class ExperimentRecord:
 def table(trials: Iterable[ScalingTrial]) -> str:
     """Write trials.csv: a row per trial; a column per parameter, metric and figure.
 
-    A parameter or metric that is called like a column before it stands as `parameters.NAME` or
-    `metrics.NAME`. No text is a formula in a spreadsheet.
+    Where a parameter or metric has the name of an earlier column, its column is `parameters.NAME`
+    or `metrics.NAME`. No text is a formula in a spreadsheet.
     """
     listed = tuple(trials)
     parameters = {name for trial in listed for name in trial.spec.parameters}
@@ -59,19 +59,19 @@ def _row(trial: ScalingTrial, parameters: Collection[str]) -> dict[str, Any]:
     columns = {*first, *last}
     row: dict[str, Any] = {
         **first,
-        **_apart(spec.parameters, "parameters", columns),
-        **_apart(status.metrics, "metrics", columns | {*parameters}),
+        **_renamed(spec.parameters, "parameters", columns),
+        **_renamed(status.metrics, "metrics", columns | {*parameters}),
         **last,
     }
     return {name: disarmed(cell) if isinstance(cell, str) else cell for name, cell in row.items()}
 
 
-def _apart(named: Mapping[str, Any], kind: str, taken: Collection[str]) -> dict[str, Any]:
-    return {f"{kind}.{name}" if name in taken else name: cell for name, cell in named.items()}
+def _renamed(cells: Mapping[str, Any], kind: str, taken: Collection[str]) -> dict[str, Any]:
+    return {f"{kind}.{name}" if name in taken else name: cell for name, cell in cells.items()}
 
 
 def _attempts(trial: ScalingTrial) -> int:
-    """Count its attempts: the last one is recorded only where its machine is."""
+    """Count the attempts: the last one is recorded only where its machine is."""
     attempts = trial.status.attempts
     has_last = bool(attempts) and attempts[-1].completion_time == trial.status.completion_time
     return len(attempts) + (0 if trial.status.state.ended and has_last else 1)

@@ -1,6 +1,6 @@
 """What follows from an intermediate report: a point of the curve, perhaps the trial's end.
 
-A decision to prune is stored before it is answered.
+A decision to prune is stored before the trainer is answered.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from scaling_trainer.results import Result
 
 @dataclass(slots=True)
 class Unsaved:
-    """Points of a live trial that are in the books and not stored yet."""
+    """Points of a live trial's curve that are noted and not stored yet."""
 
     since_seconds: float
     seq: int
@@ -29,9 +29,9 @@ class Unsaved:
 class Reports:
     """Takes the reports of one experiment's attempts.
 
-    Where there is a pruner, points are stored, so that a restart prunes alike: at once, or together
-    after `save_after_seconds`. Until then a reply says that they are not durable, and the trainer
-    keeps them. Without a pruner a curve may wait for the trial's end.
+    With a pruner, points are stored, so that a restart prunes alike: at once, or together after
+    `save_after_seconds`. Until then replies say that the points are not durable, and the trainer
+    keeps them. Without a pruner a curve is stored at the trial's end.
     """
 
     engine: Engine
@@ -41,7 +41,7 @@ class Reports:
     _durable: dict[AttemptKey, int] = field(default_factory=dict[AttemptKey, int])
 
     async def take(self, key: AttemptKey, report: Report) -> Reply:
-        """Take a report, at least once each, in any order."""
+        """Take a report. Reports may come in any order, and more than once."""
         slot = (key.scale, key.number)
         async with self.engine.lock(slot):
             if not self.engine.state.is_current(key):
@@ -51,7 +51,7 @@ class Reports:
             value = report.metrics.get(objectives[0].metric)
             if value is None or len(objectives) > 1:
                 return Reply(Answer.CONTINUE, report.seq)
-            answer = await self._weigh(key, report, value)
+            answer = await self._answer(key, report, value)
             return Reply(answer, self._durable_seq(key, report))
 
     async def save_due(self, now_seconds: float) -> None:
@@ -63,7 +63,7 @@ class Reports:
 
     @property
     def wake_at_seconds(self) -> float | None:
-        """When the next curve is to be stored."""
+        """The time when the next curve has to be stored; None where none waits."""
         return min((self._due(slot) for slot in self.unsaved), default=None)
 
     def _due(self, slot: Slot) -> float:
@@ -74,14 +74,14 @@ class Reports:
             return self._durable.get(key, 0)
         return report.seq
 
-    async def _weigh(self, key: AttemptKey, report: Report, value: float) -> Answer:
+    async def _answer(self, key: AttemptKey, report: Report, value: float) -> Answer:
         slot = (key.scale, key.number)
         state = self.engine.state
         curve = state.live[slot].status.curve
         last = state.last_points.get(slot)
         if last is None or report.step > last[0]:
             state.last_points[slot] = (report.step, value)
-        # A repeated step, or one that an earlier attempt has had, adds nothing: the first stays.
+        # A step that was reported before, perhaps by an earlier attempt, adds nothing.
         if (curve and report.step <= curve[-1].step) or not is_kept(report.step):
             return Answer.CONTINUE
         state.add_point(slot, report.step, value, report.phase)
@@ -90,7 +90,7 @@ class Reports:
         self.unsaved.setdefault(slot, Unsaved(self.engine.clock(), report.seq)).seq = report.seq
         if not self.save_after_seconds:
             await self._save(slot)
-        if slot not in state.live:  # it was deleted, or nobody takes its curve
+        if slot not in state.live:  # the trial was deleted, or its curve could not be stored
             return Answer.STOP
         if not await self._is_hopeless(key, report, value):
             self.wake()
@@ -114,7 +114,9 @@ class Reports:
     async def _prune(self, key: AttemptKey, report: Report, value: float) -> None:
         self.engine.state.pruned_seconds[key] = self.engine.clock()
         end = Finish(
-            *(key.scale, key.number, TrialState.PRUNED, None),
+            scale=key.scale,
+            number=key.number,
+            state=TrialState.PRUNED,
             message=f"pruned after step {report.step}",
             result=Result(metrics=report.metrics, steps=report.step),
             values=(value,),

@@ -1,6 +1,7 @@
-"""What a shell knows of one experiment: live trials, totals by scale, records for the studies.
+"""The state of one experiment in memory: live trials, totals by scale, records for the studies.
 
-A cache of what is stored, never ahead of it: every change is committed first and noted here then.
+The state is a cache of what is stored, never ahead of it: every change is stored first and noted
+here then.
 """
 
 from __future__ import annotations
@@ -29,8 +30,7 @@ from scaling_operator.core.reports import AttemptKey
 from scaling_operator.core.tally import Tally, add
 from scaling_operator.core.trial_status import Machine
 from scaling_operator.runtime.tasks import InFlight
-from scaling_operator.search.study_worker import record_of
-from scaling_operator.search.trials import Record
+from scaling_operator.search.trials import Record, record_of
 from scaling_operator.sizing.admission import Slot
 from scaling_operator.validation.grid import points_without_repeats
 
@@ -38,19 +38,19 @@ NOTHING = InFlight()
 
 
 def slot_of(trial: ScalingTrial) -> Slot:
-    """Scale and number of a trial."""
+    """Give the scale and number of a trial."""
     return trial.spec.scale, trial.spec.number
 
 
 class Machines(Protocol):
-    """What adds machines to what is observed."""
+    """Adds machines to what is observed."""
 
     def note(self, trial: ScalingTrial) -> None:
         """Take in a stored trial."""
         ...
 
     async def prepare(self, scales: Iterable[Scale]) -> None:
-        """Reckon what takes long before a plan needs it."""
+        """Compute what takes long before a plan needs it."""
         ...
 
     def complete(
@@ -58,17 +58,17 @@ class Machines(Protocol):
         observed: Observed,
         live: tuple[ScalingTrial, ...],
     ) -> Observed:
-        """Add what a plan needs to know of machines; `live` are those observed, in their order."""
+        """Add what a plan needs to know of machines; `live` are the observed trials, in order."""
         ...
 
     def machine(self, view: AttemptView) -> Machine | None:
-        """Say what an attempt had; None where that was not recorded."""
+        """Give the machine that an attempt had; None where that was not recorded."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class _Observed:
-    """A live trial as the plan before saw it."""
+    """A live trial as it was observed for the plan before."""
 
     trial: ScalingTrial
     key: AttemptKey
@@ -129,7 +129,7 @@ class ExperimentState:
         return self.machines.complete(observed, tuple(self.live.values()))
 
     async def prepare(self) -> None:
-        """Have reckoned what takes long before `observe` needs it."""
+        """Have computed what takes long before `observe` needs it."""
         if self.machines is not None:
             await self.machines.prepare(view.scale for view in self.scales.values())
 
@@ -141,7 +141,7 @@ class ExperimentState:
     def _observed(
         self, slot: Slot, view: Callable[[ScalingTrial, AttemptKey], AttemptView]
     ) -> LiveTrial:
-        """Observe a live trial; as before, where neither it nor its attempt has changed."""
+        """Observe a live trial; return the same value where neither it nor its attempt changed."""
         trial, before = self.live[slot], self._observed_before.get(slot)
         if before is None or before.trial is not trial:
             key = AttemptKey(*slot, len(trial.status.attempts))
@@ -155,12 +155,12 @@ class ExperimentState:
         return before.live
 
     def is_current(self, key: AttemptKey) -> bool:
-        """Whether somebody waits for this attempt."""
+        """Whether this is the current attempt of a live trial."""
         trial = self.live.get((key.scale, key.number))
         return trial is not None and len(trial.status.attempts) == key.attempt
 
-    def scaled(self, action: AddScales | OpenScale) -> None:
-        """Note scales that are added, or what one starts with; the status keeps it."""
+    def note_scales(self, action: AddScales | OpenScale) -> None:
+        """Note scales that are added, or what a scale starts with; the status stores both."""
         if isinstance(action, AddScales):
             self.scales |= {scale.index: ScaleView(scale, Tally()) for scale in action.scales}
             return
@@ -174,7 +174,7 @@ class ExperimentState:
         )
 
     def note(self, trial: ScalingTrial, now_seconds: float) -> None:
-        """Note a stored trial: a new one, a change, or its end, which is counted once."""
+        """Note a stored trial: that it is new, has changed, or has ended, which counts once."""
         scale, number = slot = slot_of(trial)
         if self.started_seconds is None:
             self.started_seconds = now_seconds
@@ -198,7 +198,7 @@ class ExperimentState:
     def add_point(
         self, slot: Slot, step: int, value: float, phase: str | None = None
     ) -> ScalingTrial:
-        """Add a point to a live trial's curve; the trial that is to be stored is returned."""
+        """Add a point to a live trial's curve; return the trial, which has yet to be stored."""
         trial = self.live[slot]
         point = CurvePoint(step=step, value=value, phase=phase)
         status = trial.status.model_copy(update={"curve": (*trial.status.curve, point)})
@@ -206,14 +206,14 @@ class ExperimentState:
         return trial
 
     def curve(self, slot: Slot) -> tuple[tuple[int, float], ...]:
-        """Give a live trial's curve with the last point that was reported, kept or not."""
+        """Give a live trial's curve, always with the last point that was reported."""
         points = self.live[slot].status.curve
         curve = tuple((point.step, point.value) for point in points)
         last = self.last_points.get(slot)
         return (*curve, last) if last and (not curve or last[0] > curve[-1][0]) else curve
 
     def names(self, experiment: str) -> dict[str, Slot]:
-        """Names of all trials that should be stored."""
+        """Name all trials that should be stored, with their slots."""
         return {
             trial_name(experiment, scale, number): (scale, number)
             for scale, records in self.records.items()
@@ -221,7 +221,7 @@ class ExperimentState:
         }
 
     def records_of(self, scale: int) -> list[Record]:
-        """Give the scale's records in order of number: what its study is rebuilt from."""
+        """Give the scale's records in order of number, to rebuild its study from."""
         records = self.records.get(scale, {})
         return [records[number] for number in sorted(records)]
 
@@ -263,7 +263,10 @@ def _live_trial(trial: ScalingTrial, key: AttemptKey, view: AttemptView) -> Live
     last = trial.status.attempts[-1].completion_time if trial.status.attempts else None
     queued = trial.status.queued_time
     return LiveTrial(
-        *(key.scale, key.number, trial.status.state, ended),
+        scale=key.scale,
+        number=key.number,
+        state=trial.status.state,
+        ended_attempts=ended,
         view=view,
         last_ended_seconds=None if last is None else last.timestamp(),
         queued_seconds=None if queued is None else queued.timestamp(),

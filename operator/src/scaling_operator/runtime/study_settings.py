@@ -13,9 +13,9 @@ from scaling_operator.validation.grid import grid_size, points_without_repeats
 
 
 def trials_per_scale(spec: ExperimentSpec) -> int:
-    """How many trials a scale gets: `trials.max`, else every point of a grid, else 40.
+    """Give the trials of a scale: `trials.max`, else every point of a grid, else 40.
 
-    Never more than there are points, where points are not tried again.
+    Where points are not tried again, a scale has at most as many trials as points.
     """
     if isinstance(spec.search.algorithm, GridAlgorithm):
         points = grid_size(spec.search)
@@ -25,7 +25,7 @@ def trials_per_scale(spec: ExperimentSpec) -> int:
 
 
 def search_of(spec: ExperimentSpec) -> Search:
-    """Give the search with what the number of trials decides: how many random ones come first."""
+    """Give the search, with the number of its first, random trials set by the number of trials."""
     algorithm = spec.search.algorithm
     if not isinstance(algorithm, TpeAlgorithm | GpAlgorithm) or algorithm.startup_trials:
         return spec.search
@@ -35,7 +35,7 @@ def search_of(spec: ExperimentSpec) -> Search:
 
 
 def base_seed(spec: ExperimentSpec, uid: str) -> int | str:
-    """Give what all seeds follow from: the algorithm's seed, else the experiment's uid."""
+    """Give the seed that all others derive from: the algorithm's, else the experiment's uid."""
     seed = spec.search.algorithm.seed
     return uid if seed is None else seed
 
@@ -45,7 +45,7 @@ def settings_of(
 ) -> StudySettings:
     """Set up the study of a scale of experiment `name`; `ranges` are those that transfer narrowed.
 
-    Whoever rebuilds the study later gets the same one.
+    A study that is rebuilt later with these settings is the same.
     """
     return StudySettings(
         name=f"{name}-{scale}",

@@ -1,6 +1,6 @@
-"""What is under way: every action is a task of its own, one about a trial at a time.
+"""Actions under way: every action is an asyncio task, and each trial has one action at a time.
 
-So a trial's steps follow each other without waiting for another trial's.
+So a trial's steps follow each other without waiting for another trial's steps.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ def _nothing() -> None:
 
 @dataclass(slots=True)
 class InFlight:
-    """Tasks that have begun, and what they are about. All of it runs in one event loop."""
+    """Tasks that have begun, and the trials that they change. All run in one event loop."""
 
     changing: set[Slot] = field(default_factory=set[Slot])
     discarding: set[AttemptKey] = field(default_factory=set[AttemptKey])
     asks: deque[Ask] = field(default_factory=deque[Ask])
-    """What is being created, in order: the first is on its way, the others wait."""
+    """Trials to create, in order: the first is being created, the others wait."""
     _tasks: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]])
     _news: asyncio.Event = field(default_factory=asyncio.Event)
     _error: BaseException | None = None
@@ -45,35 +45,38 @@ class InFlight:
         return not self._tasks
 
     def change(self, slot: Slot, work: Work) -> None:
-        """Begin something about a live trial."""
+        """Begin an action about a live trial."""
         self.changing.add(slot)
         self.begin(work, lambda: self.changing.discard(slot))
 
     def discard(self, keys: tuple[AttemptKey, ...], work: Work) -> None:
-        """Begin to delete workloads."""
+        """Begin the deletion of workloads."""
         self.discarding.update(keys)
         self.begin(work, lambda: self.discarding.difference_update(keys))
 
     def begin(self, work: Work, ended: Callable[[], None] = _nothing) -> None:
-        """Begin something; `ended` is called once it has ended, however that was."""
+        """Begin a task; `ended` is called once it has ended, has failed or was cancelled."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
 
-        def landed(task: asyncio.Task[None]) -> None:
+        def done(task: asyncio.Task[None]) -> None:
             self._tasks.discard(task)
             ended()
             error = None if task.cancelled() else task.exception()
             self._error = self._error or error
             self._news.set()
 
-        task.add_done_callback(landed)
+        task.add_done_callback(done)
 
     def wake(self) -> None:
-        """Say that something has changed: whoever waits in `step` should look."""
+        """Say that something has changed: end the wait of `next_change`."""
         self._news.set()
 
     async def next_change(self) -> None:
-        """Wait until something has ended or changed. After a fault: for all; then it is raised."""
+        """Wait until a task has ended or something has changed.
+
+        After a fault wait for all tasks; then raise the fault.
+        """
         if self._tasks:
             await self._news.wait()
         self._news.clear()
@@ -94,7 +97,7 @@ class InFlight:
         return error
 
     async def cancel(self) -> None:
-        """End everything now."""
+        """Cancel all tasks and wait for their end."""
         for task in self._tasks:
             task.cancel()
         await self.end()

@@ -1,4 +1,4 @@
-"""Optuna as this project uses it: studies, the grid, points and importances.
+"""All that asks or tells Optuna: studies, samplers, pruners, importances, the dashboard.
 
-Nobody else imports optuna.
+No other package imports optuna.
 """

@@ -1,25 +1,149 @@
-"""A web server for a dashboard, in a thread of its own: a WSGI application behind our bounds."""
+"""optuna-dashboard: copies of studies in one storage, and the web server that shows them.
+
+The studies stay apart from their copies. A copy keeps its number for as long as it is shown, so
+that its page may be reloaded. The server runs in a thread of its own, behind our bounds.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import csv
+import importlib
 import io
 import sys
 import threading
-from collections.abc import Callable, Collection, Generator
+from collections.abc import Callable, Collection, Generator, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from aiohttp import web
+from optuna.storages import InMemoryStorage
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial
 
-from scaling_operator.search.mirror import Application
 from scaling_operator.server.hosts import answers_to
 from scaling_operator.server.limits import PortLimits
 from scaling_operator.server.listen import BoundedServer, Port, ignore_refusal, listen
+from scaling_trainer.csv_cells import disarmed
+
+Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+"""A WSGI application."""
+READING = frozenset({"GET", "HEAD", "OPTIONS"})
+EXTRA = "optuna-dashboard is not installed: pip install 'scaling-operator[dashboard]'"
+_TABLES = "/csv/"
+
+
+class DashboardMissing(RuntimeError):
+    """The extra `dashboard` is not installed."""
+
+
+@dataclass(slots=True)
+class _Shown:
+    """A study that is shown: its id in the storage, and the ids of its trials by their numbers."""
+
+    study_id: int
+    trials: dict[int, int] = field(default_factory=dict[int, int])
+    ended: set[int] = field(default_factory=set[int])
+
+
+class Mirror:
+    """Shows copies of studies. Safe across threads for one writer and many readers."""
+
+    def __init__(self) -> None:
+        self._storage = InMemoryStorage()
+        self._shown: dict[str, _Shown] = {}
+
+    def show(
+        self,
+        name: str,
+        directions: Sequence[Literal["minimize", "maximize"]],
+        trials: Iterable[FrozenTrial],
+    ) -> None:
+        """Bring the copy of a study up to date."""
+        shown = self._shown.get(name)
+        if shown is None:
+            of_optuna = [StudyDirection[direction.upper()] for direction in directions]
+            shown = self._shown[name] = _Shown(self._storage.create_new_study(of_optuna, name))
+        for trial in trials:
+            if trial.number not in shown.ended:
+                self._take(shown, trial)
+
+    def keep_only(self, names: Iterable[str]) -> None:
+        """Drop the copies of all other studies."""
+        for name in set(self._shown) - set(names):
+            self._storage.delete_study(self._shown.pop(name).study_id)
+
+    def application(self) -> Application:
+        """Make the web application, which only reads. Raises DashboardMissing."""
+        try:
+            dashboard: Any = importlib.import_module("optuna_dashboard")
+        except ModuleNotFoundError as error:
+            raise DashboardMissing(EXTRA) from error
+        return read_only(without_formulas(dashboard.wsgi(self._storage)))
+
+    def _take(self, shown: _Shown, trial: FrozenTrial) -> None:
+        shown_trial = shown.trials.get(trial.number)
+        if shown_trial is None:
+            shown.trials[trial.number] = self._storage.create_new_trial(shown.study_id, trial)
+        else:
+            for step, value in trial.intermediate_values.items():
+                self._storage.set_trial_intermediate_value(shown_trial, step, value)
+            if trial.state.is_finished():
+                self._storage.set_trial_state_values(shown_trial, trial.state, trial.values)
+        if trial.state.is_finished():
+            shown.ended.add(trial.number)
+
+
+def read_only(application: Application) -> Application:
+    """Refuse every request that could change something."""
+
+    def read_only_application(
+        environ: dict[str, Any], start_response: Callable[..., Any]
+    ) -> Iterable[bytes]:
+        if environ["REQUEST_METHOD"] in READING:
+            return application(environ, start_response)
+        headers = [("Content-Type", "application/json"), ("Allow", ", ".join(sorted(READING)))]
+        start_response("405 Method Not Allowed", headers)
+        return [b'{"reason": "this dashboard only shows: studies are changed by their experiment"}']
+
+    return read_only_application
+
+
+def without_formulas(application: Application) -> Application:
+    """Disarm the cells of downloaded tables that a spreadsheet would compute."""
+
+    def disarming_application(
+        environ: dict[str, Any], start_response: Callable[..., Any]
+    ) -> Iterable[bytes]:
+        if not environ["PATH_INFO"].startswith(_TABLES):
+            return application(environ, start_response)
+        heads: list[tuple[str, list[tuple[str, str]]]] = []
+
+        def keep_head(status: str, headers: list[tuple[str, str]], _: object = None) -> None:
+            heads.append((status, headers))
+
+        body = b"".join(application(environ, keep_head))
+        status, headers = heads[-1]
+        if any("csv" in value for name, value in headers if name.lower() == "content-type"):
+            body = _disarmed_table(body.decode()).encode()
+            headers = [header for header in headers if header[0].lower() != "content-length"]
+        start_response(status, headers)
+        return [body]
+
+    return disarming_application
+
+
+def _disarmed_table(table: str) -> str:
+    written = io.StringIO()
+    rows = csv.reader(io.StringIO(table, newline=""))
+    csv.writer(written).writerows([disarmed(cell) for cell in row] for row in rows)
+    return written.getvalue()
+
 
 LIMITS = PortLimits(connections=64, connections_per_address=32)
-"""A browser opens six; all that come through a proxy have its address."""
+"""A browser opens six; all connections through a proxy have the proxy's address."""
 ANSWERS_AT_ONCE = 4
 OTHER_NAME = (
     "This dashboard answers to addresses, localhost, names without a dot and names of Services. "
@@ -36,9 +160,9 @@ def served(
     refused: Callable[[str], None] = ignore_refusal,
     names: Collection[str] = (),
 ) -> Generator[int]:
-    """Serve for as long as the block lasts; gives the port. Raises OSError where it is taken.
+    """Serve while the block runs; yields the port. Raises OSError where the port is taken.
 
-    `refused` is called in the server's thread. `names`: more of them that it is asked by.
+    `refused` is called in the server's thread. `names` are further host names that it answers to.
     """
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="dashboard", daemon=True)
@@ -61,7 +185,7 @@ def served(
 def web_application(
     application: Application, pool: ThreadPoolExecutor, names: Collection[str] = ()
 ) -> web.Application:
-    """Let aiohttp ask a WSGI application, which reads no bodies, in the threads of a pool."""
+    """Wrap a WSGI application, which reads no bodies; it answers in the threads of a pool."""
 
     async def answer(request: web.Request) -> web.Response:
         if not answers_to(request.host, names):
@@ -75,7 +199,7 @@ def web_application(
 
 
 def _environment(request: web.Request) -> dict[str, Any]:
-    """Describe a request as WSGI does: text is bytes, one a character."""
+    """Describe a request as WSGI does: each character of a text stands for one byte."""
     host, _, port = request.host.rpartition(":")
     fields = {
         f"HTTP_{name.upper().replace('-', '_')}": value for name, value in request.headers.items()
@@ -100,13 +224,13 @@ def _environment(request: web.Request) -> dict[str, Any]:
 
 
 def _answer(application: Application, environment: dict[str, Any]) -> web.Response:
-    said: list[tuple[str, list[tuple[str, str]]]] = []
+    heads: list[tuple[str, list[tuple[str, str]]]] = []
 
     def start_response(
         status: str, headers: list[tuple[str, str]], exc_info: object = None
     ) -> Callable[[bytes], None]:
         del exc_info
-        said.append((status, headers))
+        heads.append((status, headers))
         return lambda _: None
 
     parts = application(environment, start_response)
@@ -114,6 +238,6 @@ def _answer(application: Application, environment: dict[str, Any]) -> web.Respon
         body = b"".join(parts)
     finally:
         getattr(parts, "close", lambda: None)()
-    status, headers = said[-1]
+    status, headers = heads[-1]
     code, _, reason = status.partition(" ")
     return web.Response(status=int(code), reason=reason, headers=headers, body=body)

@@ -11,16 +11,16 @@ from collections.abc import Mapping
 import optuna
 from optuna.trial import TrialState
 
-from scaling_operator.search.quiet import ignoring
+from scaling_operator.search.optuna_messages import ignoring
 
 
 def importances(study: optuna.Study) -> Mapping[str, float]:
-    """Give each parameter's share, largest first; they add up to 1.
+    """Give each parameter's share, largest first; the shares add up to 1.
 
-    Empty without a completed trial; equal shares where nothing can be told apart. Over the
-    completed trials; with several objectives, how much it matters for reaching the Pareto front.
+    The completed trials alone count. Empty without one; equal shares where nothing can be told
+    apart. With several objectives: how much a parameter matters for reaching the Pareto front.
     """
-    # It imports scikit-learn where that is installed: two seconds that only a report needs.
+    # optuna.importance imports scikit-learn if installed: two seconds that only a report needs.
     from optuna.importance import (  # noqa: PLC0415
         PedAnovaImportanceEvaluator,
         get_param_importances,
@@ -32,8 +32,8 @@ def importances(study: optuna.Study) -> Mapping[str, float]:
     evaluator = PedAnovaImportanceEvaluator(
         target_quantile=0.1, region_quantile=1.0, evaluate_on_local=True
     )
-    # It warns of few trials; what to say about that is the reader's to decide.
+    # Optuna warns of few trials; the caller decides what to say about that.
     with ignoring(UserWarning):
         shares = get_param_importances(study, evaluator=evaluator, normalize=True)
-    # Optuna's order of equal shares hangs on Python's hash of texts.
+    # Optuna's order of equal shares depends on Python's hash of texts.
     return dict(sorted(shares.items(), key=lambda item: (-item[1], item[0])))

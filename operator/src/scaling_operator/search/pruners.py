@@ -1,7 +1,7 @@
-"""From `search.pruner` to Optuna's pruners, and what they remember about a trial.
+"""From `search.pruner` to Optuna's pruners, and what pruners remember about a trial.
 
-Successive halving notes on each trial the value with which it completed a rung. We derive these
-notes from the trial's curve alone, so a study that is read back decides as one kept alive.
+Successive halving notes on each trial the value with which the trial completed a rung. We derive
+these notes from the trial's curve alone: a rebuilt study decides as a study that was kept alive.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from optuna.trial import TrialState, create_trial
 
 from scaling_operator.api import search as api
 from scaling_operator.core.curve import LAST_KEPT_STEP, CurvePoints
-from scaling_operator.search.quiet import ignoring
+from scaling_operator.search.optuna_messages import ignoring
 
 RUNG = "completed_rung_"
 """Attribute of a trial, followed by the rung: its value there."""
@@ -69,12 +69,12 @@ def make_pruner(spec: api.Pruner) -> BasePruner:
 
 
 def needs_whole_curves(spec: api.Pruner) -> bool:
-    """Whether a decision looks at the single steps of finished trials."""
+    """Whether a decision compares with single steps of ended trials."""
     return isinstance(spec, api.MedianPruner | api.PercentilePruner)
 
 
 class Rungs:
-    """Which rungs a trial has completed, and with what value: a function of its curve.
+    """Which rungs a trial has completed, and with what value: a function of the trial's curve.
 
     Rung k of a bracket is complete with the first kept point at or after
     minSteps x reductionFactor^(bracket + k). ASHA has one bracket; Hyperband assigns one to each
@@ -84,11 +84,11 @@ class Rungs:
     def __init__(self, spec: api.Pruner, pruner: BasePruner, study: optuna.Study) -> None:
         self._spec, self._pruner, self._study = spec, pruner, study
         if isinstance(pruner, HyperbandPruner):
-            # Its brackets exist only after a first decision.
+            # Hyperband makes its brackets at its first decision.
             pruner.prune(study, create_trial(state=TrialState.RUNNING))
 
     def completed(self, number: int, curve: CurvePoints) -> dict[str, float]:
-        """Give the trial's notes as Optuna writes them; `curve` in the order of steps."""
+        """Give a trial's notes as Optuna writes them; `curve` is ordered by step."""
         if not isinstance(self._spec, api.AshaPruner | api.HyperbandPruner):
             return {}
         factor = self._spec.reduction_factor
@@ -107,5 +107,5 @@ class Rungs:
             return 0
         trial = create_trial(state=TrialState.RUNNING)
         trial.number = number
-        # No public way shows the bracket, and to repeat its formula would be worse.
+        # Optuna shows the bracket in no public way, and a copy of its formula would be worse.
         return self._pruner._get_bracket_id(self._study, trial)  # pyright: ignore[reportPrivateUsage]

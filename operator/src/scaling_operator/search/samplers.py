@@ -1,4 +1,4 @@
-"""From `search.algorithm` to Optuna's samplers: every argument spelled out.
+"""From `search.algorithm` to Optuna's samplers, every argument spelled out; the seed of a slot.
 
 Optuna changes defaults between versions, and a changed default is another proposal for one seed.
 A sampler is made anew for each slot, with the slot's seed: it must not remember anything.
@@ -6,6 +6,7 @@ A sampler is made anew for each slot, with the slot's seed: it must not remember
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any, assert_never, cast
 
@@ -21,12 +22,23 @@ from scaling_operator.api.search import (
     RandomAlgorithm,
     TpeAlgorithm,
 )
-from scaling_operator.search.quiet import ignoring, one_thread
+from scaling_operator.search.optuna_messages import ignoring
+
+
+def slot_seed(base: str | int, scale: int, number: int) -> int:
+    """Give the seed of a slot: the first 4 bytes of SHA-256 over `base`, scale and number.
+
+    `base` is `algorithm.seed`, or the experiment's uid where there is none. SHA-256, because
+    Python's own hash of a text differs from process to process.
+    """
+    digest = hashlib.sha256(f"{base}/{scale}/{number}".encode()).digest()
+    return int.from_bytes(digest[:4], "big")
+
 
 GENERATION = "NSGAIISampler:generation"
 """Attribute of a trial: the generation it was born into."""
 PARENTS = "NSGAIISampler:parent:"
-"""Attribute of a study, followed by a generation: the numbers of the trials it descends from."""
+"""Attribute of a study, followed by a generation: numbers of the trials it descends from."""
 RELATIVE = ("tpe:relative_params:", "gp:relative_params:")
 """Attributes of a running trial that repeat its parameters, inactive ones included."""
 
@@ -34,7 +46,7 @@ RELATIVE = ("tpe:relative_params:", "gp:relative_params:")
 def make_sampler(algorithm: Algorithm, seed: int, *, conditional: bool) -> BaseSampler:
     """Make the sampler of one slot.
 
-    GP and NSGA-II model the parameters that every trial has; conditional ones they draw at random.
+    GP and NSGA-II model the parameters that every trial has; they draw conditional ones at random.
     TPE models each group of parameters that are active together.
     """
     match algorithm:
@@ -51,7 +63,7 @@ def make_sampler(algorithm: Algorithm, seed: int, *, conditional: bool) -> BaseS
                     constant_liar=True,
                 )
         case GpAlgorithm():
-            one_thread()
+            _use_one_thread()
             return GPSampler(
                 seed=seed,
                 independent_sampler=RandomSampler(seed=seed),
@@ -72,8 +84,15 @@ def make_sampler(algorithm: Algorithm, seed: int, *, conditional: bool) -> BaseS
     assert_never(algorithm)
 
 
+def _use_one_thread() -> None:
+    """Keep PyTorch, which GP computes with, to one thread: the other cores belong to the trials."""
+    import torch  # noqa: PLC0415 - only GP needs it, and it is an extra
+
+    torch.set_num_threads(1)
+
+
 def trial_attributes(attributes: Mapping[str, Any]) -> dict[str, int]:
-    """Pick what belongs to the trial. Raises ValueError where it is not a generation."""
+    """Select the attributes of the trial. Raises ValueError where one is not a generation."""
     if GENERATION not in attributes:
         return {}
     generation = attributes[GENERATION]
@@ -84,7 +103,7 @@ def trial_attributes(attributes: Mapping[str, Any]) -> dict[str, int]:
 
 
 def study_attributes(attributes: Mapping[str, Any]) -> dict[str, list[int]]:
-    """Pick what belongs to the study. Raises ValueError where it is not a list of trials."""
+    """Select the attributes of the study. Raises ValueError where one is not a list of trials."""
     of_parents = {name: value for name, value in attributes.items() if name.startswith(PARENTS)}
     for name, value in of_parents.items():
         if not isinstance(value, list) or not all(map(_is_natural, cast("list[Any]", value))):

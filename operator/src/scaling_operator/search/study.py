@@ -1,8 +1,8 @@
 """One scale's study: a cache of what the ScalingTrials say, rebuilt from them at any time.
 
-A study that is kept alive and one that is rebuilt propose and prune alike. To that end a sampler is
-made and seeded anew for each slot, whatever a sampler or pruner would note on a trial is either
-kept with the trial or derived from it, and what only a live study could know is wiped out.
+A study that was kept alive and a rebuilt study propose and prune alike. Three rules ensure that: a
+sampler is made and seeded anew for each slot; what a sampler or pruner would note on a trial is
+stored with the trial or derived from it; what only a live study could know is deleted.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import copy
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import optuna
 from optuna.pruners import NopPruner
@@ -25,22 +25,20 @@ from scaling_operator.api.search import NoPruner as NoPrunerSpec
 from scaling_operator.api.status import Range
 from scaling_operator.core.curve import CurvePoints, is_kept
 from scaling_operator.search import importance
-from scaling_operator.search.mirror import Mirror
-from scaling_operator.search.points import typed_point
+from scaling_operator.search.first_points import typed_point
+from scaling_operator.search.optuna_messages import quiet_logging
 from scaling_operator.search.pruners import Rungs, make_pruner, needs_whole_curves
-from scaling_operator.search.quiet import quiet_logging
-from scaling_operator.search.repeats import RESAMPLES, repeats_of
 from scaling_operator.search.samplers import (
     RELATIVE,
     make_sampler,
+    slot_seed,
     study_attributes,
     trial_attributes,
 )
-from scaling_operator.search.seed import slot_seed
 from scaling_operator.search.trials import (
     OptunaState,
     Record,
-    Told,
+    StudyEntry,
     bounded,
     bounded_curve,
     frozen_trial,
@@ -48,8 +46,12 @@ from scaling_operator.search.trials import (
     told,
     typed,
 )
+from scaling_operator.search.tried_points import RESAMPLES, tried_points_of
 from scaling_operator.validation.grid import Grid
 from scaling_operator.validation.space import make_space
+
+if TYPE_CHECKING:
+    from scaling_operator.search.dashboard import Mirror
 
 __all__ = ["AskFailed", "Proposal", "Record", "Study", "StudySettings"]
 
@@ -57,19 +59,19 @@ Direction = Literal["minimize", "maximize"]
 
 
 class AskFailed(RuntimeError):
-    """Sampling broke off half-way: discard this study and rebuild it from the stored trials.
+    """Sampling failed half-way: discard this study and rebuild it from the stored trials.
 
-    It may hold a trial that nobody runs, which would shift all later numbers. Every later call on
-    the same study raises this too.
+    The study may hold a trial that nobody runs, which would shift all later numbers. Every later
+    call on the same study raises AskFailed too.
     """
 
 
 @dataclass(frozen=True, slots=True)
 class StudySettings:
-    """What makes a study: all of it fixed, so that a rebuilt one is the same.
+    """All that a study is made from; nothing of it changes, so that a rebuilt study is the same.
 
-    `name` decides Hyperband's brackets; `base_seed` is the algorithm's seed, or the experiment's
-    uid; `ranges` are those that transfer has narrowed, for this scale.
+    `name` decides Hyperband's brackets. `base_seed` is the algorithm's seed, or the experiment's
+    uid. `ranges` are those that transfer has narrowed for this scale.
     """
 
     name: str
@@ -82,9 +84,10 @@ class StudySettings:
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """What a slot shall try: the active parameters by name, in their Python types.
+    """What the trial of a slot tries: the active parameters by name, in their Python types.
 
-    `attributes` are JSON that the sampler needs after a restart; they belong to the trial's spec.
+    `attributes` are JSON that the sampler needs after a restart; they are stored in the trial's
+    spec.
     """
 
     parameters: Mapping[str, Scalar]
@@ -93,16 +96,16 @@ class Proposal:
 
 @dataclass(slots=True)
 class _Running:
-    """What has been reported of a trial that has not ended."""
+    """The reported curve of a trial that has not ended, and whether it should be pruned."""
 
     curve: dict[int, float]
     hopeless: bool = False
 
 
 class Study:
-    """One scale's study; one lane: not safe across threads.
+    """One scale's study. Not safe across threads.
 
-    The grid is whole: neither narrowed ranges nor enqueued points change what a number means.
+    Neither narrowed ranges nor enqueued points change which point of a grid a number means.
     Raises ValueError for a pruner beside several objectives, a faulty range or a faulty `when`.
     """
 
@@ -115,7 +118,7 @@ class Study:
         self._settings = settings
         self._grid = Grid(search) if isinstance(search.algorithm, GridAlgorithm) else None
         self._space = make_space(search, None if self._grid else settings.ranges)
-        self._repeats = None if self._grid else repeats_of(search, self._space, settings.ranges)
+        self._tried = None if self._grid else tried_points_of(search, self._space, settings.ranges)
         self._pruner = make_pruner(search.pruner)
         self._begin()
         self._running: dict[int, _Running] = {}
@@ -125,7 +128,7 @@ class Study:
 
     def _begin(self) -> None:
         """Make an empty study."""
-        # A storage of its own: an id in it is then the trial's number, also in parents' lists.
+        # The study has its own storage: a trial's id is then its number, also in parents' lists.
         self._storage = InMemoryStorage()
         self._study = optuna.create_study(
             storage=self._storage,
@@ -140,8 +143,8 @@ class Study:
     def ask(self, number: int, point: Mapping[str, Scalar] | None = None) -> Proposal:
         """Sample slot `number`, at an enqueued point if there is one; the point may be partial.
 
-        Raises ValueError, with the study unharmed, for a number that is taken or a faulty point;
-        AskFailed where the sampler raises.
+        Raises ValueError for a number that is taken or a faulty point, and the study stays usable;
+        raises AskFailed where the sampler raises.
         """
         self._expect_new(number)
         enqueued = typed_point(self._space, point or {})
@@ -156,12 +159,12 @@ class Study:
             raise AskFailed(message) from error
         self._broken = False
         self._running[number] = _Running({})
-        if self._repeats is not None:
-            self._repeats.note(proposal.parameters)
+        if self._tried is not None:
+            self._tried.note(proposal.parameters)
         return proposal
 
     def add(self, record: Record) -> None:
-        """Take in a stored trial, in number order; a missing number is filled with a failed one.
+        """Take in a stored trial, in order of number; a failed trial fills each missing number.
 
         Raises ValueError for a number that is taken, or a record that does not fit the search.
         """
@@ -173,11 +176,11 @@ class Study:
         self._fill_gaps(record.number)
         self._study.add_trial(trial)
         self._length += 1
-        if self._repeats is not None:
-            self._repeats.note(trial.params)
-        known = self._study_attributes()
+        if self._tried is not None:
+            self._tried.note(trial.params)
+        present = self._study_attributes()
         for name, value in shared.items():
-            if name not in known:
+            if name not in present:
                 self._storage.set_study_system_attr(self._study_id, name, value)
         if not record.state.ended:
             self._running[record.number] = _Running(dict(curve))
@@ -185,9 +188,9 @@ class Study:
     def report(self, number: int, step: int, value: float) -> bool:
         """Take in an intermediate value; True when the trial should be pruned.
 
-        Only steps that are kept count (`core.curve`): a study that is rebuilt knows no others. The
-        first value of a step stays, a step that comes late decides nothing, and once True it is
-        True until the trial is told. Raises ValueError for a value that is not finite.
+        Only steps that are kept count (`core.curve`): a rebuilt study knows no others. The first
+        value of a step stays. A step that comes late decides nothing. Once the answer is True, it
+        stays True until the trial's end is told. Raises ValueError for a value that is not finite.
         """
         self._expect_known(number)
         if not math.isfinite(value):
@@ -211,7 +214,7 @@ class Study:
         """Take in how a trial ended. The first end stays: later ones change nothing.
 
         `record.curve` should hold all that was reported. Raises ValueError for a trial that has not
-        ended, or that this study knows with other parameters (then it must be rebuilt).
+        ended, or that this study has with other parameters (then the study must be rebuilt).
         """
         self._expect_known(record.number)
         if not record.state.ended:
@@ -235,31 +238,35 @@ class Study:
         mirror.show(name, self._settings.directions, trials)
 
     def importances(self) -> Mapping[str, float]:
-        """Give each parameter's share in what tells good trials from others, largest first."""
+        """Give each parameter's share in what separates good trials from others, largest first."""
         return importance.importances(self._study)
 
     def _new_point(self, number: int, enqueued: Mapping[str, Scalar]) -> Proposal:
-        """Sample a point; where it was tried already, the sampler's next, else any that is left."""
-        settings, repeats = self._settings, self._repeats
+        """Sample a point that no trial has tried, else choose any untried point.
+
+        The sampler is asked again where it proposes a tried point. Where all points were tried, its
+        last proposal counts.
+        """
+        settings, tried = self._settings, self._tried
         seed = slot_seed(settings.base_seed, settings.scale, number)
         proposal = self._sample(number, enqueued, seed)
         for place in range(1, RESAMPLES + 1):
-            if repeats is None or repeats.is_new(proposal.parameters):
+            if tried is None or tried.is_new(proposal.parameters):
                 return proposal
             self._take_back()
-            # A whole point that is enqueued again would be the same again.
+            # An enqueued point that sets everything would be proposed again unchanged.
             is_partial = len(enqueued) < len(proposal.parameters)
             again = enqueued if place == 1 and is_partial else dict[str, Scalar]()
             following = slot_seed(f"{settings.base_seed}#{place}", settings.scale, number)
             proposal = self._sample(number, again, following)
-        untried = None if repeats is None else repeats.left(seed)
+        untried = None if tried is None else tried.untried(seed)
         if untried is None:
             return proposal
         self._take_back()
         return self._sample(number, untried, seed)
 
     def _take_back(self) -> None:
-        """Undo the last ask: Optuna forgets no trial, so that a study without it is made."""
+        """Undo the last ask by a new study without its trial: Optuna can forget no trial."""
         trials = self._study.get_trials(deepcopy=False)[:-1]
         self._begin()
         self._study.add_trials(trials)
@@ -280,17 +287,18 @@ class Study:
         for name in self._space.active_names(values):
             values[name] = suggest(trial, name, self._space.parameters[name])
         if isinstance(algorithm, GeneticAlgorithm):
-            # Else a point that is enqueued whole would belong to no generation.
+            # Else an enqueued point that sets everything would belong to no generation.
             _ = trial.relative_params
         attributes = self._storage.get_trial_system_attrs(number)
         for name in attributes:
             if name.startswith(RELATIVE):
-                # A rebuilt study does not have it; and it pretends that inactive ones were tried.
+                # A rebuilt study lacks this attribute, which also has values of inactive
+                # parameters, as if they had been tried.
                 self._storage.set_trial_system_attr(number, name, "")
         fresh = {name: at for name, at in self._study_attributes().items() if name not in before}
         return Proposal(self._space.declared(values), trial_attributes(attributes) | fresh)
 
-    def _told(self, record: Record) -> Told:
+    def _told(self, record: Record) -> StudyEntry:
         return told(
             record,
             objectives=len(self._settings.directions),
@@ -305,7 +313,7 @@ class Study:
             self._storage.set_trial_system_attr(number, name, value)
 
     def _fill_gaps(self, number: int) -> None:
-        """Put a failed trial into each missing number, for Optuna counts in order of arrival."""
+        """Add a failed trial for each missing number: Optuna numbers trials in order of arrival."""
         while self._length < number:
             self._study.add_trial(create_trial(state=OptunaState.FAIL))
             self._length += 1

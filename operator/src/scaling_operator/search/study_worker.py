@@ -1,7 +1,7 @@
-"""One study and those who ask it, one after the other: the event loop never waits for a sampler.
+"""One study and its callers, one call after the other: the event loop never waits for a sampler.
 
-A study is a cache. It is rebuilt from the trials at its first use, when an ask has failed, and
-wherever it is not open any more.
+A call is plain data, the same in a thread and in a process of its own. A study is a cache. It is
+rebuilt from the trials at its first use, after a failed ask, and wherever it is not open any more.
 """
 
 from __future__ import annotations
@@ -12,26 +12,100 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Protocol, cast
+from typing import Protocol, assert_never, cast
 
 from scaling_operator.api.fields import Scalar
-from scaling_operator.api.search import Search, typed_value
-from scaling_operator.api.trial import ScalingTrial
-from scaling_operator.core.reasons import ranks_last
-from scaling_operator.core.reports import is_comparable
-from scaling_operator.search.calls import (
-    Answer,
-    AskCall,
-    Call,
-    CloseCall,
-    OpenCall,
-    OpenStudies,
-    ReportCall,
-    StudyClosed,
-    TellCall,
-)
-from scaling_operator.search.study import AskFailed, Proposal, StudySettings
+from scaling_operator.search.study import AskFailed, Proposal, Study, StudySettings
 from scaling_operator.search.trials import Record
+
+
+class StudyClosed(RuntimeError):
+    """The study is not open in that thread or process: open it there, and call again."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenCall:
+    """Build a study from the records of its trials, in order of number."""
+
+    settings: StudySettings
+    records: tuple[Record, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AskCall:
+    """Sample a slot, at an enqueued point where there is one."""
+
+    number: int
+    point: Mapping[str, Scalar] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReportCall:
+    """Take in an intermediate value; the answer says whether the trial should be pruned."""
+
+    number: int
+    step: int
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class TellCall:
+    """Tell how a trial ended."""
+
+    record: Record
+
+
+@dataclass(frozen=True, slots=True)
+class CloseCall:
+    """Forget a study."""
+
+
+Call = OpenCall | AskCall | ReportCall | TellCall | CloseCall
+Answer = Proposal | bool | None
+
+
+@dataclass(slots=True)
+class OpenStudies:
+    """The studies that are open in one thread or process, by name. Not safe across threads."""
+
+    _studies: dict[str, Study] = field(default_factory=dict[str, Study])
+
+    def perform(self, name: str, call: Call) -> Answer:
+        """Perform a call on a study.
+
+        Raises StudyClosed where the study is not open, AskFailed where the sampler raises.
+        """
+        match call:
+            case OpenCall(settings, records):
+                self._studies[name] = rebuilt(settings, records)
+                return None
+            case AskCall(number, point):
+                return self._study(name).ask(number, point)
+            case ReportCall(number, step, value):
+                return self._study(name).report(number, step, value)
+            case TellCall(record):
+                return self._study(name).tell(record)
+            case CloseCall():
+                self._studies.pop(name, None)
+                return None
+            case _:
+                assert_never(call)
+
+    def _study(self, name: str) -> Study:
+        study = self._studies.get(name)
+        if study is None:
+            message = f"study {name} is not open here"
+            raise StudyClosed(message)
+        return study
+
+
+def rebuilt(settings: StudySettings, records: tuple[Record, ...]) -> Study:
+    """Build a study from what is stored of its trials, in order of number."""
+    study = Study(settings)
+    for record in records:
+        study.add(record)
+    return study
+
 
 log = logging.getLogger(__name__)
 TRIES_TO_OPEN = 3
@@ -47,9 +121,9 @@ class StudyHost(Protocol):
     """Where studies are open: a thread, or processes."""
 
     async def call(self, name: str, call: Call) -> Answer:
-        """Have something done with a study.
+        """Have a call performed on a study.
 
-        Raises StudyClosed for one that is not open there, AskFailed where the sampler raises.
+        Raises StudyClosed where the study is not open there, AskFailed where the sampler raises.
         """
         ...
 
@@ -58,7 +132,7 @@ class StudyHost(Protocol):
         ...
 
     def end(self) -> None:
-        """End what was started for the studies of one experiment."""
+        """End the thread or processes of one experiment's studies."""
         ...
 
 
@@ -72,39 +146,39 @@ class ThreadHost:
     )
 
     async def call(self, name: str, call: Call) -> Answer:
-        """Have something done with a study, after what was asked before."""
+        """Have a call performed on a study, after the calls before it."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._thread, self._studies.perform, name, call)
 
     def close(self, name: str) -> None:
-        """Forget a study once the thread has done what it was asked to."""
+        """Forget a study once the thread has performed the calls before."""
         self._thread.submit(self._studies.perform, name, CloseCall())
 
     def end(self) -> None:
-        """End the thread once it has done what it was asked to."""
+        """End the thread once it has performed the calls before."""
         self._thread.shutdown(wait=False)
 
 
 @dataclass(slots=True)
 class StudyWorker:
-    """The study of one scale. Calls wait for each other, in the order in which they came."""
+    """The study of one scale. Calls are performed one after the other, in the order of arrival."""
 
     settings: StudySettings
     recall: Callable[[], Iterable[Record]]
-    """Reads the records of the scale's trials, in order of number: what a rebuild starts from."""
+    """Reads the records of the scale's trials, in order of number, to rebuild the study from."""
     host: StudyHost
     ask_failed: Callable[[], None] = _ignore
-    """Hears of each try at a proposal that the sampler could not make."""
+    """Called for each proposal that the sampler failed to make."""
     _name: str = ""
     _is_open: bool = False
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def __post_init__(self) -> None:
-        # A name is never used twice: what is still said to an older study cannot reach this one.
+        # A name is never used twice: a late call for an older study cannot reach this one.
         self._name = f"{self.settings.name}#{next(_names)}"
 
     async def ask(self, number: int, point: Mapping[str, Scalar] | None) -> Proposal:
-        """Sample a slot; once more on a rebuilt study where the first try fails."""
+        """Sample a slot; where that fails, rebuild the study and try once more."""
         async with self._turn:
             try:
                 return await self._ask(number, point)
@@ -113,12 +187,12 @@ class StudyWorker:
                 return await self._ask(number, point)
 
     async def report(self, number: int, step: int, value: float) -> bool:
-        """Hand over an intermediate value; True when the trial should be pruned."""
+        """Pass an intermediate value to the study; True when the trial should be pruned."""
         async with self._turn:
             return bool(await self._call(ReportCall(number, step, value)))
 
     async def tell(self, record: Record) -> None:
-        """Tell a trial's end."""
+        """Tell the study a trial's end."""
         async with self._turn:
             await self._call(TellCall(record))
 
@@ -147,32 +221,13 @@ class StudyWorker:
                 if not tries_left:
                     raise
             except BaseException:
-                # An answer that nobody took may have changed the study; a failed ask has broken it.
+                # A cancelled call may have changed the study; a failed ask has broken it.
                 self._is_open = False
                 raise
         raise AssertionError  # the last try returns or raises
 
     async def _open(self) -> None:
         if not self._is_open:
-            # Said first: who forgets the study while it is opened wants it opened once more.
+            # Set before the call: `forget` during the call must have the study opened once more.
             self._is_open = True
             await self.host.call(self._name, OpenCall(self.settings, tuple(self.recall())))
-
-
-def record_of(trial: ScalingTrial, search: Search) -> Record:
-    """Reduce a trial to what its study needs, values cast to their parameters' types again."""
-    spec, status = trial.spec, trial.status
-    return Record(
-        number=spec.number,
-        parameters={
-            name: typed_value(search.parameters[name], spec.parameters[name])
-            for name in spec.searched
-        },
-        attributes=spec.sampler_attributes,
-        state=status.state,
-        diverged=ranks_last(status.reason),
-        values=status.values,
-        curve=tuple(
-            (point.step, point.value) for point in status.curve if is_comparable(point.phase)
-        ),
-    )

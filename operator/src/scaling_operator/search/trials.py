@@ -1,4 +1,4 @@
-"""Between our records of trials and Optuna's trials."""
+"""Conversion of our trials to records, and of records to Optuna's trials."""
 
 from __future__ import annotations
 
@@ -23,9 +23,13 @@ from scaling_operator.api.search import (
     FloatParameter,
     IntParameter,
     Parameter,
+    Search,
     typed_value,
 )
+from scaling_operator.api.trial import ScalingTrial
 from scaling_operator.core.curve import CurvePoints, kept
+from scaling_operator.core.reasons import ranks_last
+from scaling_operator.core.reports import is_comparable
 from scaling_operator.validation.space import Space
 
 OptunaState = optuna.trial.TrialState
@@ -33,10 +37,11 @@ OptunaState = optuna.trial.TrialState
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A trial as it is stored: all that a study needs to know of it.
+    """What a study needs to know of a stored trial.
 
-    `parameters` are the searched ones alone, `attributes` those of its proposal, `values` in the
-    objectives' order (of a succeeded trial), `curve` holds (step, value) of the objective.
+    `parameters` are the searched ones alone. `attributes` are those of the proposal. `values` are
+    those of a succeeded trial, in the objectives' order. `curve` holds (step, value) of the
+    objective.
     """
 
     number: int
@@ -48,59 +53,78 @@ class Record:
     curve: CurvePoints
 
 
+def record_of(trial: ScalingTrial, search: Search) -> Record:
+    """Reduce a trial to what its study needs; values get their parameters' types again."""
+    spec, status = trial.spec, trial.status
+    return Record(
+        number=spec.number,
+        parameters={
+            name: typed_value(search.parameters[name], spec.parameters[name])
+            for name in spec.searched
+        },
+        attributes=spec.sampler_attributes,
+        state=status.state,
+        diverged=ranks_last(status.reason),
+        values=status.values,
+        curve=tuple(
+            (point.step, point.value) for point in status.curve if is_comparable(point.phase)
+        ),
+    )
+
+
 @dataclass(frozen=True, slots=True)
-class Told:
-    """What Optuna gets to know of a trial: its state, its values, and as much curve as it uses."""
+class StudyEntry:
+    """What Optuna is told of a trial: its state, its values, and the part of the curve it uses."""
 
     state: OptunaState
     values: tuple[float, ...] | None
     curve: CurvePoints
 
 
-def told(record: Record, *, objectives: int, whole_curve: bool) -> Told:
+def told(record: Record, *, objectives: int, whole_curve: bool) -> StudyEntry:
     """Translate a record.
 
-    A diverged trial counts as pruned before its first step, which ranks it last: told as failed it
-    would be forgotten, and TPE would propose its neighbours again. Of a pruned one the last point
-    is what TPE ranks it by. Raises ValueError for values that are not finite, or too few or many.
+    A diverged trial is told as pruned before its first step, which ranks it last: told as failed,
+    it would be ignored, and TPE would propose its neighbours again. TPE ranks a pruned trial by its
+    last point. Raises ValueError for values that are not finite, or too few or too many.
     """
     check_finite(record)
     curve = bounded_curve(record.curve) if objectives == 1 else ()
     match record.state:
         case TrialState.RUNNING | TrialState.QUEUED:
-            return Told(OptunaState.RUNNING, None, ())
+            return StudyEntry(OptunaState.RUNNING, None, ())
         case TrialState.SUCCEEDED:
             if len(record.values) != objectives:
                 counted = f"{len(record.values)} values for {objectives} objectives"
                 message = f"trial {record.number}: {counted}"
                 raise ValueError(message)
             values = tuple(bounded(value) for value in record.values)
-            return Told(OptunaState.COMPLETE, values, curve if whole_curve else ())
+            return StudyEntry(OptunaState.COMPLETE, values, curve if whole_curve else ())
         case TrialState.PRUNED:
-            return Told(OptunaState.PRUNED, None, curve[-1:])
+            return StudyEntry(OptunaState.PRUNED, None, curve[-1:])
         case TrialState.FAILED if record.diverged:
-            return Told(OptunaState.PRUNED, None, ())
+            return StudyEntry(OptunaState.PRUNED, None, ())
         case TrialState.FAILED | TrialState.STOPPED:
-            return Told(OptunaState.FAIL, None, ())
+            return StudyEntry(OptunaState.FAIL, None, ())
     assert_never(record.state)
 
 
 LARGEST = 1e100
-"""Larger values are told as this: samplers square them, and an overflow would end every ask."""
+"""Larger values are told as this one: samplers square values, and every ask would overflow."""
 
 
 def bounded(value: float) -> float:
-    """Bring a value within what samplers can reckon with; the order of sane values stays."""
+    """Bring a value within the range that samplers can compute with; the order stays."""
     return min(max(value, -LARGEST), LARGEST)
 
 
 def bounded_curve(points: CurvePoints) -> CurvePoints:
-    """Take the points of a curve that count, their values bounded."""
+    """Take the points of a curve that are kept, and bound their values."""
     return tuple((step, bounded(value)) for step, value in kept(points))
 
 
 def check_finite(record: Record) -> None:
-    """Raise ValueError for an infinity or NaN: Optuna would store the first as a result."""
+    """Raise ValueError for an infinity or NaN: Optuna would store an infinity as a result."""
     for value in (*record.values, *(value for _, value in record.curve)):
         if not math.isfinite(value):
             message = f"trial {record.number}: {value!r} is not a finite number"
@@ -110,7 +134,7 @@ def check_finite(record: Record) -> None:
 def typed(space: Space, record: Record) -> dict[str, Scalar]:
     """Give a record's parameters their types: JSON turns 1.0 into 1.
 
-    Raises ValueError for one that is not searched, or lies outside its range.
+    Raises ValueError for a parameter that is not searched, or a value outside its range.
     """
     values: dict[str, Scalar] = {}
     for name, value in record.parameters.items():
@@ -126,7 +150,7 @@ def typed(space: Space, record: Record) -> dict[str, Scalar]:
 
 
 def frozen_trial(
-    space: Space, record: Record, end: Told, attributes: Mapping[str, Any]
+    space: Space, record: Record, end: StudyEntry, attributes: Mapping[str, Any]
 ) -> FrozenTrial:
     """Make the trial that asking, reporting and telling would have left behind."""
     parameters = typed(space, record)
@@ -142,7 +166,7 @@ def frozen_trial(
 
 
 def distribution(parameter: Parameter) -> BaseDistribution:
-    """Give the range that `suggest` uses."""
+    """Give the distribution that `suggest` draws from."""
     match parameter:
         case FloatParameter(low=low, high=high, log=log, step=step):
             return FloatDistribution(low, high, log=log, step=step)

@@ -11,7 +11,7 @@ from scaling_operator.api.problems import InvalidSpec
 from scaling_operator.api.status import Condition, ExperimentStatus
 from scaling_operator.api.trial import ScalingTrial
 from scaling_operator.core.actions import Plan
-from scaling_operator.core.conditions import is_wished, news, stops_work
+from scaling_operator.core.conditions import is_requested, news, stops_work
 from scaling_operator.core.finishing import to_finish
 from scaling_operator.core.reports import AttemptKey, Reply, Report
 from scaling_operator.core.status import failing, is_failing, refused
@@ -272,7 +272,7 @@ class Controller:
         """Send an Event for each condition that a person should hear of."""
         key = Key(regarding.namespace, regarding.name)
         for condition in news(before, after):
-            is_trouble = stops_work(condition) and not is_wished(condition)
+            is_trouble = stops_work(condition) and not is_requested(condition)
             message = prefix + (condition.message or condition.type)
             self.events.add(key, Event(regarding, condition.reason, message, is_trouble))
             level = logging.WARNING if is_trouble else logging.INFO

@@ -34,7 +34,7 @@ from scaling_operator.runtime.reports import Reports
 from scaling_operator.runtime.sizer import Sizer
 from scaling_operator.runtime.state import ExperimentState, read_state
 from scaling_operator.runtime.study_settings import trials_per_scale
-from scaling_operator.search.available import unavailable
+from scaling_operator.search.extras import missing_extra
 from scaling_operator.sizing.admission import Peers
 from scaling_operator.sizing.usage import NO_LIMITS
 from scaling_operator.validation.load import read_checked
@@ -163,7 +163,7 @@ class Loader:
         spec = (await asyncio.to_thread(read_checked, thing)).spec
         problems = [*refusals(spec, self.workload_settings())]
         # The process that asks the sampler loads it, within bounds; this one never does.
-        extra = unavailable(spec.search, loads=False)
+        extra = missing_extra(spec.search, loads=False)
         if extra is not None:
             problems.append(Problem("spec.search.algorithm", extra))
         if problems:

@@ -12,7 +12,7 @@ from scaling_operator.kube.client.errors import InvalidName, NotFound
 from scaling_operator.kube.client.kinds import EXPERIMENTS, TRIALS
 from scaling_operator.kube.reconcile.trials import read_trial
 from scaling_operator.kube.workloads.identity import experiment_selector
-from scaling_operator.search.warmstart import Other, best_points
+from scaling_operator.search.first_points import Other, best_points
 from scaling_operator.validation.load import experiment_of
 
 PATH = "spec.search.warmStart.from"

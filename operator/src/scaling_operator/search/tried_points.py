@@ -12,32 +12,32 @@ from scaling_operator.validation.grid import Grid, finite_space
 from scaling_operator.validation.space import Space, lattice_index
 
 RESAMPLES = 2
-"""How often the sampler is asked again before any point that is left is taken."""
+"""How often the sampler is asked again before any untried point is taken."""
 Key = tuple[tuple[str, object], ...]
 
 
 @dataclass(slots=True)
-class Repeats:
-    """The points that were tried, whatever became of them."""
+class TriedPoints:
+    """The points that trials have tried, however the trials ended."""
 
     points: Grid
     space: Space
     _tried: set[Key] = field(default_factory=set[Key])
 
     def note(self, values: Mapping[str, Scalar]) -> None:
-        """Take in a point that is or was tried."""
+        """Take in a point that a trial tries or has tried."""
         self._tried.add(self._key(values))
 
     def is_new(self, values: Mapping[str, Scalar]) -> bool:
-        """Whether nobody has tried a point."""
+        """Whether no trial has tried a point."""
         return self._key(values) not in self._tried
 
-    def left(self, seed: int) -> dict[str, Scalar] | None:
-        """Take a point that is left, by a seed; None where all were tried."""
+    def untried(self, seed: int) -> dict[str, Scalar] | None:
+        """Choose an untried point, by a seed; None where all were tried."""
         size = self.points.size
         if len(self._tried) >= size:
             return None
-        # Of one more numbers than there are points tried, one at least is of none of them.
+        # Of one more numbers than there are tried points, at least one is an untried point's.
         numbers = ((seed + place) % size for place in range(len(self._tried) + 1))
         candidates = (self.points.point(number) for number in numbers)
         return next((point for point in candidates if self.is_new(point)), None)
@@ -47,14 +47,16 @@ class Repeats:
         return tuple((name, _place(parameters[name], values[name])) for name in sorted(values))
 
 
-def repeats_of(search: Search, space: Space, ranges: Mapping[str, Range]) -> Repeats | None:
-    """Watch for repeats; None where points may be tried again, or the space has no end of them."""
+def tried_points_of(
+    search: Search, space: Space, ranges: Mapping[str, Range]
+) -> TriedPoints | None:
+    """Start with no point tried; None where points may repeat, or the space is infinite."""
     points = None if search.repeats == "train" else finite_space(search, ranges)
-    return None if points is None else Repeats(points, space)
+    return None if points is None else TriedPoints(points, space)
 
 
 def _place(parameter: Parameter, value: Scalar) -> object:
-    """Tell values apart; two floats on one step are one, however they were reckoned."""
+    """Identify a value; two floats on one step are the same, however they were computed."""
     if isinstance(parameter, CategoricalParameter) or isinstance(value, str):
         return equality_key(value)
     return round(lattice_index(parameter, value))

@@ -1,9 +1,9 @@
-"""Ends a run's processes where the run itself is killed and can end nothing: a process beside it.
+"""A process beside a run that ends the run's processes where the run itself is killed.
 
-It is told which process groups there are, over a pipe; when the run is gone it kills those that are
-left. A process that was started a moment before may not have been told: it has a mark in its
-environment, and where there is a /proc it is found by that. The guard runs as a script, by path, so
-that it starts at once and needs the standard library alone.
+The run names its process groups to the guard over a pipe; when the run is gone, the guard kills the
+groups that are left. The run may not have named a process that it started a moment before: such a
+process has a mark in its environment, and the guard finds it by the mark where there is a /proc.
+The guard runs as a script, by path, so that it starts at once and needs the standard library alone.
 """
 
 from __future__ import annotations
@@ -21,9 +21,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 LOOK_SECONDS = 1.0
-"""The pipe tells of the end at once, but for one that another child of the run holds open."""
+"""How often the guard looks whether the run is gone.
+
+The pipe says so at once, unless another child of the run still holds it open.
+"""
 BEGINNING_SECONDS = 10.0
-"""So long a child of a run that is gone is waited for, which was forked and runs nothing yet."""
+"""How long the guard waits, once the run is gone, for a forked child to begin its program."""
 MARK = "SCALING_GUARDED_BY"
 _LOOKS_SECONDS = (0.0, 0.05, 0.2, 1.0)
 _END = b"."
@@ -39,22 +42,23 @@ class OrphanGuard:
 
     @property
     def mark(self) -> Mapping[str, str]:
-        """What the environment of each process has that is guarded, from its first moment on."""
+        """The variable that each guarded process has in its environment from its start on."""
         return {MARK: self._name}
 
     def watch(self, group: int) -> None:
-        """Kill this process group where this process ends without it. Raises OSError."""
+        """Have this process group killed where this process ends before it. Raises OSError."""
         self.groups.add(group)
         self._tell(f"+{group}\n")
 
     def forget(self, group: int) -> None:
-        """Leave alone a process group that has ended: its number may be given to others."""
+        """Leave a process group alone that has ended: the system may use its number again."""
         self.groups.discard(group)
         self._tell(f"-{group}\n")
 
     def start(self) -> None:
         """Start the guarding process, ahead of the first group. Raises OSError."""
-        # A run that another run started hands on no mark: its guard has to outlive it.
+        # The guard of a run that another run started must not have that run's mark: it would be
+        # killed by it, and has to outlive its own run.
         unmarked = {name: value for name, value in os.environ.items() if name != MARK}
         self._process = subprocess.Popen(  # noqa: S603 - this file
             [sys.executable, "-I", "-S", __file__, str(os.getpid()), self._name],
@@ -67,7 +71,7 @@ class OrphanGuard:
         )
 
     def close(self) -> None:
-        """End the guarding process, which ends the groups that are left."""
+        """End the guarding process, which kills the groups that are left first."""
         process, self._process = self._process, None
         if process is not None and process.stdin is not None:
             with contextlib.suppress(BrokenPipeError):  # it has been killed
@@ -90,26 +94,27 @@ class OrphanGuard:
 
 
 def main() -> None:
-    """Hear which groups there are until the run is gone; kill those that are left."""
+    """Read from the pipe which groups exist until the run is gone; kill those that are left."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     run, name = int(sys.argv[1]), sys.argv[2]
-    groups, is_killed = _heard_until_gone(run)
+    groups, is_killed = _groups_left_by(run)
     for group in groups:
-        with contextlib.suppress(ProcessLookupError, PermissionError):  # it has ended, and others
+        # The group has ended, and its number is free, or is another user's now.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(group, signal.SIGKILL)
     for pause in _LOOKS_SECONDS if is_killed else ():
         time.sleep(pause)
         _kill_marked(name)
 
 
-def _heard_until_gone(run: int) -> tuple[set[int], bool]:
-    """Give the groups that are left when the run is gone, and whether it was killed.
+def _groups_left_by(run: int) -> tuple[set[int], bool]:
+    """Wait until the run is gone; return the groups that are left, and whether it was killed.
 
-    The pipe ends when nobody holds it: neither the run nor a child that it has forked just now and
-    that has not begun its program, and so has no mark yet.
+    The pipe ends when nobody holds it: neither the run, nor a child that the run has forked just
+    now. Such a child has not begun its program, and so has no mark yet.
     """
-    groups, heard = set[int](), b""
+    groups, unfinished = set[int](), b""
     waits_until = float("inf")
     while time.monotonic() < waits_until:
         if os.getppid() != run and waits_until == float("inf"):
@@ -119,7 +124,7 @@ def _heard_until_gone(run: int) -> tuple[set[int], bool]:
         more = os.read(0, 65536)
         if not more:
             break
-        *lines, heard = (heard + more).split(b"\n")
+        *lines, unfinished = (unfinished + more).split(b"\n")
         if _END in lines:
             return groups, False
         for line in lines:
@@ -130,7 +135,7 @@ def _heard_until_gone(run: int) -> tuple[set[int], bool]:
 def _kill_marked(name: str) -> None:
     wanted = f"{MARK}={name}".encode()
     for folder in Path("/proc").glob("[0-9]*"):
-        # It has ended meanwhile, or is another user's.
+        # The process has ended meanwhile, or is another user's.
         with contextlib.suppress(OSError):
             if wanted in (folder / "environ").read_bytes().split(b"\0"):
                 os.kill(int(folder.name), signal.SIGKILL)

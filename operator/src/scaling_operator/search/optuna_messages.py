@@ -1,6 +1,7 @@
-"""Keeps Optuna's log and its warnings about experimental parts to itself.
+"""What of Optuna's log and warnings is shown.
 
-Its records go to our own logging from level WARNING on, instead of to stderr.
+Records of Optuna go to our own logging from level WARNING on, instead of to stderr. Warnings about
+experimental parts are left out.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ _filters = threading.Lock()
 
 
 def quiet_logging() -> None:
-    """Hand Optuna's log to the host's, warnings and errors only. Safe to call again."""
+    """Pass Optuna's warnings and errors to our own log. Safe to call again."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     optuna.logging.disable_default_handler()
     optuna.logging.enable_propagation()
@@ -26,14 +27,7 @@ def quiet_logging() -> None:
 
 @contextmanager
 def ignoring(category: type[Warning] = ExperimentalWarning) -> Generator[None]:
-    """Let nothing of a category of warnings out of the block; keep the block short."""
+    """Suppress a category of warnings within the block; keep the block short."""
     with _filters, warnings.catch_warnings():
         warnings.simplefilter("ignore", category)
         yield
-
-
-def one_thread() -> None:
-    """Keep PyTorch, which GP computes with, to one thread: the other cores belong to the trials."""
-    import torch  # noqa: PLC0415 - only GP needs it, and it is an extra
-
-    torch.set_num_threads(1)

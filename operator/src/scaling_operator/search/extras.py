@@ -1,6 +1,6 @@
-"""Whether what an algorithm needs is installed: asked when an experiment is accepted.
+"""Whether the extra that an algorithm needs is installed: asked when an experiment is accepted.
 
-Optuna itself says so only at the first proposal that needs it, hours later.
+Optuna itself says so only at the first proposal that needs the extra, hours later.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from scaling_operator.api.search import GpAlgorithm, Search
 _NEEDED_BY_GP = ("scipy.optimize", "scipy.stats", "torch")
 
 
-def unavailable(search: Search, *, loads: bool = True) -> str | None:
+def missing_extra(search: Search, *, loads: bool = True) -> str | None:
     """Say which extra the algorithm lacks here; None where it can be used.
 
-    `loads` says whether its modules are loaded for that, which takes seconds, and a few hundred MiB
-    for good: they are then not half loaded where two threads want them, and a broken one is found.
+    With `loads` the modules of the extra are imported, which takes seconds, and a few hundred MiB
+    for good. Then a broken module is found, and no module is half loaded where two threads need it.
     """
     if not isinstance(search.algorithm, GpAlgorithm):
         return None
