@@ -1,8 +1,9 @@
 """Constants of the API: group, labels, states, reasons and condition types, each in one place.
 
-The words are Kubernetes' (condition, reason) and Optuna's (trial, pruned). A reason says why
-something is so; what follows is decided in `core.settle` (what comes next), `core.tally` (what
-counts), `search.study_worker` (what a sampler hears) and, of conditions, `core.conditions`.
+The words are Kubernetes' (condition, reason) and Optuna's (trial, pruned). A reason says why an
+attempt ended or a condition holds. What follows from a reason is decided in `core.settle` (what
+comes next), `core.tally` (what counts), `search.study_worker` (what a sampler hears) and, of
+conditions, `core.conditions`.
 """
 
 import re
@@ -50,15 +51,15 @@ CONFIG_KEY_PATTERN = r"^[-._A-Za-z0-9]+$"
 LABEL_KEY_PATTERN = rf"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?{_WORD}$"
 LABEL_VALUE_PATTERN = rf"^({_WORD})?$"
 
-# What every attempt's pod has: where the contract's files lie, and volumes of the operator's own.
+# In every attempt's pod: where the contract's files lie, and the volumes that the operator adds.
 ARTIFACTS_MOUNT = "/artifacts"
 REPORT_MOUNT = "/var/run/secrets/scaling-operator"
 RESULT_FILE = "/dev/termination-log"
 RESERVED_MOUNTS = (ARTIFACTS_MOUNT, REPORT_MOUNT, RESULT_FILE)
 RESERVED_VOLUMES = "scaling-"
-"""What names of volumes begin with that belong to the operator."""
+"""Prefix of the names of volumes that belong to the operator."""
 RESERVED_VARIABLES = "SCALING_"
-"""What names of environment variables begin with that belong to the contract."""
+"""Prefix of the names of environment variables that belong to the contract."""
 
 
 class TrialState(StrEnum):
@@ -112,7 +113,7 @@ class Reason(StrEnum):
 
 
 BAD_POINTS = frozenset({Reason.DIVERGED, Reason.INFEASIBLE})
-"""What its parameters alone end a trial by: its study ranks it last, and no failure is counted."""
+"""Reasons that a trial's parameters alone cause: its study ranks it last, no failure is counted."""
 
 
 class StopReason(StrEnum):
@@ -125,7 +126,7 @@ class StopReason(StrEnum):
 
 
 class ConditionType(StrEnum):
-    """What an experiment's conditions speak of."""
+    """Types of an experiment's conditions."""
 
     ACCEPTED = "Accepted"
     SUSPENDED = "Suspended"

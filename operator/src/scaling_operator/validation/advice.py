@@ -1,4 +1,4 @@
-"""What an experiment is allowed to say, but probably does not mean."""
+"""Warnings: settings that an experiment may have, but that its author probably did not mean."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _LARGE_IS_GOOD = ("val_accuracy", "val_precision", "val_recall", "val_f1", "val_
 
 
 def warnings_of(experiment: ScalingExperiment) -> tuple[str, ...]:
-    """Say what looks like a slip, each as `path: what, and what to do`."""
+    """Describe each setting that looks like a slip, as `path: the slip, and what to do`."""
     rules = (_startup, _grid, _finite, _patience, _directions)
     return tuple(warning for rule in rules for warning in rule(experiment))
 
