@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 
-from scaling_operator.api.search import GpAlgorithm, Search
+from scaling_operator.api.algorithms import GpAlgorithm
+from scaling_operator.api.search import Search
 from scaling_operator.processes.bounds import GP_STUDY, STUDY, WorkBounds, WorkExceeded, WorkFailed
 from scaling_operator.processes.messages import STUDY_ANSWER, Task, encode_call
 from scaling_operator.processes.pool import WorkerPool

@@ -12,8 +12,7 @@ from typing import Any, assert_never, cast
 from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, RandomSampler, TPESampler
 from optuna.samplers.nsgaii import UniformCrossover
 
-from scaling_operator.api.names import DEFAULT_STARTUP_TRIALS
-from scaling_operator.api.search import (
+from scaling_operator.api.algorithms import (
     Algorithm,
     GeneticAlgorithm,
     GpAlgorithm,
@@ -21,6 +20,7 @@ from scaling_operator.api.search import (
     RandomAlgorithm,
     TpeAlgorithm,
 )
+from scaling_operator.api.names import DEFAULT_STARTUP_TRIALS
 from scaling_operator.search.quiet import ignoring, one_thread
 
 GENERATION = "NSGAIISampler:generation"

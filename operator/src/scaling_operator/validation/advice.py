@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from scaling_operator.api.experiment import ScalingExperiment
-from scaling_operator.api.names import DEFAULT_TRIALS
-from scaling_operator.api.search import (
+from scaling_operator.api.algorithms import (
     GeneticAlgorithm,
     GpAlgorithm,
     GridAlgorithm,
     PatientPruner,
     TpeAlgorithm,
 )
+from scaling_operator.api.experiment import ScalingExperiment
+from scaling_operator.api.names import DEFAULT_TRIALS
 from scaling_operator.validation.grid import grid_size, points_without_repeats
 
 _SMALL_IS_GOOD = ("val_loss", "val_mse", "val_mae", "val_perplexity")

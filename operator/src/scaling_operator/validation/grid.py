@@ -12,14 +12,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from scaling_operator.api.algorithms import GridAlgorithm
 from scaling_operator.api.fields import Scalar, equality_key
-from scaling_operator.api.search import (
-    CategoricalParameter,
-    FloatParameter,
-    GridAlgorithm,
-    Parameter,
-    Search,
-)
+from scaling_operator.api.search import CategoricalParameter, FloatParameter, Parameter, Search
 from scaling_operator.api.status import Range
 from scaling_operator.validation.space import (
     Space,
