@@ -1,4 +1,4 @@
-"""A rule that has two tellings is held by both: what breaks it is refused by files and by CEL.
+"""A rule that stands in Python and in CEL: a document that breaks it is refused by both.
 
 The rules in CEL are asked without an API server here; `tests/cluster/test_crd_refusals.py` and
 `test_crd_changes.py` ask the same tables of a real one.
@@ -87,7 +87,7 @@ def rules_of_all_kinds() -> list[Rule[Any]]:
     ]
 
 
-def test_no_rule_is_told_to_an_api_server_alone() -> None:
+def test_no_rule_stands_in_cel_alone() -> None:
     """But for rules of the trainer's models, which check themselves, and rules of a change."""
     alone = {rule.section for rule in rules_of_all_kinds() if not (rule.holds or rule.check)}
     assert all(section is not None and issubclass(section, Section) for section in alone)
@@ -112,5 +112,5 @@ def is_of_change(broken: Broken) -> bool:
 
 
 @pytest.mark.parametrize("row", [*FIXED, *SPELLED_OUT, *FREE], ids=lambda row: row.why)
-def test_what_may_not_change_is_told_in_cel_as_for_folders(row: Row) -> None:
+def test_cel_names_the_same_fixed_parts_as_for_folders(row: Row) -> None:
     assert changed_parts_in_cel(row) == tuple(sorted(row.parts))
