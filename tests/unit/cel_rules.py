@@ -21,7 +21,7 @@ cel: Any = pytest.importorskip("cel", reason="common-expression-language is not 
 class Broken(NamedTuple):
     """A rule that a document breaks, the field that is named, and what is said."""
 
-    rule: str
+    cel: str
     path: str
     message: str
 
@@ -91,7 +91,8 @@ def walk(schema: Mapping[str, Any], new: Any, old: Any, path: str) -> Iterator[B
     for rule in schema.get("x-kubernetes-validations", ()):
         is_of_change = "oldSelf" in rule["rule"]
         if (old is not None or not is_of_change) and not holds(rule["rule"], new, old):
-            yield Broken(rule["rule"], path + rule.get("fieldPath", ""), rule["message"])
+            named = (path + rule.get("fieldPath", "")).lstrip(".")
+            yield Broken(rule["rule"], named, rule["message"])
     if isinstance(new, dict):
         for key, child in cast("dict[str, Any]", new).items():
             below = f"{path}.{key}" if key in schema.get("properties", {}) else f"{path}[{key}]"

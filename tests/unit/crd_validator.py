@@ -15,10 +15,10 @@ jsonschema: Any = pytest.importorskip("jsonschema", reason="jsonschema is not in
 def plain(node: Any) -> Any:
     """Turn a structural schema into a JSON schema: bounds are numbers there."""
     if isinstance(node, list):
-        return [plain(each) for each in cast("list[Any]", node)]
+        return [plain(item) for item in cast("list[Any]", node)]
     if not isinstance(node, dict):
         return node
-    copied = {key: plain(each) for key, each in cast("dict[str, Any]", node).items()}
+    copied = {key: plain(child) for key, child in cast("dict[str, Any]", node).items()}
     for end in ("Minimum", "Maximum"):
         if copied.get(f"exclusive{end}") is True:
             copied[f"exclusive{end}"] = copied.pop(end.lower())

@@ -96,24 +96,24 @@ def document(spec: Json) -> Json:
 
 def _objective(random: Random, metric: str) -> Json:
     goal = random.choice((None, 0.0, -1e308, 1e308))
-    made: Json = {"metric": metric, "direction": random.choice(("minimize", "maximize"))}
-    return made if goal is None else {**made, "goal": goal}
+    objective: Json = {"metric": metric, "direction": random.choice(("minimize", "maximize"))}
+    return objective if goal is None else {**objective, "goal": goal}
 
 
 def _parameters(random: Random, sizes: Sizes, *, is_grid: bool) -> Json:
     """Make parameters; each may hang on those before it."""
-    made: Json = {}
+    parameters: Json = {}
     room = 1000  # points of a grid that are left
     for at in range(sizes.of(random, sizes.parameters)):
         parameter, values = _parameter(random, sizes, is_grid=is_grid, room=room)
         room //= max(1, values)
-        controllers = [name for name, each in made.items() if _takes(each)]
+        controllers = [name for name, earlier in parameters.items() if _takes(earlier)]
         if controllers and (random.random() < 0.4 or sizes.is_full):
             number = min(len(controllers), sizes.of(random, sizes.conditions))
             chosen = random.sample(controllers[-12:], min(number, len(controllers[-12:])))
-            parameter["when"] = {name: _some(random, sizes, made[name]) for name in chosen}
-        made[random.choice((f"p{at}", f"section.p{at}", f"_{at}", f"P{at}x"))] = parameter
-    return made
+            parameter["when"] = {name: _some(random, sizes, parameters[name]) for name in chosen}
+        parameters[random.choice((f"p{at}", f"section.p{at}", f"_{at}", f"P{at}x"))] = parameter
+    return parameters
 
 
 def _parameter(random: Random, sizes: Sizes, *, is_grid: bool, room: int) -> tuple[Json, int]:
@@ -173,15 +173,15 @@ def _some(random: Random, sizes: Sizes, controller: Json) -> Scalars:
 
 def _points(random: Random, sizes: Sizes, parameters: Json) -> list[Json]:
     """Make points to try first: of each the first few parameters that are active."""
-    made: list[Json] = []
+    points: list[Json] = []
     for _ in range(sizes.of(random, sizes.points) if random.random() < 0.6 or sizes.is_full else 0):
         point: Json = {}
-        for name, each in list(parameters.items())[: random.randint(1, len(parameters))]:
-            conditions: Json = each.get("when", {})
+        for name, parameter in list(parameters.items())[: random.randint(1, len(parameters))]:
+            conditions: Json = parameter.get("when", {})
             if all(point.get(other, _NEVER) in allowed for other, allowed in conditions.items()):
-                point[name] = _first(random, each)
-        made.append(point)
-    return [point for point in made if point]
+                point[name] = _first(random, parameter)
+        points.append(point)
+    return [point for point in points if point]
 
 
 _NEVER = object()
@@ -194,14 +194,14 @@ def _first(random: Random, parameter: Json) -> Any:
 
 
 def _algorithm(random: Random, name: str) -> Json:
-    made: Json = {"name": name}
+    algorithm: Json = {"name": name}
     if random.random() < 0.5:
-        made["seed"] = random.choice((0, 2**32 - 1))
+        algorithm["seed"] = random.choice((0, 2**32 - 1))
     if name in ("tpe", "gp"):
-        made["startupTrials"] = random.choice((1, 2, 10_000))
+        algorithm["startupTrials"] = random.choice((1, 2, 10_000))
     if name == "genetic":
-        made["populationSize"] = random.choice((2, 3, 10_000))
-    return made
+        algorithm["populationSize"] = random.choice((2, 3, 10_000))
+    return algorithm
 
 
 def _pruner(random: Random) -> Json:
@@ -222,25 +222,28 @@ def _pruner(random: Random) -> Json:
 
 def _scaling(random: Random, sizes: Sizes) -> Json:
     number = sizes.of(random, sizes.rungs)
-    made: Json = {}
+    scaling: Json = {}
     design = random.choice(("ladder", "grid"))
     if design == "grid":
         of_data = random.randint(1, max(1, min(10, sizes.rungs)))
         number = max(1, min(number, 100 // of_data))
-        made |= {"design": design, "data": [10 ** min(at, 18) + at for at in range(of_data)]}
+        scaling |= {"design": design, "data": [10 ** min(at, 18) + at for at in range(of_data)]}
     if random.random() < 0.5:
         step = random.choice((1, 0.5, 1e-300, 1e306))
-        made |= {"parameter": "size", "sizes": [step * (at + 1) for at in range(number)]}
+        scaling |= {"parameter": "size", "sizes": [step * (at + 1) for at in range(number)]}
     else:
         width = 20 if sizes.is_full else random.randint(1, 3)
         rungs = [{f"r{side}": at * 10 + side for side in range(width)} for at in range(number)]
-        made["rungs"] = rungs
+        scaling["rungs"] = rungs
     if random.random() < 0.7:
-        made["transfer"] = {"topK": random.choice((0, 3, 50)), "shrink": random.choice((1e-9, 1.0))}
+        scaling["transfer"] = {
+            "topK": random.choice((0, 3, 50)),
+            "shrink": random.choice((1e-9, 1.0)),
+        }
     aims: list[Json] = [{"flops": 1e300}, {"parameters": 1e-300}, {"loss": 0.1}, {"cost": 5}]
-    made["targets"] = random.sample(aims, random.randint(0, 4))
-    made["fit"] = {"bootstrap": 100, "form": random.choice(("auto", "power"))}
-    return made
+    scaling["targets"] = random.sample(aims, random.randint(0, 4))
+    scaling["fit"] = {"bootstrap": 100, "form": random.choice(("auto", "power"))}
+    return scaling
 
 
 AMOUNTS = (
@@ -251,16 +254,20 @@ AMOUNTS = (
 
 def _estimate(random: Random, sizes: Sizes, parameters: Json) -> Json:
     """Make amounts: numbers, quantities, and expressions over parameters that always are there."""
-    numbers = [name for name, each in parameters.items() if "low" in each and "when" not in each]
+    numbers = [
+        name
+        for name, parameter in parameters.items()
+        if "low" in parameter and "when" not in parameter
+    ]
     terms = [f"max(0.0, min(1000.0, parameters['{name}']))" for name in numbers] or ["1.0"]
     length = 1024 if sizes.is_full else 60
-    made: Json = {}
+    estimate: Json = {}
     for name in AMOUNTS if sizes.is_full else random.sample(AMOUNTS, random.randint(1, 5)):
         text = random.choice(terms)
         while len(text) < length - 60:
             text += f" + {random.choice(terms)}"
-        made[name] = random.choice((text, text, random.choice((0, 1e9, "4Gi", "500m", 1e30))))
-    return made
+        estimate[name] = random.choice((text, text, random.choice((0, 1e9, "4Gi", "500m", 1e30))))
+    return estimate
 
 
 def largest() -> Iterator[tuple[str, Json]]:
@@ -277,14 +284,14 @@ def largest() -> Iterator[tuple[str, Json]]:
         for at in range(50)
     }
     wide = {
-        f"p{at}": {"type": "categorical", "choices": [f"c{each}" for each in range(1000)]}
+        f"p{at}": {"type": "categorical", "choices": [f"c{number}" for number in range(1000)]}
         for at in range(89)
     }
     listed = {
         f"p{at}": {
             "type": "categorical",
-            "choices": [f"c{each}" for each in range(100)],
-            **({"when": {"p0": [f"c{each}" for each in range(100)]}} if at else {}),
+            "choices": [f"c{number}" for number in range(100)],
+            **({"when": {"p0": [f"c{number}" for number in range(100)]}} if at else {}),
         }
         for at in range(100)
     }
@@ -337,7 +344,8 @@ def _largest_of_the_built_in() -> Iterator[tuple[str, Json]]:
         "optimizer.learning_rate": rates, "optimizer.weight_decay": rates,
     }  # fmt: skip
     when_sgd = {
-        name: {**each, "when": {"optimizer.name": ["sgd"]}} for name, each in others.items()
+        name: {**parameter, "when": {"optimizer.name": ["sgd"]}}
+        for name, parameter in others.items()
     }
     optimizers = {"type": "categorical", "choices": ["sgd", "adam", "adamw"]}
     # Widths whose heads are found after a while, and widths that have hardly any.
@@ -357,10 +365,10 @@ def _largest_of_the_built_in() -> Iterator[tuple[str, Json]]:
 
 def broken(random: Random, whole: Json) -> Json:
     """Put something else, nothing, or something more at a few places of the spec."""
-    made = copy.deepcopy(whole)
+    changed = copy.deepcopy(whole)
     for _ in range(random.randint(1, 4)):
-        _break(random, made["spec"])
-    return made
+        _break(random, changed["spec"])
+    return changed
 
 
 def _break(random: Random, section: Any) -> None:

@@ -114,12 +114,12 @@ def below(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
     calls = st.tuples(st.sampled_from(("ceil", "sqrt", "log", "max", "pow", "double")), inner)
     return st.one_of(
         two.map("({})".format),
-        calls.map(lambda each: f"{each[0]}({each[1]})"),
-        st.tuples(inner, inner).map(lambda each: f"max({each[0]}, {each[1]})"),
-        st.tuples(inner, inner, inner).map(lambda each: f"({each[0]} ? {each[1]} : {each[2]})"),
-        st.tuples(inner, inner).map(lambda each: f"{each[0]}[{each[1]}]"),
-        inner.map(lambda each: f"{each}.x"),
-        inner.map(lambda each: f"-{each}"),
+        calls.map(lambda call: f"{call[0]}({call[1]})"),
+        st.tuples(inner, inner).map(lambda pair: f"max({pair[0]}, {pair[1]})"),
+        st.tuples(inner, inner, inner).map(lambda arms: f"({arms[0]} ? {arms[1]} : {arms[2]})"),
+        st.tuples(inner, inner).map(lambda pair: f"{pair[0]}[{pair[1]}]"),
+        inner.map(lambda text: f"{text}.x"),
+        inner.map(lambda text: f"-{text}"),
     )
 
 
@@ -132,12 +132,12 @@ def below(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
 def test_any_text_gives_a_number_or_is_refused_and_nothing_is_logged(
     caplog: pytest.LogCaptureFixture, text: str
 ) -> None:
-    said = ""
+    message = ""
     try:
         assert evaluate(text, VALUES) >= 0
     except ExpressionError as error:
-        said = str(error)
-    assert len(said) < 1000
+        message = str(error)
+    assert len(message) < 1000
     assert not caplog.records
 
 
@@ -239,16 +239,20 @@ PROBLEMS: list[Any] = [
 def test_an_estimate_is_checked_before_anything_runs(
     estimate: dict[str, Any], expected: list[str]
 ) -> None:
-    found = [str(problem) for problem in check_document(experiment(estimate=estimate))]
+    problems = [str(problem) for problem in check_document(experiment(estimate=estimate))]
 
-    assert len(found) == len(expected)
-    assert all(text.startswith(start) for text, start in zip(found, expected, strict=True)), found
+    assert len(problems) == len(expected)
+    assert all(text.startswith(start) for text, start in zip(problems, expected, strict=True)), (
+        problems
+    )
 
 
 def test_an_estimate_beside_fixed_resources_is_refused() -> None:
-    found = check_document(experiment(estimate={"parameters": 1}, fixed={"gpus": 1}))
+    problems = check_document(experiment(estimate={"parameters": 1}, fixed={"gpus": 1}))
 
-    assert [str(each) for each in found] == ["spec.resources: set at most one of estimate, fixed"]
+    assert [str(problem) for problem in problems] == [
+        "spec.resources: set at most one of estimate, fixed"
+    ]
 
 
 def test_the_built_in_trainer_needs_no_estimate() -> None:
@@ -266,7 +270,7 @@ def test_the_built_in_trainer_needs_no_estimate() -> None:
         "scaling": {"parameter": "model.width", "sizes": [16, 32]},
     }
 
-    assert [str(each) for each in check_document(document)] == [
+    assert [str(problem) for problem in check_document(document)] == [
         "spec.resources.estimate: goes with trainer.container: what the built-in trainer needs is "
         "known"
     ]

@@ -14,7 +14,7 @@ from prometheus_client.core import Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.openmetrics import parser
 
-from scaling_operator.api.search import Algorithm
+from scaling_operator.api.algorithms import Algorithm
 from scaling_operator.kube.client.index import Index, Key
 from scaling_operator.kube.recorder import Recorder
 from scaling_operator.metrics.exposition import Snapshot

@@ -111,17 +111,17 @@ def test_of_many_problems_the_first_are_told(read: Any) -> None:
     text = "{" + ",".join(f'"k{at}": 1' for at in range(1000)) + "}"
     with pytest.raises(InvalidSpec) as refused:
         read(text, "my.yaml")
-    told = [str(each) for each in refused.value.problems]
-    assert "the document: has more than 100 problems; these are the first" in told
-    assert any(each.startswith("k0: unknown field") for each in told)
-    assert not any(each.startswith("k100: ") for each in told)
+    problems = [str(problem) for problem in refused.value.problems]
+    assert "the document: has more than 100 problems; these are the first" in problems
+    assert any(problem.startswith("k0: unknown field") for problem in problems)
+    assert not any(problem.startswith("k100: ") for problem in problems)
 
 
 @pytest.mark.parametrize("read", [parse_experiment, parse_policy])
 def test_of_many_values_that_json_cannot_hold_the_first_are_told(read: Any) -> None:
     with pytest.raises(InvalidSpec) as refused:
         read(f'{{"a": [{"NaN, " * 90_000}1], "spec": 1}}', "my.yaml")
-    told = [str(each) for each in refused.value.problems]
-    assert len(told) == MOST_PROBLEMS + 1
-    assert told[0] == "the document: has more than 100 problems; these are the first"
-    assert "a[3]: nan is not allowed: numbers must be finite" in told
+    problems = [str(problem) for problem in refused.value.problems]
+    assert len(problems) == MOST_PROBLEMS + 1
+    assert problems[0] == "the document: has more than 100 problems; these are the first"
+    assert "a[3]: nan is not allowed: numbers must be finite" in problems

@@ -40,7 +40,7 @@ def leaves(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
         entries = list(enumerate(cast("list[Any]", value)))
     else:
         return [path]
-    return [path, *(leaf for step, each in entries for leaf in leaves(each, (*path, step)))]
+    return [path, *(leaf for step, child in entries for leaf in leaves(child, (*path, step)))]
 
 
 def changed(document: Any, path: tuple[Any, ...], value: Any) -> Any:
@@ -62,7 +62,7 @@ CASES = [
     for path in leaves(document)
     if path[:1] in (("spec",), ("status",))
 ]
-# Where CEL or the operator has to look, since a structural schema cannot say it.
+# Fields that CEL or the operator has to look at, since a structural schema cannot.
 UNTYPED = ("choices", "when", "points", "parameters", "samplerAttributes")
 
 
@@ -82,7 +82,7 @@ def test_a_value_that_the_crd_refuses_is_refused_by_the_models(wrong: Any) -> No
             assert not models_accept(KIND_OF[name], document), (path, wrong)
 
 
-# The rest is said by CEL, by a format or by the operator: rules of variants and several fields.
+# CEL, a format or the operator tell the rest: rules of variants and of several fields.
 SAID_ELSEWHERE = {"completionTime", "log", "low", "high", "sizes", "targets", "choices", "shapes"}
 
 
@@ -100,9 +100,9 @@ def test_a_plain_value_that_the_models_refuse_is_refused_by_the_crd(wrong: Any) 
 @pytest.mark.parametrize(
     ("place", "is_accepted"),
     [
-        *((each, True) for each in ("/a", "/a/b", "/.a", "/a..", "/...", "/..a/b.c", "/ü x")),
-        *((each, False) for each in ("", "/", "a", "//a", "/a//b", "/a/", "/a:b", "/a\n/")),
-        *((each, False) for each in ("/.", "/..", "/./a", "/a/.", "/a/./b", "/a/../b", "/a/..")),
+        *((place, True) for place in ("/a", "/a/b", "/.a", "/a..", "/...", "/..a/b.c", "/ü x")),
+        *((place, False) for place in ("", "/", "a", "//a", "/a//b", "/a/", "/a:b", "/a\n/")),
+        *((place, False) for place in ("/.", "/..", "/./a", "/a/.", "/a/./b", "/a/../b", "/a/..")),
     ],
 )
 def test_a_place_for_a_volume_has_one_spelling(place: str, is_accepted: bool) -> None:  # noqa: FBT001 - what is expected

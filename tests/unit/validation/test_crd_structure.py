@@ -126,10 +126,10 @@ def test_alternatives_only_restrict_fields_that_are_declared(kind: Definition) -
             return node["anyOf"] != [{"type": "integer"}, {"type": "string"}]
         declared = set(node.get("properties", {}))
         return any(
-            each.keys() & OUTSIDE_ONLY
-            or not set(each.get("properties", {})) <= declared
-            or not set(each.get("required", ())) <= declared
-            for each in node.get("anyOf", ())
+            arm.keys() & OUTSIDE_ONLY
+            or not set(arm.get("properties", {})) <= declared
+            or not set(arm.get("required", ())) <= declared
+            for arm in node.get("anyOf", ())
         )
 
     assert offenders(kind, is_wrong) == []

@@ -196,14 +196,14 @@ def _by_brute_force(search: Search) -> set[tuple[tuple[str, str], ...]]:
         for parameter in space.parameters.values()
         for size in [grid_size(grid(x=parameter.model_dump(exclude={"when"})))]
     ]
-    found: set[tuple[tuple[str, str], ...]] = set()
+    assignments: set[tuple[tuple[str, str], ...]] = set()
     for combination in itertools.product(*values):
         whole = dict(zip(space.parameters, combination, strict=True))
         active: dict[str, Any] = {}
         for name in space.active_names(active):
             active[name] = whole[name]
-        found.add(_text(active))
-    return found
+        assignments.add(_text(active))
+    return assignments
 
 
 def _text(point: dict[str, Any]) -> tuple[tuple[str, str], ...]:

@@ -137,7 +137,7 @@ def test_what_is_probably_not_meant_is_said(changes: dict[str, Any], warning: st
 
     warnings = warnings_of(parse_experiment(text, "x"))
 
-    assert [each[: len(warning)] for each in warnings] == ([warning] if warning else [])
+    assert [text[: len(warning)] for text in warnings] == ([warning] if warning else [])
 
 
 POLICY_PAGE = PAGE_FOLDER / "resources.md"

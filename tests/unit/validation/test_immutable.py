@@ -24,7 +24,8 @@ GUIDE = Path(__file__).parents[3] / "docs" / "experiment-file.md"
 def verdict(row: Row) -> tuple[str, ...]:
     before = experiment("study")
     after = patched(before, body(row.changes))
-    return changed_parts(*(ExperimentSpec.model_validate(each["spec"]) for each in (before, after)))
+    specs = (ExperimentSpec.model_validate(document["spec"]) for document in (before, after))
+    return changed_parts(*specs)
 
 
 @pytest.mark.parametrize("row", FIXED, ids=lambda row: row.why)
@@ -61,7 +62,7 @@ def test_every_fixed_path_is_a_field() -> None:
     fields = {"": ExperimentSpec, "scaling": Scaling, "trainer": Trainer}
     for path in immutable.FIXED:
         part, _, field = path.rpartition(".")
-        assert field in {str(each.alias) for each in fields[part].model_fields.values()}, path
+        assert field in {str(info.alias) for info in fields[part].model_fields.values()}, path
 
 
 def test_the_guide_tells_what_may_change_of_a_part_that_is_fixed_otherwise() -> None:

@@ -253,8 +253,8 @@ def test_what_json_cannot_hold_is_reported_with_its_path(entry: str, message: st
     ids=["a key that is no text", "a key of no characters", "an alias of a long name"],
 )
 def test_a_problem_at_the_top_has_a_place_and_few_words(text: str, line: str) -> None:
-    (found,) = [each for each in refusal(text) if each.startswith(line)]
-    assert len(found) < 300
+    (message,) = [message for message in refusal(text) if message.startswith(line)]
+    assert len(message) < 300
 
 
 def test_a_single_document_of_another_kind_is_told_its_kind() -> None:
@@ -306,15 +306,15 @@ json_values = st.recursive(
 
 
 def _paths(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    found = [path]
+    paths = [path]
     children: Iterable[tuple[Any, Any]] = ()
     if isinstance(value, dict):
         children = cast("dict[str, Any]", value).items()
     elif isinstance(value, list):
         children = enumerate(cast("list[Any]", value))
     for step, child in children:
-        found += _paths(child, (*path, step))
-    return found
+        paths += _paths(child, (*path, step))
+    return paths
 
 
 @st.composite

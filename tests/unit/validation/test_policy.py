@@ -36,7 +36,7 @@ SHAPES: list[dict[str, Any]] = [
 def test_shapes_of_any_vendor_and_of_none_are_read() -> None:
     read = parse_policy(policy(*SHAPES), "p.yaml")
 
-    assert [shape.name for shape in read.spec.shapes] == [each["name"] for each in SHAPES]
+    assert [shape.name for shape in read.spec.shapes] == [shape["name"] for shape in SHAPES]
     assert read.name == "default"
 
 

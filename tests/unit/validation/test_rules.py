@@ -1,4 +1,4 @@
-"""A rule that has two tellings is held by both: what breaks it is refused by files and by CEL.
+"""A rule that stands in Python and in CEL: a document that breaks it is refused by both.
 
 The rules in CEL are asked without an API server here; `tests/cluster/test_crd_refusals.py` and
 `test_crd_changes.py` ask the same tables of a real one.
@@ -22,6 +22,7 @@ from scaling_operator.validation.crd import KINDS, Definition
 from scaling_operator.validation.immutable import IMMUTABLE_RULES
 from scaling_operator.validation.model_fields import sections_within
 from scaling_operator.validation.rules import DRAFT_RULES, rules_of
+from scaling_trainer.config.base import Section
 
 EXPERIMENTS, _, POLICY_KIND = KINDS
 Document = dict[str, Any]
@@ -46,7 +47,7 @@ def test_a_bad_document_is_refused_by_both(
     assert check_document(document)
     if words != "unknown field" and not refused_by_schema(EXPERIMENTS, document):
         broken = broken_rules(EXPERIMENTS, document)
-        assert any(path in each.path and words in each.message for each in broken), broken
+        assert any(path in rule.path and words in rule.message for rule in broken), broken
 
 
 @pytest.mark.parametrize(
@@ -56,23 +57,23 @@ def test_a_bad_policy_is_refused_by_both(document: Document, words: str) -> None
     assert check_policy(document)
     if not refused_by_schema(POLICY_KIND, document):
         broken = broken_rules(POLICY_KIND, document)
-        assert any(words in each.message for each in broken), broken
+        assert any(words in rule.message for rule in broken), broken
 
 
 def test_every_rule_in_cel_is_broken_by_a_document_of_the_tables() -> None:
     broken = {
-        each.rule
+        rule.cel
         for kind, document in (
             *((EXPERIMENTS, changed(experiment("bad"), *row[1])) for row in ROWS),
             *((POLICY_KIND, row[1]) for row in POLICIES),
         )
         if not refused_by_schema(kind, document)
-        for each in broken_rules(kind, document)
+        for rule in broken_rules(kind, document)
     }
 
     # A rule of a variant stands in a CRD behind a condition on the variant's name.
     unbroken = [
-        rule for rule in rules_of_all_kinds() if not any(rule.cel in each for each in broken)
+        rule for rule in rules_of_all_kinds() if not any(rule.cel in text for text in broken)
     ]
 
     assert [rule.message for rule in unbroken] == []
@@ -86,18 +87,24 @@ def rules_of_all_kinds() -> list[Rule[Any]]:
     ]
 
 
+def test_no_rule_stands_in_cel_alone() -> None:
+    """But for rules of the trainer's models, which check themselves, and rules of a change."""
+    alone = {rule.section for rule in rules_of_all_kinds() if not (rule.holds or rule.check)}
+    assert all(section is not None and issubclass(section, Section) for section in alone)
+
+
 def test_every_rule_in_cel_stands_in_a_crd() -> None:
     held = {rule.cel for rule in rules_of_all_kinds()}
     assert {rule.cel for rule in DRAFT_RULES if rule.cel} <= held
 
 
-def told(row: Row) -> tuple[str, ...]:
+def changed_parts_in_cel(row: Row) -> tuple[str, ...]:
     """Name the parts of an accepted experiment's spec whose change is refused in CEL."""
     condition = {"type": "Accepted", "status": "True", "reason": "Test"}
     before = {**experiment("study"), "status": {"conditions": [condition]}}
     after = patched(before, body(row.changes))
     broken = broken_rules(EXPERIMENTS, after, before)
-    return tuple(sorted(each.path.lstrip(".") for each in broken if is_of_change(each)))
+    return tuple(sorted(rule.path for rule in broken if is_of_change(rule)))
 
 
 def is_of_change(broken: Broken) -> bool:
@@ -105,5 +112,5 @@ def is_of_change(broken: Broken) -> bool:
 
 
 @pytest.mark.parametrize("row", [*FIXED, *SPELLED_OUT, *FREE], ids=lambda row: row.why)
-def test_what_may_not_change_is_told_in_cel_as_for_folders(row: Row) -> None:
-    assert told(row) == tuple(sorted(row.parts))
+def test_cel_names_the_same_fixed_parts_as_for_folders(row: Row) -> None:
+    assert changed_parts_in_cel(row) == tuple(sorted(row.parts))

@@ -1,7 +1,7 @@
 """A trainer of one's own: the container, its variables, and the volumes it sees.
 
-The fields are those of a Kubernetes container, with the pod's `volumes` beside them: what the
-training reads is part of the question, so all of it is fixed once an experiment is accepted.
+The fields are those of a Kubernetes container, with the pod's `volumes` beside them. The data that
+training reads are part of the question, so all fields are fixed once an experiment is accepted.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from scaling_operator.api.rules import Rule, exactly_one_of, literal
 PullPolicy = Literal["Always", "IfNotPresent", "Never"]
 _PART = r"([^/:.][^/:]*|\.[^/:.][^/:]*|\.\.[^/:]+)"
 MOUNT_PATH_PATTERN = f"^(/{_PART})+$"
-"""One spelling for each place: else `//artifacts` would be another one than `/artifacts`."""
+"""Each place has one spelling: else `//artifacts` would be another place than `/artifacts`."""
 VolumeName = Annotated[str, Field(pattern=DNS_LABEL_PATTERN, max_length=DNS_LABEL_LENGTH)]
 Word = Annotated[str, Field(max_length=32_768)]
 

@@ -81,7 +81,12 @@ DURATION_PATTERN = rf"^([0-9]+(\.[0-9]+)?({_UNITS}))+$"
 
 SHORTEST_DURATION = timedelta(milliseconds=1)
 LONGEST_DURATION = timedelta(hours=100_000)
+_SHORTEST, _LONGEST = "1ms", "100000h"  # the same as Go writes them
 DURATION_LENGTH = 32
+_DURATION_IS_BOUNDED: Rule[Any] = Rule(
+    cel=f"duration(self) >= duration('{_SHORTEST}') && duration(self) <= duration('{_LONGEST}')",
+    message=f"must lie between {_SHORTEST} and {_LONGEST}",
+)
 
 
 def parse_duration(value: Any) -> timedelta:
@@ -98,7 +103,7 @@ def parse_duration(value: Any) -> timedelta:
     parts = re.findall(rf"([0-9.]+)({_UNITS})", value)
     seconds = math.fsum(float(number) * _UNIT_SECONDS[unit] for number, unit in parts)
     if not SHORTEST_DURATION.total_seconds() <= seconds <= LONGEST_DURATION.total_seconds():
-        message = f"{shown(value)} lies outside 1ms to 100000h"
+        message = f"{shown(value)} lies outside {_SHORTEST} to {_LONGEST}"
         raise ValueError(message)
     return timedelta(seconds=seconds)
 
@@ -123,13 +128,7 @@ Duration = Annotated[
             "type": "string",
             "pattern": DURATION_PATTERN,
             "maxLength": DURATION_LENGTH,
-            "x-kubernetes-validations": [
-                {
-                    "rule": "duration(self) >= duration('1ms') "
-                    "&& duration(self) <= duration('100000h')",
-                    "message": "must lie between 1ms and 100000h",
-                }
-            ],
+            "x-kubernetes-validations": [_DURATION_IS_BOUNDED.rendered()],
         }
     ),
 ]

@@ -1,4 +1,4 @@
-"""What a status says of a fit: the law, its intervals, what it recommends and what it predicted.
+"""The fit in a status: the law, its intervals, what it recommends and what it predicted.
 
 Sizes are bounded: by the number of coefficients, of scales and of targets, never of trials. A
 number that does not exist is absent, and so is an interval's end where there is no bound.

@@ -49,15 +49,15 @@ CONFIG_KEY_PATTERN = r"^[-._A-Za-z0-9]+$"
 LABEL_KEY_PATTERN = rf"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?{_WORD}$"
 LABEL_VALUE_PATTERN = rf"^({_WORD})?$"
 
-# What every attempt's pod has: where the contract's files lie, and volumes of the operator's own.
+# In every attempt's pod: where the contract's files lie, and the volumes that the operator adds.
 ARTIFACTS_MOUNT = "/artifacts"
 REPORT_MOUNT = "/var/run/secrets/scaling-operator"
 RESULT_FILE = "/dev/termination-log"
 RESERVED_MOUNTS = (ARTIFACTS_MOUNT, REPORT_MOUNT, RESULT_FILE)
 RESERVED_VOLUMES = "scaling-"
-"""What names of volumes begin with that belong to the operator."""
+"""Prefix of the names of volumes that belong to the operator."""
 RESERVED_VARIABLES = "SCALING_"
-"""What names of environment variables begin with that belong to the contract."""
+"""Prefix of the names of environment variables that belong to the contract."""
 
 
 class TrialState(StrEnum):
@@ -120,7 +120,7 @@ class StopReason(StrEnum):
 
 
 class ConditionType(StrEnum):
-    """What an experiment's conditions speak of."""
+    """Types of an experiment's conditions."""
 
     ACCEPTED = "Accepted"
     SUSPENDED = "Suspended"

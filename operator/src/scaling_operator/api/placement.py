@@ -1,6 +1,6 @@
-"""Where a trainer's pods run, and as whom: what Kubernetes asks of a pod beside its container.
+"""Where a trainer's pods run, and as whom: fields of a Kubernetes pod beside its container.
 
-Nothing here can change what is measured, so it may change while an experiment runs. Nothing here
+None of these fields can change what is measured, so all may change while an experiment runs. None
 gives more power than creating a pod of the restricted profile does.
 """
 

@@ -1,8 +1,8 @@
-"""A rule of a file, told twice: in Python to whoever reads a file, in CEL to an API server.
+"""A rule of a file: its check in Python for files, and its condition in CEL for API servers.
 
-Both tellings of a rule stand side by side, with what is said where the rule is broken. A section
-carries the rules between its own fields (`fields.CheckedSection`); rules that look at several
-sections stand in `validation`, by topic.
+The two stand side by side, each with its message. A section carries the rules between its own
+fields (`fields.CheckedSection`); rules that look at several sections stand in `validation`, by
+topic.
 """
 
 from __future__ import annotations
@@ -22,19 +22,22 @@ Subject = TypeVar("Subject")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule(Generic[Subject]):
-    """A condition that holds. Either telling is absent where the other alone can tell the rule."""
+    """A condition that has to hold. Python or CEL is absent where the other alone can check it."""
 
     holds: Callable[[Subject], bool] | None = None
     """The condition in Python, where one field is at fault."""
     sentence: str | Callable[[Subject], str] = ""
-    """What a file's author reads; empty: the message."""
+    """The message for a file's author; empty: the same message as an API server's."""
     check: Callable[[Subject], Iterable[Problem]] | None = None
-    """Instead of holds and sentence, where several places may be at fault; below the subject."""
+    """Instead of holds and sentence, where several places may be at fault.
+
+    Paths are relative to the section; those of a draft begin with `spec`.
+    """
 
     cel: str = ""
     """The condition in CEL, as a CustomResourceDefinition holds it."""
     message: str = ""
-    """What an API server answers."""
+    """The message of an API server."""
     field: str = ""
     """The field that is at fault; empty: the section as a whole."""
     reason: str = ""
@@ -43,7 +46,7 @@ class Rule(Generic[Subject]):
     """Where an API server looks; absent: at the section that carries the rule."""
 
     def problems(self, subject: Subject) -> Iterator[Problem]:
-        """Say where and how the rule is broken, by its Python telling."""
+        """Check the rule in Python: report each place where it is broken."""
         if self.check is not None:
             yield from self.check(subject)
         elif self.holds is not None and not self.holds(subject):
@@ -51,7 +54,7 @@ class Rule(Generic[Subject]):
             yield Problem(self.field, sentence or self.message)
 
     def rendered(self) -> dict[str, str]:
-        """Render the CEL telling as an entry of x-kubernetes-validations."""
+        """Render the condition in CEL as an entry of x-kubernetes-validations."""
         entry = {"rule": self.cel, "message": self.message}
         if self.field:
             entry["fieldPath"] = f".{self.field}"

@@ -1,8 +1,7 @@
-"""What the status of an experiment and of a trial says.
+"""The status of an experiment and of a trial.
 
-An experiment's has constant size however many trials.
-
-`result.json` has the keys of ExperimentStatus; `trials.csv` those of TrialStatus.
+The status of an experiment has a constant size, however many trials there are. `result.json` has
+the keys of ExperimentStatus; `trials.csv` has those of TrialStatus.
 """
 
 from __future__ import annotations

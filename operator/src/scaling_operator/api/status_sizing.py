@@ -1,6 +1,6 @@
-"""What a status says of machines: what an attempt had, what a scale is planned to need, the ledger.
+"""Machines in a status: what an attempt had, what a scale is planned to need, and the ledger.
 
-Bytes are of one accelerator where they speak of a device, of the pod where they speak of the host.
+Bytes of a device are those of one accelerator; bytes of the host are those of the whole pod.
 """
 
 from __future__ import annotations

@@ -55,7 +55,7 @@ class ScalingTrial(ApiSection):
     status: TrialStatus = TrialStatus()
 
     def is_of(self, experiment_uid: str) -> bool:
-        """Whether it is of this experiment, not of a deleted one of the same name."""
+        """Whether the trial belongs to this experiment, not to a deleted one of the same name."""
         return self.spec.experiment.uid == experiment_uid
 
     @property

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from scaling_operator.api.algorithms import GpAlgorithm
 from scaling_operator.api.problems import Problem
-from scaling_operator.api.search import GpAlgorithm, Search
+from scaling_operator.api.search import Search
 from scaling_operator.core.fit_types import FitInput, FitView
 from scaling_operator.law.fit_worker import FitRunner, broken, exceeded
 from scaling_operator.processes.messages import (

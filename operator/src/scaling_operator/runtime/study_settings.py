@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from scaling_operator.api.algorithms import GpAlgorithm, GridAlgorithm, TpeAlgorithm
 from scaling_operator.api.experiment import ExperimentSpec
 from scaling_operator.api.names import DEFAULT_STARTUP_TRIALS, DEFAULT_TRIALS
-from scaling_operator.api.search import GpAlgorithm, GridAlgorithm, Search, TpeAlgorithm
+from scaling_operator.api.search import Search
 from scaling_operator.api.status import Range
 from scaling_operator.search.study import StudySettings
 from scaling_operator.validation.grid import grid_size, points_without_repeats

@@ -8,7 +8,8 @@ from __future__ import annotations
 import importlib
 from importlib.util import find_spec
 
-from scaling_operator.api.search import GpAlgorithm, Search
+from scaling_operator.api.algorithms import GpAlgorithm
+from scaling_operator.api.search import Search
 
 _NEEDED_BY_GP = ("scipy.optimize", "scipy.stats", "torch")
 

@@ -20,7 +20,7 @@ from optuna.pruners import (
 )
 from optuna.trial import TrialState, create_trial
 
-from scaling_operator.api import search as api
+from scaling_operator.api import algorithms as api
 from scaling_operator.core.curve import LAST_KEPT_STEP, CurvePoints
 from scaling_operator.search.optuna_messages import ignoring
 

@@ -13,8 +13,7 @@ from typing import Any, assert_never, cast
 from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, RandomSampler, TPESampler
 from optuna.samplers.nsgaii import UniformCrossover
 
-from scaling_operator.api.names import DEFAULT_STARTUP_TRIALS
-from scaling_operator.api.search import (
+from scaling_operator.api.algorithms import (
     Algorithm,
     GeneticAlgorithm,
     GpAlgorithm,
@@ -22,6 +21,7 @@ from scaling_operator.api.search import (
     RandomAlgorithm,
     TpeAlgorithm,
 )
+from scaling_operator.api.names import DEFAULT_STARTUP_TRIALS
 from scaling_operator.search.optuna_messages import ignoring
 
 

@@ -19,9 +19,10 @@ from optuna.samplers import RandomSampler
 from optuna.storages import InMemoryStorage
 from optuna.trial import create_trial
 
+from scaling_operator.api.algorithms import GeneticAlgorithm, GridAlgorithm
+from scaling_operator.api.algorithms import NoPruner as NoPrunerSpec
 from scaling_operator.api.fields import Scalar
-from scaling_operator.api.search import GeneticAlgorithm, GridAlgorithm, Search
-from scaling_operator.api.search import NoPruner as NoPrunerSpec
+from scaling_operator.api.search import Search
 from scaling_operator.api.status import Range
 from scaling_operator.core.curve import CurvePoints, is_kept
 from scaling_operator.search import importance

@@ -1,18 +1,18 @@
-"""What an experiment is allowed to say, but probably does not mean."""
+"""Warnings: settings that an experiment may have, but that its author probably did not mean."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from scaling_operator.api.experiment import ScalingExperiment
-from scaling_operator.api.names import DEFAULT_TRIALS
-from scaling_operator.api.search import (
+from scaling_operator.api.algorithms import (
     GeneticAlgorithm,
     GpAlgorithm,
     GridAlgorithm,
     PatientPruner,
     TpeAlgorithm,
 )
+from scaling_operator.api.experiment import ScalingExperiment
+from scaling_operator.api.names import DEFAULT_TRIALS
 from scaling_operator.validation.grid import grid_size, points_without_repeats
 
 _SMALL_IS_GOOD = ("val_loss", "val_mse", "val_mae", "val_perplexity")
@@ -20,7 +20,7 @@ _LARGE_IS_GOOD = ("val_accuracy", "val_precision", "val_recall", "val_f1", "val_
 
 
 def warnings_of(experiment: ScalingExperiment) -> tuple[str, ...]:
-    """Say what looks like a slip, each as `path: what, and what to do`."""
+    """Describe each setting that looks like a slip, as `path: the slip, and what to do`."""
     rules = (_startup, _grid, _finite, _patience, _directions)
     return tuple(warning for rule in rules for warning in rule(experiment))
 

@@ -25,7 +25,7 @@ _MERGE = "tag:yaml.org,2002:merge"
 
 
 class TooMuchYAML(MarkedYAMLError):
-    """More than is read, or deeper; `problem` says which bound is passed."""
+    """A text with more values or levels than are read; `problem` names the bound that it passes."""
 
 
 def read_yaml(text: str) -> list[object]:
@@ -41,7 +41,7 @@ def read_yaml(text: str) -> list[object]:
     return [document for document in yaml.load_all(text) if document is not None]
 
 
-# ruamel has no types of its own: what goes in and comes out is Any here and checked afterwards.
+# ruamel has no types: its arguments and results are Any here, and checked afterwards.
 class _Scanner(Scanner):
     """Refuses brackets that are nested too deeply, before they become a structure."""
 
@@ -90,7 +90,7 @@ class _Constructor(SafeConstructor):
         return cast("Any", super()).flatten_mapping(node)
 
     def _count(self, merged: Any) -> None:
-        """Count what a merge adds. What is merged is flat afterwards, so nothing counts twice."""
+        """Count the values that a merge adds. It is flat afterwards, so none counts twice."""
         if isinstance(merged, MappingNode):
             self.flatten_mapping(merged)
             self.merged += 1 + len(cast("Any", merged).value)

@@ -184,7 +184,7 @@ _OURS = ("spec", "status")
 
 
 def _without_bounds(node: Mapping[str, Any], path: str) -> Iterator[str]:
-    """Find texts, lists and maps of any size, and fields that nobody described."""
+    """Find texts, lists and maps without a bound, and fields without a description."""
     if path.startswith(tuple(f".{name}" for name in _OURS)):
         if "description" not in node and not path.endswith(("[]", "{}")):
             yield f"{path} (no description)"

@@ -1,6 +1,6 @@
-"""What is sound of an experiment that may have faults elsewhere.
+"""A draft: the sound sections of an experiment that may have faults elsewhere.
 
-The checks that look at several sections take a draft, so that one bad field hides nothing.
+The rules that look at several sections take a draft, so that one bad field hides no other problem.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class DraftSpec(ExperimentSpec):
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """The sound sections, the whole `spec` as it was written, when sound parameters are active."""
+    """The sound sections, the whole `spec` as written, and when sound parameters are active."""
 
     spec: DraftSpec
     written: Mapping[str, Any]
@@ -56,7 +56,7 @@ class Draft:
         return tuple(mapping_at(self.written, "search", "parameters"))
 
     def is_whole(self, name: str) -> bool:
-        """Whether all of a searched parameter is sound; else it may look narrower than it is."""
+        """Whether all of a searched parameter is sound; else it has more choices than are known."""
         parameter = self.parameters.get(name)
         written = mapping_at(self.written, "search", "parameters", name)
         if not isinstance(parameter, CategoricalParameter):
@@ -97,7 +97,7 @@ class Draft:
 
 
 def draft_of(sound: Mapping[str, Any], written: Mapping[str, Any]) -> Draft | None:
-    """Read what is left of a document without its faulty parts; None where it has no spec."""
+    """Read a document that was left without its faulty parts; None where it has no spec."""
     spec = sound.get("spec")
     if not isinstance(spec, Mapping):
         return None

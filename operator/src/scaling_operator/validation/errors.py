@@ -8,7 +8,8 @@ the rules that look at several sections are asked of it.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
 from pydantic import BaseModel, ValidationError
@@ -27,7 +28,7 @@ MOST_PROBLEMS = 100
 """A document with more is not looked at any further."""
 FIRST_OF_MANY = Problem(WHOLE, f"has more than {MOST_PROBLEMS} problems; these are the first")
 _MOST_ERRORS = 5 * MOST_PROBLEMS  # a union of plain values has one for each of its arms
-# Errors that may only be due to what was taken out below them.
+# Errors that may only follow from what was removed below them.
 _CONSEQUENCES = ("value_error", "too_short")
 
 
@@ -52,17 +53,18 @@ def examine(
     removed: frozenset[Path] = frozenset()
     problems: dict[Problem, None] = {}  # a set that keeps the order
     while True:
-        sound = _without(document, removed)
+        reading = _Reading(section, document, removed)
+        sound = reading.rest()
         errors = _errors(section, sound)
         # Unknown fields first: one of them may be spelled like a variant's name in pydantic's path.
         errors = [error for error in errors if error["type"] == "extra_forbidden"] or errors
         faulty: set[Path] = set()
         for error in errors[:_MOST_ERRORS]:
-            path = _resolve(section, document, removed, error)
-            problems.update(dict.fromkeys(_problems(section, document, (path, error), removed)))
+            path = reading.path_of(error)
+            problems.update(dict.fromkeys(reading.problems(path, error)))
             faulty.add(path[:-1] if error["type"] == "missing" else path)
         if len(errors) > _MOST_ERRORS or len(problems) > MOST_PROBLEMS:
-            return {}, _first(problems)
+            return {}, (FIRST_OF_MANY, *tuple(_one_a_path(problems))[:MOST_PROBLEMS])
         new = faulty - removed - kept
         if not new:
             return sound, tuple(_one_a_path(problems))
@@ -78,7 +80,7 @@ def _errors(section: type[BaseModel], document: Any) -> list[ErrorDetails]:
 
 
 def _without_consequences(errors: list[ErrorDetails]) -> list[ErrorDetails]:
-    """Leave out that a list is too short where pydantic only does not count items with faults."""
+    """Leave out lists that are too short only because pydantic does not count faulty items."""
     short = {error["loc"] for error in errors if error["type"] == "too_short"}
     if not short:
         return errors
@@ -87,136 +89,160 @@ def _without_consequences(errors: list[ErrorDetails]) -> list[ErrorDetails]:
     return [error for error in errors if error["type"] != "too_short" or error["loc"] not in faulty]
 
 
-def _first(problems: Iterable[Problem]) -> tuple[Problem, ...]:
-    return (FIRST_OF_MANY, *tuple(_one_a_path(problems))[:MOST_PROBLEMS])
+def _one_a_path(problems: Iterable[Problem]) -> Iterator[Problem]:
+    """Of a union's arms one problem is enough; a section's own rules may give several."""
+    paths: set[str] = set()
+    for problem in problems:
+        if problem.path not in paths or "must be" not in problem.message:
+            yield problem
+        paths.add(problem.path)
 
 
-def _without(document: Any, removed: frozenset[Path]) -> Any:
-    """Copy a document without the removed parts; untouched parts are shared with it."""
-    if not removed:
-        return document
-    touched = frozenset(path[:length] for path in removed for length in range(len(path)))
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """One reading of a document as a section, without the parts that had errors before."""
 
-    def left(value: Any, path: Path) -> Any:
-        if path not in touched:
+    section: type[BaseModel]
+    document: Any
+    removed: frozenset[Path]
+
+    def rest(self) -> Any:
+        """Copy the document without the removed parts; untouched parts are shared with it."""
+        if not self.removed:
+            return self.document
+        touched = frozenset(path[:length] for path in self.removed for length in range(len(path)))
+
+        def left(value: Any, path: Path) -> Any:
+            if path not in touched:
+                return value
+            if isinstance(value, dict):
+                entries = cast("dict[str, Any]", value).items()
+                children = ((key, child, (*path, key)) for key, child in entries)
+                return {
+                    key: left(child, place)
+                    for key, child, place in children
+                    if place not in self.removed
+                }
+            if isinstance(value, list):
+                items = enumerate(cast("list[Any]", value))
+                children = ((item, (*path, index)) for index, item in items)
+                return [left(item, place) for item, place in children if place not in self.removed]
             return value
-        if isinstance(value, dict):
-            entries = cast("dict[str, Any]", value).items()
-            places = ((key, child, (*path, key)) for key, child in entries)
-            return {key: left(child, place) for key, child, place in places if place not in removed}
-        if isinstance(value, list):
-            items = enumerate(cast("list[Any]", value))
-            places = ((item, (*path, index)) for index, item in items)
-            return [left(item, place) for item, place in places if place not in removed]
-        return value
 
-    return left(document, ())
+        return left(self.document, ())
 
+    def path_of(self, error: ErrorDetails) -> Path:
+        """Path in the document that an error means: no variants' names, indexes as written."""
+        path: Path = ()
+        value, is_chosen = self.document, False
+        for step in error["loc"]:
+            if isinstance(value, dict):
+                mapping = cast("dict[str | int, Any]", value)
+                if not is_chosen and self._is_variant(path, mapping, step):
+                    is_chosen = True
+                elif step in mapping and (*path, step) not in self.removed:
+                    path, value, is_chosen = (*path, step), mapping[step], False
+            elif isinstance(value, list) and isinstance(step, int):
+                items = cast("list[Any]", value)
+                left = [index for index in range(len(items)) if (*path, index) not in self.removed]
+                if step < len(left):
+                    path, value, is_chosen = (*path, left[step]), items[left[step]], False
+        return (*path, error["loc"][-1]) if error["type"] == "missing" else path
 
-def _resolve(
-    section: type[BaseModel], document: Any, removed: frozenset[Path], error: ErrorDetails
-) -> Path:
-    """Path in the document that an error means: without variants' names, indexes as written."""
-    path: Path = ()
-    value, is_chosen = document, False
-    for step in error["loc"]:
-        if isinstance(value, dict):
-            mapping = cast("dict[str | int, Any]", value)
-            if not is_chosen and _is_variant(section, document, path, mapping, step):
-                is_chosen = True
-            elif step in mapping and (*path, step) not in removed:
-                path, value, is_chosen = (*path, step), mapping[step], False
-        elif isinstance(value, list) and isinstance(step, int):
-            items = cast("list[Any]", value)
-            left = [index for index in range(len(items)) if (*path, index) not in removed]
-            if step < len(left):
-                path, value, is_chosen = (*path, left[step]), items[left[step]], False
-    return (*path, error["loc"][-1]) if error["type"] == "missing" else path
+    def _is_variant(self, path: Path, mapping: Mapping[Any, Any], step: str | int) -> bool:
+        """Whether a step of pydantic's path is a variant's name, spelled like one of its fields.
 
+        `percentile` is a pruner and a field of it.
+        """
+        if step not in mapping or step not in (mapping.get("name"), mapping.get("type")):
+            return False
+        variants, _ = model_fields.variants_at(self.section, self.document, path)
+        field = model_fields.discriminator(variants)
+        return field is not None and mapping.get(field) == step
 
-def _is_variant(
-    section: type[BaseModel], document: Any, path: Path, mapping: Mapping[Any, Any], step: str | int
-) -> bool:
-    """Whether a step of pydantic's path is a variant's name that is spelled like one of its fields.
+    def problems(self, path: Path, error: ErrorDetails) -> Iterator[Problem]:
+        """Report an error; not one that only follows from what was removed."""
+        raised = error.get("ctx", {}).get("error")
+        if isinstance(raised, SectionError):
+            for field, message in raised.problems:
+                if not self._may_follow(path, field):
+                    yield Problem(below(spelled(path), self._as_written(path, field)), message)
+        elif error["type"] == "missing":
+            if path not in self.removed:
+                yield Problem(spelled(path), self._missing(path))
+        elif error["type"] not in _CONSEQUENCES or not self._may_follow(path, ""):
+            yield self._problem(path, error)
 
-    `percentile` is a pruner and a field of it.
-    """
-    if step not in mapping or step not in (mapping.get("name"), mapping.get("type")):
-        return False
-    variants, _ = model_fields.variants_at(section, document, path)
-    field = model_fields.discriminator(variants)
-    return field is not None and mapping.get(field) == step
+    def _may_follow(self, path: Path, field: str) -> bool:
+        """Whether a rule may object only because a part of the section was removed before."""
+        if not field:
+            return any(part[:-1] == path for part in self.removed if part)
+        name, index = _field_and_index(field)
+        if index is not None:
+            return False
+        return any(part[: len(path) + 1] == (*path, name) for part in self.removed)
 
+    def _as_written(self, path: Path, field: str) -> str:
+        """Count an index as the file does, where items before it were removed."""
+        name, index = _field_and_index(field)
+        if index is None:
+            return field
+        of_list = (part for part in self.removed if part[:-1] == (*path, name))
+        for gone in sorted(cast("int", part[-1]) for part in of_list):
+            index += gone <= index
+        return f"{name}[{index}]"
 
-def _problems(
-    section: type[BaseModel],
-    document: Any,
-    placed_error: tuple[Path, ErrorDetails],
-    removed: frozenset[Path],
-) -> Iterable[Problem]:
-    path, error = placed_error
-    where = spelled(path)
-    context: Mapping[str, Any] = error.get("ctx", {})
-    raised = context.get("error")
-    if isinstance(raised, SectionError):
-        for field, message in raised.problems:
-            if not _may_follow(path, field, removed):
-                yield Problem(below(where, _as_written(path, field, removed)), message)
-    elif error["type"] == "missing":
-        if path not in removed:
-            yield Problem(where, _missing(section, document, path))
-    elif error["type"] not in _CONSEQUENCES or not _may_follow(path, "", removed):
-        yield _problem(section, document, (path, error))
+    def _problem(self, path: Path, error: ErrorDetails) -> Problem:
+        where = spelled(path)
+        context: Mapping[str, Any] = error.get("ctx", {})
+        if error["type"] == "extra_forbidden":
+            return Problem(where, self._unknown(path))
+        if error["type"].startswith("union_tag"):
+            sections = model_fields.sections_at(self.section, self.document, path)
+            field = model_fields.discriminator(sections) or ""
+            tags = model_fields.all_tags(sections, field)
+            if error["type"] == "union_tag_not_found":
+                return Problem(below(where, field), f"is required; allowed: {listing(tags)}")
+            return Problem(below(where, field), wording.choice(context.get("tag"), tags))
+        if error["loc"] and error["loc"][-1] == "[key]":
+            name = path[-1] if path else ""
+            text = wording.sentence(error["type"], name, context, error["msg"])
+            return Problem(where, f"the name {text}")
+        if _is_scalar_arm(error):
+            return Problem(where, _scalar(error))
+        text = wording.sentence(error["type"], error["input"], context, error["msg"])
+        return Problem(where, text)
 
+    def _missing(self, path: Path) -> str:
+        for parent in model_fields.sections_at(self.section, self.document, path[:-1]):
+            info = model_fields.fields_of(parent).get(str(path[-1]))
+            if info is not None and info.description:
+                return f"is required ({info.description.rstrip('.')})"
+        return "is required"
 
-def _may_follow(path: Path, field: str, removed: frozenset[Path]) -> bool:
-    """Whether a rule may object only because a part of the section was taken out before."""
-    if not field:
-        return any(part[:-1] == path for part in removed if part)
-    name, index = _field_and_index(field)
-    if index is not None:
-        return False
-    return any(part[: len(path) + 1] == (*path, name) for part in removed)
+    def _unknown(self, path: Path) -> str:
+        name = str(path[-1])
+        variants, value = model_fields.variants_at(self.section, self.document, path[:-1])
+        field = model_fields.discriminator(variants)
+        owners = model_fields.holders(variants, name)
+        if field is not None and owners:
+            tags = listing(model_fields.all_tags(owners, field))
+            return f"unknown field with {field} {value[field]}; it goes with {tags}"
+        chosen = model_fields.chosen(variants, value)
+        for refused in (getattr(variant, "REFUSED", {}) for variant in chosen):
+            if name in refused:
+                return f"is not allowed: {refused[name]}"
+        fields = model_fields.field_names(chosen)
+        near = nearest(name, fields)
+        if near is not None:
+            return f"unknown field; did you mean {near}?"
+        return f"unknown field; allowed here: {listing(fields) or 'none'}"
 
 
 def _field_and_index(field: str) -> tuple[str, int | None]:
     """Split `sizes[3]`; of `dataset.name` take the first."""
     name, _, rest = field.partition("[")
     return (name, int(rest.rstrip("]"))) if rest else (name.split(".")[0], None)
-
-
-def _as_written(path: Path, field: str, removed: frozenset[Path]) -> str:
-    """Count an index as the file does, where items before it were taken out."""
-    name, index = _field_and_index(field)
-    if index is None:
-        return field
-    of_list = (part for part in removed if part[:-1] == (*path, name))
-    for gone in sorted(cast("int", part[-1]) for part in of_list):
-        index += gone <= index
-    return f"{name}[{index}]"
-
-
-def _problem(
-    section: type[BaseModel], document: Any, placed_error: tuple[Path, ErrorDetails]
-) -> Problem:
-    path, error = placed_error
-    where = spelled(path)
-    context: Mapping[str, Any] = error.get("ctx", {})
-    if error["type"] == "extra_forbidden":
-        return Problem(where, _unknown(section, document, path))
-    if error["type"].startswith("union_tag"):
-        sections = model_fields.sections_at(section, document, path)
-        field = model_fields.discriminator(sections) or ""
-        tags = model_fields.all_tags(sections, field)
-        if error["type"] == "union_tag_not_found":
-            return Problem(below(where, field), f"is required; allowed: {listing(tags)}")
-        return Problem(below(where, field), wording.choice(context.get("tag"), tags))
-    if error["loc"] and error["loc"][-1] == "[key]":
-        text = wording.sentence(error["type"], path[-1] if path else "", context, error["msg"])
-        return Problem(where, f"the name {text}")
-    if _is_scalar_arm(error):
-        return Problem(where, _scalar(error))
-    return Problem(where, wording.sentence(error["type"], error["input"], context, error["msg"]))
 
 
 _SCALAR_ARMS = ("constrained-str", "str", "bool", "int", "float")
@@ -233,39 +259,3 @@ def _scalar(error: ErrorDetails) -> str:
     if error["type"] in ("string_too_long", "greater_than"):
         return wording.sentence(error["type"], value, error.get("ctx", {}), "")
     return f"must be a number, text, true or false, not {shown(value)}"
-
-
-def _one_a_path(problems: Iterable[Problem]) -> Iterable[Problem]:
-    """Of a union's arms one problem is enough; a section's own rules may give several."""
-    seen: set[str] = set()
-    for problem in problems:
-        if problem.path not in seen or "must be" not in problem.message:
-            yield problem
-        seen.add(problem.path)
-
-
-def _missing(section: type[BaseModel], document: Any, path: Path) -> str:
-    for parent in model_fields.sections_at(section, document, path[:-1]):
-        info = model_fields.fields_of(parent).get(str(path[-1]))
-        if info is not None and info.description:
-            return f"is required ({info.description.rstrip('.')})"
-    return "is required"
-
-
-def _unknown(section: type[BaseModel], document: Any, path: Path) -> str:
-    name = str(path[-1])
-    variants, value = model_fields.variants_at(section, document, path[:-1])
-    field = model_fields.discriminator(variants)
-    owners = model_fields.holders(variants, name)
-    if field is not None and owners:
-        tags = listing(model_fields.all_tags(owners, field))
-        return f"unknown field with {field} {value[field]}; it goes with {tags}"
-    chosen = model_fields.chosen(variants, value)
-    for refused in (getattr(variant, "REFUSED", {}) for variant in chosen):
-        if name in refused:
-            return f"is not allowed: {refused[name]}"
-    fields = model_fields.field_names(chosen)
-    near = nearest(name, fields)
-    if near is not None:
-        return f"unknown field; did you mean {near}?"
-    return f"unknown field; allowed here: {listing(fields) or 'none'}"

@@ -1,4 +1,4 @@
-"""Write what follows from the models: the CRDs, and the tables of the guide.
+"""Write the files that are generated from the models: the CRDs, and the tables of the guide.
 
 `python -m scaling_operator.validation.generate [FOLDER PAGE...]`, from the root of the repository.
 """
@@ -57,7 +57,7 @@ def write_crds(folder: Path) -> None:
 
 
 def main() -> None:
-    """Write everything."""
+    """Write the CRDs and the guide's tables."""
     for folder in CRD_FOLDERS:
         write_crds(folder)
     PAGE.write_text(fill(PAGE.read_text()))

@@ -4,7 +4,7 @@ Numbers count like `itertools.product`: the last parameter moves fastest. With c
 parameters the grid is the set of *distinct active assignments*: where a parameter is inactive it
 has one state, "absent", instead of one for each of its values, so no combination comes twice.
 
-What is accepted is counted here and what is run is enumerated here, so that both have one bound.
+A grid is counted here before it is accepted, and enumerated here when it runs: both have one bound.
 """
 
 from __future__ import annotations
@@ -12,14 +12,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from scaling_operator.api.algorithms import GridAlgorithm
 from scaling_operator.api.fields import Scalar, equality_key
-from scaling_operator.api.search import (
-    CategoricalParameter,
-    FloatParameter,
-    GridAlgorithm,
-    Parameter,
-    Search,
-)
+from scaling_operator.api.search import CategoricalParameter, FloatParameter, Parameter, Search
 from scaling_operator.api.status import Range
 from scaling_operator.validation.space import (
     Space,
@@ -32,9 +27,9 @@ from scaling_operator.validation.space import (
 MOST_STEPS = 100_000
 """Bound on the work of counting: on ways to go on, over the cases that must be told apart."""
 FEW_STEPS = 5_000
-"""The same where nobody asked for a grid: a space that takes longer counts as infinite."""
+"""The bound where nobody asked for a grid: a space that takes longer counts as infinite."""
 MOST_POINTS = 10**300
-"""Counting ends here: a number above it is given as this."""
+"""Counting ends here: a larger number is given as this one."""
 
 
 class TooEntangled(ValueError):
@@ -53,8 +48,8 @@ def grid_size(search: Search) -> int:
 def finite_space(search: Search, ranges: Mapping[str, Range] | None = None) -> Grid | None:
     """Count the points of a scale's space, whatever the algorithm; None where they have no end.
 
-    Nor is it finite for us where counting takes long, or where nothing is searched: trials differ
-    by their seeds then, as was asked for.
+    A space counts as infinite too where counting takes long, and where nothing is searched: trials
+    differ by their seeds then, as was asked for.
     """
     if not search.parameters or not all(map(is_countable, search.parameters.values())):
         return None
@@ -96,9 +91,9 @@ class _Run:
 class Grid:
     """The points of a search, by number.
 
-    Parameters are settled one by one, the controlling before the controlled. All that later ones
-    need to know about earlier ones is which of them have become inactive; so points are counted
-    per (position, set of inactive names), and values that act alike are counted in one go. A set of
+    Parameters get their values one by one, the controlling before the controlled. Later parameters
+    need to know of earlier ones only which have become inactive. So points are counted per
+    (position, set of inactive names), and values that act alike are counted in one go. A set of
     names is an integer with one bit for each.
     """
 
@@ -174,7 +169,7 @@ class Grid:
 
 
 def _below(space: Space, name: str) -> int:
-    """Give the parameters that hang on this one, as bits."""
+    """Give the parameters that depend on this one, as bits."""
     return sum(
         1 << place
         for place, other in enumerate(space.order)

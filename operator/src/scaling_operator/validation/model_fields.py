@@ -1,4 +1,4 @@
-"""What the pydantic models hold, field by field: names as files spell them, and variants.
+"""The fields of the pydantic models: their names as files spell them, and variants of sections.
 
 Suggestions, checks of paths below `builtIn` and the tables of the guide all read the models here,
 so that none of them keeps a list of its own.
@@ -24,7 +24,7 @@ def fields_of(section: SectionClass) -> Mapping[str, FieldInfo]:
 
 
 def alternatives(annotation: Any) -> tuple[Any, ...]:
-    """Kinds of values an annotation allows, without null."""
+    """Kinds of values that an annotation allows, without null."""
     origin = get_origin(annotation)
     if origin is Annotated:
         return alternatives(get_args(annotation)[0])
@@ -118,7 +118,7 @@ def sections_at(
 def variants_at(
     root: SectionClass, document: Any, path: Sequence[str | int]
 ) -> tuple[tuple[SectionClass, ...], Any]:
-    """Every section that the models allow at a path of a document, and what stands there."""
+    """Every section that the models allow at a path of a document, and the value there."""
     annotations: tuple[Any, ...] = (root,)
     value = document
     for step in path:

@@ -6,20 +6,13 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import cast
 
+from scaling_operator.api.algorithms import GpAlgorithm, GridAlgorithm, NoPruner
 from scaling_operator.api.experiment import ExperimentSpec
 from scaling_operator.api.fields import Scalar
 from scaling_operator.api.names import MAX_TRIALS_PER_SCALE
 from scaling_operator.api.problems import Problem, below, listing, nearest, suggestion
 from scaling_operator.api.rules import Rule, is_given, is_unique
-from scaling_operator.api.search import (
-    FloatParameter,
-    GpAlgorithm,
-    GridAlgorithm,
-    IntParameter,
-    NoPruner,
-    Parameter,
-    Search,
-)
+from scaling_operator.api.search import FloatParameter, IntParameter, Parameter, Search
 from scaling_operator.validation.draft import PARAMETERS, Draft, mapping_at
 from scaling_operator.validation.grid import TooEntangled, grid_size, is_countable
 from scaling_operator.validation.space import UnsoundConditions, lattice_size, why_impossible

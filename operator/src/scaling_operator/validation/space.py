@@ -1,7 +1,7 @@
-"""The search space: ranges as narrowed, their steps, and which parameter hangs on which.
+"""The search space: ranges as narrowed, their steps, and which parameter depends on which.
 
 A parameter with `when` is active only while each parameter named there is active itself and has one
-of the values. Parameters are therefore settled in an order in which the controlling come first.
+of the values. So parameters get their values in an order in which controlling ones come first.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Allowed = Mapping[str, frozenset[object]]
 
 
 class Conditions:
-    """When each parameter is active: what its `when` says, made to be asked often."""
+    """The conditions (`when`) of parameters, in a form that is quick to ask."""
 
     def __init__(self, parameters: Mapping[str, Parameter]) -> None:
         self._allowed: Mapping[str, Allowed] = {
@@ -47,7 +47,7 @@ class Conditions:
     def is_active(self, name: str, values: Mapping[str, Scalar]) -> bool:
         """Whether a parameter's conditions hold for the values of the others.
 
-        What is not searched is always active.
+        A parameter that is not searched is always active.
         """
         return all(
             controller in values and equality_key(values[controller]) in allowed
@@ -57,7 +57,7 @@ class Conditions:
     def active_only(self, values: Mapping[str, Scalar]) -> dict[str, Scalar]:
         """Leave out the values of parameters whose conditions do not hold; others stay."""
         active = dict(values)
-        while True:  # What was switched off may have been the condition of another one.
+        while True:  # A parameter that was switched off may have been the condition of another.
             left = {name: value for name, value in active.items() if self.is_active(name, active)}
             if len(left) == len(active):
                 return left
@@ -74,7 +74,7 @@ class Space:
 
     @property
     def conditional(self) -> bool:
-        """Whether any parameter is active only at times."""
+        """Whether any parameter has a condition."""
         return any(parameter.when for parameter in self.parameters.values())
 
     def is_active(self, name: str, values: Mapping[str, Scalar]) -> bool:
@@ -93,13 +93,13 @@ class Space:
 def make_space(search: Search, ranges: Mapping[str, Range] | None = None) -> Space:
     """Make the space of a scale, numeric ranges narrowed where `ranges` names them.
 
-    Raises ValueError for a range of something that has none or that lies outside;
+    Raises ValueError for the range of a parameter that has none, and for a range that lies outside;
     UnsoundConditions for a `when` that names an unknown parameter or goes in a circle.
     """
     narrowed = dict(ranges or {})
     parameters: dict[str, Parameter] = {}
     # By name: an object comes back from an API server with its keys in another order than the
-    # file's, and what is suggested first gets the first random number.
+    # file's, and the parameter that is suggested first gets the first random number.
     for name, parameter in sorted(search.parameters.items()):
         if isinstance(parameter, FloatParameter | IntParameter):
             whole = Range(low=parameter.low, high=parameter.high)
@@ -182,7 +182,7 @@ def why_impossible(parameter: Parameter, value: Scalar) -> str | None:
 
 
 def _order(parameters: Mapping[str, Parameter]) -> tuple[str, ...]:
-    """Order names so that each follows what controls it, as early as possible.
+    """Order names so that each follows the parameters that control it, as early as possible.
 
     A controlled parameter stands right behind its last controller: that keeps counting a grid
     cheap, since few conditions are open at a time.

@@ -1,7 +1,7 @@
 """Rules of the built-in trainer, and of what search and scaling ask of it: paths and values.
 
 What goes together within `trainer.builtIn` is checked by the trainer's own models, which run
-without this package. So those rules have a CEL telling alone here, with the models' messages.
+without this package. So those rules have CEL alone here, with the messages of the models.
 """
 
 from __future__ import annotations

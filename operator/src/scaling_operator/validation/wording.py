@@ -1,4 +1,4 @@
-"""pydantic's objections in plain sentences: what is wrong, and what is allowed."""
+"""pydantic's errors in plain sentences: what is wrong, and what is allowed."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _PATTERNS = {
 
 
 def sentence(kind: str, value: object, context: Context, message: str) -> str:
-    """Say what pydantic objects to; `kind` is its error type, `message` its own words."""
+    """Word an error of pydantic: `kind` is its type, `message` pydantic's own words."""
     if kind in _KINDS:
         return f"must be {_KINDS[kind]}, not {shown(value)}"
     if kind in _BOUNDS:
@@ -82,7 +82,7 @@ _BOUNDS = {
 
 
 def choice(value: object, allowed: tuple[str, ...]) -> str:
-    """Say which values a field takes, the one that was probably meant first."""
+    """List the values that a field takes, first the value that was probably meant."""
     near = nearest(value, allowed) if isinstance(value, str) else None
     meant = f"did you mean {near}? " if near is not None else ""
     return f"{shown(value)} is not allowed; {meant}allowed: {listing(allowed)}"
