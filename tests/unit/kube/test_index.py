@@ -8,7 +8,7 @@ import pytest
 
 from scaling_operator.api.names import Reason
 from scaling_operator.core.observed import AttemptPhase
-from scaling_operator.kube.client.index import MOST_DEPARTED, Index, Key
+from scaling_operator.kube.client.index import MAX_DELETED, Index, Key
 from scaling_operator.kube.client.kinds import EXPERIMENTS, PODS
 from scaling_operator.kube.reconcile.workload_kinds import POD_KIND
 from scaling_operator.kube.workloads.attempt_spec import GracePeriods
@@ -151,7 +151,7 @@ def test_what_lost_our_label_and_has_it_again_is_taken_in() -> None:
 
 def test_of_those_that_went_so_many_are_remembered() -> None:
     index = Index()
-    for number in range(MOST_DEPARTED + 1):
+    for number in range(MAX_DELETED + 1):
         index.drop(PODS, pod("a", 1, uid=str(number)))
     assert not index.has_departed(pod("a", 1, uid="0"))
     assert index.has_departed(pod("a", 1, uid="1"))

@@ -1,4 +1,4 @@
-"""The kinds of objects that the operator touches: where each lies in the API."""
+"""The kinds of objects that the operator reads and writes, with their paths in the API."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from scaling_operator.kube.client.errors import InvalidName
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Kind:
-    """A kind of object: one of those below. `group` is empty for Kubernetes' oldest kinds."""
+    """A kind of object: one of the constants below. The core group is empty."""
 
     group: str
     version: str
@@ -36,7 +36,7 @@ class Kind:
     def path(self, namespace: str | None, name: str | None = None, below: str = "") -> str:
         """Path of a collection, an object or its subresource. Raises InvalidName.
 
-        A name may be a tenant's word: one that no object can have never becomes part of a path.
+        A tenant may choose a name: one that no object can have never becomes part of a path.
         """
         if namespace is not None and not is_namespace(namespace):
             message = f"{shown(namespace)} is not the name of a namespace"

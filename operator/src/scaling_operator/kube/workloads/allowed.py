@@ -1,6 +1,6 @@
-"""What of a namespace, and of the nodes, the platform lets experiments name.
+"""Which Secrets, claims, taints and labels of nodes the platform lets experiments name.
 
-Patterns as file names have them: `*` stands for any text, and by itself for everything.
+The patterns are those of file names: `*` stands for any text, and alone for everything.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from scaling_operator.api.problems import Problem, listing
 EVERYTHING = ("*",)
 EVERY_TAINT = "every taint"
 Named = Iterator[tuple[str, str]]
-"""Paths in an experiment, with what is named there."""
+"""Paths in an experiment, each with the name that stands there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,18 +30,18 @@ class Allowed:
 
 
 def not_allowed(spec: ExperimentSpec, allowed: Allowed) -> Iterator[Problem]:
-    """Name what an experiment asks for and may not have."""
+    """Give a problem for each name that an experiment may not use."""
     yield from _refused(_secrets(spec), allowed.secrets, "Secrets")
     yield from _refused(_claims(spec), allowed.claims, "claims")
     yield from _refused(_taints(spec), allowed.tolerations, "taints")
     yield from _refused(_node_labels(spec), allowed.node_labels, "labels of nodes")
 
 
-def _refused(named: Named, patterns: tuple[str, ...], what: str) -> Iterator[Problem]:
-    for path, name in named:
+def _refused(names: Named, patterns: tuple[str, ...], what: str) -> Iterator[Problem]:
+    for path, name in names:
         if not any(fnmatchcase(name, pattern) for pattern in patterns):
-            known = listing([each for each in patterns if each]) or "none"
-            message = f"{name} is not for experiments; {what} that the platform allows: {known}"
+            allowed = listing([pattern for pattern in patterns if pattern]) or "none"
+            message = f"{name} is not for experiments; {what} that the platform allows: {allowed}"
             yield Problem(path, message)
 
 
@@ -92,5 +92,5 @@ def _keys(affinity: Affinity) -> Iterator[str]:
     required = nodes.required_during_scheduling_ignored_during_execution
     terms = list(required.node_selector_terms) if required is not None else []
     preferred = nodes.preferred_during_scheduling_ignored_during_execution
-    for term in [*terms, *(each.preference for each in preferred)]:
-        yield from (each.key for each in term.match_expressions)
+    for term in [*terms, *(preference.preference for preference in preferred)]:
+        yield from (preference.key for preference in term.match_expressions)

@@ -1,6 +1,6 @@
-"""What a workload is made from: whose attempt it is, what it runs, and what the platform sets.
+"""The specification of an attempt: its trial, what it runs, and the settings of the platform.
 
-`pod` and `job` turn an order into a manifest. Nothing here reads a clock or a cluster.
+`pod` and `job` make a manifest from it. Nothing here reads a clock or a cluster.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class WorkloadSettings:
     """What the platform sets for every attempt.
 
     `report_url` None: no reports, hence no token. `report_ca` is the endpoint's certificate as PEM
-    text. `queue` is a Kueue LocalQueue and holds for the kind job alone. `priority_class` is the
+    text. `queue` is a Kueue LocalQueue, for Jobs only. `priority_class` is the
     pods' PriorityClass. `default_cpu` and `default_memory` are requests of the built-in trainer
     where nothing else gives it any. `disk_limit` is a quantity: the most that each folder of a pod
     may hold on the disk of its node.
@@ -49,7 +49,7 @@ class WorkloadSettings:
 
 @dataclass(frozen=True, slots=True)
 class AttemptSpec:
-    """One attempt of a trial. The trial is the stored object: its metadata hold the uid."""
+    """One attempt of a trial. The trial is the stored object: its metadata contain the uid."""
 
     experiment: str
     namespace: str
@@ -79,11 +79,11 @@ class AttemptSpec:
 
 @dataclass(frozen=True, slots=True)
 class GracePeriods:
-    """How long a trouble may last before it is called by its name, in seconds.
+    """How long a problem of a pod may last before it becomes the attempt's reason, in seconds.
 
-    An image that cannot be pulled and a container that cannot be made are given the time that a
-    registry, or a Secret on its way, may need. A pod whose deletion is overdue by `deletion` has
-    lost its node.
+    An image that cannot be pulled and a container that cannot be created get the time that a
+    registry, or a Secret to be created, may need. A pod whose deletion is overdue by
+    `deletion_grace_seconds` has lost its node.
     """
 
     image_pull_grace_seconds: float = 120.0
@@ -92,9 +92,9 @@ class GracePeriods:
 
 
 def refusals(spec: ExperimentSpec, settings: WorkloadSettings) -> Iterator[Problem]:
-    """Name what this cluster does not give an experiment, although its file is valid.
+    """Give the problems of a valid experiment that this cluster cannot, or may not, run.
 
-    For the condition Accepted=False, before any trial is proposed.
+    They are for the condition Accepted=False, before any trial is proposed.
     """
     container = spec.trainer.container
     if container is not None and container.image is None:

@@ -23,7 +23,7 @@ def manifest(attempt_spec: AttemptSpec) -> dict[str, Any]:
 
 
 def observe(objects: Sequence[Json], grace: GracePeriods, now_seconds: float) -> AttemptView:
-    """Tell where an attempt stands from its Pod; ABSENT where there is none. Never raises."""
+    """View an attempt by its pod; ABSENT where it has none. Never raises."""
     if not objects:
         return ABSENT
     newest = max(objects, key=lambda pod: moment(pod, "metadata", "creationTimestamp") or 0.0)
