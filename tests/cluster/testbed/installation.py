@@ -40,7 +40,7 @@ class Installation:
 
 
 @dataclass(slots=True)
-class Ground:
+class Installer:
     """What it takes to install an operator: a control plane, what is shipped, a folder for logs."""
 
     cluster: Cluster
@@ -70,8 +70,8 @@ class Ground:
             with proxy.running(self.cluster.server, pki) as between:
                 operator = self.operator(namespace, options, between.url)
                 between.kill = operator.kill
-                one = Installation(site, operator, account, between)
-                yield from _running(one, started=started)
+                installation = Installation(site, operator, account, between)
+                yield from _running(installation, started=started)
         finally:
             site.reader.close()
             withdraw(self.cluster, namespace, self.shipped)
@@ -93,10 +93,10 @@ class Ground:
         self.cluster.kubectl("-n", namespace, *wait)
 
 
-def _running(one: Installation, *, started: bool) -> Generator[Installation]:
+def _running(installation: Installation, *, started: bool) -> Generator[Installation]:
     try:
         if started:
-            one.operator.start().wait_ready()
-        yield one
+            installation.operator.start().wait_ready()
+        yield installation
     finally:
-        one.operator.kill()
+        installation.operator.kill()

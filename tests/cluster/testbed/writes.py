@@ -46,7 +46,7 @@ def _masked(name: str, experiment: str) -> str:
 
 
 @dataclass(slots=True)
-class Count:
+class WriteCounter:
     """Numbers the writes of one experiment as they come."""
 
     experiment: str
@@ -65,7 +65,7 @@ class Count:
 
 def trace(requests: Iterable[ApiRequest], experiment: str) -> Iterator[Write]:
     """Name the writes of an experiment, in order."""
-    count = Count(experiment)
+    count = WriteCounter(experiment)
     for request in requests:
         write = count.take(request)
         if write is not None:
@@ -74,7 +74,7 @@ def trace(requests: Iterable[ApiRequest], experiment: str) -> Iterator[Write]:
 
 def at(experiment: str, wanted: Write, effect: Effect, hit: Callable[[], None]) -> Rule:
     """Do something to one write of an experiment, once; `hit` hears of it."""
-    count = Count(experiment)
+    count = WriteCounter(experiment)
 
     def rule(request: ApiRequest) -> Effect | None:
         if count.take(request) != wanted:

@@ -56,7 +56,7 @@ SHORTEST_PAUSE_SECONDS = 0.05
 """A due time that has passed without effect must not keep the event loop busy."""
 
 
-class Connected(Protocol):
+class Connect(Protocol):
     """Makes the client: `connect`, or a client of another server."""
 
     def __call__(
@@ -214,7 +214,7 @@ class _Shared:
 
 
 async def build(
-    settings: Settings, stack: AsyncExitStack, connected: Connected = connect
+    settings: Settings, stack: AsyncExitStack, connected: Connect = connect
 ) -> Operator:
     """Put an operator together; `stack` closes what it opens."""
     index = Index()

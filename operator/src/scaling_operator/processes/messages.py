@@ -131,7 +131,8 @@ FIT_INPUT: Codec[FitInput] = Codec(FitInput)
 FIT_ANSWER: Codec[FitAnswer] = Codec(FitAnswer)
 STUDY_ANSWER: Codec[Answer] = Codec(Proposal | bool | None)
 _CALLS: dict[str, Codec[Any]] = {
-    each.__name__: Codec(each) for each in (OpenCall, AskCall, ReportCall, TellCall, CloseCall)
+    call_type.__name__: Codec(call_type)
+    for call_type in (OpenCall, AskCall, ReportCall, TellCall, CloseCall)
 }
 
 

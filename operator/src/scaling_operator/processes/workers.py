@@ -56,7 +56,7 @@ async def check_in_process(
 
 
 @dataclass(frozen=True, slots=True)
-class ProcessFits:
+class ProcessFitRunner:
     """A FitRunner for the fits of one experiment; each takes a turn of its `namespace`."""
 
     pool: WorkerPool
@@ -81,7 +81,7 @@ class ProcessFits:
 
 
 @dataclass(slots=True)
-class ProcessHost:
+class ProcessStudyHost:
     """A StudyHost for the studies of one experiment; each call takes a turn of its `namespace`."""
 
     pool: WorkerPool
@@ -173,11 +173,11 @@ class WorkerProcesses:
 
     def studies(self, namespace: str, search: Search) -> StudyHost:
         """Make the host of an experiment's studies."""
-        return ProcessHost(self.search, namespace, search)
+        return ProcessStudyHost(self.search, namespace, search)
 
     def fits(self, namespace: str) -> FitRunner:
         """Make the runner of an experiment's fits."""
-        return ProcessFits(self.fitting, namespace)
+        return ProcessFitRunner(self.fitting, namespace)
 
     async def close(self) -> None:
         """End all processes."""

@@ -75,7 +75,7 @@ class Call:
     kind: Kind
     namespace: str | None
     name: str | None = None
-    below: str = ""
+    subresource: str = ""
     """The subresource."""
     query: Mapping[str, str] | None = None
     body: Object | None = None
@@ -90,7 +90,7 @@ class Call:
     @property
     def path(self) -> str:
         """Path of the object or the collection."""
-        return self.kind.path(self.namespace, self.name, self.below)
+        return self.kind.path(self.namespace, self.name, self.subresource)
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +213,7 @@ class Client:
                 kind=kind,
                 namespace=namespace,
                 name=name,
-                below="status",
+                subresource="status",
                 query={"fieldManager": FIELD_MANAGER, "force": "true"},
                 body={"apiVersion": kind.api_version, "kind": kind.name, **body},
                 content_type="application/apply-patch+yaml",

@@ -45,7 +45,7 @@ class Index:
     workloads: dict[tuple[Kind, Key], dict[str, Object]] = field(
         default_factory=dict[tuple[Kind, Key], dict[str, Object]]
     )
-    gone: dict[tuple[Kind, Key], dict[str, Object]] = field(
+    last_states: dict[tuple[Kind, Key], dict[str, Object]] = field(
         default_factory=dict[tuple[Kind, Key], dict[str, Object]]
     )
     """Last states of deleted workloads, until `forget_awaited`: their end may not be read yet."""
@@ -56,7 +56,7 @@ class Index:
     on_put: Callable[[Kind, Key, Object | None, Object], None] = _ignore
     """Called with each object that the index takes in: kind, key, the state before, the object."""
     _last_change: int = 0
-    _departed: dict[str, int] = field(default_factory=dict[str, int])
+    _deleted_versions: dict[str, int] = field(default_factory=dict[str, int])
     """Versions of the objects deleted last, by uid: what arrives about them later is outdated."""
     _pods: dict[tuple[str, str], Key] = field(default_factory=dict[tuple[str, str], Key])
     """The experiment of a pod, by the pod's namespace and name: a report names only its pod."""
@@ -72,13 +72,13 @@ class Index:
             return None
         key, objects, name = place
         before = objects.get(name)
-        if self.has_departed(object_):
+        if self.is_deleted(object_):
             return None
         if before is not None and (_is_older(object_, before) or _is_same(object_, before)):
             return None
         object_["metadata"].pop("managedFields", None)
         objects[name] = object_
-        self.gone.get((kind, key), {}).pop(name, None)
+        self.last_states.get((kind, key), {}).pop(name, None)
         if kind in (PODS, JOBS):
             self._note_change(key)
         if kind is PODS:
@@ -96,14 +96,14 @@ class Index:
         if place is None:
             return None
         key, objects, name = place
-        self._note_departure(object_, objects.get(name))
+        self._note_deletion(object_, objects.get(name))
         if name in objects and _uid(objects[name]) == _uid(object_):
             indexed = objects.pop(name)
             if kind in (PODS, JOBS):
                 self._note_change(key)
                 # The event of a deletion carries the last state of the object.
                 last = object_ if "status" in object_ else indexed
-                self.gone.setdefault((kind, key), {})[name] = last
+                self.last_states.setdefault((kind, key), {})[name] = last
             if kind is PODS:
                 self._pods.pop((key.namespace, name), None)
                 self._forget_pod(indexed)
@@ -126,25 +126,25 @@ class Index:
         """All pods or jobs of an experiment."""
         yield from list(self.workloads.get((kind, key), {}).values())
 
-    def has_departed(self, object_: Object) -> bool:
+    def is_deleted(self, object_: Object) -> bool:
         """Whether the object's deletion was seen: lists and answers may be older than that event.
 
         An object that lost our label and got it back is newer; the index takes it in again.
         """
-        return _version(object_) <= self._departed.get(_uid(object_), -1)
+        return _version(object_) <= self._deleted_versions.get(_uid(object_), -1)
 
-    def forget_awaited(self, kind: Kind, key: Key, is_awaited: Callable[[str], bool]) -> None:
+    def forget_unawaited(self, kind: Kind, key: Key, is_awaited: Callable[[str], bool]) -> None:
         """Forget the deleted workloads whose end nobody waits for."""
-        gone = self.gone.get((kind, key), {})
+        gone = self.last_states.get((kind, key), {})
         for name in [name for name in gone if not is_awaited(name)]:
             del gone[name]
 
     def forget(self, key: Key) -> None:
         """Drop what belongs to a deleted experiment."""
         self.experiments.pop(key, None)
-        for kind, owner in list(self.gone):
+        for kind, owner in list(self.last_states):
             if owner == key:
-                del self.gone[(kind, owner)]
+                del self.last_states[(kind, owner)]
         for kind, owner in list(self.workloads):
             if owner == key and not self.workloads[(kind, owner)]:
                 del self.workloads[(kind, owner)]
@@ -166,34 +166,34 @@ class Index:
 
         `before` is the snapshot from before the list, which lacks objects created since.
         """
-        wrong: set[Key] = set()
+        wrong_keys: set[Key] = set()
         for object_ in listed:
             place = self._place(kind, object_)
-            if place is not None and not self.has_departed(object_):
+            if place is not None and not self.is_deleted(object_):
                 key, objects, name = place
                 before.pop((key, object_["metadata"]["name"]), None)
                 indexed = objects.get(name)
                 if indexed is None or _uid(indexed) != _uid(object_) or _is_older(indexed, object_):
-                    wrong.add(key)
+                    wrong_keys.add(key)
                     self.put(kind, object_)
         for (key, name), uid in before.items():
             labels = {LABEL_EXPERIMENT: key.name}
             metadata = {"name": name, "namespace": key.namespace, "uid": uid, "labels": labels}
             gone: Object = {"metadata": metadata}
             if self._knows(kind, gone):
-                wrong.add(key)
+                wrong_keys.add(key)
                 self.drop(kind, gone)
-        return wrong
+        return wrong_keys
 
-    def _note_departure(self, object_: Object, indexed: Object | None) -> None:
+    def _note_deletion(self, object_: Object, indexed: Object | None) -> None:
         versions = [
             _version(version)
             for version in (object_, indexed)
             if version and _uid(version) == _uid(object_)
         ]
-        self._departed[_uid(object_)] = max(versions)
-        if len(self._departed) > MAX_DELETED:
-            del self._departed[next(iter(self._departed))]
+        self._deleted_versions[_uid(object_)] = max(versions)
+        if len(self._deleted_versions) > MAX_DELETED:
+            del self._deleted_versions[next(iter(self._deleted_versions))]
 
     def _note_change(self, key: Key) -> None:
         self._last_change += 1

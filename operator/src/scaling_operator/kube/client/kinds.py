@@ -33,7 +33,7 @@ class Kind:
         """As an object's `apiVersion`."""
         return f"{self.group}/{self.version}" if self.group else self.version
 
-    def path(self, namespace: str | None, name: str | None = None, below: str = "") -> str:
+    def path(self, namespace: str | None, name: str | None = None, subresource: str = "") -> str:
         """Path of a collection, an object or its subresource. Raises InvalidName.
 
         A tenant may choose a name: one that no object can have never becomes part of a path.
@@ -45,7 +45,11 @@ class Kind:
             message = f"{shown(name)} is not the name of a {self.name}"
             raise InvalidName(message)
         steps = [] if namespace is None else ["namespaces", namespace]
-        steps += [self.plural, *(() if name is None else (name,)), *((below,) if below else ())]
+        steps += [
+            self.plural,
+            *(() if name is None else (name,)),
+            *((subresource,) if subresource else ()),
+        ]
         root = "/apis" if self.group else "/api"
         return "/".join((root, self.api_version, *(quote(step, safe="") for step in steps)))
 

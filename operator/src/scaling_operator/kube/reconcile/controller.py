@@ -139,7 +139,7 @@ class Controller:
             self.close(key)
             loaded = None
         if loaded is not None and self.loader.is_outdated(loaded, experiment):
-            await self.loader.spec_of(
+            await self.loader.read_spec(
                 key, experiment
             )  # raises where it is invalid: then the spec before goes on
             self.close(key)

@@ -28,7 +28,7 @@ from scaling_trainer.contract import Execution
 RECHECK_SECONDS = 10.0
 
 
-class _NotOurs(Exception):
+class ForeignPod(Exception):
     """Another pod has the finisher's name."""
 
 
@@ -43,7 +43,7 @@ class Finisher:
         spec = self.loaded.engine.state.spec
         has_claim = spec.artifacts.persistent_volume_claim is not None
         best = to_finish(status, has_claim=has_claim)
-        finisher_pod = self._present()
+        finisher_pod = self._finisher_pod()
         if best is None:
             if finisher_pod is not None and status.export is not None and status.export.saved:
                 await self.loaded.backend.sweeper.delete(PODS, finisher_pod)
@@ -69,7 +69,7 @@ class Finisher:
                 )  # its condition is derived in the next turn
         return status, self.loaded.backend.clock() + RECHECK_SECONDS
 
-    def _present(self) -> Object | None:
+    def _finisher_pod(self) -> Object | None:
         backend = self.loaded.backend
         finisher_pod = backend.index.workload(PODS, backend.key, finisher_name(backend.key.name))
         is_ours = finisher_pod is not None and is_owned(finisher_pod, EXPERIMENTS, backend.uid)
@@ -94,7 +94,7 @@ class Finisher:
         """
         try:
             await self._create(best, spec)
-        except (QuotaExceeded, _NotOurs) as error:
+        except (QuotaExceeded, ForeignPod) as error:
             since = status.completion_time
             waited_seconds = (
                 0.0 if since is None else self.loaded.backend.clock() - since.timestamp()
@@ -136,5 +136,5 @@ class Finisher:
                 message = (
                     f"pod {finisher_pod['metadata']['name']} is there and is not this experiment's"
                 )
-                raise _NotOurs(message) from None
+                raise ForeignPod(message) from None
         backend.index.put(PODS, finisher_pod)

@@ -65,5 +65,5 @@ class LaunchBackoff:
     def wake_at_seconds(self) -> float | None:
         """When to try a refused launch again, of those whose time has not passed."""
         since = self.clock() - 1.0
-        moments = (refusal.retry_at_seconds for refusal in self._known.values())
-        return min((moment for moment in moments if since < moment < math.inf), default=None)
+        times = (refusal.retry_at_seconds for refusal in self._known.values())
+        return min((time for time in times if since < time < math.inf), default=None)

@@ -24,7 +24,7 @@ from scaling_operator.kube.reconcile.trials import read_trial
 from scaling_operator.kube.reconcile.warmstart import warm_points
 from scaling_operator.kube.reconcile.workload_kinds import JOB_KIND, POD_KIND, WorkloadKind
 from scaling_operator.kube.settings import PodSettings
-from scaling_operator.kube.workloads.attempt_spec import WorkloadSettings, refusals
+from scaling_operator.kube.workloads.attempt_spec import WorkloadSettings, platform_problems
 from scaling_operator.kube.workloads.identity import experiment_selector
 from scaling_operator.law.fit_worker import FitWorker
 from scaling_operator.processes.workers import Workers
@@ -84,7 +84,7 @@ class Loader:
         self, key: Key, experiment: Object, hooks: Hooks, namespace_usage: NamespaceUsage
     ) -> Loaded:
         """Read an experiment and its trials. Raises InvalidSpec."""
-        spec = await self.spec_of(key, experiment)
+        spec = await self.read_spec(key, experiment)
         uid = str(experiment["metadata"]["uid"])
         state = read_state(spec, self.rules(spec, key.namespace), status_of(experiment), ())
         state.generation = int(experiment["metadata"]["generation"])
@@ -153,7 +153,7 @@ class Loader:
         """Take over a changed spec while the experiment runs. Raises InvalidSpec."""
         generation = int(experiment["metadata"]["generation"])
         if generation != loaded.engine.state.generation:
-            spec = await self.spec_of(key, experiment)
+            spec = await self.read_spec(key, experiment)
             state = loaded.engine.state
             state.spec, state.generation = spec, generation
             state.rules = self.rules(spec, key.namespace)
@@ -161,13 +161,13 @@ class Loader:
             if loaded.backend.sizer is not None:
                 loaded.backend.sizer.follow(spec, state.rules.max_trials)
 
-    async def spec_of(self, key: Key, experiment: Object) -> ExperimentSpec:
+    async def read_spec(self, key: Key, experiment: Object) -> ExperimentSpec:
         """Read a spec that this cluster can carry out. Raises InvalidSpec."""
         invalid = await self.workers.check(key.namespace, experiment)
         if invalid:
             raise InvalidSpec(invalid)
         spec = (await asyncio.to_thread(read_checked, experiment)).spec
-        problems = [*refusals(spec, self.workload_settings())]
+        problems = [*platform_problems(spec, self.workload_settings())]
         # The worker process loads the sampler, within bounds; this process never does.
         extra = unavailable(spec.search, loads=False)
         if extra is not None:

@@ -100,7 +100,7 @@ class HeldMachines:
             if namespace in self._listed:
                 return
             for workload in await client.list(kind, namespace, LABEL_EXPERIMENT):
-                if not self.index.has_departed(workload):
+                if not self.index.is_deleted(workload):
                     self.index.put(kind, workload)
             self._listed.add(namespace)
 

@@ -47,7 +47,7 @@ class StaleWorkloads:
 
     def list_stale(self, state: ExperimentState) -> Iterator[StaleWorkload]:
         """Give the workloads that no live trial waits for."""
-        self.index.forget_awaited(
+        self.index.forget_unawaited(
             self.kind.kind, self.experiment, lambda name: self._is_awaited(state, name)
         )
         present: set[str] = set()

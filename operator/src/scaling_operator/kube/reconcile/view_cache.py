@@ -52,7 +52,7 @@ class ViewCache:
 
     def last_view(self, name: str, trial_uid: str | None) -> AttemptView:
         """View a trial's workload that existed and is gone."""
-        last = self.index.gone.get((self.kind.kind, self.experiment), {}).get(name)
+        last = self.index.last_states.get((self.kind.kind, self.experiment), {}).get(name)
         if last is not None and not is_owned(last, TRIALS, trial_uid):
             last = None
         return self.kind.parting_view(self.index, last, self.grace, self.clock())

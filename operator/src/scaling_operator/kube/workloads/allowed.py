@@ -15,7 +15,7 @@ from scaling_operator.api.problems import Problem, listing
 
 EVERYTHING = ("*",)
 EVERY_TAINT = "every taint"
-Named = Iterator[tuple[str, str]]
+NamesByPath = Iterator[tuple[str, str]]
 """Paths in an experiment, each with the name that stands there."""
 
 
@@ -29,7 +29,7 @@ class Allowed:
     node_labels: tuple[str, ...] = EVERYTHING
 
 
-def not_allowed(spec: ExperimentSpec, allowed: Allowed) -> Iterator[Problem]:
+def disallowed_names(spec: ExperimentSpec, allowed: Allowed) -> Iterator[Problem]:
     """Give a problem for each name that an experiment may not use."""
     yield from _refused(_secrets(spec), allowed.secrets, "Secrets")
     yield from _refused(_claims(spec), allowed.claims, "claims")
@@ -37,7 +37,7 @@ def not_allowed(spec: ExperimentSpec, allowed: Allowed) -> Iterator[Problem]:
     yield from _refused(_node_labels(spec), allowed.node_labels, "labels of nodes")
 
 
-def _refused(names: Named, patterns: tuple[str, ...], what: str) -> Iterator[Problem]:
+def _refused(names: NamesByPath, patterns: tuple[str, ...], what: str) -> Iterator[Problem]:
     for path, name in names:
         if not any(fnmatchcase(name, pattern) for pattern in patterns):
             allowed = listing([pattern for pattern in patterns if pattern]) or "none"
@@ -45,7 +45,7 @@ def _refused(names: Named, patterns: tuple[str, ...], what: str) -> Iterator[Pro
             yield Problem(path, message)
 
 
-def _secrets(spec: ExperimentSpec) -> Named:
+def _secrets(spec: ExperimentSpec) -> NamesByPath:
     container = spec.trainer.container
     if container is not None:
         for at, variable in enumerate(container.env):
@@ -61,7 +61,7 @@ def _secrets(spec: ExperimentSpec) -> Named:
         yield f"spec.trainer.pod.imagePullSecrets[{at}].name", pull.name
 
 
-def _claims(spec: ExperimentSpec) -> Named:
+def _claims(spec: ExperimentSpec) -> NamesByPath:
     own, container = spec.artifacts.persistent_volume_claim, spec.trainer.container
     if own is not None:
         yield "spec.artifacts.persistentVolumeClaim.claimName", own.claim_name
@@ -72,12 +72,12 @@ def _claims(spec: ExperimentSpec) -> Named:
             yield path, claim.claim_name
 
 
-def _taints(spec: ExperimentSpec) -> Named:
+def _taints(spec: ExperimentSpec) -> NamesByPath:
     for at, toleration in enumerate(spec.trainer.pod.tolerations):
         yield f"spec.trainer.pod.tolerations[{at}].key", toleration.key or EVERY_TAINT
 
 
-def _node_labels(spec: ExperimentSpec) -> Named:
+def _node_labels(spec: ExperimentSpec) -> NamesByPath:
     pod = spec.trainer.pod
     for key in pod.node_selector:
         yield f"spec.trainer.pod.nodeSelector.{key}", key

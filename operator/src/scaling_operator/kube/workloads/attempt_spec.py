@@ -14,7 +14,7 @@ from scaling_operator.api.problems import Problem, listing, shown
 from scaling_operator.api.trial import ScalingTrial
 from scaling_operator.core.reports import AttemptKey
 from scaling_operator.core.resources import PodResources
-from scaling_operator.kube.workloads.allowed import Allowed, not_allowed
+from scaling_operator.kube.workloads.allowed import Allowed, disallowed_names
 from scaling_operator.kube.workloads.identity import workload_name
 from scaling_trainer.contract import Execution
 
@@ -91,7 +91,7 @@ class GracePeriods:
     deletion_grace_seconds: float = 60.0
 
 
-def refusals(spec: ExperimentSpec, settings: WorkloadSettings) -> Iterator[Problem]:
+def platform_problems(spec: ExperimentSpec, settings: WorkloadSettings) -> Iterator[Problem]:
     """Give the problems of a valid experiment that this cluster cannot, or may not, run.
 
     They are for the condition Accepted=False, before any trial is proposed.
@@ -106,7 +106,7 @@ def refusals(spec: ExperimentSpec, settings: WorkloadSettings) -> Iterator[Probl
         allowed = listing(settings.allowed_service_accounts) or "none but the default"
         message = f"{account} is not for experiments; the platform allows: {allowed}"
         yield Problem("spec.trainer.pod.serviceAccountName", message)
-    yield from not_allowed(spec, settings.allowed)
+    yield from disallowed_names(spec, settings.allowed)
     for at, name in enumerate(spec.search.warm_start.from_):
         if not is_experiment_name(name):
             message = f"{shown(name)} is not the name of an experiment: on a cluster name one"

@@ -12,7 +12,7 @@ from typing import Any
 from scaling_operator.core.resources import DeviceRequest
 from scaling_operator.kube.workloads.attempt_spec import AttemptSpec
 
-CLAIM = "accelerators"
+CLAIM_NAME = "accelerators"
 UID_CHARACTERS = 13
 """Of a uid, whose first 8 and next 4 characters are random."""
 Json = dict[str, Any]
@@ -33,7 +33,7 @@ def claim_template(attempt_spec: AttemptSpec, metadata: Json) -> Json | None:
     if not devices:
         return None
     requests = [_request(device) for device in devices]
-    request: Json = {"name": CLAIM}
+    request: Json = {"name": CLAIM_NAME}
     if len(requests) == 1:
         request["exactly"] = requests[0]
     else:
@@ -64,9 +64,9 @@ def pod_claims(attempt_spec: AttemptSpec) -> list[Json]:
     """Write the pod's claims, made from the attempt's template."""
     if not attempt_spec.resources.devices:
         return []
-    return [{"name": CLAIM, "resourceClaimTemplateName": template_name(attempt_spec)}]
+    return [{"name": CLAIM_NAME, "resourceClaimTemplateName": template_name(attempt_spec)}]
 
 
 def container_claims(attempt_spec: AttemptSpec) -> list[Json]:
     """Write which of the pod's claims the trainer's container uses."""
-    return [{"name": CLAIM}] if attempt_spec.resources.devices else []
+    return [{"name": CLAIM_NAME}] if attempt_spec.resources.devices else []

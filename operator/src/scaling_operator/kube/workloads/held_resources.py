@@ -19,8 +19,8 @@ from scaling_operator.kube.workloads.untrusted import (
     condition,
     mapping,
     mappings,
-    moment,
     text,
+    timestamp,
     value,
 )
 from scaling_operator.sizing.admission import NOTHING, Demand, demand_of_record
@@ -38,7 +38,7 @@ def with_machine(view: AttemptView, workload: Json) -> AttemptView:
     """
     if view.phase is AttemptPhase.ABSENT:
         return view
-    started = moment(workload, "status", "startTime")
+    started = timestamp(workload, "status", "startTime")
     return replace(view, resources=recorded_machine(workload), started_seconds=started)
 
 
@@ -75,7 +75,7 @@ def held_resources(workload: Json, grace: GracePeriods) -> HeldResources:
     """
     if not text(workload, "metadata", "labels", LABEL_TRIAL) or _has_ended(workload):
         return NONE_HELD
-    due = moment(workload, "metadata", "deletionTimestamp")
+    due = timestamp(workload, "metadata", "deletionTimestamp")
     until = None if due is None else due + grace.deletion_grace_seconds
     machine = recorded_machine(workload)
     return HeldResources(

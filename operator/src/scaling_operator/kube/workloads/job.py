@@ -18,7 +18,14 @@ from scaling_operator.kube.workloads.attempt_spec import AttemptSpec, GracePerio
 from scaling_operator.kube.workloads.identity import attempt_labels
 from scaling_operator.kube.workloads.pod_template import metadata, pod_spec
 from scaling_operator.kube.workloads.pod_view import RESULT_LOST
-from scaling_operator.kube.workloads.untrusted import Json, condition, mapping, moment, text, value
+from scaling_operator.kube.workloads.untrusted import (
+    Json,
+    condition,
+    mapping,
+    text,
+    timestamp,
+    value,
+)
 
 QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 
@@ -70,7 +77,7 @@ def _suspended(job: Json, view: AttemptView, now_seconds: float) -> AttemptView:
     if view.phase is AttemptPhase.LOST and view.reason is not Reason.POD_DELETED:
         return view
     queue = text(job, "metadata", "labels", QUEUE_LABEL) or "its queue"
-    if view.phase is AttemptPhase.ABSENT and moment(job, "status", "startTime") is None:
+    if view.phase is AttemptPhase.ABSENT and timestamp(job, "status", "startTime") is None:
         return AttemptView(
             AttemptPhase.WAITING,
             Reason.QUOTA_EXCEEDED,
@@ -107,10 +114,10 @@ def _names_disruption(failed: Json) -> bool:
 
 def _admitted(job: Json, now_seconds: float) -> float:
     """When a Job was resumed: until then it has waited for its queue."""
-    started = moment(job, "status", "startTime")
+    started = timestamp(job, "status", "startTime")
     return _created(job, now_seconds) if started is None else started
 
 
 def _created(job: Json, now_seconds: float) -> float:
-    created = moment(mapping(job, "metadata"), "creationTimestamp")
+    created = timestamp(mapping(job, "metadata"), "creationTimestamp")
     return now_seconds if created is None else created

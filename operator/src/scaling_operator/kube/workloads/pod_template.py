@@ -24,7 +24,11 @@ from scaling_operator.api.names import (
     TRIAL_KIND,
 )
 from scaling_operator.api.problems import InvalidSpec
-from scaling_operator.kube.workloads.attempt_spec import TOKEN_AUDIENCE, AttemptSpec, refusals
+from scaling_operator.kube.workloads.attempt_spec import (
+    TOKEN_AUDIENCE,
+    AttemptSpec,
+    platform_problems,
+)
 from scaling_operator.kube.workloads.claim import container_claims, pod_claims
 from scaling_operator.kube.workloads.held_resources import machine_annotation
 from scaling_operator.kube.workloads.identity import attempt_labels, owner_reference
@@ -58,7 +62,7 @@ def pod_spec(attempt_spec: AttemptSpec) -> Json:
 
     Raises InvalidSpec where this cluster does not give what the experiment asks for.
     """
-    problems = tuple(refusals(attempt_spec.spec, attempt_spec.settings))
+    problems = tuple(platform_problems(attempt_spec.spec, attempt_spec.settings))
     if problems:
         raise InvalidSpec(problems)
     pod, settings = attempt_spec.spec.trainer.pod, attempt_spec.settings

@@ -19,8 +19,8 @@ from scaling_operator.kube.workloads.untrusted import (
     condition,
     mapping,
     mappings,
-    moment,
     text,
+    timestamp,
     value,
     whole,
 )
@@ -45,13 +45,13 @@ class ObservedPod:
     @property
     def created_seconds(self) -> float:
         """When the pod was created."""
-        created = moment(self.pod, "metadata", "creationTimestamp")
+        created = timestamp(self.pod, "metadata", "creationTimestamp")
         return self.now_seconds if created is None else created
 
     @property
     def started_seconds(self) -> float:
         """When its node took the pod, and pulling its images began."""
-        taken = moment(self.pod, "status", "startTime")
+        taken = timestamp(self.pod, "status", "startTime")
         return self.created_seconds if taken is None else taken
 
     @property
@@ -79,7 +79,7 @@ def view_of_pod(observed: ObservedPod) -> AttemptView:
 def _unfinished(observed: ObservedPod, phase: str) -> AttemptView:
     running = value(observed.state, "running")
     if running is not None or (phase == "Running" and not observed.state):
-        started = moment(running, "startedAt")
+        started = timestamp(running, "startedAt")
         since = observed.started_seconds if started is None else started
         return AttemptView(AttemptPhase.RUNNING, since_seconds=since)
     return _waiting(observed)
@@ -87,7 +87,7 @@ def _unfinished(observed: ObservedPod, phase: str) -> AttemptView:
 
 def _grace_ends(observed: ObservedPod) -> float | None:
     """When the next grace period ends, if nothing happens until then."""
-    due = moment(observed.pod, "metadata", "deletionTimestamp")
+    due = timestamp(observed.pod, "metadata", "deletionTimestamp")
     ends = [] if due is None else [due + observed.grace.deletion_grace_seconds]
     for status in _container_statuses(observed.pod):
         reason = text(status, "state", "waiting", "reason")
@@ -128,7 +128,7 @@ def _ended_without_container(observed: ObservedPod, phase: str) -> AttemptView:
 
 
 def _is_deletion_overdue(observed: ObservedPod) -> bool:
-    due = moment(observed.pod, "metadata", "deletionTimestamp")
+    due = timestamp(observed.pod, "metadata", "deletionTimestamp")
     return due is not None and observed.now_seconds >= due + observed.grace.deletion_grace_seconds
 
 
@@ -217,7 +217,7 @@ def ended_view(pod: Json, terminated: Json, taken_seconds: float) -> AttemptView
     exit_code = whole(terminated, "exitCode")
     termination_message = text(terminated, "message").strip()
     result, problem = _read(termination_message)
-    finished = moment(terminated, "finishedAt")
+    finished = timestamp(terminated, "finishedAt")
     since = taken_seconds if finished is None else finished
     succeeded = exit_code == 0 and result is not None
     interruption = None if succeeded else interruption_of(pod, terminated)
@@ -242,7 +242,7 @@ def ended_view(pod: Json, terminated: Json, taken_seconds: float) -> AttemptView
 
 def interruption_of(pod: Json, terminated: Json) -> Interruption | None:
     """Find what ended the pod from outside; None where nothing did, or the program ended first."""
-    finished = moment(terminated, "finishedAt")
+    finished = timestamp(terminated, "finishedAt")
     return (
         _lost_container(terminated)
         or _ended_pod(pod)
@@ -273,7 +273,7 @@ def _disrupted(pod: Json, finished: float | None) -> Interruption | None:
     disruption = condition(pod, "DisruptionTarget")
     if disruption.get("status") != "True":
         return None
-    if _was_before(finished, moment(disruption, "lastTransitionTime")):
+    if _was_before(finished, timestamp(disruption, "lastTransitionTime")):
         return None
     reason = text(disruption, "reason")
     known_reason = DISRUPTION_REASONS.get(reason, Reason.EVICTED)
@@ -281,7 +281,7 @@ def _disrupted(pod: Json, finished: float | None) -> Interruption | None:
 
 
 def _deleted(pod: Json, finished: float | None) -> Interruption | None:
-    due = moment(pod, "metadata", "deletionTimestamp")
+    due = timestamp(pod, "metadata", "deletionTimestamp")
     if due is None:
         return None
     # deletionTimestamp is when the pod has to be gone; the request came a grace period earlier.

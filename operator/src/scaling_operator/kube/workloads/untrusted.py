@@ -45,7 +45,7 @@ def whole(document: object, *path: str) -> int | None:
     )
 
 
-def moment(document: object, *path: str) -> float | None:
+def timestamp(document: object, *path: str) -> float | None:
     """Get the time at a path, written as RFC 3339, in seconds since the epoch."""
     try:
         time = datetime.fromisoformat(text(document, *path))
