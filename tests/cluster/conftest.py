@@ -99,14 +99,14 @@ def installer(
     nodes: Sequence[str],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Installer:
-    """What it takes to install operators with exactly the rights that are shipped."""
+    """Installs operators with exactly the rights that are shipped."""
     del crds, nodes
     return Installer(cluster, rendered_manifest(), tmp_path_factory.mktemp("operators"))
 
 
 @pytest.fixture(scope="session")
 def job_installer(installer: Installer, helm: Path) -> Installer:
-    """The same for the chart's kind of workload `job`."""
+    """The same with the chart's kind of workload `job`."""
     # A policy is of the whole cluster: it would size the other tests' trials too.
     values = {"trials": {"workload": "job"}, "resourcePolicy": {"create": False}}
     documents = rendered(helm, values)

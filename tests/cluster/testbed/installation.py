@@ -18,7 +18,7 @@ from testbed.reader import Reader
 from testbed.shipped import ACCOUNT, grant, withdraw
 from testbed.site import Site
 
-# Troubles are called by their names after a second, so that the tests need not wait for minutes.
+# Problems become reasons after a second, so that the tests need not wait for minutes.
 HASTY = ("--image-pull-grace", "1s", "--no-result-grace", "1s", "--retry-backoff", "200ms")
 
 
@@ -29,7 +29,7 @@ class Installation:
     site: Site
     operator: OperatorProcess
     account: str
-    """As the API server calls it."""
+    """Name of the operator's account at the API server."""
     proxy: Proxy | None = None
 
     @property
@@ -41,7 +41,7 @@ class Installation:
 
 @dataclass(slots=True)
 class Installer:
-    """What it takes to install an operator: a control plane, what is shipped, a folder for logs."""
+    """Installs operators: a control plane, the shipped documents, a folder for logs."""
 
     cluster: Cluster
     shipped: Sequence[Object]
@@ -80,7 +80,7 @@ class Installer:
     def operator(
         self, namespace: str, options: Sequence[str], server: str | None, name: str = "operator-0"
     ) -> OperatorProcess:
-        """Make an operator process; it is not started."""
+        """Make an operator process without starting it."""
         file = self.folder / f"{namespace}-{name}.kubeconfig"
         config = kubeconfig(self.cluster, namespace, ACCOUNT, file, server)
         fixed = ("--namespace", namespace, "--watch-namespace", namespace)

@@ -24,7 +24,7 @@ class Write:
 
 
 def _subject(request: ApiRequest, experiment: str) -> str | None:
-    """What is written to, in words without the experiment's name; None: not the experiment's."""
+    """Name the object of a write without the experiment's name; None: another experiment's."""
     if request.resource == "leases":
         return None
     if request.resource == "events" and request.body is not None:
@@ -47,7 +47,7 @@ def _masked(name: str, experiment: str) -> str:
 
 @dataclass(slots=True)
 class WriteCounter:
-    """Numbers the writes of one experiment as they come."""
+    """Numbers the writes of one experiment in their order."""
 
     experiment: str
     seen: Counter[tuple[str, str, str]] = field(default_factory=Counter[tuple[str, str, str]])
@@ -73,7 +73,7 @@ def trace(requests: Iterable[ApiRequest], experiment: str) -> Iterator[Write]:
 
 
 def at(experiment: str, wanted: Write, effect: Effect, hit: Callable[[], None]) -> Rule:
-    """Do something to one write of an experiment, once; `hit` hears of it."""
+    """Apply an effect to one write of an experiment, once; `hit` is called then."""
     count = WriteCounter(experiment)
 
     def rule(request: ApiRequest) -> Effect | None:

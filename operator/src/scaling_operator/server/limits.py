@@ -73,7 +73,7 @@ class Places(Generic[Connection]):
         return self._held[address]
 
     def enter(self, connection: Connection, address: str) -> Connection | None:
-        """Add a connection; return the one that has to go for it, if any. Raises NoPlace."""
+        """Add a connection; return the connection that has to go for it, if any. Raises NoPlace."""
         leaving = self._to_leave(address)
         if leaving is not None:
             self.leave(leaving)

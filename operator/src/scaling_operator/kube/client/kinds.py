@@ -36,7 +36,7 @@ class Kind:
     def path(self, namespace: str | None, name: str | None = None, subresource: str = "") -> str:
         """Path of a collection, an object or its subresource. Raises InvalidName.
 
-        A tenant may choose a name: one that no object can have never becomes part of a path.
+        A tenant may choose a name: a name that no object can have never becomes part of a path.
         """
         if namespace is not None and not is_namespace(namespace):
             message = f"{shown(namespace)} is not the name of a namespace"

@@ -209,7 +209,7 @@ class Controller:
         )
 
     async def _publish(self, key: Key, loaded: Loaded, status: ExperimentStatus) -> float | None:
-        """Write a changed status at most once a second; return when to write one that waits."""
+        """Write a changed status at most once a second; return when to write a waiting one."""
         before = loaded.engine.state.status
         if status == before and loaded.published_seconds:
             return None

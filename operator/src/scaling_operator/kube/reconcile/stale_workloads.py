@@ -181,7 +181,7 @@ class Sweeper:
                     yield ended.name, workload
 
     async def delete(self, kind: Kind, workload: Object) -> None:
-        """Delete one workload by its uid. One that is gone already leaves the index."""
+        """Delete one workload by its uid. A workload that is gone already leaves the index."""
         metadata = workload["metadata"]
         try:
             await self.client.delete(

@@ -123,7 +123,7 @@ class ReportServer:
         await self._server.stop()
 
     async def refresh(self) -> None:
-        """Renew a certificate that is due, or take the one that another replica has renewed.
+        """Renew a certificate that is due, or take that which another replica has renewed.
 
         Raises ClusterError and OSError.
         """

@@ -56,7 +56,7 @@ class SecretClient(Protocol):
 class CertificateSecret:
     """The Secret with the keys."""
 
-    objects: SecretClient
+    client: SecretClient
     namespace: str
     name: str
 
@@ -78,14 +78,14 @@ class CertificateSecret:
     async def _current(
         self, hosts: Collection[str], now: datetime, held: Material | None
     ) -> Material:
-        secret = await self.objects.get(SECRETS, self.namespace, self.name)
+        secret = await self.client.get(SECRETS, self.namespace, self.name)
         data = cast("dict[str, str]", secret.get("data") or {})
         stored = self._read(data)
         material = _wanted(stored or held, hosts, now)
         if material != stored:
             # `body` contains the resourceVersion that was read.
             body = secret | {"data": data | _data(material)}
-            await self.objects.replace(SECRETS, self.namespace, self.name, body)
+            await self.client.replace(SECRETS, self.namespace, self.name, body)
             log.info("a certificate for %s is in secret %s", ", ".join(hosts), self.name)
         return material
 
@@ -158,7 +158,7 @@ class ServingCertificate:
         await asyncio.gather(self._refreshing, return_exceptions=True)
 
     async def refresh(self) -> None:
-        """Renew a certificate that is due, or take the one that another replica has renewed.
+        """Renew a certificate that is due, or take that which another replica has renewed.
 
         Raises ClusterError and OSError.
         """

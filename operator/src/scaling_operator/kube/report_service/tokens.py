@@ -143,13 +143,13 @@ class ReviewClient(Protocol):
 class PodReview:
     """Gives the pod of a token; None for a token of no pod, or for another audience."""
 
-    objects: ReviewClient
+    client: ReviewClient
     audience: str
 
     async def __call__(self, token: str) -> PodIdentity | None:
         """Review a token. Raises ClusterErrors."""
         spec = {"token": token, "audiences": [self.audience]}
-        status = await _status_of(self.objects, TOKEN_REVIEWS, **spec)
+        status = await _status_of(self.client, TOKEN_REVIEWS, **spec)
         return identity_of(status, self.audience)
 
 
@@ -165,11 +165,11 @@ class MetricsReader:
 class MetricsReaderReview:
     """Gives the user of a token; None where the API server does not know the token."""
 
-    objects: ReviewClient
+    client: ReviewClient
 
     async def __call__(self, token: str) -> MetricsReader | None:
         """Review a token. Raises ClusterErrors."""
-        status = await _status_of(self.objects, TOKEN_REVIEWS, token=token)
+        status = await _status_of(self.client, TOKEN_REVIEWS, token=token)
         if status.get("authenticated") is not True:
             return None
         user = cast("Mapping[str, Any]", status.get("user") or {})
@@ -177,7 +177,7 @@ class MetricsReaderReview:
         name = str(user.get("username") or "")
         attributes = {"path": METRICS_PATH, "verb": "get"}
         answer = await _status_of(
-            self.objects,
+            self.client,
             SUBJECT_ACCESS_REVIEWS,
             **{"user": name, "nonResourceAttributes": attributes, **about},
         )
@@ -199,7 +199,7 @@ def identity_of(status: Mapping[str, Any], audience: str) -> PodIdentity | None:
             return None
 
 
-async def _status_of(objects: ReviewClient, kind: Kind, **spec: Any) -> Mapping[str, Any]:
+async def _status_of(client: ReviewClient, kind: Kind, **spec: Any) -> Mapping[str, Any]:
     body = {"apiVersion": kind.api_version, "kind": kind.name, "spec": spec}
-    review = await objects.create(kind, None, body)
+    review = await client.create(kind, None, body)
     return review.get("status") or {}
