@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from scaling_operator.api.names import (
-    API_VERSION,
     EXPERIMENT_KIND,
     GROUP,
     POLICY_KIND,
@@ -69,5 +68,3 @@ TOKEN_REVIEWS = Kind("authentication.k8s.io", "v1", "tokenreviews", "TokenReview
 SUBJECT_ACCESS_REVIEWS = Kind(
     "authorization.k8s.io", "v1", "subjectaccessreviews", "SubjectAccessReview"
 )
-
-OWN_API_VERSION = API_VERSION
