@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 
-from live_trials import engine, planned
+from live_trials import engine, plan_of
 
 from scaling_operator.kube.reconcile.backend import ClusterBackend
 from scaling_operator.kube.reconcile.workload_kinds import JOB_KIND, POD_KIND, WorkloadKind
@@ -37,9 +37,9 @@ def main() -> None:
 
 def measured(one: Engine) -> tuple[float, float]:
     """Return milliseconds of a plan where nothing has changed, and where a tenth has."""
-    planned(one)
-    again = least(lambda: planned(one))
-    return again, least(lambda: planned(one), lambda: change(one))
+    plan_of(one)
+    again = least(lambda: plan_of(one))
+    return again, least(lambda: plan_of(one), lambda: change(one))
 
 
 def rows() -> Iterator[tuple[WorkloadKind, int, int]]:

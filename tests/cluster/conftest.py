@@ -15,7 +15,7 @@ from testbed.binaries import CONTROL_PLANE, GoMissing, ensure
 from testbed.chart import rendered
 from testbed.cluster import Cluster
 from testbed.groups import group_of
-from testbed.installation import Ground, Installation
+from testbed.installation import Installation, Installer
 from testbed.kwokctl import running
 from testbed.nodes import PLAYED, ROOMY, add
 from testbed.reader import Reader
@@ -93,31 +93,31 @@ def reader(cluster: Cluster, nodes: Sequence[str]) -> Iterator[Reader]:
 
 
 @pytest.fixture(scope="session")
-def ground(
+def installer(
     cluster: Cluster,
     crds: Sequence[Path],
     nodes: Sequence[str],
     tmp_path_factory: pytest.TempPathFactory,
-) -> Ground:
-    """What it takes to install operators with exactly the rights that are shipped."""
+) -> Installer:
+    """Installs operators with exactly the rights that are shipped."""
     del crds, nodes
-    return Ground(cluster, rendered_manifest(), tmp_path_factory.mktemp("operators"))
+    return Installer(cluster, rendered_manifest(), tmp_path_factory.mktemp("operators"))
 
 
 @pytest.fixture(scope="session")
-def job_ground(ground: Ground, helm: Path) -> Ground:
-    """The same for the chart's kind of workload `job`."""
+def job_installer(installer: Installer, helm: Path) -> Installer:
+    """The same with the chart's kind of workload `job`."""
     # A policy is of the whole cluster: it would size the other tests' trials too.
     values = {"trials": {"workload": "job"}, "resourcePolicy": {"create": False}}
     documents = rendered(helm, values)
-    return Ground(ground.cluster, documents, ground.folder, "jobs")
+    return Installer(installer.cluster, documents, installer.folder, "jobs")
 
 
 @pytest.fixture(scope="module")
-def installation(ground: Ground) -> Iterator[Installation]:
+def installation(installer: Installer) -> Iterator[Installation]:
     """An operator of the test module's own, with a namespace."""
-    with ground.installed() as one:
-        yield one
+    with installer.installed() as installation:
+        yield installation
 
 
 @pytest.fixture(scope="module")

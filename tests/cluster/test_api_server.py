@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from api_server_cases import PAGE, Seen, Site, each_case
+from api_server_cases import PAGE, SeenEvents, Site, each_case
 from testbed.cluster import Cluster
 from testbed.until_closed import run_until_closed
 
@@ -33,20 +33,20 @@ def own_namespace(cluster: Cluster) -> Iterator[str]:
 class Deaf(Index):
     """Takes in nothing: a kind that the operator does not watch has no place in its index."""
 
-    def put(self, kind: Kind, thing: dict[str, Any]) -> None:
-        del kind, thing
+    def put(self, kind: Kind, object_: dict[str, Any]) -> None:
+        del kind, object_
 
-    def drop(self, kind: Kind, thing: dict[str, Any]) -> None:
-        del kind, thing
+    def drop(self, kind: Kind, object_: dict[str, Any]) -> None:
+        del kind, object_
 
 
 @asynccontextmanager
-async def watched(client: Client, namespace: str) -> AsyncGenerator[Seen]:
-    seen: Seen = []
+async def watched(client: Client, namespace: str) -> AsyncGenerator[SeenEvents]:
+    seen: SeenEvents = []
 
-    def hear(kind: Kind, gone: bool, thing: dict[str, Any]) -> None:  # noqa: FBT001 - it is, or not
+    def hear(kind: Kind, gone: bool, object_: dict[str, Any]) -> None:  # noqa: FBT001 - it is, or not
         del kind
-        seen.append((gone, thing["metadata"]["name"], thing.get("status", {}).get("state", "")))
+        seen.append((gone, object_["metadata"]["name"], object_.get("status", {}).get("state", "")))
 
     def wake(key: Key) -> None:
         del key

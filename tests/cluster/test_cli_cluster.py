@@ -39,10 +39,10 @@ def scene(installation: Installation) -> Installation:
     return installation
 
 
-def said(one: Installation, *words: str, code: int = 0, folder: Path | None = None) -> str:
+def said(installation: Installation, *words: str, code: int = 0, folder: Path | None = None) -> str:
     """Run a command with the user's own kubeconfig, and return what it printed."""
     environment = os.environ | {
-        "KUBECONFIG": str(one.site.cluster.kubeconfig),
+        "KUBECONFIG": str(installation.site.cluster.kubeconfig),
         "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
     }
     done = subprocess.run(

@@ -16,9 +16,9 @@ from testbed.chart import CHART
 from testbed.cluster import Cluster, Refused
 from testbed.documents import played
 from testbed.hostile import fuzzed, hostile
-from testbed.installation import Ground, Installation
+from testbed.installation import Installation, Installer
+from testbed.monitor import monitored
 from testbed.site import Site
-from testbed.vigil import keeping
 
 from scaling_operator.api.quantities import parse_quantity
 from scaling_operator.kube.settings import LeaseSettings
@@ -44,9 +44,9 @@ def theirs(cluster: Cluster) -> Iterator[str]:
 
 
 @pytest.fixture
-def one(ground: Ground, theirs: str) -> Iterator[Installation]:
+def installation(installer: Installer, theirs: str) -> Iterator[Installation]:
     """An operator that serves both namespaces."""
-    with ground.installed("--watch-namespace", theirs) as installed:
+    with installer.installed("--watch-namespace", theirs) as installed:
         yield installed
 
 
@@ -112,11 +112,11 @@ def most_memory_bytes() -> float:
 
 @pytest.mark.timeout(1200, func_only=True)
 def test_an_honest_experiment_does_not_notice_hostile_ones(
-    one: Installation, theirs: str, capsys: pytest.CaptureFixture[str]
+    installation: Installation, theirs: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    site = one.site
+    site = installation.site
     alone = median(first_pod_seconds(site, f"alone-{at}") for at in range(HONEST))
-    with keeping(one) as vigil:
+    with monitored(installation) as monitor:
         create(site.cluster, theirs)
         beside = [first_pod_seconds(site, f"beside-{at}") for at in range(HONEST)]
         site.wait(lambda: not unanswered(site, theirs), ANSWER_SECONDS, "all are answered")
@@ -127,15 +127,15 @@ def test_an_honest_experiment_does_not_notice_hostile_ones(
         sys.stdout.write(
             f"\nfirst pod: alone {alone:.2f} s, beside {HOSTILE} hostile ones {median(beside):.2f} "
             f"(worst {max(beside):.2f}), while these are deleted {after:.2f}; "
-            f"Lease renewed at the latest after {vigil.lease_age_seconds:.1f} s; "
-            f"{vigil.memory_bytes / 2**20:.0f} MiB; "
+            f"Lease renewed at the latest after {monitor.lease_age_seconds:.1f} s; "
+            f"{monitor.memory_bytes / 2**20:.0f} MiB; "
             f"{', '.join(sorted(bad))}\n"
         )
     assert max(median(beside), after) <= 2 * alone + SLACK_SECONDS
-    assert vigil.lease_age_seconds < LeaseSettings().duration_seconds
-    assert (len(vigil.holders), len(vigil.transitions)) == (1, 1), "the Lease was lost"
-    assert vigil.unhealthy == 0
-    assert one.operator.is_alive
-    assert one.operator.starts == 1
-    assert vigil.memory_bytes < most_memory_bytes()
+    assert monitor.lease_age_seconds < LeaseSettings().duration_seconds
+    assert (len(monitor.holders), len(monitor.transitions)) == (1, 1), "the Lease was lost"
+    assert monitor.unhealthy == 0
+    assert installation.operator.is_alive
+    assert installation.operator.starts == 1
+    assert monitor.memory_bytes < most_memory_bytes()
     assert "InternalError" not in bad

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from testbed.documents import Change, changed, experiment, played
-from testbed.installation import Ground, Installation
+from testbed.installation import Installation, Installer
 from testbed.site import Site
 
 DELETE_SECONDS = 60.0
@@ -204,10 +204,10 @@ def test_a_trial_that_is_deleted_by_hand_is_noticed(site: Site) -> None:
 
 
 @pytest.fixture
-def away(ground: Ground) -> Iterator[Installation]:
+def away(installer: Installer) -> Iterator[Installation]:
     """An operator that ends in the middle of the work: what Kubernetes must do alone."""
-    with ground.installed() as one:
-        yield one
+    with installer.installed() as installation:
+        yield installation
 
 
 def test_what_is_deleted_while_the_operator_is_away_goes_too(away: Installation) -> None:

@@ -21,7 +21,7 @@ import pytest
 from testbed.api_request import ApiRequest
 from testbed.documents import played
 from testbed.effects import Effect, Kill, Reset, once
-from testbed.installation import Ground, Installation
+from testbed.installation import Installation, Installer
 from testbed.writes import Write, at, trace
 
 TRIALS = 6
@@ -57,7 +57,7 @@ class Point:
 class Lane:
     """One site that works through crash points, one experiment each."""
 
-    one: Installation
+    installation: Installation
     name: str
     parallel: int
     algorithm: Json
@@ -79,11 +79,11 @@ class Lane:
             hit.wait(QUIET_SECONDS)
             self._keep_alive(lambda: True)
         outcome = self._outcome(name)
-        self.one.site.kubectl("delete", "sx", name, "--wait=false")
+        self.installation.site.kubectl("delete", "sx", name, "--wait=false")
         return hit.is_set(), outcome
 
     def _run(self, name: str, rule: Any) -> None:
-        between, site = self.one.between, self.one.site
+        between, site = self.installation.between, self.installation.site
         between.pass_on()
         if rule is not None:
             between.rule = rule
@@ -103,16 +103,18 @@ class Lane:
         """Start the operator again whenever it has ended, as a kubelet does, until all is well."""
 
         def well() -> bool:
-            if not self.one.operator.is_alive:
-                self.one.operator.start()
+            if not self.installation.operator.is_alive:
+                self.installation.operator.start()
                 return False
             return holds()
 
-        self.one.site.wait(well, END_SECONDS, f"{self.name} goes on\n{self.one.operator.log_end()}")
+        self.installation.site.wait(
+            well, END_SECONDS, f"{self.name} goes on\n{self.installation.operator.log_end()}"
+        )
 
     def _outcome(self, name: str) -> Outcome:
         """Tell all that must not depend on crashes; times and attempts' moments may."""
-        site = self.one.site
+        site = self.installation.site
         rows: list[tuple[Any, ...]] = []
         for trial in site.trials(name):
             spec, status = trial["spec"], trial["status"]
@@ -128,20 +130,20 @@ class Lane:
         """Count how often the API server has created each pod."""
         return Counter(
             passed.request.name
-            for passed in self.one.between.writes()
+            for passed in self.installation.between.writes()
             if (passed.request.verb, passed.request.resource) == ("create", "pods")
             and passed.code == 201
         )
 
 
 @pytest.fixture(params=CASES, ids=[case[0] for case in CASES])
-def lanes(request: pytest.FixtureRequest, ground: Ground) -> Iterator[list[Lane]]:
+def lanes(request: pytest.FixtureRequest, installer: Installer) -> Iterator[list[Lane]]:
     name, parallel, algorithm = request.param
     del name
     with ExitStack() as stack:
         yield [
             Lane(
-                stack.enter_context(ground.installed(through_proxy=True)),
+                stack.enter_context(installer.installed(through_proxy=True)),
                 f"e{index}",
                 parallel,
                 algorithm,
@@ -151,7 +153,7 @@ def lanes(request: pytest.FixtureRequest, ground: Ground) -> Iterator[list[Lane]
 
 
 def points_of(lane: Lane, experiment: str) -> list[Point]:
-    requests = [passed.request for passed in lane.one.between.writes()]
+    requests = [passed.request for passed in lane.installation.between.writes()]
     return [Point(write, effect) for write in trace(requests, experiment) for effect in EFFECTS]
 
 
@@ -180,7 +182,9 @@ def test_a_crash_at_any_write_changes_nothing(
     missed = [point for point, hit, _ in results if not hit]
     assert all(point.write.resource in SHARED or point.write.verb in SHARED for point in missed)
     with capsys.disabled():
-        sys.stdout.write(said(points, missed, sum(lane.one.operator.starts for lane in lanes)))
+        sys.stdout.write(
+            said(points, missed, sum(lane.installation.operator.starts for lane in lanes))
+        )
 
 
 def said(points: Sequence[Point], missed: Sequence[Point], starts: int) -> str:
@@ -192,16 +196,16 @@ def said(points: Sequence[Point], missed: Sequence[Point], starts: int) -> str:
 
 
 @pytest.mark.parametrize("effect", EFFECTS, ids=str)
-def test_a_crash_around_the_lease_changes_nothing(ground: Ground, effect: Effect) -> None:
+def test_a_crash_around_the_lease_changes_nothing(installer: Installer, effect: Effect) -> None:
     def is_lease(request: ApiRequest) -> bool:
         return request.is_write and request.resource == "leases"
 
-    with ground.installed(through_proxy=True, started=False) as one:
-        one.between.rule = once(is_lease, effect)
-        one.site.apply(played("begins", ("spec/trials", {"max": 2})))
-        one.operator.start()
+    with installer.installed(through_proxy=True, started=False) as installation:
+        installation.between.rule = once(is_lease, effect)
+        installation.site.apply(played("begins", ("spec/trials", {"max": 2})))
+        installation.operator.start()
         if isinstance(effect, Kill):
-            one.site.wait(lambda: not one.operator.is_alive, 20, "it was killed")
-            one.operator.start()
+            installation.site.wait(lambda: not installation.operator.is_alive, 20, "it was killed")
+            installation.operator.start()
 
-        assert one.site.wait_end("begins")["counts"]["succeeded"] == 2
+        assert installation.site.wait_end("begins")["counts"]["succeeded"] == 2

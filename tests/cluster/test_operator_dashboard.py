@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from testbed.documents import played
-from testbed.installation import Ground
+from testbed.installation import Installer
 from testbed.process import free_port
 
 
@@ -18,10 +18,12 @@ def read(port: int, path: str) -> Any:
         return json.load(answer)
 
 
-def test_studies_of_running_experiments_are_shown_and_go_away_with_them(ground: Ground) -> None:
+def test_studies_of_running_experiments_are_shown_and_go_away_with_them(
+    installer: Installer,
+) -> None:
     port = free_port()
-    with ground.installed("--dashboard-port", str(port)) as one:
-        site = one.site
+    with installer.installed("--dashboard-port", str(port)) as installation:
+        site = installation.site
         few = ("spec/trials", {"max": 200, "parallel": 2})
         site.apply(played("shown", few), played("other", few))
 
@@ -42,4 +44,4 @@ def test_studies_of_running_experiments_are_shown_and_go_away_with_them(ground: 
         site.kubectl("delete", "sx", "other")
 
         site.wait(lambda: names() == {f"{site.namespace}/shown 0"}, 20, "one is shown")
-        assert one.operator.probe("healthz") == 200
+        assert installation.operator.probe("healthz") == 200

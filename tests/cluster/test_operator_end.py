@@ -5,36 +5,38 @@ from __future__ import annotations
 import time
 
 from testbed.documents import played
-from testbed.installation import Ground
+from testbed.installation import Installer
 
 END_SECONDS = 10.0
 
 
-def test_an_idle_operator_ends_at_once(ground: Ground) -> None:
-    with ground.installed() as one:
+def test_an_idle_operator_ends_at_once(installer: Installer) -> None:
+    with installer.installed() as installation:
         start = time.monotonic()
 
-        assert one.operator.stop() == 0
+        assert installation.operator.stop() == 0
 
         assert time.monotonic() - start < END_SECONDS
 
 
-def test_a_busy_operator_ends_at_once(ground: Ground) -> None:
-    with ground.installed() as one:
-        one.site.apply(
+def test_a_busy_operator_ends_at_once(installer: Installer) -> None:
+    with installer.installed() as installation:
+        installation.site.apply(
             played("busy", ("spec/trials", {"max": 500, "parallel": 8}), PLAY_SECONDS="0.2")
         )
-        one.site.wait(lambda: len(one.site.trials("busy")) > 30, 30, "it is busy")
+        installation.site.wait(lambda: len(installation.site.trials("busy")) > 30, 30, "it is busy")
         start = time.monotonic()
 
-        assert one.operator.stop() == 0
+        assert installation.operator.stop() == 0
 
         assert time.monotonic() - start < END_SECONDS
 
 
-def test_the_lease_is_given_back(ground: Ground) -> None:
-    with ground.installed() as one:
-        one.operator.stop()
+def test_the_lease_is_given_back(installer: Installer) -> None:
+    with installer.installed() as installation:
+        installation.operator.stop()
 
-        lease = one.site.reader.read("leases", one.site.namespace, "scaling-operator")
+        lease = installation.site.reader.read(
+            "leases", installation.site.namespace, "scaling-operator"
+        )
         assert not lease["spec"].get("holderIdentity")

@@ -17,7 +17,7 @@ from testbed.api_request import ApiRequest
 from testbed.component import Component, down
 from testbed.documents import played
 from testbed.effects import Answer, Delay, EditWatch, Reset, Rule, each, error_event, once
-from testbed.installation import Ground, Installation
+from testbed.installation import Installation, Installer
 from testbed.nodes import PLAYED
 
 TRIALS = 8
@@ -88,9 +88,9 @@ FAULTS: tuple[tuple[str, Callable[[], Rule]], ...] = (
 
 
 @pytest.fixture(scope="module")
-def spoiled(ground: Ground) -> Iterator[Installation]:
-    with ground.installed(*RESYNC, through_proxy=True, started=False) as one:
-        yield one
+def spoiled(installer: Installer) -> Iterator[Installation]:
+    with installer.installed(*RESYNC, through_proxy=True, started=False) as installation:
+        yield installation
 
 
 @pytest.mark.parametrize(("reason", "rule"), FAULTS, ids=[row[0] for row in FAULTS])
@@ -112,28 +112,28 @@ def test_a_fault_is_survived(spoiled: Installation, reason: str, rule: Callable[
         spoiled.operator.kill()
 
 
-def assert_well(one: Installation, name: str) -> None:
+def assert_well(installation: Installation, name: str) -> None:
     """The same process, every trial once, each pod created once, no attempt repeated."""
-    assert one.operator.is_alive, one.operator.log_end()
-    trials = one.site.trials(name)
+    assert installation.operator.is_alive, installation.operator.log_end()
+    trials = installation.site.trials(name)
     assert [trial["spec"]["number"] for trial in trials] == list(range(len(trials)))
     attempts = [each for trial in trials for each in trial["status"].get("attempts", [])]
     assert not [each for each in attempts if "reason" in each]
 
 
-def test_a_410_storm_does_not_become_a_storm_of_lists(ground: Ground) -> None:
-    with ground.installed(through_proxy=True, started=False) as one:
-        one.between.rule = each(lambda request: request.is_watch, Answer(410, "Expired"))
-        one.operator.start()
+def test_a_410_storm_does_not_become_a_storm_of_lists(installer: Installer) -> None:
+    with installer.installed(through_proxy=True, started=False) as installation:
+        installation.between.rule = each(lambda request: request.is_watch, Answer(410, "Expired"))
+        installation.operator.start()
         time.sleep(10)
 
-        requests = [it.request for it in one.between.passed]
+        requests = [it.request for it in installation.between.passed]
         lists = [it for it in requests if it.verb == "list" and it.resource]
 
         assert len(lists) <= 30, f"{len(lists)} lists in 10 s"
-        one.between.pass_on()
-        one.site.apply(played("calm", ("spec/trials", {"max": 2})))
-        assert one.site.wait_end("calm")["counts"]["succeeded"] == 2
+        installation.between.pass_on()
+        installation.site.apply(played("calm", ("spec/trials", {"max": 2})))
+        assert installation.site.wait_end("calm")["counts"]["succeeded"] == 2
 
 
 LONG: tuple[tuple[str, Rule], ...] = (
@@ -144,45 +144,51 @@ LONG: tuple[tuple[str, Rule], ...] = (
 
 
 @pytest.mark.timeout(400, func_only=True)
-def test_two_minutes_without_an_api_server_are_survived(ground: Ground) -> None:
+def test_two_minutes_without_an_api_server_are_survived(installer: Installer) -> None:
     """429, 5xx and no connection at all, each to an operator of its own, at once."""
     with ExitStack() as stack:
-        sites = [stack.enter_context(ground.installed(through_proxy=True)) for _ in LONG]
-        for one, (name, _) in zip(sites, LONG, strict=True):
+        sites = [stack.enter_context(installer.installed(through_proxy=True)) for _ in LONG]
+        for installation, (name, _) in zip(sites, LONG, strict=True):
             bounds = ("spec/trials", {"max": 20, "parallel": 2})
-            one.site.apply(played(name, bounds, PLAY_SECONDS="1"))
-        for one, (name, rule) in zip(sites, LONG, strict=True):
-            one.site.wait(lambda one=one, name=name: len(one.site.trials(name)) >= 4, 30, "begun")
-            one.between.rule = rule
+            installation.site.apply(played(name, bounds, PLAY_SECONDS="1"))
+        for installation, (name, rule) in zip(sites, LONG, strict=True):
+            installation.site.wait(
+                lambda installation=installation, name=name: (
+                    len(installation.site.trials(name)) >= 4
+                ),
+                30,
+                "begun",
+            )
+            installation.between.rule = rule
         time.sleep(OUTAGE_SECONDS)
-        for one in sites:
-            assert one.operator.is_alive, one.operator.log_end()
-            one.between.pass_on()
+        for installation in sites:
+            assert installation.operator.is_alive, installation.operator.log_end()
+            installation.between.pass_on()
 
         def ended(index: int) -> None:
-            one, (name, _) = sites[index], LONG[index]
-            assert one.site.wait_end(name, 90)["counts"]["succeeded"] == 20
-            assert_well(one, name)
+            installation, (name, _) = sites[index], LONG[index]
+            assert installation.site.wait_end(name, 90)["counts"]["succeeded"] == 20
+            assert_well(installation, name)
 
         with ThreadPoolExecutor(len(sites)) as pool:
             list(pool.map(ended, range(len(sites))))
 
 
-def test_a_restart_of_the_api_server_after_a_compaction_is_survived(ground: Ground) -> None:
+def test_a_restart_of_the_api_server_after_a_compaction_is_survived(installer: Installer) -> None:
     """Afterwards the watches' versions are too old: the API server answers 410 for real."""
-    cluster = ground.cluster
-    with ground.installed(*RESYNC) as one:
-        one.site.apply(
+    cluster = installer.cluster
+    with installer.installed(*RESYNC) as installation:
+        installation.site.apply(
             played("robust", ("spec/trials", {"max": 30, "parallel": 3}), PLAY_SECONDS="1")
         )
-        one.site.wait(lambda: len(one.site.trials("robust")) >= 6, 30, "begun")
+        installation.site.wait(lambda: len(installation.site.trials("robust")) >= 6, 30, "begun")
 
         with down(cluster, "kube-apiserver"):
             compact(Component.of(cluster, "etcd"))
             time.sleep(5)
 
-        assert one.site.wait_end("robust", 90)["counts"]["succeeded"] == 30
-        assert_well(one, "robust")
+        assert installation.site.wait_end("robust", 90)["counts"]["succeeded"] == 30
+        assert_well(installation, "robust")
     cluster.kubectl("wait", "--for=condition=Ready", f"node/{PLAYED}", "--timeout=60s")
 
 

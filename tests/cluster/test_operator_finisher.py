@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from testbed.documents import bound_claim, played
-from testbed.installation import Ground, Installation
+from testbed.installation import Installation, Installer
 from testbed.site import Site
 
 CLAIMED = ("spec/artifacts", {"persistentVolumeClaim": {"claimName": "kept"}})
@@ -15,23 +15,23 @@ NO_SECOND_POD = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name
 
 
 @pytest.fixture(scope="module")
-def without_image(ground: Ground) -> Iterator[Site]:
+def without_image(installer: Installer) -> Iterator[Site]:
     """An operator without a trainer's image: a finisher would have none."""
-    with ground.installed() as one:
-        yield from _with_claim(one)
+    with installer.installed() as installation:
+        yield from _with_claim(installation)
 
 
 @pytest.fixture(scope="module")
-def site(ground: Ground) -> Iterator[Site]:
+def site(installer: Installer) -> Iterator[Site]:
     """An operator with a trainer's image, whose pods are played."""
-    with ground.installed("--trainer-image", "played") as one:
-        yield from _with_claim(one)
+    with installer.installed("--trainer-image", "played") as installation:
+        yield from _with_claim(installation)
 
 
-def _with_claim(one: Installation) -> Iterator[Site]:
-    one.site.apply(*bound_claim("kept", one.site.namespace))
-    yield one.site
-    one.site.kubectl("delete", "pv", f"kept-{one.site.namespace}", "--wait=false")
+def _with_claim(installation: Installation) -> Iterator[Site]:
+    installation.site.apply(*bound_claim("kept", installation.site.namespace))
+    yield installation.site
+    installation.site.kubectl("delete", "pv", f"kept-{installation.site.namespace}", "--wait=false")
 
 
 def test_a_finisher_that_is_refused_does_not_hold_up_the_answer(without_image: Site) -> None:

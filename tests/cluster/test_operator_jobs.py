@@ -11,7 +11,7 @@ import pytest
 from testbed.api_request import ApiRequest
 from testbed.documents import Change, played
 from testbed.effects import EditWatch, Effect, Reset, Rule, once
-from testbed.installation import Ground, Installation
+from testbed.installation import Installation, Installer
 from testbed.site import LABEL, Site
 
 BOUND_SECONDS = 40.0
@@ -27,13 +27,13 @@ ENDS: tuple[tuple[str, Json, str | None, tuple[str, ...]], ...] = (
 
 
 @pytest.fixture(scope="module")
-def one(job_ground: Ground) -> Iterator[Installation]:
-    with job_ground.installed("--workload", "job") as one:
-        one.site.apply(
+def installation(job_installer: Installer) -> Iterator[Installation]:
+    with job_installer.installed("--workload", "job") as installation:
+        installation.site.apply(
             played("search", ("spec/trials", {"max": 6, "parallel": 2})),
             *(played(name, STRICT, **environment) for name, environment, _, _ in ENDS),
         )
-        yield one
+        yield installation
 
 
 def jobs(site: Site, name: str) -> list[Json]:
@@ -44,45 +44,51 @@ def repeated(trial: Json) -> tuple[str, ...]:
     return tuple(each["reason"] for each in trial["status"].get("attempts", []) if "reason" in each)
 
 
-def test_a_search_runs_to_its_end_and_cleans_up(one: Installation) -> None:
-    status = one.site.wait_end("search")
+def test_a_search_runs_to_its_end_and_cleans_up(installation: Installation) -> None:
+    status = installation.site.wait_end("search")
 
     assert status["counts"]["succeeded"] == 6
-    for trial in one.site.trials("search"):
+    for trial in installation.site.trials("search"):
         x = trial["spec"]["parameters"]["x"]
         assert trial["status"]["values"] == [pytest.approx((x - 0.3) ** 2, rel=1e-12)]
-    one.site.wait(lambda: not jobs(one.site, "search"), 10, "no Job is left")
-    one.site.wait(lambda: not one.site.pods("search"), 10, "no pod is left")
+    installation.site.wait(lambda: not jobs(installation.site, "search"), 10, "no Job is left")
+    installation.site.wait(lambda: not installation.site.pods("search"), 10, "no pod is left")
 
 
 @pytest.mark.parametrize(
     ("name", "environment", "reason", "before"), ENDS, ids=[row[0] for row in ENDS]
 )
 def test_a_trouble_has_the_reason_that_a_pods_has(
-    one: Installation, name: str, environment: Json, reason: str | None, before: tuple[str, ...]
+    installation: Installation,
+    name: str,
+    environment: Json,
+    reason: str | None,
+    before: tuple[str, ...],
 ) -> None:
     del environment
 
-    one.site.wait_end(name, BOUND_SECONDS)
+    installation.site.wait_end(name, BOUND_SECONDS)
 
-    trial = one.site.trial(name, 0)
+    trial = installation.site.trial(name, 0)
     assert trial["status"]["state"] == ("Failed" if reason else "Succeeded"), trial["status"]
     assert trial["status"].get("reason") == reason
     assert repeated(trial) == before
 
 
 @pytest.mark.parametrize("kind", ["job", "pod"])
-def test_what_is_deleted_by_hand_is_repeated(one: Installation, kind: str) -> None:
+def test_what_is_deleted_by_hand_is_repeated(installation: Installation, kind: str) -> None:
     name = f"without-{kind}"
-    one.site.apply(played(name, PLAY="hang,succeed"))
-    one.site.wait(
-        lambda: any(pod["status"]["phase"] == "Running" for pod in one.site.pods(name)), 20, "runs"
+    installation.site.apply(played(name, PLAY="hang,succeed"))
+    installation.site.wait(
+        lambda: any(pod["status"]["phase"] == "Running" for pod in installation.site.pods(name)),
+        20,
+        "runs",
     )
 
-    one.site.kubectl("delete", kind, "-l", f"{LABEL}={name}")
+    installation.site.kubectl("delete", kind, "-l", f"{LABEL}={name}")
 
-    assert one.site.wait_end(name, BOUND_SECONDS)["phase"] == "Succeeded"
-    assert repeated(one.site.trial(name, 0)) == ("PodDeleted",)
+    assert installation.site.wait_end(name, BOUND_SECONDS)["phase"] == "Succeeded"
+    assert repeated(installation.site.trial(name, 0)) == ("PodDeleted",)
 
 
 def unanswered_and_unseen() -> Rule:
@@ -99,9 +105,9 @@ def unanswered_and_unseen() -> Rule:
     return rule
 
 
-def test_a_job_whose_creation_was_not_answered_is_adopted(job_ground: Ground) -> None:
+def test_a_job_whose_creation_was_not_answered_is_adopted(job_installer: Installer) -> None:
     options = ("--workload", "job", "--resync", "5s")
-    with job_ground.installed(*options, through_proxy=True, started=False) as other:
+    with job_installer.installed(*options, through_proxy=True, started=False) as other:
         other.between.rule = unanswered_and_unseen()
         other.operator.start()
         other.site.apply(played("adopted", ("spec/trials", {"max": 2})))
@@ -111,8 +117,8 @@ def test_a_job_whose_creation_was_not_answered_is_adopted(job_ground: Ground) ->
         assert "get jobs adopted-0-0-0" in [str(it.request) for it in other.between.passed]
 
 
-def test_a_queue_holds_a_job_back_and_takes_its_machine(job_ground: Ground) -> None:
-    with job_ground.installed("--workload", "job", "--queue", "team") as other:
+def test_a_queue_holds_a_job_back_and_takes_its_machine(job_installer: Installer) -> None:
+    with job_installer.installed("--workload", "job", "--queue", "team") as other:
         site = other.site
         site.apply(played("queued", PLAY="hang,succeed"))
         site.wait(

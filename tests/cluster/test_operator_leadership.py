@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from testbed.documents import played
-from testbed.installation import Ground, Installation
+from testbed.installation import Installation, Installer
 from testbed.process import OperatorProcess
 
 TAKEOVER_SECONDS = 20.0
@@ -21,27 +21,29 @@ TRIALS = 400
 class Pair:
     """An installation with two replicas; the first leads."""
 
-    one: Installation
+    installation: Installation
     other: OperatorProcess
 
     def holder(self) -> str:
-        found = self.one.site.reader.read("leases", self.one.site.namespace, "scaling-operator")
+        found = self.installation.site.reader.read(
+            "leases", self.installation.site.namespace, "scaling-operator"
+        )
         return str(found["spec"].get("holderIdentity"))
 
     def trials(self) -> int:
-        return len(self.one.site.trials("shared"))
+        return len(self.installation.site.trials("shared"))
 
 
 @pytest.fixture
-def pair(ground: Ground) -> Iterator[Pair]:
-    with ground.installed() as one:
-        other = ground.operator(one.site.namespace, (), None, "operator-1").start()
+def pair(installer: Installer) -> Iterator[Pair]:
+    with installer.installed() as installation:
+        other = installer.operator(installation.site.namespace, (), None, "operator-1").start()
         try:
             other.wait_ready()
             bounds = ("spec/trials", {"max": TRIALS, "parallel": 4})
-            one.site.apply(played("shared", bounds, PLAY_SECONDS="0.5"))
-            pair = Pair(one, other)
-            one.site.wait(lambda: pair.trials() >= 8, 30, "the work has begun")
+            installation.site.apply(played("shared", bounds, PLAY_SECONDS="0.5"))
+            pair = Pair(installation, other)
+            installation.site.wait(lambda: pair.trials() >= 8, 30, "the work has begun")
             yield pair
         finally:
             other.kill()
@@ -49,7 +51,7 @@ def pair(ground: Ground) -> Iterator[Pair]:
 
 def finish_early(pair: Pair) -> list[dict[str, Any]]:
     """Let what runs end, and check that nothing is there twice or missing."""
-    site = pair.one.site
+    site = pair.installation.site
     done = pair.trials() + 4
     site.apply(played("shared", ("spec/trials", {"max": done, "parallel": 4}), PLAY_SECONDS="0.5"))
     status = site.wait_end("shared")
@@ -69,9 +71,11 @@ def test_a_standby_goes_on_soon_after_the_leader_was_killed(pair: Pair) -> None:
     before = pair.trials()
     start = time.monotonic()
 
-    pair.one.operator.kill()
+    pair.installation.operator.kill()
 
-    pair.one.site.wait(lambda: pair.trials() > before + 4, TAKEOVER_SECONDS, "the other goes on")
+    pair.installation.site.wait(
+        lambda: pair.trials() > before + 4, TAKEOVER_SECONDS, "the other goes on"
+    )
     assert time.monotonic() - start <= TAKEOVER_SECONDS
     assert pair.holder() == "operator-1"
     finish_early(pair)
@@ -80,23 +84,27 @@ def test_a_standby_goes_on_soon_after_the_leader_was_killed(pair: Pair) -> None:
 def test_a_standby_goes_on_at_once_after_the_leader_was_told_to_end(pair: Pair) -> None:
     before = pair.trials()
 
-    assert pair.one.operator.stop() == 0
+    assert pair.installation.operator.stop() == 0
 
-    pair.one.site.wait(lambda: pair.trials() > before + 4, 8, "the other goes on")
+    pair.installation.site.wait(lambda: pair.trials() > before + 4, 8, "the other goes on")
     finish_early(pair)
 
 
 def test_a_paused_leader_that_wakes_up_does_no_harm(pair: Pair) -> None:
-    pair.one.operator.pause()
+    pair.installation.operator.pause()
     before = pair.trials()
     start = time.monotonic()
-    pair.one.site.wait(lambda: pair.trials() > before + 4, TAKEOVER_SECONDS, "the other goes on")
+    pair.installation.site.wait(
+        lambda: pair.trials() > before + 4, TAKEOVER_SECONDS, "the other goes on"
+    )
     time.sleep(max(0.0, PAUSE_SECONDS - (time.monotonic() - start)))
     assert pair.holder() == "operator-1"
 
-    pair.one.operator.resume()
+    pair.installation.operator.resume()
 
-    pair.one.site.wait(lambda: pair.one.operator.probe("readyz") == 200, 30, "it stands by")
+    pair.installation.site.wait(
+        lambda: pair.installation.operator.probe("readyz") == 200, 30, "it stands by"
+    )
     time.sleep(3)
     assert pair.holder() == "operator-1"
     finish_early(pair)

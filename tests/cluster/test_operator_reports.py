@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from testbed.cluster import Cluster
 from testbed.documents import played
-from testbed.installation import Ground, Installation
+from testbed.installation import Installation, Installer
 
 from scaling_operator.api.names import REPORT_AUDIENCE
 from scaling_trainer.report import Reporter
@@ -24,14 +24,14 @@ BOUNDED_SECONDS = 30.0
 
 
 @pytest.fixture(scope="module")
-def one(ground: Ground) -> Iterator[Installation]:
+def installation(installer: Installer) -> Iterator[Installation]:
     """An operator that pods can report to."""
-    with ground.installed(started=False) as one:
-        operator = one.operator
+    with installer.installed(started=False) as installation:
+        operator = installation.operator
         url = f"https://127.0.0.1:{operator.report_port}"
         operator.options = (*operator.options, "--report-url", url, "--report-host", "127.0.0.1")
         operator.start().wait_ready()
-        yield one
+        yield installation
 
 
 @pytest.fixture
@@ -56,9 +56,9 @@ def audience_and_path(pod: dict[str, Any]) -> tuple[str, str]:
     raise AssertionError(message)
 
 
-def reporter(one: Installation, pod_name: str, folder: Path) -> Reporter:
+def reporter(installation: Installation, pod_name: str, folder: Path) -> Reporter:
     """Make the client as it would be made within a pod."""
-    site = one.site
+    site = installation.site
     pod = site.cluster.read("-n", site.namespace, "pod", pod_name)
     environment = variables(pod)
     audience, path = audience_and_path(pod)
@@ -76,91 +76,95 @@ def token_of(cluster: Cluster, namespace: str, pod_name: str, audience: str) -> 
     return cluster.kubectl("-n", namespace, *created)
 
 
-def running(one: Installation, name: str) -> set[str]:
-    pods = one.site.pods(name)
+def running(installation: Installation, name: str) -> set[str]:
+    pods = installation.site.pods(name)
     return {pod["metadata"]["name"] for pod in pods if pod["status"].get("phase") == "Running"}
 
 
-def wait_running(one: Installation, name: str, pod: str) -> None:
-    one.site.wait(lambda: pod in running(one, name), BOUNDED_SECONDS, f"{pod} runs")
+def wait_running(installation: Installation, name: str, pod: str) -> None:
+    installation.site.wait(
+        lambda: pod in running(installation, name), BOUNDED_SECONDS, f"{pod} runs"
+    )
 
 
 def test_a_hopeless_trial_is_told_to_stop_and_has_ended_before_it_hears(
-    one: Installation, folder: Path
+    installation: Installation, folder: Path
 ) -> None:
     search = ("spec/trials", {"max": 2, "parallel": 1})
     pruner = ("spec/search/pruner", MEDIAN)
-    one.site.apply(played("pruned", search, pruner, PLAY_SECONDS="3", PLAY_1="hang"))
-    wait_running(one, "pruned", "pruned-0-0-0")
-    first = reporter(one, "pruned-0-0-0", folder)
+    installation.site.apply(played("pruned", search, pruner, PLAY_SECONDS="3", PLAY_1="hang"))
+    wait_running(installation, "pruned", "pruned-0-0-0")
+    first = reporter(installation, "pruned-0-0-0", folder)
     for step in (1, 2, 3):
         assert first.report(step, {"loss": 1.0}) is False
     first.close()
-    wait_running(one, "pruned", "pruned-0-1-0")
-    second = reporter(one, "pruned-0-1-0", folder)
+    wait_running(installation, "pruned", "pruned-0-1-0")
+    second = reporter(installation, "pruned-0-1-0", folder)
 
     told_to_stop = second.report(1, {"loss": 9.0})
 
     # The decision was written down before the answer.
-    trial = one.site.trial("pruned", 1)["status"]
+    trial = installation.site.trial("pruned", 1)["status"]
     assert told_to_stop
     assert (trial["state"], trial["values"]) == ("Pruned", [9.0])
     assert trial["curve"] == [{"step": 1, "value": 9}]
     # It is told the same as often as it asks, and its pod goes, whether or not it obeys.
     assert second.report(2, {"loss": 0.0})
     second.close()
-    status = one.site.wait_end("pruned")
+    status = installation.site.wait_end("pruned")
     assert (status["counts"]["succeeded"], status["counts"]["pruned"]) == (1, 1)
-    one.site.wait(lambda: not one.site.pods("pruned"), 60, "its pod is deleted")
+    installation.site.wait(lambda: not installation.site.pods("pruned"), 60, "its pod is deleted")
 
 
-def test_the_curve_of_a_running_trial_is_kept(one: Installation, folder: Path) -> None:
-    one.site.apply(
+def test_the_curve_of_a_running_trial_is_kept(installation: Installation, folder: Path) -> None:
+    installation.site.apply(
         played("curve", ("spec/trials", {"max": 1}), ("spec/search/pruner", MEDIAN), PLAY="hang")
     )
-    wait_running(one, "curve", "curve-0-0-0")
-    trainer = reporter(one, "curve-0-0-0", folder)
+    wait_running(installation, "curve", "curve-0-0-0")
+    trainer = reporter(installation, "curve-0-0-0", folder)
     for step in range(1, 4):
         trainer.report(step, {"loss": 1 / step})
 
     def stored() -> list[dict[str, Any]]:
-        return one.site.trial("curve", 0).get("status", {}).get("curve", [])
+        return installation.site.trial("curve", 0).get("status", {}).get("curve", [])
 
-    one.site.wait(lambda: len(stored()) == 3, BOUNDED_SECONDS, "the curve is stored")
+    installation.site.wait(lambda: len(stored()) == 3, BOUNDED_SECONDS, "the curve is stored")
     assert [point["step"] for point in stored()] == [1, 2, 3]
     # What is stored is durable: the client keeps it no longer.
     trainer.report(4, {"loss": 0.25})
     trainer.close()
 
 
-def test_a_trainer_goes_on_reporting_to_the_next_operator(one: Installation, folder: Path) -> None:
-    one.site.apply(
+def test_a_trainer_goes_on_reporting_to_the_next_operator(
+    installation: Installation, folder: Path
+) -> None:
+    installation.site.apply(
         played("went", ("spec/trials", {"max": 1}), ("spec/search/pruner", MEDIAN), PLAY="hang")
     )
-    wait_running(one, "went", "went-0-0-0")
-    trainer = reporter(one, "went-0-0-0", folder)
+    wait_running(installation, "went", "went-0-0-0")
+    trainer = reporter(installation, "went-0-0-0", folder)
     trainer.report(1, {"loss": 1.0})
-    one.operator.kill()
+    installation.operator.kill()
     assert trainer.report(2, {"loss": 0.5}) is False
-    one.operator.start().wait_ready()
+    installation.operator.start().wait_ready()
 
     def told() -> bool:
         trainer.report(None, {"loss": 0.25})
-        curve = one.site.trial("went", 0).get("status", {}).get("curve", [])
+        curve = installation.site.trial("went", 0).get("status", {}).get("curve", [])
         return {1, 2} <= {point["step"] for point in curve}
 
     # What the first operator had heard and not stored was sent again.
-    one.site.wait(told, 60, "the next operator has all of the curve")
+    installation.site.wait(told, 60, "the next operator has all of the curve")
     trainer.close()
 
 
 def test_a_pod_that_runs_no_attempt_is_told_so(
-    one: Installation, folder: Path, caplog: pytest.LogCaptureFixture
+    installation: Installation, folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    site = one.site
-    one.site.apply(played("owner", ("spec/trials", {"max": 1}), PLAY="hang"))
-    wait_running(one, "owner", "owner-0-0-0")
-    trainer = reporter(one, "owner-0-0-0", folder)
+    site = installation.site
+    installation.site.apply(played("owner", ("spec/trials", {"max": 1}), PLAY="hang"))
+    wait_running(installation, "owner", "owner-0-0-0")
+    trainer = reporter(installation, "owner-0-0-0", folder)
     stranger = {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -175,17 +179,19 @@ def test_a_pod_that_runs_no_attempt_is_told_so(
 
     trainer.close()
     assert "HTTP 403 pod stranger runs no attempt of a trial" in caplog.text
-    assert not one.site.trial("owner", 0).get("status", {}).get("curve")
+    assert not installation.site.trial("owner", 0).get("status", {}).get("curve")
 
 
-def test_a_deleted_trial_tells_its_trainer_to_stop(one: Installation, folder: Path) -> None:
-    one.site.apply(played("robbed", ("spec/trials", {"max": 1}), PLAY="hang"))
-    wait_running(one, "robbed", "robbed-0-0-0")
-    trainer = reporter(one, "robbed-0-0-0", folder)
+def test_a_deleted_trial_tells_its_trainer_to_stop(
+    installation: Installation, folder: Path
+) -> None:
+    installation.site.apply(played("robbed", ("spec/trials", {"max": 1}), PLAY="hang"))
+    wait_running(installation, "robbed", "robbed-0-0-0")
+    trainer = reporter(installation, "robbed-0-0-0", folder)
     assert trainer.report(None, {"loss": 1.0}) is False
-    one.site.kubectl("delete", "sx", "robbed", "--wait=false")
+    installation.site.kubectl("delete", "sx", "robbed", "--wait=false")
     deadline = time.monotonic() + BOUNDED_SECONDS
-    while one.site.pods("robbed"):
+    while installation.site.pods("robbed"):
         assert time.monotonic() < deadline, "the pod goes with its experiment"
         # Whatever the endpoint says meanwhile, nothing is raised into the training.
         trainer.report(None, {"loss": 1.0})

@@ -13,7 +13,7 @@ import pytest
 from testbed.chart import rendered
 from testbed.cluster import Cluster
 from testbed.documents import bound_claim, played, policy
-from testbed.installation import Ground, Installation
+from testbed.installation import Installation, Installer
 from testbed.shipped import rights_in
 
 from scaling_operator.api.names import REPORT_AUDIENCE
@@ -38,47 +38,47 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def one(cluster: Cluster, helm: Path, kind: str, tmp_path: Path) -> Iterator[Installation]:
+def installation(cluster: Cluster, helm: Path, kind: str, tmp_path: Path) -> Iterator[Installation]:
     """An operator with the rights that the chart gives for a workload kind, and reports."""
     shipped = rendered(helm, {"trials": {"workload": kind}})
     # What is used with the kind job is not counted among the rights of the kind pod.
-    ground = Ground(cluster, shipped, tmp_path, {"pod": "site", "job": "sized"}[kind])
-    with ground.installed("--workload", kind, started=False) as one:
-        operator = one.operator
+    installer = Installer(cluster, shipped, tmp_path, {"pod": "site", "job": "sized"}[kind])
+    with installer.installed("--workload", kind, started=False) as installation:
+        operator = installation.operator
         url = f"https://127.0.0.1:{operator.report_port}"
         reports = ("--report-url", url, "--report-host", "127.0.0.1")
         operator.options = (*operator.options, *reports, "--trainer-image", "played")
-        yield one
+        yield installation
 
 
-def report_as_a_stranger(one: Installation, folder: Path) -> None:
+def report_as_a_stranger(installation: Installation, folder: Path) -> None:
     """Report with the token of a pod that the operator does not know."""
-    site = one.site
+    site = installation.site
     container = {"name": "c", "image": "none.invalid/none"}
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "stranger"}}
     site.apply(pod | {"spec": {"containers": [container]}})
     bound = ("--bound-object-kind=Pod", "--bound-object-name=stranger")
     token = site.kubectl("create", "token", "default", "--audience", REPORT_AUDIENCE, *bound)
     (folder / "token").write_text(token)
-    (folder / "ca").write_text(site.cluster.kubectl(*_authority(one)))
-    url = f"https://127.0.0.1:{one.operator.report_port}"
+    (folder / "ca").write_text(site.cluster.kubectl(*_authority(installation)))
+    url = f"https://127.0.0.1:{installation.operator.report_port}"
     endpoint = Endpoint(url, folder / "token", (folder / "ca").read_text())
     body = {"seq": 1, "step": 1, "metrics": {"loss": 1.0}}
     assert isinstance(endpoint.post("/v1/report", body), Away)
     endpoint.close()
 
 
-def _authority(one: Installation) -> tuple[str, ...]:
+def _authority(installation: Installation) -> tuple[str, ...]:
     template = '{{ index .data "ca.crt" | base64decode }}'
     read = ("get", "secret", "scaling-operator-reports", "-o", f"go-template={template}")
-    return ("-n", one.site.namespace, *read)
+    return ("-n", installation.site.namespace, *read)
 
 
-def work(one: Installation, folder: Path) -> None:
+def work(installation: Installation, folder: Path) -> None:
     """Do all that an operator does."""
-    site = one.site
+    site = installation.site
     site.apply(policy(f"policy-{site.namespace}"), *bound_claim(CLAIM, site.namespace))
-    one.operator.start().wait_ready()
+    installation.operator.start().wait_ready()
     trials = ("spec/trials", {"max": 4, "parallel": 4})
     site.apply(
         played(
@@ -89,22 +89,26 @@ def work(one: Installation, folder: Path) -> None:
     # Somebody changes the object: the operator's next write of it is refused, and it reads again.
     site.kubectl("label", "sxt", "first-0-3", "note=changed")
     site.kubectl("delete", "pods", "-l", "scaling-operator.dev/trial=first-0-3", "--wait=false")
-    report_as_a_stranger(one, folder)
+    report_as_a_stranger(installation, folder)
     site.wait_end("first", 90)
     # Another one begins from its best.
     site.apply(played("second", ("spec/search/warmStart", {"from": ["first"], "topK": 1})))
     site.wait_end("second", 60)
 
 
-def used(one: Installation, start: int) -> set[Right]:
-    entries = [e for e in one.site.cluster.audit.entries(start) if e.user == one.account]
+def used(installation: Installation, start: int) -> set[Right]:
+    entries = [
+        e for e in installation.site.cluster.audit.entries(start) if e.user == installation.account
+    ]
     refused = [entry for entry in entries if entry.code == 403]
     assert not refused
     return {(entry.resource, entry.verb) for entry in entries}
 
 
-def given(one: Installation, helm: Path, kind: str) -> set[Right]:
-    documents = rights_in(one.site.namespace, rendered(helm, {"trials": {"workload": kind}}))
+def given(installation: Installation, helm: Path, kind: str) -> set[Right]:
+    documents = rights_in(
+        installation.site.namespace, rendered(helm, {"trials": {"workload": kind}})
+    )
     roles = [each for each in documents if each["kind"] in ("Role", "ClusterRole")]
     return {
         (resource, verb)
@@ -120,15 +124,15 @@ def given(one: Installation, helm: Path, kind: str) -> set[Right]:
 
 @pytest.mark.usefixtures("crds", "nodes")
 def test_every_right_is_used_and_none_is_lacking(
-    one: Installation, helm: Path, kind: str, tmp_path: Path
+    installation: Installation, helm: Path, kind: str, tmp_path: Path
 ) -> None:
-    site = one.site
+    site = installation.site
     start = site.cluster.audit.position()
-    work(one, tmp_path)
-    expected = given(one, helm, kind) - ELSEWHERE[kind]
+    work(installation, tmp_path)
+    expected = given(installation, helm, kind) - ELSEWHERE[kind]
 
     def unused() -> set[Right]:
-        return expected - used(one, start)
+        return expected - used(installation, start)
 
     try:
         site.wait(lambda: not unused(), 60, "every right is used")
@@ -136,8 +140,8 @@ def test_every_right_is_used_and_none_is_lacking(
         assert unused() == set()
         raise
     finally:
-        one.operator.stop()
+        installation.operator.stop()
         site.kubectl("delete", "rsp", f"policy-{site.namespace}", "--ignore-not-found")
         site.kubectl("delete", "pv", f"{CLAIM}-{site.namespace}", "--wait=false")
     # Beyond these it asks for nothing but what everybody may ask.
-    assert used(one, start) <= given(one, helm, kind)
+    assert used(installation, start) <= given(installation, helm, kind)

@@ -134,9 +134,9 @@ def test_a_ladder_runs_scale_by_scale(installation: Installation) -> None:
 
 
 def test_two_experiments_with_one_name_in_two_namespaces_do_not_meet(
-    installation: Installation, site: Site, ground: Any
+    installation: Installation, site: Site, installer: Any
 ) -> None:
-    with ground.installed() as other:
+    with installer.installed() as other:
         other.site.apply(played("search", ("spec/trials", {"max": 2}), PLAY="succeed"))
         other.site.wait_end("search")
 

@@ -13,7 +13,7 @@ from testbed.api_request import ApiRequest
 from testbed.chart import rendered
 from testbed.documents import Change, played
 from testbed.effects import Kill, once
-from testbed.installation import Ground, Installation
+from testbed.installation import Installation, Installer
 from testbed.site import Site
 
 BOUND_SECONDS = 30.0
@@ -49,20 +49,22 @@ def sized(name: str, by: str, *changes: Change, needs: Json = NEEDS, **environme
 
 
 @pytest.fixture(scope="module")
-def site(ground: Ground) -> Iterator[Site]:
-    with ground.installed() as one:
-        one.site.apply(policy(own(one), LARGE, SMALL))
-        yield one.site
-        drop(one)
+def site(installer: Installer) -> Iterator[Site]:
+    with installer.installed() as installation:
+        installation.site.apply(policy(own(installation), LARGE, SMALL))
+        yield installation.site
+        drop(installation)
 
 
-def own(one: Installation) -> str:
+def own(installation: Installation) -> str:
     """A policy's name of this installation's own: policies are cluster-wide."""
-    return f"{one.site.namespace}-policy"
+    return f"{installation.site.namespace}-policy"
 
 
-def drop(one: Installation) -> None:
-    one.site.kubectl("delete", "rsp", own(one), "--ignore-not-found", "--wait=false")
+def drop(installation: Installation) -> None:
+    installation.site.kubectl(
+        "delete", "rsp", own(installation), "--ignore-not-found", "--wait=false"
+    )
 
 
 def named(site: Site) -> str:
@@ -212,19 +214,19 @@ def test_what_cannot_start_says_why_and_starts_nothing(
     site.kubectl("delete", "sx", name)
 
 
-def test_a_policy_is_for_the_namespaces_that_it_selects(ground: Ground) -> None:
-    with ground.installed() as one:
-        site = one.site
+def test_a_policy_is_for_the_namespaces_that_it_selects(installer: Installer) -> None:
+    with installer.installed() as installation:
+        site = installation.site
         research = {"matchLabels": {"team": "research"}}
-        site.apply(policy(own(one), namespaceSelector=research))
-        site.apply(sized("tenant", own(one)))
+        site.apply(policy(own(installation), namespaceSelector=research))
+        site.apply(sized("tenant", own(installation)))
         site.wait(lambda: site.condition("tenant", "Sized"), BOUND_SECONDS, "a verdict")
         refused = site.condition("tenant", "Sized")
         before = site.trials("tenant")
 
         site.kubectl("label", "namespace", site.namespace, "team=research")
         status = site.wait_end("tenant", BOUND_SECONDS)
-        drop(one)
+        drop(installation)
 
     assert (refused["status"], refused["reason"]) == ("False", "PolicyNotAllowed")
     assert "team=research" in refused["message"]
@@ -232,20 +234,23 @@ def test_a_policy_is_for_the_namespaces_that_it_selects(ground: Ground) -> None:
     assert status["phase"] == "Succeeded"
 
 
-def test_fixed_accelerators_start_on_a_policy_that_does_not_know_them(ground: Ground) -> None:
+def test_fixed_accelerators_start_on_a_policy_that_does_not_know_them(installer: Installer) -> None:
     """As after the chart's installation, whose default policy has CPUs alone."""
-    with ground.installed() as one:
-        site, fixed = one.site, {"policy": own(one), "fixed": {"gpus": 1, "memory": "64Mi"}}
-        site.apply(policy(own(one), {"name": "cpu"}))
+    with installer.installed() as installation:
+        site, fixed = (
+            installation.site,
+            {"policy": own(installation), "fixed": {"gpus": 1, "memory": "64Mi"}},
+        )
+        site.apply(policy(own(installation), {"name": "cpu"}))
         site.apply(played("fixed", ("spec/resources", fixed), PLAY_SECONDS="2"))
         status = site.wait_end("fixed", BOUND_SECONDS)
         condition = site.condition("fixed", "Sized")
 
-        site.apply(policy(own(one), {"name": "cpu"}, limits={"trial": {"gpus": 0}}))
+        site.apply(policy(own(installation), {"name": "cpu"}, limits={"trial": {"gpus": 0}}))
         site.apply(played("barred", ("spec/resources", fixed)))
         site.wait(lambda: site.condition("barred", "Sized"), BOUND_SECONDS, "a verdict")
         barred = site.condition("barred", "Sized")
-        drop(one)
+        drop(installation)
 
     assert status["phase"] == "Succeeded"
     assert (condition["status"], condition["reason"]) == ("True", "FixedResources")
@@ -265,16 +270,16 @@ def test_a_budget_that_is_raised_lets_the_experiment_start(site: Site) -> None:
     assert site.wait_end("raised", BOUND_SECONDS)["phase"] == "Succeeded"
 
 
-def test_a_policy_that_comes_later_is_followed_at_once(ground: Ground) -> None:
-    with ground.installed() as one:
-        site = one.site
-        site.apply(sized("early", own(one)))
+def test_a_policy_that_comes_later_is_followed_at_once(installer: Installer) -> None:
+    with installer.installed() as installation:
+        site = installation.site
+        site.apply(sized("early", own(installation)))
         site.wait(lambda: site.condition("early", "Sized"), BOUND_SECONDS, "a verdict")
 
-        site.apply(policy(own(one)))
+        site.apply(policy(own(installation)))
         status = site.wait_end("early", BOUND_SECONDS)
-        ready = json.loads(site.kubectl("get", "rsp", own(one), "-o", "json"))
-        drop(one)
+        ready = json.loads(site.kubectl("get", "rsp", own(installation), "-o", "json"))
+        drop(installation)
 
     assert status["phase"] == "Succeeded"
     assert {each["type"]: each["status"] for each in ready["status"]["conditions"]} == {
@@ -282,12 +287,12 @@ def test_a_policy_that_comes_later_is_followed_at_once(ground: Ground) -> None:
     }  # fmt: skip
 
 
-def test_no_more_pods_are_made_than_the_limits_allow(ground: Ground) -> None:
-    with ground.installed() as one:
-        site, most = one.site, 0
-        site.apply(policy(own(one), SMALL, limits={"experiment": {"gpus": 2}}))
+def test_no_more_pods_are_made_than_the_limits_allow(installer: Installer) -> None:
+    with installer.installed() as installation:
+        site, most = installation.site, 0
+        site.apply(policy(own(installation), SMALL, limits={"experiment": {"gpus": 2}}))
         four = ("spec/trials", {"max": 6, "parallel": 4})
-        site.apply(sized("limited", own(one), four, PLAY_SECONDS="1"))
+        site.apply(sized("limited", own(installation), four, PLAY_SECONDS="1"))
 
         def over() -> bool:
             nonlocal most
@@ -295,7 +300,7 @@ def test_no_more_pods_are_made_than_the_limits_allow(ground: Ground) -> None:
             return site.status("limited").get("phase") == "Succeeded"
 
         site.wait(over, BOUND_SECONDS, "all have ended")
-        drop(one)
+        drop(installation)
 
     assert most == 2
 
@@ -304,14 +309,14 @@ def is_active(pod: Json) -> bool:
     return pod["status"]["phase"] in ("Pending", "Running")
 
 
-def test_two_experiments_share_the_limit_of_a_namespace(ground: Ground) -> None:
-    with ground.installed() as one:
-        site = one.site
-        site.apply(policy(own(one), SMALL, limits={"namespace": {"gpus": 2}}))
+def test_two_experiments_share_the_limit_of_a_namespace(installer: Installer) -> None:
+    with installer.installed() as installation:
+        site = installation.site
+        site.apply(policy(own(installation), SMALL, limits={"namespace": {"gpus": 2}}))
         many = ("spec/trials", {"max": 50, "parallel": 4})
-        site.apply(sized("first", own(one), many, PLAY_SECONDS="1"))
+        site.apply(sized("first", own(installation), many, PLAY_SECONDS="1"))
         site.wait(lambda: len(site.pods("first")) >= 2, BOUND_SECONDS, "the first takes all")
-        site.apply(sized("second", own(one), many, PLAY_SECONDS="1"))
+        site.apply(sized("second", own(installation), many, PLAY_SECONDS="1"))
 
         shares: list[tuple[int, int]] = []
 
@@ -321,18 +326,18 @@ def test_two_experiments_share_the_limit_of_a_namespace(ground: Ground) -> None:
             return shares[-5:] == [(1, 1)] * 5
 
         site.wait(both_have_some, BOUND_SECONDS, "each holds one")
-        drop(one)
+        drop(installation)
 
     assert max(first + second for first, second in shares) <= 2
 
 
-def test_an_impossible_request_waits_and_no_more_pods_follow(ground: Ground) -> None:
-    with ground.installed() as one:
-        site = one.site
+def test_an_impossible_request_waits_and_no_more_pods_follow(installer: Installer) -> None:
+    with installer.installed() as installation:
+        site = installation.site
         nowhere = {**SMALL, "resource": "example.com/nowhere"}
-        site.apply(policy(own(one), nowhere))
+        site.apply(policy(own(installation), nowhere))
         four = ("spec/trials", {"max": 8, "parallel": 4, "maxFailed": 0, "pendingTimeout": "12s"})
-        site.apply(sized("nowhere", own(one), four))
+        site.apply(sized("nowhere", own(installation), four))
         pods: set[str] = set()
 
         def queued() -> bool:
@@ -341,9 +346,9 @@ def test_an_impossible_request_waits_and_no_more_pods_follow(ground: Ground) -> 
 
         site.wait(queued, BOUND_SECONDS, "a trial is queued")
         waiting = site.trial("nowhere", 0)["status"]
-        said = json.loads(site.kubectl("get", "rsp", own(one), "-o", "json"))["status"]
+        said = json.loads(site.kubectl("get", "rsp", own(installation), "-o", "json"))["status"]
         status = site.wait_end("nowhere", BOUND_SECONDS)
-        drop(one)
+        drop(installation)
 
     assert (waiting["state"], waiting["reason"]) == ("Queued", "Unschedulable")
     assert "example.com/nowhere" in waiting["message"]
@@ -354,18 +359,18 @@ def test_an_impossible_request_waits_and_no_more_pods_follow(ground: Ground) -> 
     assert status["phase"] == "Failed"
 
 
-def test_a_budget_of_gpu_hours_stops_what_runs(ground: Ground) -> None:
-    with ground.installed() as one:
-        site = one.site
+def test_a_budget_of_gpu_hours_stops_what_runs(installer: Installer) -> None:
+    with installer.installed() as installation:
+        site = installation.site
         # Hours that nobody can plan: a shape without its peak.
-        site.apply(policy(own(one), {key: SMALL[key] for key in SMALL if key != "flops"}))
+        site.apply(policy(own(installation), {key: SMALL[key] for key in SMALL if key != "flops"}))
         budget = ("spec/budget", {"gpuHours": 6 / 3600})
         two = ("spec/trials", {"max": 4, "parallel": 2})
-        site.apply(sized("spent", own(one), two, budget, PLAY="hang"))
+        site.apply(sized("spent", own(installation), two, budget, PLAY="hang"))
 
         status = site.wait_end("spent", BOUND_SECONDS)
         complete = site.condition("spent", "Complete")
-        drop(one)
+        drop(installation)
 
     # Nothing has a value, so the experiment has failed; but what ran was stopped by the budget.
     assert complete["status"] == "False"
@@ -373,19 +378,21 @@ def test_a_budget_of_gpu_hours_stops_what_runs(ground: Ground) -> None:
     assert 6 <= status["ledger"]["usedGpuHours"] * 3600 <= 12
 
 
-def test_the_plan_stands_in_the_status_before_the_first_pod(ground: Ground) -> None:
-    with ground.installed(through_proxy=True) as one:
-        site = one.site
-        site.apply(policy(own(one)))
+def test_the_plan_stands_in_the_status_before_the_first_pod(installer: Installer) -> None:
+    with installer.installed(through_proxy=True) as installation:
+        site = installation.site
+        site.apply(policy(own(installation)))
 
         def is_first_pod(request: ApiRequest) -> bool:
             return str(request) == "create pods planned-0-0-0"
 
-        one.between.rule = once(is_first_pod, Kill(forwarded=False))
-        site.apply(sized("planned", own(one)))
-        site.wait(lambda: not one.operator.is_alive, BOUND_SECONDS, "it goes at the first pod")
+        installation.between.rule = once(is_first_pod, Kill(forwarded=False))
+        site.apply(sized("planned", own(installation)))
+        site.wait(
+            lambda: not installation.operator.is_alive, BOUND_SECONDS, "it goes at the first pod"
+        )
         status, pods = site.status("planned"), site.pods("planned")
-        drop(one)
+        drop(installation)
 
     (scale,) = status["scales"]
     assert pods == []
@@ -397,24 +404,26 @@ def test_the_plan_stands_in_the_status_before_the_first_pod(ground: Ground) -> N
 
 @pytest.mark.parametrize("forwarded", [False, True], ids=["before", "after"])
 def test_an_operator_that_is_killed_at_the_next_attempts_pod_repeats_nothing(
-    ground: Ground, *, forwarded: bool
+    installer: Installer, *, forwarded: bool
 ) -> None:
-    with ground.installed(through_proxy=True) as one:
-        site, between = one.site, one.between
-        site.apply(policy(own(one)))
+    with installer.installed(through_proxy=True) as installation:
+        site, between = installation.site, installation.between
+        site.apply(policy(own(installation)))
 
         def is_second_pod(request: ApiRequest) -> bool:
             return str(request) == "create pods killed-0-0-1"
 
         between.rule = once(is_second_pod, Kill(forwarded=forwarded))
-        site.apply(sized("killed", own(one), PLAY="exit-86,succeed"))
-        site.wait(lambda: not one.operator.is_alive, BOUND_SECONDS, "the operator is killed")
+        site.apply(sized("killed", own(installation), PLAY="exit-86,succeed"))
+        site.wait(
+            lambda: not installation.operator.is_alive, BOUND_SECONDS, "the operator is killed"
+        )
         between.pass_on()
-        one.operator.start().wait_ready()
+        installation.operator.start().wait_ready()
 
         status = site.wait_end("killed", BOUND_SECONDS)
         found = attempts(site, "killed")
-        drop(one)
+        drop(installation)
 
     assert status["phase"] == "Succeeded"
     assert [each.get("reason") for each in found] == ["AcceleratorOOM", None]
@@ -431,13 +440,13 @@ def claimed(shape: Json, memory: str) -> Json:
     return {**shape, "deviceClass": "gpu.nvidia.com", "deviceSelector": by_memory}
 
 
-def test_accelerators_are_claimed_where_the_policy_says_so(ground: Ground) -> None:
+def test_accelerators_are_claimed_where_the_policy_says_so(installer: Installer) -> None:
     """As far as it goes without a driver: the API server takes template and pod, and cleans up."""
-    with ground.installed() as one:
-        site = one.site
+    with installer.installed() as installation:
+        site = installation.site
         shapes = claimed(SMALL, "40Gi"), claimed(LARGE, "80Gi")
-        site.apply(policy(own(one), *shapes, backend="dra"))
-        site.apply(sized("claims", own(one), ("spec/trials/pendingTimeout", "1h")))
+        site.apply(policy(own(installation), *shapes, backend="dra"))
+        site.apply(sized("claims", own(installation), ("spec/trials/pendingTimeout", "1h")))
         site.wait(lambda: site.pods("claims"), BOUND_SECONDS, "a pod")
         site.wait(
             lambda: site.trial("claims", 0).get("status", {}).get("state") == "Queued",
@@ -453,7 +462,7 @@ def test_accelerators_are_claimed_where_the_policy_says_so(ground: Ground) -> No
             COLLECTION_SECONDS,
             "the template goes with its trial",
         )
-        drop(one)
+        drop(installation)
 
     (template,) = templates
     (request,) = template["spec"]["spec"]["devices"]["requests"]
@@ -470,16 +479,16 @@ def test_accelerators_are_claimed_where_the_policy_says_so(ground: Ground) -> No
     assert GPU not in resources["limits"]
 
 
-def test_a_queue_holds_jobs_back_and_is_obeyed(ground: Ground, helm: Path) -> None:
+def test_a_queue_holds_jobs_back_and_is_obeyed(installer: Installer, helm: Path) -> None:
     """The test plays Kueue: it admits a Job, and takes its machine back once."""
     with_jobs = replace(
-        ground, shipped=rendered(helm, {"trials": {"workload": "job"}}), prefix="sized"
+        installer, shipped=rendered(helm, {"trials": {"workload": "job"}}), prefix="sized"
     )
-    with with_jobs.installed("--workload", "job") as one:
-        site = one.site
-        site.apply(policy(own(one), SMALL, queue="team"))
+    with with_jobs.installed("--workload", "job") as installation:
+        site = installation.site
+        site.apply(policy(own(installation), SMALL, queue="team"))
         two = ("spec/trials", {"max": 2, "parallel": 2})
-        site.apply(sized("queued", own(one), two, PLAY="hang,succeed"))
+        site.apply(sized("queued", own(installation), two, PLAY="hang,succeed"))
 
         def jobs() -> list[Json]:
             found = json.loads(site.kubectl("get", "jobs", "-o", "json"))["items"]
@@ -512,7 +521,7 @@ def test_a_queue_holds_jobs_back_and_is_obeyed(ground: Ground, helm: Path) -> No
         found = attempts_or_none(site, "queued")
         waiting = jobs()
         site.kubectl("delete", "sx", "queued")
-        drop(one)
+        drop(installation)
 
     assert found[0]["reason"] == "Preempted"
     assert waiting[0]["spec"]["suspend"]

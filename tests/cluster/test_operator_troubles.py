@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from testbed.documents import Change, played
-from testbed.installation import Ground, Installation
+from testbed.installation import Installation, Installer
 from testbed.nodes import DOOMED, SMALL, add, lose, remove
 
 BOUND_SECONDS = 45.0
@@ -69,15 +69,17 @@ IDS = [trouble.name for trouble in TROUBLES]
 
 
 @pytest.fixture(scope="module")
-def troubled(ground: Ground) -> Iterator[Installation]:
+def troubled(installer: Installer) -> Iterator[Installation]:
     """An operator, and all troubles at once: what one waits for, the others use."""
-    add(ground.cluster, DOOMED, SMALL, {"doomed": "yes"})
-    with ground.installed() as one:
-        run_alone(one, "lost", doomed="yes")
-        lose(ground.cluster, DOOMED)
+    add(installer.cluster, DOOMED, SMALL, {"doomed": "yes"})
+    with installer.installed() as installation:
+        run_alone(installation, "lost", doomed="yes")
+        lose(installer.cluster, DOOMED)
         strict: Change = ("spec/trials/maxFailed", 0)
-        one.site.apply(*(played(it.name, strict, *it.changes, **it.environment) for it in TROUBLES))
-        yield one
+        installation.site.apply(
+            *(played(it.name, strict, *it.changes, **it.environment) for it in TROUBLES)
+        )
+        yield installation
 
 
 def repeated(trial: Json) -> tuple[str, ...]:
@@ -142,9 +144,9 @@ def test_a_waiting_trial_is_queued_and_says_why(troubled: Installation) -> None:
     site.wait(lambda: site.status("waits")["counts"].get("queued") == 1, 5, "it is counted")
 
 
-def test_quota_is_waited_for_and_used_as_soon_as_there_is_some(ground: Ground) -> None:
-    with ground.installed() as one:
-        site = one.site
+def test_quota_is_waited_for_and_used_as_soon_as_there_is_some(installer: Installer) -> None:
+    with installer.installed() as installation:
+        site = installation.site
         quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "none"}}
         site.apply(quota | {"spec": {"hard": {"pods": "0"}}})
         site.wait(lambda: site.kubectl("get", "quota", "-o", "jsonpath={..used}"), 20, "a quota")
@@ -168,22 +170,22 @@ def test_quota_is_waited_for_and_used_as_soon_as_there_is_some(ground: Ground) -
         assert repeated(site.trial("frugal", 0)) == ()
 
 
-def run_alone(one: Installation, name: str, **node: str) -> Json:
+def run_alone(installation: Installation, name: str, **node: str) -> Json:
     """Start one trial that runs until it is disturbed; its second attempt succeeds."""
     pod: tuple[Change, ...] = (("spec/trainer/pod", {"nodeSelector": node}),) if node else ()
-    one.site.apply(played(name, *pod, PLAY="hang,succeed"))
+    installation.site.apply(played(name, *pod, PLAY="hang,succeed"))
 
     def runs() -> bool:
-        return any(pod["status"]["phase"] == "Running" for pod in one.site.pods(name))
+        return any(pod["status"]["phase"] == "Running" for pod in installation.site.pods(name))
 
-    one.site.wait(runs, 15, "its pod runs")
-    return one.site.pods(name)[0]["metadata"]
+    installation.site.wait(runs, 15, "its pod runs")
+    return installation.site.pods(name)[0]["metadata"]
 
 
-def assert_repeated(one: Installation, name: str, reason: str) -> None:
-    status = one.site.wait_end(name, BOUND_SECONDS)
+def assert_repeated(installation: Installation, name: str, reason: str) -> None:
+    status = installation.site.wait_end(name, BOUND_SECONDS)
     assert status["phase"] == "Succeeded", status
-    assert repeated(one.site.trial(name, 0)) == (reason,)
+    assert repeated(installation.site.trial(name, 0)) == (reason,)
 
 
 def test_a_pod_that_is_deleted_by_hand_is_repeated(troubled: Installation) -> None:
@@ -208,8 +210,8 @@ def test_a_drained_pod_is_repeated(troubled: Installation) -> None:
     assert_repeated(troubled, "drained", "Evicted")
 
 
-def test_a_preempted_pod_is_repeated(troubled: Installation, ground: Ground) -> None:
-    add(ground.cluster, "narrow-0", {**SMALL, "pods": "1"}, {"narrow": "yes"})
+def test_a_preempted_pod_is_repeated(troubled: Installation, installer: Installer) -> None:
+    add(installer.cluster, "narrow-0", {**SMALL, "pods": "1"}, {"narrow": "yes"})
     run_alone(troubled, "preempted", narrow="yes")
     priority = {
         "apiVersion": "scheduling.k8s.io/v1",
@@ -237,17 +239,17 @@ def test_a_preempted_pod_is_repeated(troubled: Installation, ground: Ground) -> 
     site.wait(lambda: site.kubectl("get", "pods", "urgent").count("Completed"), 15, "room again")
     site.kubectl("delete", "pod", "urgent")
     assert_repeated(troubled, "preempted", "Preempted")
-    remove(ground.cluster, "narrow-0")
+    remove(installer.cluster, "narrow-0")
 
 
-def test_a_lost_nodes_trial_goes_on_elsewhere(troubled: Installation, ground: Ground) -> None:
+def test_a_lost_nodes_trial_goes_on_elsewhere(troubled: Installation, installer: Installer) -> None:
     site = troubled.site
 
     # 30 s in which a pod may end by itself, and 60 s more in which its node may confirm it.
     site.wait(lambda: repeated(site.trial("lost", 0)) == ("NodeLost",), 120, "NodeLost")
 
     # The experiment still asks for the lost node's label: another such node comes.
-    add(ground.cluster, "healthy-0", SMALL, {"doomed": "yes"})
+    add(installer.cluster, "healthy-0", SMALL, {"doomed": "yes"})
     assert_repeated(troubled, "lost", "NodeLost")
-    remove(ground.cluster, DOOMED)
-    remove(ground.cluster, "healthy-0")
+    remove(installer.cluster, DOOMED)
+    remove(installer.cluster, "healthy-0")

@@ -17,12 +17,12 @@ from typing import Any
 import pytest
 from boards.expressions import RULES
 from testbed.documents import played, policy
-from testbed.installation import Ground, Installation
+from testbed.every_expression import EveryExpression
+from testbed.installation import Installation, Installer
 from testbed.prometheus import scraping
 from testbed.reporting import reporter_of
 from testbed.scene import Scene
 from testbed.scraper import Scraper, admitted
-from testbed.seen import EveryExpression
 
 GPU = {"fixed": {"gpus": 1}}
 TROUBLES = {"PLAY_2": "exit-3", "PLAY_3": "oom", "PLAY_4": "evict,succeed"}
@@ -82,15 +82,17 @@ class Watched:
 
 
 @pytest.fixture(scope="module")
-def watched(ground: Ground, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
+def watched(installer: Installer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     """Two experiments that run on, one that is over, reports that come in, some refused."""
     program = shutil.which("prometheus")
     if program is None:
         pytest.skip("needs prometheus (Debian package prometheus)")
     folder = tmp_path_factory.mktemp("prometheus")
     with ExitStack() as stack:
-        one = stack.enter_context(ground.installed("--log-format", "json", started=False))
-        site, operator = one.site, one.operator
+        installation = stack.enter_context(
+            installer.installed("--log-format", "json", started=False)
+        )
+        site, operator = installation.site, installation.operator
         named = f"{site.namespace}-seen"
         stack.callback(site.kubectl, "delete", "rsp", named)
         site.apply(policy(named), played("past", ("spec/suspend", True)))
@@ -101,7 +103,7 @@ def watched(ground: Ground, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         operator.options = (*operator.options, *shown)
         operator.start().wait_ready()
         role = f"scaling-operator-metrics-reader-{site.namespace}"
-        scraper = stack.enter_context(admitted(ground.cluster, site.namespace, role))
+        scraper = stack.enter_context(admitted(installer.cluster, site.namespace, role))
         port = operator.metrics_port
         prometheus = stack.enter_context(scraping(program, port, RULES, folder, scraper))
         many = ("spec/trials", {"max": 2000, "parallel": 4, "maxFailed": 100})
@@ -137,7 +139,7 @@ def watched(ground: Ground, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         found.wait_for('scaling_training_samples_per_second{experiment="search"}')
         found.wait_for('scaling_attempts_ended_total{reason="OOMKilled"} > 0')
         found.wait_for("scaling:progress:ratio")
-        yield Watched(one, found, scraper)
+        yield Watched(installation, found, scraper)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from testbed.chart import Object, rendered
 from testbed.cluster import Cluster
 from testbed.documents import played
 from testbed.groups import GROUPS
-from testbed.installation import Ground
+from testbed.installation import Installer
 from testbed.shipped import ACCOUNT
 
 Right = tuple[str, str, str]
@@ -94,12 +94,12 @@ def skip_unless_ran(request: pytest.FixtureRequest, prefix: str) -> None:
 
 
 @pytest.mark.parametrize("group", EVERYWHERE)
-def test_nothing_that_an_operator_asked_for_was_forbidden(ground: Ground, group: str) -> None:
+def test_nothing_that_an_operator_asked_for_was_forbidden(installer: Installer, group: str) -> None:
     del group
     entries = [
         entry
         for prefix in ("site", "jobs", "own", "sized")
-        for entry in asked(ground.cluster, prefix)
+        for entry in asked(installer.cluster, prefix)
         # A quota says no with the same code: that is no lack of a right.
         if (entry.verb, entry.resource) != ("create", "pods")
     ]
@@ -113,12 +113,12 @@ def test_nothing_that_an_operator_asked_for_was_forbidden(ground: Ground, group:
 
 @pytest.mark.parametrize("prefix", ["site", "jobs"])
 def test_no_right_is_idle(
-    request: pytest.FixtureRequest, ground: Ground, job_ground: Ground, prefix: str
+    request: pytest.FixtureRequest, installer: Installer, job_installer: Installer, prefix: str
 ) -> None:
     skip_unless_ran(request, prefix)
-    documents = ground.shipped if prefix == "site" else job_ground.shipped
+    documents = installer.shipped if prefix == "site" else job_installer.shipped
 
-    idle = granted(documents) - used(asked(ground.cluster, prefix))
+    idle = granted(documents) - used(asked(installer.cluster, prefix))
 
     assert idle - (SHARED_WITH_PODS if prefix == "jobs" else set()) == set()
 
@@ -126,15 +126,15 @@ def test_no_right_is_idle(
 @pytest.mark.parametrize("group", EVERYWHERE)
 @pytest.mark.parametrize("prefix", ["site", "jobs"])
 def test_no_right_is_used_that_is_not_shipped(
-    ground: Ground, job_ground: Ground, prefix: str, group: str
+    installer: Installer, job_installer: Installer, prefix: str, group: str
 ) -> None:
     del group
-    documents = ground.shipped if prefix == "site" else job_ground.shipped
+    documents = installer.shipped if prefix == "site" else job_installer.shipped
 
-    assert used(asked(ground.cluster, prefix)) <= granted(documents)
+    assert used(asked(installer.cluster, prefix)) <= granted(documents)
 
 
-def test_rights_in_a_list_of_namespaces_are_enough(ground: Ground, helm: Path) -> None:
+def test_rights_in_a_list_of_namespaces_are_enough(installer: Installer, helm: Path) -> None:
     documents = rendered(helm, {"watchNamespaces": ["scaling-operator"]})
     (cluster_role,) = [
         document
@@ -142,13 +142,13 @@ def test_rights_in_a_list_of_namespaces_are_enough(ground: Ground, helm: Path) -
         if document["kind"] == "ClusterRole" and document["metadata"]["name"] == "scaling-operator"
     ]
     assert not any("pods" in rule["resources"] for rule in cluster_role["rules"])
-    own = Ground(ground.cluster, documents, ground.folder, "own")
+    own = Installer(installer.cluster, documents, installer.folder, "own")
 
-    with own.installed() as one:
-        one.site.apply(played("inside", ("spec/trials", {"max": 3}), PLAY="evict,succeed"))
-        assert one.site.wait_end("inside")["counts"]["succeeded"] == 3
-        one.site.kubectl("delete", "sx", "inside")
-        one.site.wait(lambda: not one.site.trials("inside"), 30, "gone")
+    with own.installed() as installation:
+        installation.site.apply(played("inside", ("spec/trials", {"max": 3}), PLAY="evict,succeed"))
+        assert installation.site.wait_end("inside")["counts"]["succeeded"] == 3
+        installation.site.kubectl("delete", "sx", "inside")
+        installation.site.wait(lambda: not installation.site.trials("inside"), 30, "gone")
 
-    refused = [entry for entry in asked(ground.cluster, "own") if entry.code == 403]
+    refused = [entry for entry in asked(installer.cluster, "own") if entry.code == 403]
     assert not refused

@@ -23,12 +23,12 @@ from boards.expressions import RULES
 from testbed.browser import Browser
 from testbed.chart import NAME, rendered
 from testbed.documents import API_VERSION, experiment
+from testbed.every_expression import EveryExpression
 from testbed.forward import forwarded
 from testbed.helm import Helm
 from testbed.reader import Reader
 from testbed.scene import Scene
 from testbed.scraper import admitted
-from testbed.seen import EveryExpression
 from testbed.site import Site
 from testnode.names import ImageNames, chart_values
 from testnode.node import Node

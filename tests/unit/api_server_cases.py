@@ -1,8 +1,8 @@
-"""What an API server does, as the operator relies on it: asked of the fake and of a real one.
+"""What the operator relies on of an API server, as cases for the fake and for a real one.
 
-`tests/unit/kube/test_api_server.py` asks the one in memory, `tests/cluster/test_api_server.py` a
-real one. Each case is a sentence, with a namespace of its own and the operator's own
-client; the client takes pages of three.
+`tests/unit/kube/test_api_server.py` tests the fake, `tests/cluster/test_api_server.py` a real API
+server. Each case is a sentence, with a namespace of its own and the operator's own client, which
+reads pages of three.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ Object = dict[str, Any]
 PAGE = 3
 PATIENCE_SECONDS = 60.0
 NOBODY = "00000000-0000-0000-0000-000000000000"
-Seen = list[tuple[bool, str, str]]
+SeenEvents = list[tuple[bool, str, str]]
 """Of each event: whether the object is gone, its name, and its phase, or state, or nothing."""
 
 
@@ -47,22 +47,22 @@ class Site:
 
     client: Client
     namespace: str
-    watching: Callable[[], AbstractAsyncContextManager[Seen]]
+    watching: Callable[[], AbstractAsyncContextManager[SeenEvents]]
 
     async def make(self, kind: Kind, body: Object, **labels: str) -> Object:
         """Create an object with labels."""
-        marked = changed(body, ("metadata/labels", labels))
-        return await self.client.create(kind, self.namespace, marked)
+        labelled = changed(body, ("metadata/labels", labels))
+        return await self.client.create(kind, self.namespace, labelled)
 
     async def wait(self, is_so: Callable[[], Awaitable[object]]) -> None:
-        """Wait for what a controller does in its own time."""
+        """Wait for what a controller does later."""
         async with asyncio.timeout(PATIENCE_SECONDS):
             while not await is_so():
                 await asyncio.sleep(0.1)
 
 
 def pod(name: str, node: str | None = None, **metadata: Any) -> Object:
-    """Write a pod that no scheduler finds a place for, or one on a node."""
+    """Write a pod that fits no node, or one on a node."""
     place = {"nodeName": node} if node else {"nodeSelector": {"there": "is-none"}}
     container = {"name": "trainer", "image": "nothing"}
     return {
@@ -76,18 +76,18 @@ def pod(name: str, node: str | None = None, **metadata: Any) -> Object:
 def owned_by(kind: Kind, owner: Object) -> list[Object]:
     """Write the reference to a controlling owner."""
     name, uid = owner["metadata"]["name"], owner["metadata"]["uid"]
-    known = {"apiVersion": kind.api_version, "kind": kind.name, "name": name, "uid": uid}
-    return [{**known, "controller": True, "blockOwnerDeletion": False}]
+    reference = {"apiVersion": kind.api_version, "kind": kind.name, "name": name, "uid": uid}
+    return [{**reference, "controller": True, "blockOwnerDeletion": False}]
 
 
-def version(thing: Object) -> str:
-    return str(thing["metadata"]["resourceVersion"])
+def version(object_: Object) -> str:
+    return str(object_["metadata"]["resourceVersion"])
 
 
 async def what_is_made_has_a_uid_a_version_and_a_time(site: Site) -> None:
-    made = await site.make(EXPERIMENTS, played("study"), team="a")
+    created = await site.make(EXPERIMENTS, played("study"), team="a")
     stored = await site.client.get(EXPERIMENTS, site.namespace, "study")
-    for metadata in (made["metadata"], stored["metadata"]):
+    for metadata in (created["metadata"], stored["metadata"]):
         assert metadata["name"] == "study"
         assert metadata["namespace"] == site.namespace
         assert metadata["labels"] == {"team": "a"}
@@ -95,8 +95,8 @@ async def what_is_made_has_a_uid_a_version_and_a_time(site: Site) -> None:
         assert len(metadata["uid"]) == len(NOBODY)
         assert int(metadata["resourceVersion"]) > 0
         assert metadata["creationTimestamp"].endswith("Z")
-    assert made["metadata"]["uid"] == stored["metadata"]["uid"]
-    assert made["apiVersion"] == API_VERSION
+    assert created["metadata"]["uid"] == stored["metadata"]["uid"]
+    assert created["apiVersion"] == API_VERSION
 
 
 async def a_name_is_taken_by_the_first(site: Site) -> None:
@@ -120,13 +120,13 @@ async def an_object_is_made_in_the_namespace_that_it_names(site: Site) -> None:
 
 async def a_status_is_not_made_with_its_object(site: Site) -> None:
     body = changed(trial("study-0-3"), ("status", {"state": "Failed"}))
-    made = await site.client.create(TRIALS, site.namespace, body)
-    assert made.get("status", {}).get("state") != "Failed"
+    created = await site.client.create(TRIALS, site.namespace, body)
+    assert created.get("status", {}).get("state") != "Failed"
 
 
 async def a_pod_waits_at_first(site: Site) -> None:
-    made = await site.make(PODS, pod("a"))
-    assert made["status"]["phase"] == "Pending"
+    created = await site.make(PODS, pod("a"))
+    assert created["status"]["phase"] == "Pending"
 
 
 async def what_is_not_there_is_not_found(site: Site) -> None:
@@ -143,20 +143,20 @@ async def what_is_not_there_is_not_found(site: Site) -> None:
 
 
 async def _make_five(site: Site) -> dict[str, str]:
-    made: dict[str, str] = {}
+    created: dict[str, str] = {}
     for number in range(5):
         marks = {"experiment": "a" if number < 3 else "b", "trial": str(number)}
         stored = await site.make(PODS, pod(f"pod-{number}"), **marks)
-        made[f"pod-{number}"] = str(stored["metadata"]["uid"])
+        created[f"pod-{number}"] = str(stored["metadata"]["uid"])
     await site.make(PODS, pod("unmarked"))
-    return made
+    return created
 
 
 async def a_list_of_several_pages_is_whole_and_in_order(site: Site) -> None:
-    made = await _make_five(site)
+    created = await _make_five(site)
     listed = await site.client.list(PODS, site.namespace)
-    assert [each["metadata"]["name"] for each in listed] == [*made, "unmarked"]
-    assert all("apiVersion" not in each for each in listed)
+    assert [stored["metadata"]["name"] for stored in listed] == [*created, "unmarked"]
+    assert all("apiVersion" not in stored for stored in listed)
 
 
 async def a_list_of_our_kinds_says_the_kind_of_each(site: Site) -> None:
@@ -166,13 +166,13 @@ async def a_list_of_our_kinds_says_the_kind_of_each(site: Site) -> None:
 
 
 async def a_list_of_all_namespaces_has_those_of_this_one(site: Site) -> None:
-    made = await site.make(TRIALS, trial("study-0-3"))
+    created = await site.make(TRIALS, trial("study-0-3"))
     listed = await site.client.list(TRIALS, None)
-    assert made["metadata"]["uid"] in [each["metadata"]["uid"] for each in listed]
+    assert created["metadata"]["uid"] in [stored["metadata"]["uid"] for stored in listed]
 
 
 async def labels_select(site: Site) -> None:
-    made = await _make_five(site)
+    created = await _make_five(site)
     for selector, expected in (
         ("experiment", "01234"),
         ("experiment=a", "012"),
@@ -181,11 +181,11 @@ async def labels_select(site: Site) -> None:
         ("experiment in (a),trial in (1,3)", "1"),
         ("experiment=b,trial", "34"),
     ):
-        found = [f"pod-{number}" for number in expected]
+        selected = [f"pod-{number}" for number in expected]
         listed = await site.client.list(PODS, site.namespace, selector)
-        assert [each["metadata"]["name"] for each in listed] == found, selector
+        assert [stored["metadata"]["name"] for stored in listed] == selected, selector
         names = await site.client.names(PODS, site.namespace, selector)
-        assert names == {name: made[name] for name in found}, selector
+        assert names == {name: created[name] for name in selected}, selector
 
 
 async def a_collection_is_deleted_by_its_labels(site: Site) -> None:
@@ -295,15 +295,15 @@ async def a_status_may_ask_for_the_version_that_was_read(site: Site) -> None:
 
 
 async def an_object_is_deleted_by_its_uid(site: Site) -> None:
-    made = await site.make(PODS, pod("a"))
+    created = await site.make(PODS, pod("a"))
     with pytest.raises(Conflict):
         await site.client.delete(PODS, site.namespace, "a", uid=NOBODY)
-    await site.client.delete(PODS, site.namespace, "a", uid=made["metadata"]["uid"])
+    await site.client.delete(PODS, site.namespace, "a", uid=created["metadata"]["uid"])
     assert await site.client.names(PODS, site.namespace) == {}
     again = await site.make(PODS, pod("a"))
-    assert again["metadata"]["uid"] != made["metadata"]["uid"]
+    assert again["metadata"]["uid"] != created["metadata"]["uid"]
     with pytest.raises(Conflict):
-        await site.client.delete(PODS, site.namespace, "a", uid=made["metadata"]["uid"])
+        await site.client.delete(PODS, site.namespace, "a", uid=created["metadata"]["uid"])
 
 
 async def a_pod_on_a_node_stays_until_its_kubelet_has_ended_it(site: Site) -> None:
@@ -317,8 +317,8 @@ async def a_pod_on_a_node_stays_until_its_kubelet_has_ended_it(site: Site) -> No
 
 async def what_an_object_owned_goes_with_it(site: Site) -> None:
     study = await site.make(EXPERIMENTS, played("study"))
-    one = trial("study-0-3", ("metadata/ownerReferences", owned_by(EXPERIMENTS, study)))
-    owner = await site.make(TRIALS, one)
+    body = trial("study-0-3", ("metadata/ownerReferences", owned_by(EXPERIMENTS, study)))
+    owner = await site.make(TRIALS, body)
     await site.make(PODS, pod("ours", ownerReferences=owned_by(TRIALS, owner)))
     await site.make(PODS, pod("theirs"))
     await site.client.delete(EXPERIMENTS, site.namespace, "study")
@@ -341,7 +341,7 @@ async def a_watch_shows_what_is_made_changed_and_gone(site: Site) -> None:
         assert seen[-1] == (True, "study-0-3", "Running")
 
 
-async def _is_gone(seen: Seen) -> bool:
+async def _is_gone(seen: SeenEvents) -> bool:
     return any(gone for gone, *_ in seen)
 
 

@@ -1,12 +1,13 @@
 """An API server in memory, behind the project's own client.
 
-`FakeCluster.client()` is the operator's `Client`; what it asks for is answered here as a real API
-server does: `api_server_cases.py` holds both to the same table. What is not here: admission, the
-defaults and checks of a CRD (but for a status's unknown fields), other field managers, namespaces
-that do not exist.
+`FakeCluster.client()` gives the operator's own `Client`. The fake answers its requests as a real
+API server does: `api_server_cases.py` tests both with the same table. The fake lacks admission, the
+defaults and checks of a CRD (but for unknown fields of a status), other field managers, and
+namespaces that do not exist.
 
-`faults` spoil requests, `requests` tells them, `watchers` hear of every change. `add`, `edit` and
-`remove` are what somebody else does: no fault meets them and `requests` does not tell them.
+`faults` disturb requests, `requests` records them, and hooks are called at every change. `add`,
+`edit` and `remove` are changes by other clients: no fault applies to them, and `requests` does not
+record them.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from scaling_operator.kube.client.client import (
 from scaling_operator.kube.client.kinds import JOBS, PODS, TOKEN_REVIEWS, Kind
 from scaling_operator.validation.crd import KINDS, definition
 
-# An answer instead of what was asked for, as a fault's `answer`: code and message.
+# Answers of a fault, instead of the object: code and message.
 BUSY = (503, "the server is currently unable to handle the request")
 FORBIDDEN = (403, "is forbidden: the operator's account cannot do it")
 NO_QUOTA = (403, "is forbidden: exceeded quota: compute, used: pods=2, limited: pods=2")
@@ -50,23 +51,23 @@ SYSTEM = ("uid", "creationTimestamp", "generation", "namespace", "deletionTimest
 
 @dataclass(slots=True)
 class Fault:
-    """What befalls requests of a verb (the client's word), a kind and, if given, a name."""
+    """A fault of requests with this verb (the client's word), kind and, if given, name."""
 
     verb: str
     kind: Kind
     answer: tuple[int, str] | None = None
-    """What it gets; nothing is done."""
+    """The answer, instead of carrying the request out."""
     is_lost: bool = False
-    """It is done, and the connection breaks before the answer."""
+    """Whether the request is carried out, and the connection breaks before the answer."""
     before: Callable[[], Awaitable[object]] | None = None
-    """Is awaited first: a delay, or what somebody else does just then."""
+    """Awaited before the request: a delay, or a change by another client."""
     name: str | None = None
     times: int = 1
 
-    def meets(self, call: Call, name: str) -> bool:
-        """Whether it befalls a request."""
-        same = (self.verb, self.kind) == (call.verb, call.kind)
-        return same and self.times > 0 and self.name in (None, name)
+    def matches(self, call: Call, name: str) -> bool:
+        """Whether the fault applies to a request."""
+        has_verb_and_kind = (self.verb, self.kind) == (call.verb, call.kind)
+        return has_verb_and_kind and self.times > 0 and self.name in (None, name)
 
 
 @dataclass(slots=True)
@@ -74,12 +75,12 @@ class FakeCluster(Store):
     """A server and its objects: a `Transport`."""
 
     requests: list[str] = field(default_factory=list[str])
-    """Each as `create pods team/study-0-0-0`; a subresource stands behind a slash."""
+    """Each as `create pods team/study-0-0-0`; a subresource follows a slash."""
     faults: list[Fault] = field(default_factory=list[Fault])
     tokens: dict[str, Object] = field(default_factory=dict[str, Object])
     """The status of each token's review."""
     busy_seconds: float = 0.0
-    """Processor time that answers have taken: none of the client's."""
+    """Processor time of the answers, without the client's."""
 
     def client(
         self,
@@ -90,30 +91,30 @@ class FakeCluster(Store):
         return Client(self, may_write=may_write, observe=observe)
 
     async def access(self) -> Access:
-        """Refuse: there is no address to be connected to."""
+        """Refuse: this server has no address."""
         message = "this API server has no address"
         raise ConnectionError(message)
 
     async def send(self, call: Call) -> ApiAnswer:
-        """Answer a request, or do to it what a fault says."""
+        """Answer a request, or apply a fault to it."""
         name = call.name or str(_metadata(call).get("name", ""))
-        below = f"/{call.below}" if call.below else ""
-        at = "/".join(each for each in (call.namespace, name) if each)
-        self.requests.append(f"{call.verb} {call.kind.plural}{below} {at}".rstrip())
-        await asyncio.sleep(0)  # as a network does, it lets others go first
-        fault = next((each for each in self.faults if each.meets(call, name)), None)
+        below = f"/{call.subresource}" if call.subresource else ""
+        path = "/".join(part for part in (call.namespace, name) if part)
+        self.requests.append(f"{call.verb} {call.kind.plural}{below} {path}".rstrip())
+        await asyncio.sleep(0)  # as a network does: other tasks go on first
+        fault = next((part for part in self.faults if part.matches(call, name)), None)
         if fault is not None:
             fault.times -= 1
             if fault.before is not None:
                 await fault.before()
             if fault.answer is not None:
                 return _answer(fault.answer[0], {"message": f"{name} {fault.answer[1]}"})
-        began = time.thread_time()
+        started = time.thread_time()
         try:
             answer = _answer(200, self._do(call))
         except Refused as refused:
             answer = _answer(refused.code, {"reason": refused.reason, "message": str(refused)})
-        self.busy_seconds += time.thread_time() - began
+        self.busy_seconds += time.thread_time() - started
         if fault is not None and fault.is_lost:
             message = "the connection broke"
             raise ConnectionResetError(message)
@@ -126,13 +127,13 @@ class FakeCluster(Store):
             case "list":
                 return self._list(call)
             case "deletecollection":
-                for thing in self._selected(call):
-                    self.delete(call.kind, call.namespace, thing["metadata"]["name"])
+                for object_ in self._selected(call):
+                    self.delete(call.kind, call.namespace, object_["metadata"]["name"])
                 return {"items": []}
             case _:
-                return self._do_to_one(call)
+                return self._do_to_object(call)
 
-    def _do_to_one(self, call: Call) -> Object:
+    def _do_to_object(self, call: Call) -> Object:
         place: Place = (call.kind, call.namespace or "", call.name or "")
         if place not in self.objects:
             raise Refused(404, "NotFound", f'{call.kind.plural} "{call.name}" not found')
@@ -147,26 +148,26 @@ class FakeCluster(Store):
             case "patch":
                 self._expect(place, "resourceVersion", _metadata(call).get("resourceVersion"))
                 _expect_declared(call.kind, body["status"])
-                return self.edit(*place, lambda thing: thing.update(status=body["status"]))
+                return self.edit(*place, lambda object_: object_.update(status=body["status"]))
             case _:
                 version = _metadata(call).get("resourceVersion")
                 if version is None and is_ours(call.kind):
                     raise Refused(422, "Invalid", "metadata.resourceVersion: must be specified")
                 self._expect(place, "resourceVersion", version)
-                return self.edit(*place, lambda thing: _replace(call.kind, thing, body))
+                return self.edit(*place, lambda object_: _replace(call.kind, object_, body))
 
     def _create(self, call: Call) -> Object:
         body = copy.deepcopy(call.body or {})
         if call.kind is TOKEN_REVIEWS:
-            known = self.tokens.get(body["spec"]["token"], {"authenticated": False})
-            return body | {"status": known}
+            status = self.tokens.get(body["spec"]["token"], {"authenticated": False})
+            return body | {"status": status}
         metadata = _metadata(call)
         if not metadata.get("name"):
             raise Refused(422, "Invalid", "metadata.name: Required value")
         if metadata.get("namespace", call.namespace) != call.namespace:
             message = "the namespace of the object does not match the namespace of the request"
             raise Refused(400, "BadRequest", message)
-        if _has_status_apart(call.kind):
+        if _has_status_subresource(call.kind):
             body.pop("status", None)
         if call.kind is PODS:
             body["status"] = {"phase": "Pending"}
@@ -174,26 +175,37 @@ class FakeCluster(Store):
 
     def _list(self, call: Call) -> Object:
         query = call.query or {}
-        found = [each for each in self._selected(call) if _token(each) > query.get("continue", "")]
-        page = found[: int(query.get("limit", len(found)))]
-        more = {"continue": _token(page[-1])} if len(page) < len(found) else {}
+        selected = [
+            object_
+            for object_ in self._selected(call)
+            if _continue_token(object_) > query.get("continue", "")
+        ]
+        page = selected[: int(query.get("limit", len(selected)))]
+        continuation = {"continue": _continue_token(page[-1])} if len(page) < len(selected) else {}
         items: list[Object] | None = page
         if call.accept == METADATA_ONLY:
-            items = [{"metadata": each["metadata"]} for each in page] or None
+            items = [{"metadata": object_["metadata"]} for object_ in page] or None
         elif not is_ours(call.kind):
-            bare = ("apiVersion", "kind")  # the list says them once
-            items = [{name: each[name] for name in each if name not in bare} for each in page]
-        return {"metadata": {"resourceVersion": str(self.revision)} | more, "items": items}
+            type_fields = ("apiVersion", "kind")  # the list has them once
+            items = [
+                {name: object_[name] for name in object_ if name not in type_fields}
+                for object_ in page
+            ]
+        return {"metadata": {"resourceVersion": str(self.revision)} | continuation, "items": items}
 
     def _selected(self, call: Call) -> list[Object]:
         selector = (call.query or {}).get("labelSelector", "")
-        things = self.stored(call.kind, call.namespace)  # the answer's JSON is the copy
-        return [each for each in things if _matches(selector, each["metadata"].get("labels", {}))]
+        stored = self.stored(call.kind, call.namespace)  # encoding the answer copies it
+        return [
+            object_
+            for object_ in stored
+            if _matches(selector, object_["metadata"].get("labels", {}))
+        ]
 
-    def _expect(self, place: Place, name: str, wanted: str | None) -> None:
-        found = self.objects[place]["metadata"][name]
-        if wanted not in (None, found):
-            message = f"{place[0].plural} {place[2]}: the {name} is {found}, not {wanted}"
+    def _expect(self, place: Place, name: str, expected: str | None) -> None:
+        actual = self.objects[place]["metadata"][name]
+        if expected not in (None, actual):
+            message = f"{place[0].plural} {place[2]}: the {name} is {actual}, not {expected}"
             raise Refused(409, "Conflict", message)
 
 
@@ -202,11 +214,11 @@ def _answer(code: int, document: Object) -> ApiAnswer:
 
 
 def _metadata(call: Call) -> Object:
-    found: Object = (call.body or {}).get("metadata", {})
-    return found
+    metadata: Object = (call.body or {}).get("metadata", {})
+    return metadata
 
 
-def _has_status_apart(kind: Kind) -> bool:
+def _has_status_subresource(kind: Kind) -> bool:
     return is_ours(kind) or kind in (PODS, JOBS)
 
 
@@ -214,38 +226,38 @@ def _expect_declared(kind: Kind, status: Object) -> None:
     """Refuse a field that the kind's definition lacks, as server-side apply does."""
     if is_ours(kind):
         for name in status.keys() - _declared(kind):
-            why = f".status.{name}: field not declared in schema"
-            raise Refused(500, "", f"failed to create typed patch object: {why}")
+            reason = f".status.{name}: field not declared in schema"
+            raise Refused(500, "", f"failed to create typed patch object: {reason}")
 
 
 @cache
 def _declared(kind: Kind) -> frozenset[str]:
-    ours = next(each for each in KINDS if each.plural == kind.plural)
+    ours = next(kind_of_ours for kind_of_ours in KINDS if kind_of_ours.plural == kind.plural)
     schema = definition(ours)["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
     return frozenset(schema["properties"]["status"]["properties"])
 
 
-def _replace(kind: Kind, thing: Object, body: Object) -> None:
-    """Write an object whole, but for what the server writes and what has a path of its own."""
-    system = {name: thing["metadata"][name] for name in SYSTEM if name in thing["metadata"]}
-    version = {"resourceVersion": thing["metadata"]["resourceVersion"]}
-    status = thing if _has_status_apart(kind) else body
+def _replace(kind: Kind, object_: Object, body: Object) -> None:
+    """Replace an object, but for the server's metadata and a status with its own subresource."""
+    system = {name: object_["metadata"][name] for name in SYSTEM if name in object_["metadata"]}
+    version = {"resourceVersion": object_["metadata"]["resourceVersion"]}
+    status = object_ if _has_status_subresource(kind) else body
     kept = {"status": status["status"]} if "status" in status else {}
     body.pop("status", None)
-    thing.clear()
-    thing |= body | kept | {"metadata": body.get("metadata", {}) | system | version}
+    object_.clear()
+    object_ |= body | kept | {"metadata": body.get("metadata", {}) | system | version}
 
 
-def _token(thing: Object) -> str:
-    return f"{thing['metadata'].get('namespace', '')}/{thing['metadata']['name']}"
+def _continue_token(object_: Object) -> str:
+    return f"{object_['metadata'].get('namespace', '')}/{object_['metadata']['name']}"
 
 
 def _matches(selector: str, labels: dict[str, str]) -> bool:
     """Whether labels fit `key`, `key=value` and `key in (a,b)`, joined by commas."""
-    for one in re.findall(r"[^,()]+(?:\([^)]*\))?", selector):
-        key, among, values = one.partition(" in (")
-        name, equals, value = key.partition("=")
-        allowed = values.rstrip(")").split(",") if among else [value] if equals else None
+    for requirement in re.findall(r"[^,()]+(?:\([^)]*\))?", selector):
+        key, is_set, values = requirement.partition(" in (")
+        name, has_value, value = key.partition("=")
+        allowed = values.rstrip(")").split(",") if is_set else [value] if has_value else None
         if name not in labels or (allowed is not None and labels[name] not in allowed):
             return False
     return True

@@ -1,4 +1,4 @@
-"""What a kubelet, and the Job controller, make of the pods of an API server in memory."""
+"""Acts as the kubelet and the Job controller of an API server in memory."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NODE = "node-1"
 
 
 def start(cluster: FakeCluster, namespace: str, name: str) -> None:
-    """Put a pod on the node and let it run."""
+    """Put a pod on the node and run it."""
     now = _now(cluster)
 
     def change(pod: Object) -> None:
@@ -37,10 +37,10 @@ def end(
     reason: str = "",
     **status: Any,
 ) -> None:
-    """End a pod's container; `status` is what the pod's says besides. A deleted pod is gone."""
+    """End a pod's container; `status` are further fields. A deleted pod is gone then."""
     now = _now(cluster)
-    word = reason or ("Error" if code else "Completed")
-    ended = {"exitCode": code, "reason": word, "message": message, "finishedAt": now}
+    terminated_reason = reason or ("Error" if code else "Completed")
+    ended = {"exitCode": code, "reason": terminated_reason, "message": message, "finishedAt": now}
 
     def change(pod: Object) -> None:
         pod["spec"].setdefault("nodeName", NODE)
@@ -60,17 +60,17 @@ def succeed(cluster: FakeCluster, namespace: str, name: str, **metrics: float) -
 
 
 def succeed_always(cluster: FakeCluster, result: Callable[[Object], dict[str, float]]) -> None:
-    """From now on end each attempt's pod as soon as it is made, with the metrics of `result`."""
+    """End each attempt's pod from now on as soon as it is created, with the metrics of `result`."""
 
-    def hear(event: str, kind: Kind, pod: Object) -> None:
+    def on_change(event: str, kind: Kind, pod: Object) -> None:
         if event == "ADDED" and kind is PODS:
             succeed(cluster, pod["metadata"]["namespace"], pod["metadata"]["name"], **result(pod))
 
-    cluster.many_hooks.append(hear)
+    cluster.many_hooks.append(on_change)
 
 
 def make_pod(cluster: FakeCluster, namespace: str, job: str) -> str:
-    """Make a Job's pod, as the Job controller does; return its name."""
+    """Create a Job's pod, as the Job controller does; return its name."""
     owner = cluster.one(JOBS, namespace, job)
     template = owner["spec"]["template"]
     reference = {

@@ -1,4 +1,4 @@
-"""Experiments with many live trials, each with a workload that runs: what a plan is made from."""
+"""Experiments with many live trials, each with a running workload: the input of large plans."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ POLICY = PolicySpec.model_validate(
 
 
 def experiment(live: int, scales: int = 1) -> ExperimentSpec:
-    """Write an experiment that may have no more trials than it has."""
+    """Write an experiment that may have no more live trials than it has."""
     document: dict[str, Any] = {
         "objective": {"metric": "loss", "direction": "minimize"},
         "search": {"parameters": {"x": {"type": "float", "low": -1, "high": 1}}},
@@ -48,14 +48,17 @@ def experiment(live: int, scales: int = 1) -> ExperimentSpec:
         "trainer": {"container": {"image": "mine"}},
     }
     if scales > 1:
-        document["scaling"] = {"parameter": "width", "sizes": [8 + at for at in range(scales)]}
+        document["scaling"] = {
+            "parameter": "width",
+            "sizes": [8 + index for index in range(scales)],
+        }
     return ExperimentSpec.model_validate(document)
 
 
 def trials_of(spec: ExperimentSpec, live: int) -> list[ScalingTrial]:
-    """Write stored trials that run, in all scales alike."""
+    """Write stored trials that run, spread evenly over the scales."""
     scales = scales_of(spec)
-    return [_trial(at % len(scales), at // len(scales)) for at in range(live)]
+    return [_trial(index % len(scales), index // len(scales)) for index in range(live)]
 
 
 def _trial(scale: int, number: int) -> ScalingTrial:
@@ -74,17 +77,17 @@ def _trial(scale: int, number: int) -> ScalingTrial:
 
 
 def engine(kind: WorkloadKind, live: int, scales: int = 1, *, sized: bool = True) -> Engine:
-    """Open an experiment whose trials all have a workload that runs, seen by the index."""
+    """Open an experiment whose trials all have a running workload in the index."""
     spec, index = experiment(live, scales), Index()
     trials = trials_of(spec, live)
-    known = [ScaleStatus(index=scale.index, open=True) for scale in scales_of(spec)]
-    status = ExperimentStatus(scales=tuple(known))
-    book = read_state(spec, Rules(max_trials=100_000), status, trials)
+    scale_statuses = [ScaleStatus(index=scale.index, open=True) for scale in scales_of(spec)]
+    status = ExperimentStatus(scales=tuple(scale_statuses))
+    state = read_state(spec, Rules(max_trials=100_000), status, trials)
     sizer = Sizer(spec, POLICY, 100_000) if sized else None
-    book.machines = sizer
+    state.machines = sizer
     for trial in trials:
-        for run in _workloads(kind, spec, trial, sizer):
-            index.put(JOBS if run["kind"] == "Job" else PODS, run)
+        for workload in _workloads(kind, spec, trial, sizer):
+            index.put(JOBS if workload["kind"] == "Job" else PODS, workload)
     nothing: Any = None
     backend = ClusterBackend(
         key=KEY,
@@ -102,12 +105,12 @@ def engine(kind: WorkloadKind, live: int, scales: int = 1, *, sized: bool = True
         sizer=sizer,
     )
     backend.note(trials)
-    return Engine(KEY.name, "uid", book, backend, Hooks(), _now)
+    return Engine(KEY.name, "uid", state, backend, Hooks(), _now)
 
 
-def planned(one: Engine) -> Plan:
-    """Do what a turn does where nothing is to be done."""
-    return plan(one.observe())
+def plan_of(engine_of_experiment: Engine) -> Plan:
+    """Plan once, as a turn without actions does."""
+    return plan(engine_of_experiment.observe())
 
 
 def _now() -> float:
@@ -117,21 +120,21 @@ def _now() -> float:
 def _workloads(
     kind: WorkloadKind, spec: ExperimentSpec, trial: ScalingTrial, sizer: Sizer | None
 ) -> list[dict[str, Any]]:
-    """Write an attempt's workload as the API server hands it out: a pod, or a Job and its pod."""
-    orders = AttemptSpecs(KEY, spec, SETTINGS)
-    found = None if sizer is None else sizer.allocation(trial)
-    if sizer is not None and isinstance(found, Allocation):
-        made = kind.manifest(orders.sized(trial, 0, found, sizer))
+    """Write an attempt's workload as the API server stores it: a pod, or a Job and its pod."""
+    attempt_specs = AttemptSpecs(KEY, spec, SETTINGS)
+    allocation = None if sizer is None else sizer.allocation(trial)
+    if sizer is not None and isinstance(allocation, Allocation):
+        workload = kind.manifest(attempt_specs.sized(trial, 0, allocation, sizer))
     else:
-        made = kind.manifest(orders.unsized(trial, 0))
-    name = made["metadata"]["name"]
-    made["metadata"] |= {"uid": f"uid-of-{name}", "resourceVersion": "1"}
-    made["metadata"]["creationTimestamp"] = CREATED
-    if made["kind"] == "Pod":
-        made["status"] = _running()
-        return [made]
-    made["status"] = {"startTime": CREATED, "active": 1}
-    template = copy.deepcopy(made["spec"]["template"])
+        workload = kind.manifest(attempt_specs.unsized(trial, 0))
+    name = workload["metadata"]["name"]
+    workload["metadata"] |= {"uid": f"uid-of-{name}", "resourceVersion": "1"}
+    workload["metadata"]["creationTimestamp"] = CREATED
+    if workload["kind"] == "Pod":
+        workload["status"] = _running()
+        return [workload]
+    workload["status"] = {"startTime": CREATED, "active": 1}
+    template = copy.deepcopy(workload["spec"]["template"])
     owner = {"apiVersion": "batch/v1", "kind": "Job", "name": name, "uid": f"uid-of-{name}"}
     pod: dict[str, Any] = {
         "apiVersion": "v1",
@@ -147,7 +150,7 @@ def _workloads(
         "creationTimestamp": CREATED,
         "ownerReferences": [owner | {"controller": True}],
     }
-    return [made, pod]
+    return [workload, pod]
 
 
 def _running() -> dict[str, Any]:

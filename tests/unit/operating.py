@@ -27,17 +27,17 @@ class WatchesInMemory(Watches):
     """Watches whose events come from the API server in memory."""
 
     async def run(self) -> None:
-        """Tell that they have begun, and wait for the end."""
+        """Report that the watches have begun, and wait for the end."""
         self.ready.set()
         while not self._stop.is_set():
             await asyncio.sleep(0.01)
 
-    def hear(self, event: str, kind: Kind, thing: Object) -> None:
+    def take_event(self, event: str, kind: Kind, object_: Object) -> None:
         """Take in an event."""
         if kind in self.kinds:
             gone = event == "DELETED"
-            self.on_event(kind, gone, thing)
-            key = (self.index.drop if gone else self.index.put)(kind, thing)
+            self.on_event(kind, gone, object_)
+            key = (self.index.drop if gone else self.index.put)(kind, object_)
             if key is not None:
                 self.wake(key)
 
@@ -66,22 +66,24 @@ async def operating(fake: FakeCluster, name: str = "a") -> AsyncGenerator[Operat
         pods=PodSettings(trainer_image="trainer:1"),
     )
     async with AsyncExitStack() as stack, asyncio.timeout(PATIENCE_SECONDS):
-        one = await build(settings, stack, connected)
-        known = one.watches
-        watches = WatchesInMemory(known.index, known.wake, known.access, known.kinds)
-        watches.on_event = known.on_event
-        one.watches = one.resync.watches = one.health.watches = watches
+        operator = await build(settings, stack, connected)
+        built_watches = operator.watches
+        watches = WatchesInMemory(
+            built_watches.index, built_watches.wake, built_watches.access, built_watches.kinds
+        )
+        watches.on_event = built_watches.on_event
+        operator.watches = operator.resync.watches = operator.health.watches = watches
         for kind in watches.kinds:
-            for thing in fake.all(kind):
-                watches.hear("ADDED", kind, thing)
-        fake.many_hooks.append(watches.hear)
-        running = asyncio.create_task(one.run())
+            for object_ in fake.all(kind):
+                watches.take_event("ADDED", kind, object_)
+        fake.many_hooks.append(watches.take_event)
+        running = asyncio.create_task(operator.run())
         try:
-            yield one
+            yield operator
         finally:
-            one.stop()
+            operator.stop()
             await running
-            fake.many_hooks.remove(watches.hear)
+            fake.many_hooks.remove(watches.take_event)
 
 
 async def until(is_so: Callable[[], object]) -> None:

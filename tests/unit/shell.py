@@ -1,13 +1,12 @@
 """The operator's controller over an API server in memory: a replica without network and threads.
 
     shell.cluster.add(EXPERIMENTS, "team", played("study"))
-    await shell.settle()                                    # its first pod is there
+    await shell.settle()                                    # its first pod exists
     succeed(shell.cluster, "team", "study-0-0-0", loss=0.5)
     await shell.until(lambda: shell.status("study").phase is Phase.SUCCEEDED)
 
-What the watches would show reaches the index at once, unless `is_deaf`. Time stands still but for
-`later` and `until`, which move the cluster's clock. Another `Shell` over the same cluster is the
-next leader.
+Events reach the index at once, unless `loses_events`. Time stands still but for `advance` and
+`until`, which move the cluster's clock. Another `Shell` over the same cluster is the next leader.
 """
 
 from __future__ import annotations
@@ -42,16 +41,16 @@ from scaling_operator.search.study_worker import StudyHost, ThreadHost
 from scaling_operator.validation.checks import check_document
 
 TEAM = "team"
-BEGIN_SECONDS = 1_800_000_000.0
+START_SECONDS = 1_800_000_000.0
 TURNS = 1000
-"""More than any test needs: an experiment that never comes to rest is a fault."""
+"""More than any test needs: an experiment that never settles is a fault."""
 
 
 @dataclass(slots=True)
 class Clock:
-    """Seconds since the epoch; moved by hand."""
+    """Seconds since the epoch; tests move it."""
 
-    seconds: float = BEGIN_SECONDS
+    seconds: float = START_SECONDS
 
     def __call__(self) -> float:
         return self.seconds
@@ -80,7 +79,7 @@ class Shell:
     cluster: FakeCluster
     settings: PodSettings = field(default_factory=lambda: PodSettings(trainer_image="trainer:1"))
     workers: Workers = field(default_factory=Threads)
-    is_deaf: bool = False
+    loses_events: bool = False
     """Whether events are lost."""
     leads: bool = True
     index: Index = field(default_factory=Index)
@@ -89,7 +88,7 @@ class Shell:
     controller: Controller = field(init=False)
     woken: dict[Key, None] = field(default_factory=dict[Key, None])
     due: dict[Key, float] = field(default_factory=dict[Key, float])
-    """When an experiment is to be looked at again."""
+    """When an experiment is to be reconciled again."""
 
     def __post_init__(self) -> None:
         clock = self.cluster.clock
@@ -111,25 +110,25 @@ class Shell:
         events = EventRecorder(self.client, "operator-0")
         self.controller = Controller(self.index, loader, events, recorder, clock)
         for kind in WATCHED_WITH_JOBS:
-            for thing in self.cluster.all(kind):
-                self.hear("ADDED", kind, thing)
-        self.cluster.many_hooks.append(self.hear)
+            for object_ in self.cluster.all(kind):
+                self.on_event("ADDED", kind, object_)
+        self.cluster.many_hooks.append(self.on_event)
 
-    def hear(self, event: str, kind: Kind, thing: Object) -> None:
+    def on_event(self, event: str, kind: Kind, object_: Object) -> None:
         """Take in an event of a watch."""
-        if self.is_deaf or kind not in WATCHED_WITH_JOBS:
+        if self.loses_events or kind not in WATCHED_WITH_JOBS:
             return
-        key = (self.index.drop if event == "DELETED" else self.index.put)(kind, thing)
+        key = (self.index.drop if event == "DELETED" else self.index.put)(kind, object_)
         if key is not None:
             self.wake(key)
 
     def wake(self, key: Key) -> None:
-        """Have an experiment looked at."""
+        """Have an experiment reconciled."""
         self.woken[key] = None
         self.controller.notify(key)
 
     async def settle(self) -> None:
-        """Reconcile whatever is woken, until nothing is. A fault is raised; its key stays woken."""
+        """Reconcile all woken keys until none is left. A fault is raised; its key stays woken."""
         for _ in range(TURNS):
             if not self.woken:
                 return
@@ -138,35 +137,35 @@ class Shell:
         raise AssertionError(message)
 
     async def reconcile(self, key: Key) -> float | None:
-        """Reconcile once; return when it wants to be looked at again."""
+        """Reconcile once; return when to reconcile again."""
         self.woken.pop(key, None)
         try:
-            again = await self.controller.reconcile(key)
+            again_seconds = await self.controller.reconcile(key)
         except Exception:
             self.woken[key] = None
             raise
         self.due.pop(key, None)
-        if again is not None:
-            self.due[key] = again
-        return again
+        if again_seconds is not None:
+            self.due[key] = again_seconds
+        return again_seconds
 
-    async def later(self, seconds: float) -> None:
-        """Let time pass; then sweep, and reconcile whoever is due or woken."""
+    async def advance(self, seconds: float) -> None:
+        """Let time pass; then delete queued workloads, and reconcile all due or woken keys."""
         clock = cast("Clock", self.cluster.clock)
         clock.seconds += seconds
-        for key, moment in list(self.due.items()):
-            if moment <= clock.seconds:
+        for key, due_seconds in list(self.due.items()):
+            if due_seconds <= clock.seconds:
                 self.wake(key)
         await self.sweeper.once()
         await self.settle()
 
     async def until(self, is_so: Callable[[], object], seconds: float = 3600.0) -> None:
-        """Let time pass in steps of a second until something is so. Fails where it never is."""
+        """Let time pass in steps of a second until a condition holds. Fails where it never does."""
         end = self.cluster.clock() + seconds
         await self.settle()
         while not is_so():
             assert self.cluster.clock() < end, f"not within {seconds} s"
-            await self.later(1.0)
+            await self.advance(1.0)
 
     def status(self, name: str) -> ExperimentStatus:
         """Read an experiment's stored status."""
@@ -174,16 +173,16 @@ class Shell:
 
     def trials(self, name: str) -> list[ScalingTrial]:
         """Read an experiment's stored trials, by scale and number."""
-        all_trials = [read_trial(thing) for thing in self.cluster.all(TRIALS, TEAM)]
-        ours = [each for each in all_trials if each.spec.experiment.name == name]
-        return sorted(ours, key=lambda each: (each.spec.scale, each.spec.number))
+        all_trials = [read_trial(stored) for stored in self.cluster.all(TRIALS, TEAM)]
+        ours = [trial for trial in all_trials if trial.spec.experiment.name == name]
+        return sorted(ours, key=lambda trial: (trial.spec.scale, trial.spec.number))
 
     def pods(self) -> list[str]:
-        """Name the pods that there are."""
-        return [each["metadata"]["name"] for each in self.cluster.all(PODS, TEAM)]
+        """Give the names of all pods."""
+        return [pod["metadata"]["name"] for pod in self.cluster.all(PODS, TEAM)]
 
     def close(self) -> None:
-        """End the threads; the cluster speaks to it no more."""
-        self.cluster.many_hooks.remove(self.hear)
+        """End the threads, and take no more events of the cluster."""
+        self.cluster.many_hooks.remove(self.on_event)
         for key in list(self.controller.loaded):
             self.controller.close(key)

@@ -1,4 +1,4 @@
-"""Orders of attempts: a small one of the built-in trainer, and one that sets every field."""
+"""Specifications of attempts: a small one of the built-in trainer, and one with every field set."""
 
 from __future__ import annotations
 

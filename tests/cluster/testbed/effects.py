@@ -1,4 +1,4 @@
-"""What the proxy can do to a request, and rules that choose which."""
+"""Effects of the proxy on a request, and rules that choose one."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class EditWatch:
 
 Effect = Kill | Reset | Answer | Delay | EditWatch
 Rule = Callable[[ApiRequest], Effect | None]
-"""Sees every request in its order, and says what becomes of it; None: it is passed on."""
+"""Called with every request in order; gives its effect, or None to pass it on."""
 
 
 def status_of(code: int, reason: str) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from testbed.reader import Reader
 from testbed.shipped import ACCOUNT, grant, withdraw
 from testbed.site import Site
 
-# Troubles are called by their names after a second, so that the tests need not wait for minutes.
+# Problems become reasons after a second, so that the tests need not wait for minutes.
 HASTY = ("--image-pull-grace", "1s", "--no-result-grace", "1s", "--retry-backoff", "200ms")
 
 
@@ -29,7 +29,7 @@ class Installation:
     site: Site
     operator: OperatorProcess
     account: str
-    """As the API server calls it."""
+    """Name of the operator's account at the API server."""
     proxy: Proxy | None = None
 
     @property
@@ -40,8 +40,8 @@ class Installation:
 
 
 @dataclass(slots=True)
-class Ground:
-    """What it takes to install an operator: a control plane, what is shipped, a folder for logs."""
+class Installer:
+    """Installs operators: a control plane, the shipped documents, a folder for logs."""
 
     cluster: Cluster
     shipped: Sequence[Object]
@@ -70,8 +70,8 @@ class Ground:
             with proxy.running(self.cluster.server, pki) as between:
                 operator = self.operator(namespace, options, between.url)
                 between.kill = operator.kill
-                one = Installation(site, operator, account, between)
-                yield from _running(one, started=started)
+                installation = Installation(site, operator, account, between)
+                yield from _running(installation, started=started)
         finally:
             site.reader.close()
             withdraw(self.cluster, namespace, self.shipped)
@@ -80,7 +80,7 @@ class Ground:
     def operator(
         self, namespace: str, options: Sequence[str], server: str | None, name: str = "operator-0"
     ) -> OperatorProcess:
-        """Make an operator process; it is not started."""
+        """Make an operator process without starting it."""
         file = self.folder / f"{namespace}-{name}.kubeconfig"
         config = kubeconfig(self.cluster, namespace, ACCOUNT, file, server)
         fixed = ("--namespace", namespace, "--watch-namespace", namespace)
@@ -93,10 +93,10 @@ class Ground:
         self.cluster.kubectl("-n", namespace, *wait)
 
 
-def _running(one: Installation, *, started: bool) -> Generator[Installation]:
+def _running(installation: Installation, *, started: bool) -> Generator[Installation]:
     try:
         if started:
-            one.operator.start().wait_ready()
-        yield one
+            installation.operator.start().wait_ready()
+        yield installation
     finally:
-        one.operator.kill()
+        installation.operator.kill()

@@ -1,4 +1,4 @@
-"""Experiments that run, and the Prometheus that watches them: has an expression a value?"""
+"""Running experiments and the Prometheus that scrapes them: does an expression have a value?"""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ RULE_SECONDS = 20.0
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """A namespace with experiments, and its watcher."""
+    """A namespace with experiments, and its Prometheus."""
 
     site: Site
     prometheus: Prometheus
@@ -40,7 +40,7 @@ class Scene:
         self.site.wait(has_number, seconds, expression)
 
     def shows(self, expression: Expression) -> None:
-        """Fail where a panel's query knows a metric that there is not, or has no value."""
+        """Fail where a panel's query names a metric that does not exist, or has no value."""
         text = filled(expression.text, self.rate_interval, self.namespace)
         self.expect_known(text)
         self.wait_for_number(text, PANEL_SECONDS)
@@ -69,6 +69,6 @@ class Scene:
         return {each["labels"]["alertname"] for each in alerts}
 
     def expect_known(self, text: str) -> None:
-        """Fail where an expression names a metric that there is not."""
+        """Fail where an expression names a metric that does not exist."""
         unknown = names(text) - self.prometheus.names()
         assert not unknown, f"{unknown} in {text}"

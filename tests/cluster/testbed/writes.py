@@ -24,7 +24,7 @@ class Write:
 
 
 def _subject(request: ApiRequest, experiment: str) -> str | None:
-    """What is written to, in words without the experiment's name; None: not the experiment's."""
+    """Name the object of a write without the experiment's name; None: another experiment's."""
     if request.resource == "leases":
         return None
     if request.resource == "events" and request.body is not None:
@@ -46,8 +46,8 @@ def _masked(name: str, experiment: str) -> str:
 
 
 @dataclass(slots=True)
-class Count:
-    """Numbers the writes of one experiment as they come."""
+class WriteCounter:
+    """Numbers the writes of one experiment in their order."""
 
     experiment: str
     seen: Counter[tuple[str, str, str]] = field(default_factory=Counter[tuple[str, str, str]])
@@ -65,7 +65,7 @@ class Count:
 
 def trace(requests: Iterable[ApiRequest], experiment: str) -> Iterator[Write]:
     """Name the writes of an experiment, in order."""
-    count = Count(experiment)
+    count = WriteCounter(experiment)
     for request in requests:
         write = count.take(request)
         if write is not None:
@@ -73,8 +73,8 @@ def trace(requests: Iterable[ApiRequest], experiment: str) -> Iterator[Write]:
 
 
 def at(experiment: str, wanted: Write, effect: Effect, hit: Callable[[], None]) -> Rule:
-    """Do something to one write of an experiment, once; `hit` hears of it."""
-    count = Count(experiment)
+    """Apply an effect to one write of an experiment, once; `hit` is called then."""
+    count = WriteCounter(experiment)
 
     def rule(request: ApiRequest) -> Effect | None:
         if count.take(request) != wanted:

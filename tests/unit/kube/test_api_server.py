@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import pytest
-from api_server_cases import PAGE, Seen, Site, each_case
+from api_server_cases import PAGE, SeenEvents, Site, each_case
 from fake_cluster import FakeCluster, Object
 
 from scaling_operator.kube.client.kinds import TRIALS, Kind
@@ -19,8 +19,8 @@ async def test_the_one_in_memory(
     case: Callable[[Site], Awaitable[None]],
 ) -> None:
     @asynccontextmanager
-    async def watching() -> AsyncGenerator[Seen]:
-        seen: Seen = []
+    async def watching() -> AsyncGenerator[SeenEvents]:
+        seen: SeenEvents = []
 
         def hear(event: str, kind: Kind, thing: Object) -> None:
             if kind is TRIALS:

@@ -27,11 +27,11 @@ async def test_a_pod_without_quota_is_tried_again_ever_more_seldom(shell: Shell)
     shell.cluster.add(EXPERIMENTS, TEAM, played("study"))
     await shell.settle()
     assert creates(shell) == 1
-    await shell.later(60.0)
+    await shell.advance(60.0)
     await shell.until(lambda: shell.trials("study")[0].status.state is TrialState.QUEUED)
     assert shell.trials("study")[0].status.reason is Reason.QUOTA_EXCEEDED
     for _ in range(540):
-        await shell.later(1.0)
+        await shell.advance(1.0)
     assert 8 <= creates(shell) <= 20
 
     shell.cluster.faults.clear()
@@ -132,7 +132,7 @@ async def test_a_failed_pod_stays_to_be_looked_at_and_goes_then(shell: Shell) ->
     await one.settle()
     end(shell.cluster, TEAM, "study-0-0-0", code=3, message="no such file")
     await one.until(lambda: one.trials("study")[0].status.state is TrialState.FAILED)
-    await one.later(590.0)
+    await one.advance(590.0)
     assert "study-0-0-0" in one.pods()
     await one.until(lambda: "study-0-0-0" not in one.pods(), seconds=15.0)
     one.close()
@@ -170,11 +170,11 @@ async def test_a_deletion_that_was_asked_for_is_asked_for_once_until_the_resync(
     await shell.settle()
     succeed(shell.cluster, TEAM, "study-0-0-0", loss=0.5)
     sweeps = "deletecollection pods team"
-    shell.is_deaf = True  # the event of the deletion is lost
+    shell.loses_events = True  # the event of the deletion is lost
     await shell.until(lambda: sweeps in shell.cluster.requests)
     assert not shell.pods()
     for _ in range(20):
-        await shell.later(1.0)
+        await shell.advance(1.0)
     assert shell.cluster.requests.count(sweeps) == 1
 
 

@@ -26,7 +26,7 @@ async def test_a_policy_that_there_is_not_is_an_event(shell: Shell) -> None:
     await shell.settle()
 
     assert ("Warning", "PolicyNotFound") in told(shell)
-    await shell.later(100.0)
+    await shell.advance(100.0)
     assert told(shell).count(("Warning", "PolicyNotFound")) == 1
 
 

@@ -79,4 +79,4 @@ def test_many_experiments_do_not_fill_the_memory() -> None:
         world.now += REFILL_SECONDS
         world.fail_trials(f"study{number}", 1)
     throttle = world.events._throttle  # pyright: ignore[reportPrivateUsage]
-    assert len(throttle._left) <= MAX_EXPERIMENTS  # pyright: ignore[reportPrivateUsage]
+    assert len(throttle._tokens) <= MAX_EXPERIMENTS  # pyright: ignore[reportPrivateUsage]

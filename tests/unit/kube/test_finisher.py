@@ -35,7 +35,7 @@ async def test_the_best_model_is_saved_once_and_its_scores_are_told(shell: Shell
     pod = shell.cluster.one(PODS, TEAM, FINISHER)
     assert pod["metadata"]["labels"]["scaling-operator.dev/finishes"] == "0-0"
     start(shell.cluster, TEAM, FINISHER)
-    await shell.later(30.0)
+    await shell.advance(30.0)
     assert exported(shell) is None
     succeed(shell.cluster, TEAM, FINISHER, accuracy=0.75)
     await shell.until(lambda: exported(shell))
@@ -55,7 +55,7 @@ async def test_without_a_claim_there_is_no_finisher(shell: Shell) -> None:
     await shell.settle()
     succeed(shell.cluster, TEAM, "study-0-0-0", loss=0.5)
     await shell.until(lambda: shell.status("study").phase is Phase.SUCCEEDED)
-    await shell.later(60.0)
+    await shell.advance(60.0)
     assert FINISHER not in shell.pods()
 
 
@@ -113,7 +113,7 @@ async def test_quota_is_waited_for_as_long_as_a_trial_waits_for_a_machine(shell:
     fault = Fault("create", PODS, name=FINISHER, answer=NO_QUOTA, times=10**6)
     shell.cluster.faults.append(fault)
     await succeeded(shell, ("spec/trials/pendingTimeout", "10m"))
-    await shell.later(540.0)
+    await shell.advance(540.0)
     assert exported(shell) is None
     await shell.until(lambda: exported(shell), seconds=90.0)
     found = exported(shell)
@@ -131,7 +131,7 @@ async def test_a_new_leader_goes_on_with_the_pod_that_there_is(shell: Shell) -> 
     await succeeded(shell)
     await shell.until(lambda: FINISHER in shell.pods())
     following = Shell(shell.cluster)
-    shell.is_deaf = True
+    shell.loses_events = True
     succeed(shell.cluster, TEAM, FINISHER, accuracy=0.75)
     await following.until(lambda: exported(following))
     assert (

@@ -46,12 +46,12 @@ async def test_another_policy_is_followed_at_once(shell: Shell) -> None:
     shell.cluster.add(POLICIES, None, policy("good"))
     shell.cluster.add(EXPERIMENTS, TEAM, sized(STUDY, by="none"))
     await shell.settle()
-    await shell.later(1.0)
+    await shell.advance(1.0)
     assert condition(shell, "Sized") == ("False", "NothingFits")
 
     edit(shell, "resources", policy="good")
     await shell.settle()
-    await shell.later(1.0)
+    await shell.advance(1.0)
 
     assert shell.pods() == ["study-0-0-0"]
     assert condition(shell, "Sized") == ("True", "Planned")
@@ -75,7 +75,7 @@ async def test_no_generation_is_told_that_was_not_acted_on(shell: Shell) -> None
 
     shell.cluster.many_hooks.append(hear)
     await shell.settle()
-    await shell.later(1.0)
+    await shell.advance(1.0)
 
     assert (2, "Planned") not in seen
     assert seen[-1] == (2, "PolicyNotFound")
@@ -170,12 +170,12 @@ async def test_every_changeable_part_of_a_spec_is_followed_at_once(shell: Shell,
     shell.cluster.add(POLICIES, None, policy("default"))
     shell.cluster.add(EXPERIMENTS, TEAM, with_ladder())
     await shell.settle()
-    await shell.later(1.0)
+    await shell.advance(1.0)
     before = ExperimentSpec.model_validate(shell.cluster.one(EXPERIMENTS, TEAM, STUDY)["spec"])
 
     shell.cluster.edit(EXPERIMENTS, TEAM, STUDY, lambda each: write(each["spec"], path))
     await shell.settle()
-    await shell.later(1.0)
+    await shell.advance(1.0)
 
     after = ExperimentSpec.model_validate(shell.cluster.one(EXPERIMENTS, TEAM, STUDY)["spec"])
     assert changed_parts(before, after) == ()

@@ -8,7 +8,7 @@ import pytest
 
 from scaling_operator.api.names import Reason
 from scaling_operator.core.observed import AttemptPhase
-from scaling_operator.kube.client.index import MOST_DEPARTED, Index, Key
+from scaling_operator.kube.client.index import MAX_DELETED, Index, Key
 from scaling_operator.kube.client.kinds import EXPERIMENTS, PODS
 from scaling_operator.kube.reconcile.workload_kinds import POD_KIND
 from scaling_operator.kube.workloads.attempt_spec import GracePeriods
@@ -151,10 +151,10 @@ def test_what_lost_our_label_and_has_it_again_is_taken_in() -> None:
 
 def test_of_those_that_went_so_many_are_remembered() -> None:
     index = Index()
-    for number in range(MOST_DEPARTED + 1):
+    for number in range(MAX_DELETED + 1):
         index.drop(PODS, pod("a", 1, uid=str(number)))
-    assert not index.has_departed(pod("a", 1, uid="0"))
-    assert index.has_departed(pod("a", 1, uid="1"))
+    assert not index.is_deleted(pod("a", 1, uid="0"))
+    assert index.is_deleted(pod("a", 1, uid="1"))
 
 
 def status_of(thing: dict[str, Any], **status: Any) -> dict[str, Any]:
@@ -191,7 +191,7 @@ def test_what_a_pod_was_last_tells_how_it_ended(
     index = Index()
     index.put(PODS, status_of(pod("a", 3), phase="Running"))
     index.drop(PODS, status_of(pod("a", 4), **last))
-    view = POD_KIND.parting_view(index, index.gone[PODS, KEY]["a"], GracePeriods(), 100.0)
+    view = POD_KIND.parting_view(index, index.last_states[PODS, KEY]["a"], GracePeriods(), 100.0)
     assert (view.phase, view.reason) == (phase, reason)
 
 
@@ -201,7 +201,7 @@ def test_what_is_gone_is_kept_as_long_as_somebody_waits_for_its_end() -> None:
         index.put(PODS, pod(name, 1))
         index.drop(PODS, pod(name, 1))
     index.put(PODS, pod("again", 2, uid="2"))
-    index.forget_awaited(PODS, KEY, lambda name: name != "over")
-    assert set(index.gone[PODS, KEY]) == {"awaited"}
+    index.forget_unawaited(PODS, KEY, lambda name: name != "over")
+    assert set(index.last_states[PODS, KEY]) == {"awaited"}
     index.forget(KEY)
-    assert not index.gone
+    assert not index.last_states

@@ -85,7 +85,7 @@ class Team:
             self.restart(is_behind=step == "restart behind")
         elif step == "wait":
             with contextlib.suppress(ClusterError):
-                await self.leader.later(5.0)
+                await self.leader.advance(5.0)
 
     def has(self, name: str) -> bool:
         return (EXPERIMENTS, TEAM, name) in self.cluster.objects
@@ -196,7 +196,7 @@ async def test_who_is_suspended_keeps_nobody_waiting(shell: Shell) -> None:
     await shell.settle()
     shell.cluster.edit(EXPERIMENTS, TEAM, "first", lambda thing: thing["spec"].update(suspend=True))
     await shell.settle()
-    await shell.later(2.0)
+    await shell.advance(2.0)
     shell.cluster.add(EXPERIMENTS, TEAM, sized("second", MANY))
     await shell.settle()
 

@@ -102,7 +102,7 @@ async def test_a_pod_that_has_an_attempts_name_is_not_adopted(
     shell.cluster.add(EXPERIMENTS, TEAM, played("study"))
     await shell.settle()
     end(shell.cluster, TEAM, "study-0-0-0", message=GOOD)
-    await shell.later(60.0)
+    await shell.advance(60.0)
     assert not shell.trials("study")[0].status.state.ended
     assert shell.pods() == ["study-0-0-0"]
 
@@ -129,9 +129,9 @@ async def test_an_attempt_waits_for_its_name_no_longer_than_for_a_machine(
 async def test_a_pod_that_took_the_name_of_ours_does_not_tell_how_ours_ended(shell: Shell) -> None:
     shell.cluster.add(EXPERIMENTS, TEAM, played("study"))
     await shell.settle()
-    shell.is_deaf = True
+    shell.loses_events = True
     shell.cluster.remove(PODS, TEAM, "study-0-0-0")
-    shell.is_deaf = False
+    shell.loses_events = False
     shell.cluster.add(PODS, TEAM, somebodys("study-0-0-0", labels("study-0-0")))
     end(shell.cluster, TEAM, "study-0-0-0", message=GOOD)
     shell.cluster.remove(PODS, TEAM, "study-0-0-0")
@@ -154,7 +154,7 @@ async def test_pods_that_are_not_ours_stay_whatever_their_labels_say(shell: Shel
         await shell.until(lambda number=number: f"study-0-{number}-0" in shell.pods())
         succeed(shell.cluster, TEAM, f"study-0-{number}-0", loss=0.5)
     await shell.until(lambda: len(shell.pods()) == len(theirs))
-    await shell.later(300.0)
+    await shell.advance(300.0)
     assert shell.pods() == sorted(theirs)
     assert not [pod for pod in shell.cluster.all(PODS) if "deletionTimestamp" in pod["metadata"]]
 
@@ -194,7 +194,7 @@ async def test_a_pod_of_another_experiment_with_a_trials_label_stays(shell: Shel
     for name in ("study-0-0-0", "other-0-0-0"):
         succeed(shell.cluster, TEAM, name, loss=0.5)
     await shell.until(lambda: shell.pods() == ["theirs"])
-    await shell.later(10.0)
+    await shell.advance(10.0)
     assert shell.pods() == ["theirs"]
 
 
@@ -227,7 +227,7 @@ async def test_a_pod_that_has_the_finishers_name_finishes_nothing(
     await shell.settle()
     succeed(shell.cluster, TEAM, "study-0-0-0", loss=0.5)
     await shell.until(lambda: shell.status("study").phase is Phase.SUCCEEDED)
-    await shell.later(30.0)
+    await shell.advance(30.0)
     assert shell.status("study").export is None
     assert shell.pods() == ["study-finish"]
 
@@ -268,7 +268,7 @@ async def test_a_status_is_never_written_to_another_experiment_of_the_same_name(
     before = shell.status("study")
     assert before.start_time is not None
 
-    shell.is_deaf = True  # the events of what follows are still on their way
+    shell.loses_events = True  # the events of what follows are still on their way
     shell.cluster.remove(EXPERIMENTS, TEAM, "study")
     renewed = shell.cluster.add(EXPERIMENTS, TEAM, played("study"))
     shell.wake(STUDY)
@@ -322,7 +322,7 @@ async def test_with_jobs_a_pod_with_our_labels_does_not_end_a_trial(fake: FakeCl
     forged = somebodys("evil", labels("study-0-0"), owner(JOBS, "study-0-0-0", "any"))
     fake.add(PODS, TEAM, forged)
     end(fake, TEAM, "evil", message=GOOD)
-    await shell.later(60.0)
+    await shell.advance(60.0)
     assert not shell.trials("study")[0].status.state.ended
 
     succeed(fake, TEAM, make_pod(fake, TEAM, "study-0-0-0"), loss=0.5)

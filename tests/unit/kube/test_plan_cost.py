@@ -7,7 +7,7 @@ from types import FrameType
 from typing import Any
 
 import pytest
-from live_trials import engine, planned
+from live_trials import engine, plan_of
 
 from scaling_operator.kube.reconcile.workload_kinds import JOB_KIND, POD_KIND, WorkloadKind
 from scaling_operator.runtime.engine import Engine
@@ -20,7 +20,7 @@ KINDS = [pytest.param(POD_KIND, id="pods"), pytest.param(JOB_KIND, id="Jobs")]
 
 def calls_of(one: Engine) -> int:
     """Count the calls that a plan takes once everything has been seen before."""
-    planned(one)
+    plan_of(one)
     count = 0
 
     def note(frame: FrameType, event: str, argument: Any) -> None:
@@ -30,7 +30,7 @@ def calls_of(one: Engine) -> int:
 
     sys.setprofile(note)
     try:
-        planned(one)
+        plan_of(one)
     finally:
         sys.setprofile(None)
     return count

@@ -67,7 +67,7 @@ def world(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> World:
 
 
 async def test_an_experiment_whose_event_was_lost_begins(world: World) -> None:
-    world.shell.is_deaf = True
+    world.shell.loses_events = True
     world.shell.cluster.add(EXPERIMENTS, TEAM, played("study"))
     await world.shell.settle()
     assert not world.shell.pods()
@@ -80,9 +80,9 @@ async def test_a_pod_whose_end_was_lost_is_read(world: World) -> None:
     shell = world.shell
     shell.cluster.add(EXPERIMENTS, TEAM, played("study"))
     await shell.settle()
-    shell.is_deaf = True
+    shell.loses_events = True
     succeed(shell.cluster, TEAM, "study-0-0-0", loss=0.5)
-    await shell.later(60.0)
+    await shell.advance(60.0)
     assert not shell.trials("study")[0].status.state.ended
     await world.once()
     await shell.until(lambda: shell.trials("study")[0].status.state is TrialState.SUCCEEDED)
@@ -94,7 +94,7 @@ async def test_a_pod_whose_deletion_was_lost_is_made_again(world: World) -> None
     await shell.settle()
     start(shell.cluster, TEAM, "study-0-0-0")
     await shell.settle()
-    shell.is_deaf = True
+    shell.loses_events = True
     shell.cluster.remove(PODS, TEAM, "study-0-0-0")
     await world.once()
     await shell.until(lambda: shell.pods() == ["study-0-0-1"])
@@ -106,7 +106,7 @@ async def test_a_changed_spec_and_a_policy_whose_events_were_lost_are_followed(
     shell = world.shell
     shell.cluster.add(EXPERIMENTS, TEAM, played("study"))
     await shell.settle()
-    shell.is_deaf = True
+    shell.loses_events = True
     shell.cluster.edit(
         EXPERIMENTS, TEAM, "study", lambda it: it["spec"]["trials"].update(suspend=True)
     )
@@ -120,7 +120,7 @@ async def test_an_experiment_whose_deletion_was_lost_is_closed(world: World) -> 
     shell = world.shell
     shell.cluster.add(EXPERIMENTS, TEAM, played("study"))
     await shell.settle()
-    shell.is_deaf = True
+    shell.loses_events = True
     shell.cluster.remove(EXPERIMENTS, TEAM, "study")
     await world.once()
     assert not shell.controller.loaded
@@ -134,7 +134,7 @@ async def test_of_experiments_those_alone_are_read_that_are_others_than_is_known
     for name in ("study", "other", "third"):
         shell.cluster.add(EXPERIMENTS, TEAM, played(name, ("spec/suspend", True)))
     await shell.settle()
-    shell.is_deaf = True
+    shell.loses_events = True
     shell.cluster.edit(EXPERIMENTS, TEAM, "other", lambda it: it["spec"].pop("suspend"))
     del shell.cluster.requests[:]
     await world.resync.once()
@@ -166,10 +166,10 @@ async def test_an_experiment_of_whose_deletion_no_watch_has_told_is_closed_at_th
     shell.cluster.add(EXPERIMENTS, TEAM, played("study"))
     await shell.settle()
     pod = shell.cluster.one(PODS, TEAM, "study-0-0-0")
-    shell.is_deaf = True
+    shell.loses_events = True
     shell.cluster.remove(EXPERIMENTS, TEAM, "study")
-    shell.is_deaf = False
-    shell.hear("DELETED", PODS, pod)
+    shell.loses_events = False
+    shell.on_event("DELETED", PODS, pod)
     with pytest.raises(NotFound):
         await shell.settle()
     shell.wake(STUDY)
@@ -188,11 +188,11 @@ async def test_where_nothing_was_missed_nothing_starts_again(world: World) -> No
 
 async def test_misses_in_a_row_are_counted(world: World) -> None:
     shell = world.shell
-    shell.is_deaf = True
+    shell.loses_events = True
     for number in range(3):
         shell.cluster.add(EXPERIMENTS, TEAM, played(f"study{number}"))
         await world.once()
-        shell.is_deaf = True
+        shell.loses_events = True
     assert world.resync.misses == 3
     await world.once()
     assert world.resync.misses == 0
@@ -244,7 +244,7 @@ async def test_a_deletion_that_was_lost_is_asked_for_again(world: World) -> None
     shell.cluster.faults.append(sweeps)
     succeed(shell.cluster, TEAM, "study-0-0-0", loss=0.5)
     await shell.until(lambda: not sweeps.times)
-    await shell.later(30.0)
+    await shell.advance(30.0)
     assert shell.pods() == ["study-0-0-0"]
     await world.once()
     await shell.until(lambda: not shell.pods(), seconds=5.0)
@@ -279,7 +279,7 @@ async def test_a_resync_that_fails_is_told_and_the_next_one_comes(
     caplog.set_level(logging.WARNING)
     lists = [Fault("list", EXPERIMENTS, answer=BUSY), Fault("list", EXPERIMENTS, answer=FORBIDDEN)]
     world.shell.cluster.faults += lists
-    world.shell.is_deaf = True
+    world.shell.loses_events = True
     world.shell.cluster.add(EXPERIMENTS, TEAM, played("study"))
     running = asyncio.create_task(world.resync.run())
     while STUDY not in world.shell.index.experiments:
@@ -289,7 +289,7 @@ async def test_a_resync_that_fails_is_told_and_the_next_one_comes(
 
 
 async def test_a_fault_half_way_leaves_the_rest_for_the_next_time(world: World) -> None:
-    world.shell.is_deaf = True
+    world.shell.loses_events = True
     world.shell.cluster.add(EXPERIMENTS, TEAM, played("study"))
     world.shell.cluster.faults.append(Fault("list", PODS, answer=BUSY))
     with pytest.raises(ClusterBusy):

@@ -63,7 +63,7 @@ def test_at_any_time_it_says_what_a_fresh_look_says(seen: dict[str, Any]) -> Non
     kept = ViewCache(Index(), Key("team", "study"), POD_KIND, BOUNDS, clock)
     for second in range(0, 200, 5):
         clock.seconds = float(second)
-        fresh = replace(kept, _known={})
+        fresh = replace(kept, _views={})
         assert kept.at(seen).phase is fresh.at(seen).phase
         assert kept.at(seen).reason is fresh.at(seen).reason
 

@@ -37,7 +37,7 @@ async def refused_after_a_suspension(shell: Shell) -> None:
     suspend(shell, "study", is_so=True)
     await shell.settle()
     shell.cluster.remove(PODS, TEAM, "study-0-0-0")
-    await shell.later(5 * HOUR_SECONDS)
+    await shell.advance(5 * HOUR_SECONDS)
     refuse_pods(shell)
     suspend(shell, "study", is_so=False)
     await shell.until(lambda: status(shell).state is not TrialState.RUNNING, 60.0)
@@ -45,7 +45,7 @@ async def refused_after_a_suspension(shell: Shell) -> None:
 
 async def test_a_quota_that_is_met_after_a_suspension_is_waited_for(shell: Shell) -> None:
     await refused_after_a_suspension(shell)
-    await shell.later(HOUR_SECONDS / 2)
+    await shell.advance(HOUR_SECONDS / 2)
 
     assert (status(shell).state, status(shell).reason) == (
         TrialState.QUEUED, Reason.QUOTA_EXCEEDED
@@ -59,15 +59,15 @@ async def test_a_quota_that_is_met_after_a_suspension_is_waited_for(shell: Shell
 async def test_the_next_leader_goes_on_counting_the_wait(shell: Shell) -> None:
     await refused_after_a_suspension(shell)
     began = status(shell).queued_time
-    await shell.later(HOUR_SECONDS / 2)
+    await shell.advance(HOUR_SECONDS / 2)
     following = Shell(shell.cluster)
-    await following.later(10.0)
+    await following.advance(10.0)
 
     assert began is not None
     assert status(shell).queued_time == began
-    await following.later(began.timestamp() + HOUR_SECONDS - shell.cluster.clock() - 1.0)
+    await following.advance(began.timestamp() + HOUR_SECONDS - shell.cluster.clock() - 1.0)
     assert status(shell).state is TrialState.QUEUED
-    await following.later(1.0)
+    await following.advance(1.0)
     assert status(shell).state is TrialState.FAILED
     following.close()
 
@@ -82,13 +82,13 @@ async def test_a_wait_for_a_limit_ends_and_one_that_is_suspended_begins_anew(
     suspend(shell, "first", is_so=True)
     await shell.settle()
     shell.cluster.add(EXPERIMENTS, TEAM, sized("second", TRIALS))
-    await shell.later(2.0)
-    await shell.later(2.0)
+    await shell.advance(2.0)
+    await shell.advance(2.0)
     start(shell.cluster, TEAM, "second-0-0-0")
     for is_suspended in (False, True, False):  # each time for most of the hour
         suspend(shell, "first", is_so=is_suspended)
-        await shell.later(10.0)
-        await shell.later(HOUR_SECONDS - 60.0)
+        await shell.advance(10.0)
+        await shell.advance(HOUR_SECONDS - 60.0)
         expected = TrialState.RUNNING if is_suspended else TrialState.QUEUED
         assert status(shell, "first").state is expected
     await shell.until(lambda: status(shell, "first").state.ended)

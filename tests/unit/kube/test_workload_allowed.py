@@ -9,8 +9,8 @@ from testbed.attempt_specs import EVERYTHING, attempt_spec
 
 from scaling_operator.api.experiment import ExperimentSpec
 from scaling_operator.api.problems import Problem
-from scaling_operator.kube.workloads.allowed import Allowed, not_allowed
-from scaling_operator.kube.workloads.attempt_spec import refusals
+from scaling_operator.kube.workloads.allowed import Allowed, disallowed_names
+from scaling_operator.kube.workloads.attempt_spec import platform_problems
 
 CONTAINER = "spec.trainer.container."
 POD = "spec.trainer.pod."
@@ -26,7 +26,7 @@ def everything() -> ExperimentSpec:
 
 
 def test_by_default_everything_is_allowed() -> None:
-    assert list(not_allowed(everything(), Allowed())) == []
+    assert list(disallowed_names(everything(), Allowed())) == []
 
 
 def test_everything_that_is_named_is_found_with_its_path() -> None:
@@ -45,7 +45,7 @@ def test_everything_that_is_named_is_found_with_its_path() -> None:
 
 
 def _of(allowed: Allowed) -> list[Problem]:
-    return list(not_allowed(everything(), allowed))
+    return list(disallowed_names(everything(), allowed))
 
 
 @pytest.mark.parametrize(
@@ -67,11 +67,11 @@ def test_patterns_say_what_is_allowed(allowed: Allowed, left: list[str]) -> None
 
 def test_who_tolerates_every_taint_needs_to_be_allowed_everything() -> None:
     made = attempt_spec({**EVERYTHING, "pod": {"tolerations": [{"operator": "Exists"}]}})
-    (problem,) = not_allowed(made.spec, Allowed(tolerations=("spot", "gpu-*")))
+    (problem,) = disallowed_names(made.spec, Allowed(tolerations=("spot", "gpu-*")))
     assert problem.message == (
         "every taint is not for experiments; taints that the platform allows: spot, gpu-*"
     )
-    assert list(not_allowed(made.spec, Allowed())) == []
+    assert list(disallowed_names(made.spec, Allowed())) == []
 
 
 def test_an_empty_list_allows_nothing_and_says_so() -> None:
@@ -85,4 +85,4 @@ def test_an_empty_list_allows_nothing_and_says_so() -> None:
 def test_what_is_not_allowed_is_refused_before_any_trial() -> None:
     made = attempt_spec(EVERYTHING)
     narrow = replace(made.settings, allowed=Allowed(secrets=()))
-    assert len(list(refusals(made.spec, narrow))) == 3
+    assert len(list(platform_problems(made.spec, narrow))) == 3

@@ -15,7 +15,7 @@ from scaling_operator.api.experiment import ExperimentSpec
 from scaling_operator.api.problems import InvalidSpec
 from scaling_operator.api.search import WarmStart
 from scaling_operator.kube.workloads import job, pod
-from scaling_operator.kube.workloads.attempt_spec import AttemptSpec, refusals
+from scaling_operator.kube.workloads.attempt_spec import AttemptSpec, platform_problems
 from scaling_operator.kube.workloads.pod_template import assignment_of_pod, escaped
 from scaling_trainer.contract import expand, read_assignment
 
@@ -280,8 +280,8 @@ def test_a_service_account_is_given_only_from_the_list() -> None:
     allowed = replace(made.settings, allowed_service_accounts=("reader", "trainer"))
     narrower = replace(made.settings, allowed_service_accounts=("reader",))
 
-    (problem,) = refusals(made.spec, made.settings)
-    (narrow,) = refusals(made.spec, narrower)
+    (problem,) = platform_problems(made.spec, made.settings)
+    (narrow,) = platform_problems(made.spec, narrower)
 
     assert problem.path == "spec.trainer.pod.serviceAccountName"
     assert "allows: none but the default" in problem.message
@@ -290,17 +290,17 @@ def test_a_service_account_is_given_only_from_the_list() -> None:
         with pytest.raises(InvalidSpec, match=r"spec\.trainer\.pod\.serviceAccountName"):
             kind.manifest(made)
     assert pod_of(replace(made, settings=allowed))["serviceAccountName"] == "trainer"
-    assert list(refusals(made.spec, allowed)) == []
+    assert list(platform_problems(made.spec, allowed)) == []
 
 
 def test_what_a_cluster_needs_beside_a_valid_file_is_named() -> None:
     command = attempt_spec({"container": {"command": ["train"]}})
     no_image = replace(attempt_spec().settings, trainer_image="")
 
-    assert [each.path for each in refusals(command.spec, command.settings)] == [
+    assert [each.path for each in platform_problems(command.spec, command.settings)] == [
         "spec.trainer.container.image"
     ]
-    assert [each.path for each in refusals(attempt_spec().spec, no_image)] == [
+    assert [each.path for each in platform_problems(attempt_spec().spec, no_image)] == [
         "spec.trainer.builtIn"
     ]
 
@@ -323,6 +323,6 @@ def test_what_is_no_experiment_of_the_namespace_is_refused_before_it_is_looked_f
     made = attempt_spec()
     warm_start = WarmStart.model_validate({"from": ["mine", name]})
     search = made.spec.search.model_copy(update={"warm_start": warm_start})
-    (problem,) = refusals(made.spec.model_copy(update={"search": search}), made.settings)
+    (problem,) = platform_problems(made.spec.model_copy(update={"search": search}), made.settings)
     assert problem.path == "spec.search.warmStart.from[1]"
     assert problem.message.endswith("is not the name of an experiment: on a cluster name one")

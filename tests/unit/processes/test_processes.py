@@ -37,7 +37,7 @@ from scaling_operator.processes.process import (
     WorkExceeded,
     WorkFailed,
 )
-from scaling_operator.processes.workers import ProcessFits, ProcessHost, check_in_process
+from scaling_operator.processes.workers import ProcessFitRunner, ProcessStudyHost, check_in_process
 from scaling_operator.search.study import Proposal, StudySettings
 from scaling_operator.search.study_worker import (
     AskCall,
@@ -133,7 +133,7 @@ async def nothing(number: int) -> None:
 def test_a_study_in_a_process_proposes_what_one_in_a_thread_does(algorithm: str) -> None:
     search = a_search(algorithm)
     here = asyncio.run(play(ThreadHost(), search, nothing))
-    there = in_pool(lambda pool: play(ProcessHost(pool, "team", search), search, nothing))
+    there = in_pool(lambda pool: play(ProcessStudyHost(pool, "team", search), search, nothing))
     assert there == here
 
 
@@ -147,7 +147,7 @@ def test_a_process_that_ends_changes_no_proposal() -> None:
                 for seat in pool._processes:  # pyright: ignore[reportPrivateUsage] -- as the kernel
                     seat.process.kill()
 
-        return await play(ProcessHost(pool, "team", search), search, kill)
+        return await play(ProcessStudyHost(pool, "team", search), search, kill)
 
     assert in_pool(test) == here
 
@@ -206,7 +206,9 @@ def a_fit_input(points: int = 12, bootstrap: int = 100) -> FitInput:
 
 def test_a_fit_in_a_process_says_what_one_here_does() -> None:
     fit_input = a_fit_input()
-    assert in_pool(lambda pool: ProcessFits(pool, "team").fit(fit_input)) == fit(fit_input).view
+    assert (
+        in_pool(lambda pool: ProcessFitRunner(pool, "team").fit(fit_input)) == fit(fit_input).view
+    )
 
 
 def test_what_a_fit_is_asked_survives_the_way() -> None:
@@ -259,7 +261,7 @@ def test_a_fit_beyond_its_bounds_is_a_condition_that_says_what_helps(
 ) -> None:
     monkeypatch.setattr("scaling_operator.processes.workers.FIT", replace(FIT, cpu_seconds=0))
     fit_input = a_fit_input(points=40, bootstrap=100_000)
-    view = in_pool(lambda pool: ProcessFits(pool, "team").fit(fit_input))
+    view = in_pool(lambda pool: ProcessFitRunner(pool, "team").fit(fit_input))
     (condition,) = view.conditions
     assert (condition.reason, condition.is_true) == ("FitExceeded", False)
     assert "scaling.fit.bootstrap" in condition.message

@@ -1,4 +1,4 @@
-"""optuna-dashboard over the studies that this process has in memory: off unless it gets a port."""
+"""optuna-dashboard over the studies in this process' memory: off unless it has a port."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from scaling_operator.server.listen import ignore_refusal
 log = logging.getLogger(__name__)
 REFRESH_SECONDS = 5.0
 MOST_TRIALS = 10_000
-"""Trials of all studies that are copied: they share this process' memory with the work itself."""
+"""Of all copied studies together: the copies share this process' memory with its own work."""
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - as the other ports
 
 
@@ -28,7 +28,7 @@ EVERYWHERE = "0.0.0.0"  # noqa: S104 - as the other ports
 class Dashboard:
     """Shows studies read-only; an async context manager. Without a port it does nothing.
 
-    An experiment that is over stays as it was shown last, until it is deleted.
+    A finished experiment keeps its last copy until the experiment is deleted.
     """
 
     index: Index
@@ -37,7 +37,7 @@ class Dashboard:
     port: int | None
     refused: Callable[[str], None] = ignore_refusal
     names: tuple[str, ...] = ()
-    """What it is called besides addresses and names of Services."""
+    """Names of the dashboard besides addresses and names of Services."""
     _mirror: Mirror = field(default_factory=Mirror)
     _stack: ExitStack = field(default_factory=ExitStack)
     _names: dict[str, Key] = field(default_factory=dict[str, Key])
@@ -69,14 +69,14 @@ class Dashboard:
                 await self.refresh()
 
     async def refresh(self) -> None:
-        """Bring the copies of all studies up to date once."""
+        """Update the copies of all studies once."""
         for key, loaded in list(self.loaded.items()):
-            for scale, lane in list(loaded.engine.study_workers.items()):
+            for scale, study_worker in list(loaded.engine.study_workers.items()):
                 name = f"{key} {scale}"
                 self._names[name] = key
-                records = tuple(lane.recall())
+                records = tuple(study_worker.recall())
                 if self._has_room(name, len(records)):
-                    await asyncio.to_thread(self._show, name, lane.settings, records)
+                    await asyncio.to_thread(self._show, name, study_worker.settings, records)
         gone = {name for name, key in self._names.items() if key not in self.index.experiments}
         for name in gone:
             del self._names[name]
@@ -85,8 +85,8 @@ class Dashboard:
         self._mirror.keep_only(self._names)
 
     def _has_room(self, name: str, trials: int) -> bool:
-        """Whether a study may be copied as it is now; else it stays as it was shown last."""
-        others = sum(len(records) for each, records in self._copied.items() if each != name)
+        """Whether a study may be copied as it is now; else its last copy stays."""
+        others = sum(len(records) for other, records in self._copied.items() if other != name)
         if others + trials <= MOST_TRIALS:
             self._too_many.discard(name)
             return True
@@ -97,7 +97,7 @@ class Dashboard:
         return False
 
     def _show(self, name: str, settings: StudySettings, records: tuple[Record, ...]) -> None:
-        """Bring one copy up to date from the stored trials: the study itself is elsewhere."""
+        """Update one copy from the stored trials: the study itself is in another process."""
         if self._copied.get(name) == records:
             return
         rebuilt(settings, records).show(self._mirror, name)

@@ -1,4 +1,4 @@
-"""Probes that tell the truth: whether things move, not whether a task exists."""
+"""Probes of liveness and readiness: whether work moves on, not whether a task exists."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MAX_WATCH_FAILURES = 8
 """In a row, each after a longer pause: one to two minutes of pauses."""
 MAX_MISSES = 3
 LIMITS = PortLimits(connections=64, connections_per_address=16)
-"""A kubelet needs one at a time."""
+"""A kubelet needs one connection at a time."""
 
 
 @dataclass(slots=True)
@@ -40,7 +40,7 @@ class Health:
     _lag_seconds: float = 0.0
 
     async def run(self) -> None:
-        """Measure the event loop's lag, for ever."""
+        """Measure the lag of the event loop, for ever."""
         while True:
             started = self.clock()
             await asyncio.sleep(TICK_SECONDS)
@@ -49,19 +49,19 @@ class Health:
 
     @property
     def lag_seconds(self) -> float:
-        """By how much a timer of the event loop was late, or is by now."""
+        """By how many seconds a timer of the event loop was late, or is late by now."""
         lag = self._lag_seconds
         if self._ticked is not None:
             lag = max(lag, self.clock() - self._ticked - TICK_SECONDS)
         return lag
 
     def unhealthy(self) -> str | None:
-        """Say why this process should be restarted; None where it is well."""
+        """Say why this process should be restarted; None where it is healthy."""
         lag = self.lag_seconds
         if lag > MAX_LAG_SECONDS:
             return f"the event loop lags {lag:.1f} s"
         if self.leads() and self.queue.stalled_seconds > MAX_QUEUE_SECONDS:
-            # One that waits behind many of its own namespace is no fault of this process.
+            # A key that waits behind many of its own namespace is no fault of this process.
             return f"no experiment has had its turn for {self.queue.stalled_seconds:.0f} s"
         if self.watches.failures > MAX_WATCH_FAILURES:
             return f"the watches failed {self.watches.failures} times in a row"
@@ -82,7 +82,7 @@ class Health:
 async def serve_health(
     health: Health, address: str | None, port: int, refused: Callable[[str], None] = ignore_refusal
 ) -> AsyncGenerator[BoundedServer]:
-    """Serve /healthz and /readyz at an address; None: everywhere. Raises OSError."""
+    """Serve /healthz and /readyz at `address`; None: on all addresses. Raises OSError."""
 
     async def healthz(request: web.Request) -> web.Response:
         del request
@@ -102,5 +102,5 @@ async def serve_health(
         await server.stop()
 
 
-def _answer(trouble: str | None, well: str) -> web.Response:
-    return web.Response(text=f"{trouble or well}\n", status=500 if trouble else 200)
+def _answer(problem: str | None, healthy: str) -> web.Response:
+    return web.Response(text=f"{problem or healthy}\n", status=500 if problem else 200)

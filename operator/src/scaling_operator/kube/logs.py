@@ -1,8 +1,8 @@
 """The operator's log: one line per decision, as text for people or as JSON for a log store.
 
-A line about an experiment carries `experiment`, and where it concerns one `trial`, `attempt` and
-`reason`, as fields of their own. What looks like a token or a key never gets into a line, whoever
-wrote it: a trainer's last words are somebody else's text.
+A line about an experiment has `experiment` as a field of its own, and `trial`, `attempt` and
+`reason` where it concerns one. Text that looks like a token or a key never gets into a line,
+whoever wrote it: the last output of a trainer is somebody else's text.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ FIELDS = ("experiment", "trial", "attempt", "reason")
 
 
 class LogFormat(StrEnum):
-    """How a line looks."""
+    """Form of a line."""
 
     TEXT = "text"
     JSON = "json"
@@ -37,7 +37,7 @@ def about(
     attempt: int | None = None,
     reason: str | None = None,
 ) -> Fields:
-    """Make the fields of a line; `trial` is its scale and number. To be given as `extra`."""
+    """Give the fields of a line, for `extra`; `trial` is its scale and number."""
     fields: Fields = {"experiment": str(key)}
     if trial is not None:
         fields["trial"] = f"{trial[0]}-{trial[1]}"
@@ -55,7 +55,7 @@ class TextFormatter(logging.Formatter):
         super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's own name
-        """Write the sentence, then the fields."""
+        """Write the message, then the fields."""
         fields = [
             f"{name}={getattr(record, name)}"
             for name in FIELDS
@@ -65,12 +65,12 @@ class TextFormatter(logging.Formatter):
         return one_line("  ".join((line, " ".join(fields))) if fields else line)
 
     def format(self, record: logging.LogRecord) -> str:
-        """Write a record, with its traceback, which alone has lines of its own."""
+        """Write a record. Only its traceback has further lines."""
         return visible(redact(super().format(record)), keep="\n\t")
 
 
 class JsonLines(JsonFormatter):
-    """One JSON object a line: `time`, `level`, `logger`, `message`, the fields, `exc_info`."""
+    """One JSON object per line: `time`, `level`, `logger`, `message`, the fields, `exc_info`."""
 
     def __init__(self) -> None:
         super().__init__(  # pyright: ignore[reportUnknownMemberType] - its hooks are untyped
@@ -85,7 +85,7 @@ class JsonLines(JsonFormatter):
 
 
 def set_up(form: LogFormat, stream: TextIO | None = None) -> None:
-    """Send this process's log to `stream` (standard error), in one form and nowhere else."""
+    """Write this process' log to `stream` (default: standard error) and nowhere else."""
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(JsonLines() if form is LogFormat.JSON else TextFormatter())
     root = logging.getLogger()
@@ -103,9 +103,9 @@ QUIET = {
     "kopf": logging.WARNING,
     "aiohttp.access": logging.WARNING,
     "asyncio": logging.WARNING,
-    "optuna_dashboard": logging.CRITICAL,  # a traceback for each odd address that is asked for
+    "optuna_dashboard": logging.CRITICAL,  # a traceback for each unknown path requested
     # At DEBUG it writes headers.
     "kubernetes": logging.WARNING,
     "urllib3": logging.WARNING,
 }
-"""Who writes what only its own developers want to know."""
+"""Loggers of libraries that write what only their own developers want to know."""

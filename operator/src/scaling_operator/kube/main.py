@@ -27,12 +27,12 @@ from scaling_operator.kube.workloads.attempt_spec import GracePeriods
 
 PREFIX = "SCALING_OPERATOR_"
 SWITCH_INTERVAL_SECONDS = 0.001
-"""Python's 5 ms are long where a busy event loop and a study's thread wait for each other."""
+"""Python's default of 5 ms is long where a busy event loop and a study's thread alternate."""
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 class Workload(StrEnum):
-    """What an attempt is."""
+    """Kind of an attempt's workload."""
 
     POD = "pod"
     JOB = "job"
@@ -57,7 +57,7 @@ def _duration(seconds: float) -> str:
 REPORTS, LEASE, PODS = ReportSettings(), LeaseSettings(), PodSettings()
 WORKLOAD = Workload(PODS.kind)
 DEFAULTS = Settings(namespace="", name="")
-"""Where each option has its default from."""
+"""The options have their defaults from these settings."""
 
 
 @app.command()

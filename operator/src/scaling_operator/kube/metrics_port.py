@@ -1,4 +1,4 @@
-"""The port that Prometheus scrapes: plain, or by TLS for those whom the API server lets read it."""
+"""The port that Prometheus scrapes: plain, or by TLS for clients that the API server allows."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from scaling_operator.server.listen import BoundedServer, Port, ignore_refusal, 
 LIMITS = PortLimits(
     connections=32, connections_per_address=8, opened_per_second=20.0, opened_at_once=100
 )
-"""A Prometheus needs one, and there are two of it at most places."""
+"""A Prometheus needs one connection, and most sites run two of them."""
 
 log = logging.getLogger(__name__)
 
@@ -69,13 +69,13 @@ async def serve_metrics(
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """Lets those in who may `get` the path by the API server's access rules."""
+    """Admits clients that may `get` the path by the API server's access rules."""
 
     tokens: Tokens[MetricsReader]
     refused: Callable[[str], None]
 
     async def admit(self, request: web.Request) -> None:
-        """Raise an HTTPException for everybody else."""
+        """Raise an HTTPException for all other clients."""
         token = bearer_token(request)
         try:
             reader = token and await self.tokens.authenticate(token, request.remote or "")

@@ -1,4 +1,4 @@
-"""One operator process: its parts put together, started, and ended in order."""
+"""One operator process: builds its parts, starts them, and ends them in order."""
 
 from __future__ import annotations
 
@@ -46,18 +46,18 @@ from scaling_operator.processes.workers import WorkerProcesses, Workers
 log = logging.getLogger(__name__)
 WORKERS = 16
 WORKERS_PER_NAMESPACE = 8
-"""However many of a namespace's experiments wait for something, other namespaces go on."""
+"""However many experiments of one namespace wait, other namespaces go on."""
 BUGS_TO_REPORT = 3
-"""So many times in a row: then it is no passing state, and the experiment says so."""
+"""Failures in a row: then the fault does not pass, and the experiment's status says so."""
 FORBIDDEN_PAUSE_SECONDS = 30.0
 FRESH_SECONDS = 0.5
-"""Scrapes within it get one answer."""
+"""Scrapes within this time get the same answer."""
 SHORTEST_PAUSE_SECONDS = 0.05
-"""A moment that has passed and changed nothing must not keep the event loop busy."""
+"""A due time that has passed without effect must not keep the event loop busy."""
 
 
-class Connected(Protocol):
-    """Makes the client: `connect`, or one of another server."""
+class Connect(Protocol):
+    """Makes the client: `connect`, or a client of another server."""
 
     def __call__(
         self,
@@ -72,7 +72,7 @@ class Connected(Protocol):
 
 @dataclass(slots=True)
 class Operator:
-    """The parts of a process."""
+    """The parts of one process."""
 
     settings: Settings
     client: Client
@@ -91,10 +91,10 @@ class Operator:
     workers: WorkerProcesses
     _stopping: asyncio.Event = field(default_factory=asyncio.Event)
     _bugs: Counter[Key] = field(default_factory=Counter[Key])
-    """How often in a row work on an experiment has failed by a fault of this operator's."""
+    """Faults of this operator in a row, by experiment."""
 
     def stop(self) -> None:
-        """End; the Lease is given back, so that a standby goes on at once."""
+        """End the process. It releases the Lease, so that a standby takes over at once."""
         self._stopping.set()
 
     async def run(self) -> None:
@@ -149,7 +149,7 @@ class Operator:
         self.recorder.operator_metrics.reconciled(result, time.perf_counter() - started)
 
     async def _reconcile(self, key: Key) -> str:
-        """Look at an experiment once, and say in a word how that went."""
+        """Reconcile an experiment once; return the result as the metric has it."""
         try:
             again_seconds = await self.controller.reconcile(key)
         except ClusterBusy as busy:
@@ -160,7 +160,10 @@ class Operator:
             pause = self.queue.failed(key, FORBIDDEN_PAUSE_SECONDS)
             log.warning("again in %.0f s: %s", pause, forbidden, extra=about(key))
             return "forbidden"
-        except (Invalid, OutdatedDefinition) as refused:  # the same would be refused at once again
+        except (
+            Invalid,
+            OutdatedDefinition,
+        ) as refused:  # the API server would refuse the same again
             await self._report_fault(key, refused)
             pause = self.queue.failed(key, FORBIDDEN_PAUSE_SECONDS)
             log.warning("again in %.0f s: %s", pause, refused, extra=about(key))
@@ -183,26 +186,24 @@ class Operator:
         return "ok"
 
     async def _count_bug(self, key: Key, error: Exception) -> None:
-        """Tell the experiment of a fault that does not pass."""
+        """Count a fault in a row, and report it in the experiment's status from the third on."""
         self._bugs[key] += 1
-        if (
-            self._bugs[key] >= BUGS_TO_REPORT
-        ):  # each time: telling may fail, a plan may take it back
+        if self._bugs[key] >= BUGS_TO_REPORT:  # each time: a report may fail, a plan may undo it
             await self._report_fault(key, error)
 
     async def _report_fault(self, key: Key, error: Exception) -> None:
-        """Say in an experiment's status what goes wrong with it, if that can be said."""
+        """Report a fault in an experiment's status, if that can be written."""
         try:
             await self.controller.report_fault(key, error)
-        except ClusterError as unsaid:
-            log.info("the fault is not told yet: %s", unsaid, extra=about(key))
-        except Exception:  # nor may a bug in the telling
+        except ClusterError as not_written:
+            log.info("the fault is not told yet: %s", not_written, extra=about(key))
+        except Exception:  # a bug in the report ends no worker either
             log.exception("the fault cannot be told", extra=about(key))
 
 
 @dataclass(frozen=True, slots=True)
 class _Shared:
-    """What most parts of a process share."""
+    """The parts that most other parts need."""
 
     settings: Settings
     client: Client
@@ -213,7 +214,7 @@ class _Shared:
 
 
 async def build(
-    settings: Settings, stack: AsyncExitStack, connected: Connected = connect
+    settings: Settings, stack: AsyncExitStack, connected: Connect = connect
 ) -> Operator:
     """Put an operator together; `stack` closes what it opens."""
     index = Index()
@@ -339,7 +340,7 @@ def _watches(shared: _Shared, controller: Controller) -> tuple[Watches, Resync]:
 
 @dataclass(frozen=True, slots=True)
 class _LeadChange:
-    """Drops what this replica knew where the Lease changes hands; a new leader reads all anew."""
+    """Drops what this replica has cached when the Lease changes: a new leader reads all anew."""
 
     controller: Controller
     queue: WorkQueue[Key]
@@ -358,7 +359,7 @@ class _LeadChange:
 
 
 def _raise_failures(tasks: Sequence[asyncio.Task[Any]]) -> None:
-    """Raise what ended a part that should not have ended."""
+    """Raise the error of a task that should not have ended."""
     for task in tasks:
         if task.done():
             task.result()

@@ -31,12 +31,12 @@ from scaling_operator.metrics.pods import PodTimes
 from scaling_operator.metrics.samples import RunningTrials
 from scaling_operator.runtime.hooks import Hooks
 
-Changed = Callable[[ScalingTrial, ScalingTrial], None]
+TrialChanged = Callable[[ScalingTrial, ScalingTrial], None]
 
 
 @dataclass(slots=True)
 class Recorder:
-    """Hears of everything; each part keeps what concerns it."""
+    """Called by all parts of the process; passes each fact on to the metrics that need it."""
 
     operator_metrics: OperatorMetrics
     index: Index
@@ -46,8 +46,8 @@ class Recorder:
     def __post_init__(self) -> None:
         self.pods = PodTimes(self.operator_metrics, time.time)
 
-    def hooks(self, key: Key, spec: Object, changed: Changed) -> Hooks:
-        """Make what an experiment's engine tells; `changed` hears of each stored status too."""
+    def hooks(self, key: Key, spec: Object, changed: TrialChanged) -> Hooks:
+        """Make the hooks of an experiment's engine; `changed` gets each stored status too."""
         algorithm = str(spec.get("search", {}).get("algorithm", {}).get("name", "tpe"))
         objective = _first_objective(spec)
         self.running.forget(key)
@@ -70,36 +70,36 @@ class Recorder:
             ask_failed=lambda: self.operator_metrics.ask_failed(algorithm),
         )
 
-    def put(self, kind: Kind, key: Key, before: Object | None, thing: Object) -> None:
-        """Hear of an object that the index takes in."""
-        # A pod outlives its experiment for a moment: that must not bring its series back.
+    def put(self, kind: Kind, key: Key, before: Object | None, object_: Object) -> None:
+        """Record an object that the index has taken in."""
+        # A pod may outlive its experiment: it must not bring the experiment's series back.
         if kind is PODS and key in self.index.experiments:
-            self.pods.put(key, before, thing)
+            self.pods.put(key, before, object_)
 
-    def watched(self, kind: Kind, gone: bool, thing: Object) -> None:  # noqa: FBT001 - it is, or not
-        """Hear of an event that a watch has shown."""
+    def watched(self, kind: Kind, gone: bool, object_: Object) -> None:  # noqa: FBT001 - deleted or not
+        """Record an event of a watch."""
         self.operator_metrics.watched(kind.plural)
         if gone and kind is PODS:
-            self.pods.drop(thing)
+            self.pods.drop(object_)
 
     def requested(self, request: Request) -> None:
-        """Hear of a request to the API server."""
+        """Record a request to the API server."""
         self.operator_metrics.requested(
             request.verb, request.kind.plural, request.code, request.seconds
         )
 
     def settled(self, key: Key) -> None:
-        """Note that nothing is left to do for an experiment now."""
+        """Record that an experiment has nothing left to do now."""
         self.pods.settled(key)
 
     def forget(self, key: Key) -> None:
-        """Drop all that was kept about an experiment that is gone."""
+        """Drop the records of a deleted experiment."""
         self.operator_metrics.forget(key)
         self.running.forget(key)
         self.pods.forget(key)
 
     def lead_changed(self) -> None:
-        """Leave experiments to whoever leads: it alone speaks of them."""
+        """Count the change, and drop all experiments: only the leader shows them."""
         self.operator_metrics.lead_changed()
         self.operator_metrics.forget_all()
         self.running = RunningTrials()
@@ -130,7 +130,7 @@ log = logging.getLogger(__name__)
 
 
 def write_decision(key: Key, action: Action) -> None:
-    """Write a line; a failure is a warning."""
+    """Write a line of the log for a decision; a failure is a warning."""
     sentence, fields = _line(key, action)
     failed = isinstance(action, Finish) and action.state is TrialState.FAILED
     level = logging.WARNING if failed or isinstance(action, EndAttempt) else logging.INFO
@@ -181,5 +181,5 @@ def _outcome(action: Finish) -> str:
 
 
 def _sentence(what: str, detail: str) -> str:
-    # A trainer's last words may be long, and of several lines.
+    # The last output of a trainer may be long, and have several lines.
     return f"{what}: {' '.join(detail.split())[:300]}" if detail else what

@@ -15,7 +15,7 @@ from scaling_operator.kube.workloads.attempt_spec import GracePeriods
 
 @dataclass(frozen=True, slots=True)
 class ReportSettings:
-    """The endpoint that trials report to. `url` is how pods reach it; None: no reports."""
+    """The endpoint that trials report to. Pods reach it at `url`; None: no reports."""
 
     url: str | None = None
     port: int = 8443
@@ -26,7 +26,7 @@ class ReportSettings:
 
 @dataclass(frozen=True, slots=True)
 class LeaseSettings:
-    """Leadership: which Lease, how long it holds, how often it is renewed."""
+    """The Lease: its name, how long it holds, how often it is renewed."""
 
     name: str = "scaling-operator"
     duration_seconds: float = 15.0
@@ -45,7 +45,7 @@ class PodSettings:
     allowed_service_accounts: frozenset[str] = frozenset()
     allowed: Allowed = field(default_factory=Allowed)
     disk_limit: str | None = None
-    """A quantity: the most of a pod's folder on its node's disk; None: no bound."""
+    """A quantity: the most that a pod's folder holds on the disk of its node; None: no limit."""
     keep_failed_seconds: float = 3600.0
     grace: GracePeriods = field(default_factory=GracePeriods)
     no_result_grace_seconds: float = 30.0
@@ -55,26 +55,26 @@ class PodSettings:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything that a process is told."""
+    """All settings of a process."""
 
     namespace: str
-    """Its own: where its Lease and its certificate's Secret lie."""
+    """The process' own namespace, with the Lease and the certificate's Secret."""
     name: str
-    """Its identity: the holder of the Lease."""
+    """The process' identity as the holder of the Lease."""
     watch_namespaces: tuple[str, ...] = ()
-    """Namespaces it serves; none: all."""
+    """Namespaces to serve; empty: all."""
     kubeconfig: Path | None = None
     address: str | None = None
-    """Where its ports listen; None: everywhere."""
+    """Where the ports listen; None: on all addresses."""
     resync_seconds: float = 90.0
     health_port: int = 8080
     metrics_port: int = 9090
     metrics_secure: bool = False
-    """Metrics by TLS, for those whom the API server lets read them."""
+    """Metrics by TLS, for clients that the API server allows."""
     dashboard_port: int | None = None
-    """optuna-dashboard's; None: it is not served."""
+    """Port of optuna-dashboard; None: it is not served."""
     dashboard_names: tuple[str, ...] = ()
-    """What the dashboard is called besides addresses and names of Services."""
+    """Names of the dashboard besides addresses and names of Services."""
     reports: ReportSettings = field(default_factory=ReportSettings)
     lease: LeaseSettings = field(default_factory=LeaseSettings)
     pods: PodSettings = field(default_factory=PodSettings)

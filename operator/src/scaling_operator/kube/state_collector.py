@@ -1,4 +1,4 @@
-"""What is so at the moment of a scrape, of the process and of the experiments that it serves."""
+"""Collects the present state of the process and of its experiments for a scrape."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class StateCollector:
-    """Reads the process's own parts. An object is read again when it has changed."""
+    """Reads the process' parts and the index. Only changed objects are parsed again."""
 
     index: Index
     health: Health
@@ -41,7 +41,7 @@ class StateCollector:
     )
 
     def samples(self) -> Iterator[Sample]:
-        """Give everything; of experiments only while this replica leads, else they count twice."""
+        """Give all samples; those of experiments only from the leader, else they count twice."""
         yield from self._process()
         if not self.health.leads():
             return
@@ -51,9 +51,9 @@ class StateCollector:
         for key, view in views.items():
             yield from samples_of_experiment(view, now)
             yield from samples_of_machines(view, self.index.workloads_of(PODS, key))
-            moved = self.recorder.pods.progress.get(key)
-            if moved is not None:
-                yield Sample(families.PROGRESS, key, moved)
+            progressed = self.recorder.pods.progress.get(key)
+            if progressed is not None:
+                yield Sample(families.PROGRESS, key, progressed)
         yield from self.recorder.running.samples()
         yield from self._policies()
 
@@ -70,25 +70,25 @@ class StateCollector:
             yield Sample(families.WATCH_RESTARTS, (cause,), count)
 
     def _policies(self) -> Iterator[Sample]:
-        for name, thing in dict(self.index.policies).items():
+        for name, policy in dict(self.index.policies).items():
             try:
-                yield from samples_of_policy(thing)
+                yield from samples_of_policy(policy)
             except ValidationError as error:
                 log.info("policy %s is shown without metrics: %s", name, error)
 
     def _current(self) -> dict[Key, StoredExperiment]:
-        things = dict(self.index.experiments)
-        self._views = {key: self._view(key, thing) for key, thing in things.items()}
+        experiments = dict(self.index.experiments)
+        self._views = {key: self._view(key, experiment) for key, experiment in experiments.items()}
         return {key: view for key, (_, view) in self._views.items() if view is not None}
 
-    def _view(self, key: Key, thing: dict[str, Any]) -> tuple[str, StoredExperiment | None]:
-        version = str(thing["metadata"].get("resourceVersion"))
-        known = self._views.get(key)
-        if known is not None and known[0] == version:
-            return known
+    def _view(self, key: Key, experiment: dict[str, Any]) -> tuple[str, StoredExperiment | None]:
+        version = str(experiment["metadata"].get("resourceVersion"))
+        cached = self._views.get(key)
+        if cached is not None and cached[0] == version:
+            return cached
         try:
-            return version, read_experiment(thing)
+            return version, read_experiment(experiment)
         except ValidationError as error:
-            # It was written by another version of the operator: its conditions say so.
+            # Another version of the operator wrote it: its conditions say so.
             log.info("shown without metrics: %s", error, extra=about(key))
             return version, None

@@ -1,6 +1,6 @@
-"""What Prometheus sees of an operator. The only importer of prometheus_client.
+"""The metrics of an operator. No other package imports prometheus_client.
 
-Families are declared once (`families`). What happens is counted by verbs (`happenings`); what is so
-is read at the moment of a scrape from the stored status (`projection`), so that it survives a
+Each family is declared once (`families`). Events are counted as they happen (`operator_metrics`).
+The present state is read from the stored status at each scrape (`samples`), so that it survives a
 restart and goes away with its experiment.
 """

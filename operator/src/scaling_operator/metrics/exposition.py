@@ -1,4 +1,4 @@
-"""A scrape: what was counted, and what is so at this moment, as text."""
+"""Answers scrapes: counted events and the present state, as text."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from scaling_operator.metrics.samples import Sample
 
 @dataclass(slots=True, eq=False)  # a registry keeps its collectors by identity
 class Snapshot(Collector):
-    """Samples of one moment, as a collector."""
+    """The samples of one scrape, as a collector."""
 
     samples: Sequence[Sample] = ()
 
@@ -32,7 +32,7 @@ class Snapshot(Collector):
         yield from grouped.values()
 
     def describe(self) -> Iterator[GaugeMetricFamily]:
-        """Name nothing beforehand."""
+        """Declare no metrics beforehand."""
         yield from ()
 
 
@@ -43,9 +43,9 @@ def _family(family: Family) -> CounterMetricFamily | GaugeMetricFamily:
 
 @dataclass(slots=True)
 class Exposition:
-    """Answers scrapes: `look` gives what is so now, quickly, in the event loop.
+    """Answers scrapes. `read_state` gives the present state, quickly, in the event loop.
 
-    An answer serves all who ask within `fresh_seconds`: more of them cost no more.
+    All clients within `fresh_seconds` get the same answer: more clients cost no more.
     """
 
     registry: CollectorRegistry
@@ -62,17 +62,17 @@ class Exposition:
         self.registry.register(self._snapshot)
 
     async def answer(self, accept: str) -> tuple[bytes, str]:
-        """Write everything, and name the content type that `accept` leads to."""
+        """Write all metrics, and give the content type that fits the header Accept."""
         encoder, content_type = _cheapest_encoder(accept)
         async with self._lock:
             now = self.clock()
-            known = self._answers.get(content_type)
-            if known is not None and now - known[1] < self.fresh_seconds:
-                return known[0], content_type
+            cached = self._answers.get(content_type)
+            if cached is not None and now - cached[1] < self.fresh_seconds:
+                return cached[0], content_type
             self._snapshot.samples = tuple(self.read_state())
-            # Writing takes longer than looking: it must not hold up the event loop.
+            # Writing takes longer than reading the state: it must not block the event loop.
             body = await asyncio.to_thread(encoder, self.registry)
-            fresh = {each: had for each, had in self._answers.items() if had[1] == now}
+            fresh = {kind: answer for kind, answer in self._answers.items() if answer[1] == now}
             self._answers = fresh | {content_type: (body, now)}
             return body, content_type
 

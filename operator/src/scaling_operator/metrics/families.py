@@ -1,8 +1,8 @@
-"""Every metric, declared once: the table of docs/metrics.md is generated from here.
+"""Every metric, declared once, and the table of docs/metrics.md.
 
-`python -m scaling_operator.metrics.families` does so, from the root of the repository. Labels are
-bounded: namespaces, experiments, scales and closed sets of words; never the number of a trial nor
-the value of a parameter.
+`python -m scaling_operator.metrics.families` writes the table, from the root of the repository.
+Labels are bounded: namespaces, experiments, scales and closed sets of words; never the number of a
+trial nor the value of a parameter.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What happens, counted: a verb for each thing, the families' only writers."""
+"""Counts and measures events as they happen: one method per event."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ Owner = tuple[str, str]
 
 
 def new_registry(version: str) -> CollectorRegistry:
-    """Make a registry of our own: nothing of a library's, one for each process or test."""
-    disable_created_metrics()  # else every counter and histogram is two
+    """Make an own registry for a process or a test, without metrics of libraries."""
+    disable_created_metrics()  # else each counter and histogram has a second series
     registry = CollectorRegistry()
     build = Info(families.BUILD.name, families.BUILD.meaning, registry=registry)
     build.info({"version": version})
@@ -30,7 +30,7 @@ def new_registry(version: str) -> CollectorRegistry:
 
 @dataclass(slots=True)
 class OperatorMetrics:
-    """Counts in a registry."""
+    """Counters and histograms in a registry."""
 
     registry: CollectorRegistry
     _counters: dict[str, Counter] = field(default_factory=dict[str, Counter])
@@ -49,9 +49,9 @@ class OperatorMetrics:
                 buckets=family.buckets,
                 registry=self.registry,
             )
-        for family, words in LABEL_VALUES.items():
-            for word in words:  # else the first of a kind is no increase that could be seen
-                (self._counters | self._histograms)[family.name].labels(word)
+        for family, values in LABEL_VALUES.items():
+            for value in values:  # from 0 on: else Prometheus sees no increase at the first one
+                (self._counters | self._histograms)[family.name].labels(value)
         for port, reason in product(PORTS, REFUSALS):
             self._counters[families.TURNED_AWAY.name].labels(port, reason)
 
@@ -60,7 +60,7 @@ class OperatorMetrics:
         self._counters[families.LEADER_CHANGES.name].inc()
 
     def reconciled(self, result: str, seconds: float) -> None:
-        """Measure a look at an experiment."""
+        """Measure a reconcile of an experiment."""
         self._measure(families.RECONCILE, seconds, result)
 
     def requested(self, verb: str, resource: str, code: int, seconds: float) -> None:
@@ -81,7 +81,7 @@ class OperatorMetrics:
         self._count(families.REPORTS_REFUSED, reason)
 
     def turned_away(self, port: str) -> Callable[[str], None]:
-        """Give what counts the refusals of a port, by their reasons."""
+        """Give a function that counts refusals of a port, by their reasons."""
         return partial(self._count, families.TURNED_AWAY, port)
 
     def asked(self, algorithm: str, seconds: float) -> None:
@@ -93,7 +93,7 @@ class OperatorMetrics:
         self._count(families.ASKS_FAILED, algorithm)
 
     def slot_refilled(self, seconds: float) -> None:
-        """Measure how long a slot stood idle."""
+        """Measure how long a slot was idle."""
         self._histograms[families.SLOT_IDLE.name].observe(seconds)
 
     def pod_waited(self, owner: Owner, seconds: float) -> None:
@@ -101,7 +101,7 @@ class OperatorMetrics:
         self._measure(families.TRIAL_QUEUED, seconds, *owner)
 
     def loaded(self, owner: Owner) -> None:
-        """Begin the counts of an experiment, so that the first of a kind is seen as an increase."""
+        """Begin the counts of an experiment at 0: else the first one is no increase."""
         for reason in INITIAL_ATTEMPT_REASONS:
             self._counters[families.ATTEMPTS.name].labels(*owner, reason)
 
@@ -110,20 +110,20 @@ class OperatorMetrics:
         self._count(families.TRAINING_REPORTS, *owner)
 
     def trial_changed(self, owner: Owner, before: ScalingTrial, after: ScalingTrial) -> None:
-        """Count the attempt that has ended between two stored statuses of a trial, if one has."""
+        """Count an attempt that has ended between two stored statuses of a trial."""
         if len(after.status.attempts) > len(before.status.attempts):
             self._count(families.ATTEMPTS, *owner, str(after.status.attempts[-1].reason))
         if after.status.state.ended and not before.status.state.ended:
             state, reason = after.status.state, after.status.reason
-            named = reason if state in (TrialState.FAILED, TrialState.STOPPED) else None
-            self._count(families.ATTEMPTS, *owner, str(named or state))
+            counted_reason = reason if state in (TrialState.FAILED, TrialState.STOPPED) else None
+            self._count(families.ATTEMPTS, *owner, str(counted_reason or state))
 
     def trial_ended(self, owner: Owner, state: TrialState, seconds: float) -> None:
-        """Measure a trial that is over."""
+        """Measure a trial that has ended."""
         self._measure(families.TRIAL_SECONDS, seconds, *owner, state.value)
 
     def forget(self, owner: Owner) -> None:
-        """Drop the series of an experiment that is gone."""
+        """Drop the series of a deleted experiment."""
         labels: dict[str, str] = dict(zip(OWNER, owner, strict=True))
         for family in (*COUNTERS, *HISTOGRAMS):
             if family.labels[:2] == OWNER:
@@ -131,7 +131,7 @@ class OperatorMetrics:
                 instruments[family.name].remove_by_labels(labels)
 
     def forget_all(self) -> None:
-        """Drop the series of all experiments: they are somebody else's now."""
+        """Drop the series of all experiments: another replica shows them now."""
         for family in (*COUNTERS, *HISTOGRAMS):
             if family.labels[:2] == OWNER:
                 instruments = self._counters | self._histograms

@@ -1,4 +1,4 @@
-"""Moments of pods, as the operator learns of them: waits for a machine, slots that stand idle."""
+"""Times of pods, as the operator learns of them: waits for a machine, idle slots."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from scaling_operator.api.names import LABEL_TRIAL
 from scaling_operator.metrics.operator_metrics import OperatorMetrics, Owner
 
 MAX_SLOTS = 1000
-_ENDED = "over"
+_ENDED = "Ended"
 _FRESH_SECONDS = 2.0
-"""A creation time is whole seconds: a younger pod is taken as made this very moment."""
+"""Creation times are whole seconds: a younger pod counts as created now."""
 
 
 @dataclass(slots=True)
 class PodTimes:
-    """Measures from what the index takes in. `clock`: seconds since the epoch."""
+    """Measures pods that the index takes in. `clock`: seconds since the epoch."""
 
     operator_metrics: OperatorMetrics
     clock: Callable[[], float]
     progress: dict[Owner, float] = field(default_factory=dict[Owner, float])
-    """When a pod of an experiment last began or ended, or a report came."""
+    """When a pod of an experiment last started or ended, or a report came."""
     _created: dict[str, float] = field(default_factory=dict[str, float])
     _free: dict[Owner, deque[float]] = field(default_factory=dict[Owner, deque[float]])
 
     def put(self, owner: Owner, before: Mapping[str, Any] | None, pod: Mapping[str, Any]) -> None:
-        """Take what a pod was known as, and what it is now."""
+        """Take in a pod, with the state before."""
         if LABEL_TRIAL not in pod["metadata"].get("labels", {}):
-            return  # a finisher's: it takes no slot
+            return  # a finisher takes no slot
         uid = str(pod["metadata"]["uid"])
         if before is not None and before["metadata"]["uid"] != uid:
             before = None
@@ -47,19 +47,19 @@ class PodTimes:
             self._free.setdefault(owner, deque(maxlen=MAX_SLOTS)).append(self.clock())
 
     def drop(self, pod: Mapping[str, Any]) -> None:
-        """Forget a pod that is gone."""
+        """Forget a deleted pod."""
         self._created.pop(str(pod["metadata"].get("uid")), None)
 
     def progressed(self, owner: Owner) -> None:
-        """Note that something else of an experiment moved."""
+        """Note progress of an experiment other than by a pod."""
         self.progress[owner] = self.clock()
 
     def settled(self, owner: Owner) -> None:
-        """Forget free slots once nothing is left to be started: they stay free on purpose."""
+        """Forget free slots when nothing is left to start: they are not idle but unused."""
         self._free.pop(owner, None)
 
     def forget(self, owner: Owner) -> None:
-        """Forget an experiment that is gone."""
+        """Forget a deleted experiment."""
         self._free.pop(owner, None)
         self.progress.pop(owner, None)
 
@@ -73,15 +73,17 @@ class PodTimes:
 
 
 def _phase(pod: Mapping[str, Any] | None) -> str | None:
-    """Say where a pod is: Pending, Running or over.
+    """Give the phase of a pod: Pending, Running or ended.
 
-    A kubelet tells first that the containers have ended, and a moment later that the pod has; the
-    operator does not wait for that, so neither does the measure of how long a slot stands idle.
+    A kubelet reports first that the containers have ended, and a moment later that the pod has. The
+    operator does not wait for the second report, and neither does the measure of idle slots.
     """
     if pod is None:
         return None
     status = pod.get("status", {})
     containers: list[dict[str, Any]] = status.get("containerStatuses") or []
-    ended = bool(containers) and all("terminated" in each.get("state", {}) for each in containers)
+    ended = bool(containers) and all(
+        "terminated" in container.get("state", {}) for container in containers
+    )
     phase = str(status.get("phase", "Pending"))
     return _ENDED if ended or phase in ("Succeeded", "Failed") else phase

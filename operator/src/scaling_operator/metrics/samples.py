@@ -21,7 +21,7 @@ SECONDS_PER_HOUR = 3600.0
 
 
 class Sample(NamedTuple):
-    """A value of a family, with its labels in the family's order."""
+    """A value of a family, with the labels in the family's order."""
 
     family: Family
     labels: tuple[str, ...]
@@ -30,7 +30,7 @@ class Sample(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class StoredExperiment:
-    """An experiment as it is stored, in the parts that are shown."""
+    """The parts of a stored experiment that the metrics show."""
 
     owner: Owner
     status: ExperimentStatus
@@ -38,20 +38,20 @@ class StoredExperiment:
     trials: Trials
 
 
-def read_experiment(thing: Mapping[str, Any]) -> StoredExperiment:
-    """Read a stored object. Raises ValueError (pydantic's) for one that cannot be read."""
-    metadata: Mapping[str, Any] = thing["metadata"]
-    spec: Mapping[str, Any] = thing.get("spec", {})
+def read_experiment(experiment: Mapping[str, Any]) -> StoredExperiment:
+    """Read a stored experiment. Raises ValueError (pydantic's) where it cannot be read."""
+    metadata: Mapping[str, Any] = experiment["metadata"]
+    spec: Mapping[str, Any] = experiment.get("spec", {})
     return StoredExperiment(
         (metadata["namespace"], metadata["name"]),
-        ExperimentStatus.model_validate(thing.get("status", {})),
+        ExperimentStatus.model_validate(experiment.get("status", {})),
         Budget.model_validate(spec.get("budget", {})),
         Trials.model_validate(spec.get("trials", {})),
     )
 
 
 def samples_of_experiment(view: StoredExperiment, now_seconds: float) -> Iterator[Sample]:
-    """Give everything that one experiment shows."""
+    """Give all samples of one experiment."""
     owner, status = view.owner, view.status
     yield Sample(families.PHASE, (*owner, status.phase.value), 1)
     yield from _conditions(families.CONDITION, owner, status.conditions)
@@ -64,10 +64,10 @@ def samples_of_experiment(view: StoredExperiment, now_seconds: float) -> Iterato
     yield from _budget(view, now_seconds)
 
 
-def samples_of_policy(thing: Mapping[str, Any]) -> Iterator[Sample]:
-    """Give everything that a policy shows. Raises ValueError (pydantic's) as `view_of`."""
-    status = PolicyStatus.model_validate(thing.get("status") or {})
-    owner = (str(thing["metadata"]["name"]),)
+def samples_of_policy(policy: Mapping[str, Any]) -> Iterator[Sample]:
+    """Give all samples of a policy. Raises ValueError (pydantic's) where it cannot be read."""
+    status = PolicyStatus.model_validate(policy.get("status") or {})
+    owner = (str(policy["metadata"]["name"]),)
     yield from _conditions(families.POLICY_CONDITION, owner, status.conditions)
 
 
@@ -113,7 +113,7 @@ def _sizing(labels: tuple[str, ...], scale: ScaleStatus) -> Iterator[Sample]:
     yield Sample(families.GPU_SECONDS, labels, sizing.used_gpu_hours * SECONDS_PER_HOUR)
     yield Sample(families.COST, labels, sizing.used_cost)
     planned_hours = sizing.planned_gpu_hours
-    known = (
+    samples = (
         (families.GPU_SECONDS_PLANNED, labels, _times(planned_hours, SECONDS_PER_HOUR)),
         (families.COST_PLANNED, labels, sizing.planned_cost),
         (families.MEMORY_ESTIMATED, (*labels, "device"), sizing.estimated_device_bytes),
@@ -121,7 +121,7 @@ def _sizing(labels: tuple[str, ...], scale: ScaleStatus) -> Iterator[Sample]:
         (families.MEMORY_MEASURED, (*labels, "device"), sizing.measured_device_bytes),
         (families.MEMORY_MEASURED, (*labels, "host"), sizing.measured_host_bytes),
     )
-    yield from (Sample(*each) for each in known if each[2] is not None)  # pyright: ignore[reportArgumentType]
+    yield from (Sample(*sample) for sample in samples if sample[2] is not None)  # pyright: ignore[reportArgumentType]
 
 
 def _fit(owner: Owner, status: ExperimentStatus) -> Iterator[Sample]:
@@ -166,13 +166,13 @@ def _times(value: float | None, factor: float) -> float | None:
 
 
 UNSHAPED = "none"
-"""Where the experiment fixes its resources: no shape of a policy."""
+"""The label of experiments with fixed resources, which have no shape of a policy."""
 
 
 def samples_of_machines(
     view: StoredExperiment, pods: Iterable[Mapping[str, Any]]
 ) -> Iterator[Sample]:
-    """Sum up accelerators by shape, over pods that are not over."""
+    """Sum up accelerators by shape, over pods that have not ended."""
     shapes = {str(scale.index): scale.sizing for scale in view.status.scales}
     requested: dict[str, float] = {}
     in_use: dict[str, float] = {}
@@ -191,7 +191,7 @@ def samples_of_machines(
 
 
 def accelerators(pod: Mapping[str, Any]) -> int:
-    """Count the extended resources that a pod's containers ask for: those with a domain."""
+    """Count the extended resources of a pod's containers: those with a domain in their name."""
     total = 0
     for container in pod.get("spec", {}).get("containers", ()):
         limits: Mapping[str, Any] = container.get("resources", {}).get("limits", {})
@@ -205,7 +205,7 @@ LOSS = "train_loss"
 
 @dataclass(slots=True)
 class LastReport:
-    """The last of a running trial."""
+    """The latest figures of a running trial."""
 
     loss: float | None = None
     samples: float | None = None
@@ -216,14 +216,14 @@ class LastReport:
 
 @dataclass(slots=True)
 class RunningTrials:
-    """What the running trials of each experiment have reported last."""
+    """The latest reports of the running trials of each experiment."""
 
     _trials: dict[Owner, dict[Slot, LastReport]] = field(
         default_factory=dict[Owner, dict[Slot, LastReport]]
     )
 
     def reported(self, owner: Owner, slot: Slot, report: Report, objective: str) -> None:
-        """Take a report."""
+        """Take in a report."""
         latest = self._trials.setdefault(owner, {}).setdefault(slot, LastReport())
         loss = report.metrics.get(LOSS, report.metrics.get(objective))
         latest.loss = latest.loss if loss is None else loss
@@ -233,7 +233,7 @@ class RunningTrials:
                 latest.peaks[memory] = report.figures[name]
 
     def ended(self, owner: Owner, slot: Slot) -> None:
-        """Forget a trial that is over, or one of whose attempts is."""
+        """Forget a trial that has ended, or that begins another attempt."""
         self._trials.get(owner, {}).pop(slot, None)
 
     def forget(self, owner: Owner) -> None:
@@ -241,7 +241,7 @@ class RunningTrials:
         self._trials.pop(owner, None)
 
     def samples(self) -> Iterator[Sample]:
-        """Give the aggregates of each experiment with running trials that report."""
+        """Give the aggregates of each experiment: no series per trial."""
         for owner, trials in self._trials.items():
             yield from _aggregates(owner, trials)
 
@@ -251,7 +251,7 @@ def _note_rate(latest: LastReport, figures: Mapping[str, float]) -> None:
     if samples is None or seconds is None:
         return
     before = (latest.samples or 0.0, latest.seconds or 0.0)
-    if seconds <= before[1]:  # another attempt, which counts anew
+    if seconds <= before[1]:  # another attempt counts from 0
         before = (0.0, 0.0)
     if seconds > before[1] and samples >= before[0]:
         latest.samples_per_second = (samples - before[0]) / (seconds - before[1])
@@ -259,17 +259,19 @@ def _note_rate(latest: LastReport, figures: Mapping[str, float]) -> None:
 
 
 def _aggregates(owner: Owner, trials: Mapping[Slot, LastReport]) -> Iterator[Sample]:
-    latest = list(trials.values())
-    yield Sample(families.REPORTING, owner, len(latest))
-    losses = [each.loss for each in latest if each.loss is not None]
+    reports = list(trials.values())
+    yield Sample(families.REPORTING, owner, len(reports))
+    losses = [report.loss for report in reports if report.loss is not None]
     if losses:
         yield Sample(families.TRAINING_LOSS, (*owner, "min"), min(losses))
         yield Sample(families.TRAINING_LOSS, (*owner, "mean"), statistics.fmean(losses))
         yield Sample(families.TRAINING_LOSS, (*owner, "max"), max(losses))
-    rates = [each.samples_per_second for each in latest if each.samples_per_second is not None]
+    rates = [
+        report.samples_per_second for report in reports if report.samples_per_second is not None
+    ]
     if rates:
         yield Sample(families.TRAINING_RATE, owner, sum(rates))
     for memory in ("device", "host"):
-        peaks = [each.peaks[memory] for each in latest if memory in each.peaks]
+        peaks = [report.peaks[memory] for report in reports if memory in report.peaks]
         if peaks:
             yield Sample(families.TRAINING_MEMORY, (*owner, memory), max(peaks))

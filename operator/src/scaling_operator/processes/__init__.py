@@ -1,5 +1,5 @@
-"""Work that a tenant's file asks for, in processes of its own with bounds of time and memory.
+"""Work on a tenant's experiment, in worker processes with bounds of time and memory.
 
-The event loop never does it, and what exceeds its bounds ends alone. Between the processes go JSON
-documents with a length before them: nothing is unpickled.
+The event loop never does such work, and work that exceeds its bounds ends without harm to others.
+The processes exchange JSON documents, each with its length before it: nothing is unpickled.
 """

@@ -1,6 +1,6 @@
-"""The process that does the work: one piece after the other, each within its bounds.
+"""The worker process: it does one piece of work after the other, each within its bounds.
 
-Run as `python -m scaling_operator.processes.child`. It ends when nobody asks any more.
+Run as `python -m scaling_operator.processes.child`. It ends when its standard input ends.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ from scaling_operator.search.study import AskFailed
 from scaling_operator.search.study_worker import OpenStudies, StudyClosed
 
 NICENESS = 15
-"""The event loop, with its Lease and its reports, goes first."""
+"""The operator's event loop, with its Lease and its reports, has priority."""
 OUT_OF_MEMORY_SCORE = 500
-"""Where the container itself runs out of memory, this process goes before the operator."""
+"""Where the container runs out of memory, the kernel kills this process before the operator."""
 
 _MODULES = {
     Task.CHECK: ("scaling_operator.validation.checks",),
     Task.FIT: ("scaling_operator.law.fit_experiment",),
 }
-"""Slow to load, and not needed by the other tasks."""
+"""Modules that load slowly, by the task that needs them."""
 
 
 def main() -> NoReturn:
@@ -51,13 +51,13 @@ def main() -> NoReturn:
     os.nice(NICENESS)
     Path("/proc/self/oom_score_adj").write_text(str(OUT_OF_MEMORY_SCORE))
     answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # whatever prints must not be taken for an answer
+    os.dup2(2, 1)  # output of libraries must not be taken for an answer
     _serve(sys.stdin.buffer, answers, Worker())
     sys.exit(0)
 
 
 class Worker:
-    """What this process can do."""
+    """The tasks of this process."""
 
     def __init__(self) -> None:
         self._studies = OpenStudies()
@@ -68,7 +68,7 @@ class Worker:
         }
 
     def prepare(self, task: Task) -> None:
-        """Load what a task needs, where it is not loaded yet: that is no part of the work."""
+        """Load the modules of a task before its bounds count."""
         for module in _MODULES.get(task, ()):
             importlib.import_module(module)
 
@@ -86,18 +86,18 @@ def _serve(requests: BinaryIO, answers: BinaryIO, worker: Worker) -> None:
         head, payload = read_frame_from(requests), read_frame_from(requests)
         if head is None or payload is None:
             return
-        ending, answer = _answer(worker, WORK_REQUEST.decode(head), payload)
-        answers.write(frame(WORK_ANSWER.encode(ending)) + frame(answer))
+        outcome_message, answer = _answer(worker, WORK_REQUEST.decode(head), payload)
+        answers.write(frame(WORK_ANSWER.encode(outcome_message)) + frame(answer))
         answers.flush()
-        if ending.outcome is WorkOutcome.OUT_OF_MEMORY:
-            return  # what is left of the work may fill this process for good
+        if outcome_message.outcome is WorkOutcome.OUT_OF_MEMORY:
+            return  # the rest of the work may fill the memory of this process for good
 
 
-def _answer(worker: Worker, order: WorkRequest, payload: bytes) -> tuple[WorkAnswer, bytes]:
-    worker.prepare(order.task)
-    bound(order)
+def _answer(worker: Worker, request: WorkRequest, payload: bytes) -> tuple[WorkAnswer, bytes]:
+    worker.prepare(request.task)
+    bound(request)
     try:
-        return WorkAnswer(WorkOutcome.DONE), worker.work(order.task, payload)
+        return WorkAnswer(WorkOutcome.DONE), worker.work(request.task, payload)
     except MemoryError:
         return WorkAnswer(WorkOutcome.OUT_OF_MEMORY), b""
     except StudyClosed as error:
@@ -105,7 +105,7 @@ def _answer(worker: Worker, order: WorkRequest, payload: bytes) -> tuple[WorkAns
     except AskFailed as error:
         return WorkAnswer(_ask_outcome(error), str(error)), b""
     except Exception as error:  # noqa: BLE001
-        # The other side raises it again: it knows whose work this was.
+        # The operator raises it again: it knows whose work this was.
         return WorkAnswer(WorkOutcome.BROKEN, f"{type(error).__name__}: {error}"), b""
 
 
@@ -114,16 +114,19 @@ def _ask_outcome(error: AskFailed) -> WorkOutcome:
     return WorkOutcome.OUT_OF_MEMORY if out_of_memory else WorkOutcome.ASK_FAILED
 
 
-def bound(order: WorkRequest) -> None:
-    """Set the kernel's limits for the next piece of work: beyond the first it kills the process."""
-    cpu_seconds = int(time.process_time()) + 1 + order.cpu_seconds
+def bound(request: WorkRequest) -> None:
+    """Set the kernel's limits for the next piece of work.
+
+    Beyond the processor time the kernel kills the process; beyond the memory allocations fail.
+    """
+    cpu_seconds = int(time.process_time()) + 1 + request.cpu_seconds
     resource.setrlimit(resource.RLIMIT_CPU, (cpu_seconds, resource.RLIM_INFINITY))
-    memory_bytes = _data_bytes() + order.memory_bytes
+    memory_bytes = _data_bytes() + request.memory_bytes
     resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, resource.RLIM_INFINITY))
 
 
 def _data_bytes() -> int:
-    """Measure what this process has of its own by now."""
+    """Measure the data segment of this process."""
     pages = int(Path("/proc/self/statm").read_text().split()[5])
     return pages * resource.getpagesize()
 

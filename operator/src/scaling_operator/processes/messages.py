@@ -1,6 +1,6 @@
-"""What the processes say to each other: JSON, each message with its length in four bytes before it.
+"""Messages between the processes: JSON, each with its length in four bytes before it.
 
-Numbers that are not finite survive the way.
+Numbers that are not finite are kept.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _LENGTH = struct.Struct(">I")
 
 
 def frame(message: bytes) -> bytes:
-    """Put its length before a message."""
+    """Put the length of a message before it."""
     return _LENGTH.pack(len(message)) + message
 
 
@@ -57,14 +57,14 @@ T = TypeVar("T")
 
 
 class Codec(Generic[T]):
-    """Between one type and JSON. The schema is built at the first use: some are large."""
+    """Encodes one type as JSON. The schema is built at the first use: some are large."""
 
     def __init__(self, kind: Any) -> None:
         self._kind = kind
         self._adapter: TypeAdapter[T] | None = None
 
     def encode(self, value: T) -> bytes:
-        """Give a value as JSON."""
+        """Write a value as JSON."""
         return to_json(self._built.dump_python(value, by_alias=True), inf_nan_mode="constants")
 
     def decode(self, text: bytes) -> T:
@@ -79,7 +79,7 @@ class Codec(Generic[T]):
 
 
 class Task(StrEnum):
-    """What a process can be asked for."""
+    """The tasks of a worker process."""
 
     CHECK = "check"
     STUDY = "study"
@@ -98,7 +98,7 @@ class WorkOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class WorkRequest:
-    """The head of a request; the work itself follows as a message of its own."""
+    """The head of a request; the payload follows as a message of its own."""
 
     task: Task
     cpu_seconds: int
@@ -107,7 +107,7 @@ class WorkRequest:
 
 @dataclass(frozen=True, slots=True)
 class WorkAnswer:
-    """The head of an answer; where it is done, the answer itself follows."""
+    """The head of an answer; after DONE, the answer itself follows."""
 
     outcome: WorkOutcome
     message: str = ""
@@ -115,7 +115,7 @@ class WorkAnswer:
 
 @dataclass(frozen=True, slots=True)
 class FitAnswer:
-    """What a fit says, without what it was asked."""
+    """The result of a fit, without its input."""
 
     status: FitStatus
     conditions: tuple[FitCondition, ...]
@@ -131,17 +131,18 @@ FIT_INPUT: Codec[FitInput] = Codec(FitInput)
 FIT_ANSWER: Codec[FitAnswer] = Codec(FitAnswer)
 STUDY_ANSWER: Codec[Answer] = Codec(Proposal | bool | None)
 _CALLS: dict[str, Codec[Any]] = {
-    each.__name__: Codec(each) for each in (OpenCall, AskCall, ReportCall, TellCall, CloseCall)
+    call_type.__name__: Codec(call_type)
+    for call_type in (OpenCall, AskCall, ReportCall, TellCall, CloseCall)
 }
 
 
 def encode_call(study: str, call: Call) -> bytes:
-    """Say what is to be done with a study: its name, the kind of call, the call."""
+    """Write a call of a study: the study's name, the kind of call, the call."""
     kind = type(call).__name__
     return b"\n".join((study.encode(), kind.encode(), _CALLS[kind].encode(call)))
 
 
 def decode_call(text: bytes) -> tuple[str, Call]:
-    """Read back which study, and what is to be done with it."""
+    """Read the study's name and the call."""
     study, kind, call = text.split(b"\n", 2)
     return study.decode(), _CALLS[kind.decode()].decode(call)

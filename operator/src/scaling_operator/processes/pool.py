@@ -1,7 +1,7 @@
-"""A few processes that work for all experiments: no namespace takes all of them, or all the time.
+"""A few processes that work for all experiments: no namespace takes all processes, or all the time.
 
-What a namespace asks for is done by one process, its home, where its studies stay open. In a
-process namespaces take turns. Who waits there for another one's long work moves to an idle process.
+One process does the work of a namespace, its home, where its studies stay open. Namespaces of a
+process take turns. A namespace that waits for another one's long work moves to an idle process.
 """
 
 from __future__ import annotations
@@ -17,10 +17,13 @@ from scaling_operator.processes.process import WorkBounds, WorkerProcess, WorkFa
 
 @dataclass(slots=True)
 class FairLock:
-    """Held by one at a time. Those of one owner wait in order, the owners by round robin."""
+    """A lock that owners take in turn, by round robin; the waiters of one owner keep their order.
+
+    So an owner that wants it often does not keep the others from it.
+    """
 
     holder: str | None = None
-    """Whose turn it is; None: nobody's."""
+    """The owner that has the lock; None: it is free."""
     _waiting: dict[str, deque[asyncio.Future[None]]] = field(
         default_factory=dict[str, deque[asyncio.Future[None]]]
     )
@@ -36,7 +39,7 @@ class FairLock:
             await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
-                self.release()  # the turn had come all the same
+                self.release()  # the turn came at the same time as the cancellation
             else:
                 self._withdraw(owner, turn)
             raise
@@ -50,7 +53,7 @@ class FairLock:
         del self._waiting[owner]
         self.holder, turn = owner, turns.popleft()
         if turns:
-            self._waiting[owner] = turns  # behind all others
+            self._waiting[owner] = turns  # behind all other owners
         turn.set_result(None)
 
     def _withdraw(self, owner: str, turn: asyncio.Future[None]) -> None:
@@ -62,14 +65,14 @@ class FairLock:
 
 
 PATIENCE_SECONDS = 0.5
-"""Moving costs that the studies are built anew: not for every short wait."""
+"""After a move the studies are built anew: too costly for every short wait."""
 IDLE_SECONDS = 300.0
-"""A process that nobody has asked for so long ends, and its memory is free."""
+"""A process without work for so long ends, and frees its memory."""
 
 
 @dataclass(slots=True)
 class PooledProcess:
-    """A process, the lock of those who want it, and when it ends if nobody does."""
+    """A process, its lock, and the timer that ends it when it is idle."""
 
     process: WorkerProcess = field(default_factory=WorkerProcess)
     lock: FairLock = field(default_factory=FairLock)
@@ -77,7 +80,7 @@ class PooledProcess:
 
 
 class WorkerPool:
-    """Processes by number. All of it runs in one event loop."""
+    """Worker processes. The pool is used in one event loop."""
 
     def __init__(self, processes: int, idle_seconds: float = IDLE_SECONDS) -> None:
         self._processes = tuple(PooledProcess() for _ in range(processes))
@@ -87,17 +90,17 @@ class WorkerPool:
         self._is_closed = False
 
     async def work(self, owner: str, task: Task, payload: bytes, bounds: WorkBounds) -> bytes:
-        """Have a piece of a namespace's work done, in its turn. Raises what `WorkerProcess` does.
+        """Do a piece of work of a namespace, in its turn. Raises the errors of `WorkerProcess`.
 
-        Who is cancelled meanwhile does not wait: a check or a fit ends with its process, while work
-        on a study goes on to its end or its bounds, for others have studies in that process.
+        A cancelled caller does not wait: a check or a fit ends with its process, while work on a
+        study goes on to its end or its bounds, because the process has other open studies.
         """
-        seat = await self._turn(owner)
+        process = await self._turn(owner)
         if self._is_closed:
-            seat.lock.release()
+            process.lock.release()
             message = "the operator ends"
             raise WorkFailed(message)
-        doing = asyncio.create_task(self._work(seat, task, payload, bounds))
+        doing = asyncio.create_task(self._work(process, task, payload, bounds))
         self._tasks.add(doing)
         doing.add_done_callback(self._forget)
         try:
@@ -108,76 +111,76 @@ class WorkerPool:
             raise
 
     async def close(self) -> None:
-        """End all processes at once, and what they are at. Nothing more is done."""
+        """End all processes and their work at once. The pool accepts no more work."""
         self._is_closed = True
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        for seat in self._processes:
-            if seat.idle is not None:
-                seat.idle.cancel()
-            await seat.process.end()
+        for process in self._processes:
+            if process.idle is not None:
+                process.idle.cancel()
+            await process.process.end()
 
     async def _turn(self, owner: str) -> PooledProcess:
         while True:
-            seat = self._processes[self._home(owner)]
-            if await self._acquire(seat, owner):
-                return seat
+            process = self._processes[self._home(owner)]
+            if await self._acquire(process, owner):
+                return process
 
-    async def _acquire(self, seat: PooledProcess, owner: str) -> bool:
-        """Wait for a process; False where the owner has got another home meanwhile."""
-        turn = asyncio.create_task(seat.lock.acquire(owner))
-        has_come = False
+    async def _acquire(self, process: PooledProcess, owner: str) -> bool:
+        """Wait for a process; False where the owner has moved to another home meanwhile."""
+        turn = asyncio.create_task(process.lock.acquire(owner))
+        is_acquired = False
         try:
-            while not has_come:
+            while not is_acquired:
                 done, _ = await asyncio.wait({turn}, timeout=PATIENCE_SECONDS)
-                has_come = bool(done)
-                if not has_come and self._has_moved(owner):
+                is_acquired = bool(done)
+                if not is_acquired and self._has_moved(owner):
                     return False
             return True
         finally:
-            if not has_come and turn.done():
-                seat.lock.release()  # it came in the very moment in which nobody waited any more
-            elif not has_come:
+            if not is_acquired and turn.done():
+                process.lock.release()  # the turn came as the wait ended
+            elif not is_acquired:
                 turn.cancel()
 
     def _home(self, owner: str) -> int:
         if owner not in self._homes:
             taken = Counter(self._homes.values())
-            self._homes[owner] = min(range(len(self._processes)), key=lambda at: taken[at])
+            self._homes[owner] = min(range(len(self._processes)), key=lambda index: taken[index])
         return self._homes[owner]
 
     def _has_moved(self, owner: str) -> bool:
-        """Give a namespace that waits for another one's work another home, where one is idle."""
+        """Move a namespace that waits for another one's work to an idle process."""
         if self._processes[self._home(owner)].lock.holder == owner:
-            return False  # a second process for it would be the one that others need
-        for at, seat in enumerate(self._processes):
-            if seat.lock.holder is None:
-                self._homes[owner] = at
+            return False  # it must not take a second process, which others need
+        for index, process in enumerate(self._processes):
+            if process.lock.holder is None:
+                self._homes[owner] = index
                 return True
         return False
 
     async def _work(
-        self, seat: PooledProcess, task: Task, payload: bytes, bounds: WorkBounds
+        self, process: PooledProcess, task: Task, payload: bytes, bounds: WorkBounds
     ) -> bytes:
         try:
-            return await seat.process.work(task, payload, bounds)
+            return await process.process.work(task, payload, bounds)
         finally:
-            seat.lock.release()
-            self._schedule_end(seat)
+            process.lock.release()
+            self._schedule_end(process)
 
-    def _schedule_end(self, seat: PooledProcess) -> None:
-        """End the process after a while, unless somebody wants it before."""
-        if seat.idle is not None:
-            seat.idle.cancel()
+    def _schedule_end(self, process: PooledProcess) -> None:
+        """End the process after a while without work."""
+        if process.idle is not None:
+            process.idle.cancel()
         loop = asyncio.get_running_loop()
-        seat.idle = loop.call_later(self._idle_seconds, self._end, seat)
+        process.idle = loop.call_later(self._idle_seconds, self._end, process)
 
-    def _end(self, seat: PooledProcess) -> None:
-        if seat.lock.holder is None:
-            seat.process.kill()
+    def _end(self, process: PooledProcess) -> None:
+        if process.lock.holder is None:
+            process.process.kill()
 
     def _forget(self, task: asyncio.Task[bytes]) -> None:
         self._tasks.discard(task)
         if not task.cancelled():
-            task.exception()  # whoever was cancelled does not ask for it
+            task.exception()  # a cancelled caller does not retrieve it

@@ -1,4 +1,4 @@
-"""One process that works for this one: started at its first work, ended after its last.
+"""A worker process, as the operator sees it: started at its first work, ended after its last.
 
 Each piece of work has bounds of time and memory.
 """
@@ -36,12 +36,12 @@ class WorkBounds:
 
     @property
     def wall_seconds(self) -> float:
-        """After how long the process is ended, however little of a processor it got."""
+        """After how long the process is ended, however little processor time it got."""
         return 10.0 * self.cpu_seconds + 30.0
 
 
 CHECK = WorkBounds(cpu_seconds=10, memory_bytes=192 * MIB)
-"""Checking one experiment: the largest that the API takes needs less than half a second."""
+"""Checking one experiment: the largest that the API accepts needs less than half a second."""
 STUDY = WorkBounds(cpu_seconds=30, memory_bytes=192 * MIB)
 """One ask, tell or report, or building a study anew: with 10,000 trials that takes seconds."""
 GP_STUDY = WorkBounds(cpu_seconds=120, memory_bytes=1024 * MIB)
@@ -51,11 +51,11 @@ FIT = WorkBounds(cpu_seconds=60, memory_bytes=192 * MIB)
 
 
 class WorkExceeded(RuntimeError):
-    """A piece of work took more than its bounds: again it would take as much."""
+    """A piece of work exceeded its bounds; it would do so again."""
 
 
 class WorkFailed(RuntimeError):
-    """A piece of work broke, or its process ended by itself."""
+    """A piece of work raised an error, or its process ended by itself."""
 
 
 MODULE = "scaling_operator.processes.child"
@@ -65,62 +65,62 @@ STREAM_BYTES = 1024 * 1024
 
 @dataclass(slots=True)
 class WorkerProcess:
-    """A process and its pipes. One piece of work at a time: the caller sees to that."""
+    """A process and its pipes. Callers give it one piece of work at a time."""
 
     _process: asyncio.subprocess.Process | None = None
     _ending: set[asyncio.Task[int]] = field(default_factory=set[asyncio.Task[int]])
 
     @property
     def is_running(self) -> bool:
-        """Whether there is a process now."""
+        """Whether the process runs now."""
         return self._process is not None and self._process.returncode is None
 
     async def start(self) -> asyncio.subprocess.Process:
-        """Start it now: the first work then waits for less."""
+        """Start the process now, so that its first work waits less."""
         if self._process is not None and self._process.returncode is None:
             return self._process
         starting = asyncio.create_task(_started())
         try:
             self._process = process = await asyncio.shield(starting)
         except asyncio.CancelledError:
-            self._process = await starting  # else nobody would end it
+            self._process = await starting  # else nothing would end it
             self.kill()
             raise
         return process
 
     async def work(self, task: Task, payload: bytes, bounds: WorkBounds) -> bytes:
-        """Have a piece of work done.
+        """Do a piece of work.
 
-        Raises WorkExceeded where it takes more than its bounds, WorkFailed where it breaks, and
-        what a study raises: StudyClosed, AskFailed.
+        Raises WorkExceeded where it exceeds its bounds, WorkFailed where it raises an error, and
+        the errors of a study: StudyClosed, AskFailed.
         """
         process = await self.start()
-        order = WorkRequest(task, bounds.cpu_seconds, bounds.memory_bytes)
-        message = frame(WORK_REQUEST.encode(order)) + frame(payload)
+        request = WorkRequest(task, bounds.cpu_seconds, bounds.memory_bytes)
+        message = frame(WORK_REQUEST.encode(request)) + frame(payload)
         try:
             async with asyncio.timeout(bounds.wall_seconds):
-                ending, answer = await _exchange(process, message)
+                outcome, answer = await _exchange(process, message)
         except TimeoutError as error:
             await self.end()
             message = f"it was not done after {bounds.wall_seconds:.0f} s"
             raise WorkExceeded(message) from error
         except asyncio.CancelledError:
-            self.kill()  # its answer would be taken for that to the next work
+            self.kill()  # its answer would be taken for the answer to the next work
             raise
         except (asyncio.IncompleteReadError, ConnectionError) as error:
             code = await process.wait()
             raise _exit_error(code, bounds) from error
-        if ending.outcome is WorkOutcome.OUT_OF_MEMORY:
+        if outcome.outcome is WorkOutcome.OUT_OF_MEMORY:
             await process.wait()
-        return _result(ending, answer, bounds)
+        return _result(outcome, answer, bounds)
 
     async def end(self) -> None:
-        """End it at once, and wait until it has gone."""
+        """End the process at once, and wait until it has ended."""
         self.kill()
         await asyncio.gather(*self._ending)
 
     def kill(self) -> None:
-        """End it at once; the next work starts another."""
+        """End the process at once; the next work starts another."""
         process, self._process = self._process, None
         if process is not None and process.returncode is None:
             process.kill()
@@ -136,7 +136,7 @@ async def _started() -> asyncio.subprocess.Process:
         stdout=asyncio.subprocess.PIPE,
         env=os.environ | ONE_THREAD,
         limit=STREAM_BYTES,
-        start_new_session=True,  # Ctrl-C is the operator's to handle
+        start_new_session=True,  # so Ctrl-C reaches the operator alone
     )
 
 
@@ -152,26 +152,26 @@ async def _exchange(
     return WORK_ANSWER.decode(await read_frame(back)), await read_frame(back)
 
 
-def _result(ending: WorkAnswer, answer: bytes, bounds: WorkBounds) -> bytes:
-    match ending.outcome:
+def _result(outcome: WorkAnswer, answer: bytes, bounds: WorkBounds) -> bytes:
+    match outcome.outcome:
         case WorkOutcome.DONE:
             return answer
         case WorkOutcome.OUT_OF_MEMORY:
             raise _needs_memory(bounds)
         case WorkOutcome.STUDY_CLOSED:
-            raise StudyClosed(ending.message)
+            raise StudyClosed(outcome.message)
         case WorkOutcome.ASK_FAILED:
-            raise AskFailed(ending.message)
+            raise AskFailed(outcome.message)
         case WorkOutcome.BROKEN:
-            raise WorkFailed(ending.message)
+            raise WorkFailed(outcome.message)
 
 
 def _exit_error(code: int, bounds: WorkBounds) -> Exception:
-    """Say why a process has ended amid its work, by its exit code."""
+    """Give the error of a process that ended during its work, by its exit code."""
     if code == -signal.SIGXCPU:
         return WorkExceeded(f"it needs more than {bounds.cpu_seconds} s of processor time")
     if code == -signal.SIGKILL:
-        return _needs_memory(bounds)  # by the kernel, for want of memory
+        return _needs_memory(bounds)  # the kernel kills for lack of memory
     return WorkFailed(f"its process ended by itself with code {code}")
 
 

@@ -1,4 +1,4 @@
-"""What a shell does outside its event loop: checks, studies and fits of its experiments."""
+"""Checks, studies and fits of experiments in worker processes, outside the event loop."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ from scaling_operator.search.study_worker import (
 async def check_in_process(
     pool: WorkerPool, namespace: str, document: Mapping[str, Any]
 ) -> tuple[Problem, ...]:
-    """Find everything that is wrong with an experiment; too much work is one of these things."""
+    """Find all problems of an experiment; a check that exceeds its bounds is one too."""
     payload = DOCUMENT.encode({name: document[name] for name in document if name != "status"})
     try:
         return PROBLEMS.decode(await pool.work(namespace, Task.CHECK, payload, CHECK))
@@ -56,14 +56,14 @@ async def check_in_process(
 
 
 @dataclass(frozen=True, slots=True)
-class ProcessFits:
-    """A FitRunner. Runs the fits of one experiment; `namespace` is whose turn each takes."""
+class ProcessFitRunner:
+    """A FitRunner for the fits of one experiment; each takes a turn of its `namespace`."""
 
     pool: WorkerPool
     namespace: str
 
     async def fit(self, fit_input: FitInput) -> FitView:
-        """Fit; what goes wrong is said in the view."""
+        """Fit; the view says what went wrong."""
         try:
             answer = FIT_ANSWER.decode(
                 await self.pool.work(self.namespace, Task.FIT, FIT_INPUT.encode(fit_input), FIT)
@@ -77,12 +77,12 @@ class ProcessFits:
         )
 
     def end(self) -> None:
-        """Do nothing: a fit whose caller is gone is ended by the pool."""
+        """Do nothing: the pool ends a fit whose caller is cancelled."""
 
 
 @dataclass(slots=True)
-class ProcessHost:
-    """A StudyHost. `namespace` is whose turn each call takes."""
+class ProcessStudyHost:
+    """A StudyHost for the studies of one experiment; each call takes a turn of its `namespace`."""
 
     pool: WorkerPool
     namespace: str
@@ -90,10 +90,10 @@ class ProcessHost:
     _closing: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]])
 
     async def call(self, name: str, call: Call) -> Answer:
-        """Have something done with a study.
+        """Call a study in its process.
 
-        Raises StudyClosed for one that is not open there, AskFailed where the sampler raises,
-        WorkExceeded where it takes too much.
+        Raises StudyClosed where the study is not open there, AskFailed where the sampler raises,
+        WorkExceeded where the call exceeds its bounds.
         """
         payload = encode_call(name, call)
         try:
@@ -106,19 +106,19 @@ class ProcessHost:
         return STUDY_ANSWER.decode(answer)
 
     def close(self, name: str) -> None:
-        """Forget a study soon."""
+        """Close a study in the background."""
         closing = asyncio.get_running_loop().create_task(self._close(name))
         self._closing.add(closing)
         closing.add_done_callback(self._closing.discard)
 
     def end(self) -> None:
-        """Do nothing: the processes are not this experiment's."""
+        """Do nothing: the processes serve other experiments too."""
 
     async def _close(self, name: str) -> None:
         try:
             await self.call(name, CloseCall())
         except (StudyClosed, WorkExceeded, WorkFailed):
-            return  # its process has ended, and the study with it
+            return  # the process has ended, and the study with it
 
     @property
     def _bounds(self) -> WorkBounds:
@@ -126,7 +126,7 @@ class ProcessHost:
 
 
 def _description(call: Call) -> str:
-    """Say what was asked, for a person."""
+    """Describe a call for people."""
     match call:
         case AskCall(number=number):
             return f"proposing trial {number}"
@@ -141,43 +141,43 @@ def _description(call: Call) -> str:
 
 
 SEARCH_PROCESSES = 2
-"""A namespace has one of them at a time, so that another namespace finds one that is free."""
+"""A namespace uses one process at a time, so that another namespace finds a free one."""
 
 
 class Workers(Protocol):
-    """Where the work of experiments is done."""
+    """Does the work of experiments."""
 
     async def check(self, namespace: str, document: Mapping[str, Any]) -> tuple[Problem, ...]:
-        """Find everything that is wrong with an experiment."""
+        """Find all problems of an experiment."""
         ...
 
     def studies(self, namespace: str, search: Search) -> StudyHost:
-        """Give an experiment's studies a place."""
+        """Make the host of an experiment's studies."""
         ...
 
     def fits(self, namespace: str) -> FitRunner:
-        """Give an experiment's fits a place."""
+        """Make the runner of an experiment's fits."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerProcesses:
-    """Workers in processes. One fit at a time: they are long, and no trial waits for most."""
+    """Workers in processes. One fit runs at a time: fits are long, and few trials wait for one."""
 
     search: WorkerPool = field(default_factory=lambda: WorkerPool(SEARCH_PROCESSES))
     fitting: WorkerPool = field(default_factory=lambda: WorkerPool(1))
 
     async def check(self, namespace: str, document: Mapping[str, Any]) -> tuple[Problem, ...]:
-        """Find everything that is wrong with an experiment; too much work is one such thing."""
+        """Find all problems of an experiment; a check that exceeds its bounds is one too."""
         return await check_in_process(self.search, namespace, document)
 
     def studies(self, namespace: str, search: Search) -> StudyHost:
-        """Give an experiment's studies a place."""
-        return ProcessHost(self.search, namespace, search)
+        """Make the host of an experiment's studies."""
+        return ProcessStudyHost(self.search, namespace, search)
 
     def fits(self, namespace: str) -> FitRunner:
-        """Give an experiment's fits a place."""
-        return ProcessFits(self.fitting, namespace)
+        """Make the runner of an experiment's fits."""
+        return ProcessFitRunner(self.fitting, namespace)
 
     async def close(self) -> None:
         """End all processes."""

@@ -1,5 +1,5 @@
 """The endpoint that running trials report to: `/v1/report`, `/v1/result`, `/v1/experiment`.
 
-The same protocol locally and on a cluster; a shell says who a token belongs to and what a report
-means. Bodies are bounded before they are parsed, and carry no identity: that is the token's.
+The protocol is the same locally and on a cluster; a shell says who owns a token and what follows
+from a report. Bodies are bounded before they are parsed, and carry no identity: the token does.
 """

@@ -1,4 +1,4 @@
-"""Bodies of reports and results, read strictly: what is odd is refused, by the field's name."""
+"""Reads bodies of reports and results strictly: an error names the invalid field."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FIGURES = ("samples", "seconds", "peakHostBytes", "peakDeviceBytes")
 
 
 class BadReport(ValueError):
-    """A body that is not a report; the message goes back to the sender."""
+    """The body is no report; the message goes back to the sender."""
 
 
 def parse_report(body: bytes) -> Report:
@@ -94,10 +94,10 @@ def _metrics(value: Any) -> dict[str, float]:
 
 
 def _figures(value: Any) -> dict[str, float]:
-    """Read what is known of them; anything else is left out: they decide nothing."""
+    """Read the known figures and leave out anything else: figures decide nothing."""
     figures = cast("dict[str, Any]", value) if isinstance(value, dict) else {}
-    known = {name: figures[name] for name in FIGURES if name in figures}
-    return {name: number for name, number in known.items() if _is_finite(number) and number >= 0}
+    numbers = {name: figures[name] for name in FIGURES if name in figures}
+    return {name: number for name, number in numbers.items() if _is_finite(number) and number >= 0}
 
 
 def _is_finite(number: Any) -> bool:
@@ -105,7 +105,7 @@ def _is_finite(number: Any) -> bool:
         return False
     try:
         return math.isfinite(number)
-    except OverflowError:  # a whole number beyond what a float can be
+    except OverflowError:  # a whole number beyond the range of floats
         return False
 
 

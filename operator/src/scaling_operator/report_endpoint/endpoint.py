@@ -1,4 +1,4 @@
-"""The endpoint: who sends, how much, how large; then what the shell says.
+"""The report endpoint: identifies the sender, bounds rate and size, then calls the shell.
 
 The order matters: a token is checked before anything that came with it is parsed.
 """
@@ -24,11 +24,11 @@ Sender = TypeVar("Sender", bound=Hashable)
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """Requests that one sender may make; a further one is told to come later (429, Retry-After)."""
+    """The rate of one sender's requests; further ones get 429 and Retry-After."""
 
     per_second: float = 10.0
     burst: int = 64
-    """At once: a training of a moment, with all the points that its curve keeps."""
+    """Requests at once: a very short training sends all points of its curve."""
 
 
 def _always() -> bool:
@@ -37,13 +37,13 @@ def _always() -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint(Generic[Sender]):
-    """What a shell brings: whom a token belongs to (None: nobody), what follows from a report.
+    """The functions of a shell: who owns a token (None: nobody), what follows from a report.
 
-    `authenticate` also gets the address that the token came from. `on_report` may hear a report
-    twice, as a lost answer is asked for again, and must then answer the same. `is_active` is false
-    in a standby: it answers 503 and closes. `experiment` makes the table that the finisher gets.
-    Without a `rate` a sender may do as much as it likes: locally it is our own. All but
-    `is_active` may raise NotNow; `on_report` and `experiment` also NotAnAttempt.
+    `authenticate` also gets the address that sent the token. `on_report` may get a report twice,
+    where an answer was lost, and must then answer the same. `is_active` is false in a standby,
+    which answers 503 and closes. `experiment` makes the table that the finisher gets. Without a
+    `rate` senders have no limit: locally they are our own. All but `is_active` may raise NotNow;
+    `on_report` and `experiment` may also raise NotAnAttempt.
     """
 
     authenticate: Callable[[str, str], Awaitable[Sender | None]]
@@ -54,7 +54,7 @@ class Endpoint(Generic[Sender]):
 
 
 class NotNow(Exception):
-    """The shell cannot answer before `retry_after_seconds`: what it would ask is away."""
+    """The shell cannot answer before `retry_after_seconds`: what it depends on is away."""
 
     def __init__(self, message: str, retry_after_seconds: float = 1.0) -> None:
         super().__init__(message)
@@ -83,9 +83,9 @@ OTHER_REASON = "Other"
 def counted(
     accepted: Callable[[str], None], refused: Callable[[str], None], is_active: Callable[[], bool]
 ) -> Middleware:
-    """Make a middleware that tells of final results that were taken, and of all refusals.
+    """Make a middleware that counts accepted final results, and all refusals by reason.
 
-    An accepted report is told by whoever knows what was answered.
+    The shell counts accepted reports: it knows the answers.
     """
 
     @web.middleware
@@ -105,13 +105,13 @@ def counted(
 
 MAX_BODY_BYTES = 16 * 1024
 BODY_SECONDS = 10.0
-"""For a body to arrive."""
+"""Time for a body to arrive."""
 
 SenderHandler = Callable[[web.Request, Sender], Awaitable[web.Response]]
 
 
 def application(endpoint: Endpoint[Sender], *middlewares: Middleware) -> web.Application:
-    """Make the web application; the shell runs it where it likes."""
+    """Make the web application; the shell runs it."""
     handlers = _Handlers(endpoint)
     app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=middlewares)
     app.router.add_post("/v1/report", handlers.guarded(handlers.report))
@@ -130,7 +130,7 @@ class _Handlers(Generic[Sender]):
     def guarded(
         self, handler: SenderHandler[Sender]
     ) -> Callable[[web.Request], Awaitable[web.Response]]:
-        """Let a handler see the requests that an active endpoint has allowed, and their senders."""
+        """Wrap a handler: it gets only admitted requests, with their senders."""
 
         async def handle(request: web.Request) -> web.Response:
             try:
@@ -145,7 +145,7 @@ class _Handlers(Generic[Sender]):
         return handle
 
     async def report(self, request: web.Request, sender: Sender) -> web.Response:
-        """Take an intermediate report."""
+        """Handle an intermediate report."""
         try:
             parsed = parse_report(await _body(request))
         except BadReport as error:
@@ -156,7 +156,7 @@ class _Handlers(Generic[Sender]):
         )
 
     async def result(self, request: web.Request, sender: Sender) -> web.Response:
-        """Acknowledge a result: the file's comes with the exit code, and counts."""
+        """Acknowledge a result: the result file counts, which comes with the exit code."""
         del sender
         try:
             check_result(await _body(request))
@@ -165,14 +165,14 @@ class _Handlers(Generic[Sender]):
         return web.json_response({"action": Answer.CONTINUE.value})
 
     async def experiment(self, request: web.Request, sender: Sender) -> web.Response:
-        """Hand out the sender's experiment."""
+        """Answer with the sender's experiment."""
         del request
         assert self._endpoint.experiment is not None  # noqa: S101 - else there is no such route
         return web.json_response(await self._endpoint.experiment(sender))
 
     async def _admit(self, request: web.Request) -> Sender:
         if not self._endpoint.is_active():
-            # Closed, so that the next try may reach another replica behind the same address.
+            # The connection closes, so the next try may reach another replica at the same address.
             raise web.HTTPServiceUnavailable(
                 text="this replica is a standby", headers={"Connection": "close"}
             )
@@ -194,7 +194,7 @@ class _Handlers(Generic[Sender]):
 
 
 def bearer_token(request: web.Request) -> str:
-    """Read the token that a request shows; empty: none."""
+    """Read the bearer token of a request; empty: none."""
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     return token if scheme == "Bearer" else ""
 
@@ -208,7 +208,7 @@ async def _body(request: web.Request) -> bytes:
 
 
 def _text(error: Exception) -> str:
-    """Say what is wrong in characters that can be sent, whatever the sender's own words were."""
+    """Write an error in characters that can be sent, whatever the sender has sent."""
     return str(error).encode(errors="backslashreplace").decode()
 
 

@@ -1,7 +1,7 @@
-"""A connection that takes no more than its share: aiohttp's own, with bounds of bytes and time.
+"""A connection of aiohttp with bounds of bytes and time.
 
-aiohttp parses and answers. What it leaves open is closed here: it reads ahead as much as comes, and
-waits for ever for a client that does not read its answer.
+aiohttp parses and answers, but reads ahead without a limit, and waits for ever for a client that
+does not read its answer. This module limits both.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from aiohttp.http_exceptions import HttpProcessingError
 from scaling_operator.server import limits
 
 NAME = "scaling-operator"
-"""What every answer says of the server: no software, no version."""
+"""The header Server of every answer: no software, no version."""
 MALFORMED, TOO_SLOW = "Malformed", "TooSlow"
 CHUNK_BYTES = 8 * 1024
 
 
 class _Chunk(threading.local):
-    """One for all connections of a thread: its event loop fills and empties it without a pause.
+    """A buffer for all connections of a thread: its event loop fills and empties it at once.
 
-    While it is filled the interpreter may let another thread go on, which has one of its own.
+    While it is filled, the interpreter may switch to another thread, which has its own buffer.
     """
 
     def __init__(self) -> None:
@@ -36,22 +36,22 @@ _chunk = _Chunk()
 
 
 class ConnectionListener(Protocol):
-    """What a connection tells its server."""
+    """The server, as its connections call it."""
 
     refused: Callable[[str], None]
 
     def serves(self, connection: BoundedConnection) -> None:
-        """Hear that a request of it is served."""
+        """Note that a request of the connection is served."""
 
     def waits(self, connection: BoundedConnection) -> None:
-        """Hear that it waits for a request."""
+        """Note that the connection waits for a request."""
 
     def lost(self, connection: BoundedConnection) -> None:
-        """Hear that it has ended."""
+        """Note that the connection has ended."""
 
 
 class BoundedConnection(web.RequestHandler, asyncio.BufferedProtocol):
-    """One client. `socket` is its connection below TLS."""
+    """The connection of one client. `socket` is its transport below TLS."""
 
     def __init__(
         self, manager: web.Server, host: ConnectionListener, socket: asyncio.Transport
@@ -78,7 +78,7 @@ class BoundedConnection(web.RequestHandler, asyncio.BufferedProtocol):
         self._discarded_bytes = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin: the first head is awaited."""
+        """Begin, and wait for the first head."""
         super().connection_made(transport)
         self._expect_within(limits.HEAD_SECONDS)
 
@@ -90,12 +90,12 @@ class BoundedConnection(web.RequestHandler, asyncio.BufferedProtocol):
         super().connection_lost(exc)
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        """Give the place for a little of what has come."""
+        """Give the buffer for the next bytes."""
         del sizehint
         return _chunk.memory
 
     def buffer_updated(self, nbytes: int) -> None:
-        """Take what has come."""
+        """Take in the bytes of the buffer."""
         if self._discarded_bytes:
             self._discarded_bytes = max(0, self._discarded_bytes - nbytes)
         else:
@@ -108,14 +108,14 @@ class BoundedConnection(web.RequestHandler, asyncio.BufferedProtocol):
             self._read(on=False)
 
     def begin(self) -> None:
-        """Note that the head is there and the request is served."""
+        """Note that the head has arrived and the request is served."""
         self._serves, self._in_head, self._unread_bytes = True, False, 0
         self._expect_within(None)
         self._host.serves(self)
         self._read(on=True)
 
     def end(self, *, discards: bool) -> None:
-        """Note that the answer is on its way; `discards`: so is a body that nobody reads."""
+        """Note that the answer is sent; `discards`: a body still arrives that nobody reads."""
         self._serves, self._unread_bytes = False, 0
         self._discarded_bytes = limits.MAX_DISCARDED_BYTES if discards else 0
         if not self.is_lost:
@@ -124,7 +124,7 @@ class BoundedConnection(web.RequestHandler, asyncio.BufferedProtocol):
             self._read(on=True)
 
     def abort(self) -> None:
-        """End at once, whatever is still to be sent."""
+        """End at once, without sending what waits."""
         self._socket.abort()
 
     def handle_error(
@@ -134,7 +134,7 @@ class BoundedConnection(web.RequestHandler, asyncio.BufferedProtocol):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """Answer what is no HTTP in a word. Anything else is a bug, which is logged."""
+        """Answer malformed HTTP briefly. Any other error is a bug, which is logged."""
         if not isinstance(exc, HttpProcessingError):
             answer = super().handle_error(request, status, exc, message)
             answer.headers["Server"] = NAME
@@ -145,7 +145,7 @@ class BoundedConnection(web.RequestHandler, asyncio.BufferedProtocol):
         return answer
 
     def _expect_within(self, seconds: float | None) -> None:
-        """End unless something happens within so many seconds; None: take your time."""
+        """End the connection unless something happens within `seconds`; None: no deadline."""
         if self._deadline is not None:
             self._deadline.cancel()
         loop = asyncio.get_running_loop()
@@ -157,7 +157,7 @@ class BoundedConnection(web.RequestHandler, asyncio.BufferedProtocol):
         self.abort()
 
     def _read(self, *, on: bool) -> None:
-        for each in {self.transport, self._socket} - {None}:
-            transport: Any = each
+        for transport_or_socket in {self.transport, self._socket} - {None}:
+            transport: Any = transport_or_socket
             if not transport.is_closing():
                 (transport.resume_reading if on else transport.pause_reading)()

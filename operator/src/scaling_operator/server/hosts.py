@@ -1,8 +1,8 @@
-"""Which names a server answers to: a page of somebody else's name must not read it.
+"""Which Host headers a server answers: a page of a foreign name must not read it.
 
-A browser lets a page read what its own name serves, and whoever owns a name may point it at this
-server for a moment (DNS rebinding). The Host header tells: nobody can own an address, `localhost`,
-a name without a dot or one of Kubernetes' Services.
+A browser lets a page read what the page's own name serves, and the owner of a name may point it at
+this server for a moment (DNS rebinding). The Host header shows the name. Nobody can own an address,
+`localhost`, a name without a dot or the name of a Service of Kubernetes.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ _OF_SERVICES = (".svc", ".svc.cluster.local")
 
 
 def answers_to(host: str, names: Collection[str]) -> bool:
-    """Whether a request with this Host header is answered; `names` are those that were told."""
+    """Whether a request with this Host header is answered; `names` are further allowed names."""
     name = _name_in(host)
     if not name:
         return False
-    if "." not in name or name in {each.lower() for each in names}:
+    if "." not in name or name in {known_name.lower() for known_name in names}:
         return True
     return name.endswith((f".{_LOCAL}", *_OF_SERVICES)) or _is_address(name)
 
 
 def _name_in(host: str) -> str:
-    """Take the port off; empty where that is no name at all."""
+    """Remove the port; empty where the header is no name."""
     try:
         name = urlsplit(f"//{host}").hostname or ""
     except ValueError:

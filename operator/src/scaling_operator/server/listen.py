@@ -1,4 +1,7 @@
-"""The one way to serve HTTP here: an aiohttp application behind bounds (limits.py), TLS or not."""
+"""Serves an aiohttp application within limits (limits.py), with or without TLS.
+
+Every port of the operator is served by this module.
+"""
 
 from __future__ import annotations
 
@@ -19,32 +22,32 @@ from scaling_operator.server.throttle import Throttle
 
 REFUSALS = (MALFORMED, "TooSlow", "TooMany", "TooOften", "Handshake")
 """Why a server refuses a connection or a request before its application sees it."""
-# Of the kernel, for each connection; a cgroup pays for it too.
+# The kernel's buffer of each connection; it counts for the cgroup too.
 _RECEIVE_BYTES = 32 * 1024
 
 
 def ignore_refusal(reason: str) -> None:
-    """Tell nobody of a refusal."""
+    """Do nothing with a refusal."""
     del reason
 
 
 @dataclass(frozen=True, slots=True)
 class Port:
-    """Where to listen, and for whom. Address None: everywhere; number 0: any free one."""
+    """Where to listen, and within which limits. Address None: all; number 0: any free one."""
 
     address: str | None
     number: int
     limits: PortLimits
     context: ssl.SSLContext | None = None
-    """Of TLS; None: plain HTTP."""
+    """TLS settings; None: plain HTTP."""
 
 
 async def listen(
     app: web.Application, port: Port, refused: Callable[[str], None] = ignore_refusal
 ) -> BoundedServer:
-    """Serve `app`. `refused` is told one of REFUSALS each time.
+    """Serve `app`. `refused` is called with one of REFUSALS at each refusal.
 
-    The application is this server's from now on. Raises OSError where the port is taken.
+    The application belongs to this server from now on. Raises OSError where the port is taken.
     """
     app.middlewares.insert(0, _track_requests(refused))
     app.on_response_prepare.append(_hide_software)
@@ -87,34 +90,34 @@ class BoundedServer:
 
     @property
     def connections(self) -> int:
-        """How many there are, those in their handshake too."""
+        """Count the connections, those in their TLS handshake too."""
         return len(self._places)
 
     async def start(self, port: Port) -> None:
-        """Take connections from now on. Raises OSError."""
+        """Accept connections from now on. Raises OSError."""
         loop = asyncio.get_running_loop()
         server = await loop.create_server(
             lambda: _AcceptedSocket(self), port.address, port.number, start_serving=False
         )
-        for each in server.sockets:
-            each.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BYTES)
+        for listening_socket in server.sockets:
+            listening_socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BYTES)
         await server.start_serving()
         self._server = server
 
     async def stop(self) -> None:
-        """End the connections; those that are served have a moment."""
+        """End the connections; running requests get CLOSING_SECONDS."""
         if self._server is not None:
             self._server.close()
-        for each in list(self._handshakes):
-            each.cancel()
+        for handshake in list(self._handshakes):
+            handshake.cancel()
         await asyncio.gather(*self._handshakes, return_exceptions=True)
         await self._runner.cleanup()
 
     def accept(self, socket: asyncio.Transport) -> None:
-        """Let a connection in, or end it."""
+        """Admit a connection, or end it."""
         peer = socket.get_extra_info("peername")
         if not peer:
-            socket.abort()  # it has left already
+            socket.abort()  # the client has left already
             return
         connection = BoundedConnection(self._manager, self, socket)
         if not self._admit(connection, str(peer[0])):
@@ -123,21 +126,21 @@ class BoundedServer:
             socket.set_protocol(connection)
             connection.connection_made(socket)
         else:
-            socket.pause_reading()  # nothing is read before TLS is there to read it
+            socket.pause_reading()  # nothing is read before TLS can read it
             task = asyncio.create_task(self._secure(connection, socket, self._context))
             self._handshakes.add(task)
             task.add_done_callback(self._handshakes.discard)
 
     def serves(self, connection: BoundedConnection) -> None:
-        """Hear that a request of it is served."""
+        """Note that a request of the connection is served."""
         self._places.serve(connection)
 
     def waits(self, connection: BoundedConnection) -> None:
-        """Hear that it waits for a request."""
+        """Note that the connection waits for a request."""
         self._places.wait(connection)
 
     def lost(self, connection: BoundedConnection) -> None:
-        """Hear that it has ended."""
+        """Note that the connection has ended."""
         self._places.leave(connection)
 
     def _admit(self, connection: BoundedConnection, address: str) -> bool:
@@ -168,7 +171,7 @@ class BoundedServer:
                     ssl_handshake_timeout=limits.HANDSHAKE_SECONDS,
                     ssl_shutdown_timeout=limits.LINGERING_SECONDS,
                 )
-        except OSError:  # TLS's errors are some of them
+        except OSError:  # errors of TLS are OSErrors
             secured = None
         except asyncio.CancelledError:
             self._places.leave(connection)
@@ -182,7 +185,7 @@ class BoundedServer:
 
 @dataclass(slots=True)
 class _AcceptedSocket(asyncio.Protocol):
-    """A connection that was accepted: only now is it known whose it is."""
+    """An accepted socket: only now its address is known."""
 
     listening: BoundedServer
 
@@ -192,7 +195,7 @@ class _AcceptedSocket(asyncio.Protocol):
 
 
 def _track_requests(refused: Callable[[str], None]) -> Middleware:
-    """Make the middleware that tells a connection how far its request is."""
+    """Make the middleware that tells a connection when its request begins and ends."""
 
     @web.middleware
     async def step(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -213,7 +216,7 @@ def _track_requests(refused: Callable[[str], None]) -> Middleware:
 
 
 def _close_where_unread(request: web.Request, answer: web.StreamResponse) -> None:
-    """End a connection on which more comes than anybody wants to read."""
+    """End a connection whose request has an unread rest."""
     if not request.content.is_eof():
         answer.force_close()
 
@@ -227,7 +230,7 @@ async def _answer(
         refused(MALFORMED)
         raise web.HTTPBadRequest(text="malformed body") from error
     except ConnectionError as error:
-        # Its client has left: nobody will read this.
+        # The client has left, and will not read this.
         raise web.HTTPBadRequest from error
 
 

@@ -1,4 +1,4 @@
-"""How much a sender may do: a token bucket for each of a bounded number of them."""
+"""Rate limits: a token bucket for each of a bounded number of keys."""
 
 from __future__ import annotations
 
@@ -15,40 +15,40 @@ MAX_KEYS = 10_000
 
 @dataclass(slots=True)
 class Throttle(Generic[Key]):
-    """Allows `burst` at once and `per_second` in the long run, to each key by itself.
+    """Allows each key `burst` actions at once and `per_second` in the long run.
 
-    The key that was quiet the longest is forgotten when there are more than `max_keys`.
+    Beyond `max_keys` the key whose last action is the oldest is forgotten.
     """
 
     per_second: float
     burst: int
     clock: Callable[[], float] = time.monotonic
     max_keys: int = MAX_KEYS
-    _left: OrderedDict[Key, tuple[float, float]] = field(
+    _tokens: OrderedDict[Key, tuple[float, float]] = field(
         default_factory=OrderedDict[Key, tuple[float, float]]
     )
 
     def take(self, key: Key) -> float:
-        """Take one of the key's allowance: 0, or the seconds until there is one."""
+        """Take one token of the key and return 0; else return the seconds until it has one."""
         wait_seconds = self.wait(key)
         if wait_seconds == 0:
-            left, at = self._left[key]
-            self._left[key] = (left - 1, at)
+            tokens, counted_seconds = self._tokens[key]
+            self._tokens[key] = (tokens - 1, counted_seconds)
         return wait_seconds
 
     def give_back(self, key: Key) -> None:
         """Undo a `take`."""
-        if key in self._left:
-            left, at = self._left[key]
-            self._left[key] = (min(float(self.burst), left + 1), at)
+        if key in self._tokens:
+            tokens, counted_seconds = self._tokens[key]
+            self._tokens[key] = (min(float(self.burst), tokens + 1), counted_seconds)
 
     def wait(self, key: Key) -> float:
-        """Seconds until the key may do something; 0: now."""
+        """Give the seconds until the key has a token; 0: now."""
         now = self.clock()
-        left, at = self._left.get(key, (float(self.burst), now))
-        left = min(float(self.burst), left + (now - at) * self.per_second)
-        self._left[key] = (left, now)
-        self._left.move_to_end(key)
-        if len(self._left) > self.max_keys:
-            self._left.popitem(last=False)
-        return 0.0 if left >= 1 else (1 - left) / self.per_second
+        tokens, counted_seconds = self._tokens.get(key, (float(self.burst), now))
+        tokens = min(float(self.burst), tokens + (now - counted_seconds) * self.per_second)
+        self._tokens[key] = (tokens, now)
+        self._tokens.move_to_end(key)
+        if len(self._tokens) > self.max_keys:
+            self._tokens.popitem(last=False)
+        return 0.0 if tokens >= 1 else (1 - tokens) / self.per_second

@@ -1,7 +1,7 @@
-"""The API server as plain dictionaries, over whatever carries the requests (connection.py).
+"""Requests to the API server; objects are plain dictionaries.
 
-Objects go in and come out as JSON has them; typed models would cost more than all the rest of a
-reconcile. Every failure is a ClusterError (errors.py).
+A Transport carries the requests (connection.py). Objects stay as JSON has them: typed models would
+cost more than all the rest of a reconcile. Every failure is a ClusterError (errors.py).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from scaling_operator.kube.client.kinds import (
 FIELD_MANAGER = "scaling-operator"
 PAGE_SIZE = 500
 METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
-# Leases make a leader; certificates are guarded by their resourceVersion; reviews change nothing.
+# The Lease makes a leader; resourceVersions guard certificates; reviews change nothing.
 _UNGUARDED = (LEASES, SECRETS, TOKEN_REVIEWS, SUBJECT_ACCESS_REVIEWS)
 
 Object = dict[str, Any]
@@ -42,7 +42,7 @@ Object = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request that was answered: for metrics. `code` is 0 where no answer came."""
+    """A request that was sent, for metrics. `code` is 0 where no answer came."""
 
     verb: str
     kind: Kind
@@ -51,13 +51,13 @@ class Request:
 
 
 def ignore_request(request: Request) -> None:
-    """Hear of a request, and do nothing."""
+    """Do nothing with a request."""
     del request
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """How to connect: paths are files, `token` goes into a bearer header."""
+    """How to connect. Certificates and keys are paths of files; `token` is a bearer token."""
 
     server: str
     ca_file: str | None
@@ -69,13 +69,13 @@ class Access:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A request to be made. Without `name` it is about a collection."""
+    """A request to send. Without `name` it is about a collection."""
 
     verb: str
     kind: Kind
     namespace: str | None
     name: str | None = None
-    below: str = ""
+    subresource: str = ""
     """The subresource."""
     query: Mapping[str, str] | None = None
     body: Object | None = None
@@ -84,18 +84,18 @@ class Call:
 
     @property
     def is_guarded(self) -> bool:
-        """Whether only the leader may do it: every write but those named above."""
+        """Whether only the leader may send it: every write but those of the kinds above."""
         return self.verb not in ("get", "list") and self.kind not in _UNGUARDED
 
     @property
     def path(self) -> str:
-        """Path of what it is about."""
-        return self.kind.path(self.namespace, self.name, self.below)
+        """Path of the object or the collection."""
+        return self.kind.path(self.namespace, self.name, self.subresource)
 
 
 @dataclass(frozen=True, slots=True)
 class ApiAnswer:
-    """What came back: HTTP's code, the body, and the header Retry-After."""
+    """An answer: HTTP's code, the body, and the header Retry-After."""
 
     code: int
     body: bytes
@@ -106,11 +106,11 @@ class Transport(Protocol):
     """Carries requests to one API server."""
 
     async def send(self, call: Call) -> ApiAnswer:
-        """Make a request. Raises TimeoutError and ConnectionError where no answer comes."""
+        """Send a request. Raises TimeoutError and ConnectionError where no answer comes."""
         ...
 
     async def access(self) -> Access:
-        """Tell how it connects."""
+        """Give the server and the credentials of the connection."""
         ...
 
 
@@ -125,9 +125,9 @@ def always() -> bool:
 
 
 class Client:
-    """The operator's requests to one API server. `connect` makes one for a real server.
+    """The operator's requests to one API server. `connect` makes a client of a real server.
 
-    `may_write` is asked before every write but the Lease's: a replica that lost its Lease stops.
+    The client asks `may_write` before every guarded write: a replica that lost its Lease stops.
     """
 
     def __init__(
@@ -139,14 +139,14 @@ class Client:
         observe: Callable[[Request], None] = ignore_request,
     ) -> None:
         self.namespace = namespace
-        """The namespace of the kubeconfig's context: for people, who need not name it."""
+        """The namespace of the kubeconfig's context, for people who name none."""
         self._transport = transport
         self._may_write = may_write
         self._observe = observe
         self._turns = NamespaceSlots()
 
     async def access(self) -> Access:
-        """Tell how this client connects: kopf's watches connect alike."""
+        """Give this client's server and credentials: kopf's watches use the same."""
         return await self._transport.access()
 
     async def get(self, kind: Kind, namespace: str | None, name: str) -> Object:
@@ -154,7 +154,7 @@ class Client:
         return await self._send(Call("get", kind, namespace, name))
 
     async def list(self, kind: Kind, namespace: str | None, labels: str = "") -> list[Object]:
-        """Read all objects, of all namespaces where none is given, as they are now."""
+        """Read all objects as they are now; of all namespaces where `namespace` is None."""
         items: list[Object] = []
         async for page in self.pages(kind, namespace, labels):
             items += page
@@ -163,7 +163,7 @@ class Client:
     async def pages(
         self, kind: Kind, namespace: str | None, labels: str = ""
     ) -> AsyncGenerator[Sequence[Object]]:
-        """Read all objects page by page: so that many need not be in memory at once."""
+        """Read all objects page by page, so that many are never in memory at once."""
         query = {"limit": str(PAGE_SIZE)} | ({"labelSelector": labels} if labels else {})
         while True:
             page = await self._send(Call("list", kind, namespace, query=query))
@@ -175,21 +175,21 @@ class Client:
 
     async def names(self, kind: Kind, namespace: str | None, labels: str = "") -> dict[str, str]:
         """Read the names of all objects, with their uids."""
-        found = await self.metadata(kind, namespace, labels)
-        return {str(each["name"]): str(each["uid"]) for each in found}
+        objects = await self.metadata(kind, namespace, labels)
+        return {str(metadata["name"]): str(metadata["uid"]) for metadata in objects}
 
     async def metadata(self, kind: Kind, namespace: str | None, labels: str = "") -> list[Object]:
-        """Read the metadata of all objects: a tenth, or less, of what a list costs."""
+        """Read the metadata of all objects, at a tenth or less of the cost of a list."""
         query = {"limit": str(PAGE_SIZE)} | ({"labelSelector": labels} if labels else {})
-        found: list[Object] = []
+        objects: list[Object] = []
         while True:
             call = Call("list", kind, namespace, query=query, accept=METADATA_ONLY)
             page = await self._send(call)
-            # Null where none is selected and only metadata were asked for.
-            found += (item["metadata"] for item in page["items"] or ())
+            # `items` is null where no object is selected and only metadata are requested.
+            objects += (item["metadata"] for item in page["items"] or ())
             following = page["metadata"].get("continue")
             if not following:
-                return found
+                return objects
             query["continue"] = following
 
     async def create(self, kind: Kind, namespace: str | None, body: Object) -> Object:
@@ -197,15 +197,15 @@ class Client:
         return await self._send(Call("create", kind, namespace, body=body))
 
     async def replace(self, kind: Kind, namespace: str | None, name: str, body: Object) -> Object:
-        """Replace an object whose `resourceVersion` must be the one in `body`. Raises Conflict."""
+        """Replace an object. Raises Conflict where its `resourceVersion` is not that in `body`."""
         return await self._send(Call("update", kind, namespace, name, body=body))
 
     async def apply_status(
         self, kind: Kind, namespace: str | None, name: str, body: Object
     ) -> Object:
-        """Write a status whole, by server-side apply.
+        """Write a whole status by server-side apply.
 
-        With `metadata.resourceVersion` in `body` it raises Conflict where the object has changed.
+        Raises Conflict where `body` has a `metadata.resourceVersion` and the object has changed.
         """
         return await self._send(
             Call(
@@ -213,7 +213,7 @@ class Client:
                 kind=kind,
                 namespace=namespace,
                 name=name,
-                below="status",
+                subresource="status",
                 query={"fieldManager": FIELD_MANAGER, "force": "true"},
                 body={"apiVersion": kind.api_version, "kind": kind.name, **body},
                 content_type="application/apply-patch+yaml",
@@ -223,24 +223,24 @@ class Client:
     async def delete(
         self, kind: Kind, namespace: str, name: str, *, uid: str | None = None
     ) -> None:
-        """Delete an object, if its uid is the given one. Raises NotFound, Conflict."""
+        """Delete an object. Raises NotFound, and Conflict where its uid is not `uid`."""
         body: Object = {"propagationPolicy": "Background"}
         if uid is not None:
             body["preconditions"] = {"uid": uid}
         await self._send(Call("delete", kind, namespace, name, body=body))
 
     async def delete_collection(self, kind: Kind, namespace: str, labels: str) -> None:
-        """Delete all objects that the labels select."""
+        """Delete all objects with these labels."""
         body = {"propagationPolicy": "Background"}
         query = {"labelSelector": labels}
         await self._send(Call("deletecollection", kind, namespace, query=query, body=body))
 
     async def _send(self, call: Call) -> Object:
-        # Who leads must not wait to say so.
+        # The renewal of the Lease must not wait for other requests.
         async with self._turns.held_by(None if call.kind is LEASES else call.namespace):
-            return await self._sent(call)
+            return await self._send_now(call)
 
-    async def _sent(self, call: Call) -> Object:
+    async def _send_now(self, call: Call) -> Object:
         if call.is_guarded and not self._may_write():
             message = f"{call.verb} {call.path}: this replica does not lead any more"
             raise ClusterForbidden(message)
@@ -264,7 +264,7 @@ def _decoded(text: bytes) -> Object:
     try:
         document = json.loads(text)
     except ValueError:
-        # A proxy on the way answers in its own words.
+        # A proxy between may answer with text that is no JSON.
         document = {"message": text[:200].decode(errors="replace")}
     return cast("Object", document) if isinstance(document, dict) else {}
 
@@ -280,17 +280,17 @@ def _never(stored: Object) -> bool:
 async def write_status(
     client: Client,
     kind: Kind,
-    known: Object,
+    read: Object,
     status: dict[str, Any],
     stays: Callable[[Object], bool] = _never,
 ) -> Object:
-    """Write a status whole, and return what is stored then.
+    """Write a whole status to the object that was read, and return the stored object.
 
-    `known` is the object as it was seen last; of it the metadata alone are read. Where it has
-    changed since it is read again, and left as it is where `stays` says so. Raises NotFound where
-    it is gone, also where another one has its name now.
+    Only the metadata of `read` matter. Where the object has changed since, the function reads it
+    again, and leaves it unchanged where `stays` says so. Raises NotFound where the object is gone,
+    also where another object has its name now.
     """
-    metadata = known["metadata"]
+    metadata = read["metadata"]
     namespace, name = metadata.get("namespace"), str(metadata["name"])
     version = metadata["resourceVersion"]
     for _ in range(TRIES):

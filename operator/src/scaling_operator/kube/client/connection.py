@@ -1,4 +1,4 @@
-"""Connections to a real API server: the only importer of `kubernetes`."""
+"""Connections to a real API server. No other module imports `kubernetes`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, cast
 from urllib.parse import urlencode
 
 import aiohttp
-import yaml  # kubernetes' own, which reads kubeconfigs by it and lets its errors through
+import yaml  # kubernetes reads kubeconfigs with it, and its errors come through
 from kubernetes.aio import config as kubernetes_config
 from kubernetes.aio.client import ApiClient, Configuration
 
@@ -43,12 +43,12 @@ _METHODS = {
 
 @dataclass(frozen=True, slots=True)
 class ApiConnection:
-    """Requests by HTTP, through kubernetes' own client: its TLS, tokens and pool."""
+    """Requests over HTTP by kubernetes' own client, with its TLS, tokens and connection pool."""
 
     api: Any
 
     async def access(self) -> Access:
-        """Tell how it connects."""
+        """Give the server and the credentials of the connection."""
         settings = self.api.configuration
         headers = await self._authorization()
         token = headers.get("authorization", "").partition(" ")[2] or None
@@ -62,7 +62,7 @@ class ApiConnection:
         )
 
     async def send(self, call: Call) -> ApiAnswer:
-        """Make a request. Raises TimeoutError and ConnectionError where no answer comes."""
+        """Send a request. Raises TimeoutError and ConnectionError where no answer comes."""
         headers = await self._authorization()
         headers |= {"Accept": call.accept, "Content-Type": call.content_type}
         headers["User-Agent"] = FIELD_MANAGER
@@ -81,9 +81,13 @@ class ApiConnection:
         return ApiAnswer(int(answer.status), text, answer.headers.get("Retry-After"))
 
     async def _authorization(self) -> dict[str, str]:
-        # Reads a token that the kubelet has renewed.
+        # This reads a token anew that the kubelet has renewed.
         settings: Any = await self.api.configuration.auth_settings()
-        return {each["key"].lower(): each["value"] for each in settings.values() if each["value"]}
+        return {
+            header["key"].lower(): header["value"]
+            for header in settings.values()
+            if header["value"]
+        }
 
 
 @asynccontextmanager
@@ -94,7 +98,7 @@ async def connect(
     may_write: Callable[[], bool] = always,
     observe: Callable[[Request], None] = ignore_request,
 ) -> AsyncGenerator[Client]:
-    """Connect as a kubeconfig says, or as the pod's own account where there is none.
+    """Connect as a kubeconfig says; without one, as the service account of the pod.
 
     Raises NoCluster.
     """
@@ -105,7 +109,7 @@ async def connect(
         loader.load_incluster_config(settings)
     else:
         try:
-            known = await loader.load_kube_config(
+            loaded = await loader.load_kube_config(
                 str(kubeconfig), context, client_configuration=settings, persist_config=False
             )
         except loader.ConfigException as error:
@@ -113,7 +117,7 @@ async def connect(
         except (yaml.YAMLError, OSError, TypeError, ValueError) as error:
             message = f"kubeconfig {kubeconfig} cannot be read: {error}"
             raise NoCluster(message) from error
-        namespace = known.current_context.get("context", {}).get("namespace") or namespace
+        namespace = loaded.current_context.get("context", {}).get("namespace") or namespace
     settings.connection_pool_maxsize = CONNECTIONS
     api: Any = ApiClient(configuration=settings)
     try:

@@ -1,17 +1,17 @@
-"""What the API server's answers mean for us, in one place.
+"""Errors of the API server, translated from its answers in one place.
 
 ClusterError
-├── NotFound          404: an observation, not a fault
-├── AlreadyExists     409 on create: look at what is there and adopt it
-├── Conflict          409 on write: somebody else was faster; read again
+├── NotFound          404: an observation, no fault
+├── AlreadyExists     409 on create: read the object that exists, and adopt it
+├── Conflict          409 on write: another client has written; read again
 ├── Invalid           400, 422: the object can never be accepted
-│   └── InvalidName       no object can have this name; nothing was asked
-├── OutdatedDefinition 500: the cluster's definition lacks a field; it may get it
-├── NoCluster         the kubeconfig does not say which cluster, or how to get in
-├── ClusterForbidden  401, 403: we, or the namespace's rules, do not allow it
-│   ├── QuotaExceeded     it may fit later
-│   └── PodRefused        the namespace's pod security will never allow it
-└── ClusterBusy       429, 5xx, no answer: again after `retry_after_seconds`
+│   └── InvalidName       no object can have this name; no request was sent
+├── OutdatedDefinition 500: the CRD in the cluster lacks a field; it may be updated
+├── NoCluster         the kubeconfig names no cluster, or no credentials
+├── ClusterForbidden  401, 403: access rules, or rules of the namespace, forbid it
+│   ├── QuotaExceeded     the object may fit later
+│   └── PodRefused        the namespace's pod security never allows it
+└── ClusterBusy       429, 5xx, no answer: repeat after `retry_after_seconds`
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from typing import Any
 
 DEFAULT_RETRY_SECONDS = 1.0
 OUTDATED = "the definitions in the cluster are older than this operator: apply those of its release"
-# Server-side apply's words; the code is that of a server that is in trouble, which passes.
+# Server-side apply says so with code 500, which otherwise means a fault that passes.
 _UNDECLARED = "field not declared in schema"
 
 
 class ClusterError(Exception):
-    """A request to the API server did not succeed; the message is what it said."""
+    """A request to the API server failed; the message is the server's."""
 
 
 class NotFound(ClusterError):
@@ -37,23 +37,23 @@ class AlreadyExists(ClusterError):
 
 
 class Conflict(ClusterError):
-    """The object has changed since it was read, or its uid is another one."""
+    """The object has changed since it was read, or has another uid."""
 
 
 class Invalid(ClusterError):
-    """The object is refused for what it says."""
+    """The API server refuses the content of the object."""
 
 
 class InvalidName(Invalid):
-    """No object, or no namespace, can have this name: nothing was asked."""
+    """No object, or no namespace, can have this name: no request was sent."""
 
 
 class OutdatedDefinition(ClusterError):
-    """The definition in the cluster is older than what was written; it has to be updated."""
+    """The CRD in the cluster is older than the operator; somebody has to update it."""
 
 
 class NoCluster(ClusterError):
-    """There is no such context, or no kubeconfig."""
+    """The context, or the kubeconfig, does not exist."""
 
 
 class ClusterForbidden(ClusterError):
@@ -77,7 +77,7 @@ class ClusterBusy(ClusterError):
 
 
 def error_of(code: int, status: dict[str, Any], retry_after: str | None = None) -> ClusterError:
-    """Translate an answer: HTTP code, the body's Status object, the Retry-After header."""
+    """Translate an answer: HTTP's code, the Status object in the body, the header Retry-After."""
     message = str(status.get("message") or f"HTTP {code}")
     match code:
         case 404:
@@ -96,7 +96,7 @@ def error_of(code: int, status: dict[str, Any], retry_after: str | None = None) 
 
 
 def _forbidden(message: str) -> ClusterError:
-    # The API server gives all three the same code and reason; only the sentence differs.
+    # The API server gives all three the same code and reason; only the message differs.
     if "exceeded quota" in message:
         return QuotaExceeded(message)
     if "violates PodSecurity" in message:

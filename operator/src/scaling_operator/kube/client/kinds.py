@@ -1,4 +1,4 @@
-"""The kinds of objects that the operator touches: where each lies in the API."""
+"""The kinds of objects that the operator reads and writes, with their paths in the API."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from scaling_operator.api.names import (
-    API_VERSION,
     EXPERIMENT_KIND,
     GROUP,
     POLICY_KIND,
@@ -21,7 +20,7 @@ from scaling_operator.kube.client.errors import InvalidName
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Kind:
-    """A kind of object: one of those below. `group` is empty for Kubernetes' oldest kinds."""
+    """A kind of object: one of the constants below. The core group is empty."""
 
     group: str
     version: str
@@ -33,10 +32,10 @@ class Kind:
         """As an object's `apiVersion`."""
         return f"{self.group}/{self.version}" if self.group else self.version
 
-    def path(self, namespace: str | None, name: str | None = None, below: str = "") -> str:
+    def path(self, namespace: str | None, name: str | None = None, subresource: str = "") -> str:
         """Path of a collection, an object or its subresource. Raises InvalidName.
 
-        A name may be a tenant's word: one that no object can have never becomes part of a path.
+        A tenant may choose a name: a name that no object can have never becomes part of a path.
         """
         if namespace is not None and not is_namespace(namespace):
             message = f"{shown(namespace)} is not the name of a namespace"
@@ -45,7 +44,11 @@ class Kind:
             message = f"{shown(name)} is not the name of a {self.name}"
             raise InvalidName(message)
         steps = [] if namespace is None else ["namespaces", namespace]
-        steps += [self.plural, *(() if name is None else (name,)), *((below,) if below else ())]
+        steps += [
+            self.plural,
+            *(() if name is None else (name,)),
+            *((subresource,) if subresource else ()),
+        ]
         root = "/apis" if self.group else "/api"
         return "/".join((root, self.api_version, *(quote(step, safe="") for step in steps)))
 
@@ -65,5 +68,3 @@ TOKEN_REVIEWS = Kind("authentication.k8s.io", "v1", "tokenreviews", "TokenReview
 SUBJECT_ACCESS_REVIEWS = Kind(
     "authorization.k8s.io", "v1", "subjectaccessreviews", "SubjectAccessReview"
 )
-
-OWN_API_VERSION = API_VERSION

@@ -1,7 +1,7 @@
-"""Whose task a task is: those that another's code begins are told apart from ours, and ended.
+"""Tells kopf's tasks apart from ours, and ends them.
 
-kopf leaves tasks behind when it ends in its beginnings, which then ask for a closed connection for
-ever; and it has no other way to end them than to cancel everything in the event loop.
+kopf leaves tasks behind when it ends while it starts; they then retry on a closed connection for
+ever. kopf itself can only end them by cancelling everything in the event loop.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from weakref import WeakSet
 
 ROUND_SECONDS = 0.5
 
-_started: ContextVar[WeakSet[asyncio.Task[Any]] | None] = ContextVar("_begun", default=None)
+_started: ContextVar[WeakSet[asyncio.Task[Any]] | None] = ContextVar("_started", default=None)
 
 
 @contextmanager
 def tracked_tasks() -> Generator[None]:
-    """Follow who begins which task in this event loop, for as long as the block lasts."""
+    """Track which task starts which, in this event loop and for the length of a block."""
     loop = asyncio.get_running_loop()
     before = loop.get_task_factory()
     loop.set_task_factory(_start)
@@ -31,30 +31,30 @@ def tracked_tasks() -> Generator[None]:
 
 
 class StartedTasks:
-    """The tasks that the one which made this has begun since, theirs included."""
+    """The tasks that the creating task has started since, and those that they have started."""
 
     def __init__(self) -> None:
         self._tasks = WeakSet[asyncio.Task[Any]]()
-        # A task inherits the context of the one that begins it.
+        # A task inherits the context of the task that starts it.
         _started.set(self._tasks)
 
     async def end(self) -> None:
-        """Cancel them until none is left.
+        """Cancel these tasks until none is left.
 
-        In rounds: kopf's clean-up begins further tasks, and waits for some that are cancelled now.
+        In rounds: kopf's clean-up starts further tasks, and waits for some that are cancelled now.
         """
-        while going := [task for task in self._tasks if not task.done()]:
-            for task in going:
+        while running := [task for task in self._tasks if not task.done()]:
+            for task in running:
                 task.cancel()
-            done, _ = await asyncio.wait(going, timeout=ROUND_SECONDS)
+            done, _ = await asyncio.wait(running, timeout=ROUND_SECONDS)
             for task in done:
                 if not task.cancelled():
-                    task.exception()  # else asyncio complains that nobody has looked at it
+                    task.exception()  # else asyncio complains of a lost exception
 
 
 def _start(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> asyncio.Task[Any]:
     task = asyncio.Task(coroutine, loop=loop, **options)
-    begun = _started.get()
-    if begun is not None:
-        begun.add(task)
+    started = _started.get()
+    if started is not None:
+        started.add(task)
     return task

@@ -1,8 +1,9 @@
 """Leadership by a Lease: one replica acts, the others wait.
 
 Every write is safe under two leaders (names, resourceVersions); the Lease keeps them from working
-against each other. A holder trusts it only for two thirds of its duration since the last renewal
-began, by a clock that also runs while the process is stopped: a paused leader that wakes up knows.
+against each other. A holder trusts the Lease only for two thirds of its duration since the last
+renewal began. Its clock also runs while the process is stopped: a paused leader that wakes up knows
+that it leads no more.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ class Leadership:
 
 @dataclass(slots=True)
 class Lease:
-    """Takes and keeps the Lease. `on_change` hears of each gain and loss."""
+    """Takes and keeps the Lease. `on_change` is called at each gain and loss."""
 
     client: Client
     namespace: str
@@ -47,13 +48,13 @@ class Lease:
     leadership: Leadership = field(default_factory=Leadership)
     _led: bool = False
     _seen: tuple[str, float] = ("", 0.0)
-    """The last version of somebody else's Lease, and since when it has not changed."""
+    """The last version of another holder's Lease, and since when it has not changed."""
     _answered_seconds: float = -math.inf
-    """When the API server has last told whose the Lease is."""
+    """When the API server has last answered who holds the Lease."""
     _stop: asyncio.Event = field(default_factory=asyncio.Event)
 
     def in_touch(self) -> bool:
-        """Whether this replica knows whose the Lease is: it leads, or stands by."""
+        """Whether this replica knows the holder of the Lease: it leads, or stands by."""
         return time.monotonic() - self._answered_seconds < self.settings.duration_seconds
 
     def leads(self) -> bool:
@@ -61,7 +62,7 @@ class Lease:
         return self.leadership.leads()
 
     async def run(self) -> None:
-        """Take the Lease when it is free and renew it, until `stop`; then give it back."""
+        """Take the Lease when it is free and renew it, until `stop`; then release it."""
         while not self._stop.is_set():
             try:
                 await self._step()
@@ -77,11 +78,11 @@ class Lease:
         self._announce()
 
     def stop(self) -> None:
-        """Give the Lease back and end."""
+        """Release the Lease and end."""
         self._stop.set()
 
     async def _pause(self) -> None:
-        """Wait for the next step; a loss by time is noticed on the way."""
+        """Wait for the next step, and announce a Lease that has run out meanwhile."""
         seconds = self.settings.renew_seconds if self._led else STANDBY_POLL_SECONDS
         try:
             async with asyncio.timeout(seconds):
@@ -102,7 +103,7 @@ class Lease:
     def _is_free(self, lease: dict[str, Any]) -> bool:
         if not lease["spec"].get("holderIdentity"):
             return True
-        # Clocks of two machines differ: what counts is how long we have seen no renewal.
+        # Clocks of two machines differ: the time counts in which this replica saw no renewal.
         version = str(lease["metadata"]["resourceVersion"])
         if version != self._seen[0]:
             self._seen = (version, time.monotonic())
@@ -120,7 +121,7 @@ class Lease:
                 body = self._body(lease["metadata"], transitions=transitions)
                 await self.client.replace(LEASES, self.namespace, self.settings.name, body)
         except (AlreadyExists, Conflict):
-            return  # another one was faster
+            return  # another replica was faster
         self.leadership.held_until_seconds = started + self.settings.duration_seconds * 2 / 3
 
     async def _release(self) -> None:

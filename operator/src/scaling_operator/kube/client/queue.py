@@ -1,9 +1,9 @@
-"""The work queue: which experiment is looked at next.
+"""The work queue: which experiment is reconciled next.
 
-A key waits once however often it is added, is worked on by one worker at a time, and comes again
-where it was added meanwhile. Groups (namespaces) take turns, within one it is first come, first
-served; and no group has all workers, so that none starves another. One that failed comes again
-after a delay that doubles, with jitter.
+A key waits once however often it is added, has one worker at a time, and returns where it was added
+meanwhile. Groups (namespaces) take turns; within a group it is first come, first served. No group
+has all workers, so none starves another. A key that failed returns after a delay that doubles, with
+jitter.
 """
 
 from __future__ import annotations
@@ -21,34 +21,34 @@ FIRST_BACKOFF_SECONDS = 0.2
 MAX_BACKOFF_SECONDS = 60.0
 
 
-def _one_for_all(key: object) -> str:
+def _single_group(key: object) -> str:
     del key
     return ""
 
 
 @dataclass(slots=True)
 class WorkQueue(Generic[K]):
-    """Keys to work on. All of it runs in one event loop."""
+    """Keys to work on. The queue is used in one event loop."""
 
     clock: Callable[[], float]
     """Monotonic, in seconds."""
-    group: Callable[[K], str] = _one_for_all
-    """Whose a key is: those of a group share its turns."""
+    group: Callable[[K], str] = _single_group
+    """The group of a key. The keys of a group share its turns."""
     most_per_group: int = sys.maxsize
-    """Keys of one group that are worked on at the same time."""
+    """Keys of one group that have a worker at the same time."""
     _waiting: dict[str, dict[K, float]] = field(default_factory=dict[str, dict[K, float]])
-    """Since when each key waits; the group whose turn is next comes first."""
+    """Since when each key waits, by group; the group with the next turn comes first."""
     _busy: set[K] = field(default_factory=set[K])
     _busy_in: Counter[str] = field(default_factory=Counter[str])
     _taken_seconds: float = float("-inf")
-    """When a key was last taken to be worked on."""
+    """When a worker last took a key."""
     _again: set[K] = field(default_factory=set[K])
     _timers: dict[K, asyncio.TimerHandle] = field(default_factory=dict[K, asyncio.TimerHandle])
     _failures: dict[K, int] = field(default_factory=dict[K, int])
     _added: asyncio.Event = field(default_factory=asyncio.Event)
 
     def add(self, key: K) -> None:
-        """Have a key worked on soon."""
+        """Queue a key."""
         if key in self._busy:
             self._again.add(key)
         else:
@@ -56,7 +56,7 @@ class WorkQueue(Generic[K]):
             self._added.set()
 
     def add_after(self, key: K, seconds: float) -> None:
-        """Have a key worked on after a while; of several such wishes the earliest counts."""
+        """Queue a key after a delay; the earliest of several delays counts."""
         if seconds <= 0:
             self.add(key)
             return
@@ -69,7 +69,7 @@ class WorkQueue(Generic[K]):
         self._timers[key] = loop.call_later(seconds, self._due, key)
 
     async def get(self) -> K:
-        """Wait for the next key. The caller says `done` or `failed` afterwards."""
+        """Wait for the next key. The caller calls `done` or `failed` afterwards."""
         while (group := self._next_group()) is None:
             self._added.clear()
             await self._added.wait()
@@ -84,32 +84,32 @@ class WorkQueue(Generic[K]):
         return key
 
     def done(self, key: K) -> None:
-        """Say that work on a key has ended well."""
+        """Note that work on a key has succeeded."""
         self._failures.pop(key, None)
         self._release(key)
 
     def failed(self, key: K, at_least_seconds: float = 0.0) -> float:
-        """Say that work on a key has failed; return after how many seconds it comes again."""
+        """Note that work on a key has failed; return the delay in seconds until it returns."""
         failures = self._failures.get(key, 0)
         self._failures[key] = failures + 1
-        longest = min(FIRST_BACKOFF_SECONDS * 2.0 ** min(failures, 30), MAX_BACKOFF_SECONDS)
+        backoff = min(FIRST_BACKOFF_SECONDS * 2.0 ** min(failures, 30), MAX_BACKOFF_SECONDS)
         jitter = random.uniform(0.5, 1.0)  # noqa: S311 - spreads load, keeps no secret
-        delay = max(at_least_seconds, longest * jitter)
-        # What was added meanwhile waits as well: the same work would fail at once again.
+        delay = max(at_least_seconds, backoff * jitter)
+        # A key that was added meanwhile waits as well: the same work would fail again at once.
         self._again.discard(key)
         self._release(key)
         self.add_after(key, delay)
         return delay
 
     def forget(self, key: K) -> None:
-        """Drop what is planned for a key that is gone."""
+        """Drop the delays and failures of a key that is gone."""
         timer = self._timers.pop(key, None)
         if timer is not None:
             timer.cancel()
         self._failures.pop(key, None)
 
     def clear(self) -> None:
-        """Drop everything; what is being worked on comes to its end."""
+        """Drop all waiting keys; work that has begun goes on to its end."""
         for key in list(self._timers):
             self.forget(key)
         self._waiting.clear()
@@ -122,13 +122,13 @@ class WorkQueue(Generic[K]):
 
     @property
     def oldest_seconds(self) -> float:
-        """How long the key has waited that has waited longest; 0 where none waits."""
+        """The longest wait of a key; 0 where none waits."""
         since = min((min(keys.values()) for keys in self._waiting.values()), default=self.clock())
         return self.clock() - since
 
     @property
     def stalled_seconds(self) -> float:
-        """For how long keys have waited and none was taken; 0 where none waits."""
+        """For how long keys have waited and no worker took one; 0 where none waits."""
         return min(self.oldest_seconds, self.clock() - self._taken_seconds)
 
     def _next_group(self) -> str | None:

@@ -1,7 +1,8 @@
 """kopf as the watch multiplexer: events fill the index and wake the queue, nothing else.
 
 kopf ends its operator on many faults of an API server (an error inside a stream, HTTP 410, a cut
-line). It runs embedded here, so that such an end means: start the watches again, the studies stay.
+line). It runs embedded here, so that such an end restarts the watches alone: the studies stay in
+memory.
 """
 
 from __future__ import annotations
@@ -25,15 +26,15 @@ from scaling_operator.kube.client.kopf_tasks import StartedTasks, tracked_tasks
 log = logging.getLogger(__name__)
 
 SERVER_TIMEOUT_SECONDS = 300
-"""Whole: the API server refuses a number with a point."""
+"""A whole number: the API server refuses a decimal point."""
 FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 30.0
 HEALTHY_SECONDS = 60.0
-"""A watch that lived so long has recovered: the next pause is short again."""
+"""Watches that lasted so long have recovered: the next pause is short again."""
 
 
 class Backoffs:
-    """Endless delays for kopf's own retries; an iterable that starts anew each time."""
+    """Endless delays for kopf's own retries; each iteration starts anew."""
 
     def __iter__(self) -> Iterator[float]:
         for attempt in itertools.count():
@@ -41,16 +42,16 @@ class Backoffs:
 
 
 def _keep_signals() -> None:
-    """Whoever embeds the watches without being a process of its own has no signals to take."""
+    """Take no signals: the watches are not in a process of their own."""
 
 
-def _ignore(*heard: object) -> None:
-    del heard
+def _ignore(*arguments: object) -> None:
+    del arguments
 
 
 @dataclass(slots=True)
 class Watches:
-    """Keeps the watches alive. `access` tells kopf how the client connects."""
+    """Keeps the watches alive. `access` gives kopf the credentials of the client."""
 
     index: Index
     wake: Callable[[Key], None]
@@ -58,19 +59,19 @@ class Watches:
     kinds: Sequence[Kind]
     namespaces: Sequence[str] = ()
     on_event: Callable[[Kind, bool, dict[str, Any]], None] = _ignore
-    """Is told of each event: kind, whether the object is gone, the object."""
+    """Called with each event: kind, whether the object is gone, the object."""
     ready: asyncio.Event = field(default_factory=asyncio.Event)
     failures: int = 0
-    """Ends in a row, each soon after its start."""
+    """Ends in a row, each soon after the start."""
     restarts: dict[str, int] = field(default_factory=dict[str, int])
     """All ends so far, by cause."""
     take_signals: Callable[[], None] = _keep_signals
-    """Called behind each start of kopf, which takes the process's signals for itself."""
+    """Called after each start of kopf, which takes the process's signals for itself."""
     _stop: asyncio.Event = field(default_factory=asyncio.Event)
     _restart: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def run(self) -> None:
-        """Watch until `stop`; start again after every fault, after a pause that grows."""
+        """Watch until `stop`; start again after every fault, with pauses that grow."""
         with tracked_tasks():
             await self._run()
 
@@ -93,7 +94,7 @@ class Watches:
         self._restart.set()
 
     def restart(self) -> None:
-        """End the watches and start them again: they have missed something."""
+        """End the watches and start them again: they have missed events."""
         self._restart.set()
 
     async def _run_once(self) -> str:
@@ -110,11 +111,11 @@ class Watches:
         return "Ended" if error is None else type(error).__name__
 
     async def _operator(self) -> None:
-        """Run kopf until one of its tasks ends, and raise what ended it.
+        """Run kopf until one of its tasks ends, and raise the task's error.
 
-        Not by `kopf.operator`: that cancels every task which was begun after it, ours too.
+        `kopf.operator` would cancel every task that was started after it, ours too.
         """
-        descent = StartedTasks()
+        started_tasks = StartedTasks()
         tasks = await kopf.spawn_tasks(
             registry=self._registry(),
             settings=_settings(),
@@ -127,7 +128,7 @@ class Watches:
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            await descent.end()
+            await started_tasks.end()
         for task in done:
             task.result()
 
@@ -154,10 +155,10 @@ class Watches:
     def _register(self, registry: kopf.OperatorRegistry, kind: Kind) -> None:
         @kopf.on.event(kind.group, kind.version, kind.plural, registry=registry)
         async def event(event: Any, **_: Any) -> None:
-            thing = dict(event["object"])
+            object_ = dict(event["object"])
             gone = event["type"] == "DELETED"
-            self.on_event(kind, gone, thing)
-            key = (self.index.drop if gone else self.index.put)(kind, thing)
+            self.on_event(kind, gone, object_)
+            key = (self.index.drop if gone else self.index.put)(kind, object_)
             if key is not None:
                 self.wake(key)
 
@@ -165,19 +166,19 @@ class Watches:
 
 
 class NoDiffStorage(kopf.DiffBaseStorage):
-    """Remembers nothing of an object: no handler of ours asks what has changed."""
+    """Stores nothing about an object: no handler of ours asks what has changed."""
 
     def build(self, *, body: kopf.Body, extra_fields: Any = None) -> kopf.BodyEssence:
-        """Find nothing worth to be compared."""
+        """Give an empty essence: nothing is compared."""
         del body, extra_fields
         return kopf.BodyEssence({})
 
     def fetch(self, *, body: kopf.Body) -> kopf.BodyEssence | None:
-        """Remember nothing."""
+        """Give nothing."""
         del body
 
     def store(self, *, body: kopf.Body, patch: kopf.Patch, essence: kopf.BodyEssence) -> None:
-        """Write nothing."""
+        """Store nothing."""
         del body, patch, essence
 
 
@@ -195,6 +196,6 @@ def _settings() -> kopf.OperatorSettings:
     settings.watching.server_timeout = SERVER_TIMEOUT_SECONDS
     settings.watching.client_timeout = SERVER_TIMEOUT_SECONDS + 10
     for kind in (PODS, JOBS):
-        # The label's mere presence selects.
+        # The presence of the label selects.
         settings.watching.label_selectors[kind.plural] = LABEL_EXPERIMENT
     return settings

@@ -1,4 +1,4 @@
-"""From a trial and what it gets of a machine to the order of an attempt."""
+"""Makes the specification of an attempt from a trial and the machine that it gets."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class AttemptSpecs:
     settings: WorkloadSettings
 
     def unsized(self, trial: ScalingTrial, attempt: int) -> AttemptSpec:
-        """Order an attempt where there is no policy."""
+        """Specify an attempt where there is no policy."""
         fixed = self.spec.resources.fixed
         resources = PodResources() if fixed is None else fixed_resources(fixed)
         return self._spec(trial, attempt, resources)
@@ -36,7 +36,7 @@ class AttemptSpecs:
     def sized(
         self, trial: ScalingTrial, attempt: int, allocation: Allocation, sizer: Sizer
     ) -> AttemptSpec:
-        """Order an attempt as the policy has it; its queue and priority come first."""
+        """Specify an attempt by a policy, whose queue and priority class come first."""
         policy = sizer.policy
         settings = replace(
             self.settings,
@@ -60,9 +60,9 @@ class AttemptSpecs:
 
 
 async def create_claim_template(client: Client, attempt_spec: AttemptSpec) -> None:
-    """Create the claim template of an attempt that asks for devices so; one that is there stays.
+    """Create the claim template of an attempt that needs one; an existing template stays.
 
-    Raises Invalid where the cluster does not know such templates, or refuses this one.
+    Raises Invalid where the cluster has no such templates, or refuses this one.
     """
     body = claim_template(attempt_spec, metadata(attempt_spec))
     if body is None:

@@ -1,4 +1,4 @@
-"""One experiment's objects in a cluster as its engine's backend."""
+"""The backend of an experiment's engine: the experiment's objects in a cluster."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class ClusterBackend:
     _launched: set[AttemptKey] = field(default_factory=set[AttemptKey])
 
     def __post_init__(self) -> None:
-        """Put the parts together."""
+        """Make the parts that need each other."""
         self._view_cache = ViewCache(self.index, self.key, self.kind, self.grace, self.clock)
         self._trials = StoredTrials(self.client, self.key, self.uid, self.clock)
         self._launch_backoff = LaunchBackoff(self.clock)
@@ -78,15 +78,15 @@ class ClusterBackend:
         )
 
     def view(self, trial: ScalingTrial, key: AttemptKey) -> AttemptView:
-        """Show where an attempt stands: its workload, or why there is none."""
+        """Show the state of an attempt: its workload, or why it has none."""
         name = workload_name(self.key.name, key)
         workload = self.index.workload(self.kind.kind, self.key, name)
         if workload is not None:
-            seen = self._view_cache.read(name, workload)
+            cached = self._view_cache.read(name, workload)
             uid = self._trials.uid_of((key.scale, key.number))
-            if uid is not None and seen.owner_uid == uid:
+            if uid is not None and cached.owner_uid == uid:
                 self._launched.add(key)
-                return seen.view
+                return cached.view
         if workload is not None and key not in self._launched:
             return _refused(trial, self._launch_backoff.blocked(key, _not_ours(name)))
         refusal = self._launch_backoff.current(key)
@@ -97,7 +97,7 @@ class ClusterBackend:
         return ABSENT
 
     def note(self, trials: Iterable[ScalingTrial]) -> None:
-        """Take in the trials that are stored already."""
+        """Take in trials that are stored already."""
         for trial in trials:
             self._trials.add(trial)
 
@@ -106,7 +106,7 @@ class ClusterBackend:
         return is_owned(workload, TRIALS, self._trials.uid_of((key.scale, key.number)))
 
     def runs(self, key: AttemptKey, pod: Object) -> bool | None:
-        """Whether a pod runs an attempt; None where its Job is not known yet."""
+        """Whether a pod runs an attempt; None where the index has no Job of the attempt yet."""
         if self.kind.kind is PODS:
             return self.owns(key, pod)
         workload = self.index.workload(self.kind.kind, self.key, workload_name(self.key.name, key))
@@ -115,7 +115,7 @@ class ClusterBackend:
         return self.owns(key, workload) and is_owned(pod, JOBS, workload["metadata"]["uid"])
 
     def stale_workloads(self, state: ExperimentState) -> Iterator[StaleWorkload]:
-        """Name the workloads that nobody waits for."""
+        """Give the workloads that no live trial waits for."""
         return self._stale_workloads.list_stale(state)
 
     @property
@@ -123,15 +123,15 @@ class ClusterBackend:
         """When a refused pod is tried again."""
         return self._launch_backoff.wake_at_seconds
 
-    def missing(self, state: ExperimentState, there: Mapping[str, str]) -> list[str]:
-        """Name the trials that should be stored and are not; `there` are those that are, by uid."""
+    def missing(self, state: ExperimentState, stored: Mapping[str, str]) -> list[str]:
+        """Name the trials that should be stored and are not; `stored` are names and uids."""
         names = state.names(self.key.name)
         return [
-            name for name, slot in names.items() if there.get(name) != self._trials.uid_of(slot)
+            name for name, slot in names.items() if stored.get(name) != self._trials.uid_of(slot)
         ]
 
     def retry_deletions(self) -> None:
-        """Try anew what is under way for long."""
+        """Request deletions again that may have been lost."""
         self._stale_workloads.retry_deletions()
 
     async def create(self, trial: ScalingTrial) -> ScalingTrial:
@@ -143,7 +143,7 @@ class ClusterBackend:
         return await self._trials.save(trial)
 
     async def launch(self, trial: ScalingTrial, attempt: int) -> None:
-        """Create the attempt's workload; one of this name that is ours already is adopted."""
+        """Create the attempt's workload, or adopt the trial's own workload of this name."""
         key = AttemptKey(trial.spec.scale, trial.spec.number, attempt)
         attempt_spec = self._attempt_spec(trial, attempt)
         if attempt_spec is None or not self._reserve(key, attempt_spec):
@@ -151,7 +151,7 @@ class ClusterBackend:
         try:
             await self._create(key, attempt_spec)
         except ClusterBusy:
-            raise  # it may have been made: its room stays reserved
+            raise  # the workload may exist: its reservation stays
         except ClusterError:
             self.held_machines.release(self.key, attempt_spec.name)
             raise
@@ -161,11 +161,11 @@ class ClusterBackend:
         manifest = self.kind.manifest(attempt_spec)
         try:
             await create_claim_template(self.client, attempt_spec)
-            made = await self.client.create(self.kind.kind, self.key.namespace, manifest)
+            workload = await self.client.create(self.kind.kind, self.key.namespace, manifest)
         except AlreadyExists:
             name = workload_name(self.key.name, key)
-            made = await self.client.get(self.kind.kind, self.key.namespace, name)
-            if not self.owns(key, made):
+            workload = await self.client.get(self.kind.kind, self.key.namespace, name)
+            if not self.owns(key, workload):
                 self._launch_backoff.note_for_now(key, None, _not_ours(name))
                 return
         except QuotaExceeded as error:
@@ -176,48 +176,50 @@ class ClusterBackend:
             return
         self._launch_backoff.forget(key)
         self._launched.add(key)
-        self.index.put(self.kind.kind, made)
+        self.index.put(self.kind.kind, workload)
 
     async def discard(self, keys: tuple[AttemptKey, ...]) -> None:
-        """Delete workloads that nobody waits for."""
+        """Delete workloads that no live trial waits for."""
         await self._stale_workloads.discard(keys)
 
     async def publish(self, status: ExperimentStatus) -> None:
-        """Write the experiment's status whole. Raises NotFound where it is gone."""
-        known = self.index.experiments.get(self.key)
-        if known is None or known["metadata"]["uid"] != self.uid:
+        """Write the experiment's whole status. Raises NotFound where the experiment is gone."""
+        experiment = self.index.experiments.get(self.key)
+        if experiment is None or experiment["metadata"]["uid"] != self.uid:
             message = f"{self.key} is gone"
             raise NotFound(message)
         document = status.model_dump(mode="json", exclude_none=True)
         try:
-            stored = await write_status(self.client, EXPERIMENTS, known, document)
+            stored = await write_status(self.client, EXPERIMENTS, experiment, document)
         except NotFound:
-            self.index.drop(EXPERIMENTS, known)  # the event of its deletion was lost
+            self.index.drop(EXPERIMENTS, experiment)  # the event of its deletion was lost
             raise
         self.index.put(EXPERIMENTS, stored)
 
     def _reserve(self, key: AttemptKey, attempt_spec: AttemptSpec) -> bool:
-        """Take room under the policy's limits: others may have taken it since this was planned."""
+        """Reserve room under the policy's limits: others may have taken it since the plan."""
         recorded = attempt_spec.resources.recorded
         if self.sizer is None or recorded is None:
             return True
         demand, limits = demand_of_record(recorded), self.sizer.policy.limits
-        beyond = self.held_machines.reserve(self.key, attempt_spec.name, demand, limits)
-        if beyond is not None:
-            self._launch_backoff.note_for_now(key, Reason.QUOTA_EXCEEDED, beyond)
-        return beyond is None
+        exceeded_limit = self.held_machines.reserve(self.key, attempt_spec.name, demand, limits)
+        if exceeded_limit is not None:
+            self._launch_backoff.note_for_now(key, Reason.QUOTA_EXCEEDED, exceeded_limit)
+        return exceeded_limit is None
 
     def _attempt_spec(self, trial: ScalingTrial, attempt: int) -> AttemptSpec | None:
-        """Order an attempt; None where no machine is left for it, which is then its view."""
+        """Specify an attempt; None where no machine is left, which its view then says."""
         attempt_specs = AttemptSpecs(self.key, self.spec, self.workload_settings())
         if self.sizer is None:
             return attempt_specs.unsized(trial, attempt)
-        found = self.sizer.allocation(trial)
-        if isinstance(found, NoMachine):
+        allocation = self.sizer.allocation(trial)
+        if isinstance(allocation, NoMachine):
             key = AttemptKey(trial.spec.scale, trial.spec.number, attempt)
-            self._launch_backoff.note_for_good(key, self.sizer.reason_of_refusal(trial), str(found))
+            self._launch_backoff.note_for_good(
+                key, self.sizer.reason_of_refusal(trial), str(allocation)
+            )
             return None
-        return attempt_specs.sized(trial, attempt, found, self.sizer)
+        return attempt_specs.sized(trial, attempt, allocation, self.sizer)
 
 
 def _not_ours(name: str) -> str:
@@ -225,7 +227,7 @@ def _not_ours(name: str) -> str:
 
 
 def _refused(trial: ScalingTrial, refusal: LaunchRefusal) -> AttemptView:
-    """View an attempt that has no workload. Since when it waits is stored, for the next leader."""
+    """View an attempt without a workload. Its waiting time counts from the stored `queuedTime`."""
     queued = trial.status.queued_time
     since = refusal.since_seconds if queued is None else queued.timestamp()
     return AttemptView(

@@ -1,4 +1,4 @@
-"""Reconcile: gather → plan → apply for one experiment, whatever woke it."""
+"""Reconciles experiments: gather → plan → apply for one of them, whatever woke it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from scaling_operator.kube.reconcile.finisher import Finisher
 from scaling_operator.kube.reconcile.loader import Loaded, Loader, status_of
 from scaling_operator.kube.reconcile.namespace_usage import HeldMachines, NamespaceUsage
 from scaling_operator.kube.reconcile.policies import publish_policy
-from scaling_operator.kube.recorder import Changed, Recorder
+from scaling_operator.kube.recorder import Recorder, TrialChanged
 from scaling_operator.processes.process import WorkExceeded
 from scaling_operator.report_endpoint.endpoint import NotAnAttempt
 
@@ -45,17 +45,17 @@ class Controller:
     loaded: dict[Key, Loaded] = field(default_factory=dict[Key, Loaded])
     _stale: set[Key] = field(default_factory=set[Key])
     _too_costly: dict[Key, tuple[str, int]] = field(default_factory=dict[Key, tuple[str, int]])
-    """Versions of experiments whose search takes more than it may: they are left alone."""
+    """Versions of experiments whose search exceeds its limits: they are not tried again."""
     namespace_usage: NamespaceUsage = field(init=False)
 
     def __post_init__(self) -> None:
-        """Count what all workloads hold."""
+        """Start counting what all workloads hold."""
         self.namespace_usage = NamespaceUsage(HeldMachines(self.index, self.clock))
 
     async def reconcile(self, key: Key) -> float | None:
-        """Bring an experiment forward as far as it goes now.
+        """Advance an experiment as far as possible now.
 
-        Returns when to look again, in seconds since the epoch; None: when something happens.
+        Returns when to reconcile again, in seconds since the epoch; None: when something happens.
         """
         if not key.namespace:
             return await self._reconcile_policy(key.name)
@@ -74,33 +74,33 @@ class Controller:
     async def _reconcile(self, key: Key) -> float | None:
         if key in self._stale:
             self.close(key)
-        thing = self.index.experiments.get(key)
-        if thing is None or "deletionTimestamp" in thing["metadata"]:
-            self.close(key)  # the rest is Kubernetes' garbage collector's
+        experiment = self.index.experiments.get(key)
+        if experiment is None or "deletionTimestamp" in experiment["metadata"]:
+            self.close(key)  # Kubernetes' garbage collector does the rest
             self._too_costly.pop(key, None)
             self.index.forget(key)
             self.namespace_usage.held_machines.forget(key)
             self.recorder.forget(key)
             return None
-        if self._too_costly.get(key) == _version(thing):
+        if self._too_costly.get(key) == _version(experiment):
             return None
         try:
-            return await self._advance(key, thing)
+            return await self._advance(key, experiment)
         except InvalidSpec as invalid:
-            message = "; ".join(str(each) for each in invalid.problems)
-            await self._refuse(key, thing, ConditionReason.INVALID_SPEC, message)
+            message = "; ".join(str(problem) for problem in invalid.problems)
+            await self._refuse(key, experiment, ConditionReason.INVALID_SPEC, message)
             return None
         except WorkExceeded as exceeded:
-            # The same would take as much again, now and after each restart.
-            self._too_costly[key] = _version(thing)
+            # The same search would exceed its limits again, now and after each restart.
+            self._too_costly[key] = _version(experiment)
             self.close(key)
-            await self._refuse(key, thing, ConditionReason.SEARCH_TOO_COSTLY, str(exceeded))
+            await self._refuse(key, experiment, ConditionReason.SEARCH_TOO_COSTLY, str(exceeded))
             return None
         finally:
             await self.events.send()
 
     def close(self, key: Key) -> None:
-        """Forget an experiment. Only whoever reconciles it may."""
+        """Drop an experiment from memory. Only the worker that reconciles it may do so."""
         self._stale.discard(key)
         loaded = self.loaded.pop(key, None)
         self.namespace_usage.peers.pop(key, None)
@@ -108,21 +108,21 @@ class Controller:
             loaded.engine.close()
 
     def notify(self, key: Key) -> None:
-        """Tell whoever is at work on an experiment that something about it has changed."""
+        """Wake the worker that reconciles an experiment: something about it has changed."""
         loaded = self.loaded.get(key)
         if loaded is not None:
             loaded.engine.in_flight.wake()
 
     def invalidate(self, keys: Iterable[Key]) -> None:
-        """Have experiments read anew at their next turn: somebody else changed them."""
+        """Have experiments read anew at their next turn: somebody else has changed them."""
         self._stale.update(key for key in keys if key in self.loaded)
 
     async def report(
         self, key: Key, attempt: AttemptKey, pod: Object, report: Report
     ) -> Reply | None:
-        """Take a report of the pod that runs an attempt; None where that is not known yet.
+        """Take a report from the pod of an attempt; None where the pod cannot be checked yet.
 
-        Raises NotAnAttempt where the pod is not that attempt's.
+        Raises NotAnAttempt where the pod does not run that attempt.
         """
         loaded = self.loaded.get(key)
         runs = None if loaded is None else loaded.backend.runs(attempt, pod)
@@ -133,23 +133,25 @@ class Controller:
             raise NotAnAttempt(message)
         return await loaded.reports.take(attempt, report)
 
-    async def _advance(self, key: Key, thing: Object) -> float | None:
+    async def _advance(self, key: Key, experiment: Object) -> float | None:
         loaded = self.loaded.get(key)
-        if loaded is not None and loaded.uid != thing["metadata"]["uid"]:
+        if loaded is not None and loaded.uid != experiment["metadata"]["uid"]:
             self.close(key)
             loaded = None
-        if loaded is not None and self.loader.is_outdated(loaded, thing):
-            await self.loader.spec_of(key, thing)  # else the spec before goes on
+        if loaded is not None and self.loader.is_outdated(loaded, experiment):
+            await self.loader.read_spec(
+                key, experiment
+            )  # raises where it is invalid: then the spec before goes on
             self.close(key)
             loaded = None
         if loaded is None:
-            if self._is_finished(key, thing):
+            if self._is_finished(key, experiment):
                 return None
-            hooks = self.recorder.hooks(key, thing["spec"], self._event_of_trial(key))
-            loaded = await self.loader.open(key, thing, hooks, self.namespace_usage)
+            hooks = self.recorder.hooks(key, experiment["spec"], self._event_of_trial(key))
+            loaded = await self.loader.open(key, experiment, hooks, self.namespace_usage)
             self.loaded[key] = loaded
         else:
-            await self.loader.update_spec(key, loaded, thing)
+            await self.loader.update_spec(key, loaded, experiment)
         settled = await loaded.engine.settle(self.clock() + PUBLISH_SECONDS)
         self.recorder.settled(key)
         await loaded.reports.save_due(self.clock())
@@ -159,20 +161,20 @@ class Controller:
         return self._next_turn(key, loaded, settled, due)
 
     async def _reconcile_policy(self, name: str) -> None:
-        """Say whether a policy can be used; those who name it hear of that, and look again."""
-        turn = await publish_policy(self.loader.client, self.index, name, self.clock)
-        for key, named in self.loader.policies.names_used(self.index.experiments):
-            if named != name:
+        """Write whether a policy can be used; wake its experiments, with an Event for each."""
+        change = await publish_policy(self.loader.client, self.index, name, self.clock)
+        for key, policy_name in self.loader.policies.names_used(self.index.experiments):
+            if policy_name != name:
                 continue
             self.loader.wake(key)
-            thing = self.index.experiments[key]
-            if turn is not None and not self._is_finished(key, thing):
-                regarding = ObjectReference(EXPERIMENTS, *key, str(thing["metadata"]["uid"]))
-                self._record_events(regarding, *turn, prefix=f"ResourcePolicy {name}: ")
+            experiment = self.index.experiments[key]
+            if change is not None and not self._is_finished(key, experiment):
+                regarding = ObjectReference(EXPERIMENTS, *key, str(experiment["metadata"]["uid"]))
+                self._record_events(regarding, *change, prefix=f"ResourcePolicy {name}: ")
         await self.events.send()
 
     def _reconcile_namespace(self, namespace: str) -> None:
-        """Look again at a namespace's experiments: its labels say which policies are theirs."""
+        """Wake the experiments of a namespace: its labels decide which policies they may use."""
         for key in self.index.experiments:
             if key.namespace == namespace:
                 self.loader.wake(key)
@@ -180,34 +182,34 @@ class Controller:
     def _next_turn(
         self, key: Key, loaded: Loaded, settled: Plan, others: Sequence[float | None]
     ) -> float | None:
-        moments = (
+        times = (
             settled.wake_at_seconds,
             loaded.reports.wake_at_seconds,
             loaded.backend.wake_at_seconds,
             *others,
         )
-        due = [moment for moment in moments if moment is not None]
+        due = [time for time in times if time is not None]
         if not due and self._is_finished(key, self.index.experiments.get(key, {})):
             self.close(key)
         return min(due, default=None)
 
-    def _is_finished(self, key: Key, thing: Object) -> bool:
-        """Whether nothing is left to do: then its trials need not be in memory."""
-        if not thing:
+    def _is_finished(self, key: Key, experiment: Object) -> bool:
+        """Whether an experiment has nothing left to do: then its trials need not be in memory."""
+        if not experiment:
             return True
-        status = status_of(thing)
+        status = status_of(experiment)
         kind = self.loader.kind.kind
         return (
             status.phase in (Phase.SUCCEEDED, Phase.FAILED)
-            and status.observed_generation == thing["metadata"]["generation"]
+            and status.observed_generation == experiment["metadata"]["generation"]
             and not status.counts.running + status.counts.queued
             and not any(self.index.workloads_of(kind, key))
-            and to_finish(status, has_claim=_has_claim(thing)) is None
+            and to_finish(status, has_claim=_has_claim(experiment)) is None
             and not is_failing(status)
         )
 
     async def _publish(self, key: Key, loaded: Loaded, status: ExperimentStatus) -> float | None:
-        """Write the status if it changed, once a second; return when it may be written else."""
+        """Write a changed status at most once a second; return when to write a waiting one."""
         before = loaded.engine.state.status
         if status == before and loaded.published_seconds:
             return None
@@ -222,37 +224,39 @@ class Controller:
         return None
 
     async def report_fault(self, key: Key, error: Exception) -> None:
-        """Say in an experiment's status that work on it fails, by no fault of its own."""
-        thing = self.index.experiments.get(key)
-        if thing is None:
+        """Write into an experiment's status that the operator fails on it."""
+        experiment = self.index.experiments.get(key)
+        if experiment is None:
             return
         message = f"{type(error).__name__}: {error}; it is tried again, see the operator's log"
-        generation = thing["metadata"]["generation"]
-        status = failing(status_of(thing), message, generation, self.clock())
-        await self._write_status(key, thing, status)
+        generation = experiment["metadata"]["generation"]
+        status = failing(status_of(experiment), message, generation, self.clock())
+        await self._write_status(key, experiment, status)
         await self.events.send()
 
-    async def _refuse(self, key: Key, thing: Object, reason: ConditionReason, message: str) -> None:
+    async def _refuse(
+        self, key: Key, experiment: Object, reason: ConditionReason, message: str
+    ) -> None:
         self.namespace_usage.stop_waiting(key)
-        generation = thing["metadata"]["generation"]
-        status = refused(status_of(thing), reason, message, generation, self.clock())
-        await self._write_status(key, thing, status)
+        generation = experiment["metadata"]["generation"]
+        status = refused(status_of(experiment), reason, message, generation, self.clock())
+        await self._write_status(key, experiment, status)
 
-    async def _write_status(self, key: Key, thing: Object, status: ExperimentStatus) -> None:
-        """Write a status that no plan has made, with its Event, if it is news."""
-        before = status_of(thing)
+    async def _write_status(self, key: Key, experiment: Object, status: ExperimentStatus) -> None:
+        """Write a status that no plan has made, with its Event, if the status has changed."""
+        before = status_of(experiment)
         if status == before:
             return
         document = status.model_dump(mode="json", exclude_none=True)
         try:
-            stored = await write_status(self.loader.client, EXPERIMENTS, thing, document)
+            stored = await write_status(self.loader.client, EXPERIMENTS, experiment, document)
         except NotFound:
             return
         self.index.put(EXPERIMENTS, stored)
-        regarding = ObjectReference(EXPERIMENTS, *key, str(thing["metadata"]["uid"]))
+        regarding = ObjectReference(EXPERIMENTS, *key, str(experiment["metadata"]["uid"]))
         self._record_events(regarding, before.conditions, status.conditions)
 
-    def _event_of_trial(self, key: Key) -> Changed:
+    def _event_of_trial(self, key: Key) -> TrialChanged:
         def changed(before: ScalingTrial, after: ScalingTrial) -> None:
             reason, message = _event_reason(before, after)
             if reason:
@@ -269,7 +273,7 @@ class Controller:
         after: Iterable[Condition],
         prefix: str = "",
     ) -> None:
-        """Send an Event for each condition that a person should hear of."""
+        """Record an Event for each condition that a person should know of."""
         key = Key(regarding.namespace, regarding.name)
         for condition in news(before, after):
             is_trouble = stops_work(condition) and not is_requested(condition)
@@ -280,17 +284,17 @@ class Controller:
             log.log(level, "%s: %s", condition.type, message, extra=fields)
 
 
-def _version(thing: Object) -> tuple[str, int]:
-    """Give what changes when an experiment is changed, or made anew under the same name."""
-    return str(thing["metadata"]["uid"]), int(thing["metadata"]["generation"])
+def _version(experiment: Object) -> tuple[str, int]:
+    """Give uid and generation: they differ after each change, and after a recreation."""
+    return str(experiment["metadata"]["uid"]), int(experiment["metadata"]["generation"])
 
 
-def _has_claim(thing: Object) -> bool:
-    return "persistentVolumeClaim" in thing["spec"].get("artifacts", {})
+def _has_claim(experiment: Object) -> bool:
+    return "persistentVolumeClaim" in experiment["spec"].get("artifacts", {})
 
 
 def _event_reason(before: ScalingTrial, after: ScalingTrial) -> tuple[str, str]:
-    """Name what a person should know of a trial's change; empty where it is none of that."""
+    """Give reason and message of a change that a person should know of; else empty texts."""
     status = after.status
     if status.state is TrialState.FAILED or (
         status.state is TrialState.QUEUED and before.status.state is not TrialState.QUEUED

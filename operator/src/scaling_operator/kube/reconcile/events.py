@@ -69,7 +69,7 @@ class EventRecorder:
             log.info("no Event for lack of rate: %s/%s %s", name, event.reason, event.message)
 
     async def send(self) -> None:
-        """Send the Events that wait. One that cannot be sent is lost: it is no record."""
+        """Send the waiting Events. An Event that cannot be sent is lost: Events are no record."""
         waiting, self._waiting = self._waiting, []
         for event in waiting:
             regarding = event.regarding

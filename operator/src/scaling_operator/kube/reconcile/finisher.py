@@ -1,4 +1,4 @@
-"""The shell around `core.finishing`: the finisher's pod of one experiment."""
+"""Creates, observes and deletes the finisher's pod of an experiment, as core.finishing decides."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from scaling_operator.kube.workloads import finisher, pod
 from scaling_operator.kube.workloads.attempt_spec import AttemptSpec
 from scaling_trainer.contract import Execution
 
-LOOK_AGAIN_SECONDS = 10.0
+RECHECK_SECONDS = 10.0
 
 
-class _NotOurs(Exception):
+class ForeignPod(Exception):
     """Another pod has the finisher's name."""
 
 
@@ -39,59 +39,62 @@ class Finisher:
     loaded: Loaded
 
     async def step(self, status: ExperimentStatus) -> tuple[ExperimentStatus, float | None]:
-        """Go one step; return the status, and when to look again (seconds since the epoch)."""
+        """Go one step; return the status, and when to go on (seconds since the epoch)."""
         spec = self.loaded.engine.state.spec
         has_claim = spec.artifacts.persistent_volume_claim is not None
         best = to_finish(status, has_claim=has_claim)
-        present = self._present()
+        finisher_pod = self._finisher_pod()
         if best is None:
-            if present is not None and status.export is not None and status.export.saved:
-                await self.loaded.backend.sweeper.delete(PODS, present)
+            if finisher_pod is not None and status.export is not None and status.export.saved:
+                await self.loaded.backend.sweeper.delete(PODS, finisher_pod)
             return status, None
         now, since = self.loaded.backend.clock(), status.completion_time
         ended = None if since is None else since.timestamp()
-        next_step = finishing(best, self._view(best, present), spec, now, ended)
+        next_step = finishing(best, self._view(best, finisher_pod), spec, now, ended)
         if next_step is FinishingStep.CREATE:
             next_step = await self._start(best, spec, status)
         match next_step:
             case FinishingStep.WAIT | FinishingStep.CREATE:
                 pass
             case FinishingStep.DISCARD:
-                if present is not None:
-                    await self.loaded.backend.sweeper.delete(PODS, present)
+                if finisher_pod is not None:
+                    await self.loaded.backend.sweeper.delete(PODS, finisher_pod)
             case Finished(export=export, test_metrics=metrics):
                 update = {"test_metrics": metrics}
-                found = best if metrics is None else best.model_copy(update=update)
-                status = status.model_copy(update={"export": export, "best": found})
-                return status, self.loaded.backend.clock()  # its condition is still to be derived
-        return status, self.loaded.backend.clock() + LOOK_AGAIN_SECONDS
+                updated_best = best if metrics is None else best.model_copy(update=update)
+                status = status.model_copy(update={"export": export, "best": updated_best})
+                return (
+                    status,
+                    self.loaded.backend.clock(),
+                )  # its condition is derived in the next turn
+        return status, self.loaded.backend.clock() + RECHECK_SECONDS
 
-    def _present(self) -> Object | None:
+    def _finisher_pod(self) -> Object | None:
         backend = self.loaded.backend
-        present = backend.index.workload(PODS, backend.key, finisher_name(backend.key.name))
-        is_ours = present is not None and is_owned(present, EXPERIMENTS, backend.uid)
-        return present if is_ours else None
+        finisher_pod = backend.index.workload(PODS, backend.key, finisher_name(backend.key.name))
+        is_ours = finisher_pod is not None and is_owned(finisher_pod, EXPERIMENTS, backend.uid)
+        return finisher_pod if is_ours else None
 
-    def _view(self, best: BestTrial, present: Object | None) -> AttemptView:
-        if present is None:
+    def _view(self, best: BestTrial, finisher_pod: Object | None) -> AttemptView:
+        if finisher_pod is None:
             return ABSENT
         backend = self.loaded.backend
-        if present["metadata"]["labels"].get(LABEL_FINISHES) != best.trial:
+        if finisher_pod["metadata"]["labels"].get(LABEL_FINISHES) != best.trial:
             return AttemptView(
                 AttemptPhase.LOST
-            )  # another best trial's, before more trials were asked for
-        return pod.observe([present], backend.grace, backend.clock())
+            )  # a finisher of an earlier best trial, before further trials ran
+        return pod.observe([finisher_pod], backend.grace, backend.clock())
 
     async def _start(
         self, best: BestTrial, spec: ExperimentSpec, status: ExperimentStatus
     ) -> FinishingStep | Finished:
-        """Create the pod, or say why there cannot be one.
+        """Create the pod, or say why it cannot exist.
 
-        Quota, and a pod that has its name, are waited for as by a trial.
+        The finisher waits for quota, and for a foreign pod of its name to go, as a trial does.
         """
         try:
             await self._create(best, spec)
-        except (QuotaExceeded, _NotOurs) as error:
+        except (QuotaExceeded, ForeignPod) as error:
             since = status.completion_time
             waited_seconds = (
                 0.0 if since is None else self.loaded.backend.clock() - since.timestamp()
@@ -124,12 +127,14 @@ class Finisher:
         )
         manifest = finisher.manifest(attempt_spec, backend.uid)
         try:
-            made = await backend.client.create(PODS, backend.key.namespace, manifest)
+            finisher_pod = await backend.client.create(PODS, backend.key.namespace, manifest)
         except AlreadyExists:
-            made = await backend.client.get(
+            finisher_pod = await backend.client.get(
                 PODS, backend.key.namespace, manifest["metadata"]["name"]
             )
-            if not is_owned(made, EXPERIMENTS, backend.uid):
-                message = f"pod {made['metadata']['name']} is there and is not this experiment's"
-                raise _NotOurs(message) from None
-        backend.index.put(PODS, made)
+            if not is_owned(finisher_pod, EXPERIMENTS, backend.uid):
+                message = (
+                    f"pod {finisher_pod['metadata']['name']} is there and is not this experiment's"
+                )
+                raise ForeignPod(message) from None
+        backend.index.put(PODS, finisher_pod)

@@ -1,4 +1,4 @@
-"""Attempts that got no workload: why, and when to try again."""
+"""Attempts without a workload: why the launch failed, and when to try again."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from scaling_operator.core.reports import AttemptKey
 
 @dataclass(frozen=True, slots=True)
 class LaunchRefusal:
-    """A pod that the API server did not take, and when to try again."""
+    """A workload that the API server refused, and when to try again."""
 
     reason: Reason | None
     message: str
@@ -24,7 +24,7 @@ class LaunchRefusal:
 
 @dataclass(slots=True)
 class LaunchBackoff:
-    """The refusals of an experiment's attempts, each until its attempt is created."""
+    """The refused launches of an experiment's attempts, each until its attempt is created."""
 
     clock: Callable[[], float]
     _known: dict[AttemptKey, LaunchRefusal] = field(default_factory=dict[AttemptKey, LaunchRefusal])
@@ -37,10 +37,10 @@ class LaunchBackoff:
         return None if is_over else refusal
 
     def note_for_now(self, key: AttemptKey, reason: Reason | None, message: str) -> None:
-        """Note a refusal that may pass: each time the pause is twice as long."""
+        """Note a refusal that may pass; each pause is twice as long as the one before."""
         now, before = self.clock(), self._known.get(key)
         if before is not None and now > before.retry_at_seconds + LONGEST_RETRY_SECONDS:
-            before = None  # it was not tried all the while: that was another wait
+            before = None  # no try in between: the waits are two
         times = 1 if before is None else before.times + 1
         pause = min(FIRST_RETRY_SECONDS * 2.0 ** min(times - 1, 10), LONGEST_RETRY_SECONDS)
         since = now if before is None else before.since_seconds
@@ -51,19 +51,19 @@ class LaunchBackoff:
         self._known[key] = LaunchRefusal(reason, message, self.clock(), 1, math.inf)
 
     def blocked(self, key: AttemptKey, message: str) -> LaunchRefusal:
-        """Say since when something else stands where an attempt's workload should be."""
+        """Say since when a foreign object has the name of an attempt's workload."""
         now = self.clock()
         since = self._blocked.setdefault(key, now)
         return LaunchRefusal(None, message, since, 1, now)
 
     def forget(self, key: AttemptKey) -> None:
-        """Forget what was refused: the attempt has its workload."""
+        """Forget the refusals of an attempt that has its workload."""
         self._known.pop(key, None)
         self._blocked.pop(key, None)
 
     @property
     def wake_at_seconds(self) -> float | None:
-        """When a refused pod is tried again; one that may not start has had its turn."""
+        """When to try a refused launch again, of those whose time has not passed."""
         since = self.clock() - 1.0
-        moments = (refusal.retry_at_seconds for refusal in self._known.values())
-        return min((moment for moment in moments if since < moment < math.inf), default=None)
+        times = (refusal.retry_at_seconds for refusal in self._known.values())
+        return min((time for time in times if since < time < math.inf), default=None)

@@ -1,4 +1,4 @@
-"""From an experiment's object to its engine: read, check, rebuild what is known."""
+"""Loads an experiment: reads and checks its object and trials, and builds its engine."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from scaling_operator.kube.reconcile.trials import read_trial
 from scaling_operator.kube.reconcile.warmstart import warm_points
 from scaling_operator.kube.reconcile.workload_kinds import JOB_KIND, POD_KIND, WorkloadKind
 from scaling_operator.kube.settings import PodSettings
-from scaling_operator.kube.workloads.attempt_spec import WorkloadSettings, refusals
+from scaling_operator.kube.workloads.attempt_spec import WorkloadSettings, platform_problems
 from scaling_operator.kube.workloads.identity import experiment_selector
 from scaling_operator.law.fit_worker import FitWorker
 from scaling_operator.processes.workers import Workers
@@ -42,7 +42,7 @@ from scaling_operator.validation.load import read_checked
 SAVE_CURVES_AFTER_SECONDS = 10.0
 QUEUEING_GRACE_SECONDS = 5.0
 TRIALS_AT_A_TIME = 50
-"""Read in one go: some milliseconds, in which nothing else moves."""
+"""Read without a pause: some milliseconds, in which the event loop does nothing else."""
 
 
 @dataclass(slots=True)
@@ -59,7 +59,7 @@ class Loaded:
 
 @dataclass(frozen=True, slots=True)
 class Loader:
-    """What it takes to open experiments."""
+    """Opens experiments."""
 
     client: Client
     index: Index
@@ -72,23 +72,23 @@ class Loader:
 
     @property
     def policies(self) -> Policies:
-        """Find the policies of experiments."""
+        """The ResourcePolicies of the index."""
         return Policies(self.index)
 
     @property
     def kind(self) -> WorkloadKind:
-        """What an attempt is."""
+        """Kind of an attempt's workload."""
         return JOB_KIND if self.settings.kind == "job" else POD_KIND
 
     async def open(
-        self, key: Key, thing: Object, hooks: Hooks, namespace_usage: NamespaceUsage
+        self, key: Key, experiment: Object, hooks: Hooks, namespace_usage: NamespaceUsage
     ) -> Loaded:
         """Read an experiment and its trials. Raises InvalidSpec."""
-        spec = await self.spec_of(key, thing)
-        uid = str(thing["metadata"]["uid"])
-        state = read_state(spec, self.rules(spec, key.namespace), status_of(thing), ())
-        state.generation = int(thing["metadata"]["generation"])
-        sized_by = self.policies.sizing_inputs(thing)
+        spec = await self.read_spec(key, experiment)
+        uid = str(experiment["metadata"]["uid"])
+        state = read_state(spec, self.rules(spec, key.namespace), status_of(experiment), ())
+        state.generation = int(experiment["metadata"]["generation"])
+        sizing_inputs = self.policies.sizing_inputs(experiment)
         sizer = self._make_sizer(state, key.namespace, lambda: namespace_usage.peers_of(key, state))
         backend = ClusterBackend(
             key=key,
@@ -118,16 +118,25 @@ class Loader:
 
         fits = FitWorker(fitted, lambda: self.wake(key), self.workers.fits(key.namespace))
         studies = self.workers.studies(key.namespace, spec.search)
-        engine = Engine(key.name, uid, state, backend, hooks, self.clock, fits, studies)
+        engine = Engine(
+            key.name,
+            uid,
+            state,
+            backend,
+            hooks=hooks,
+            clock=self.clock,
+            fit_worker=fits,
+            studies=studies,
+        )
         reports = Reports(engine, lambda: self.wake(key), SAVE_CURVES_AFTER_SECONDS)
         if sizer is not None:
             namespace_usage.peers[key] = Peer(sizer, engine.in_flight)
-        return Loaded(uid, engine, backend, reports, sizing_inputs=sized_by)
+        return Loaded(uid, engine, backend, reports, sizing_inputs=sizing_inputs)
 
     def _make_sizer(
         self, state: ExperimentState, namespace: str, peers: Callable[[], Peers]
     ) -> Sizer | None:
-        """Give the book its policy; None where there is none that can be used."""
+        """Give the state its machines; return the sizer, None without a usable policy."""
         policy = self.policies.find(state.spec, namespace)
         if not isinstance(policy, ResourcePolicy):
             state.machines = policy
@@ -136,33 +145,30 @@ class Loader:
         state.machines = sizer
         return sizer
 
-    def is_outdated(self, loaded: Loaded, thing: Object) -> bool:
-        """Whether trials are to be sized anew: by another policy, or by other resources."""
-        return loaded.sizing_inputs != self.policies.sizing_inputs(thing)
+    def is_outdated(self, loaded: Loaded, experiment: Object) -> bool:
+        """Whether the trials need a new size: the policy or the resources have changed."""
+        return loaded.sizing_inputs != self.policies.sizing_inputs(experiment)
 
-    async def update_spec(self, key: Key, loaded: Loaded, thing: Object) -> None:
-        """Take over what may change while an experiment runs. Raises InvalidSpec."""
-        generation = int(thing["metadata"]["generation"])
+    async def update_spec(self, key: Key, loaded: Loaded, experiment: Object) -> None:
+        """Take over a changed spec while the experiment runs. Raises InvalidSpec."""
+        generation = int(experiment["metadata"]["generation"])
         if generation != loaded.engine.state.generation:
-            spec = await self.spec_of(key, thing)
+            spec = await self.read_spec(key, experiment)
             state = loaded.engine.state
-            state.spec, state.rules, state.generation = (
-                spec,
-                self.rules(spec, key.namespace),
-                generation,
-            )
+            state.spec, state.generation = spec, generation
+            state.rules = self.rules(spec, key.namespace)
             loaded.backend.spec = spec
             if loaded.backend.sizer is not None:
                 loaded.backend.sizer.follow(spec, state.rules.max_trials)
 
-    async def spec_of(self, key: Key, thing: Object) -> ExperimentSpec:
-        """Read a spec that this cluster can follow. Raises InvalidSpec."""
-        wrong = await self.workers.check(key.namespace, thing)
-        if wrong:
-            raise InvalidSpec(wrong)
-        spec = (await asyncio.to_thread(read_checked, thing)).spec
-        problems = [*refusals(spec, self.workload_settings())]
-        # The process that asks the sampler loads it, within bounds; this one never does.
+    async def read_spec(self, key: Key, experiment: Object) -> ExperimentSpec:
+        """Read a spec that this cluster can carry out. Raises InvalidSpec."""
+        invalid = await self.workers.check(key.namespace, experiment)
+        if invalid:
+            raise InvalidSpec(invalid)
+        spec = (await asyncio.to_thread(read_checked, experiment)).spec
+        problems = [*platform_problems(spec, self.workload_settings())]
+        # The worker process loads the sampler, within bounds; this process never does.
         extra = missing_extra(spec.search, loads=False)
         if extra is not None:
             problems.append(Problem("spec.search.algorithm", extra))
@@ -171,7 +177,7 @@ class Loader:
         return spec
 
     def rules(self, spec: ExperimentSpec, namespace: str) -> Rules:
-        """Limits of the core that are this operator's settings."""
+        """Give the core's limits that are settings of this operator."""
         policy = self.policies.find(spec, namespace)
         escalations = (
             policy.spec.escalation.max_escalations if isinstance(policy, ResourcePolicy) else 0
@@ -188,25 +194,27 @@ class Loader:
     async def _read_trials(
         self, key: Key, uid: str, state: ExperimentState, backend: ClusterBackend
     ) -> None:
-        """Note all stored trials, some at a time: others of the event loop go on meanwhile."""
-        began = state.started_seconds
+        """Add all stored trials, some at a time: the event loop goes on in between."""
+        first_started = state.started_seconds
         created: list[float] = []
         labels = experiment_selector(key.name)
         async for page in self.client.pages(TRIALS, key.namespace, labels):
-            for at, thing in enumerate(page):
-                trial = read_trial(thing)
+            for index, stored in enumerate(page):
+                trial = read_trial(stored)
                 if trial.is_of(uid):
                     created.append(trial.created_seconds or 0.0)
                     state.note(trial, created[-1])
                     backend.note((trial,))
-                if at % TRIALS_AT_A_TIME == 0:
+                if index % TRIALS_AT_A_TIME == 0:
                     await asyncio.sleep(0)
-        # The API server lists by name: 10 before 2.
+        # The API server sorts by name: 10 before 2.
         state.live = dict(sorted(state.live.items()))
-        state.started_seconds = min(created, default=None) if began is None else began
+        state.started_seconds = (
+            min(created, default=None) if first_started is None else first_started
+        )
 
 
-def status_of(thing: Object) -> ExperimentStatus:
-    """Read an experiment's status as it is stored."""
-    status: dict[str, Any] = thing.get("status") or {}
+def status_of(experiment: Object) -> ExperimentStatus:
+    """Read an experiment's stored status."""
+    status: dict[str, Any] = experiment.get("status") or {}
     return ExperimentStatus.model_validate(status)

@@ -40,7 +40,7 @@ class Reservation:
 
 @dataclass(slots=True)
 class HeldMachines:
-    """What is held, by experiment."""
+    """Counts what the workloads of each experiment hold."""
 
     index: Index
     clock: Callable[[], float]
@@ -48,76 +48,78 @@ class HeldMachines:
     _known: dict[Key, tuple[int, HeldByName]] = field(
         default_factory=dict[Key, "tuple[int, HeldByName]"]
     )
-    """By experiment, as of a count of changes in the index."""
+    """What workloads hold by name, with the index' change number at which it was counted."""
     _reserved: dict[Key, dict[str, Reservation]] = field(
         default_factory=dict[Key, "dict[str, Reservation]"]
     )
-    _seen: set[str] = field(default_factory=set[str])
-    """Namespaces whose workloads were listed since this process leads."""
+    _listed: set[str] = field(default_factory=set[str])
+    """Namespaces whose workloads were listed since this process has the Lease."""
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def of(self, key: Key, is_counted: Callable[[str], bool] = lambda _: True) -> Demand:
-        """Sum up what workloads of an experiment hold, those whose names are counted."""
-        now, named = self.clock(), self._workloads(key)
+        """Sum up what the counted workloads of an experiment hold."""
+        now, workloads = self.clock(), self._workloads(key)
         held = (
-            each.demand
-            for name, each in named.items()
-            if is_counted(name) and (each.until_seconds is None or now < each.until_seconds)
+            workload.demand
+            for name, workload in workloads.items()
+            if is_counted(name) and (workload.until_seconds is None or now < workload.until_seconds)
         )
         reserved = self._reservations(key)
         return total((*held, *(reserved[name].demand for name in reserved if is_counted(name))))
 
     def experiments(self, namespace: str) -> Iterator[Key]:
-        """Name the experiments of a namespace that hold something, or did a moment ago."""
+        """Give the experiments of a namespace that hold something, or did a moment ago."""
         keys = {key for _, key in self.index.workloads} | self._reserved.keys()
         return (key for key in sorted(keys) if key.namespace == namespace)
 
     def reserve(self, key: Key, name: str, demand: Demand, limits: PolicyLimits) -> str | None:
-        """Take room for a workload that is about to be created; else say what is exceeded."""
+        """Reserve room for a workload to create; else say which limit it exceeds."""
         if name in self._workloads(key):
             return None
         own = self.of(key, lambda other: other != name)
         others = (self.of(other) for other in self.experiments(key.namespace) if other != key)
-        beyond = exceeded(demand, own, total(others), limits)
-        if beyond is None:
+        exceeded_limit = exceeded(demand, own, total(others), limits)
+        if exceeded_limit is None:
             until = self.clock() + RESERVED_SECONDS
             self._reserved.setdefault(key, {})[name] = Reservation(demand, until)
-        return beyond
+        return exceeded_limit
 
     def release(self, key: Key, name: str) -> None:
-        """Give room back: the workload is in the index, or was refused."""
+        """Drop a reservation: the workload is in the index, or was refused."""
         reserved = self._reserved.get(key, {})
         reserved.pop(name, None)
         if not reserved:
             self._reserved.pop(key, None)
 
     async def list_namespace(self, client: Client, kind: Kind, namespace: str) -> None:
-        """List a namespace's workloads once, before the first of them is made by this leader.
+        """List a namespace's workloads once, before this leader creates its first one there.
 
-        The watches may be behind; what another leader has just made counts all the same.
+        The watches may be behind, and a workload that another leader has just created counts too.
         """
         async with self._lock:
-            if namespace in self._seen:
+            if namespace in self._listed:
                 return
-            for thing in await client.list(kind, namespace, LABEL_EXPERIMENT):
-                if not self.index.has_departed(thing):
-                    self.index.put(kind, thing)
-            self._seen.add(namespace)
+            for workload in await client.list(kind, namespace, LABEL_EXPERIMENT):
+                if not self.index.is_deleted(workload):
+                    self.index.put(kind, workload)
+            self._listed.add(namespace)
 
     def list_again(self) -> None:
-        """Believe the API server alone: another replica has led since."""
-        self._seen.clear()
+        """List each namespace again before it is used: another replica has led since."""
+        self._listed.clear()
 
     def _workloads(self, key: Key) -> HeldByName:
         changes = self.index.changes.get(key, 0)
-        known = self._known.get(key)
-        if known is None or known[0] != changes:
-            named = {name: held_resources(each, self.grace) for name, each in self._objects(key)}
-            self._known[key] = known = (changes, named)
-        return known[1]
+        cached = self._known.get(key)
+        if cached is None or cached[0] != changes:
+            held = {
+                name: held_resources(workload, self.grace) for name, workload in self._objects(key)
+            }
+            self._known[key] = cached = (changes, held)
+        return cached[1]
 
     def _objects(self, key: Key) -> Iterator[tuple[str, Object]]:
-        """Give Jobs and pods; what a Job's pod holds is its Job's."""
+        """Give Jobs and pods, without the pods of Jobs: what they hold counts for the Job."""
         jobs = self.index.workloads.get((JOBS, key), {})
         yield from jobs.items()
         uids = {job["metadata"].get("uid") for job in jobs.values()}
@@ -126,35 +128,35 @@ class HeldMachines:
                 yield name, pod
 
     def _reservations(self, key: Key) -> dict[str, Reservation]:
-        """Give what is reserved and not seen yet; no reply is waited for for ever."""
+        """Give the reservations of workloads that the index lacks; each of them expires."""
         now, workloads = self.clock(), self._workloads(key)
-        for name, each in list(self._reserved.get(key, {}).items()):
-            if name in workloads or now >= each.until_seconds:
+        for name, reservation in list(self._reserved.get(key, {}).items()):
+            if name in workloads or now >= reservation.until_seconds:
                 self.release(key, name)
         return self._reserved.get(key, {})
 
     def forget(self, key: Key) -> None:
-        """Drop what is kept of an experiment that is gone and holds nothing."""
+        """Drop a deleted experiment that holds nothing."""
         if not self._workloads(key):
             self._known.pop(key, None)
 
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """An experiment in memory: what it is about to ask for, and whether it waits for more."""
+    """An experiment in memory: what it is about to create, and whether it waits for room."""
 
     sizer: Sizer
     in_flight: InFlight
 
     @property
     def pending_demand(self) -> Demand:
-        """What trials will hold that are being created."""
+        """What the trials will hold that are being created."""
         return total(self.sizer.demand_of_scale(ask.scale) for ask in self.in_flight.asks)
 
 
 @dataclass(slots=True)
 class NamespaceUsage:
-    """Counts what all hold; fairness asks those alone that are in memory."""
+    """Compares the experiments of a namespace; only those in memory can wait for room."""
 
     held_machines: HeldMachines
     peers: dict[Key, Peer] = field(default_factory=dict[Key, Peer])
@@ -163,16 +165,16 @@ class NamespaceUsage:
     )
 
     def peers_of(self, key: Key, state: ExperimentState) -> Peers:
-        """Give what stands beside an experiment's live trials: its older workloads, and others'."""
+        """Give what others hold beside an experiment's live trials, its own older workloads too."""
 
-        def is_left(name: str) -> bool:
+        def is_outdated(name: str) -> bool:
             attempt = attempt_of_name(key.name, name)
             return attempt is None or not state.is_current(attempt)
 
-        return Peers(self.held_machines.of(key, is_left), tuple(self._peer_usages(key)))
+        return Peers(self.held_machines.of(key, is_outdated), tuple(self._peer_usages(key)))
 
     def waiting(self, key: Key) -> list[Key]:
-        """Name those who wait for what an experiment gives back."""
+        """Give the experiments that wait for room which an experiment frees."""
         return [
             other
             for other, peer in self.peers.items()
@@ -180,13 +182,13 @@ class NamespaceUsage:
         ]
 
     def stop_waiting(self, key: Key) -> None:
-        """Have nobody make way for an experiment: it cannot start anything now."""
+        """Note that an experiment waits no more: it cannot start anything now."""
         peer = self.peers.get(key)
         if peer is not None:
             peer.sizer.is_waiting = False
 
     def has_changed(self, key: Key) -> bool:
-        """Whether an experiment holds something else, or waits no more, since this was asked."""
+        """Whether an experiment's holdings or its waiting have changed since the last call."""
         peer = self.peers.get(key)
         now = self.held_machines.of(key), peer is not None and peer.sizer.is_waiting
         before = self._reported.pop(key, (NOTHING, False))

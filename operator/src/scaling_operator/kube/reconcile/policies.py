@@ -1,4 +1,4 @@
-"""ResourcePolicies of the cluster: which one an experiment follows, and whether it can be used."""
+"""ResourcePolicies of the cluster: which one an experiment uses, and whether it can be used."""
 
 from __future__ import annotations
 
@@ -21,43 +21,43 @@ from scaling_operator.validation.load import policy_of
 from scaling_trainer.foreign_text import as_message
 
 SizingInputs = tuple[tuple[str, int] | None, Object | None, Object | None]
-"""A policy's uid and generation, where there is one; `spec.resources`; the namespace's labels,
-where the policy asks for them."""
+"""A policy's uid and generation, if it exists; `spec.resources`; the namespace's labels, if the
+policy selects by them."""
 NOT_SEEN_PAUSE_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Policies:
-    """The policies that the index knows."""
+    """The policies of the index."""
 
     index: Index
 
-    def sizing_inputs(self, thing: Object) -> SizingInputs:
-        """Tell from what an experiment's trials are sized: another answer means, anew."""
-        policy = self.index.policies.get(_policy_name(thing))
-        resources = thing["spec"].get("resources")
+    def sizing_inputs(self, experiment: Object) -> SizingInputs:
+        """Give what the sizes of an experiment's trials depend on: a change means new sizes."""
+        policy = self.index.policies.get(_policy_name(experiment))
+        resources = experiment["spec"].get("resources")
         if policy is None:
             return None, resources, None
         metadata: Object = policy["metadata"]
         version = str(metadata["uid"]), int(metadata.get("generation", 0))
         is_selective = "namespaceSelector" in policy["spec"]
-        namespace = self.index.namespaces.get(thing["metadata"]["namespace"])
+        namespace = self.index.namespaces.get(experiment["metadata"]["namespace"])
         return version, resources, _labels(namespace) if is_selective and namespace else None
 
     def find(self, spec: ExperimentSpec, namespace: str) -> ResourcePolicy | UnusablePolicy | None:
-        """Find an experiment's policy; None where it names none and there is no default.
+        """Find an experiment's policy; None where it names none and no default exists.
 
-        Raises ClusterBusy where the policy is for some namespaces, and no watch has shown this one.
+        Raises ClusterBusy where the policy selects namespaces, and no watch has shown this one yet.
         """
         name = spec.resources.policy
-        thing = self.index.policies.get(name)
-        if thing is None and "policy" not in spec.resources.model_fields_set:
+        stored = self.index.policies.get(name)
+        if stored is None and "policy" not in spec.resources.model_fields_set:
             return None
-        if thing is None:
-            known = listing(sorted(self.index.policies)) or "none"
+        if stored is None:
+            names = listing(sorted(self.index.policies)) or "none"
             message = f"spec.resources.policy {name}: there is no such ResourcePolicy; there are "
-            return UnusablePolicy(ConditionReason.POLICY_NOT_FOUND, message + known)
-        policy = read_policy(thing)
+            return UnusablePolicy(ConditionReason.POLICY_NOT_FOUND, message + names)
+        policy = read_policy(stored)
         if isinstance(policy, str):
             message = f"ResourcePolicy {name}: {policy}"
             return UnusablePolicy(ConditionReason.POLICY_INVALID, as_message(message))
@@ -74,32 +74,32 @@ class Policies:
         selector = policy.spec.namespace_selector
         if selector is None:
             return True
-        known = self.index.namespaces.get(namespace)
-        if known is None:
+        object_ = self.index.namespaces.get(namespace)
+        if object_ is None:
             message = f"namespace {namespace} has not been seen yet"
             raise ClusterBusy(message, NOT_SEEN_PAUSE_SECONDS)
-        return selector.selects(_labels(known))
+        return selector.selects(_labels(object_))
 
     def names_used(self, experiments: Mapping[Key, Object]) -> Iterator[tuple[Key, str]]:
-        """Give each experiment with the policy that it names."""
-        for key, thing in experiments.items():
-            yield key, _policy_name(thing)
+        """Give each experiment with the name of its policy."""
+        for key, experiment in experiments.items():
+            yield key, _policy_name(experiment)
 
 
 def _labels(namespace: Object) -> dict[str, str]:
     return namespace["metadata"].get("labels") or {}
 
 
-def _policy_name(thing: Object) -> str:
-    spec: Object = thing.get("spec") or {}
+def _policy_name(experiment: Object) -> str:
+    spec: Object = experiment.get("spec") or {}
     resources: Object = spec.get("resources") or {}
     return str(resources.get("policy", "default"))
 
 
-def read_policy(thing: Object) -> ResourcePolicy | str:
-    """Read a stored policy, or say all that is wrong with it: an older CRD may have let it in."""
-    document = {key: thing[key] for key in ("apiVersion", "kind", "spec") if key in thing}
-    document["metadata"] = {"name": thing["metadata"]["name"]}
+def read_policy(stored: Object) -> ResourcePolicy | str:
+    """Read a stored policy, or list its problems: an older CRD may have accepted them."""
+    document = {key: stored[key] for key in ("apiVersion", "kind", "spec") if key in stored}
+    document["metadata"] = {"name": stored["metadata"]["name"]}
     try:
         return policy_of(document)
     except InvalidSpec as error:
@@ -115,25 +115,25 @@ async def publish_policy(
 ) -> ConditionChange | None:
     """Write into a policy's status whether it can be used; None where nothing has changed.
 
-    Raises Conflict where the policy has changed meanwhile: its event is on its way.
+    Raises Conflict where the policy has changed meanwhile: the watch will show that change.
     """
-    thing = index.policies.get(name)
-    if thing is None:
+    stored = index.policies.get(name)
+    if stored is None:
         return None
-    before = PolicyStatus.model_validate(thing.get("status") or {})
-    policy, generation = read_policy(thing), int(thing["metadata"].get("generation", 0))
+    before = PolicyStatus.model_validate(stored.get("status") or {})
+    policy, generation = read_policy(stored), int(stored["metadata"].get("generation", 0))
     findings = [_readiness(policy)]
     if isinstance(policy, ResourcePolicy):
         offered = await _offered(client, policy)
         findings += [] if offered is None else [offered]
     conditions = tuple(
-        as_condition(each, before.conditions, generation, clock()) for each in findings
+        as_condition(finding, before.conditions, generation, clock()) for finding in findings
     )
     status = PolicyStatus(observed_generation=generation, conditions=conditions)
     if status == before:
         return None
     body = {
-        "metadata": {"resourceVersion": thing["metadata"]["resourceVersion"]},
+        "metadata": {"resourceVersion": stored["metadata"]["resourceVersion"]},
         "status": status.model_dump(mode="json", exclude_none=True),
     }
     try:
@@ -151,7 +151,7 @@ def _readiness(policy: ResourcePolicy | str) -> Finding:
 
 
 async def _offered(client: Client, policy: ResourcePolicy) -> Finding | None:
-    """Compare with the nodes that there are; None where we may not see them."""
+    """Compare a policy's shapes with the nodes; None where the operator may not list nodes."""
     try:
         nodes = await client.list(NODES, None)
     except ClusterForbidden:

@@ -1,7 +1,7 @@
-"""The resync: what the watches have shown is compared with what there is, every minute or two.
+"""The resync compares the index with the API server every minute or two.
 
-It bounds the harm of every event that was lost, on whatever way. A watch that is behind by more
-than a moment is dead, whatever it says of itself, and is started again.
+It limits the harm of lost events, however they were lost. Watches that are behind by more than a
+moment are dead, whatever they report, and are started again.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ from scaling_operator.kube.workloads.identity import experiment_selector
 
 log = logging.getLogger(__name__)
 GRACE_SECONDS = 2.0
-"""What an event may take from the API server to the index."""
+"""Time that an event may take from the API server to the index."""
 
 
 @dataclass(slots=True)
 class Resync:
-    """Compares, mends, and wakes every experiment."""
+    """Compares and repairs the index, and wakes every experiment."""
 
     client: Client
     index: Index
@@ -49,7 +49,7 @@ class Resync:
     period_seconds: float
     namespaces: Sequence[str] = ()
     misses: int = 0
-    """Resyncs in a row in which the watches were behind."""
+    """Resyncs in a row that found the watches behind."""
 
     async def run(self) -> None:
         """Resync for ever, with jitter."""
@@ -62,53 +62,57 @@ class Resync:
 
     async def once(self) -> None:
         """Compare once."""
-        wrong: set[Key] = set()
+        outdated: set[Key] = set()
         for kind in self.watches.kinds:
-            wrong |= await self._repair(kind)
-        self.misses = self.misses + 1 if wrong else 0
-        if wrong:
-            log.warning("the watches missed changes of %d objects' owners", len(wrong))
+            outdated |= await self._repair(kind)
+        self.misses = self.misses + 1 if outdated else 0
+        if outdated:
+            log.warning("the watches missed changes of %d objects' owners", len(outdated))
             self.watches.restart()
-        for key in wrong:
+        for key in outdated:
             self.queue.add(key)
         if self.leads():
-            await self._look_at_trials()
+            await self._check_trials()
 
     async def _repair(self, kind: Kind) -> set[Key]:
         before = self.index.snapshot(kind)
         listed: list[Object] = []
         read = self._experiments if kind is EXPERIMENTS else self.client.list
         labels = LABEL_EXPERIMENT if kind in (PODS, JOBS) else ""
-        everywhere = kind in (POLICIES, NAMESPACES) or not self.namespaces  # they lie in none
+        everywhere = (
+            kind in (POLICIES, NAMESPACES) or not self.namespaces
+        )  # these kinds have no namespace
         for namespace in (None,) if everywhere else self.namespaces:
             listed += await read(kind, namespace, labels)
         await asyncio.sleep(GRACE_SECONDS)
         return self.index.repair(kind, listed, before)
 
     async def _experiments(self, kind: Kind, namespace: str | None, labels: str) -> list[Object]:
-        """Read those alone that are another than is known: one may be a megabyte."""
+        """Read only experiments that differ from the index: one may have a megabyte."""
         listed: list[Object] = []
         for metadata in await self.client.metadata(kind, namespace, labels):
             key = Key(metadata["namespace"], metadata["name"])
-            known = self.index.experiments.get(key)
-            if known is not None and _is_version_of(known, metadata):
-                listed.append(known)
+            indexed = self.index.experiments.get(key)
+            if indexed is not None and _is_version_of(indexed, metadata):
+                listed.append(indexed)
                 continue
-            with suppress(NotFound):  # it has gone since
+            with suppress(NotFound):  # it was deleted since
                 listed.append(await self.client.get(kind, *key))
         return listed
 
-    async def _look_at_trials(self) -> None:
+    async def _check_trials(self) -> None:
         for key, loaded in list(self.controller.loaded.items()):
             loaded.backend.retry_deletions()
             labels = experiment_selector(key.name)
-            there = await self.client.names(TRIALS, key.namespace, labels)
-            gone = loaded.backend.missing(loaded.engine.state, there)
+            stored = await self.client.names(TRIALS, key.namespace, labels)
+            gone = loaded.backend.missing(loaded.engine.state, stored)
             if gone:
                 log.warning("%s: deleted by somebody: %s", key, ", ".join(gone[:10]))
                 self.controller.invalidate([key])
             self.queue.add(key)
 
 
-def _is_version_of(known: Object, metadata: Object) -> bool:
-    return all(known["metadata"].get(name) == metadata[name] for name in ("uid", "resourceVersion"))
+def _is_version_of(indexed: Object, metadata: Object) -> bool:
+    return all(
+        indexed["metadata"].get(name) == metadata[name] for name in ("uid", "resourceVersion")
+    )

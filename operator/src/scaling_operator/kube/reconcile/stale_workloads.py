@@ -30,7 +30,7 @@ from scaling_operator.sizing.admission import Slot
 
 @dataclass(slots=True)
 class StaleWorkloads:
-    """An experiment's workloads but those of the current attempts of its live trials."""
+    """An experiment's workloads except those of the current attempts of its live trials."""
 
     index: Index
     sweeper: Sweeper
@@ -38,16 +38,16 @@ class StaleWorkloads:
     kind: WorkloadKind
     view_cache: ViewCache
     uid_of: Callable[[Slot], str | None]
-    """Tells the uid of a trial of the experiment: what it does not own is not ours."""
+    """Gives the uid of a trial of the experiment: only what a trial owns is ours."""
     keep_failed_seconds: float
     _deleting: set[str] = field(default_factory=set[str])
-    """Names of workloads whose deletion was asked for."""
+    """Names of workloads whose deletion was requested."""
     _superseded: set[AttemptKey] = field(default_factory=set[AttemptKey])
-    """Older attempts of trials that live: they are deleted one by one."""
+    """Older attempts of live trials: they are deleted one by one."""
 
     def list_stale(self, state: ExperimentState) -> Iterator[StaleWorkload]:
-        """Name the workloads that nobody waits for."""
-        self.index.forget_awaited(
+        """Give the workloads that no live trial waits for."""
+        self.index.forget_unawaited(
             self.kind.kind, self.experiment, lambda name: self._is_awaited(state, name)
         )
         present: set[str] = set()
@@ -63,7 +63,7 @@ class StaleWorkloads:
         self.view_cache.keep(present)
 
     async def discard(self, keys: tuple[AttemptKey, ...]) -> None:
-        """Delete workloads: those of ended trials together, an older attempt's by itself."""
+        """Delete workloads: those of ended trials together, an older attempt's at once."""
         for key in keys:
             name = workload_name(self.experiment.name, key)
             self._deleting.add(name)
@@ -78,7 +78,7 @@ class StaleWorkloads:
                 self.sweeper.add(self.kind.kind, self.experiment, trial, str(uid))
 
     def retry_deletions(self) -> None:
-        """Try anew what is under way for long: deletions that may have been lost."""
+        """Request deletions again that may have been lost."""
         self._deleting.clear()
 
     def _is_awaited(self, state: ExperimentState, name: str) -> bool:
@@ -94,15 +94,15 @@ class StaleWorkloads:
             self._superseded.add(key)
         else:
             self._superseded.discard(key)
-        told = state.pruned_seconds.get(key)
+        pruned_seconds = state.pruned_seconds.get(key)
         failed = view.phase is AttemptPhase.EXITED and view.exit_code != 0
         return StaleWorkload(
             scale=key.scale,
             number=key.number,
             attempt=key.attempt,
             view=view,
-            told_to_stop=told is not None,
-            told_seconds=told or 0.0,
+            told_to_stop=pruned_seconds is not None,
+            told_seconds=pruned_seconds or 0.0,
             kept_until_seconds=view.since_seconds + self.keep_failed_seconds if failed else 0.0,
         )
 
@@ -110,7 +110,7 @@ class StaleWorkloads:
 log = logging.getLogger(__name__)
 PERIOD_SECONDS = 1.0
 NAMES_IN_A_REQUEST = 60
-"""A selector is part of the address, which servers and proxies bound to some 8 kB."""
+"""A selector is part of the URL, which servers and proxies limit to some 8 kB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +124,7 @@ class EndedTrial:
 
 @dataclass(slots=True)
 class Sweeper:
-    """Collects ended trials and deletes their pods or jobs."""
+    """Deletes pods and Jobs, those of ended trials together."""
 
     client: Client
     index: Index
@@ -133,12 +133,12 @@ class Sweeper:
     )
 
     def add(self, kind: Kind, experiment: Key, trial: str, uid: str) -> None:
-        """Have all workloads of an ended trial deleted soon."""
+        """Queue an ended trial: all its workloads are deleted within a second or two."""
         waiting = self._waiting.setdefault((kind, experiment.namespace), {})
         waiting[trial] = EndedTrial(trial, experiment, uid)
 
     def clear(self) -> None:
-        """Forget what waits: whoever leads next finds it by itself."""
+        """Forget the queued trials: the next leader finds them by itself."""
         self._waiting.clear()
 
     async def run(self) -> None:
@@ -156,15 +156,15 @@ class Sweeper:
             await self._sweep(kind, namespace, batch)
 
     async def _sweep(self, kind: Kind, namespace: str, batch: dict[str, EndedTrial]) -> None:
-        shared = {name for name, _ in self._labelled(kind, batch, owned=False)}
-        alone = sorted(batch.keys() - shared)
+        with_foreign = {name for name, _ in self._labelled(kind, batch, owned=False)}
+        exclusive = sorted(batch.keys() - with_foreign)
         try:
-            if alone:
-                experiments = {batch[name].experiment.name for name in alone}
-                selector = trials_selector(experiments, alone)
+            if exclusive:
+                experiments = {batch[name].experiment.name for name in exclusive}
+                selector = trials_selector(experiments, exclusive)
                 await self.client.delete_collection(kind, namespace, selector)
             for name, workload in self._labelled(kind, batch, owned=True):
-                if name in shared:
+                if name in with_foreign:
                     await self.delete(kind, workload)
         except ClusterError as error:
             log.warning("%d trials' workloads stay for now: %s", len(batch), error)
@@ -173,15 +173,15 @@ class Sweeper:
     def _labelled(
         self, kind: Kind, batch: dict[str, EndedTrial], *, owned: bool
     ) -> Iterator[tuple[str, Object]]:
-        """Give the workloads with the label of a trial of the batch that it owns, or does not."""
-        for experiment in {each.experiment for each in batch.values()}:
+        """Give the workloads that have the label of a trial, and are `owned` by it or not."""
+        for experiment in {trial.experiment for trial in batch.values()}:
             for workload in self.index.workloads_of(kind, experiment):
                 ended = batch.get(workload["metadata"]["labels"].get(LABEL_TRIAL, ""))
                 if ended is not None and is_owned(workload, TRIALS, ended.uid) is owned:
                     yield ended.name, workload
 
     async def delete(self, kind: Kind, workload: Object) -> None:
-        """Delete one workload by its uid. One that is gone already leaves the index."""
+        """Delete one workload by its uid. A workload that is gone already leaves the index."""
         metadata = workload["metadata"]
         try:
             await self.client.delete(

@@ -1,4 +1,4 @@
-"""An experiment's ScalingTrials as the API server stores them: create, save, read."""
+"""An experiment's ScalingTrials as the API server stores them: created, saved and read."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ class StoredTrials:
     uid: str
     clock: Callable[[], float] = time.time
     _uids: dict[Slot, str] = field(default_factory=dict[Slot, str])
-    """Of all trials that are, or were, stored: what they own is ours to delete."""
+    """Uids of all trials that are or were stored: what they own is ours to delete."""
 
     def add(self, trial: ScalingTrial) -> ScalingTrial:
-        """Take in a stored trial."""
+        """Add a stored trial."""
         self._uids[slot_of(trial)] = str(trial.metadata["uid"])
         return trial
 
     def uid_of(self, slot: Slot) -> str | None:
-        """Tell the uid of a trial of this experiment; None where there is no such trial."""
+        """Give the uid of a trial of this experiment; None where it has no such trial."""
         return self._uids.get(slot)
 
     async def create(self, trial: ScalingTrial) -> ScalingTrial:
@@ -50,8 +50,8 @@ class StoredTrials:
             "spec": trial.spec.model_dump(mode="json", exclude_none=True),
         }
         try:
-            made = await self.client.create(TRIALS, self.experiment.namespace, body)
-            return self.add(read_trial(made))
+            created = await self.client.create(TRIALS, self.experiment.namespace, body)
+            return self.add(read_trial(created))
         except AlreadyExists:
             stored = read_trial(await self.client.get(TRIALS, self.experiment.namespace, name))
         if not stored.is_of(self.uid):
@@ -60,10 +60,10 @@ class StoredTrials:
         return self.add(stored)
 
     async def save(self, trial: ScalingTrial) -> ScalingTrial:
-        """Write a trial's status; the first end that is written stays.
+        """Write a trial's status; the end that is written first stays.
 
-        A status that the API server refuses ends the trial as InvalidResult: asked again, it would
-        say the same. Raises TrialGone, and Invalid where it refuses that end too.
+        A status that the API server refuses ends the trial as InvalidResult: the server would
+        refuse it again. Raises TrialGone, and Invalid where the server refuses that end too.
         """
         try:
             try:
@@ -74,19 +74,19 @@ class StoredTrials:
             raise TrialGone(str(trial.metadata["name"])) from error
 
     async def _write(self, trial: ScalingTrial) -> ScalingTrial:
-        known = {"metadata": {**trial.metadata, "namespace": self.experiment.namespace}}
+        read = {"metadata": {**trial.metadata, "namespace": self.experiment.namespace}}
         status = trial.status.model_dump(mode="json", exclude_none=True)
-        return read_trial(await write_status(self.client, TRIALS, known, status, _has_ended))
+        return read_trial(await write_status(self.client, TRIALS, read, status, _has_ended))
 
-    async def _refused(self, trial: ScalingTrial, why: str) -> ScalingTrial:
-        """Read a trial whose status was refused, and end it. An end that is stored stays."""
+    async def _refused(self, trial: ScalingTrial, message: str) -> ScalingTrial:
+        """Read a trial whose status was refused, and end it. A stored end stays."""
         name = str(trial.metadata["name"])
         stored = read_trial(await self.client.get(TRIALS, self.experiment.namespace, name))
         if stored.metadata["uid"] != trial.metadata["uid"]:
             raise TrialGone(name)
         if stored.status.state.ended:
             return stored
-        return stored.model_copy(update={"status": refused(stored.status, why, self.clock())})
+        return stored.model_copy(update={"status": refused(stored.status, message, self.clock())})
 
     def _metadata(self, name: str, trial: ScalingTrial) -> Object:
         return {
@@ -97,15 +97,15 @@ class StoredTrials:
         }
 
 
-def read_trial(thing: Object) -> ScalingTrial:
-    """Read a stored trial; of its metadata only what is needed is kept."""
-    metadata: dict[str, Any] = thing["metadata"]
+def read_trial(stored: Object) -> ScalingTrial:
+    """Read a stored trial, with the metadata that the operator needs."""
+    metadata: dict[str, Any] = stored["metadata"]
     kept = ("name", "uid", "resourceVersion", "creationTimestamp")
     return ScalingTrial.model_validate(
         {
             "metadata": {name: metadata[name] for name in kept if name in metadata},
-            "spec": thing["spec"],
-            "status": thing.get("status") or {},
+            "spec": stored["spec"],
+            "status": stored.get("status") or {},
         }
     )
 

@@ -26,8 +26,8 @@ async def warm_points(client: Client, namespace: str, spec: ExperimentSpec) -> t
     """
     warm = spec.search.warm_start
     points: list[Point] = [dict(point) for point in warm.points]
-    for at, name in enumerate(warm.from_):
-        path = below(PATH, at)
+    for index, name in enumerate(warm.from_):
+        path = below(PATH, index)
         other = await _read(client, namespace, name, path)
         try:
             points += best_points(other, spec)[: warm.top_k]
@@ -38,16 +38,16 @@ async def warm_points(client: Client, namespace: str, spec: ExperimentSpec) -> t
 
 async def _read(client: Client, namespace: str, name: str, path: str) -> Other:
     try:
-        thing: dict[str, Any] = await client.get(EXPERIMENTS, namespace, name)
+        experiment: dict[str, Any] = await client.get(EXPERIMENTS, namespace, name)
     except (InvalidName, NotFound) as error:
         message = f"there is no experiment {shown(name)} in this namespace"
         raise InvalidSpec((Problem(path, message),)) from error
     try:
-        spec = experiment_of(thing).spec
+        spec = experiment_of(experiment).spec
     except InvalidSpec as error:
         message = f"{name} is not accepted itself: {error.problems[0]}"
         raise InvalidSpec((Problem(path, message),)) from error
     listed = await client.list(TRIALS, namespace, experiment_selector(name))
-    uid = thing["metadata"]["uid"]
+    uid = experiment["metadata"]["uid"]
     trials = [trial for trial in map(read_trial, listed) if trial.is_of(uid)]
     return Other(name, spec, tuple(trials))

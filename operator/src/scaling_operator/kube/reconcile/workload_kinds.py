@@ -1,4 +1,4 @@
-"""The kinds of workload an attempt can be, as the shell uses them."""
+"""The kinds of workload that can run an attempt: Pod and Job."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from scaling_operator.kube.workloads.pod_view import interruption_of
 
 @dataclass(frozen=True, slots=True)
 class WorkloadKind:
-    """What is created for an attempt, and how it is seen."""
+    """What is created for an attempt, and how its objects become a view."""
 
     kind: Kind
     manifest: Callable[[AttemptSpec], Object]
     parts: Callable[[Index, Object], tuple[Object, ...]]
-    """The objects that a workload's view is made from: itself first."""
+    """The objects that a workload's view is made from, the workload first."""
     observe: Callable[[Sequence[Object], GracePeriods, float], AttemptView]
 
     def parting_view(
         self, index: Index, last: Object | None, grace: GracePeriods, now_seconds: float
     ) -> AttemptView:
-        """Tell how an attempt ended whose workload is gone: by what was last seen of it, if known.
+        """View an attempt whose workload is gone, by its last state where that is known.
 
-        A pod that ends and goes in one moment shows its end, or who ended it, in its last state.
+        A pod that ends and is deleted at once shows its end, or what ended it, in its last state.
         """
         deleted = (Reason.POD_DELETED, "its workload was deleted")
         if last is not None:
@@ -41,7 +41,7 @@ class WorkloadKind:
         return AttemptView(AttemptPhase.LOST, *deleted, since_seconds=now_seconds)
 
 
-def _alone(index: Index, workload: Object) -> tuple[Object, ...]:
+def _single(index: Index, workload: Object) -> tuple[Object, ...]:
     del index
     return (workload,)
 
@@ -50,5 +50,5 @@ def _with_pods(index: Index, workload: Object) -> tuple[Object, ...]:
     return workload, *index.pods_of(workload)
 
 
-POD_KIND = WorkloadKind(PODS, pod.manifest, _alone, pod.observe)
+POD_KIND = WorkloadKind(PODS, pod.manifest, _single, pod.observe)
 JOB_KIND = WorkloadKind(JOBS, job.manifest, _with_pods, job.observe)

@@ -1,8 +1,8 @@
-"""The certificate of the operator's ports: an authority of our own, and what it has signed.
+"""The certificate of the operator's ports, signed by an authority of its own (X.509, PEM).
 
-Pods get the authority's certificate when they are made, and trust nothing else. It signs with the
-same key for as long as the Secret lives, so a new certificate, for new names too, is one that every
-running pod trusts already.
+Pods get the authority's certificate when they are created, and trust nothing else. The authority
+keeps its key for as long as the Secret exists, so every running pod trusts a new certificate, for
+new names too.
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
-"""Of TLS 1.2: those that encrypt and authenticate at once. TLS 1.3 has no others."""
+"""Of TLS 1.2, the ciphers that encrypt and authenticate at once. TLS 1.3 has no others."""
 
 
 class BadMaterial(ValueError):
-    """What is stored are not keys and certificates that belong together."""
+    """The stored texts are no keys and certificates that belong together."""
 
 
 @dataclass(frozen=True, slots=True)
 class Material:
-    """Certificates and their keys, as PEM text. Raises BadMaterial where they do not fit."""
+    """Certificates and their keys as PEM text. Raises BadMaterial where they do not fit."""
 
     authority: str
-    """What pods trust."""
+    """The certificate that pods trust."""
     authority_key: str = field(repr=False)
     certificate: str
-    """What the endpoint shows."""
+    """The certificate that the ports show."""
     key: str = field(repr=False)
 
     def __post_init__(self) -> None:
@@ -69,9 +69,9 @@ def issue(hosts: Collection[str], now: datetime) -> Material:
 
 
 def renewed(material: Material, hosts: Collection[str], now: datetime) -> Material:
-    """Renew what has spent two thirds of its life, or is for other hosts; else the same object.
+    """Renew certificates after two thirds of their life, or for other hosts; else change nothing.
 
-    The authority's key stays, and so does the trust of the pods that run.
+    The authority keeps its key, so running pods trust the new certificates.
     """
     authority = read_certificate(material.authority)
     certificate = read_certificate(material.certificate)
@@ -90,19 +90,19 @@ def renewal_time(certificate: Certificate) -> datetime:
 
 
 def server_context(material: Material) -> ssl.SSLContext:
-    """Make the TLS settings of the endpoint."""
+    """Make the TLS settings of the ports."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers(CIPHERS)
-    # A client must not make us sign again and again on one connection.
+    # A client must not make the server sign again and again on one connection.
     context.options |= ssl.OP_NO_RENEGOTIATION
     load_certificate(context, material)
     return context
 
 
 def load_certificate(context: ssl.SSLContext, material: Material) -> None:
-    """Let connections from now on see this certificate."""
-    # OpenSSL reads files alone. The folder is ours alone, and in a pod it lies in memory.
+    """Show this certificate on connections from now on."""
+    # OpenSSL reads only files. The folder is private to this process, and in memory in a pod.
     with TemporaryDirectory() as folder:
         certificate, key = Path(folder, "tls.crt"), Path(folder, "tls.key")
         certificate.write_text(material.certificate)
@@ -127,7 +127,7 @@ def _sign(
 
 AUTHORITY_LIFE = timedelta(days=3650)
 CERTIFICATE_LIFE = timedelta(days=90)
-# Clocks of nodes differ: it is valid already where it is still earlier.
+# Clocks of nodes differ: a certificate is valid on a node whose clock is behind.
 BACKDATED = timedelta(hours=1)
 
 _AUTHORITY_NAME = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "scaling-operator reports")])
@@ -143,11 +143,11 @@ def new_key() -> Key:
 
 
 def read_key(text: str) -> Key:
-    """Read a private key. Raises ValueError where it is none of ours."""
+    """Read a private key. Raises ValueError where it is no key of this kind."""
     key = load_pem_private_key(text.encode(), password=None)
     if not isinstance(key, ec.EllipticCurvePrivateKey):
         message = "a private key of another kind"
-        raise ValueError(message)  # noqa: TRY004 - as for any other key that is not ours
+        raise ValueError(message)  # noqa: TRY004 - as for any other unusable key
     return key
 
 
@@ -167,7 +167,7 @@ def certificate_text(certificate: Certificate) -> str:
 
 
 def is_of_key(certificate: Certificate, key: Key) -> bool:
-    """Whether the certificate is of this key."""
+    """Whether the certificate is for this key."""
     return certificate.public_key() == key.public_key()
 
 

@@ -1,7 +1,7 @@
-"""Reports of running attempts, from their pods to their experiments.
+"""Takes reports of running attempts from their pods to their experiments.
 
-HTTPS on a port of its own, tokens checked by the API server. Connections, handshakes, bodies and
-rates are bounded (`report_endpoint`, and below): whoever runs a pod can reach the port.
+It serves HTTPS on a port of its own; the API server checks the tokens. Connections, handshakes,
+bodies and rates are bounded (`report_endpoint`, and below): anybody who runs a pod can reach it.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from scaling_operator.report_endpoint.endpoint import (
 from scaling_operator.server.limits import PortLimits
 from scaling_operator.server.listen import BoundedServer, Port, ignore_refusal, listen
 
-# A connection costs 0.28 MB, a new one 2 ms (measured). A node's pods may share an address.
+# A connection costs 0.28 MB, a new one 2 ms (measured). The pods of a node may share an address.
 LIMITS = PortLimits(
     connections=500, connections_per_address=30, opened_per_second=20.0, opened_at_once=100
 )
@@ -65,25 +65,25 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class ReportHandlers:
-    """What the operator says to reports. Its functions may raise ClusterError and NotAnAttempt."""
+    """How the operator handles reports. The functions may raise ClusterError and NotAnAttempt."""
 
     on_report: Callable[[PodIdentity, Report], Awaitable[Reply]]
     is_active: Callable[[], bool]
     experiment: Callable[[PodIdentity], Awaitable[Mapping[str, Any]]] | None = None
     is_known: Callable[[PodIdentity], bool] = _none_is_known
-    """Whether there is such a pod, by what has been seen of the cluster."""
+    """Whether the index has this pod."""
     accepted: Callable[[str], None] = ignore_refusal
-    """Is told what each report was answered."""
+    """Called with the answer to each accepted report."""
     refused: Callable[[str], None] = ignore_refusal
-    """Is told why one was refused."""
+    """Called with the reason of each refused report."""
     turned_away: Callable[[str], None] = ignore_refusal
-    """Is told why a connection, or what it sent, never came to be a report."""
+    """Called with the reason of each connection or request refused before it was a report."""
 
 
 async def serve_reports(
     settings: Settings, client: Client, listener: ReportHandlers, address: str | None = None
 ) -> ReportServer:
-    """Read or issue the certificate, and serve reports at `address`; None: everywhere.
+    """Read or issue the certificate, and serve reports at `address`; None: on all addresses.
 
     Raises ClusterError where the Secret cannot be read or written, and OSError.
     """
@@ -110,7 +110,7 @@ class ReportServer:
 
     @property
     def authority(self) -> str:
-        """The certificate that pods are to trust, as PEM text: SCALING_REPORT_CA."""
+        """The certificate that pods trust, as PEM text: SCALING_REPORT_CA."""
         return self._certificate.authority
 
     @property
@@ -119,12 +119,12 @@ class ReportServer:
         return self._server.port
 
     async def stop(self) -> None:
-        """End the connections; their senders try again, here or elsewhere."""
+        """End the connections; the senders try again, here or at another replica."""
         await self._certificate.close()
         await self._server.stop()
 
     async def refresh(self) -> None:
-        """Renew the certificate where it is time, or take what another replica has renewed.
+        """Renew a certificate that is due, or take that which another replica has renewed.
 
         Raises ClusterError and OSError.
         """
@@ -133,7 +133,7 @@ class ReportServer:
 
 def _endpoint(client: Client, listener: ReportHandlers) -> Endpoint[PodIdentity]:
     tokens = Tokens(PodReview(client, REPORT_AUDIENCE), listener.is_known)
-    described = listener.experiment
+    experiment_of = listener.experiment
 
     async def authenticate(token: str, address: str) -> PodIdentity | None:
         return await _or_not_now(tokens.authenticate(token, address))
@@ -144,22 +144,22 @@ def _endpoint(client: Client, listener: ReportHandlers) -> Endpoint[PodIdentity]
         return reply
 
     async def experiment(sender: PodIdentity) -> Mapping[str, Any]:
-        if described is None:
+        if experiment_of is None:
             message = "this operator describes no experiments"
             raise NotAnAttempt(message)
-        return await _or_not_now(described(sender))
+        return await _or_not_now(experiment_of(sender))
 
     return Endpoint(authenticate, on_report, listener.is_active, experiment, Rate())
 
 
-async def _or_not_now(asked: Awaitable[T]) -> T:
-    """Tell the sender to come again where the API server is what does not answer."""
+async def _or_not_now(request: Awaitable[T]) -> T:
+    """Ask the sender to come again where the API server does not answer."""
     try:
-        return await asked
+        return await request
     except ClusterBusy as error:
         raise NotNow(_UNREACHABLE, error.retry_after_seconds) from error
     except ClusterError as error:
-        # Nothing that its sender could mend, or should read.
+        # The sender can do nothing about it, and should not read it.
         log.warning("a report waits: %s", error)
         raise NotNow(_UNREACHABLE, RETRY_SECONDS) from error
 
@@ -177,7 +177,7 @@ class ReportService:
     _server: ReportServer | None = field(default=None)
 
     async def __aenter__(self) -> ReportService:
-        """Serve, where the settings name an address that pods can reach."""
+        """Serve, where the settings name a URL that pods can reach."""
         if self.settings.reports.url is not None:
             listener = ReportHandlers(
                 on_report=self._take,
@@ -204,7 +204,7 @@ class ReportService:
             await self._server.stop()
 
     def workload_settings(self) -> WorkloadSettings:
-        """Give what every attempt's pod has in common, with the certificate as it is now."""
+        """Give the platform's settings of all attempts, with the present certificate."""
         pods = self.settings.pods
         return WorkloadSettings(
             trainer_image=pods.trainer_image,
@@ -220,11 +220,11 @@ class ReportService:
 
     async def _take(self, sender: PodIdentity, report: Report) -> Reply:
         pod = await self._pod(sender)
-        found = attempt_of_pod(pod, in_jobs=self.settings.pods.kind == "job")
-        if found is None:
+        claimed = attempt_of_pod(pod, in_jobs=self.settings.pods.kind == "job")
+        if claimed is None:
             message = f"pod {sender.pod_name} runs no attempt of a trial"
             raise NotAnAttempt(message)
-        key, attempt = Key(sender.namespace, found[0]), found[1]
+        key, attempt = Key(sender.namespace, claimed[0]), claimed[1]
         reply = None
         if self.controller is not None:
             reply = await self.controller.report(key, attempt, pod, report)
@@ -234,28 +234,28 @@ class ReportService:
         return reply
 
     async def _experiment(self, sender: PodIdentity) -> Mapping[str, Any]:
-        """Hand out a finisher's experiment with its trials, as they are stored."""
+        """Give a finisher the stored experiment with its stored trials."""
         pod = await self._pod(sender)
         name = finished_experiment(pod)
         if name is None:
             message = f"pod {sender.pod_name} is no finisher"
             raise NotAnAttempt(message)
-        thing = await self.client.get(EXPERIMENTS, sender.namespace, name)
-        if not is_owned(pod, EXPERIMENTS, thing["metadata"]["uid"]):
+        experiment = await self.client.get(EXPERIMENTS, sender.namespace, name)
+        if not is_owned(pod, EXPERIMENTS, experiment["metadata"]["uid"]):
             message = f"pod {sender.pod_name} is not this experiment's"
             raise NotAnAttempt(message)
         selector = experiment_selector(name)
         trials = await self.client.list(TRIALS, sender.namespace, selector)
-        uid = thing["metadata"]["uid"]
-        ours = [each for each in trials if each["spec"]["experiment"]["uid"] == uid]
-        return {"experiment": thing, "trials": ours}
+        uid = experiment["metadata"]["uid"]
+        ours = [trial for trial in trials if trial["spec"]["experiment"]["uid"] == uid]
+        return {"experiment": experiment, "trials": ours}
 
     def _is_known(self, claimed: PodIdentity) -> bool:
         pod = self.index.pod(claimed.namespace, claimed.pod_name)
         return pod is not None and pod["metadata"]["uid"] == claimed.pod_uid
 
     async def _pod(self, sender: PodIdentity) -> Object:
-        """Find the sender's pod; the index may not have it yet."""
+        """Find the sender's pod; where the index lacks it, at the API server."""
         pod = self.index.pod(sender.namespace, sender.pod_name)
         if pod is None or pod["metadata"]["uid"] != sender.pod_uid:
             try:

@@ -1,8 +1,8 @@
-"""The certificate that the operator's ports show: kept in a Secret, and fresh while they listen.
+"""The certificate that the operator's ports show: kept in a Secret, renewed while they listen.
 
-The chart creates the Secret empty, and the operator fills it. All replicas read and renew it, each
-guarded by the resourceVersion: who comes second takes what the first has written. The operator may
-read and update this one name, and cannot create it.
+The chart creates the Secret empty, and the operator fills it. All replicas read and renew it,
+guarded by the resourceVersion: the second one takes what the first has written. The operator may
+read and update this one Secret, and cannot create it.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ log = logging.getLogger(__name__)
 
 
 class SecretClient(Protocol):
-    """What is needed of a `Client`."""
+    """The part of a `Client` that reads and writes the Secret."""
 
     async def get(self, kind: Kind, namespace: str | None, name: str) -> dict[str, Any]: ...  # noqa: D102
 
@@ -54,19 +54,19 @@ class SecretClient(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class CertificateSecret:
-    """Where the keys lie."""
+    """The Secret with the keys."""
 
-    objects: SecretClient
+    client: SecretClient
     namespace: str
     name: str
 
     async def current(
         self, hosts: Collection[str], now: datetime, held: Material | None = None
     ) -> Material:
-        """Read the keys for hosts; issue or renew and store them first where that is due.
+        """Read the keys for hosts; where they are missing or due, issue or renew and store them.
 
-        Where the Secret was emptied, those that this replica holds are stored again: running pods
-        trust them. Raises NotFound where there is no such Secret, and other ClusterErrors.
+        Where the Secret was emptied, the keys that this replica holds are stored again: running
+        pods trust them. Raises NotFound where the Secret does not exist, and other ClusterErrors.
         """
         for _ in range(ATTEMPTS - 1):
             try:
@@ -78,16 +78,16 @@ class CertificateSecret:
     async def _current(
         self, hosts: Collection[str], now: datetime, held: Material | None
     ) -> Material:
-        secret = await self.objects.get(SECRETS, self.namespace, self.name)
+        secret = await self.client.get(SECRETS, self.namespace, self.name)
         data = cast("dict[str, str]", secret.get("data") or {})
         stored = self._read(data)
-        wanted = _wanted(stored or held, hosts, now)
-        if wanted != stored:
-            # The resourceVersion that was read is in the body.
-            body = secret | {"data": data | _data(wanted)}
-            await self.objects.replace(SECRETS, self.namespace, self.name, body)
+        material = _wanted(stored or held, hosts, now)
+        if material != stored:
+            # `body` contains the resourceVersion that was read.
+            body = secret | {"data": data | _data(material)}
+            await self.client.replace(SECRETS, self.namespace, self.name, body)
             log.info("a certificate for %s is in secret %s", ", ".join(hosts), self.name)
-        return wanted
+        return material
 
     def _read(self, data: Mapping[str, str]) -> Material | None:
         if not any(data.get(file) for file in _FILES):
@@ -102,8 +102,8 @@ class CertificateSecret:
         return None
 
 
-def _wanted(known: Material | None, hosts: Collection[str], now: datetime) -> Material:
-    return issue(hosts, now) if known is None else renewed(known, hosts, now)
+def _wanted(material: Material | None, hosts: Collection[str], now: datetime) -> Material:
+    return issue(hosts, now) if material is None else renewed(material, hosts, now)
 
 
 def _decoded(text: str) -> str:
@@ -140,7 +140,7 @@ class ServingCertificate:
     _hosts: tuple[str, ...]
     _material: Material
     context: ssl.SSLContext = field(init=False)
-    """TLS of the ports that show it."""
+    """TLS settings of the ports that show the certificate."""
     _refreshing: asyncio.Task[None] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -153,12 +153,12 @@ class ServingCertificate:
         return self._material.authority
 
     async def close(self) -> None:
-        """Keep it fresh no longer."""
+        """Renew the certificate no longer."""
         self._refreshing.cancel()
         await asyncio.gather(self._refreshing, return_exceptions=True)
 
     async def refresh(self) -> None:
-        """Renew the certificate where it is time, or take what another replica has renewed.
+        """Renew a certificate that is due, or take that which another replica has renewed.
 
         Raises ClusterError and OSError.
         """

@@ -1,9 +1,9 @@
-"""Whose token it is: the API server says, and what it says holds for a minute.
+"""Bearer tokens: the API server reviews each, and its answer holds for a minute.
 
-Bad tokens cost it a review each, so an address may send few of them. That is no matter for whoever
-shares the address: a token that was good before, or says that it is of a pod we know, has nothing
-to do with the others'. A pod's token is bound to the pod: the API server refuses it as soon as the
-pod is gone, which no check of the signature alone would notice.
+Every bad token costs the API server a review, so an address may send few of them. Other senders of
+the same address are not affected: a token that was good before, or claims a known pod, does not
+count for the address. A pod's token is bound to the pod: the API server refuses it as soon as the
+pod is gone, which a check of the signature alone would not notice.
 """
 
 from __future__ import annotations
@@ -49,9 +49,9 @@ def _none_is_known(pod: PodIdentity) -> bool:
 
 @dataclass(slots=True)
 class Tokens(Generic[Identity]):
-    """Asks `review` about tokens; remembers the good ones, as hashes, for a minute.
+    """Asks `review` about tokens, and caches the good ones, as hashes, for a minute.
 
-    `knows` tells whether there is such a pod. Its bad tokens are counted by themselves.
+    `is_known` says whether a pod exists: the bad tokens of such a pod count for the pod alone.
     """
 
     review: Callable[[str], Awaitable[Identity | None]]
@@ -66,17 +66,17 @@ class Tokens(Generic[Identity]):
         self._refusals = Throttle(REFUSALS_PER_SECOND, REFUSALS_AT_ONCE, self.clock)
 
     async def authenticate(self, token: str, address: str) -> Identity | None:
-        """Tell whose a token is; None where it is nobody's, or not for us.
+        """Give the identity of a token; None where the token is bad, or for another audience.
 
-        Raises NotNow for an address, or a pod, that sent too many bad ones, and ClusterErrors.
+        Raises NotNow for an address, or a pod, that sent too many bad tokens, and ClusterErrors.
         """
         if not _TOKEN.fullmatch(token):
             return None
         digest = hashlib.sha256(token.encode()).digest()
-        known = self._cache.get(digest)
-        if known is not None:
-            if self.clock() < known[1]:
-                return known[0]
+        cached = self._cache.get(digest)
+        if cached is not None:
+            if self.clock() < cached[1]:
+                return cached[0]
             return await self._reviewed(token, digest)
         return await self._charged_to(self._charged(token, address), token, digest)
 
@@ -85,10 +85,10 @@ class Tokens(Generic[Identity]):
         return pod if pod is not None and self.is_known(pod) else address
 
     async def _charged_to(
-        self, payer: PodIdentity | str, token: str, digest: bytes
+        self, sender: PodIdentity | str, token: str, digest: bytes
     ) -> Identity | None:
-        """Review a token, which its payer pays for unless it is good."""
-        wait_seconds = self._refusals.take(payer)
+        """Review a token; a bad one counts against the sender's rate."""
+        wait_seconds = self._refusals.take(sender)
         if wait_seconds > 0:
             message = "too many bad tokens from this address"
             raise NotNow(message, wait_seconds)
@@ -99,7 +99,7 @@ class Tokens(Generic[Identity]):
             is_bad = identity is None
         finally:
             if not is_bad:
-                self._refusals.give_back(payer)
+                self._refusals.give_back(sender)
         return identity
 
     async def _reviewed(self, token: str, digest: bytes) -> Identity | None:
@@ -115,16 +115,16 @@ class Tokens(Generic[Identity]):
 
 
 def claimed_pod(token: str) -> PodIdentity | None:
-    """Read the pod that a service account's token says it is bound to. Nobody has checked that."""
+    """Read the pod that a service account's token claims to be bound to, unchecked."""
     try:
         _, claims, _ = token.split(".")
         padded = claims + "=" * (-len(claims) % 4)
         bound: Any = json.loads(base64.urlsafe_b64decode(padded))["kubernetes.io"]
-        found = PodIdentity(bound["namespace"], bound["pod"]["name"], bound["pod"]["uid"])
+        pod = PodIdentity(bound["namespace"], bound["pod"]["name"], bound["pod"]["uid"])
     except (ValueError, LookupError, TypeError, RecursionError):
         return None
-    words = (found.namespace, found.pod_name, found.pod_uid)
-    return found if all(type(word) is str for word in words) else None
+    texts = (pod.namespace, pod.pod_name, pod.pod_uid)
+    return pod if all(type(text) is str for text in texts) else None
 
 
 METRICS_PATH = "/metrics"
@@ -134,28 +134,28 @@ _POD_UID = "authentication.kubernetes.io/pod-uid"
 
 
 class ReviewClient(Protocol):
-    """What is needed of a `Client`."""
+    """The part of a `Client` that creates reviews."""
 
     async def create(self, kind: Kind, namespace: str | None, body: dict[str, Any]) -> Any: ...  # noqa: D102
 
 
 @dataclass(frozen=True, slots=True)
 class PodReview:
-    """Tells the pod of a token for an audience; None where it is no pod's, or not for us."""
+    """Gives the pod of a token; None for a token of no pod, or for another audience."""
 
-    objects: ReviewClient
+    client: ReviewClient
     audience: str
 
     async def __call__(self, token: str) -> PodIdentity | None:
-        """Ask. Raises ClusterErrors."""
-        asked = {"token": token, "audiences": [self.audience]}
-        status = await _status_of(self.objects, TOKEN_REVIEWS, **asked)
+        """Review a token. Raises ClusterErrors."""
+        spec = {"token": token, "audiences": [self.audience]}
+        status = await _status_of(self.client, TOKEN_REVIEWS, **spec)
         return identity_of(status, self.audience)
 
 
 @dataclass(frozen=True, slots=True)
 class MetricsReader:
-    """Somebody whom the API server knows, and whether the metrics are for them."""
+    """A user of the API server, and whether that user may read the metrics."""
 
     name: str
     may_read: bool
@@ -163,13 +163,13 @@ class MetricsReader:
 
 @dataclass(frozen=True, slots=True)
 class MetricsReaderReview:
-    """Tells who wants to read the metrics; None where the API server does not know them."""
+    """Gives the user of a token; None where the API server does not know the token."""
 
-    objects: ReviewClient
+    client: ReviewClient
 
     async def __call__(self, token: str) -> MetricsReader | None:
-        """Ask. Raises ClusterErrors."""
-        status = await _status_of(self.objects, TOKEN_REVIEWS, token=token)
+        """Review a token. Raises ClusterErrors."""
+        status = await _status_of(self.client, TOKEN_REVIEWS, token=token)
         if status.get("authenticated") is not True:
             return None
         user = cast("Mapping[str, Any]", status.get("user") or {})
@@ -177,7 +177,7 @@ class MetricsReaderReview:
         name = str(user.get("username") or "")
         attributes = {"path": METRICS_PATH, "verb": "get"}
         answer = await _status_of(
-            self.objects,
+            self.client,
             SUBJECT_ACCESS_REVIEWS,
             **{"user": name, "nonResourceAttributes": attributes, **about},
         )
@@ -186,7 +186,7 @@ class MetricsReaderReview:
 
 def identity_of(status: Mapping[str, Any], audience: str) -> PodIdentity | None:
     """Read the pod from a review's status; None where it names none, or another audience."""
-    # An authenticator that knows no audiences names none: its yes is not for us.
+    # An authenticator without audiences names none: the token is then for the API server itself.
     if status.get("authenticated") is not True or audience not in (status.get("audiences") or ()):
         return None
     user = cast("Mapping[str, Any]", status.get("user") or {})
@@ -199,7 +199,7 @@ def identity_of(status: Mapping[str, Any], audience: str) -> PodIdentity | None:
             return None
 
 
-async def _status_of(objects: ReviewClient, kind: Kind, **spec: Any) -> Mapping[str, Any]:
+async def _status_of(client: ReviewClient, kind: Kind, **spec: Any) -> Mapping[str, Any]:
     body = {"apiVersion": kind.api_version, "kind": kind.name, "spec": spec}
-    review = await objects.create(kind, None, body)
+    review = await client.create(kind, None, body)
     return review.get("status") or {}

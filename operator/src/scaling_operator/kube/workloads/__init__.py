@@ -1,1 +1,1 @@
-"""Kinds of workload that run an attempt: each a module with `manifest` and `observe`, both pure."""
+"""Pods and Jobs that run an attempt: how each is written (`manifest`) and viewed (`observe`)."""

@@ -1,6 +1,6 @@
-"""What of a namespace, and of the nodes, the platform lets experiments name.
+"""Which Secrets, claims, taints and labels of nodes the platform lets experiments name.
 
-Patterns as file names have them: `*` stands for any text, and by itself for everything.
+The patterns are those of file names: `*` stands for any text, and alone for everything.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from scaling_operator.api.problems import Problem, listing
 
 EVERYTHING = ("*",)
 EVERY_TAINT = "every taint"
-Named = Iterator[tuple[str, str]]
-"""Paths in an experiment, with what is named there."""
+NamesByPath = Iterator[tuple[str, str]]
+"""Paths in an experiment, each with the name that stands there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,23 +29,23 @@ class Allowed:
     node_labels: tuple[str, ...] = EVERYTHING
 
 
-def not_allowed(spec: ExperimentSpec, allowed: Allowed) -> Iterator[Problem]:
-    """Name what an experiment asks for and may not have."""
+def disallowed_names(spec: ExperimentSpec, allowed: Allowed) -> Iterator[Problem]:
+    """Give a problem for each name that an experiment may not use."""
     yield from _refused(_secrets(spec), allowed.secrets, "Secrets")
     yield from _refused(_claims(spec), allowed.claims, "claims")
     yield from _refused(_taints(spec), allowed.tolerations, "taints")
     yield from _refused(_node_labels(spec), allowed.node_labels, "labels of nodes")
 
 
-def _refused(named: Named, patterns: tuple[str, ...], what: str) -> Iterator[Problem]:
-    for path, name in named:
+def _refused(names: NamesByPath, patterns: tuple[str, ...], what: str) -> Iterator[Problem]:
+    for path, name in names:
         if not any(fnmatchcase(name, pattern) for pattern in patterns):
-            known = listing([each for each in patterns if each]) or "none"
-            message = f"{name} is not for experiments; {what} that the platform allows: {known}"
+            allowed = listing([pattern for pattern in patterns if pattern]) or "none"
+            message = f"{name} is not for experiments; {what} that the platform allows: {allowed}"
             yield Problem(path, message)
 
 
-def _secrets(spec: ExperimentSpec) -> Named:
+def _secrets(spec: ExperimentSpec) -> NamesByPath:
     container = spec.trainer.container
     if container is not None:
         for at, variable in enumerate(container.env):
@@ -61,7 +61,7 @@ def _secrets(spec: ExperimentSpec) -> Named:
         yield f"spec.trainer.pod.imagePullSecrets[{at}].name", pull.name
 
 
-def _claims(spec: ExperimentSpec) -> Named:
+def _claims(spec: ExperimentSpec) -> NamesByPath:
     own, container = spec.artifacts.persistent_volume_claim, spec.trainer.container
     if own is not None:
         yield "spec.artifacts.persistentVolumeClaim.claimName", own.claim_name
@@ -72,12 +72,12 @@ def _claims(spec: ExperimentSpec) -> Named:
             yield path, claim.claim_name
 
 
-def _taints(spec: ExperimentSpec) -> Named:
+def _taints(spec: ExperimentSpec) -> NamesByPath:
     for at, toleration in enumerate(spec.trainer.pod.tolerations):
         yield f"spec.trainer.pod.tolerations[{at}].key", toleration.key or EVERY_TAINT
 
 
-def _node_labels(spec: ExperimentSpec) -> Named:
+def _node_labels(spec: ExperimentSpec) -> NamesByPath:
     pod = spec.trainer.pod
     for key in pod.node_selector:
         yield f"spec.trainer.pod.nodeSelector.{key}", key
@@ -92,5 +92,5 @@ def _keys(affinity: Affinity) -> Iterator[str]:
     required = nodes.required_during_scheduling_ignored_during_execution
     terms = list(required.node_selector_terms) if required is not None else []
     preferred = nodes.preferred_during_scheduling_ignored_during_execution
-    for term in [*terms, *(each.preference for each in preferred)]:
-        yield from (each.key for each in term.match_expressions)
+    for term in [*terms, *(preference.preference for preference in preferred)]:
+        yield from (preference.key for preference in term.match_expressions)

@@ -1,6 +1,6 @@
-"""What a workload is made from: whose attempt it is, what it runs, and what the platform sets.
+"""The specification of an attempt: its trial, what it runs, and the settings of the platform.
 
-`pod` and `job` turn an order into a manifest. Nothing here reads a clock or a cluster.
+`pod` and `job` make a manifest from it. Nothing here reads a clock or a cluster.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from scaling_operator.api.problems import Problem, listing, shown
 from scaling_operator.api.trial import ScalingTrial
 from scaling_operator.core.reports import AttemptKey
 from scaling_operator.core.resources import PodResources
-from scaling_operator.kube.workloads.allowed import Allowed, not_allowed
+from scaling_operator.kube.workloads.allowed import Allowed, disallowed_names
 from scaling_operator.kube.workloads.identity import workload_name
 from scaling_trainer.contract import Execution
 
@@ -24,7 +24,7 @@ class WorkloadSettings:
     """What the platform sets for every attempt.
 
     `report_url` None: no reports, hence no token. `report_ca` is the endpoint's certificate as PEM
-    text. `queue` is a Kueue LocalQueue and holds for the kind job alone. `priority_class` is the
+    text. `queue` is a Kueue LocalQueue, for Jobs only. `priority_class` is the
     pods' PriorityClass. `default_cpu` and `default_memory` are requests of the built-in trainer
     where nothing else gives it any. `disk_limit` is a quantity: the most that each folder of a pod
     may hold on the disk of its node.
@@ -47,7 +47,7 @@ class WorkloadSettings:
 
 @dataclass(frozen=True, slots=True)
 class AttemptSpec:
-    """One attempt of a trial. The trial is the stored object: its metadata hold the uid."""
+    """One attempt of a trial. The trial is the stored object: its metadata contain the uid."""
 
     experiment: str
     namespace: str
@@ -77,11 +77,11 @@ class AttemptSpec:
 
 @dataclass(frozen=True, slots=True)
 class GracePeriods:
-    """How long a trouble may last before it is called by its name, in seconds.
+    """How long a problem of a pod may last before it becomes the attempt's reason, in seconds.
 
-    An image that cannot be pulled and a container that cannot be made are given the time that a
-    registry, or a Secret on its way, may need. A pod whose deletion is overdue by `deletion` has
-    lost its node.
+    An image that cannot be pulled and a container that cannot be created get the time that a
+    registry, or a Secret to be created, may need. A pod whose deletion is overdue by
+    `deletion_grace_seconds` has lost its node.
     """
 
     image_pull_grace_seconds: float = 120.0
@@ -89,10 +89,10 @@ class GracePeriods:
     deletion_grace_seconds: float = 60.0
 
 
-def refusals(spec: ExperimentSpec, settings: WorkloadSettings) -> Iterator[Problem]:
-    """Name what this cluster does not give an experiment, although its file is valid.
+def platform_problems(spec: ExperimentSpec, settings: WorkloadSettings) -> Iterator[Problem]:
+    """Give the problems of a valid experiment that this cluster cannot, or may not, run.
 
-    For the condition Accepted=False, before any trial is proposed.
+    They are for the condition Accepted=False, before any trial is proposed.
     """
     container = spec.trainer.container
     if container is not None and container.image is None:
@@ -104,7 +104,7 @@ def refusals(spec: ExperimentSpec, settings: WorkloadSettings) -> Iterator[Probl
         allowed = listing(settings.allowed_service_accounts) or "none but the default"
         message = f"{account} is not for experiments; the platform allows: {allowed}"
         yield Problem("spec.trainer.pod.serviceAccountName", message)
-    yield from not_allowed(spec, settings.allowed)
+    yield from disallowed_names(spec, settings.allowed)
     for at, name in enumerate(spec.search.warm_start.from_):
         if not is_experiment_name(name):
             message = f"{shown(name)} is not the name of an experiment: on a cluster name one"

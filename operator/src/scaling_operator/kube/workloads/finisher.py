@@ -1,4 +1,4 @@
-"""The finisher: the pod that saves the best trial's model, from the trainer's image."""
+"""The finisher: the pod that saves the best trial's model, with the trainer's image."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ COMMAND = ("scaling", "finish")
 
 
 def manifest(attempt_spec: AttemptSpec, experiment_uid: str) -> dict[str, Any]:
-    """Write the Pod; `order` is one of the best trial, whose folder and place it shares."""
+    """Write the Pod; `attempt_spec` is of the best trial, whose folder and placement it shares."""
     spec = pod_spec(attempt_spec)
     (container,) = spec["containers"]
     settings, trial = attempt_spec.settings, attempt_spec.trial.spec
@@ -49,6 +49,6 @@ def manifest(attempt_spec: AttemptSpec, experiment_uid: str) -> dict[str, Any]:
 
 def _variables(attempt_spec: AttemptSpec) -> list[dict[str, Any]]:
     contract = environment_of(assignment_of_pod(attempt_spec))
-    # The image's own home belongs to one user; the pod may run as another.
+    # The home of the image belongs to one user, and the pod may run as another.
     values = {**contract, "HOME": TEMPORARY_FOLDER}
     return [{"name": name, "value": escaped(value)} for name, value in values.items()]

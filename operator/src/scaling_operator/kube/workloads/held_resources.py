@@ -1,6 +1,6 @@
-"""What machine a workload was given, written on it and read back; and what it holds by now.
+"""The machine that a workload was given, as its annotation, and what the workload holds by now.
 
-Nothing here raises: whoever may edit a workload wrote what is read.
+Nothing here raises: anybody who may edit a workload may have written what is read.
 """
 
 from __future__ import annotations
@@ -19,36 +19,36 @@ from scaling_operator.kube.workloads.untrusted import (
     condition,
     mapping,
     mappings,
-    moment,
     text,
+    timestamp,
     value,
 )
 from scaling_operator.sizing.admission import NOTHING, Demand, demand_of_record
 
 
 def machine_annotation(resources: AttemptResources) -> str:
-    """Write the machine as the annotation has it."""
+    """Write the value of the annotation."""
     return resources.model_dump_json(by_alias=True, exclude_none=True)
 
 
 def with_machine(view: AttemptView, workload: Json) -> AttemptView:
-    """Add to a view what machine the workload was given, and since when it has it. Never raises.
+    """Add the workload's machine to a view, with the time since when it has it. Never raises.
 
-    A machine is taken when a node takes the pod, not when the program starts.
+    The time counts from when a node takes the pod, not from the start of the program.
     """
     if view.phase is AttemptPhase.ABSENT:
         return view
-    started = moment(workload, "status", "startTime")
+    started = timestamp(workload, "status", "startTime")
     return replace(view, resources=recorded_machine(workload), started_seconds=started)
 
 
 def recorded_machine(workload: Json) -> AttemptResources | None:
-    """Read what machine a workload was given; None where no policy gave it one. Never raises."""
-    written = text(workload, "metadata", "annotations", ANNOTATION_RESOURCES)
-    if not written:
+    """Read the workload's machine; None where no policy gave it one. Never raises."""
+    annotation = text(workload, "metadata", "annotations", ANNOTATION_RESOURCES)
+    if not annotation:
         return None
     try:
-        return AttemptResources.model_validate_json(written)
+        return AttemptResources.model_validate_json(annotation)
     except ValidationError:  # somebody has edited it
         return None
 
@@ -58,7 +58,7 @@ _ENDED = ("Succeeded", "Failed", "Unknown")
 
 @dataclass(frozen=True, slots=True)
 class HeldResources:
-    """What a workload holds, and until when at most (seconds since the epoch; None: until told)."""
+    """What a workload holds, and until when at most (seconds since the epoch; None: no end)."""
 
     demand: Demand
     until_seconds: float | None = None
@@ -68,17 +68,19 @@ NONE_HELD = HeldResources(NOTHING)
 
 
 def held_resources(workload: Json, grace: GracePeriods) -> HeldResources:
-    """Tell what a Pod or Job of a trial holds: nothing once it has ended.
+    """Give what a Pod or Job of a trial holds: nothing once it has ended.
 
-    One whose deletion is long overdue holds nothing either: its node is gone, as a ResourceQuota
-    has it (https://kubernetes.io/docs/concepts/policy/resource-quotas/).
+    A pod whose deletion is long overdue holds nothing either: its node is gone, and a ResourceQuota
+    counts alike (https://kubernetes.io/docs/concepts/policy/resource-quotas/).
     """
     if not text(workload, "metadata", "labels", LABEL_TRIAL) or _has_ended(workload):
         return NONE_HELD
-    due = moment(workload, "metadata", "deletionTimestamp")
+    due = timestamp(workload, "metadata", "deletionTimestamp")
     until = None if due is None else due + grace.deletion_grace_seconds
-    known = recorded_machine(workload)
-    return HeldResources(_requested(workload) if known is None else demand_of_record(known), until)
+    machine = recorded_machine(workload)
+    return HeldResources(
+        _requested(workload) if machine is None else demand_of_record(machine), until
+    )
 
 
 def _has_ended(workload: Json) -> bool:
@@ -92,17 +94,17 @@ def _requested(workload: Json) -> Demand:
     pod = mapping(workload, "spec") if template is None else mapping(template)
     gpus, cores, memory_bytes = 0, 0.0, 0.0
     for container in mappings(pod, "containers"):
-        asked = {**mapping(container, "resources", "limits")}
-        asked |= mapping(container, "resources", "requests")
-        cores += _amount(asked, "cpu")
-        memory_bytes += _amount(asked, "memory")
-        # Accelerators are extended resources: those alone have a domain.
-        gpus += sum(int(_amount(asked, name)) for name in asked if "/" in name)
+        requested = {**mapping(container, "resources", "limits")}
+        requested |= mapping(container, "resources", "requests")
+        cores += _amount(requested, "cpu")
+        memory_bytes += _amount(requested, "memory")
+        # Accelerators are extended resources: only those have a domain in their name.
+        gpus += sum(int(_amount(requested, name)) for name in requested if "/" in name)
     return Demand(gpus, cores, memory_bytes)
 
 
-def _amount(asked: Json, name: str) -> float:
+def _amount(requested: Json, name: str) -> float:
     try:
-        return parse_quantity(str(asked.get(name, "0")))
-    except ValueError:  # a form that only others write
+        return parse_quantity(str(requested.get(name, "0")))
+    except ValueError:  # a form that the operator never writes
         return 0.0

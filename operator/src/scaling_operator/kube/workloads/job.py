@@ -1,8 +1,8 @@
-"""The kind for queues: an attempt is one Job, which Kueue may hold back and take its machine from.
+"""The kind for queues: an attempt is one Job, which Kueue may hold back or preempt.
 
-The operator owns attempts, so the Job never makes a second pod by itself: `backoffLimit` 0, and a
-disruption fails it. Where a queue is set the Job is created suspended, and only the queue lets it
-go; neither partial admission nor elastic jobs are asked for, since both change what runs.
+The operator repeats attempts, so the Job never creates a second pod by itself: `backoffLimit` is 0,
+and a disruption fails the Job. With a queue the Job is created suspended, and only the queue
+resumes it. The operator requests neither partial admission nor elastic jobs: both change what runs.
 """
 
 from __future__ import annotations
@@ -18,29 +18,36 @@ from scaling_operator.kube.workloads.attempt_spec import AttemptSpec, GracePerio
 from scaling_operator.kube.workloads.identity import attempt_labels
 from scaling_operator.kube.workloads.pod_template import metadata, pod_spec
 from scaling_operator.kube.workloads.pod_view import RESULT_LOST
-from scaling_operator.kube.workloads.untrusted import Json, condition, mapping, moment, text, value
+from scaling_operator.kube.workloads.untrusted import (
+    Json,
+    condition,
+    mapping,
+    text,
+    timestamp,
+    value,
+)
 
 QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 
 
 def manifest(attempt_spec: AttemptSpec) -> dict[str, Any]:
     """Write the Job of an attempt. Raises InvalidSpec where the platform does not allow it."""
-    described = metadata(attempt_spec)
+    job_metadata = metadata(attempt_spec)
     queue = attempt_spec.settings.queue
     if queue is not None:
-        described["labels"] = {**described["labels"], QUEUE_LABEL: queue}
-    disrupted = {"type": "DisruptionTarget", "status": "True"}
+        job_metadata["labels"] = {**job_metadata["labels"], QUEUE_LABEL: queue}
+    disruption = {"type": "DisruptionTarget", "status": "True"}
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
-        "metadata": described,
+        "metadata": job_metadata,
         "spec": {
             "completions": 1,
             "parallelism": 1,
             "backoffLimit": 0,
             "podReplacementPolicy": "Failed",
             "podFailurePolicy": {
-                "rules": [{"action": "FailJob", "onPodConditions": [disrupted]}],
+                "rules": [{"action": "FailJob", "onPodConditions": [disruption]}],
             },
             **({"suspend": True} if queue is not None else {}),
             "template": {
@@ -52,9 +59,9 @@ def manifest(attempt_spec: AttemptSpec) -> dict[str, Any]:
 
 
 def observe(objects: Sequence[Json], grace: GracePeriods, now_seconds: float) -> AttemptView:
-    """Tell where an attempt stands from its Job and the Job's Pods. Never raises."""
-    jobs = [each for each in objects if value(each, "spec", "template") is not None]
-    pods = [each for each in objects if value(each, "spec", "template") is None]
+    """View an attempt by its Job and the Job's pods. Never raises."""
+    jobs = [object_ for object_ in objects if value(object_, "spec", "template") is not None]
+    pods = [object_ for object_ in objects if value(object_, "spec", "template") is None]
     view = pod.observe(pods, grace, now_seconds)
     if not jobs:
         return view
@@ -64,13 +71,13 @@ def observe(objects: Sequence[Json], grace: GracePeriods, now_seconds: float) ->
 
 
 def _suspended(job: Json, view: AttemptView, now_seconds: float) -> AttemptView:
-    """View a Job that is held back, or was: what it had is then taken from it."""
+    """View a suspended Job: it waits for its queue, or the queue has preempted it."""
     if view.phase is AttemptPhase.EXITED:
         return view
     if view.phase is AttemptPhase.LOST and view.reason is not Reason.POD_DELETED:
         return view
     queue = text(job, "metadata", "labels", QUEUE_LABEL) or "its queue"
-    if view.phase is AttemptPhase.ABSENT and moment(job, "status", "startTime") is None:
+    if view.phase is AttemptPhase.ABSENT and timestamp(job, "status", "startTime") is None:
         return AttemptView(
             AttemptPhase.WAITING,
             Reason.QUOTA_EXCEEDED,
@@ -86,7 +93,7 @@ def _suspended(job: Json, view: AttemptView, now_seconds: float) -> AttemptView:
 
 
 def _without_pods(job: Json, now_seconds: float) -> AttemptView:
-    """View a Job whose pod is not there: not yet, or not any more."""
+    """View a Job without a pod: it has none yet, or none any more."""
     failed, complete = condition(job, "Failed"), condition(job, "Complete")
     if failed.get("status") == "True":
         reason = Reason.EVICTED if _names_disruption(failed) else Reason.POD_DELETED
@@ -106,11 +113,11 @@ def _names_disruption(failed: Json) -> bool:
 
 
 def _admitted(job: Json, now_seconds: float) -> float:
-    """When a Job was let go: until then it has waited for its queue."""
-    started = moment(job, "status", "startTime")
+    """When a Job was resumed: until then it has waited for its queue."""
+    started = timestamp(job, "status", "startTime")
     return _created(job, now_seconds) if started is None else started
 
 
 def _created(job: Json, now_seconds: float) -> float:
-    created = moment(mapping(job, "metadata"), "creationTimestamp")
+    created = timestamp(mapping(job, "metadata"), "creationTimestamp")
     return now_seconds if created is None else created

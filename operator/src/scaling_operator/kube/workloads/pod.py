@@ -9,7 +9,7 @@ from scaling_operator.core.observed import ABSENT, AttemptView
 from scaling_operator.kube.workloads.attempt_spec import AttemptSpec, GracePeriods
 from scaling_operator.kube.workloads.pod_template import metadata, pod_spec
 from scaling_operator.kube.workloads.pod_view import ObservedPod, view_of_pod
-from scaling_operator.kube.workloads.untrusted import Json, moment
+from scaling_operator.kube.workloads.untrusted import Json, timestamp
 
 
 def manifest(attempt_spec: AttemptSpec) -> dict[str, Any]:
@@ -23,8 +23,8 @@ def manifest(attempt_spec: AttemptSpec) -> dict[str, Any]:
 
 
 def observe(objects: Sequence[Json], grace: GracePeriods, now_seconds: float) -> AttemptView:
-    """Tell where an attempt stands from its Pod; ABSENT where there is none. Never raises."""
+    """View an attempt by its pod; ABSENT where it has none. Never raises."""
     if not objects:
         return ABSENT
-    newest = max(objects, key=lambda pod: moment(pod, "metadata", "creationTimestamp") or 0.0)
+    newest = max(objects, key=lambda pod: timestamp(pod, "metadata", "creationTimestamp") or 0.0)
     return view_of_pod(ObservedPod(newest, grace, now_seconds))

@@ -25,7 +25,7 @@ from scaling_operator.api.names import (
     TRIAL_KIND,
 )
 from scaling_operator.api.problems import InvalidSpec
-from scaling_operator.kube.workloads.attempt_spec import AttemptSpec, refusals
+from scaling_operator.kube.workloads.attempt_spec import AttemptSpec, platform_problems
 from scaling_operator.kube.workloads.claim import container_claims, pod_claims
 from scaling_operator.kube.workloads.held_resources import machine_annotation
 from scaling_operator.kube.workloads.identity import attempt_labels, owner_reference
@@ -41,7 +41,7 @@ Json = dict[str, Any]
 
 
 def metadata(attempt_spec: AttemptSpec) -> Json:
-    """Write name, labels and owner of an attempt's workload, and what machine it was given."""
+    """Write name, labels, owner and machine of an attempt's workload."""
     uid = str(attempt_spec.trial.metadata["uid"])
     recorded = attempt_spec.resources.recorded
     annotations = {} if recorded is None else {ANNOTATION_RESOURCES: machine_annotation(recorded)}
@@ -59,9 +59,9 @@ def pod_spec(attempt_spec: AttemptSpec) -> Json:
 
     Raises InvalidSpec where this cluster does not give what the experiment asks for.
     """
-    refused = tuple(refusals(attempt_spec.spec, attempt_spec.settings))
-    if refused:
-        raise InvalidSpec(refused)
+    problems = tuple(platform_problems(attempt_spec.spec, attempt_spec.settings))
+    if problems:
+        raise InvalidSpec(problems)
     pod, settings = attempt_spec.spec.trainer.pod, attempt_spec.settings
     optional: Json = {
         "serviceAccountName": pod.service_account_name,
@@ -69,7 +69,8 @@ def pod_spec(attempt_spec: AttemptSpec) -> Json:
         "imagePullSecrets": _pull_secrets(attempt_spec),
         "nodeSelector": {**pod.node_selector, **attempt_spec.resources.node_selector},
         "tolerations": [
-            dumped(each) for each in (*attempt_spec.resources.tolerations, *pod.tolerations)
+            dumped(toleration)
+            for toleration in (*attempt_spec.resources.tolerations, *pod.tolerations)
         ],
         "affinity": dumped(pod.affinity),
         "resourceClaims": pod_claims(attempt_spec),
@@ -90,7 +91,7 @@ def deadline_seconds(attempt_spec: AttemptSpec) -> int:
     """How long the pod may live on its node while the operator is away: a backstop.
 
     The operator itself ends an attempt at `trials.timeout`. The kubelet counts from when it takes
-    the pod, pulling images included, so the time of waiting is added.
+    the pod, pulling images included, so the pending timeout is added.
     """
     trials = attempt_spec.spec.trials
     lasting = trials.timeout.total_seconds() + trials.pending_timeout.total_seconds()
@@ -105,15 +106,15 @@ def _pull_secrets(attempt_spec: AttemptSpec) -> list[Json]:
 
 
 def _pod_security(attempt_spec: AttemptSpec) -> Json:
-    asked = attempt_spec.spec.trainer.pod.security_context
-    user = attempt_spec.settings.run_as_user if asked.run_as_user is None else asked.run_as_user
-    group = user if asked.run_as_group is None else asked.run_as_group
+    context = attempt_spec.spec.trainer.pod.security_context
+    user = attempt_spec.settings.run_as_user if context.run_as_user is None else context.run_as_user
+    group = user if context.run_as_group is None else context.run_as_group
     return {
         "runAsNonRoot": True,
         "runAsUser": user,
         "runAsGroup": group,
-        "fsGroup": group if asked.fs_group is None else asked.fs_group,
-        # A claim with a million files is not walked through again for each trial.
+        "fsGroup": group if context.fs_group is None else context.fs_group,
+        # So the kubelet does not walk through a claim with a million files for each trial.
         "fsGroupChangePolicy": "OnRootMismatch",
         "seccompProfile": {"type": "RuntimeDefault"},
     }
@@ -162,36 +163,36 @@ def _resources(attempt_spec: AttemptSpec) -> Json:
             "cpu": attempt_spec.settings.default_cpu,
             "memory": attempt_spec.settings.default_memory,
         }
-        # A limit alone is a request too.
+        # Kubernetes takes a limit without a request as the request too.
         requests |= {
             name: defaults[name] for name in defaults if name not in {**requests, **limits}
         }
-    described: Json = {
+    resources: Json = {
         "requests": requests,
         "limits": limits,
         "claims": container_claims(attempt_spec),
     }
-    return {name: amounts for name, amounts in described.items() if amounts}
+    return {name: amounts for name, amounts in resources.items() if amounts}
 
 
 TOKEN_FILE = "token"  # noqa: S105 - the file's name
 
 
 def variables(attempt_spec: AttemptSpec) -> list[dict[str, Any]]:
-    """Write the variables of an attempt in the order in which `$(NAME)` may refer to them."""
+    """Write the variables of an attempt; `$(NAME)` may refer to earlier ones."""
     contract = [
         {"name": name, "value": escaped(value)}
         for name, value in environment_of(assignment_of_pod(attempt_spec)).items()
     ]
     container = attempt_spec.spec.trainer.container
     if container is None:
-        # The image's own home belongs to one user; the pod may run as another.
+        # The home of the image belongs to one user, and the pod may run as another.
         return [*contract, {"name": "HOME", "value": "/tmp"}]  # noqa: S108 - the pod's own folder
-    return [*contract, *(_variable(each) for each in container.env)]
+    return [*contract, *(_variable(variable) for variable in container.env)]
 
 
 def escaped(value: str) -> str:
-    """Write a value so that Kubernetes, which expands `$(NAME)` in it, gives it back as it is."""
+    """Escape a value: Kubernetes expands `$(NAME)` in it, and `$$` becomes `$`."""
     return value.replace("$", "$$")
 
 
@@ -231,27 +232,29 @@ def volumes(attempt_spec: AttemptSpec) -> list[Json]:
     """Write the pod's volumes, the operator's own first."""
     own = [volume for volume, _ in _own_volumes(attempt_spec)]
     container = attempt_spec.spec.trainer.container
-    return own if container is None else [*own, *(dumped(each) for each in container.volumes)]
+    return own if container is None else [*own, *(dumped(volume) for volume in container.volumes)]
 
 
 def mounts(attempt_spec: AttemptSpec) -> list[Json]:
-    """Write where the container sees them."""
-    own = [mount for _, seen in _own_volumes(attempt_spec) for mount in seen]
+    """Write the container's mounts, those of the operator's own volumes first."""
+    own = [
+        mount for _, mounts_of_volume in _own_volumes(attempt_spec) for mount in mounts_of_volume
+    ]
     container = attempt_spec.spec.trainer.container
     if container is None:
         return own
-    return [*own, *(dumped(each) for each in container.volume_mounts)]
+    return [*own, *(dumped(mount) for mount in container.volume_mounts)]
 
 
 def dumped(section: BaseModel) -> Json:
-    """Write a section with Kubernetes' names, without what is left to its defaults."""
+    """Write a section with Kubernetes' names, without fields that have their defaults."""
     return section.model_dump(mode="json", exclude_defaults=True)
 
 
 def _own_volumes(attempt_spec: AttemptSpec) -> Iterator[tuple[Json, list[Json]]]:
-    """Give the operator's volumes with their mounts; where the user mounts one, it gives way."""
+    """Give the operator's volumes with their mounts, but for paths where the user mounts one."""
     container = attempt_spec.spec.trainer.container
-    taken = {each.mount_path for each in (container.volume_mounts if container else ())}
+    taken = {mount.mount_path for mount in (container.volume_mounts if container else ())}
     yield _artifacts(attempt_spec)
     if TEMPORARY_FOLDER not in taken:
         yield _volume("tmp", TEMPORARY_FOLDER, _on_disk(attempt_spec))
@@ -275,7 +278,7 @@ def _on_disk(attempt_spec: AttemptSpec) -> Json:
 
 
 def _artifacts(attempt_spec: AttemptSpec) -> tuple[Json, list[Json]]:
-    """Show the claim for reading, and of it the experiment's own folder for writing.
+    """Mount the whole claim read-only, and the experiment's own folder of it for writing.
 
     A claim serves many experiments: the code of one must not write into another's records.
     """

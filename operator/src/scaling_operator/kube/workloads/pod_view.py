@@ -1,4 +1,4 @@
-"""Where an attempt stands, from its pod: a total function of whatever the API server sends.
+"""The view of an attempt by its pod: a total function of whatever the API server sends.
 
 In this order: a program that ended well counts, whatever happened to its pod afterwards; else an
 interruption explains the end better than the exit code that it caused; else the program ended by
@@ -19,8 +19,8 @@ from scaling_operator.kube.workloads.untrusted import (
     condition,
     mapping,
     mappings,
-    moment,
     text,
+    timestamp,
     value,
     whole,
 )
@@ -36,7 +36,7 @@ from scaling_trainer.results import Result, ResultError, parse_result
 
 @dataclass(frozen=True, slots=True)
 class ObservedPod:
-    """One observed at a pod: the pod, how patient to be, and when it was."""
+    """A pod, the grace periods for its problems, and the time of the observation."""
 
     pod: Json
     grace: GracePeriods
@@ -44,14 +44,14 @@ class ObservedPod:
 
     @property
     def created_seconds(self) -> float:
-        """When the pod was made."""
-        created = moment(self.pod, "metadata", "creationTimestamp")
+        """When the pod was created."""
+        created = timestamp(self.pod, "metadata", "creationTimestamp")
         return self.now_seconds if created is None else created
 
     @property
     def started_seconds(self) -> float:
-        """When its node took it, which is when pulling an image begins."""
-        taken = moment(self.pod, "status", "startTime")
+        """When its node took the pod, and pulling its images began."""
+        taken = timestamp(self.pod, "status", "startTime")
         return self.created_seconds if taken is None else taken
 
     @property
@@ -64,7 +64,7 @@ class ObservedPod:
 
 
 def view_of_pod(observed: ObservedPod) -> AttemptView:
-    """Tell where the attempt stands. Never raises."""
+    """View the attempt. Never raises."""
     terminated = value(observed.state, "terminated")
     if terminated is not None:
         return ended_view(observed.pod, mapping(terminated), observed.started_seconds)
@@ -79,27 +79,27 @@ def view_of_pod(observed: ObservedPod) -> AttemptView:
 def _unfinished(observed: ObservedPod, phase: str) -> AttemptView:
     running = value(observed.state, "running")
     if running is not None or (phase == "Running" and not observed.state):
-        started = moment(running, "startedAt")
+        started = timestamp(running, "startedAt")
         since = observed.started_seconds if started is None else started
         return AttemptView(AttemptPhase.RUNNING, since_seconds=since)
     return _waiting(observed)
 
 
 def _grace_ends(observed: ObservedPod) -> float | None:
-    """When a trouble gets its name, if nothing happens until then."""
-    due = moment(observed.pod, "metadata", "deletionTimestamp")
+    """When the next grace period ends, if nothing happens until then."""
+    due = timestamp(observed.pod, "metadata", "deletionTimestamp")
     ends = [] if due is None else [due + observed.grace.deletion_grace_seconds]
     for status in _container_statuses(observed.pod):
-        word = text(status, "state", "waiting", "reason")
-        if word in PULL_FAILING:
+        reason = text(status, "state", "waiting", "reason")
+        if reason in PULL_FAILING:
             ends.append(observed.started_seconds + observed.grace.image_pull_grace_seconds)
-        if word in CONFIG_FAILING:
+        if reason in CONFIG_FAILING:
             ends.append(observed.started_seconds + observed.grace.config_error_grace_seconds)
-    return min((each for each in ends if each > observed.now_seconds), default=None)
+    return min((end for end in ends if end > observed.now_seconds), default=None)
 
 
 def _ended_without_container(observed: ObservedPod, phase: str) -> AttemptView:
-    """View a pod that has ended without a word about the trainer's container."""
+    """View a pod that has ended and whose status lacks the trainer's container."""
     since = observed.started_seconds
     message = text(observed.pod, "status", "message")
     reason = text(observed.pod, "status", "reason")
@@ -118,19 +118,22 @@ def _ended_without_container(observed: ObservedPod, phase: str) -> AttemptView:
         )
     interruption = interruption_of(observed.pod, {})
     if interruption is None:
-        # A kubelet that has no room after all: OutOfcpu, OutOfmemory, UnexpectedAdmissionError.
-        said = ": ".join(part for part in (reason, message) if part)
-        interruption = Reason.EVICTED, f"its node did not run it: {said or 'no reason given'}"
+        # The kubelet has no room after all: OutOfcpu, OutOfmemory, UnexpectedAdmissionError.
+        explanation = ": ".join(part for part in (reason, message) if part)
+        interruption = (
+            Reason.EVICTED,
+            f"its node did not run it: {explanation or 'no reason given'}",
+        )
     return AttemptView(AttemptPhase.LOST, *interruption, since_seconds=since)
 
 
 def _is_deletion_overdue(observed: ObservedPod) -> bool:
-    due = moment(observed.pod, "metadata", "deletionTimestamp")
+    due = timestamp(observed.pod, "metadata", "deletionTimestamp")
     return due is not None and observed.now_seconds >= due + observed.grace.deletion_grace_seconds
 
 
 def _undeletable(observed: ObservedPod) -> AttemptView:
-    """View a pod that ought to be gone: the kubelet that had to end it is gone itself."""
+    """View a pod whose deletion is overdue: the kubelet that should end it is gone itself."""
     node = text(observed.pod, "spec", "nodeName")
     reason = Reason.NODE_LOST if node else Reason.POD_DELETED
     disruption = condition(observed.pod, "DisruptionTarget")
@@ -142,7 +145,7 @@ def _undeletable(observed: ObservedPod) -> AttemptView:
 
 
 def _waiting(observed: ObservedPod) -> AttemptView:
-    """View a pod that does not run yet; a trouble gets its reason when its grace is over."""
+    """View a pod that does not run yet; a problem becomes the reason after its grace period."""
     reason, message = _waiting_container(observed)
     if reason is None and not message:
         reason, message = _unscheduled(observed.pod)
@@ -152,17 +155,17 @@ def _waiting(observed: ObservedPod) -> AttemptView:
 
 
 def _waiting_container(observed: ObservedPod) -> tuple[Reason | None, str]:
-    """Find what holds up a container of the pod on its node, the trainer's first."""
+    """Find why a container of the pod waits on its node, the trainer's container first."""
     waited_seconds = observed.now_seconds - observed.started_seconds
     first = ""
     for status in _container_statuses(observed.pod):
         waiting = mapping(status, "state", "waiting")
-        word = text(waiting, "reason")
-        said = ": ".join(part for part in (word, text(waiting, "message")) if part)
-        first = first or said
-        trouble = _waiting_reason(word, waited_seconds, observed.grace)
-        if trouble is not None:
-            return trouble, said
+        waiting_reason = text(waiting, "reason")
+        explanation = ": ".join(part for part in (waiting_reason, text(waiting, "message")) if part)
+        first = first or explanation
+        reason = _waiting_reason(waiting_reason, waited_seconds, observed.grace)
+        if reason is not None:
+            return reason, explanation
     return None, first
 
 
@@ -175,12 +178,14 @@ def _container_statuses(pod: Json) -> list[Json]:
     return sorted(statuses, key=lambda status: status.get("name") != CONTAINER)
 
 
-def _waiting_reason(word: str, waited_seconds: float, grace: GracePeriods) -> Reason | None:
-    if word in PULL_REFUSED:
+def _waiting_reason(
+    waiting_reason: str, waited_seconds: float, grace: GracePeriods
+) -> Reason | None:
+    if waiting_reason in PULL_REFUSED:
         return Reason.IMAGE_PULL_FAILED
-    if word in PULL_FAILING and waited_seconds >= grace.image_pull_grace_seconds:
+    if waiting_reason in PULL_FAILING and waited_seconds >= grace.image_pull_grace_seconds:
         return Reason.IMAGE_PULL_FAILED
-    if word in CONFIG_FAILING and waited_seconds >= grace.config_error_grace_seconds:
+    if waiting_reason in CONFIG_FAILING and waited_seconds >= grace.config_error_grace_seconds:
         return Reason.CONFIG_ERROR
     return None
 
@@ -201,18 +206,18 @@ Interruption = tuple[Reason, str]
 RESULT_LOST = AttemptView(
     AttemptPhase.LOST, Reason.POD_DELETED, "the pod was gone before its result was read"
 )
-"""An attempt that was made and has ended, and whose result went with its pod."""
+"""The view of an attempt whose result was lost with its pod."""
 
 _UNKNOWN_EXIT = 255
-_SPEAKING_EXITS = (EXIT_ACCELERATOR_OOM, EXIT_DIVERGED, EXIT_DATA_ERROR, EXIT_NO_SPACE)
+_EXITS_WITH_MEANING = (EXIT_ACCELERATOR_OOM, EXIT_DIVERGED, EXIT_DATA_ERROR, EXIT_NO_SPACE)
 
 
 def ended_view(pod: Json, terminated: Json, taken_seconds: float) -> AttemptView:
-    """View an attempt whose program has ended, after its node took the pod at `taken_seconds`."""
+    """View an attempt whose program has ended, in a pod that its node took at `taken_seconds`."""
     exit_code = whole(terminated, "exitCode")
-    said = text(terminated, "message").strip()
-    result, problem = _read(said)
-    finished = moment(terminated, "finishedAt")
+    termination_message = text(terminated, "message").strip()
+    result, problem = _read(termination_message)
+    finished = timestamp(terminated, "finishedAt")
     since = taken_seconds if finished is None else finished
     succeeded = exit_code == 0 and result is not None
     interruption = None if succeeded else interruption_of(pod, terminated)
@@ -229,15 +234,15 @@ def ended_view(pod: Json, terminated: Json, taken_seconds: float) -> AttemptView
             result_problem=problem,
             since_seconds=since,
         )
-    reason, message = _failure(terminated, said if result is None else "")
+    reason, message = _failure(terminated, termination_message if result is None else "")
     return AttemptView(
         AttemptPhase.EXITED, reason, as_message(message), exit_code, result, since_seconds=since
     )
 
 
 def interruption_of(pod: Json, terminated: Json) -> Interruption | None:
-    """Find what ended the pod from outside; None where the program ended first, or nothing did."""
-    finished = moment(terminated, "finishedAt")
+    """Find what ended the pod from outside; None where nothing did, or the program ended first."""
+    finished = timestamp(terminated, "finishedAt")
     return (
         _lost_container(terminated)
         or _ended_pod(pod)
@@ -247,37 +252,39 @@ def interruption_of(pod: Json, terminated: Json) -> Interruption | None:
 
 
 def _lost_container(terminated: Json) -> Interruption | None:
-    word = text(terminated, "reason")
-    gone = word == "ContainerStatusUnknown"
-    # containerd says so of what ran when the node went down.
-    restarted = word == "Unknown" and whole(terminated, "exitCode") == _UNKNOWN_EXIT
-    if not (gone or restarted):
+    reason = text(terminated, "reason")
+    has_gone = reason == "ContainerStatusUnknown"
+    # containerd reports so for containers that ran when the node went down.
+    restarted = reason == "Unknown" and whole(terminated, "exitCode") == _UNKNOWN_EXIT
+    if not (has_gone or restarted):
         return None
     return Reason.NODE_LOST, text(terminated, "message") or "its node has lost the container"
 
 
 def _ended_pod(pod: Json) -> Interruption | None:
-    word = text(pod, "status", "reason")
-    reason = POD_REASONS.get(word)
-    return None if reason is None else (reason, text(pod, "status", "message") or word)
+    reason = text(pod, "status", "reason")
+    known_reason = POD_REASONS.get(reason)
+    return (
+        None if known_reason is None else (known_reason, text(pod, "status", "message") or reason)
+    )
 
 
 def _disrupted(pod: Json, finished: float | None) -> Interruption | None:
     disruption = condition(pod, "DisruptionTarget")
     if disruption.get("status") != "True":
         return None
-    if _was_before(finished, moment(disruption, "lastTransitionTime")):
+    if _was_before(finished, timestamp(disruption, "lastTransitionTime")):
         return None
-    word = text(disruption, "reason")
-    reason = DISRUPTION_REASONS.get(word, Reason.EVICTED)
-    return reason, text(disruption, "message") or word or "a disruption of the pod"
+    reason = text(disruption, "reason")
+    known_reason = DISRUPTION_REASONS.get(reason, Reason.EVICTED)
+    return known_reason, text(disruption, "message") or reason or "a disruption of the pod"
 
 
 def _deleted(pod: Json, finished: float | None) -> Interruption | None:
-    due = moment(pod, "metadata", "deletionTimestamp")
+    due = timestamp(pod, "metadata", "deletionTimestamp")
     if due is None:
         return None
-    # The time of a deletion is when the pod has to be gone; it was asked for a grace earlier.
+    # deletionTimestamp is when the pod has to be gone; the request came a grace period earlier.
     grace = whole(pod, "metadata", "deletionGracePeriodSeconds") or 0
     if _was_before(finished, due - grace):
         return None
@@ -288,28 +295,28 @@ def _was_before(finished: float | None, moment_seconds: float | None) -> bool:
     return finished is not None and moment_seconds is not None and finished < moment_seconds
 
 
-def _read(said: str) -> tuple[Result | None, str | None]:
-    if not said:
+def _read(termination_message: str) -> tuple[Result | None, str | None]:
+    if not termination_message:
         return None, None
     try:
-        return parse_result(said.encode(errors="replace")), None
+        return parse_result(termination_message.encode(errors="replace")), None
     except ResultError as error:
         return None, str(error)
 
 
-def _failure(terminated: Json, said: str) -> tuple[Reason | None, str]:
-    """Find why the program failed; None: its exit code says it."""
-    word = text(terminated, "reason")
-    if word in NEVER_STARTED:
-        return Reason.CONFIG_ERROR, said or word
-    if word == "OOMKilled" and whole(terminated, "exitCode") not in _SPEAKING_EXITS:
-        return Reason.OOM_KILLED, said or "the container used more memory than its limit"
-    if any(each in said for each in ACCELERATOR_OOM_WORDS):
-        return Reason.ACCELERATOR_OOM, said
-    return None, said
+def _failure(terminated: Json, message: str) -> tuple[Reason | None, str]:
+    """Find why the program failed; None where its exit code tells."""
+    reason = text(terminated, "reason")
+    if reason in NEVER_STARTED:
+        return Reason.CONFIG_ERROR, message or reason
+    if reason == "OOMKilled" and whole(terminated, "exitCode") not in _EXITS_WITH_MEANING:
+        return Reason.OOM_KILLED, message or "the container used more memory than its limit"
+    if any(word in message for word in ACCELERATOR_OOM_WORDS):
+        return Reason.ACCELERATOR_OOM, message
+    return None, message
 
 
-# Why a container waits. A pull may be tried again, what the kubelet refuses outright is not.
+# Reasons of a waiting container. A pull is tried again; what the kubelet refuses is not.
 PULL_REFUSED = frozenset({"InvalidImageName", "ErrImageNeverPull"})
 PULL_FAILING = frozenset(
     {
@@ -331,10 +338,10 @@ CONFIG_FAILING = frozenset(
     }
 )
 
-# Why a container ended, where its program never ran: no such command, no such working folder.
+# Reasons of a terminated container whose program never ran: no such command, no such folder.
 NEVER_STARTED = frozenset({"StartError", "ContainerCannotRun"})
 
-# Why a pod ended, in `status.reason`.
+# Reasons of an ended pod, in `status.reason`.
 POD_REASONS: Mapping[str, Reason] = {
     "Evicted": Reason.EVICTED,
     "Preempting": Reason.PREEMPTED,
@@ -345,8 +352,8 @@ POD_REASONS: Mapping[str, Reason] = {
 }
 DEADLINE_EXCEEDED = "DeadlineExceeded"
 
-# Why a pod is about to be ended, in the condition DisruptionTarget. A taint that evicts is nearly
-# always that of a node which does not answer any more.
+# Reasons of the condition DisruptionTarget. A taint that evicts is nearly always that of a node
+# which does not answer any more.
 DISRUPTION_REASONS: Mapping[str, Reason] = {
     "PreemptionByScheduler": Reason.PREEMPTED,
     "DeletionByTaintManager": Reason.NODE_LOST,

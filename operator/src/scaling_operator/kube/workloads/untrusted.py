@@ -1,4 +1,4 @@
-"""Objects of the API server, read without trust: what is missing or misshapen reads as absent."""
+"""Reads objects of the API server without trust: missing and malformed values are absent."""
 
 from __future__ import annotations
 
@@ -9,52 +9,54 @@ from typing import Any, cast
 Json = Mapping[str, Any]
 
 
-def value(found: object, *path: str) -> object:
-    """Get what stands at a path; None where there is nothing."""
-    for step in path:
-        if not isinstance(found, Mapping):
+def value(document: object, *path: str) -> object:
+    """Get the value at a path; None where there is none."""
+    for key in path:
+        if not isinstance(document, Mapping):
             return None
-        found = cast("Json", found).get(step)
-    return found
+        document = cast("Json", document).get(key)
+    return document
 
 
-def mapping(found: object, *path: str) -> Json:
+def mapping(document: object, *path: str) -> Json:
     """Get the mapping at a path; an empty one where there is none."""
-    at = value(found, *path)
-    return cast("Json", at) if isinstance(at, Mapping) else {}
+    found_value = value(document, *path)
+    return cast("Json", found_value) if isinstance(found_value, Mapping) else {}
 
 
-def mappings(found: object, *path: str) -> tuple[Json, ...]:
+def mappings(document: object, *path: str) -> tuple[Json, ...]:
     """Get the mappings of the list at a path."""
-    at = value(found, *path)
-    items = cast("list[object]", at) if isinstance(at, list) else []
-    return tuple(cast("Json", each) for each in items if isinstance(each, Mapping))
+    found_value = value(document, *path)
+    items = cast("list[object]", found_value) if isinstance(found_value, list) else []
+    return tuple(cast("Json", item) for item in items if isinstance(item, Mapping))
 
 
-def text(found: object, *path: str) -> str:
+def text(document: object, *path: str) -> str:
     """Get the text at a path; an empty one where there is none."""
-    at = value(found, *path)
-    return at if isinstance(at, str) else ""
+    found_value = value(document, *path)
+    return found_value if isinstance(found_value, str) else ""
 
 
-def whole(found: object, *path: str) -> int | None:
+def whole(document: object, *path: str) -> int | None:
     """Get the whole number at a path."""
-    at = value(found, *path)
-    return at if isinstance(at, int) and not isinstance(at, bool) else None
+    found_value = value(document, *path)
+    return (
+        found_value if isinstance(found_value, int) and not isinstance(found_value, bool) else None
+    )
 
 
-def moment(found: object, *path: str) -> float | None:
+def timestamp(document: object, *path: str) -> float | None:
     """Get the time at a path, written as RFC 3339, in seconds since the epoch."""
     try:
-        at = datetime.fromisoformat(text(found, *path))
-        return (at if at.tzinfo is not None else at.replace(tzinfo=UTC)).timestamp()
+        time = datetime.fromisoformat(text(document, *path))
+        return (time if time.tzinfo is not None else time.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError):
         return None
 
 
-def condition(found: object, kind: str) -> Json:
+def condition(document: object, kind: str) -> Json:
     """Get the condition of a type from an object's status; an empty one where it has none."""
-    for each in mappings(found, "status", "conditions"):
-        if each.get("type") == kind:
-            return each
+    for entry in mappings(document, "status", "conditions"):
+        if entry.get("type") == kind:
+            return entry
     return {}

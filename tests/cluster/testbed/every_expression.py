@@ -1,4 +1,4 @@
-"""What has to have a value wherever a Prometheus watches experiments that run."""
+"""Every expression of dashboards and rules has a value where Prometheus scrapes experiments."""
 
 from __future__ import annotations
 
