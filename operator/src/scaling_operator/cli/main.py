@@ -124,7 +124,7 @@ def report(
     if any(each is not None for each in (context, namespace, kubeconfig)):
         cluster.report(target, context, namespace, kubeconfig, out)
         return
-    from scaling_operator.local.finish import write_report  # noqa: PLC0415
+    from scaling_operator.local.export import write_report  # noqa: PLC0415
     from scaling_operator.local.store import Store  # noqa: PLC0415
 
     if not Path(target).is_dir():
@@ -136,7 +136,8 @@ def report(
     contents = Store(Path(target)).contents()
     for damage in contents.damaged:
         errors.print(f"warning: {damage}; left out")
-    sys.stdout.write(f"{write_report(Path(target), contents)}\n")
+    root = Path(target)
+    sys.stdout.write(f"{write_report(root, contents.record, below=root)}\n")
 
 
 @app.command()

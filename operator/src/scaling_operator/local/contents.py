@@ -20,6 +20,7 @@ from scaling_operator.api.status import ExperimentStatus
 from scaling_operator.api.trial import ScalingTrial
 from scaling_operator.core.ladder import scales_of
 from scaling_operator.local.consistency import check_status, check_trial
+from scaling_operator.runtime.record import ExperimentRecord
 from scaling_trainer.reading import MissingFile, UnreadableFile, parse_json, read_bytes
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -64,6 +65,14 @@ class Contents:
     status: ExperimentStatus
     trials: tuple[ScalingTrial, ...]
     damaged: tuple[Damage, ...] = ()
+
+    @property
+    def record(self) -> ExperimentRecord:
+        """The experiment with the trials that can be used."""
+        identity = self.identity
+        return ExperimentRecord(
+            identity.name, identity.uid, identity.spec, self.status, self.trials
+        )
 
 
 def read_contents(root: Path) -> Contents:

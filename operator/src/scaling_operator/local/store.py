@@ -8,7 +8,6 @@ in the folder is followed: it may be somebody else's.
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import uuid
 from collections.abc import Callable
@@ -33,6 +32,7 @@ from scaling_operator.local.contents import (
     read_identity,
     trial_folder,
 )
+from scaling_operator.local.export import result_json
 from scaling_trainer.reading import MissingFile, UnreadableFile
 from scaling_trainer.writing import (
     EXHAUSTED,
@@ -132,8 +132,7 @@ class Store:
 
     def write_status(self, name: str, status: ExperimentStatus) -> None:
         """Write result.json."""
-        document = {"experiment": name, **status.model_dump(mode="json", exclude_none=True)}
-        self._write(self.root / RESULT, json.dumps(document, indent=2))
+        write_file(self.root / RESULT, result_json(name, status), below=self.root)
 
     def write_trial(self, trial: ScalingTrial) -> None:
         """Write a trial's file: at its creation, and at each change of its status."""
