@@ -541,7 +541,7 @@ def test_refused_experiment_shows_its_reason() -> None:
     ],
 )
 def test_sections_with_nothing_to_say_are_left_out(make: Any, slugs: str) -> None:
-    assert [section.slug for section in page.sections(make())] == slugs.split()
+    assert [section.slug for section in page.sections_of(make())] == slugs.split()
 
 
 def test_hostile_text_never_becomes_markup() -> None:
@@ -611,7 +611,7 @@ def test_ladder_without_n_uses_the_size_itself() -> None:
 
 
 def test_spec_is_shown_as_yaml_that_reads_back() -> None:
-    block = page.sections(searched())[-1].blocks[0]
+    block = page.sections_of(searched())[-1].blocks[0]
     assert block.kind == "details"
     assert block.block.kind == "code"
     document: Any = YAML(typ="safe").load(block.block.text)  # pyright: ignore[reportUnknownMemberType]  # untyped

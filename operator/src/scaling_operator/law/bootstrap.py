@@ -108,16 +108,16 @@ def intervals(draws: Array) -> dict[int, Interval]:
 
     An infinite end means that the quantity is not bounded on that side.
     """
-    known = draws[~np.isnan(draws)]
-    if not len(known):
+    numbers = draws[~np.isnan(draws)]
+    if not len(numbers):
         return {}
-    return {level: _interval(known, level) for level in LEVELS}
+    return {level: _interval(numbers, level) for level in LEVELS}
 
 
-def _interval(known: Array, level: int) -> Interval:
+def _interval(numbers: Array, level: int) -> Interval:
     tail = (100 - level) / 200
     # "nearest" interpolates between no two draws, hence never between a finite and an infinite one.
-    low, high = np.quantile(known, [tail, 1 - tail], method="nearest")
+    low, high = np.quantile(numbers, [tail, 1 - tail], method="nearest")
     return float(low), float(high)
 
 

@@ -131,7 +131,7 @@ def conditions_of(
         for condition in fit.conditions[1:]
         if condition.type is not ConditionType.TARGET_UNANSWERED
     ]
-    found = [
+    conditions = [
         _ready(fit_input, fit)
         if ready.is_true
         else _not_ready(fit_input, ready.reason, ready.message),
@@ -140,7 +140,7 @@ def conditions_of(
         *([] if _has(own, ConditionType.EDGE_OPTIMUM) else _size_edges(fit_input)),
         *(_unanswered(recommendations) if ready.is_true else ()),
     ]
-    return tuple(_merged(found, kind) for kind in FIT_CONDITIONS if _has(found, kind))
+    return tuple(_merged(conditions, kind) for kind in FIT_CONDITIONS if _has(conditions, kind))
 
 
 def _ready(fit_input: FitInput, fit: FitReport) -> FitCondition:
@@ -168,24 +168,24 @@ def _hyperparameter_edges(fit_input: FitInput) -> list[FitCondition]:
     consequence = "these scales are left out of the fit" if left_out else "their points are kept"
     at_edge = [(point, name) for point in fit_input.points for name in point.edges]
     narrow = [(point, name) for point in fit_input.points for name in point.narrow_edges]
-    found: list[FitCondition] = []
+    conditions: list[FitCondition] = []
     if at_edge:
         message = f"best at an end of its range: {_values(at_edge)}; widen it; {consequence}"
-        found.append(FitCondition(_EDGE, "BestAtRangeEdge", message))
+        conditions.append(FitCondition(_EDGE, "BestAtRangeEdge", message))
     if narrow:
         message = (
             f"best at an end of the range that transfer has narrowed: {_values(narrow)}; raise "
             "transfer.shrink; their points are kept"
         )
-        found.append(FitCondition(_EDGE, "BestAtNarrowedEdge", message))
-    return found
+        conditions.append(FitCondition(_EDGE, "BestAtNarrowedEdge", message))
+    return conditions
 
 
-def _values(found: Sequence[tuple[TunedPoint, str]]) -> str:
+def _values(points: Sequence[tuple[TunedPoint, str]]) -> str:
     return _listed(
         [
             f"{name} {float(point.parameters[name]):.4g} at scale {point.scale.index}"
-            for point, name in found
+            for point, name in points
         ]
     )
 
@@ -218,17 +218,19 @@ def _of_what(samples: float | None, budget_flops: float | None) -> str:
 
 
 def _unanswered(recommendations: Sequence[Recommendation]) -> list[FitCondition]:
-    missing = [each for each in recommendations if each.reason is not None]
+    missing = [
+        recommendation for recommendation in recommendations if recommendation.reason is not None
+    ]
     if not missing:
         return []
-    parts = [f"{_asked(each)}: {each.message}" for each in missing]
+    parts = [f"{_asked(recommendation)}: {recommendation.message}" for recommendation in missing]
     reason = missing[0].reason or "OutOfReach"
     return [FitCondition(ConditionType.TARGET_UNANSWERED, reason, _listed(parts, "; "))]
 
 
-def _asked(each: Recommendation) -> str:
-    asked = each.target.model_dump(exclude_none=True)
-    return ", ".join(f"{name} {value:g}" for name, value in asked.items())
+def _asked(recommendation: Recommendation) -> str:
+    aims = recommendation.target.model_dump(exclude_none=True)
+    return ", ".join(f"{name} {value:g}" for name, value in aims.items())
 
 
 def _listed(parts: Sequence[str], separator: str = ", ") -> str:

@@ -83,12 +83,12 @@ def fit_envelope(curves: Sequence[TrainingCurve], course: Course) -> Envelope | 
     heights = np.stack([_height(curve, places) for curve in ordered])
     covered = np.isfinite(heights).sum(axis=0) >= FEWEST_OPTIMA
     lowest = np.argmin(heights, axis=0)
-    found = [_interior(size, (lowest, covered, heights), places) for size in range(len(ordered))]
+    middles = [_interior(size, (lowest, covered, heights), places) for size in range(len(ordered))]
     optima = [
         (middle, np.log(curve.parameters), height)
-        for curve, each in zip(ordered, found, strict=True)
-        if each is not None
-        for middle, height in (each,)
+        for curve, place in zip(ordered, middles, strict=True)
+        if place is not None
+        for middle, height in (place,)
     ]
     if len(optima) < FEWEST_OPTIMA:
         message = f"{len(optima)} sizes are lowest between others; the envelope needs 3"
@@ -121,10 +121,10 @@ def _height(curve: TrainingCurve, places: Array) -> Array:
 
 
 def _interior(
-    size: int, seen: tuple[Array | np.ndarray, np.ndarray, Array], places: Array
+    size: int, curves: tuple[Array | np.ndarray, np.ndarray, Array], places: Array
 ) -> tuple[float, float] | None:
     """Return the middle of where a size is lowest; None at an end of the sizes or of a curve."""
-    lowest, covered, heights = seen
+    lowest, covered, heights = curves
     own = np.flatnonzero((lowest == size) & covered)
     if size in (0, len(heights) - 1) or not len(own):
         return None

@@ -66,23 +66,23 @@ def prepare(fit_input: FitInput) -> ExperimentPoints:
     """Choose what N is, leave out what the rules leave out, and name what belongs together."""
     scaling = fit_input.spec.scaling or Scaling(parameter="size", sizes=(1,))
     size = COUNTED if _all_counted(fit_input.points) else (scaling.parameter or COUNTED)
-    known = [point for point in fit_input.points if size_of(point, size) is not None]
+    sized = [point for point in fit_input.points if size_of(point, size) is not None]
     left_out = [
         LeftOut(scale=p.scale.index, reason="UnknownSize")
         for p in fit_input.points
-        if p not in known
+        if p not in sized
     ]
     if scaling.fit.hyperparameter_edge == "leave-out":
         left_out += [
             LeftOut(scale=point.scale.index, reason="HyperparameterEdge")
-            for point in known
+            for point in sized
             if point.edges
         ]
-        known = [point for point in known if not point.edges]
-    points = _points_of_law(fit_input, known, size)
+        sized = [point for point in sized if not point.edges]
+    points = _points_of_law(fit_input, sized, size)
     points, worse = keep_best(points)
-    left_out += [LeftOut(scale=known[row].scale.index, reason="NotTheBest") for row in worse]
-    used = [point for row, point in enumerate(known) if row not in worse]
+    left_out += [LeftOut(scale=sized[row].scale.index, reason="NotTheBest") for row in worse]
+    used = [point for row, point in enumerate(sized) if row not in worse]
     points = replace(points, row=np.arange(len(used), dtype=np.int64))
     return ExperimentPoints(_together(points, used), tuple(used), tuple(left_out), size)
 
@@ -99,13 +99,13 @@ def _all_counted(points: Sequence[TunedPoint]) -> bool:
     return all(point.model_parameters for point in points)
 
 
-def _points_of_law(fit_input: FitInput, known: Sequence[TunedPoint], size: str) -> Points:
+def _points_of_law(fit_input: FitInput, tuned: Sequence[TunedPoint], size: str) -> Points:
     objective = fit_input.spec.all_objectives[0]
-    values = [point.value for point in known]
+    values = [point.value for point in tuned]
     losses = values if objective.direction == "minimize" else error_of_score(values)
-    sizes = [size_of(point, size) or np.nan for point in known]
-    samples = _column([point.samples for point in known])
-    flops = _column([point.flops for point in known])
+    sizes = [size_of(point, size) or np.nan for point in tuned]
+    samples = _column([point.samples for point in tuned])
+    flops = _column([point.flops for point in tuned])
     if samples is not None:
         points = points_from_tokens(sizes, samples, losses, flops=flops)
         if flops is None and size != COUNTED:
@@ -114,14 +114,14 @@ def _points_of_law(fit_input: FitInput, known: Sequence[TunedPoint], size: str) 
         points = points_from_flops(sizes, flops, losses)
     else:
         points = points_from_sizes(sizes, losses)
-    points = named(points, [f"trial {point.trial}" for point in known])
+    points = named(points, [f"trial {point.trial}" for point in tuned])
     return points if objective.direction == "minimize" else as_error(points)
 
 
 def _column(values: Sequence[float | None]) -> list[float] | None:
     """Give a column where every point has it."""
-    known = [value for value in values if value is not None]
-    return known if len(known) == len(values) and known else None
+    present = [value for value in values if value is not None]
+    return present if len(present) == len(values) and present else None
 
 
 def _together(points: Points, used: Sequence[TunedPoint]) -> Points:
@@ -144,9 +144,9 @@ def _together(points: Points, used: Sequence[TunedPoint]) -> Points:
 
 def _budgets(points: Points, used: Sequence[TunedPoint]) -> list[float] | None:
     """Take the design's budgets, else see which runs spent the same compute."""
-    given = _column([point.scale.budget_flops for point in used])
-    if given is not None or points.C is None or not len(points):
-        return given
+    declared = _column([point.scale.budget_flops for point in used])
+    if declared is not None or points.C is None or not len(points):
+        return declared
     order = np.argsort(points.C)
     steps = np.diff(np.log(points.C[order])) > SAME_COMPUTE
     codes = np.empty(len(points), dtype=np.int64)
@@ -176,18 +176,18 @@ def comparable_curves(fit_input: FitInput, prepared: ExperimentPoints) -> Curves
         if size not in longest or prepared.points.C[row] > prepared.points.C[longest[size]]:
             longest[size] = row
     is_error = prepared.points.quantity == "error"
-    found = [
+    curves = [
         _curve(prepared.used[row], prepared.points.C[row], size, is_error=is_error)
         for size, row in longest.items()
     ]
-    return Curves(course, tuple(curve for curve in found if len(curve.flops) >= FEWEST_POINTS))
+    return Curves(course, tuple(curve for curve in curves if len(curve.flops) >= FEWEST_POINTS))
 
 
 def _course(fit_input: FitInput, points: list[TunedPoint]) -> Course | NotFitted:
     """Name the schedule of the learning rate; of a trainer of one's own, by the phases it names."""
     built_in = fit_input.spec.trainer.built_in
     if built_in is None:
-        if any(each.phase == STABLE for point in points for each in point.curve):
+        if any(reading.phase == STABLE for point in points for reading in point.curve):
             return "wsd"
         message = "the trainer names no stable phase of its schedule in its reports"
         return NotFitted("CurvesNotComparable", message)
@@ -200,28 +200,28 @@ def _course(fit_input: FitInput, points: list[TunedPoint]) -> Course | NotFitted
 
 def _curve(point: TunedPoint, flops: float, size: float, *, is_error: bool) -> TrainingCurve:
     end = point.curve[-1].step
-    kept = list(_stable(point.curve))
-    values: Array = np.array([each.value for each in kept], dtype=np.float64)
+    stable = list(_stable(point.curve))
+    values: Array = np.array([reading.value for reading in stable], dtype=np.float64)
     return TrainingCurve(
         parameters=size,
-        flops=np.array([flops * (each.step / end) for each in kept], dtype=np.float64),
+        flops=np.array([flops * (reading.step / end) for reading in stable], dtype=np.float64),
         loss=1.0 - values if is_error else values,
     )
 
 
 def _stable(curve: tuple[CurvePoint, ...]) -> Iterator[CurvePoint]:
     """Give what lies in the stable phase; all, where no phase is named."""
-    named = any(each.phase is not None for each in curve)
-    return (each for each in curve if not named or each.phase == STABLE)
+    named = any(reading.phase is not None for reading in curve)
+    return (reading for reading in curve if not named or reading.phase == STABLE)
 
 
 def expected_runs(
     fit_input: FitInput, prepared: ExperimentPoints
 ) -> Mapping[int, tuple[float, float | None]]:
     """Give (N, D) by the index of each untried scale of which both can be told."""
-    found: dict[int, tuple[float, float | None]] = {}
+    runs: dict[int, tuple[float, float | None]] = {}
     if not prepared.used:
-        return found
+        return runs
     for scale in fit_input.untried:
         nearest = min(
             prepared.used, key=lambda point: abs(number_of(point.scale) - number_of(scale))
@@ -232,8 +232,8 @@ def expected_runs(
             continue
         samples = _expected_samples(fit_input.spec, prepared, scale, (parameters, size))
         if samples is not None or prepared.points.D is None:
-            found[scale.index] = (size, samples)
-    return found
+            runs[scale.index] = (size, samples)
+    return runs
 
 
 def along(x: float, places: Array, values: Array) -> float | None:
@@ -273,7 +273,7 @@ def _named_by_rung(prepared: ExperimentPoints, scale: Scale, column: Array) -> f
     """Give the parameter of the rung that was N, or D, in every scale that was tried."""
     for name, value in scale.parameters.items():
         tried = [point.scale.parameters.get(name) for point in prepared.used]
-        numbers = [each for each in tried if isinstance(each, int | float)]
+        numbers = [number for number in tried if isinstance(number, int | float)]
         if len(numbers) == len(column) and np.allclose(numbers, column, rtol=1e-6, atol=0.0):
             return None if isinstance(value, bool | str) else float(value)
     return None
@@ -297,9 +297,9 @@ def _expected_samples(
     spec: ExperimentSpec,
     prepared: ExperimentPoints,
     scale: Scale,
-    found: tuple[Mapping[str, Scalar], float],
+    run: tuple[Mapping[str, Scalar], float],
 ) -> float | None:
-    parameters, size = found
+    parameters, size = run
     if scale.samples is not None or scale.budget_flops is not None:
         return samples_of(spec, scale, parameters)
     if prepared.points.D is None:

@@ -131,7 +131,7 @@ def _options(
         seed=fit_input.seed,
         unique_tokens=None if prepared.points.D is None else settings.unique_samples,
         flat_percent=settings.flat_percent,
-        targets=tuple(dict.fromkeys(each for each in targets if isinstance(each, Target))),
+        targets=tuple(dict.fromkeys(target for target in targets if isinstance(target, Target))),
         predict=tuple(asked.runs.values()),
         exchange=asked.cost_solver.flops_for,
     )
@@ -176,10 +176,12 @@ def _status(
 
 def _predictions(report: FitReport, runs: Runs) -> Mapping[int, ScalePrediction]:
     """Match predictions to their scales: they come in the order in which they were asked."""
-    found: dict[int, ScalePrediction] = {}
-    by_run = {(each.parameters, each.tokens): each for each in report.predictions}
+    by_scale: dict[int, ScalePrediction] = {}
+    by_run = {
+        (prediction.parameters, prediction.tokens): prediction for prediction in report.predictions
+    }
     for index, run in runs.items():
         prediction = prediction_of(by_run[run], report) if run in by_run else None
         if prediction is not None:
-            found[index] = prediction
-    return found
+            by_scale[index] = prediction
+    return by_scale

@@ -108,8 +108,8 @@ class FitWorker:
         if self._running is not None:
             await asyncio.wait({self._running})
         fit_input = fit_input_of(observed)
-        known = self.outcome is not None and self.outcome.view.fit_input == fit_input
-        if fit_input is not None and fit_input.points and not known:
+        is_fitted = self.outcome is not None and self.outcome.view.fit_input == fit_input
+        if fit_input is not None and fit_input.points and not is_fitted:
             await self._run(fit_input)
 
     def close(self) -> None:

@@ -168,7 +168,7 @@ def _minimum(curve: Curve, interpolation: Interpolation) -> Minimum:
     match interpolation:
         case "quadratic":
             weights = np.ones((1, len(x)))
-            place, value = (float(found[0]) for found in _vertex(x, y, weights))
+            place, value = (float(column[0]) for column in _vertex(x, y, weights))
         case "akima":
             place, value = _dense_minimum(x, y)
         case _:
@@ -224,12 +224,12 @@ def _resampled(
         case "quadratic":
             return _vertex(curve.log_size, curve.log_loss, counts.astype(np.float64))[0]
         case "akima":
-            found = np.full(count, np.nan)
+            log_sizes = np.full(count, np.nan)
             for index, present in enumerate(counts > 0):
                 if present.sum() >= MIN_BUDGETS:
                     x, y = curve.log_size[present], curve.log_loss[present]
-                    found[index] = _dense_minimum(x, y)[0]
-            return found
+                    log_sizes[index] = _dense_minimum(x, y)[0]
+            return log_sizes
         case _:
             assert_never(interpolation)
 

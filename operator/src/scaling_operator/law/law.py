@@ -67,13 +67,13 @@ def law_of(coefficients: tuple[float, float, float], exponents: tuple[float, flo
 
 def pick(law: Law, index: int) -> Law:
     """Return one draw of a law."""
-    one = slice(index, index + 1)
+    draw = slice(index, index + 1)
     return Law(
-        law.ln_a[one],
-        law.ln_b[one],
-        law.ln_e[one],
-        law.alpha[one],
-        law.beta[one],
+        law.ln_a[draw],
+        law.ln_b[draw],
+        law.ln_e[draw],
+        law.alpha[draw],
+        law.beta[draw],
     )
 
 

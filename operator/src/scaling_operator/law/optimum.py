@@ -65,11 +65,11 @@ def flat_range(law: Law, flops: float, factor: float, percent: float) -> tuple[f
     """
     if law.one_variable:
         return None
-    one = pick(law, 0)
-    best = float(log_optimal_size(one, flops, factor)[0])
+    fit = pick(law, 0)
+    best = float(log_optimal_size(fit, flops, factor)[0])
     log_work = float(np.log(flops / factor))
-    a, b = float(one.ln_a[0]), float(one.ln_b[0])
-    alpha, beta, floor = float(one.alpha[0]), float(one.beta[0]), float(one.E[0])
+    a, b = float(fit.ln_a[0]), float(fit.ln_b[0])
+    alpha, beta, floor = float(fit.alpha[0]), float(fit.beta[0]), float(fit.E[0])
 
     def excess(log_size: float) -> float:
         terms = np.exp(a - alpha * log_size) + np.exp(b - beta * (log_work - log_size))
@@ -242,8 +242,8 @@ def _least(value: Callable[[Array], Array], low: Array, high: Array) -> Array:
         places = low[:, None] + (high - low)[:, None] * np.linspace(0.0, 1.0, SERVED_PLACES)
         values = value(places)
         best = np.argmin(np.where(np.isfinite(values), values, np.inf), axis=1)
-        known = np.isfinite(values[rows, best])
-        place = np.where(known, places[rows, best], np.nan)
+        is_number = np.isfinite(values[rows, best])
+        place = np.where(is_number, places[rows, best], np.nan)
         low = places[rows, np.maximum(best - 1, 0)]
         high = places[rows, np.minimum(best + 1, SERVED_PLACES - 1)]
     return place

@@ -91,8 +91,8 @@ def fit_law(
         )
         return NotFitted("DegenerateDesign", message)
     rng = np.random.default_rng(seed)
-    given = [] if start is None else [coordinates(problem, start)]
-    starts = [as_coordinates(problem, grid), *given, random_starts(problem, rng, RANDOM_STARTS)]
+    own_start = [] if start is None else [coordinates(problem, start)]
+    starts = [as_coordinates(problem, grid), *own_start, random_starts(problem, rng, RANDOM_STARTS)]
     x, value = descend(problem, np.concatenate(starts))
     return _judged(problem, points, pick(grid, 0), _polished(problem, (x, value)))
 
@@ -165,18 +165,18 @@ def grid_starts(points: Points, form: Form) -> Law | None:
         case _:
             assert_never(form)
     solve = _solve_one if form == "power" else _solve_two
-    found, squares = solve(size, data, points.L, pairs)
-    usable = np.isfinite(found).all(axis=1) & (found[:, [0, 2]] > 0).all(axis=1)
-    usable &= (found[:, 1] > 0) | (form == "power")
+    coefficients, squares = solve(size, data, points.L, pairs)
+    usable = np.isfinite(coefficients).all(axis=1) & (coefficients[:, [0, 2]] > 0).all(axis=1)
+    usable &= (coefficients[:, 1] > 0) | (form == "power")
     positive = np.flatnonzero(usable)
     if not len(positive):
         return None
     order = positive[np.argsort(squares[positive], kind="stable")][:CANDIDATES]
     i, j = pairs[order].T
-    a, b, e = found[order].T[:, :, None]
+    a, b, e = coefficients[order].T[:, :, None]
     exact = np.square(a * size[i] + b * data[j] + e - points.L).sum(axis=1)
     best = order[np.argsort(exact, kind="stable")][:KEPT]
-    return _law_of_grid(points, found[best], EXPONENTS[pairs[best]])
+    return _law_of_grid(points, coefficients[best], EXPONENTS[pairs[best]])
 
 
 def random_starts(problem: FitProblem, rng: np.random.Generator, count: int) -> Array:
@@ -232,22 +232,22 @@ def _solve_one(
     u, y = _centred(size), loss - loss.mean()
     uy = u @ y
     a = uy / np.einsum("in,in->i", u, u)
-    found = np.stack([a, np.zeros_like(a), loss.mean() - a * size.mean(axis=1)], axis=1)
-    return found, y @ y - a * uy
+    coefficients = np.stack([a, np.zeros_like(a), loss.mean() - a * size.mean(axis=1)], axis=1)
+    return coefficients, y @ y - a * uy
 
 
 def _centred(columns: Array) -> Array:
     return columns - columns.mean(axis=1, keepdims=True)
 
 
-def _law_of_grid(points: Points, found: Array, exponents: Array) -> Law:
+def _law_of_grid(points: Points, coefficients: Array, exponents: Array) -> Law:
     """Undo the scaling of the columns: the largest entry of N^-alpha is that of the smallest N."""
     alpha, beta = exponents.T
     tokens = points.N if points.D is None else points.D
-    log_a = np.log(found[:, 0]) + alpha * np.log(points.N.min())
-    log_e = np.log(found[:, 2])
-    if not found[:, 1].any():
+    log_a = np.log(coefficients[:, 0]) + alpha * np.log(points.N.min())
+    log_e = np.log(coefficients[:, 2])
+    if not coefficients[:, 1].any():
         absent = np.full_like(alpha, np.nan)
         return Law(log_a, np.full_like(alpha, -np.inf), log_e, alpha, absent)
-    log_b = np.log(found[:, 1]) + beta * np.log(tokens.min())
+    log_b = np.log(coefficients[:, 1]) + beta * np.log(tokens.min())
     return Law(log_a, log_b, log_e, alpha, beta)

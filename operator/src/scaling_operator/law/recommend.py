@@ -53,7 +53,7 @@ def recommend(basis: Basis, target: Target) -> SizeRecommendation | Unanswered:
         return _unanswered(basis, target)
     spread = {} if basis.draws is None else _spread(_allocate(basis, basis.draws.law, target))
     constrained = basis.options.unique_tokens is not None or target.served > 0
-    known = np.isfinite(flops) and not constrained
+    is_flat_known = np.isfinite(flops) and not constrained
     if target.kind == "flops" and not target.served:
         flops = target.value
     return SizeRecommendation(
@@ -68,7 +68,7 @@ def recommend(basis: Basis, target: Target) -> SizeRecommendation | Unanswered:
         flat_range=flat_range(
             basis.fitted.law, flops, basis.path.flops_factor, basis.options.flat_percent
         )
-        if known
+        if is_flat_known
         else None,
         isoflop_parameters=None if target.served else _iso_size(basis, flops),
         envelope_parameters=None if target.served else _envelope_size(basis, flops),
@@ -84,8 +84,10 @@ def _for_money(basis: Basis, target: Target) -> SizeRecommendation | Unanswered:
     plain = replace(basis, draws=None, isoflop=isoflop)
 
     def best_at(flops: float) -> tuple[float, float | None] | None:
-        found = recommend(plain, Target(flops=flops))
-        return None if isinstance(found, Unanswered) else (found.parameters, found.tokens)
+        answer_at = recommend(plain, Target(flops=flops))
+        return (
+            None if isinstance(answer_at, Unanswered) else (answer_at.parameters, answer_at.tokens)
+        )
 
     flops = basis.options.exchange(target, best_at)
     answer = flops if isinstance(flops, Unanswered) else recommend(basis, Target(flops=flops))

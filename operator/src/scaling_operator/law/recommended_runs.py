@@ -123,16 +123,16 @@ class RunPlanner:
         nearest = self._nearest(parameters)
         for size in self._sizes(parameters):
             point: dict[str, Scalar] = {**nearest.parameters, size[0]: size[1]}
-            found = need_of(spec, point, samples, unknown)
-            if isinstance(found, Need):
-                return self._of_size(found, parameters)
+            need = need_of(spec, point, samples, unknown)
+            if isinstance(need, Need):
+                return self._of_size(need, parameters)
         at = {**nearest.parameters, **nearest.scale.parameters}
-        found = need_of(spec, at, samples, unknown)
-        return self._of_size(found, parameters) if isinstance(found, Need) else found
+        need = need_of(spec, at, samples, unknown)
+        return self._of_size(need, parameters) if isinstance(need, Need) else need
 
     def _nearest(self, parameters: float) -> TunedPoint:
         sizes = zip(self.prepared.points.N, self.prepared.used, strict=True)
-        return min(sizes, key=lambda each: abs(math.log(each[0] / parameters)))[1]
+        return min(sizes, key=lambda sized: abs(math.log(sized[0] / parameters)))[1]
 
     def _sizes(self, parameters: float) -> Iterator[tuple[str, Scalar]]:
         """Give what to set the ladder's parameter to, best first: whole sizes stay whole."""
@@ -140,10 +140,10 @@ class RunPlanner:
         name = self.scaling.parameter
         if size is None or name is None or not size < LARGEST_SIZE:
             return
-        if not all(isinstance(each, int) for each in self.scaling.sizes):
+        if not all(isinstance(rung, int) for rung in self.scaling.sizes):
             yield name, size
             return
-        unit = math.gcd(*(int(each) for each in self.scaling.sizes))
+        unit = math.gcd(*(int(rung) for rung in self.scaling.sizes))
         yield name, max(1, round(size))
         yield name, max(1, round(size / unit)) * unit
 

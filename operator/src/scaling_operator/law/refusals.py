@@ -40,10 +40,10 @@ def invalid_points(points: Points) -> tuple[FitCondition, ...]:
     """Refuse values that no law can have: not finite, not positive, beyond all bounds, repeated."""
     columns = _columns_of_points(points)
     # C or D may have been computed of the others: what is wrong there is said once.
-    given = np.isfinite(points.N) & (True if points.D is None else np.isfinite(points.D))
-    found = [
+    counted_from = np.isfinite(points.N) & (True if points.D is None else np.isfinite(points.D))
+    refusals = [
         *(
-            _bad(points, name, ~np.isfinite(column) & (given if name == "C" else True))
+            _bad(points, name, ~np.isfinite(column) & (counted_from if name == "C" else True))
             for name, column in columns.items()
         ),
         *(_bad(points, name, column <= 0, "NotPositive") for name, column in columns.items()),
@@ -52,7 +52,9 @@ def invalid_points(points: Points) -> tuple[FitCondition, ...]:
         _bad(points, name, (column < SMALLEST) | (column > LARGEST), "OutOfRange")
         for name, column in columns.items()
     ]
-    named = tuple(each for each in found if each) or tuple(each for each in beyond if each)
+    named = tuple(refusal for refusal in refusals if refusal) or tuple(
+        refusal for refusal in beyond if refusal
+    )
     return named or (*_overflowed(points), *_duplicates(points))
 
 
@@ -63,11 +65,11 @@ def missing_points(points: Points, form: Form) -> tuple[FitCondition, ...]:
     reasons: list[tuple[str, str]] = []
     if sizes < DISTINCT_SIZES:
         missing = DISTINCT_SIZES - sizes
-        known = counted(sizes, "distinct size")
-        reasons.append(("TooFewSizes", f"{known}; add {missing} to make 5"))
+        count = counted(sizes, "distinct size")
+        reasons.append(("TooFewSizes", f"{count}; add {missing} to make 5"))
     if len(points) < least:
-        known = counted(len(points), "point")
-        reasons.append(("TooFewPoints", f"{known}; {form} needs {least} or more"))
+        count = counted(len(points), "point")
+        reasons.append(("TooFewPoints", f"{count}; {form} needs {least} or more"))
     budgets = _budgets(points)
     if budgets == 1 and sizes > 1:
         reasons.append(("OneBudget", "every run has the same compute; add 2 budgets or more"))
@@ -78,8 +80,8 @@ def missing_points(points: Points, form: Form) -> tuple[FitCondition, ...]:
         reasons.append(("TooFewBudgets", f"{budgets} distinct budgets; add 1 to make 3"))
     curves = len(curves_of(points))
     if points.group is not None and curves < MIN_BUDGETS:
-        known = f"{counted(curves, 'budget')} {'has' if curves == 1 else 'have'}"
-        message = f"{known} {MIN_SIZES} sizes or more; {MIN_BUDGETS} must"
+        count = f"{counted(curves, 'budget')} {'has' if curves == 1 else 'have'}"
+        message = f"{count} {MIN_SIZES} sizes or more; {MIN_BUDGETS} must"
         reasons.append(("TooFewCurves", message))
     return tuple(FitCondition(ConditionType.NOT_ENOUGH_POINTS, *reason) for reason in reasons)
 
@@ -93,8 +95,8 @@ def chosen_form(points: Points) -> Form:
 
 def _columns_of_points(points: Points) -> dict[str, Array]:
     optional = {"D": points.D, "C": points.C, "group": points.group}
-    given = {name: column for name, column in optional.items() if column is not None}
-    return {"N": points.N, "L": points.L, **given}
+    present = {name: column for name, column in optional.items() if column is not None}
+    return {"N": points.N, "L": points.L, **present}
 
 
 def _bad(

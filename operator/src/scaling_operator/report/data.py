@@ -101,8 +101,8 @@ def winners(report: ReportInput) -> tuple[BestTrial, ...]:
 def kept_values(report: ReportInput, index: int) -> tuple[float, ...]:
     """Values of an objective that no plot may leave out: the best ones, of each scale too."""
     bests = (scale.best for scale in report.status.scales)
-    found = (*winners(report), *(best for best in bests if best is not None))
-    return tuple(best.values[index] for best in found)
+    shown = (*winners(report), *(best for best in bests if best is not None))
+    return tuple(best.values[index] for best in shown)
 
 
 def scale_indices(report: ReportInput) -> tuple[int, ...]:

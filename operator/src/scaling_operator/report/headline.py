@@ -157,8 +157,8 @@ def _of_nothing(report: ReportInput, progress: tuple[str, ...]) -> Headline:
     reasons = Counter(trial.status.reason for trial in failed).most_common(1)
     reason, count = reasons[0]
     example = next(trial.status.message for trial in failed if trial.status.reason == reason)
-    said = f": {shortened(example, 300)}" if example else "."
-    why = f"{reason or 'No reason given'}, {count} of {plural(len(failed), 'time')}{said}"
+    sentence = f": {shortened(example, 300)}" if example else "."
+    why = f"{reason or 'No reason given'}, {count} of {plural(len(failed), 'time')}{sentence}"
     return Headline(
         "", "No trial succeeded", f"; {len(failed)} of {len(ended)} failed.", (why, *progress)
     )
@@ -263,28 +263,30 @@ def law_notes(report: ReportInput) -> tuple[str, ...]:
     law = report.law
     if law is None or report.spec.scaling is None:
         return ()
-    notes = [_sentence(report, law, each) for each in law.fit.recommendation[1 : 1 + _MOST_NOTES]]
+    notes = [
+        _sentence(report, law, answer) for answer in law.fit.recommendation[1 : 1 + _MOST_NOTES]
+    ]
     if law.fit.conditions[0].is_true:
         notes.append(f"The law is {law_equation(law.fit)}. {exponent_sentence(law.fit)}".strip())
-    ready, *others = [each for each in report.status.conditions if each.type in FIT_CONDITIONS] or [
-        None
-    ]
+    ready, *others = [
+        condition for condition in report.status.conditions if condition.type in FIT_CONDITIONS
+    ] or [None]
     if ready is not None and ready.status != "True":
         notes.append(f"No law is fitted: {ready.message}.")
-    for each in others:
-        if each is not None and not (ready is not None and each.message in ready.message):
-            meaning = meaning_of(ConditionType(each.type))
-            notes.append(f"{each.type}: {meaning}; {each.message}.")
+    for condition in others:
+        if condition is not None and not (ready is not None and condition.message in ready.message):
+            meaning = meaning_of(ConditionType(condition.type))
+            notes.append(f"{condition.type}: {meaning}; {condition.message}.")
     return tuple(notes)
 
 
-def _sentence(report: ReportInput, law: LawInput, each: SizeRecommendation) -> str:
-    sentence = recommendation_sentence(each, law.fit.options.flat_percent)
+def _sentence(report: ReportInput, law: LawInput, answer: SizeRecommendation) -> str:
+    sentence = recommendation_sentence(answer, law.fit.options.flat_percent)
     built_in = report.spec.trainer.built_in
     if built_in is not None and built_in.task != "language-modelling":
         sentence = sentence.replace(" tokens", " samples")
     stored = next(
-        (r for r in report.status.recommendations if r.parameters == each.parameters), None
+        (r for r in report.status.recommendations if r.parameters == answer.parameters), None
     )
     if stored is not None:
         sentence = f"{sentence} {machine_sentence(plan_of(stored))}".rstrip()
@@ -292,9 +294,9 @@ def _sentence(report: ReportInput, law: LawInput, each: SizeRecommendation) -> s
     if size is None or scaling is None or scaling.parameter is None:
         return sentence
     name = short_names([scaling.parameter])[scaling.parameter]
-    strong = _strong(each)
+    strong = _strong(answer)
     return sentence.replace(strong, f"{strong} at {name} {number(size, 3)}", 1)
 
 
-def _strong(each: SizeRecommendation) -> str:
-    return f"{quantity(each.parameters)} parameters"
+def _strong(answer: SizeRecommendation) -> str:
+    return f"{quantity(answer.parameters)} parameters"

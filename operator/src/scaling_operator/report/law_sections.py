@@ -69,7 +69,7 @@ def answers_section(report: FitReport, _given: Points) -> Section | None:
         "The optimum is flat: every size of the last column costs little. Act on it and on the "
         "intervals, not on the point."
     )
-    if not any(each.flat_range for each in report.recommendation):
+    if not any(answer.flat_range for answer in report.recommendation):
         lead = "Act on the intervals, not on the point."
     return Section("answers", "Answers", lead, tuple(blocks))
 
@@ -78,19 +78,19 @@ def _recommendation_table(report: FitReport) -> Table:
     flat = f"N within {report.options.flat_percent:g} % of the best"
     columns = ("target", "N*", "80 %", "95 %", "D*", "D*/N*", "loss", "95 % of the loss", flat)
     rows: list[tuple[Cell, ...]] = []
-    for each in report.recommendation:
-        sizes, losses = each.intervals.get("parameters", {}), each.intervals.get("loss", {})
-        ratio = each.tokens_per_parameter
+    for answer in report.recommendation:
+        sizes, losses = answer.intervals.get("parameters", {}), answer.intervals.get("loss", {})
+        ratio = answer.tokens_per_parameter
         texts = (
-            target_text(each),
-            quantity(each.parameters),
+            target_text(answer),
+            quantity(answer.parameters),
             size_text(sizes.get(80)),
             size_text(sizes.get(95)),
-            NOTHING if each.tokens is None else quantity(each.tokens),
+            NOTHING if answer.tokens is None else quantity(answer.tokens),
             NOTHING if ratio is None else number(ratio, 3),
-            NOTHING if each.loss is None else number(each.loss),
+            NOTHING if answer.loss is None else number(answer.loss),
             interval_text(losses.get(95)),
-            interval_text(each.flat_range, prefixed=True),
+            interval_text(answer.flat_range, prefixed=True),
         )
         rows.append((Cell(texts[0]), *(Cell(_whole(text)) for text in texts[1:])))
     return Table(columns, tuple(rows))
@@ -104,13 +104,13 @@ def _whole(text: str) -> str:
 def _prediction_table(report: FitReport) -> Table:
     rows = tuple(
         (
-            Cell(quantity(each.parameters)),
-            Cell(NOTHING if each.tokens is None else quantity(each.tokens)),
-            Cell(number(each.loss)),
-            Cell(interval_text(each.intervals.get(80))),
-            Cell(interval_text(each.intervals.get(95))),
+            Cell(quantity(prediction.parameters)),
+            Cell(NOTHING if prediction.tokens is None else quantity(prediction.tokens)),
+            Cell(number(prediction.loss)),
+            Cell(interval_text(prediction.intervals.get(80))),
+            Cell(interval_text(prediction.intervals.get(95))),
         )
-        for each in report.predictions
+        for prediction in report.predictions
     )
     return Table(("predicted N", "D", "loss", "80 %", "95 %"), rows)
 
@@ -135,11 +135,15 @@ def isoflop_section(report: FitReport, _given: Points) -> Section | None:
     )
     rows = tuple(
         (
-            Cell(number(each.budget_flops, 3)),
-            Cell(f"beyond the {each.edge} size" if each.edge else quantity(each.parameters or 0.0)),
-            Cell(NOTHING if each.loss is None else number(each.loss)),
+            Cell(number(minimum.budget_flops, 3)),
+            Cell(
+                f"beyond the {minimum.edge} size"
+                if minimum.edge
+                else quantity(minimum.parameters or 0.0)
+            ),
+            Cell(NOTHING if minimum.loss is None else number(minimum.loss)),
         )
-        for each in isoflop.optima
+        for minimum in isoflop.optima
     )
     table = Table(("budget, FLOPs", "N of least loss", "loss"), rows)
     return Section("isoflop", "IsoFLOP curves", lead, (_isoflop_plot(report, isoflop), table))
@@ -156,21 +160,21 @@ def _isoflop_plot(report: FitReport, isoflop: IsoFlop) -> Plot:
         lines.append(line("", sizes, losses, Style(colour, size=0, width=1.5)))
         size, loss = np.exp(curve.log_size).tolist(), np.exp(curve.log_loss).tolist()
         texts = [
-            f"{number(curve.budget_flops, 3)} FLOPs\nN {quantity(n)}\nloss {number(each)}"
-            for n, each in zip(size, loss, strict=True)
+            f"{number(curve.budget_flops, 3)} FLOPs\nN {quantity(n)}\nloss {number(value)}"
+            for n, value in zip(size, loss, strict=True)
         ]
         name = f"{number(curve.budget_flops, 2)} FLOPs"
         dots.append(Series(name, size, loss, Style(colour, size=6), texts))
-    inside = [each for each in isoflop.optima if each.parameters is not None]
+    inside = [minimum for minimum in isoflop.optima if minimum.parameters is not None]
     best = Series(
         "minimum",
-        [each.parameters for each in inside],
-        [each.loss for each in inside],
+        [minimum.parameters for minimum in inside],
+        [minimum.loss for minimum in inside],
         Style(theme.VERMILION, size=10, symbol="diamond"),
-        [f"N* {quantity(each.parameters or 0.0)}" for each in inside],
+        [f"N* {quantity(minimum.parameters or 0.0)}" for minimum in inside],
     )
     hidden = [Series(s.name, s.x, s.y, s.style, in_legend=False) for s in lines]
-    shown = [value for each in (*dots, *hidden) for value in each.y if value is not None]
+    shown = [value for curve in (*dots, *hidden) for value in curve.y if value is not None]
     size, lowest, highest = report.points.N, min(shown), max(shown)
     figure = xy(
         [*hidden, *dots, best],
@@ -237,7 +241,7 @@ def envelope_section(report: FitReport, _given: Points) -> Section | None:
     texts = [f"N {quantity(size)}" for size in envelope.parameters.tolist()]
     style = Style(theme.VERMILION, size=10, symbol="diamond")
     best = Series("lowest", envelope.flops.tolist(), envelope.loss.tolist(), style, texts)
-    shown = [value for each in lines for value in each.y if value is not None]
+    shown = [value for curve in lines for value in curve.y if value is not None]
     work = np.concatenate([curve.flops for curve in ordered])
     figure = xy(
         [*lines, best],

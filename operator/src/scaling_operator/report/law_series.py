@@ -75,14 +75,14 @@ def _exact(values: Array) -> NDArray[np.int64] | None:
     return codes if int(codes.max()) < MOST_EXACT else None
 
 
-def run_series(points: Points, each: ComputeBin, y: Array, name: str = "") -> Series:
+def run_series(points: Points, compute_bin: ComputeBin, y: Array, name: str = "") -> Series:
     """Draw runs of one compute as dots, with their line in the file."""
-    rows = np.flatnonzero(each.member)
+    rows = np.flatnonzero(compute_bin.member)
     return Series(
-        name or each.name,
+        name or compute_bin.name,
         [float(points.N[row]) for row in rows],
         [float(y[row]) for row in rows],
-        Style(each.colour, size=6, opacity=0.8),
+        Style(compute_bin.colour, size=6, opacity=0.8),
         [run_text(points, int(row)) for row in rows],
     )
 
@@ -106,8 +106,8 @@ def line(name: str, x: Array, y: Array, style: Style) -> Series:
 def band(name: str, x: Array, draws: Array, style: Style) -> Series:
     """Fill between the 10th and 90th percentile of draws (k, n) over places x (n,)."""
     low, high = percentiles(draws, BAND)
-    known = np.isfinite(low) & np.isfinite(high)
-    x, low, high = x[known], low[known], high[known]
+    is_drawn = np.isfinite(low) & np.isfinite(high)
+    x, low, high = x[is_drawn], low[is_drawn], high[is_drawn]
     outline = np.concatenate([x, x[::-1]]), np.concatenate([high, low[::-1]])
     return Series(name, _list(outline[0]), _list(outline[1]), style)
 

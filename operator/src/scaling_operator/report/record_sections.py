@@ -180,14 +180,14 @@ def _example(trial: ScalingTrial) -> str:
     message = trial.status.message or next(
         (attempt.message for attempt in reversed(trial.status.attempts) if attempt.message), ""
     )
-    said = f": {shortened(message, 500)}" if message else ""
-    return f"trial {trial_id(trial)}{said}"
+    words = f": {shortened(message, 500)}" if message else ""
+    return f"trial {trial_id(trial)}{words}"
 
 
 def conditions(report: ReportInput) -> Section | None:
     """Show what the experiment's status says of itself."""
-    found = report.status.conditions
-    if not found:
+    listed = report.status.conditions
+    if not listed:
         return None
     rows = tuple(
         (
@@ -201,7 +201,7 @@ def conditions(report: ReportInput) -> Section | None:
                 else f"{condition.last_transition_time:%Y-%m-%d %H:%M:%S %Z}".strip()
             ),
         )
-        for condition in found
+        for condition in listed
     )
     lead = "The experiment's conditions, as its status holds them."
     columns = ("condition", "status", "reason", "message", "since")
