@@ -1,9 +1,9 @@
-"""What may be said of a fit: conditions as values.
+"""The conditions of a fit, as values.
 
 The words are Kubernetes': a condition has a type, a status, a CamelCase reason and a message that
-says what is missing. `FitReady` is always there; the others appear where they hold. First those of
-any fit, whose thresholds are judgements (section 4 of the reference), gathered here so that they
-can be seen together; then those of an experiment's fit, which adds what is true of its search.
+says what is missing. `FitReady` is always there; the others appear where they hold. First come
+the conditions of any fit; their thresholds are judgements (section 4 of the reference) and stand
+together here. Then come the conditions of an experiment's fit, which adds those of its search.
 """
 
 from __future__ import annotations
@@ -34,10 +34,12 @@ WIDEST_LOSS = 1.2
 """High end over low end of the 80 % interval of a predicted loss."""
 MOST_FAILED = 0.1
 """Share of resamples without a sound law."""
+MOST_NAMED = 8
+_EDGE = ConditionType.HYPERPARAMETER_EDGE
 
 
 def fit_ready(refusals: tuple[FitCondition, ...]) -> FitCondition:
-    """Say whether there is a fit, with the first refusal's reason."""
+    """Give FitReady: true without a refusal, else false with the reason of the first refusal."""
     if not refusals:
         return FitCondition(ConditionType.FIT_READY, "Fitted", "the law is fitted")
     message = "; ".join(refusal.message for refusal in refusals)
@@ -58,7 +60,7 @@ def edge_optima(minima: tuple[Minimum, ...]) -> tuple[FitCondition, ...]:
 
 
 def far_extrapolation(points: Points, flops: float | None, size: float) -> FitCondition | None:
-    """Say that a question lies more than 100 times beyond the largest measured compute."""
+    """Warn of a question that lies more than 100 times beyond the largest measured compute."""
     if points.C is not None and flops is not None and np.isfinite(flops):
         ratio, limit, what = flops / float(points.C.max()), FARTHEST, "the largest measured compute"
     else:
@@ -74,7 +76,8 @@ def methods_disagree(
 ) -> tuple[FitCondition, ...]:
     """Compare exponents by method, and N* at each target by two of them.
 
-    `spread` is IsoFLOP's a. The envelope's sizes are not compared: its curves had not decayed.
+    `spread` are the intervals of IsoFLOP's exponent a. The envelope's sizes are not compared: its
+    curves had not decayed.
     """
     if len(exponents) < 2:  # noqa: PLR2004 - one method has nothing to disagree with
         return ()
@@ -98,7 +101,7 @@ def methods_disagree(
 def noise_too_high(
     draws: Draws, sizes: tuple[Intervals, ...], losses: tuple[Intervals, ...]
 ) -> tuple[FitCondition, ...]:
-    """Say that intervals are too wide to act on: N* by 3 times, a loss by 1.2, at 80 %."""
+    """Warn of intervals too wide to act on at 80 %: N* by more than 3 times, a loss by 1.2."""
     parts: list[str] = []
     for what, asked, limit in (("N*", sizes, WIDEST_SIZE), ("the loss", losses, WIDEST_LOSS)):
         widest = max((_width(interval) for interval in asked), default=1.0)
@@ -115,10 +118,6 @@ def noise_too_high(
 def _width(interval: Intervals) -> float:
     low, high = interval.get(80, (1.0, 1.0))
     return high / low if low > 0 else float("inf")
-
-
-MOST_NAMED = 8
-_EDGE = ConditionType.HYPERPARAMETER_EDGE
 
 
 def conditions_of(
@@ -244,7 +243,7 @@ def _has(conditions: Sequence[FitCondition], kind: ConditionType) -> bool:
 
 
 def _merged(conditions: Sequence[FitCondition], kind: ConditionType) -> FitCondition:
-    """Make one statement of all of a type, under the first one's reason."""
+    """Join all conditions of a type into one, with the reason of the first."""
     of_kind = [condition for condition in conditions if condition.type is kind]
     first = of_kind[0]
     message = "; ".join(condition.message for condition in of_kind)

@@ -1,9 +1,9 @@
 """From the best trials of an experiment to what a law is fitted to: points, curves, sizes to come.
 
-Points: which N, which trials. Curves: the learning curves of the best trials, as far as they can be
-compared; a step counts evaluations, so a curve's compute at a step is that share of the whole
-training's, and since a pruned trial is never the best of its scale, every curve is whole. Sizes to
-come: N and D of the scales that have no trial yet, for which the law predicts.
+Points: which quantity is N, which trials count. Curves: the learning curves of the best trials, as
+far as they can be compared; a step counts evaluations, so a curve's compute at a step is that share
+of the whole training's, and since a pruned trial is never the best of its scale, every curve is
+whole. Sizes to come: N and D of the scales that have no trial yet, for which the law predicts.
 """
 
 from __future__ import annotations
@@ -47,6 +47,7 @@ from scaling_trainer.counting import count, dimensions_of
 COUNTED = "modelParameters"
 SAME_COMPUTE = 0.02
 """Runs whose ln C lie within this of each other have one budget."""
+FEWEST_POINTS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,7 @@ class ExperimentPoints:
 
 
 def prepare(fit_input: FitInput) -> ExperimentPoints:
-    """Choose what N is, leave out what the rules leave out, and name what belongs together."""
+    """Choose what N is, apply the rules that leave points out, and label what belongs together."""
     scaling = fit_input.spec.scaling or Scaling(parameter="size", sizes=(1,))
     size = COUNTED if _all_counted(fit_input.points) else (scaling.parameter or COUNTED)
     sized = [point for point in fit_input.points if size_of(point, size) is not None]
@@ -88,7 +89,7 @@ def prepare(fit_input: FitInput) -> ExperimentPoints:
 
 
 def size_of(point: TunedPoint, size: str) -> float | None:
-    """Give a point's N; None where it is not known."""
+    """Return N of a point; None where N is unknown."""
     if size == COUNTED:
         return point.model_parameters
     value = point.scale.parameters.get(size)
@@ -119,13 +120,13 @@ def _points_of_law(fit_input: FitInput, tuned: Sequence[TunedPoint], size: str) 
 
 
 def _column(values: Sequence[float | None]) -> list[float] | None:
-    """Give a column where every point has it."""
+    """Return the values as a column; None where any value is missing."""
     present = [value for value in values if value is not None]
     return present if len(present) == len(values) and present else None
 
 
 def _together(points: Points, used: Sequence[TunedPoint]) -> Points:
-    """Group runs of one compute budget; join what one run gave, to be resampled together."""
+    """Group runs by compute budget; cluster the points of one run, to be resampled together."""
     scales = [point.scale.index for point in used]
     if len(set(scales)) < len(scales):
         points = clustered(points, scales)
@@ -138,12 +139,12 @@ def _together(points: Points, used: Sequence[TunedPoint]) -> Points:
     if len(curves_of(isoflop)) < MIN_BUDGETS:
         return points
     by_design = all(point.scale.budget_flops is not None for point in used)
-    # Where compute is equal by chance, a second opinion that has none is no reason to refuse.
+    # Where compute is equal by chance, IsoFLOP without a power law is no reason to refuse.
     return isoflop if by_design or fit_isoflop(isoflop).power is not None else points
 
 
 def _budgets(points: Points, used: Sequence[TunedPoint]) -> list[float] | None:
-    """Take the design's budgets, else see which runs spent the same compute."""
+    """Return the budgets of the design; else group the runs that spent the same compute."""
     declared = _column([point.scale.budget_flops for point in used])
     if declared is not None or points.C is None or not len(points):
         return declared
@@ -157,11 +158,8 @@ def _budgets(points: Points, used: Sequence[TunedPoint]) -> list[float] | None:
     return [means[code] for code in codes]
 
 
-FEWEST_POINTS = 3
-
-
 def comparable_curves(fit_input: FitInput, prepared: ExperimentPoints) -> Curves | NotFitted:
-    """Collect one curve a size, the longest; NotFitted says why there are none to compare."""
+    """Collect the longest curve of each size; NotFitted says why no curves can be compared."""
     whole = [row for row, point in enumerate(prepared.used) if point.curve]
     if not whole:
         return NotFitted("NoCurves", "the trials report no values before their end")
@@ -184,7 +182,7 @@ def comparable_curves(fit_input: FitInput, prepared: ExperimentPoints) -> Curves
 
 
 def _course(fit_input: FitInput, points: list[TunedPoint]) -> Course | NotFitted:
-    """Name the schedule of the learning rate; of a trainer of one's own, by the phases it names."""
+    """Name the schedule of the learning rate; for a custom trainer, by the phases it reports."""
     built_in = fit_input.spec.trainer.built_in
     if built_in is None:
         if any(reading.phase == STABLE for point in points for reading in point.curve):
@@ -210,7 +208,7 @@ def _curve(point: TunedPoint, flops: float, size: float, *, is_error: bool) -> T
 
 
 def _stable(curve: tuple[CurvePoint, ...]) -> Iterator[CurvePoint]:
-    """Give what lies in the stable phase; all, where no phase is named."""
+    """Return the readings of the stable phase; all readings where no phase is named."""
     named = any(reading.phase is not None for reading in curve)
     return (reading for reading in curve if not named or reading.phase == STABLE)
 
@@ -218,7 +216,7 @@ def _stable(curve: tuple[CurvePoint, ...]) -> Iterator[CurvePoint]:
 def expected_runs(
     fit_input: FitInput, prepared: ExperimentPoints
 ) -> Mapping[int, tuple[float, float | None]]:
-    """Give (N, D) by the index of each untried scale of which both can be told."""
+    """Return (N, D) by index of each untried scale whose N and D can be known in advance."""
     runs: dict[int, tuple[float, float | None]] = {}
     if not prepared.used:
         return runs
@@ -237,7 +235,7 @@ def expected_runs(
 
 
 def along(x: float, places: Array, values: Array) -> float | None:
-    """Read a value off the pieces between (ln place, ln value), going on beyond the ends.
+    """Interpolate piecewise linearly in (ln place, ln value); extrapolate beyond the ends.
 
     None where fewer than two places differ.
     """
@@ -270,7 +268,7 @@ def _expected_size(
 
 
 def _named_by_rung(prepared: ExperimentPoints, scale: Scale, column: Array) -> float | None:
-    """Give the parameter of the rung that was N, or D, in every scale that was tried."""
+    """Return the rung's parameter that equalled N (or D) in every scale that was tried."""
     for name, value in scale.parameters.items():
         tried = [point.scale.parameters.get(name) for point in prepared.used]
         numbers = [number for number in tried if isinstance(number, int | float)]
@@ -312,7 +310,7 @@ def _expected_samples(
 
 
 def _last_of_each_scale(prepared: ExperimentPoints) -> Sequence[int]:
-    """Of several points of a run, the one at its end."""
+    """Return the row of each scale's last point: the point at the end of its run."""
     last: dict[int, int] = {}
     tokens = prepared.points.D
     for row, point in enumerate(prepared.used):

@@ -1,7 +1,7 @@
 """From points to a report: the whole procedure, read from top to bottom.
 
-Check the points, leave out what declared rules leave out, choose the form, check that there is
-enough for it, fit, resample, take the second opinion, answer the questions, judge. Where a step
+Check the points, apply the declared rules that leave points out, choose the form, check that there
+is enough for it, fit, resample, take the second opinion, answer the questions, judge. Where a step
 refuses, the report holds conditions and no number. Pure: the same points and options give the same
 report.
 """
@@ -59,7 +59,7 @@ def fit_points(
 ) -> FitReport:
     """Fit, resample, cross-check and answer. Raises ValueError for options that make no sense.
 
-    `curves` are those of the runs, or say why they are not to be had.
+    `curves` are the learning curves of the runs, or say why there are none to compare.
     """
     prepared = _prepared(points, options)
     if isinstance(prepared, tuple):
@@ -99,7 +99,7 @@ def _prepared(points: Points, options: FitOptions) -> _Prepared | tuple[FitCondi
     if refusals:
         return refusals
     points, dropped = drop_worst(points, options.drop_worst)
-    # How compute follows from size and data holds for tokens seen, not for their worth.
+    # Compute follows from the tokens seen, not from the effective tokens D'.
     path = RunPath() if not len(points) else run_path_of(points)
     if options.unique_tokens is not None:
         points = with_effective_tokens(points, options.unique_tokens)
@@ -107,7 +107,7 @@ def _prepared(points: Points, options: FitOptions) -> _Prepared | tuple[FitCondi
 
 
 def _isoflop(points: Points, options: FitOptions) -> IsoFlop | None:
-    """Take the second opinion; for the parametric method alone only to see minima on an edge."""
+    """Fit IsoFLOP; for the parametric method its minima only show whether one is on an edge."""
     if points.group is None:
         return None
     count = 0 if options.method == "parametric" else options.bootstrap
@@ -239,7 +239,7 @@ def _far(
     basis: Basis,
     asked: tuple[tuple[SizeRecommendation, ...], tuple[Prediction, ...]],
 ) -> tuple[FitCondition, ...]:
-    """Keep the farthest question's condition alone: one type, one condition."""
+    """Return only the condition of the farthest question: one condition of a type."""
     recommendation, predictions = asked
     questions = [(answer.flops, answer.parameters) for answer in recommendation]
     factor = basis.path.flops_factor

@@ -60,7 +60,7 @@ class BestAt:
 
 
 def trends_of(points: Sequence[TunedPoint], search: Search, size: str) -> Mapping[str, Trend]:
-    """Give an exponent for every number that is searched."""
+    """Fit the exponent of every searched number."""
     trends: dict[str, Trend] = {}
     for name, parameter in search.parameters.items():
         if isinstance(parameter, CategoricalParameter):
@@ -80,7 +80,7 @@ def trends_of(points: Sequence[TunedPoint], search: Search, size: str) -> Mappin
 
 
 def best_values(points: Sequence[TunedPoint], name: str, size: str) -> tuple[BestAt, ...]:
-    """Collect the best value of each scale, at its end, where N is known and the value above 0."""
+    """Collect the best value of each scale where N is known and the value is above 0."""
     bests: dict[int, BestAt] = {}
     for point in points:
         parameters, value = size_of(point, size), point.parameters.get(name)

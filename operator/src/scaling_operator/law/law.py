@@ -86,6 +86,6 @@ def loss(law: Law, parameters: Array, tokens: Array | None) -> Array:
 
 
 def _exp(exponent: Array) -> Array:
-    """Return exp, infinite where a wild resample has a coefficient beyond the floats."""
+    """Return exp, infinite where a resample has a coefficient beyond the floats."""
     with np.errstate(over="ignore"):
         return np.exp(exponent)

@@ -38,16 +38,20 @@ from scaling_operator.law.points import Array, Points
 
 RANDOM_STARTS = 24
 ROUGH = Tolerance(gradient=1e-3, gain=1e-8, iterations=200)
-"""For the search among starts, of 1e3 x the objective; the best is then descended to rounding."""
+"""For the search among starts, of 1e3 x the objective; a last descent polishes the best."""
 SMALLEST_EIGENVALUE = 1e-11
-"""Of J'J over its largest, in scaled coordinates: below it a direction is not determined."""
+"""Least eigenvalue of J'J over the largest, in scaled coordinates, that determines a direction."""
 VANISHING = 1e-3
 """A floor E below this share of the lowest loss is no floor: the points show no bend."""
+EXPONENTS = np.linspace(0.05, 0.95, 46)
+KEPT = 5
+CANDIDATES = 40
+"""Grid points whose residual is summed anew: the fast formula loses digits near zero."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """A fit: the law, the objective (a sum, without the factor of 1e3) and what it came from.
+    """A fit: the law, the objective (a sum, without the factor of 1e3), residuals and problem.
 
     `residuals` (n,) are ln L predicted - ln L measured; `other` is the best start of the grid, the
     second starting point of a bootstrap.
@@ -77,9 +81,10 @@ def fit_law(
     noise: float | None = None,
     start: Law | None = None,
 ) -> Fitted | NotFitted:
-    """Fit a form to checked points; `start` adds a start of the user's, `noise` is an sd of ln L.
+    """Fit a form to checked points; `start` is a further start, `noise` an sd of ln L.
 
-    The random starts follow `seed`. Points must be finite, positive and enough: see `judge`.
+    The random starts follow `seed`. `law.refusals` checks that the points are finite, positive and
+    enough.
     """
     problem = problem_of(points, form, noise=noise)
     grid = grid_starts(points, form)
@@ -115,7 +120,7 @@ def _polished(problem: FitProblem, best: tuple[Array, float]) -> tuple[Array, fl
         values, gradients = evaluate(point[None, :], row)
         return float(values[0]), gradients[0]
 
-    # The stubs know no objective that returns its gradient beside the value.
+    # scipy's stubs lack an objective that returns the gradient with the value.
     minimize = cast("Callable[..., optimize.OptimizeResult]", optimize.minimize)
     result = minimize(scalar, x, jac=True, method="BFGS", options={"gtol": 1e-9})
     end, reached = np.asarray(result["x"], dtype=np.float64), float(result["fun"])
@@ -144,12 +149,6 @@ def _judged(
         message = "the coefficients are not determined by these points: a term of the law is absent"
         return NotFitted("DegenerateDesign", message)
     return Fitted(problem.form, law, value / OBJECTIVE_FACTOR, residuals, other, problem)
-
-
-EXPONENTS = np.linspace(0.05, 0.95, 46)
-KEPT = 5
-CANDIDATES = 40
-"""Grid points whose residual is summed anew: the fast formula loses digits near zero."""
 
 
 def grid_starts(points: Points, form: Form) -> Law | None:

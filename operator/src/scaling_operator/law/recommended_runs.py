@@ -1,4 +1,4 @@
-"""What the runs that a law recommends take: machines at sizes never trained, FLOPs for money."""
+"""Resources of recommended runs: machines for sizes never trained, and FLOPs for money."""
 
 from __future__ import annotations
 
@@ -21,14 +21,16 @@ from scaling_operator.sizing.one_run import KnownMachines, RunPlan, plan_run, ru
 Plan = Callable[[float, float | None, float | None], RunPlan]
 """From N, D and C of a run to its machine, hours and cost."""
 Priced = Callable[[float], RunPlan]
-"""From ln C of a budget to what its best run takes."""
+"""From ln C of a budget to the plan of its best run."""
 
 FIRST_GUESS = math.log(1e18)
 DECADES = 40
-"""How far from the first guess a budget is sought."""
+"""A budget is sought within so many decades of the first guess."""
 HALVINGS = 50
 NEARLY_ALL = 0.9
-"""Of the money: where no machine takes a dearer run, less is no answer."""
+"""Least share of the money that counts as spent, where no machine takes a dearer run."""
+LARGEST_SIZE = 1e12
+"""Beyond this size whole numbers outgrow what can be counted; no ladder has such a parameter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,7 @@ class CostSolver:
     plan: Plan
 
     def flops_for(self, target: Target, best_at: BestRun) -> float | Unanswered:
-        """Give the FLOPs, or say that a price is unknown or that no machine takes such a run."""
+        """Return the FLOPs, or say that a price is unknown or that no machine takes such a run."""
 
         def priced(log_flops: float) -> RunPlan:
             flops = math.exp(log_flops)
@@ -62,21 +64,21 @@ class CostSolver:
 
 @dataclass(frozen=True, slots=True)
 class StoredCost:
-    """What money has bought before: where a stored answer is read back without its policy."""
+    """The FLOPs that money bought before, for a stored answer that is read without its policy."""
 
     bought: Mapping[float, float]
 
     def flops_for(self, target: Target, best_at: BestRun) -> float | Unanswered:
-        """Give the FLOPs that were bought, where that is known."""
+        """Return the FLOPs that were bought, where they are known."""
         del best_at
         flops = self.bought.get(target.value)
         return Unanswered(target, "NoPrices", "no policy is at hand") if flops is None else flops
 
 
 def _around(money: float, priced: Priced) -> tuple[float, float] | float:
-    """Find ln C of a run that the money pays for, and of one ten times larger that it does not.
+    """Find ln C of a run that the money pays for, where it does not pay for ten times that C.
 
-    Where there is no such pair: ln C of the last run that was tried.
+    Without such a pair, return ln C of the last run that was tried.
     """
     at, pays = FIRST_GUESS, _pays(money, priced(FIRST_GUESS))
     step = math.log(10.0) if pays else -math.log(10.0)
@@ -96,13 +98,9 @@ def _cannot_buy(target: Target, plan: RunPlan) -> Unanswered:
     return Unanswered(target, plan.reason or "OutOfReach", message)
 
 
-LARGEST_SIZE = 1e12
-"""Beyond it whole numbers outgrow what can be counted, and no ladder's parameter goes there."""
-
-
 @dataclass(frozen=True, slots=True)
 class RunPlanner:
-    """Plans runs of an experiment's own kind."""
+    """Plans runs by the experiment's own trainer."""
 
     fit_input: FitInput
     prepared: ExperimentPoints
@@ -110,7 +108,7 @@ class RunPlanner:
     machines: KnownMachines
 
     def plan(self, parameters: float, samples: float | None, flops: float | None) -> RunPlan:
-        """Say what a run of N on D with C FLOPs takes; what trials have fixed does not bind it."""
+        """Plan a run of N on D with C FLOPs; a machine that trials have fixed binds nothing."""
         spec = self.fit_input.spec
         need = self._need(parameters, samples)
         if isinstance(need, Need) and flops is not None:
@@ -118,7 +116,7 @@ class RunPlanner:
         return plan_run(need, run_constraints(spec, self.machines))
 
     def _need(self, parameters: float, samples: float | None) -> Need | Unknown:
-        """Take the need at the ladder's parameter; else that of the nearest size, made as large."""
+        """Compute the need at the ladder's parameter; else scale the need of the nearest size."""
         spec, unknown = self.fit_input.spec, self.machines.policy.unknown
         nearest = self._nearest(parameters)
         for size in self._sizes(parameters):
@@ -135,7 +133,7 @@ class RunPlanner:
         return min(sizes, key=lambda sized: abs(math.log(sized[0] / parameters)))[1]
 
     def _sizes(self, parameters: float) -> Iterator[tuple[str, Scalar]]:
-        """Give what to set the ladder's parameter to, best first: whole sizes stay whole."""
+        """Yield values for the ladder's parameter, best first: whole sizes stay whole."""
         size = ladder_size(parameters, self.prepared, self.scaling)
         name = self.scaling.parameter
         if size is None or name is None or not size < LARGEST_SIZE:
@@ -148,7 +146,7 @@ class RunPlanner:
         yield name, max(1, round(size / unit)) * unit
 
     def _of_size(self, need: Need, parameters: float) -> Need:
-        """Give the need as many parameters as the law means, where it counts parameters."""
+        """Set the need's parameters to the law's N, where N counts parameters."""
         if self.prepared.size != COUNTED:
             return need
         stored = need.parameters * parameters / (need.counted or need.parameters or 1.0)
@@ -156,7 +154,7 @@ class RunPlanner:
 
 
 def ladder_size(parameters: float, prepared: ExperimentPoints, scaling: Scaling) -> float | None:
-    """Read off the ladder which value of its parameter has this N."""
+    """Interpolate the value of the ladder's parameter that has this N."""
     if prepared.size != COUNTED:
         return parameters
     if scaling.parameter is None:

@@ -18,10 +18,10 @@ POINTS_FOR_TWO_EXPONENTS = 12
 SAME_BUDGET = 0.02
 """Runs whose ln C lie within this of the smallest have one budget."""
 FEWEST_FLOPS = 0.01
-"""Of C / (N D): less cannot be, unless a count overflowed."""
+"""Least C / (N D); a lower value means that a count overflowed."""
 WRAP = 2**64
 SMALLEST, LARGEST = 1e-100, 1e100
-"""What a point may hold: products of what lies beyond are no doubles any more."""
+"""The range of a point's numbers: products of numbers beyond it overflow doubles."""
 _NAMES = {
     "N": "N (parameters)",
     "D": "D (tokens)",
@@ -37,9 +37,9 @@ _WHAT = {
 
 
 def invalid_points(points: Points) -> tuple[FitCondition, ...]:
-    """Refuse values that no law can have: not finite, not positive, beyond all bounds, repeated."""
+    """Refuse values that no law can have: not finite, not positive, out of range, repeated."""
     columns = _columns_of_points(points)
-    # C or D may have been computed of the others: what is wrong there is said once.
+    # C or D may be computed from the other columns: a wrong number is reported once.
     counted_from = np.isfinite(points.N) & (True if points.D is None else np.isfinite(points.D))
     refusals = [
         *(
@@ -87,7 +87,7 @@ def missing_points(points: Points, form: Form) -> tuple[FitCondition, ...]:
 
 
 def chosen_form(points: Points) -> Form:
-    """Choose: one variable on one line, tied exponents below 12 points, else the whole law."""
+    """Choose the form: power where runs lie on one line, tied below 12 points, else chinchilla."""
     if on_one_line(points):
         return "power"
     return "tied" if len(points) < POINTS_FOR_TWO_EXPONENTS else "chinchilla"
@@ -133,7 +133,7 @@ def _duplicates(points: Points) -> tuple[FitCondition, ...]:
 def _overflowed(points: Points) -> tuple[FitCondition, ...]:
     if points.C is None or points.D is None:
         return ()
-    with np.errstate(all="ignore"):  # the smallest and the largest doubles are points too
+    with np.errstate(all="ignore"):  # a point may be the smallest or the largest double
         bad = points.C / (points.N * points.D) < FEWEST_FLOPS
         suspects = np.flatnonzero(6.0 * points.N * points.D >= WRAP / 2)
     for index in suspects:

@@ -1,4 +1,4 @@
-"""The end of an experiment in its folder: the best trial's model, then what tells of all trials.
+"""The end of an experiment in its folder: the best trial's model, then the table and the report.
 
 Both shells end an experiment by this module: `local.finish` on this machine, `cli.finish` in the
 finisher's pod. They write in this order: `best/`, whole or not at all, with the one score on the
@@ -51,14 +51,15 @@ async def export_model(
 ) -> Mapping[str, float]:
     """Put the winner into `best/` of `root`, whole or not at all; return its test metrics.
 
-    `note` hears of each file that is left out. Raises OSError, and whatever `score` raises.
+    `note` is called with a sentence for each file that is left out. Raises OSError, and whatever
+    `score` raises.
     """
     with whole_folder(root / BEST, below=below) as folder:
         if winner.is_built_in:
             await winner.score(folder)
             document = read_json_object(folder / METRICS, MOST_METRICS_BYTES, below=folder)
             return document["metrics"]
-        # Somebody's own trainer: what it saved is the model, and only it knows how to test it.
+        # A custom trainer: the files it saved are the model, and only that trainer can test it.
         for left_out in copy_files(winner.checkpoint, folder):
             note(left_out)
         parameters = json.dumps(dict(winner.parameters), indent=2) + "\n"
@@ -67,7 +68,7 @@ async def export_model(
 
 
 def with_test_metrics(status: ExperimentStatus, metrics: Mapping[str, float]) -> ExperimentStatus:
-    """Give the best trial of a status its score; a trainer of one's own has none."""
+    """Add the test metrics of the best trial to a status; a custom trainer has none."""
     if status.best is None or not metrics:
         return status
     best = status.best.model_copy(update={"test_metrics": metrics})

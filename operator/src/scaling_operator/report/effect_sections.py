@@ -148,7 +148,7 @@ def _pair_section(
         for trial in order
     ]
     last = len(order) - 1
-    # The best are drawn last, so that they lie on top.
+    # The best trials are drawn last, so that they lie on top.
     points = Series(
         "trials",
         [x for x, _ in reversed(spots)],

@@ -41,6 +41,8 @@ from scaling_operator.report.words import (
     recommendation_sentence,
 )
 
+_MOST_NOTES = 3
+
 
 @dataclass(frozen=True, slots=True)
 class Headline:
@@ -165,7 +167,7 @@ def _of_nothing(report: ReportInput, progress: tuple[str, ...]) -> Headline:
 
 
 def _progress(report: ReportInput) -> tuple[str, ...]:
-    """Say what the experiment's end, or its absence, means for the answer."""
+    """Say what the end of the experiment, or that it still runs, means for the answer."""
     failed = _condition(report, ConditionType.FAILED, "True")
     if failed is not None:
         return (f"The experiment failed: {failed.message or failed.reason}",)
@@ -245,11 +247,8 @@ def _time(report: ReportInput) -> KeyFigure | None:
     return KeyFigure(label, duration(seconds), training)
 
 
-_MOST_NOTES = 3
-
-
 def recommendation_parts(report: ReportInput) -> tuple[str, str, str] | None:
-    """Answer the first target: a sentence in three pieces, the size in the middle."""
+    """Answer the first target by a sentence in three pieces, the size in the middle."""
     law = report.law
     if law is None or not law.fit.recommendation:
         return None
@@ -259,7 +258,7 @@ def recommendation_parts(report: ReportInput) -> tuple[str, str, str] | None:
 
 
 def law_notes(report: ReportInput) -> tuple[str, ...]:
-    """Say the further answers, the law, or why there is none, and what to beware of."""
+    """Write the further answers, the law or why there is none, and the warnings."""
     law = report.law
     if law is None or report.spec.scaling is None:
         return ()

@@ -23,15 +23,15 @@ from scaling_operator.sizing.one_run import RunPlan
 
 
 def render_law(
-    name: str, report: FitReport, given: Points, plans: Sequence[RunPlan | None] = ()
+    name: str, report: FitReport, measured: Points, plans: Sequence[RunPlan | None] = ()
 ) -> str:
-    """Draw a fit: a whole HTML document. `given` are the points before any was left out.
+    """Draw a fit: a whole HTML document. `measured` are the points before any was left out.
 
     `plans` say of each recommendation what its run takes, where there is a policy.
     """
     return document(
         "law.html.j2",
-        law_sections(report, given),
+        law_sections(report, measured),
         {
             "name": name,
             "fitted": report.conditions[0].is_true,

@@ -30,20 +30,20 @@ from scaling_operator.report.words import recommendation_sentence
 
 _BAND_OPACITY = 0.18
 _BEYOND = 2.0
-"""A curve of one compute goes so many times beyond the sizes of its runs."""
+"""The curve of one compute extends by this factor beyond the sizes of its runs."""
 _FAR_OUT = 2.0
-"""Runs left out above so many times the largest loss kept would squash the rest."""
+"""Runs left out above this factor times the largest loss kept are not drawn on the axis."""
 _SIZE = "N, parameters"
 _COMPUTE = "C, training FLOPs"
 
 
-def loss_against_size(report: FitReport, given: Points) -> Plot | None:
+def loss_against_size(report: FitReport, measured: Points) -> Plot | None:
     """Draw runs, the law at their compute, and the least loss on to the targets."""
     if report.fitted is None:
         return None
     law, points = report.fitted.law, report.points
     series = _one_curve(report) if law.one_variable else _curves_and_optimum(report)
-    series += _runs(report, given)
+    series += _runs(report, measured)
     series += _targets(report, "loss")
     series += [
         Series(
@@ -58,10 +58,10 @@ def loss_against_size(report: FitReport, given: Points) -> Plot | None:
         )
     ]
     sizes = [
-        *given.N,
+        *measured.N,
         *(run.parameters for run in (*report.recommendation, *report.predictions)),
     ]
-    out = select(given, np.isin(given.row, report.dropped))
+    out = select(measured, np.isin(measured.row, report.dropped))
     near = points.L.max() * _FAR_OUT >= out.L
     losses = [*points.L, *out.L[near], *(prediction.loss for prediction in report.predictions)]
     losses += [answer.loss for answer in report.recommendation if answer.loss is not None]
@@ -185,7 +185,7 @@ def _one_curve(report: FitReport) -> list[Series]:
     return [band("80 % band", sizes, loss(draws.law, sizes, None), _band(theme.VERMILION)), *series]
 
 
-def _runs(report: FitReport, given: Points) -> list[Series]:
+def _runs(report: FitReport, measured: Points) -> list[Series]:
     """Draw the runs by compute, and those left out by rule as crosses."""
     points = report.points
     bins = compute_bins(points)
@@ -193,7 +193,7 @@ def _runs(report: FitReport, given: Points) -> list[Series]:
     if not bins:
         everything = ComputeBin(np.ones(len(points), dtype=np.bool_), 0.0, "runs", theme.BLUE)
         series = [run_series(points, everything, points.L)]
-    out = select(given, np.isin(given.row, report.dropped))
+    out = select(measured, np.isin(measured.row, report.dropped))
     crosses = Style(theme.GREY, size=7, symbol="x-thin")
     texts = [run_text(out, row) for row in range(len(out))]
     return [*series, Series("left out by rule", _floats(out.N), _floats(out.L), crosses, texts)]

@@ -33,15 +33,15 @@ from scaling_operator.report.words import (
 )
 
 
-def law_sections(report: FitReport, given: Points) -> tuple[Section, ...]:
-    """Return what a fit has to show, in reading order. `given` holds also the runs left out."""
-    sections = (make(report, given) for make in LAW_SECTIONS)
+def law_sections(report: FitReport, measured: Points) -> tuple[Section, ...]:
+    """Return what a fit has to show, in reading order. `measured` holds also the runs left out."""
+    sections = (make(report, measured) for make in LAW_SECTIONS)
     return tuple(section for section in sections if section is not None)
 
 
-def loss_section(report: FitReport, given: Points) -> Section | None:
+def loss_section(report: FitReport, measured: Points) -> Section | None:
     """Draw the loss over size: runs, law, band, extrapolation."""
-    plot = loss_against_size(report, given)
+    plot = loss_against_size(report, measured)
     if plot is None or report.fitted is None:
         return None
     if report.fitted.law.one_variable:
@@ -56,7 +56,7 @@ def loss_section(report: FitReport, given: Points) -> Section | None:
     return Section("loss-against-size", "Loss against size", lead + bands, (plot,))
 
 
-def answers_section(report: FitReport, _given: Points) -> Section | None:
+def answers_section(report: FitReport, _measured: Points) -> Section | None:
     """Answer targets and predictions in tables."""
     if not report.recommendation and not report.predictions:
         return None
@@ -115,7 +115,7 @@ def _prediction_table(report: FitReport) -> Table:
     return Table(("predicted N", "D", "loss", "80 %", "95 %"), rows)
 
 
-def best_size_section(report: FitReport, _given: Points) -> Section | None:
+def best_size_section(report: FitReport, _measured: Points) -> Section | None:
     """Draw the best size over compute."""
     plot = size_against_compute(report)
     if plot is None:
@@ -124,7 +124,7 @@ def best_size_section(report: FitReport, _given: Points) -> Section | None:
     return Section("best-size", "Best size against compute", lead, (plot,))
 
 
-def isoflop_section(report: FitReport, _given: Points) -> Section | None:
+def isoflop_section(report: FitReport, _measured: Points) -> Section | None:
     """Draw the curve of each budget and its minimum."""
     isoflop = report.isoflop
     if isoflop is None:
@@ -184,7 +184,7 @@ def _isoflop_plot(report: FitReport, isoflop: IsoFlop) -> Plot:
     return Plot(figure, "Loss against size for each compute budget", height=460)
 
 
-def coefficients_section(report: FitReport, _given: Points) -> Section | None:
+def coefficients_section(report: FitReport, _measured: Points) -> Section | None:
     """List the coefficients with their intervals."""
     if report.fitted is None:
         return None
@@ -205,7 +205,7 @@ def coefficients_section(report: FitReport, _given: Points) -> Section | None:
     return Section("coefficients", "Coefficients", lead, (table,))
 
 
-def quality_section(report: FitReport, _given: Points) -> Section | None:
+def quality_section(report: FitReport, _measured: Points) -> Section | None:
     """Draw the residuals; score the hold-out."""
     plot = residual_plot(report)
     if plot is None:
@@ -223,7 +223,7 @@ def quality_section(report: FitReport, _given: Points) -> Section | None:
     return Section("quality", "How well the law holds", lead, blocks)
 
 
-def envelope_section(report: FitReport, _given: Points) -> Section | None:
+def envelope_section(report: FitReport, _measured: Points) -> Section | None:
     """Draw the learning curves and where each size is lowest; nothing where they allow none."""
     envelope, curves = report.envelope, report.curves
     if not isinstance(envelope, Envelope) or curves is None:

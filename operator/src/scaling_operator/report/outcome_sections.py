@@ -39,10 +39,11 @@ from scaling_operator.report.search_sections import describe
 
 _MAX_CURVES = 60
 _MAX_STRONG = 5
+_MAX_PAIRS = 6
 
 
 def curves(report: ReportInput) -> Section | None:
-    """Objective against step: the best trials strong, the others faint."""
+    """Objective against step: the best trials in colour, the other trials faint."""
     if report.spec.objectives:
         return None
     objective = report.spec.all_objectives[0]
@@ -85,7 +86,7 @@ def curves(report: ReportInput) -> Section | None:
 
 
 def _strong(report: ReportInput, order: Sequence[ScalingTrial]) -> list[ScalingTrial]:
-    """Choose the best few of the only scale, or the best of each."""
+    """Choose the best few trials of the only scale, or the best trial of each scale."""
     scales = scale_indices(report)
     if len(scales) == 1:
         return list(order[:_MAX_STRONG])
@@ -109,7 +110,7 @@ def _strong_lines(report: ReportInput, strong: Sequence[ScalingTrial]) -> list[S
                 [f"{name}\nstep {point.step}: {number(point.value)}" for point in points],
             )
         )
-    # The best of all is drawn last, on top.
+    # The best trial of all is drawn last, on top.
     return lines if several else lines[::-1]
 
 
@@ -192,7 +193,7 @@ def _gap_plots(report: ReportInput) -> tuple[Plot, ...]:
 
 
 def confusion(report: ReportInput) -> Section | None:
-    """Which classes the best trial takes for which, on the test part."""
+    """Draw which classes the best trial takes for which, on the test part."""
     table = report.confusion
     if table is None or not table.classes:
         return None
@@ -237,11 +238,8 @@ def removed(report: ReportInput) -> Section | None:
     return Section("removed", "What preprocessing found", lead, (Table(("what", "count"), rows),))
 
 
-_MAX_PAIRS = 6
-
-
 def front(report: ReportInput) -> Section | None:
-    """Pairs of objectives, with the trials that nothing beats."""
+    """Pairs of objectives, with the trials that no other trial beats."""
     trials = with_value(report, TrialState.SUCCEEDED)
     if not report.spec.objectives or not trials:
         return None

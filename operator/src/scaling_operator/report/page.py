@@ -39,8 +39,8 @@ SectionFunction = Callable[[ReportInput], Section | None]
 
 
 def _of_law(make: Callable[[FitReport, Points], Section | None]) -> SectionFunction:
-    """Take a section of a fit into the report of an experiment that has one."""
-    return lambda report: None if report.law is None else make(report.law.fit, report.law.given)
+    """Turn a section of a fit into a section of the report; nothing without a fit."""
+    return lambda report: None if report.law is None else make(report.law.fit, report.law.measured)
 
 
 SECTIONS: tuple[SectionFunction, ...] = (
@@ -70,7 +70,7 @@ SECTIONS: tuple[SectionFunction, ...] = (
 
 
 def sections_of(report: ReportInput) -> tuple[Section, ...]:
-    """All sections that have something to say."""
+    """Return the sections that have something to show."""
     return tuple(section for make in SECTIONS if (section := make(report)) is not None)
 
 
@@ -84,7 +84,7 @@ def render(report: ReportInput) -> str:
 
 
 def document(template: str, sections: Sequence[Section], context: Mapping[str, object]) -> str:
-    """Fill a template with sections; the context has what the head of that template names."""
+    """Fill a template with sections; the context holds the variables of the template's head."""
     drawing = any(
         block.kind in ("plot", "grid") for section in sections for block in section.blocks
     )

@@ -86,7 +86,7 @@ def _plot(report: ReportInput, done: Sequence[ScaleStatus], sizes: Sizes) -> Plo
     objective = report.spec.all_objectives[0]
     trials = [t for t in with_value(report, TrialState.SUCCEEDED) if trial_id(t) in sizes.trials]
     bests = [scale.best.values[0] for scale in done if scale.best is not None]
-    # A loss is a power law where it is straight on two logarithmic axes; a score is none.
+    # A power law of a loss is straight on two logarithmic axes; a score is no power law.
     straight = objective.direction == "minimize"
     chosen = value_axis(objective, [t.status.values[0] for t in trials], bests, log=straight)
     faint = drawn(trials, objective)
@@ -150,7 +150,7 @@ def _best_lines(report: ReportInput, done: Sequence[ScaleStatus], sizes: Sizes) 
 
 
 def _saw_the_same(bests: Sequence[BestTrial]) -> bool:
-    """Whether all saw about as much data, so that a line between them means size alone."""
+    """Whether all best trials saw about as much data, so that a line means size alone."""
     seen = [best.samples for best in bests if best.samples]
     return not seen or max(seen) <= _SAME_DATA * min(seen)
 

@@ -80,7 +80,7 @@ def _history_plot(report: ReportInput, index: int, places: Mapping[str, int]) ->
 def _running_best(
     trials: Sequence[ScalingTrial], index: int, objective: Objective, places: Mapping[str, int]
 ) -> Series:
-    """Trace the best value, begun anew at each scale."""
+    """Trace the best value so far, separately for each scale."""
     x: list[float | None] = []
     y: list[float | None] = []
     direction = sign(objective)
@@ -151,7 +151,7 @@ def _stars(report: ReportInput, index: int, places: Mapping[str, int]) -> list[S
 
 
 def star(bests: Sequence[BestTrial]) -> Style:
-    """Mark of the best trial; a smaller one for each of a Pareto front."""
+    """Return the mark of the best trial; a smaller mark for each trial of a Pareto front."""
     return Style(theme.GREEN, size=10 if bests[1:] else 14, symbol="star")
 
 
@@ -168,7 +168,7 @@ def _dividers(report: ReportInput) -> list[Divider]:
 
 
 def importance(report: ReportInput) -> Section | None:
-    """Share of each parameter in how far the objective moves."""
+    """Draw the share of each parameter in the variation of the objective."""
     weights = {scale: dict(shares) for scale, shares in report.importances.items() if shares}
     if not weights:
         return None

@@ -30,6 +30,7 @@ _MEANING: Mapping[str, str] = {
     ConditionType.NOISE_TOO_HIGH: "the intervals are too wide to act on",
     ConditionType.TARGET_UNANSWERED: "a question has no answer",
 }
+LESS_THAN_A_SECOND = 1.0
 
 
 def condition_sentence(condition: FitCondition) -> str:
@@ -38,7 +39,7 @@ def condition_sentence(condition: FitCondition) -> str:
 
 
 def meaning_of(kind: str) -> str:
-    """Say what a condition means, by its type, which an experiment's status shares."""
+    """Say what a condition of this type means, here and in an experiment's status."""
     return _MEANING[kind]
 
 
@@ -153,7 +154,7 @@ def recommendation_sentence(answer: SizeRecommendation, flat_percent: float) -> 
 
 
 def _sentence_of_size(answer: SizeRecommendation) -> str:
-    """Say what to expect of a size that was given."""
+    """Say which loss to expect of a size that the target names."""
     data = "" if answer.tokens is None else f" on {quantity(answer.tokens)} tokens"
     doubt = answer.intervals.get("loss", {}).get(95)
     spread = "" if doubt is None else f" (95 %: {interval_text(doubt)})"
@@ -233,9 +234,6 @@ def _ordinal(count: int) -> str:
     return f"{count}{'th' if tens else {1: 'st', 2: 'nd', 3: 'rd'}.get(count % 10, 'th')}"
 
 
-LESS_THAN_A_SECOND = 1.0
-
-
 def run_words(plan: RunPlan) -> tuple[str, ...]:
     """Write what is known: `8 x h100`, `6 h 2 min`, `48.3 GPU hours`, `a cost of 193`."""
     words: list[str] = []
@@ -251,7 +249,7 @@ def run_words(plan: RunPlan) -> tuple[str, ...]:
 
 
 def machine_sentence(plan: RunPlan) -> str:
-    """Say what a run takes, and what of it is unknown; nothing where no policy was given."""
+    """Say what a run takes, and what is unknown; nothing where no policy was given."""
     if plan.reason == "NoPolicy":
         return ""
     words = run_words(plan)
