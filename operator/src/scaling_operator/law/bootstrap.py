@@ -17,7 +17,7 @@ import numpy as np
 
 from scaling_operator.law.batch_bfgs import Tolerance, minimise
 from scaling_operator.law.forms import coefficient_count, coordinates, jacobian, law_at, weighted
-from scaling_operator.law.law import Law
+from scaling_operator.law.law import Law, mapped
 from scaling_operator.law.parametric_fit import Fitted
 from scaling_operator.law.points import Array, Points
 
@@ -152,15 +152,7 @@ def _inverse_hessian(fitted: Fitted) -> Array:
 
 
 def _sound_only(law: Law) -> Law:
-    bad = ~law.sound
-    columns = [
-        law.ln_a,
-        law.ln_b,
-        law.ln_e,
-        law.alpha,
-        law.beta,
-    ]
-    return Law(*(np.where(bad, np.nan, column) for column in columns))
+    return mapped(law, lambda column: np.where(law.sound, column, np.nan))
 
 
 def _column(column: Array | None, what: str) -> Array:

@@ -234,7 +234,7 @@ def expected_runs(
     return runs
 
 
-def along(x: float, places: Array, values: Array) -> float | None:
+def interpolated_in_logs(x: float, places: Array, values: Array) -> float | None:
     """Interpolate piecewise linearly in (ln place, ln value); extrapolate beyond the ends.
 
     None where fewer than two places differ.
@@ -264,7 +264,7 @@ def _expected_size(
     if len(scale.parameters) != 1:
         return None
     numbers = np.array([number_of(point.scale) for point in prepared.used])
-    return along(number_of(scale), numbers, prepared.points.N)
+    return interpolated_in_logs(number_of(scale), numbers, prepared.points.N)
 
 
 def _named_by_rung(prepared: ExperimentPoints, scale: Scale, column: Array) -> float | None:
@@ -306,7 +306,7 @@ def _expected_samples(
     if named is not None:
         return named
     lasts = _last_of_each_scale(prepared)
-    return along(size, prepared.points.N[lasts], prepared.points.D[lasts])
+    return interpolated_in_logs(size, prepared.points.N[lasts], prepared.points.D[lasts])
 
 
 def _last_of_each_scale(prepared: ExperimentPoints) -> Sequence[int]:

@@ -12,7 +12,7 @@ from scaling_operator.api.fields import Scalar
 from scaling_operator.api.scaling import Scaling, Target
 from scaling_operator.core.edges import number_of
 from scaling_operator.core.fit_types import FitInput, TunedPoint
-from scaling_operator.law.experiment_points import COUNTED, ExperimentPoints, along
+from scaling_operator.law.experiment_points import COUNTED, ExperimentPoints, interpolated_in_logs
 from scaling_operator.law.results import BestRun, Unanswered
 from scaling_operator.sizing.need import Need, Unknown
 from scaling_operator.sizing.needs import need_of
@@ -160,4 +160,8 @@ def ladder_size(parameters: float, prepared: ExperimentPoints, scaling: Scaling)
     if scaling.parameter is None:
         return None
     numbers = np.array([number_of(point.scale) for point in prepared.used])
-    return along(parameters, prepared.points.N, numbers) if (numbers > 0).all() else None
+    return (
+        interpolated_in_logs(parameters, prepared.points.N, numbers)
+        if (numbers > 0).all()
+        else None
+    )
