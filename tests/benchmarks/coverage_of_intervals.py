@@ -34,12 +34,12 @@ def main(replications: int = 200, resamples: int = 300) -> None:
         for kind in kinds:
             rng = np.random.default_rng(0)
             rows = [replicate(noise, kind, (resamples, rng)) for _ in range(replications)]
-            found = np.array([row for row in rows if row is not None])
-            a, size, error = found[:, 0].mean(), found[:, 1].mean(), found[:, 3]
+            columns = np.array([row for row in rows if row is not None])
+            a, size, error = columns[:, 0].mean(), columns[:, 1].mean(), columns[:, 3]
             sys.stdout.write(
-                f"{noise:<7g}{kind:<13}{a:<8.3f}{size:<9.3f}{np.median(found[:, 2]):<13.2f}"
+                f"{noise:<7g}{kind:<13}{a:<8.3f}{size:<9.3f}{np.median(columns[:, 2]):<13.2f}"
                 f"{np.median(error):.1%} / {np.quantile(error, 0.9):<13.1%}"
-                f"{np.quantile(found[:, 4], 0.9):.4%}\n"
+                f"{np.quantile(columns[:, 4], 0.9):.4%}\n"
             )
 
 

@@ -17,11 +17,11 @@ LAW = chinchilla_law()
 
 
 def curves(count: int = 13) -> list[TrainingCurve]:
-    found: list[TrainingCurve] = []
+    trained: list[TrainingCurve] = []
     for size in np.geomspace(1e7, 1e10, count):
         flops = np.geomspace(1e17, 1e21, 60)
-        found.append(TrainingCurve(float(size), flops, _curve(float(size), flops)))
-    return found
+        trained.append(TrainingCurve(float(size), flops, _curve(float(size), flops)))
+    return trained
 
 
 def _curve(size: float, flops: Array) -> Array:
@@ -30,10 +30,10 @@ def _curve(size: float, flops: Array) -> Array:
 
 @pytest.mark.parametrize("course", ["constant", "wsd"])
 def test_the_envelope_of_whole_curves_finds_the_exponent(course: Course) -> None:
-    found = fit_envelope(curves(), course)
-    assert isinstance(found, Envelope)
-    assert found.a == pytest.approx(float(LAW.a[0]), abs=0.01)
-    assert len(found.parameters) >= 5
+    envelope = fit_envelope(curves(), course)
+    assert isinstance(envelope, Envelope)
+    assert envelope.a == pytest.approx(float(LAW.a[0]), abs=0.01)
+    assert len(envelope.parameters) >= 5
 
 
 @pytest.mark.parametrize(
@@ -59,10 +59,10 @@ def test_the_envelope_of_whole_curves_finds_the_exponent(course: Course) -> None
 def test_curves_that_do_not_allow_an_envelope_are_refused(
     given: list[TrainingCurve], course: Course, reason: str
 ) -> None:
-    found = fit_envelope(given, course)
-    assert isinstance(found, NotFitted)
-    assert found.reason == reason
-    assert found.message
+    refusal = fit_envelope(given, course)
+    assert isinstance(refusal, NotFitted)
+    assert refusal.reason == reason
+    assert refusal.message
 
 
 def test_a_trend_has_the_exponent_and_an_interval_that_holds_it() -> None:

@@ -73,51 +73,53 @@ def fit_input(
             at = len(points)
             end, flops = float(losses[-1]), 6.0 * size * float(tokens[-1])
             scale = Scale(at, {"n": size, "ratio": ratio})
-            known = TunedPoint(scale, f"{at}-0", end, dict(scale.parameters), size)
-            points.append(replace(known, samples=float(tokens[-1]), flops=flops, curve=curve))
+            point = TunedPoint(scale, f"{at}-0", end, dict(scale.parameters), size)
+            points.append(replace(point, samples=float(tokens[-1]), flops=flops, curve=curve))
     return FitInput(spec_of(schedule), tuple(points))
 
 
 def test_curves_under_a_constant_rate_give_the_exponent_a_third_time() -> None:
     view = fit(fit_input({"name": "constant"})).view
-    found = view.status.envelope
-    assert found is not None
-    assert found.reason is None
-    assert found.a == pytest.approx(float(TRUTH.a[0]), abs=0.03)
-    assert len(found.optima) >= 3
+    envelope = view.status.envelope
+    assert envelope is not None
+    assert envelope.reason is None
+    assert envelope.a == pytest.approx(float(TRUTH.a[0]), abs=0.03)
+    assert len(envelope.optima) >= 3
     assert view.status.parameters["a"] == pytest.approx(float(TRUTH.a[0]), abs=0.01)
-    assert ConditionType.METHODS_DISAGREE not in [each.type for each in view.conditions]
+    assert ConditionType.METHODS_DISAGREE not in [condition.type for condition in view.conditions]
 
 
 def test_of_a_schedule_that_decays_the_stable_phase_counts_alone() -> None:
     phases = ["stable"] * (EVALUATIONS - 8) + ["decay"] * 8
-    given = fit_input(STABLE, phases=phases)
+    stable = fit_input(STABLE, phases=phases)
     fallen = tuple(
         replace(
             point,
             curve=tuple(
-                each.model_copy(update={"value": 0.1}) if each.phase == "decay" else each
-                for each in point.curve
+                reading.model_copy(update={"value": 0.1}) if reading.phase == "decay" else reading
+                for reading in point.curve
             ),
         )
-        for point in given.points
+        for point in stable.points
     )
-    one, other = (fit(each).view.status.envelope for each in (given, replace(given, points=fallen)))
-    assert one is not None
-    assert one.a is not None
-    assert one == other
+    whole, decayed = (
+        fit(trained).view.status.envelope for trained in (stable, replace(stable, points=fallen))
+    )
+    assert whole is not None
+    assert whole.a is not None
+    assert whole == decayed
 
 
 def test_an_envelope_that_contradicts_the_law_makes_the_methods_disagree() -> None:
     # The same loss at 2e9 tokens, and a falls from 0.514 to 0.419.
     other = law_of((477.8, 2143.4 * 2e9 ** (0.25 - 0.36717), 1.81722), (0.34731, 0.25))
     view = fit(fit_input({"name": "constant"}, on_the_way=other)).view
-    found = view.status.envelope
-    assert found is not None
-    assert found.a is not None
-    assert abs(found.a - view.status.parameters["a"]) > 0.05
-    said = next(c for c in view.conditions if c.type is ConditionType.METHODS_DISAGREE)
-    assert "by the envelope of curves" in said.message
+    envelope = view.status.envelope
+    assert envelope is not None
+    assert envelope.a is not None
+    assert abs(envelope.a - view.status.parameters["a"]) > 0.05
+    condition = next(c for c in view.conditions if c.type is ConditionType.METHODS_DISAGREE)
+    assert "by the envelope of curves" in condition.message
     (answer,) = view.recommendations
     assert answer.range is not None
     low, high = answer.range.low, answer.range.high
@@ -130,10 +132,10 @@ def test_an_envelope_that_contradicts_the_law_makes_the_methods_disagree() -> No
 
 def test_the_report_draws_the_curves_where_they_allow_an_envelope() -> None:
     drawn = fit(fit_input({"name": "constant"}))
-    slugs = [each.slug for each in law_sections(drawn.report, drawn.prepared.points)]
+    slugs = [section.slug for section in law_sections(drawn.report, drawn.prepared.points)]
     assert "envelope" in slugs
     refused = fit(fit_input({"name": "cosine"}))
-    slugs = [each.slug for each in law_sections(refused.report, refused.prepared.points)]
+    slugs = [section.slug for section in law_sections(refused.report, refused.prepared.points)]
     assert "envelope" not in slugs
 
 
@@ -173,19 +175,19 @@ def test_curves_that_allow_no_envelope_say_why_and_the_law_stands(
     given: FitInput, reason: str
 ) -> None:
     view = fit(given).view
-    found = view.status.envelope
-    assert found is not None
-    assert (found.a, found.optima) == (None, ())
-    assert found.reason == reason
-    assert found.message
+    envelope = view.status.envelope
+    assert envelope is not None
+    assert (envelope.a, envelope.optima) == (None, ())
+    assert envelope.reason == reason
+    assert envelope.message
     assert view.status.form == "chinchilla"
-    assert ConditionType.METHODS_DISAGREE not in [each.type for each in view.conditions]
+    assert ConditionType.METHODS_DISAGREE not in [condition.type for condition in view.conditions]
 
 
 def test_a_trainer_of_ones_own_that_names_its_phases_is_compared() -> None:
-    found = fit(fit_input(None, phases=["stable"] * EVALUATIONS)).view.status.envelope
-    assert found is not None
-    assert found.a == pytest.approx(float(TRUTH.a[0]), abs=0.03)
+    envelope = fit(fit_input(None, phases=["stable"] * EVALUATIONS)).view.status.envelope
+    assert envelope is not None
+    assert envelope.a == pytest.approx(float(TRUTH.a[0]), abs=0.03)
 
 
 def test_of_a_scale_the_best_trials_curve_is_kept() -> None:

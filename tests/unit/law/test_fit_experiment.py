@@ -57,8 +57,8 @@ def rungs(count: int = 35) -> list[dict[str, float]]:
 
 def point(index: int, value: float, size: float | None, **more: Any) -> TunedPoint:
     parameters: dict[str, Scalar] = {"rate": 0.01 * (size or 1.0) ** -0.25}
-    known = TunedPoint(Scale(index, {"n": index + 1}), f"{index}-0", value, parameters, size)
-    return replace(known, **more)
+    tuned = TunedPoint(Scale(index, {"n": index + 1}), f"{index}-0", value, parameters, size)
+    return replace(tuned, **more)
 
 
 def isoflop(targets: Sequence[Mapping[str, float]] = (), **fit_options: Any) -> FitInput:
@@ -100,7 +100,9 @@ def types(view: FitView) -> list[ConditionType]:
 
 
 def answered(view: FitView) -> list[Recommendation]:
-    return [each for each in view.recommendations if each.reason is None]
+    return [
+        recommendation for recommendation in view.recommendations if recommendation.reason is None
+    ]
 
 
 def test_a_known_law_is_found_and_said_with_all_that_a_status_promises() -> None:
@@ -141,9 +143,10 @@ def test_each_target_has_an_answer_or_says_why_not() -> None:
         replace(p, value=p.value * float(n)) for p, n in zip(exact.points, noise, strict=True)
     )
     view = fit(replace(exact, points=tuple(scattered))).view
-    assert [each.target.model_dump(exclude_none=True) for each in view.recommendations] == [
-        json.loads(json.dumps(target), parse_int=float) for target in TARGETS
-    ]
+    assert [
+        recommendation.target.model_dump(exclude_none=True)
+        for recommendation in view.recommendations
+    ] == [json.loads(json.dumps(target), parse_int=float) for target in TARGETS]
     by_flops, by_size, by_loss, by_cost, loss_served, flops_served, served, low = (
         view.recommendations
     )
@@ -158,8 +161,12 @@ def test_each_target_has_an_answer_or_says_why_not() -> None:
     assert by_size.interval95 is None, "a size that was asked for has no doubt"
     assert "loss" in by_size.intervals
     assert "flops" in by_loss.intervals
-    for each in (by_flops, by_size, by_loss):
-        assert (each.shape, each.gpu_hours, each.cost) == (None, None, None), "no policy is known"
+    for recommendation in (by_flops, by_size, by_loss):
+        assert (recommendation.shape, recommendation.gpu_hours, recommendation.cost) == (
+            None,
+            None,
+            None,
+        ), "no policy is known"
     assert (by_cost.reason, by_cost.parameters) == ("NoPrices", None)
     assert loss_served.parameters is not None
     assert by_loss.parameters is not None
@@ -291,7 +298,7 @@ def test_degenerate_trials_give_a_condition_and_no_number(
     view = fit(replace(fit_input, spec=ExperimentSpec.model_validate(asked))).view
     ready = view.conditions[0]
     assert (ready.type, ready.is_true) == (ConditionType.FIT_READY, False)
-    named = [each for each in view.conditions if each.type is type_]
+    named = [condition for condition in view.conditions if condition.type is type_]
     assert named
     if reason is not None:
         assert named[0].reason == reason
@@ -307,7 +314,7 @@ def test_points_at_the_edge_of_a_search_are_left_out_unless_they_are_kept() -> N
     fit_input = replace(fit_input, points=(replace(first, edges=("rate",)), *others))
     view = fit(fit_input).view
     assert view.status.points == 5
-    assert [(each.scale, each.reason) for each in view.status.left_out] == [
+    assert [(point.scale, point.reason) for point in view.status.left_out] == [
         (0, "HyperparameterEdge")
     ]
     edge = next(c for c in view.conditions if c.type is ConditionType.HYPERPARAMETER_EDGE)
@@ -332,7 +339,7 @@ def test_points_at_an_edge_that_transfer_has_made_are_named_and_kept() -> None:
 def test_outliers_leave_by_the_declared_rule_alone_and_are_listed() -> None:
     view = fit(ladder([9.0, *POWER], fit={"dropWorst": 1})).view
     assert (view.status.points, view.status.drop_worst) == (6, 1)
-    assert [(each.scale, each.reason) for each in view.status.left_out] == [(0, "DropWorst")]
+    assert [(point.scale, point.reason) for point in view.status.left_out] == [(0, "DropWorst")]
 
 
 def test_the_best_of_two_scales_of_one_size_counts() -> None:
@@ -346,8 +353,8 @@ def test_the_best_of_two_scales_of_one_size_counts() -> None:
 def test_without_counted_parameters_the_ladder_s_own_number_is_the_size() -> None:
     fit_input = ladder(POWER, targets=[{"flops": 1e9}, {"parameters": 10}])
     points = tuple(
-        replace(each, model_parameters=None, value=1.0 + 3.0 / (at + 1))
-        for at, each in enumerate(fit_input.points)
+        replace(tuned, model_parameters=None, value=1.0 + 3.0 / (at + 1))
+        for at, tuned in enumerate(fit_input.points)
     )
     view = fit(replace(fit_input, points=points)).view
     assert view.status.size == "n"
@@ -365,7 +372,7 @@ def test_the_best_rate_has_an_exponent_with_its_interval() -> None:
 
 def test_an_exponent_needs_three_sizes_within_their_range() -> None:
     fit_input = ladder(POWER)
-    edged = tuple(replace(each, edges=("rate",)) for each in fit_input.points[:4])
+    edged = tuple(replace(tuned, edges=("rate",)) for tuned in fit_input.points[:4])
     trend = fit(
         replace(fit_input, points=(*edged, *fit_input.points[4:]))
     ).view.status.hyperparameters
@@ -394,8 +401,8 @@ def test_methods_that_disagree_turn_the_answer_into_a_range() -> None:
     bent = with_one_rate(RUNS, kappa=0.03, rate_fits=float(RUNS.N.max()))
     values = bent.L * (bent.N / bent.N.min()) ** (0.002 * np.log(bent.N / 1e8))
     points = tuple(
-        replace(each, value=float(value))
-        for each, value in zip(fit_input.points, values, strict=True)
+        replace(tuned, value=float(value))
+        for tuned, value in zip(fit_input.points, values, strict=True)
     )
     view = fit(replace(fit_input, points=points)).view
     assert ConditionType.METHODS_DISAGREE in types(view)
@@ -406,8 +413,8 @@ def test_noisy_runs_say_so() -> None:
     rng = np.random.default_rng(3)
     fit_input = isoflop([{"flops": 1e23}])
     noisy = tuple(
-        replace(each, value=each.value * float(np.exp(0.05 * rng.standard_normal())))
-        for each in fit_input.points
+        replace(tuned, value=tuned.value * float(np.exp(0.05 * rng.standard_normal())))
+        for tuned in fit_input.points
     )
     assert ConditionType.NOISE_TOO_HIGH in types(fit(replace(fit_input, points=noisy)).view)
 
@@ -466,8 +473,8 @@ def test_several_points_of_one_run_are_resampled_together() -> None:
     assert RUNS.C is not None
     fit_input = isoflop()
     one_run = tuple(
-        replace(each, scale=Scale(at % 7, {"n": at % 7}), flops=None)
-        for at, each in enumerate(fit_input.points)
+        replace(tuned, scale=Scale(at % 7, {"n": at % 7}), flops=None)
+        for at, tuned in enumerate(fit_input.points)
     )
     view = fit(replace(fit_input, points=one_run)).view
     assert view.status.bootstrap is not None
@@ -478,12 +485,12 @@ def test_a_status_of_a_hundred_scales_stays_small() -> None:
     assert RUNS.D is not None
     fit_input = isoflop(TARGETS)
     many = tuple(
-        replace(each, scale=Scale(index, each.scale.parameters), trial=f"{index}-0")
-        for index, each in enumerate(fit_input.points * 3)
+        replace(tuned, scale=Scale(index, tuned.scale.parameters), trial=f"{index}-0")
+        for index, tuned in enumerate(fit_input.points * 3)
     )
     view = fit(replace(fit_input, points=many[:100])).view
     size = len(view.status.model_dump_json()) + sum(
-        len(each.model_dump_json()) for each in view.recommendations
+        len(recommendation.model_dump_json()) for recommendation in view.recommendations
     )
     assert size < 30_000
     assert FitStatus.model_validate_json(view.status.model_dump_json()) == view.status

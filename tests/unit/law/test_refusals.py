@@ -152,11 +152,11 @@ def test_degenerate_points_give_a_condition_and_no_number(
     report = fit_points(points, asked)
     ready, *others = report.conditions
     assert (ready.type, ready.is_true) == (ConditionType.FIT_READY, False)
-    named = [each for each in others if each.type is type_]
+    named = [condition for condition in others if condition.type is type_]
     assert named
-    assert all(each.message for each in report.conditions)
+    assert all(condition.message for condition in report.conditions)
     if reason is not None:
-        assert reason in [each.reason for each in named]
+        assert reason in [condition.reason for condition in named]
     document = to_json(report)
     numbers = ("form", "E", "A", "B", "alpha", "beta", "a", "objective", "isoflop")
     assert [document[name] for name in numbers] == [None] * len(numbers)
@@ -218,7 +218,7 @@ def test_one_edge_among_interior_minima_is_named_and_left_out() -> None:
     wide = simulated(LAW, IsoFlopDesign(5, 13, 1e18, 1e22))
     lopsided = select(wide, (np.arange(65) >= 13) | (np.arange(65) % 13 < 6))
     report = fit_points(lopsided, AUTO)
-    (edge,) = [each for each in report.conditions if each.type is EDGE]
+    (edge,) = [condition for condition in report.conditions if condition.type is EDGE]
     assert "at 1e+18 FLOPs the largest size is best: add one near" in edge.message
     assert report.isoflop is not None
     assert report.isoflop.power is not None
@@ -228,7 +228,7 @@ def test_one_edge_among_interior_minima_is_named_and_left_out() -> None:
 def test_parametric_method_alone_reports_edges_but_fits() -> None:
     report = fit_points(_on_edge(), FitOptions(method="parametric", bootstrap=0))
     assert report.fitted is not None
-    assert EDGE in [each.type for each in report.conditions]
+    assert EDGE in [condition.type for condition in report.conditions]
 
 
 def test_flops_counted_otherwise_than_6nd_are_kept() -> None:

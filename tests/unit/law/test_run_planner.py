@@ -68,14 +68,14 @@ def answers(fit_input: FitInput) -> tuple[Recommendation, ...]:
 
 
 def test_a_recommended_run_has_the_machine_hours_and_cost_that_the_policy_gives() -> None:
-    (found,) = answers(own({"flops": 1e20}, policy=machines(H100)))
-    assert (found.shape, found.count) == ("h100", 1)
+    (recommendation,) = answers(own({"flops": 1e20}, policy=machines(H100)))
+    assert (recommendation.shape, recommendation.count) == ("h100", 1)
     # 1e20 FLOPs at 40 % of 989 TFLOP/s are 70.2 hours.
-    assert found.hours == pytest.approx(70.2, rel=0.005)
-    assert found.gpu_hours == found.hours
-    assert found.cost == pytest.approx(4 * 70.2, rel=0.005)
-    assert found.machine_reason is None
-    sentence = machine_sentence(plan_of(found))
+    assert recommendation.hours == pytest.approx(70.2, rel=0.005)
+    assert recommendation.gpu_hours == recommendation.hours
+    assert recommendation.cost == pytest.approx(4 * 70.2, rel=0.005)
+    assert recommendation.machine_reason is None
+    sentence = machine_sentence(plan_of(recommendation))
     assert sentence == "Such a run takes 1 x h100, 2 d 22 h, 70.2 GPU hours and a cost of 281."
 
 
@@ -86,19 +86,19 @@ def test_what_is_fixed_for_trials_does_not_bind_the_run_that_is_recommended() ->
 
 
 def test_money_buys_the_size_that_its_flops_would_train() -> None:
-    (found,) = answers(own({"cost": 281}, policy=machines(H100)))
-    assert found.reason is None
-    assert found.cost == pytest.approx(281, rel=1e-6)
-    assert found.flops == pytest.approx(1e20, rel=0.005)
-    (asked,) = answers(own({"flops": found.flops or 0.0}, policy=machines(H100)))
-    assert found.parameters == pytest.approx(asked.parameters)
-    assert found.interval95 is not None
-    assert found.flat_range is not None
+    (by_cost,) = answers(own({"cost": 281}, policy=machines(H100)))
+    assert by_cost.reason is None
+    assert by_cost.cost == pytest.approx(281, rel=1e-6)
+    assert by_cost.flops == pytest.approx(1e20, rel=0.005)
+    (by_flops,) = answers(own({"flops": by_cost.flops or 0.0}, policy=machines(H100)))
+    assert by_cost.parameters == pytest.approx(by_flops.parameters)
+    assert by_cost.interval95 is not None
+    assert by_cost.flat_range is not None
 
 
 def test_money_far_beyond_the_points_is_far_extrapolation_like_its_flops() -> None:
     view = fit(own({"cost": 1e6}, policy=machines({**H100, "memory": "8000Gi"}))).view
-    assert "FarExtrapolation" in [each.type for each in view.conditions]
+    assert "FarExtrapolation" in [condition.type for condition in view.conditions]
 
 
 @pytest.mark.parametrize(
@@ -159,11 +159,11 @@ def test_money_for_which_nothing_can_be_had_buys_no_number() -> None:
 
 def test_a_slow_machine_is_no_reason_to_refuse_what_is_not_a_trial() -> None:
     cpu = {"name": "cpu", "flops": 6.4e10, "pricePerHour": 0.04}
-    (found,) = answers(own({"flops": 1e20}, policy=machines(cpu)))
-    assert found.shape == "cpu"
-    assert found.gpu_hours == 0.0
-    assert found.hours is not None
-    assert found.hours > 24 * 365
+    (recommendation,) = answers(own({"flops": 1e20}, policy=machines(cpu)))
+    assert recommendation.shape == "cpu"
+    assert recommendation.gpu_hours == 0.0
+    assert recommendation.hours is not None
+    assert recommendation.hours > 24 * 365
 
 
 def built_in(policy: KnownMachines | None) -> FitInput:
@@ -200,29 +200,35 @@ def _point(spec: ExperimentSpec, at: int, width: int) -> TunedPoint:
     scale = Scale(at, {"model.width": width})
     value = 0.1 + 5.0 / size**0.5
     return TunedPoint(
-        *(scale, f"{at}-0", value, {"model.width": width}, size), samples=1e4, flops=flops
+        scale,
+        f"{at}-0",
+        value,
+        {"model.width": width},
+        size,
+        samples=1e4,
+        flops=flops,
     )
 
 
 def test_a_run_of_the_built_in_trainer_is_planned_as_a_scale_of_that_size_is() -> None:
     policy = machines(H100)
     fit_input = built_in(policy)
-    (found,) = answers(fit_input)
-    assert found.size is not None
-    width = round(found.size)
-    scale = Scale(9, {"model.width": width}, samples=found.tokens)
+    (recommendation,) = answers(fit_input)
+    assert recommendation.size is not None
+    width = round(recommendation.size)
+    scale = Scale(9, {"model.width": width}, samples=recommendation.tokens)
     scale_plan = plan_scale(fit_input.spec, policy.policy, scale, 1)
-    assert found.shape == "h100"
-    assert found.gpu_hours == pytest.approx(scale_plan.gpu_hours, rel=0.05)
-    assert found.cost == pytest.approx(scale_plan.cost, rel=0.05)
+    assert recommendation.shape == "h100"
+    assert recommendation.gpu_hours == pytest.approx(scale_plan.gpu_hours, rel=0.05)
+    assert recommendation.cost == pytest.approx(scale_plan.cost, rel=0.05)
 
 
 def test_a_stored_answer_is_read_back_without_its_policy() -> None:
     fit_input = own({"cost": 281}, policy=machines(H100))
     (asked,) = answers(fit_input)
     again = replace(fit_input, machines=None, bought={281.0: asked.flops or 0.0})
-    (found,) = answers(again)
-    assert found.parameters == asked.parameters
+    (stored,) = answers(again)
+    assert stored.parameters == asked.parameters
 
 
 def test_what_trials_teach_counts_once_all_have_ended() -> None:

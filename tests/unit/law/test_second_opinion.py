@@ -55,10 +55,10 @@ def test_akimas_exponent_scatters_more_than_the_quadratics() -> None:
     spread: dict[Interpolation, list[float]] = {"quadratic": [], "akima": []}
     for _ in range(30):
         points = simulated(LAW, IsoFlopDesign(5, 7), noise=0.005, rng=rng)
-        for interpolation, found in spread.items():
+        for interpolation, exponents in spread.items():
             power = fit_isoflop(points, interpolation=interpolation).power
             if power is not None:
-                found.append(float(power.a[0]))
+                exponents.append(float(power.a[0]))
     assert 0.004 < np.std(spread["quadratic"]) < 0.012
     assert np.std(spread["akima"]) > 5 * np.std(spread["quadratic"])
 

@@ -21,7 +21,7 @@ from scaling_operator.api.trial import ExperimentReference, ScalingTrial, TrialS
 from scaling_operator.core.observed import ABSENT, Rules
 from scaling_operator.core.plan import plan
 from scaling_operator.local.contents import Contents
-from scaling_operator.local.finish import write_report
+from scaling_operator.local.export import write_report
 from scaling_operator.local.store import Store, StoreError, expect_undamaged, repair
 from scaling_operator.report.build import studies_of
 from scaling_operator.runtime.record import ExperimentRecord, table
@@ -311,7 +311,7 @@ def test_no_link_is_followed_when_a_folder_is_written_to(
     else:
         store.write_experiment(EXPERIMENT, "uid")
         store.write_status("test", contents.status)
-        write_report(store.root, replace(contents, trials=()))
+        write_report(store.root, replace(contents, trials=()).record, below=store.root)
         assert not (store.root / name).is_symlink()
     assert victim.read_text() == "theirs"
 

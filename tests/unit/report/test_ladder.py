@@ -109,8 +109,8 @@ def slugs(page: str) -> list[str]:
 
 
 def figures(page: str) -> dict[str, Any]:
-    found = re.findall(r'<script type="application/json" id="([^"]+)">(.*?)</script>', page)
-    return {name: json.loads(text) for name, text in found}
+    scripts = re.findall(r'<script type="application/json" id="([^"]+)">(.*?)</script>', page)
+    return {name: json.loads(text) for name, text in scripts}
 
 
 def test_a_ladder_with_a_law_shows_all_that_a_fit_has_to_say() -> None:
@@ -125,7 +125,7 @@ def test_a_ladder_with_a_law_shows_all_that_a_fit_has_to_say() -> None:
 
 def test_the_plots_hold_the_law_its_band_and_what_was_predicted() -> None:
     drawn = figures(draw(outcome_of()))
-    names = {each["name"] for each in drawn["loss-against-size-1"]["data"]}
+    names = {curve["name"] for curve in drawn["loss-against-size-1"]["data"]}
     assert {"law", "extrapolated", "80 % band", "target"} <= names
     assert {
         axis: drawn["loss-against-size-1"]["layout"][axis]["type"] for axis in ("xaxis", "yaxis")
@@ -133,10 +133,10 @@ def test_the_plots_hold_the_law_its_band_and_what_was_predicted() -> None:
         "xaxis": "log",
         "yaxis": "log",
     }
-    agreement = {each["name"]: each for each in drawn["predicted-1"]["data"]}
+    agreement = {curve["name"]: curve for curve in drawn["predicted-1"]["data"]}
     assert len(agreement["fitted"]["x"]) == 7
     assert len(agreement["before training"]["x"]) == 1
-    trend = {each["name"] for each in drawn["hyperparameters-1"]["data"]}
+    trend = {curve["name"] for curve in drawn["hyperparameters-1"]["data"]}
     assert trend == {"N^-0.30", "best of a size"}
 
 

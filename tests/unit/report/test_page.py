@@ -244,10 +244,10 @@ def pareto(spec: ExperimentSpec, trials: list[ScalingTrial]) -> tuple[BestTrial,
 def run(spec: ExperimentSpec, count: int) -> ReportInput:
     """Run an experiment and sum it up as its status does."""
     widths = [int(size) for size in spec.scaling.sizes] if spec.scaling else [32]
-    found = [run_scale(spec, scale, width, count) for scale, width in enumerate(widths)]
-    everything = {f"{t.spec.scale}-{t.spec.number}": r for rung in found for t, r in rung}
+    ladder = [run_scale(spec, scale, width, count) for scale, width in enumerate(widths)]
+    everything = {f"{t.spec.scale}-{t.spec.number}": r for rung in ladder for t, r in rung}
     direction = 1 if spec.all_objectives[0].direction == "minimize" else -1
-    trials = tuple(trial for rung in found for trial, _ in rung)
+    trials = tuple(trial for rung in ladder for trial, _ in rung)
     scales: list[ScaleStatus] = []
     for index, width in enumerate(widths):
         rung = [trial for trial in trials if trial.spec.scale == index]
@@ -374,8 +374,8 @@ class Page(HTMLParser):
 
 
 def said(report: ReportInput) -> str:
-    found = headline(report)
-    return found.before + found.strong + found.after
+    answer = headline(report)
+    return answer.before + answer.strong + answer.after
 
 
 def without_trials() -> ReportInput:
@@ -458,10 +458,10 @@ def test_every_figure_is_json_without_nan_that_plotly_accepts(make: Any) -> None
 
 @pytest.mark.parametrize("make", CASES.values(), ids=CASES.keys())
 def test_page_fetches_nothing(make: Any) -> None:
-    found = Page(page.render(make()))
-    links = [value for name, value in found.attributes if name in ("src", "href", "action")]
+    parsed = Page(page.render(make()))
+    links = [value for name, value in parsed.attributes if name in ("src", "href", "action")]
     assert links == ["data:,"]
-    policy = next(value for name, value in found.attributes if name == "content" and value)
+    policy = next(value for name, value in parsed.attributes if name == "content" and value)
     assert policy.startswith("default-src 'none'; script-src 'sha256-")
     assert "unsafe-eval" not in policy
 
@@ -489,20 +489,20 @@ def test_headline_explains_why_nothing_succeeded() -> None:
 
 
 def test_headline_of_a_ladder_names_the_scale_and_the_test_score() -> None:
-    found = headline(laddered())
+    answer = headline(laddered())
     best = laddered().status.best
     assert best is not None
-    assert f" at width {best.parameters['model.width']}, with " in found.after
-    assert any("which tuning never saw, it scores loss" in note for note in found.notes)
+    assert f" at width {best.parameters['model.width']}, with " in answer.after
+    assert any("which tuning never saw, it scores loss" in note for note in answer.notes)
 
 
 def test_headline_of_an_unfinished_experiment_says_so() -> None:
     report = searched()
     status = report.status.model_copy(update={"phase": Phase.RUNNING})
-    found = headline(replace(report, status=status))
-    assert found.before == "The best val_loss so far is "
-    assert "The goal of 0.01 is not reached yet." in found.notes
-    assert "It is not finished: 40 of 40 trials have ended." in found.notes
+    answer = headline(replace(report, status=status))
+    assert answer.before == "The best val_loss so far is "
+    assert "The goal of 0.01 is not reached yet." in answer.notes
+    assert "It is not finished: 40 of 40 trials have ended." in answer.notes
 
 
 def test_refused_experiment_shows_its_reason() -> None:
@@ -541,18 +541,18 @@ def test_refused_experiment_shows_its_reason() -> None:
     ],
 )
 def test_sections_with_nothing_to_say_are_left_out(make: Any, slugs: str) -> None:
-    assert [section.slug for section in page.sections(make())] == slugs.split()
+    assert [section.slug for section in page.sections_of(make())] == slugs.split()
 
 
 def test_hostile_text_never_becomes_markup() -> None:
     text = page.render(hostile())
-    found = Page(text)
-    assert "img" not in found.tags
-    assert "onerror" not in [name for name, _ in found.attributes]
-    assert text.count("</script>") == found.tags.count("script")
-    assert HOSTILE in found.text
+    parsed = Page(text)
+    assert "img" not in parsed.tags
+    assert "onerror" not in [name for name, _ in parsed.attributes]
+    assert text.count("</script>") == parsed.tags.count("script")
+    assert HOSTILE in parsed.text
     # plotly reads tags in what it draws, so a figure holds entities.
-    assert "<img" not in "".join(json.dumps(figure) for figure in found.figures().values())
+    assert "<img" not in "".join(json.dumps(figure) for figure in parsed.figures().values())
 
 
 def test_text_choice_that_reads_like_another_stands_in_quotes() -> None:
@@ -611,7 +611,7 @@ def test_ladder_without_n_uses_the_size_itself() -> None:
 
 
 def test_spec_is_shown_as_yaml_that_reads_back() -> None:
-    block = page.sections(searched())[-1].blocks[0]
+    block = page.sections_of(searched())[-1].blocks[0]
     assert block.kind == "details"
     assert block.block.kind == "code"
     document: Any = YAML(typ="safe").load(block.block.text)  # pyright: ignore[reportUnknownMemberType]  # untyped

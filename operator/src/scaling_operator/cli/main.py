@@ -120,7 +120,7 @@ def report(
     if any(option is not None for option in (context, namespace, kubeconfig)):
         cluster.report(target, context, namespace, kubeconfig, out)
         return
-    from scaling_operator.local.finish import write_report  # noqa: PLC0415
+    from scaling_operator.local.export import write_report  # noqa: PLC0415
     from scaling_operator.local.store import Store  # noqa: PLC0415
 
     if not Path(target).is_dir():
@@ -132,7 +132,8 @@ def report(
     contents = Store(Path(target)).contents()
     for damage in contents.damaged:
         errors.print(f"warning: {damage}; left out")
-    sys.stdout.write(f"{write_report(Path(target), contents)}\n")
+    root = Path(target)
+    sys.stdout.write(f"{write_report(root, contents.record, below=root)}\n")
 
 
 @app.command()

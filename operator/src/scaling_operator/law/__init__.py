@@ -1,1 +1,1 @@
-"""How performance depends on size: points go in; a law with intervals and conditions comes out."""
+"""How performance depends on size: from points to a law with intervals and conditions."""

@@ -4,7 +4,7 @@ A bootstrap is thousands of five-dimensional minimisations, in which a loop in P
 scipy's BFGS spends most of its time on overhead. Here every array has the batch as first axis, and
 a row leaves the batch when it has converged. The line search bisects for the weak Wolfe conditions
 (Lewis and Overton 2013), which keeps BFGS sound where the objective is nearly an absolute value, as
-the Huber objective with a narrow delta is. A test compares it with scipy's.
+the Huber objective with a narrow delta is. A test compares the results with those of scipy.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def _direction(state: _State, rows: Rows, *, first: bool) -> Array:
         state.inverse[rows[uphill]] = np.eye(gradient.shape[1])
         direction[uphill] = -gradient[uphill]
     length = np.abs(direction).max(axis=1, keepdims=True)
-    # Without any idea of the curvature the first step goes a tenth, whatever the slope.
+    # Where nothing is known of the curvature, the first step has length 0.1 whatever the slope.
     longest = 0.1 if first else LONGEST_STEP
     return direction * np.minimum(1.0, longest / np.maximum(length, 1e-300))
 

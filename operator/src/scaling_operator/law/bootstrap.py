@@ -2,7 +2,7 @@
 
 A resample is a row of counts over the points, so that all of them share one design matrix and are
 minimised as one batch, each from the full-data optimum and from one other point; the lower of the
-two counts. What is drawn should be what varied independently: single runs (pairs), runs within
+two minima counts. A resample draws what varied independently: single runs (pairs), runs within
 their budget where an IsoFLOP design fixed the budgets (stratified: pairs give about the same
 coverage with wider intervals, residuals too narrow ones), whole runs or sizes (cluster) where
 several points share an artefact. The seed fixes everything.
@@ -17,14 +17,14 @@ import numpy as np
 
 from scaling_operator.law.batch_bfgs import Tolerance, minimise
 from scaling_operator.law.forms import coefficient_count, coordinates, jacobian, law_at, weighted
-from scaling_operator.law.law import Law
+from scaling_operator.law.law import Law, mapped
 from scaling_operator.law.parametric_fit import Fitted
 from scaling_operator.law.points import Array, Points
 
 Resample = Literal["pairs", "stratified", "cluster"]
 LEVELS = (80, 90, 95)
 CHUNK_ENTRIES = 100_000
-"""Terms minimised together, resamples x columns: they then stay in a core's cache."""
+"""Terms minimised together, resamples x columns: so many stay in the cache of a core."""
 REDRAWS = 200
 TOLERANCE = Tolerance(gradient=1e-4, gain=1e-9, iterations=300)
 """Of 1e3 x the objective, which is of the order of 1: far below what a percentile can show."""
@@ -36,7 +36,7 @@ Intervals = dict[int, Interval]
 
 @dataclass(frozen=True, slots=True)
 class Draws:
-    """The refits: a law of `count` draws, of which `failed` are not sound (NaN in what follows)."""
+    """The refits: a law of `count` draws; the `failed` draws are not sound and hold NaN."""
 
     law: Law
     resample: Resample
@@ -55,7 +55,7 @@ def resample_of(points: Points) -> Resample:
 def bootstrap_law(
     points: Points, fitted: Fitted, *, count: int, seed: int, resample: Resample | None = None
 ) -> Draws:
-    """Refit `count` resamples of the points behind `fitted`; needs no more than their counts.
+    """Refit `count` resamples of the points behind `fitted`; a resample is a row of counts.
 
     Raises ValueError where the resampling asked for needs a column that the points lack.
     """
@@ -82,7 +82,7 @@ def bootstrap_law(
 def draw_counts(
     points: Points, resample: Resample, *, count: int, rng: np.random.Generator
 ) -> Array:
-    """Draw how often each point counts: shape (count, n). Raises ValueError, see above."""
+    """Draw how often each point counts, shape (count, n); ValueError as in `bootstrap_law`."""
     size = len(points)
     match resample:
         case "pairs":
@@ -108,23 +108,23 @@ def intervals(draws: Array) -> dict[int, Interval]:
 
     An infinite end means that the quantity is not bounded on that side.
     """
-    known = draws[~np.isnan(draws)]
-    if not len(known):
+    numbers = draws[~np.isnan(draws)]
+    if not len(numbers):
         return {}
-    return {level: _interval(known, level) for level in LEVELS}
+    return {level: _interval(numbers, level) for level in LEVELS}
 
 
-def _interval(known: Array, level: int) -> Interval:
+def _interval(numbers: Array, level: int) -> Interval:
     tail = (100 - level) / 200
     # "nearest" interpolates between no two draws, hence never between a finite and an infinite one.
-    low, high = np.quantile(known, [tail, 1 - tail], method="nearest")
+    low, high = np.quantile(numbers, [tail, 1 - tail], method="nearest")
     return float(low), float(high)
 
 
 def _redrawn(
     points: Points, counts: Array, kind: Resample, need: tuple[int, np.random.Generator]
 ) -> Array:
-    """Draw anew the resamples with too few distinct points, or sizes, to determine the form."""
+    """Redraw the resamples with too few distinct points, or sizes, to determine the form."""
     least, rng = need
     sizes, codes = np.unique(points.N, return_inverse=True)
     member = np.equal.outer(codes, np.arange(len(sizes))).astype(np.float64)
@@ -152,15 +152,7 @@ def _inverse_hessian(fitted: Fitted) -> Array:
 
 
 def _sound_only(law: Law) -> Law:
-    bad = ~law.sound
-    columns = [
-        law.ln_a,
-        law.ln_b,
-        law.ln_e,
-        law.alpha,
-        law.beta,
-    ]
-    return Law(*(np.where(bad, np.nan, column) for column in columns))
+    return mapped(law, lambda column: np.where(law.sound, column, np.nan))
 
 
 def _column(column: Array | None, what: str) -> Array:

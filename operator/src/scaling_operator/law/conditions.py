@@ -1,9 +1,9 @@
-"""What may be said of a fit: conditions as values.
+"""The conditions of a fit, as values.
 
 The words are Kubernetes': a condition has a type, a status, a CamelCase reason and a message that
-says what is missing. `FitReady` is always there; the others appear where they hold. First those of
-any fit, whose thresholds are judgements (section 4 of the reference), gathered here so that they
-can be seen together; then those of an experiment's fit, which adds what is true of its search.
+says what is missing. `FitReady` is always there; the others appear where they hold. First come
+the conditions of any fit; their thresholds are judgements (section 4 of the reference) and stand
+together here. Then come the conditions of an experiment's fit, which adds those of its search.
 """
 
 from __future__ import annotations
@@ -34,10 +34,12 @@ WIDEST_LOSS = 1.2
 """High end over low end of the 80 % interval of a predicted loss."""
 MOST_FAILED = 0.1
 """Share of resamples without a sound law."""
+MOST_NAMED = 8
+_EDGE = ConditionType.HYPERPARAMETER_EDGE
 
 
 def fit_ready(refusals: tuple[FitCondition, ...]) -> FitCondition:
-    """Say whether there is a fit, with the first refusal's reason."""
+    """Give FitReady: true without a refusal, else false with the reason of the first refusal."""
     if not refusals:
         return FitCondition(ConditionType.FIT_READY, "Fitted", "the law is fitted")
     message = "; ".join(refusal.message for refusal in refusals)
@@ -58,7 +60,7 @@ def edge_optima(minima: tuple[Minimum, ...]) -> tuple[FitCondition, ...]:
 
 
 def far_extrapolation(points: Points, flops: float | None, size: float) -> FitCondition | None:
-    """Say that a question lies more than 100 times beyond the largest measured compute."""
+    """Warn of a question that lies more than 100 times beyond the largest measured compute."""
     if points.C is not None and flops is not None and np.isfinite(flops):
         ratio, limit, what = flops / float(points.C.max()), FARTHEST, "the largest measured compute"
     else:
@@ -74,7 +76,8 @@ def methods_disagree(
 ) -> tuple[FitCondition, ...]:
     """Compare exponents by method, and N* at each target by two of them.
 
-    `spread` is IsoFLOP's a. The envelope's sizes are not compared: its curves had not decayed.
+    `spread` are the intervals of IsoFLOP's exponent a. The envelope's sizes are not compared: its
+    curves had not decayed.
     """
     if len(exponents) < 2:  # noqa: PLR2004 - one method has nothing to disagree with
         return ()
@@ -98,7 +101,7 @@ def methods_disagree(
 def noise_too_high(
     draws: Draws, sizes: tuple[Intervals, ...], losses: tuple[Intervals, ...]
 ) -> tuple[FitCondition, ...]:
-    """Say that intervals are too wide to act on: N* by 3 times, a loss by 1.2, at 80 %."""
+    """Warn of intervals too wide to act on at 80 %: N* by more than 3 times, a loss by 1.2."""
     parts: list[str] = []
     for what, asked, limit in (("N*", sizes, WIDEST_SIZE), ("the loss", losses, WIDEST_LOSS)):
         widest = max((_width(interval) for interval in asked), default=1.0)
@@ -117,10 +120,6 @@ def _width(interval: Intervals) -> float:
     return high / low if low > 0 else float("inf")
 
 
-MOST_NAMED = 8
-_EDGE = ConditionType.HYPERPARAMETER_EDGE
-
-
 def conditions_of(
     fit_input: FitInput, fit: FitReport, recommendations: Sequence[Recommendation]
 ) -> tuple[FitCondition, ...]:
@@ -131,7 +130,7 @@ def conditions_of(
         for condition in fit.conditions[1:]
         if condition.type is not ConditionType.TARGET_UNANSWERED
     ]
-    found = [
+    conditions = [
         _ready(fit_input, fit)
         if ready.is_true
         else _not_ready(fit_input, ready.reason, ready.message),
@@ -140,7 +139,7 @@ def conditions_of(
         *([] if _has(own, ConditionType.EDGE_OPTIMUM) else _size_edges(fit_input)),
         *(_unanswered(recommendations) if ready.is_true else ()),
     ]
-    return tuple(_merged(found, kind) for kind in FIT_CONDITIONS if _has(found, kind))
+    return tuple(_merged(conditions, kind) for kind in FIT_CONDITIONS if _has(conditions, kind))
 
 
 def _ready(fit_input: FitInput, fit: FitReport) -> FitCondition:
@@ -168,24 +167,24 @@ def _hyperparameter_edges(fit_input: FitInput) -> list[FitCondition]:
     consequence = "these scales are left out of the fit" if left_out else "their points are kept"
     at_edge = [(point, name) for point in fit_input.points for name in point.edges]
     narrow = [(point, name) for point in fit_input.points for name in point.narrow_edges]
-    found: list[FitCondition] = []
+    conditions: list[FitCondition] = []
     if at_edge:
         message = f"best at an end of its range: {_values(at_edge)}; widen it; {consequence}"
-        found.append(FitCondition(_EDGE, "BestAtRangeEdge", message))
+        conditions.append(FitCondition(_EDGE, "BestAtRangeEdge", message))
     if narrow:
         message = (
             f"best at an end of the range that transfer has narrowed: {_values(narrow)}; raise "
             "transfer.shrink; their points are kept"
         )
-        found.append(FitCondition(_EDGE, "BestAtNarrowedEdge", message))
-    return found
+        conditions.append(FitCondition(_EDGE, "BestAtNarrowedEdge", message))
+    return conditions
 
 
-def _values(found: Sequence[tuple[TunedPoint, str]]) -> str:
+def _values(points: Sequence[tuple[TunedPoint, str]]) -> str:
     return _listed(
         [
             f"{name} {float(point.parameters[name]):.4g} at scale {point.scale.index}"
-            for point, name in found
+            for point, name in points
         ]
     )
 
@@ -218,17 +217,19 @@ def _of_what(samples: float | None, budget_flops: float | None) -> str:
 
 
 def _unanswered(recommendations: Sequence[Recommendation]) -> list[FitCondition]:
-    missing = [each for each in recommendations if each.reason is not None]
+    missing = [
+        recommendation for recommendation in recommendations if recommendation.reason is not None
+    ]
     if not missing:
         return []
-    parts = [f"{_asked(each)}: {each.message}" for each in missing]
+    parts = [f"{_asked(recommendation)}: {recommendation.message}" for recommendation in missing]
     reason = missing[0].reason or "OutOfReach"
     return [FitCondition(ConditionType.TARGET_UNANSWERED, reason, _listed(parts, "; "))]
 
 
-def _asked(each: Recommendation) -> str:
-    asked = each.target.model_dump(exclude_none=True)
-    return ", ".join(f"{name} {value:g}" for name, value in asked.items())
+def _asked(recommendation: Recommendation) -> str:
+    aims = recommendation.target.model_dump(exclude_none=True)
+    return ", ".join(f"{name} {value:g}" for name, value in aims.items())
 
 
 def _listed(parts: Sequence[str], separator: str = ", ") -> str:
@@ -242,7 +243,7 @@ def _has(conditions: Sequence[FitCondition], kind: ConditionType) -> bool:
 
 
 def _merged(conditions: Sequence[FitCondition], kind: ConditionType) -> FitCondition:
-    """Make one statement of all of a type, under the first one's reason."""
+    """Join all conditions of a type into one, with the reason of the first."""
     of_kind = [condition for condition in conditions if condition.type is kind]
     first = of_kind[0]
     message = "; ".join(condition.message for condition in of_kind)

@@ -2,8 +2,8 @@
 
 A third opinion (Hoffmann 2022), and only where the curves allow it: under a constant rate, or in
 the stable phase of a warm-up/stable/decay schedule. Under a cosine a run that is cut short is not
-the run of that length, and the envelope is biased. It needs whole curves: an experiment has
-them; `scaling fit`, which sees the ends of runs, does not.
+the run of that length, and the envelope is biased. The envelope needs whole curves: an experiment
+has whole curves; `scaling fit`, which sees the ends of runs, has none.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ FEWEST_OPTIMA = 3
 
 @dataclass(frozen=True, slots=True)
 class TrainingCurve:
-    """One run: N, and C ascending with L after it, each of shape (s,); of wsd the stable phase."""
+    """A run: N, ascending C and the L there, each of shape (s,); of wsd only the stable phase."""
 
     parameters: float
     flops: Array
@@ -46,7 +46,7 @@ class Curves:
 class Envelope:
     """N* ~ C^a through the sizes that are lowest somewhere: C, N and L, each of shape (k,).
 
-    C is the geometric middle of where a size is lowest.
+    C is the geometric middle of the budgets at which a size is lowest.
     """
 
     a: float
@@ -83,12 +83,12 @@ def fit_envelope(curves: Sequence[TrainingCurve], course: Course) -> Envelope | 
     heights = np.stack([_height(curve, places) for curve in ordered])
     covered = np.isfinite(heights).sum(axis=0) >= FEWEST_OPTIMA
     lowest = np.argmin(heights, axis=0)
-    found = [_interior(size, (lowest, covered, heights), places) for size in range(len(ordered))]
+    middles = [_interior(size, (lowest, covered, heights), places) for size in range(len(ordered))]
     optima = [
         (middle, np.log(curve.parameters), height)
-        for curve, each in zip(ordered, found, strict=True)
-        if each is not None
-        for middle, height in (each,)
+        for curve, place in zip(ordered, middles, strict=True)
+        if place is not None
+        for middle, height in (place,)
     ]
     if len(optima) < FEWEST_OPTIMA:
         message = f"{len(optima)} sizes are lowest between others; the envelope needs 3"
@@ -121,10 +121,10 @@ def _height(curve: TrainingCurve, places: Array) -> Array:
 
 
 def _interior(
-    size: int, seen: tuple[Array | np.ndarray, np.ndarray, Array], places: Array
+    size: int, curves: tuple[Array | np.ndarray, np.ndarray, Array], places: Array
 ) -> tuple[float, float] | None:
-    """Return the middle of where a size is lowest; None at an end of the sizes or of a curve."""
-    lowest, covered, heights = seen
+    """Return the middle of the places where a size is lowest; None at an end of sizes or curves."""
+    lowest, covered, heights = curves
     own = np.flatnonzero((lowest == size) & covered)
     if size in (0, len(heights) - 1) or not len(own):
         return None

@@ -1,9 +1,9 @@
 """From the best trials of an experiment to what a law is fitted to: points, curves, sizes to come.
 
-Points: which N, which trials. Curves: the learning curves of the best trials, as far as they can be
-compared; a step counts evaluations, so a curve's compute at a step is that share of the whole
-training's, and since a pruned trial is never the best of its scale, every curve is whole. Sizes to
-come: N and D of the scales that have no trial yet, for which the law predicts.
+Points: which quantity is N, which trials count. Curves: the learning curves of the best trials, as
+far as they can be compared; a step counts evaluations, so a curve's compute at a step is that share
+of the whole training's, and since a pruned trial is never the best of its scale, every curve is
+whole. Sizes to come: N and D of the scales that have no trial yet, for which the law predicts.
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ from scaling_trainer.counting import count, dimensions_of
 COUNTED = "modelParameters"
 SAME_COMPUTE = 0.02
 """Runs whose ln C lie within this of each other have one budget."""
+FEWEST_POINTS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,32 +63,32 @@ class ExperimentPoints:
 
 
 def prepare(fit_input: FitInput) -> ExperimentPoints:
-    """Choose what N is, leave out what the rules leave out, and name what belongs together."""
+    """Choose what N is, apply the rules that leave points out, and label what belongs together."""
     scaling = fit_input.spec.scaling or Scaling(parameter="size", sizes=(1,))
     size = COUNTED if _all_counted(fit_input.points) else (scaling.parameter or COUNTED)
-    known = [point for point in fit_input.points if size_of(point, size) is not None]
+    sized = [point for point in fit_input.points if size_of(point, size) is not None]
     left_out = [
         LeftOut(scale=p.scale.index, reason="UnknownSize")
         for p in fit_input.points
-        if p not in known
+        if p not in sized
     ]
     if scaling.fit.hyperparameter_edge == "leave-out":
         left_out += [
             LeftOut(scale=point.scale.index, reason="HyperparameterEdge")
-            for point in known
+            for point in sized
             if point.edges
         ]
-        known = [point for point in known if not point.edges]
-    points = _points_of_law(fit_input, known, size)
+        sized = [point for point in sized if not point.edges]
+    points = _points_of_law(fit_input, sized, size)
     points, worse = keep_best(points)
-    left_out += [LeftOut(scale=known[row].scale.index, reason="NotTheBest") for row in worse]
-    used = [point for row, point in enumerate(known) if row not in worse]
+    left_out += [LeftOut(scale=sized[row].scale.index, reason="NotTheBest") for row in worse]
+    used = [point for row, point in enumerate(sized) if row not in worse]
     points = replace(points, row=np.arange(len(used), dtype=np.int64))
     return ExperimentPoints(_together(points, used), tuple(used), tuple(left_out), size)
 
 
 def size_of(point: TunedPoint, size: str) -> float | None:
-    """Give a point's N; None where it is not known."""
+    """Return N of a point; None where N is unknown."""
     if size == COUNTED:
         return point.model_parameters
     value = point.scale.parameters.get(size)
@@ -98,13 +99,13 @@ def _all_counted(points: Sequence[TunedPoint]) -> bool:
     return all(point.model_parameters for point in points)
 
 
-def _points_of_law(fit_input: FitInput, known: Sequence[TunedPoint], size: str) -> Points:
+def _points_of_law(fit_input: FitInput, tuned: Sequence[TunedPoint], size: str) -> Points:
     objective = fit_input.spec.all_objectives[0]
-    values = [point.value for point in known]
+    values = [point.value for point in tuned]
     losses = values if objective.direction == "minimize" else error_of_score(values)
-    sizes = [size_of(point, size) or np.nan for point in known]
-    samples = _column([point.samples for point in known])
-    flops = _column([point.flops for point in known])
+    sizes = [size_of(point, size) or np.nan for point in tuned]
+    samples = _column([point.samples for point in tuned])
+    flops = _column([point.flops for point in tuned])
     if samples is not None:
         points = points_from_tokens(sizes, samples, losses, flops=flops)
         if flops is None and size != COUNTED:
@@ -113,18 +114,18 @@ def _points_of_law(fit_input: FitInput, known: Sequence[TunedPoint], size: str) 
         points = points_from_flops(sizes, flops, losses)
     else:
         points = points_from_sizes(sizes, losses)
-    points = named(points, [f"trial {point.trial}" for point in known])
+    points = named(points, [f"trial {point.trial}" for point in tuned])
     return points if objective.direction == "minimize" else as_error(points)
 
 
 def _column(values: Sequence[float | None]) -> list[float] | None:
-    """Give a column where every point has it."""
-    known = [value for value in values if value is not None]
-    return known if len(known) == len(values) and known else None
+    """Return the values as a column; None where any value is missing."""
+    present = [value for value in values if value is not None]
+    return present if len(present) == len(values) and present else None
 
 
 def _together(points: Points, used: Sequence[TunedPoint]) -> Points:
-    """Group runs of one compute budget; join what one run gave, to be resampled together."""
+    """Group runs by compute budget; cluster the points of one run, to be resampled together."""
     scales = [point.scale.index for point in used]
     if len(set(scales)) < len(scales):
         points = clustered(points, scales)
@@ -137,15 +138,15 @@ def _together(points: Points, used: Sequence[TunedPoint]) -> Points:
     if len(curves_of(isoflop)) < MIN_BUDGETS:
         return points
     by_design = all(point.scale.budget_flops is not None for point in used)
-    # Where compute is equal by chance, a second opinion that has none is no reason to refuse.
+    # Where compute is equal by chance, IsoFLOP without a power law is no reason to refuse.
     return isoflop if by_design or fit_isoflop(isoflop).power is not None else points
 
 
 def _budgets(points: Points, used: Sequence[TunedPoint]) -> list[float] | None:
-    """Take the design's budgets, else see which runs spent the same compute."""
-    given = _column([point.scale.budget_flops for point in used])
-    if given is not None or points.C is None or not len(points):
-        return given
+    """Return the budgets of the design; else group the runs that spent the same compute."""
+    declared = _column([point.scale.budget_flops for point in used])
+    if declared is not None or points.C is None or not len(points):
+        return declared
     order = np.argsort(points.C)
     steps = np.diff(np.log(points.C[order])) > SAME_COMPUTE
     codes = np.empty(len(points), dtype=np.int64)
@@ -156,11 +157,8 @@ def _budgets(points: Points, used: Sequence[TunedPoint]) -> list[float] | None:
     return [means[code] for code in codes]
 
 
-FEWEST_POINTS = 3
-
-
 def comparable_curves(fit_input: FitInput, prepared: ExperimentPoints) -> Curves | NotFitted:
-    """Collect one curve a size, the longest; NotFitted says why there are none to compare."""
+    """Collect the longest curve of each size; NotFitted says why no curves can be compared."""
     whole = [row for row, point in enumerate(prepared.used) if point.curve]
     if not whole:
         return NotFitted("NoCurves", "the trials report no values before their end")
@@ -175,18 +173,18 @@ def comparable_curves(fit_input: FitInput, prepared: ExperimentPoints) -> Curves
         if size not in longest or prepared.points.C[row] > prepared.points.C[longest[size]]:
             longest[size] = row
     is_error = prepared.points.quantity == "error"
-    found = [
+    curves = [
         _curve(prepared.used[row], prepared.points.C[row], size, is_error=is_error)
         for size, row in longest.items()
     ]
-    return Curves(course, tuple(curve for curve in found if len(curve.flops) >= FEWEST_POINTS))
+    return Curves(course, tuple(curve for curve in curves if len(curve.flops) >= FEWEST_POINTS))
 
 
 def _course(fit_input: FitInput, points: list[TunedPoint]) -> Course | NotFitted:
-    """Name the schedule of the learning rate; of a trainer of one's own, by the phases it names."""
+    """Name the schedule of the learning rate; for a custom trainer, by the phases it reports."""
     built_in = fit_input.spec.trainer.built_in
     if built_in is None:
-        if any(each.phase == STABLE for point in points for each in point.curve):
+        if any(reading.phase == STABLE for point in points for reading in point.curve):
             return "wsd"
         message = "the trainer names no stable phase of its schedule in its reports"
         return NotFitted("CurvesNotComparable", message)
@@ -199,28 +197,28 @@ def _course(fit_input: FitInput, points: list[TunedPoint]) -> Course | NotFitted
 
 def _curve(point: TunedPoint, flops: float, size: float, *, is_error: bool) -> TrainingCurve:
     end = point.curve[-1].step
-    kept = list(_stable(point.curve))
-    values: Array = np.array([each.value for each in kept], dtype=np.float64)
+    stable = list(_stable(point.curve))
+    values: Array = np.array([reading.value for reading in stable], dtype=np.float64)
     return TrainingCurve(
         parameters=size,
-        flops=np.array([flops * (each.step / end) for each in kept], dtype=np.float64),
+        flops=np.array([flops * (reading.step / end) for reading in stable], dtype=np.float64),
         loss=1.0 - values if is_error else values,
     )
 
 
 def _stable(curve: tuple[CurvePoint, ...]) -> Iterator[CurvePoint]:
-    """Give what lies in the stable phase; all, where no phase is named."""
-    named = any(each.phase is not None for each in curve)
-    return (each for each in curve if not named or each.phase == STABLE)
+    """Return the readings of the stable phase; all readings where no phase is named."""
+    named = any(reading.phase is not None for reading in curve)
+    return (reading for reading in curve if not named or reading.phase == STABLE)
 
 
 def expected_runs(
     fit_input: FitInput, prepared: ExperimentPoints
 ) -> Mapping[int, tuple[float, float | None]]:
-    """Give (N, D) by the index of each untried scale of which both can be told."""
-    found: dict[int, tuple[float, float | None]] = {}
+    """Return (N, D) by index of each untried scale whose N and D can be known in advance."""
+    runs: dict[int, tuple[float, float | None]] = {}
     if not prepared.used:
-        return found
+        return runs
     for scale in fit_input.untried:
         nearest = min(
             prepared.used, key=lambda point: abs(number_of(point.scale) - number_of(scale))
@@ -231,12 +229,12 @@ def expected_runs(
             continue
         samples = _expected_samples(fit_input.spec, prepared, scale, (parameters, size))
         if samples is not None or prepared.points.D is None:
-            found[scale.index] = (size, samples)
-    return found
+            runs[scale.index] = (size, samples)
+    return runs
 
 
-def along(x: float, places: Array, values: Array) -> float | None:
-    """Read a value off the pieces between (ln place, ln value), going on beyond the ends.
+def interpolated_in_logs(x: float, places: Array, values: Array) -> float | None:
+    """Interpolate piecewise linearly in (ln place, ln value); extrapolate beyond the ends.
 
     None where fewer than two places differ.
     """
@@ -265,14 +263,14 @@ def _expected_size(
     if len(scale.parameters) != 1:
         return None
     numbers = np.array([number_of(point.scale) for point in prepared.used])
-    return along(number_of(scale), numbers, prepared.points.N)
+    return interpolated_in_logs(number_of(scale), numbers, prepared.points.N)
 
 
 def _named_by_rung(prepared: ExperimentPoints, scale: Scale, column: Array) -> float | None:
-    """Give the parameter of the rung that was N, or D, in every scale that was tried."""
+    """Return the rung's parameter that equalled N (or D) in every scale that was tried."""
     for name, value in scale.parameters.items():
         tried = [point.scale.parameters.get(name) for point in prepared.used]
-        numbers = [each for each in tried if isinstance(each, int | float)]
+        numbers = [number for number in tried if isinstance(number, int | float)]
         if len(numbers) == len(column) and np.allclose(numbers, column, rtol=1e-6, atol=0.0):
             return None if isinstance(value, bool | str) else float(value)
     return None
@@ -296,9 +294,9 @@ def _expected_samples(
     spec: ExperimentSpec,
     prepared: ExperimentPoints,
     scale: Scale,
-    found: tuple[Mapping[str, Scalar], float],
+    run: tuple[Mapping[str, Scalar], float],
 ) -> float | None:
-    parameters, size = found
+    parameters, size = run
     if scale.samples is not None or scale.budget_flops is not None:
         return samples_of(spec, scale, parameters)
     if prepared.points.D is None:
@@ -307,11 +305,11 @@ def _expected_samples(
     if named is not None:
         return named
     lasts = _last_of_each_scale(prepared)
-    return along(size, prepared.points.N[lasts], prepared.points.D[lasts])
+    return interpolated_in_logs(size, prepared.points.N[lasts], prepared.points.D[lasts])
 
 
 def _last_of_each_scale(prepared: ExperimentPoints) -> Sequence[int]:
-    """Of several points of a run, the one at its end."""
+    """Return the row of each scale's last point: the point at the end of its run."""
     last: dict[int, int] = {}
     tokens = prepared.points.D
     for row, point in enumerate(prepared.used):

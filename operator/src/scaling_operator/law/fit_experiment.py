@@ -1,6 +1,6 @@
 """The one function that both shells call: from the best trials to the status of a fit.
 
-Pure, and the same for the same basis: starts and resamples follow the experiment's seed.
+Pure: the same input gives the same answer, for starts and resamples follow the experiment's seed.
 """
 
 from __future__ import annotations
@@ -38,10 +38,13 @@ from scaling_operator.law.results import FitOptions, FitReport, Unanswered
 from scaling_operator.sizing.run_plan import RunPlan
 from scaling_trainer.foreign_text import MAX_MESSAGE
 
+Runs = Mapping[int, tuple[float, float | None]]
+NO_POLICY = RunPlan(reason="NoPolicy", message="no ResourcePolicy is at hand")
+
 
 @dataclass(frozen=True, slots=True)
 class FitOutcome:
-    """What the status says, and what a page is drawn from."""
+    """The view that the status shows, with the report and points from which a page is drawn."""
 
     view: FitView
     report: FitReport
@@ -71,15 +74,11 @@ def fit(fit_input: FitInput) -> FitOutcome:
     return FitOutcome(view, report, prepared)
 
 
-Runs = Mapping[int, tuple[float, float | None]]
-NO_POLICY = RunPlan(reason="NoPolicy", message="no ResourcePolicy is at hand")
-
-
 @dataclass(frozen=True, slots=True)
 class _Asked:
     """What the law is asked: for each target of the file a target that it can answer, or why not.
 
-    Beside them the runs to predict, and what plans and pays for runs, as far as it is known.
+    Beside the targets: the runs to predict, and the planners of machines and costs, where known.
     """
 
     targets: Mapping[Target, Target | Unanswered]
@@ -100,7 +99,7 @@ def _asked(fit_input: FitInput, prepared: ExperimentPoints, scaling: Scaling) ->
 def _answerable(
     target: Target, prepared: ExperimentPoints, fit_input: FitInput
 ) -> Target | Unanswered:
-    """Give the target with the loss it stands for, or say why it cannot be asked."""
+    """Return the target with the loss it stands for, or say why the target cannot be asked."""
     needs_flops = target.flops is not None or target.cost is not None or target.served > 0
     if needs_flops and prepared.size != COUNTED and prepared.points.C is None:
         message = (
@@ -114,7 +113,7 @@ def _answerable(
         return Unanswered(target, "NoPrices", message)
     if target.kind != "loss" or target.loss is not None:
         return target
-    # Tokens to serve alone: as good as the best that was seen, at the least cost.
+    # Tokens to serve alone ask for the best loss that was seen, at the least cost.
     best = float(prepared.points.L.min()) if len(prepared.points) else 1.0
     return target.model_copy(update={"loss": best})
 
@@ -131,7 +130,7 @@ def _options(
         seed=fit_input.seed,
         unique_tokens=None if prepared.points.D is None else settings.unique_samples,
         flat_percent=settings.flat_percent,
-        targets=tuple(dict.fromkeys(each for each in targets if isinstance(each, Target))),
+        targets=tuple(dict.fromkeys(target for target in targets if isinstance(target, Target))),
         predict=tuple(asked.runs.values()),
         exchange=asked.cost_solver.flops_for,
     )
@@ -161,7 +160,7 @@ def _without_answer(target: Target, why: Unanswered) -> Recommendation:
 def _status(
     report: FitReport, prepared: ExperimentPoints, trends: Mapping[str, Trend]
 ) -> FitStatus:
-    """Say what was fitted; without a fit, how many points there are and which are left out."""
+    """Write what was fitted; without a fit, how many points there are and which are left out."""
     worst = tuple(
         LeftOut(scale=prepared.used[row].scale.index, reason="DropWorst") for row in report.dropped
     )
@@ -175,11 +174,13 @@ def _status(
 
 
 def _predictions(report: FitReport, runs: Runs) -> Mapping[int, ScalePrediction]:
-    """Match predictions to their scales: they come in the order in which they were asked."""
-    found: dict[int, ScalePrediction] = {}
-    by_run = {(each.parameters, each.tokens): each for each in report.predictions}
+    """Match the predictions to their scales by (N, D)."""
+    by_scale: dict[int, ScalePrediction] = {}
+    by_run = {
+        (prediction.parameters, prediction.tokens): prediction for prediction in report.predictions
+    }
     for index, run in runs.items():
         prediction = prediction_of(by_run[run], report) if run in by_run else None
         if prediction is not None:
-            found[index] = prediction
-    return found
+            by_scale[index] = prediction
+    return by_scale

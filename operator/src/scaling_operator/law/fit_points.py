@@ -1,7 +1,7 @@
 """From points to a report: the whole procedure, read from top to bottom.
 
-Check the points, leave out what declared rules leave out, choose the form, check that there is
-enough for it, fit, resample, take the second opinion, answer the questions, judge. Where a step
+Check the points, apply the declared rules that leave points out, choose the form, check that there
+is enough for it, fit, resample, take the second opinion, answer the questions, judge. Where a step
 refuses, the report holds conditions and no number. Pure: the same points and options give the same
 report.
 """
@@ -59,7 +59,7 @@ def fit_points(
 ) -> FitReport:
     """Fit, resample, cross-check and answer. Raises ValueError for options that make no sense.
 
-    `curves` are those of the runs, or say why they are not to be had.
+    `curves` are the learning curves of the runs, or say why there are none to compare.
     """
     prepared = _prepared(points, options)
     if isinstance(prepared, tuple):
@@ -99,7 +99,7 @@ def _prepared(points: Points, options: FitOptions) -> _Prepared | tuple[FitCondi
     if refusals:
         return refusals
     points, dropped = drop_worst(points, options.drop_worst)
-    # How compute follows from size and data holds for tokens seen, not for their worth.
+    # Compute follows from the tokens seen, not from the effective tokens D'.
     path = RunPath() if not len(points) else run_path_of(points)
     if options.unique_tokens is not None:
         points = with_effective_tokens(points, options.unique_tokens)
@@ -107,7 +107,7 @@ def _prepared(points: Points, options: FitOptions) -> _Prepared | tuple[FitCondi
 
 
 def _isoflop(points: Points, options: FitOptions) -> IsoFlop | None:
-    """Take the second opinion; for the parametric method alone only to see minima on an edge."""
+    """Fit IsoFLOP; for the parametric method its minima only show whether one is on an edge."""
     if points.group is None:
         return None
     count = 0 if options.method == "parametric" else options.bootstrap
@@ -117,10 +117,10 @@ def _isoflop(points: Points, options: FitOptions) -> IsoFlop | None:
 def _basis(
     prepared: _Prepared,
     options: FitOptions,
-    found: tuple[Fitted | None, IsoFlop | None],
+    fits: tuple[Fitted | None, IsoFlop | None],
     curves: Curves | NotFitted | None,
 ) -> Basis:
-    fitted, isoflop = found
+    fitted, isoflop = fits
     draws = None
     if fitted is not None and options.bootstrap:
         draws = bootstrap_law(
@@ -141,13 +141,13 @@ def _basis(
 def _answered(prepared: _Prepared, basis: Basis, edges: tuple[FitCondition, ...]) -> FitReport:
     options, fitted = basis.options, basis.fitted
     answers = [recommend(basis, target) for target in options.targets]
-    recommendation = tuple(each for each in answers if isinstance(each, SizeRecommendation))
-    unanswered = tuple(each for each in answers if isinstance(each, Unanswered))
+    recommendation = tuple(answer for answer in answers if isinstance(answer, SizeRecommendation))
+    unanswered = tuple(answer for answer in answers if isinstance(answer, Unanswered))
     losses = [predict(basis, size, tokens) for size, tokens in options.predict]
     predictions = tuple(prediction for prediction in losses if prediction is not None)
     disagree = _disagreement(basis, recommendation)
     if disagree:
-        recommendation = tuple(with_range(each, basis.isoflop) for each in recommendation)
+        recommendation = tuple(with_range(answer, basis.isoflop) for answer in recommendation)
     conditions = (
         fit_ready(()),
         *edges,
@@ -213,15 +213,18 @@ def _disagreement(
     if isinstance(basis.envelope, Envelope):
         exponents["the envelope of curves"] = basis.envelope.a
     sizes = tuple(
-        (each.parameters, each.isoflop_parameters)
-        for each in recommendation
-        if each.isoflop_parameters is not None and "the parametric fit" in exponents
+        (answer.parameters, answer.isoflop_parameters)
+        for answer in recommendation
+        if answer.isoflop_parameters is not None and "the parametric fit" in exponents
     )
     return methods_disagree(exponents, sizes, {} if isoflop is None else isoflop.intervals)
 
 
 def _unanswered(missing: tuple[Unanswered, ...], predictions: int) -> tuple[FitCondition, ...]:
-    parts = [f"{each.target.kind} {each.target.value:g}: {each.message}" for each in missing]
+    parts = [
+        f"{question.target.kind} {question.target.value:g}: {question.message}"
+        for question in missing
+    ]
     if predictions:
         what = "prediction needs" if predictions == 1 else "predictions need"
         parts.append(f"{predictions} {what} a parametric fit and tokens")
@@ -236,17 +239,17 @@ def _far(
     basis: Basis,
     asked: tuple[tuple[SizeRecommendation, ...], tuple[Prediction, ...]],
 ) -> tuple[FitCondition, ...]:
-    """Keep the farthest question's condition alone: one type, one condition."""
+    """Return only the condition of the farthest question: one condition of a type."""
     recommendation, predictions = asked
-    questions = [(each.flops, each.parameters) for each in recommendation]
+    questions = [(answer.flops, answer.parameters) for answer in recommendation]
     factor = basis.path.flops_factor
     questions += [
         (None if p.tokens is None else factor * p.parameters * p.tokens, p.parameters)
         for p in predictions
     ]
     questions.sort(key=lambda question: (question[0] or 0.0, question[1]), reverse=True)
-    found = (far_extrapolation(points, flops, size) for flops, size in questions)
-    return tuple(condition for condition in found if condition is not None)[:1]
+    conditions = (far_extrapolation(points, flops, size) for flops, size in questions)
+    return tuple(condition for condition in conditions if condition is not None)[:1]
 
 
 def _noise(
@@ -256,6 +259,8 @@ def _noise(
 ) -> tuple[FitCondition, ...]:
     if draws is None:
         return ()
-    sizes = tuple(each.intervals.get("parameters", {}) for each in recommendation)
-    losses = tuple(each.intervals.get("loss", {}) for each in recommendation)
-    return noise_too_high(draws, sizes, losses + tuple(each.intervals for each in predictions))
+    sizes = tuple(answer.intervals.get("parameters", {}) for answer in recommendation)
+    losses = tuple(answer.intervals.get("loss", {}) for answer in recommendation)
+    return noise_too_high(
+        draws, sizes, losses + tuple(prediction.intervals for prediction in predictions)
+    )

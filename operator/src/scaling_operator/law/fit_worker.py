@@ -20,14 +20,19 @@ from scaling_operator.core.fit_input import awaits_prediction, fit_input_of
 from scaling_operator.core.fit_types import FitCondition, FitInput, FitView
 from scaling_operator.core.observed import Observed
 
+SHORTEST_PAUSE_SECONDS = 1.0
+PAUSE_PER_WORK = 5.0
+"""The pause after a fit, in durations of that fit; none where a scale waits for a prediction."""
+log = logging.getLogger(__name__)
+
 
 def broken(basis: FitInput, message: str) -> FitView:
-    """Say that the fit broke: a fault of ours, not of the points."""
+    """Say that the fit broke: a fault of this program, not of the points."""
     return _without_answer(basis, "FitFailed", message)
 
 
 def exceeded(basis: FitInput, message: str) -> FitView:
-    """Say that the fit takes too much: the points and resamples are the experiment's to choose."""
+    """Say that the fit needs too much; the experiment chooses its points and resamples."""
     advice = "fewer resamples (scaling.fit.bootstrap) or fewer points need less"
     return _without_answer(basis, "FitExceeded", f"{message}; {advice}")
 
@@ -40,22 +45,16 @@ def _without_answer(basis: FitInput, reason: str, message: str) -> FitView:
 if TYPE_CHECKING:
     from scaling_operator.law.fit_experiment import FitOutcome
 
-SHORTEST_PAUSE_SECONDS = 1.0
-PAUSE_PER_WORK = 5.0
-"""A fit is followed by a pause of so many times its duration, unless something waits for it."""
-
-log = logging.getLogger(__name__)
-
 
 class FitRunner(Protocol):
     """Where fits run: a thread, or a process."""
 
     async def fit(self, fit_input: FitInput) -> FitOutcome | FitView:
-        """Fit; what goes wrong is said in the view."""
+        """Fit; where the fit fails, the view says why."""
         ...
 
     def end(self) -> None:
-        """End what was started for the fits of one experiment."""
+        """End the thread or the processes that fit one experiment."""
         ...
 
 
@@ -68,11 +67,11 @@ class ThreadFits:
     )
 
     async def fit(self, fit_input: FitInput) -> FitOutcome | FitView:
-        """Fit; one that breaks is a view that says so."""
+        """Fit; where the fit breaks, the view says so."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, _fit, fit_input)
 
     def end(self) -> None:
-        """End the thread once its fit is over; nobody waits for that."""
+        """End the thread once its fit is over, without waiting for the end."""
         self._thread.shutdown(wait=False, cancel_futures=True)
 
 
@@ -90,7 +89,7 @@ class FitWorker:
     _timer: asyncio.TimerHandle | None = None
 
     def consider(self, observed: Observed) -> None:
-        """Start a fit where what it rests on has changed; later, where the last was just now."""
+        """Start a fit where its input has changed; after a pause where a fit ended just now."""
         fit_input = fit_input_of(observed)
         if fit_input is None or not fit_input.points or self._running is not None:
             return
@@ -104,16 +103,16 @@ class FitWorker:
         self._running = asyncio.create_task(self._run(fit_input))
 
     async def settle(self, observed: Observed) -> None:
-        """Fit what is observed now, unless that is done; wait for it."""
+        """Fit the input that is observed now, unless it is fitted already; wait for the fit."""
         if self._running is not None:
             await asyncio.wait({self._running})
         fit_input = fit_input_of(observed)
-        known = self.outcome is not None and self.outcome.view.fit_input == fit_input
-        if fit_input is not None and fit_input.points and not known:
+        is_fitted = self.outcome is not None and self.outcome.view.fit_input == fit_input
+        if fit_input is not None and fit_input.points and not is_fitted:
             await self._run(fit_input)
 
     def close(self) -> None:
-        """Begin no more fits, and wait for none: nobody hears of one that is under way."""
+        """Begin no more fits and wait for none: the answer of a running fit is dropped."""
         if self._timer is not None:
             self._timer.cancel()
         if self._running is not None:

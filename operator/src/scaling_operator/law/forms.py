@@ -60,7 +60,7 @@ def coefficient_count(form: Form) -> int:
 def problem_of(points: Points, form: Form, *, noise: float | None = None) -> FitProblem:
     """Set up a form on points. A measured seed noise (sd of ln L) widens delta to 1.345 noise."""
     log_size = np.log(points.N)
-    # Without D only the one-variable form is asked for, which does not look at this column.
+    # Without D only the one-variable form is fitted, which does not use this column.
     log_data = log_size if points.D is None else np.log(points.D)
     terms, scaling = _terms(form, log_size, log_data)
     design = np.einsum("jnp,pq->qjn", terms, scaling).reshape(len(scaling), -1)
@@ -104,7 +104,7 @@ def weighted(problem: FitProblem, weights: Array | None = None) -> Objective:
     """Return the objective, times 1e3, in scaled coordinates.
 
     `weights` (m, n) says how often each point counts in each row of the batch: a resample is a
-    row of counts, so that nothing is copied. Without it every point counts once.
+    row of counts, so that nothing is copied. Without `weights` every point counts once.
     """
     count = len(problem.log_loss)
     delta = problem.delta

@@ -1,9 +1,9 @@
-"""Hold-out: fit the small runs, predict the large ones, beside two baselines that know no law.
+"""Hold-out: fit the small runs, predict the large ones, compare with baselines without a law.
 
 Points with C up to C_max / 8 are fitted; the score is the mean absolute percentage error of the
-loss above. The baselines are a straight line of ln L over ln C, and the nearest small run in
-(ln N, ln D). Where C is unknown, N takes its place. A law that predicts the loss well need not
-know the best size: see the intervals.
+loss at the points above. The two baselines are a straight line of ln L over ln C, and the nearest
+small run in (ln N, ln D). Where C is unknown, N takes its place. A law may predict the loss well
+and the best size badly: the intervals show that.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ CUT_SHARE = 1 / 8
 
 @dataclass(frozen=True, slots=True)
 class HoldOut:
-    """Mean absolute errors of the loss above the cut, as fractions, and how many points are where.
+    """Mean absolute errors of the loss above the cut, as fractions; points below and above.
 
     `cut` is in FLOPs, or in parameters where C is unknown. `large` are the points above it,
     `predicted` (above,) the losses that the law of the small ones gives them.

@@ -43,7 +43,9 @@ def fit_trend(parameters: Array, values: Array) -> TrendLine | None:
     freedom = len(x) - 2
     error = float(np.sqrt(residual @ residual / freedom / spread))
     reach = {level: float(stdtrit(freedom, 0.5 + level / 200)) * error for level in LEVELS}
-    ends = {level: (exponent - each, exponent + each) for level, each in reach.items()}
+    ends = {
+        level: (exponent - half_width, exponent + half_width) for level, half_width in reach.items()
+    }
     return TrendLine(exponent, intercept, ends)
 
 
@@ -58,7 +60,7 @@ class BestAt:
 
 
 def trends_of(points: Sequence[TunedPoint], search: Search, size: str) -> Mapping[str, Trend]:
-    """Give an exponent for every number that is searched."""
+    """Fit the exponent of every searched number."""
     trends: dict[str, Trend] = {}
     for name, parameter in search.parameters.items():
         if isinstance(parameter, CategoricalParameter):
@@ -78,20 +80,20 @@ def trends_of(points: Sequence[TunedPoint], search: Search, size: str) -> Mappin
 
 
 def best_values(points: Sequence[TunedPoint], name: str, size: str) -> tuple[BestAt, ...]:
-    """Collect the best value of each scale, at its end, where N is known and the value above 0."""
-    found: dict[int, BestAt] = {}
+    """Collect the best value of each scale where N is known and the value is above 0."""
+    bests: dict[int, BestAt] = {}
     for point in points:
         parameters, value = size_of(point, size), point.parameters.get(name)
         if parameters is None or value is None or isinstance(value, bool | str) or value <= 0:
             continue
         best = BestAt(parameters, float(value), f"trial {point.trial}", name in point.edges)
-        found.setdefault(point.scale.index, best)
-    return tuple(found.values())
+        bests.setdefault(point.scale.index, best)
+    return tuple(bests.values())
 
 
 def trend_line(values: Sequence[BestAt]) -> TrendLine | None:
     """Fit the power law; values at an edge take no part. None where too few sizes have one."""
-    inside = [(each.parameters, each.value) for each in values if not each.at_edge]
+    inside = [(best_at.parameters, best_at.value) for best_at in values if not best_at.at_edge]
     if not inside:
         return None
     sizes, best = np.array(inside, dtype=np.float64).T

@@ -1,13 +1,14 @@
 """IsoFLOP: the second opinion. Per budget the size of least loss, then a power law through them.
 
 Between measured sizes ln L over ln N is interpolated by a quadratic (the default) or by Akima's
-cubic, the choice of published analyses. They fail in opposite ways: the quadratic has a bias of
+cubic, the choice of published analyses. The two fail in opposite ways: the quadratic has a bias of
 about 1 % without noise on a grid of 1/8 to 8 times the optimum, Akima almost none, but at a seed
 noise of .5 % Akima's exponent has ten times the spread. PCHIP is left out, since being monotone
 between sizes it can only put a minimum on a measured one. The envelope of training curves needs
 more than points, which hold only the curves' ends: see `envelope`.
 
-A minimum on an end of the grid is no minimum. Such a budget is named and takes no part.
+A minimum on an end of the grid is no minimum. Such a budget is named in a condition and does not
+enter the power law.
 """
 
 from __future__ import annotations
@@ -42,8 +43,9 @@ class Curve:
 
 @dataclass(frozen=True, slots=True)
 class Minimum:
-    """Where a budget's loss is least. `edge` names the end it lies on; N and L are None then.
+    """The size of least loss of a budget.
 
+    Where the least loss is at an end of the sizes, `edge` names that end and N and L are None;
     `proposed_size` continues the grid by one step beyond that end.
     """
 
@@ -157,7 +159,7 @@ def _curve(points: Points, budget: np.float64) -> Curve:
     losses = np.full(len(sizes), np.inf)
     np.minimum.at(losses, inverse, np.log(points.L[member]))
     flops = budget if points.C is None else np.exp(np.log(points.C[member]).mean())
-    # A group may be a mere label, such as 1, 2, 3; where it is the budget it is exact.
+    # A group may be a mere label, such as 1, 2, 3; where the group is the budget, use it exactly.
     declared = abs(np.log(flops / budget)) < SAME_BUDGET
     return Curve(float(budget if declared else flops), sizes, losses)
 
@@ -168,7 +170,7 @@ def _minimum(curve: Curve, interpolation: Interpolation) -> Minimum:
     match interpolation:
         case "quadratic":
             weights = np.ones((1, len(x)))
-            place, value = (float(found[0]) for found in _vertex(x, y, weights))
+            place, value = (float(column[0]) for column in _vertex(x, y, weights))
         case "akima":
             place, value = _dense_minimum(x, y)
         case _:
@@ -224,12 +226,12 @@ def _resampled(
         case "quadratic":
             return _vertex(curve.log_size, curve.log_loss, counts.astype(np.float64))[0]
         case "akima":
-            found = np.full(count, np.nan)
+            log_sizes = np.full(count, np.nan)
             for index, present in enumerate(counts > 0):
                 if present.sum() >= MIN_BUDGETS:
                     x, y = curve.log_size[present], curve.log_loss[present]
-                    found[index] = _dense_minimum(x, y)[0]
-            return found
+                    log_sizes[index] = _dense_minimum(x, y)[0]
+            return log_sizes
         case _:
             assert_never(interpolation)
 

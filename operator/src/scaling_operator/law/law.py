@@ -7,7 +7,8 @@ second term is absent: ln B is -inf and beta is NaN.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -65,16 +66,14 @@ def law_of(coefficients: tuple[float, float, float], exponents: tuple[float, flo
     return Law(log_a, log_b, log_e, alpha, beta)
 
 
+def mapped(law: Law, change: Callable[[Array], Array]) -> Law:
+    """Apply a change to the column of each coefficient."""
+    return Law(**{field.name: change(getattr(law, field.name)) for field in fields(law)})
+
+
 def pick(law: Law, index: int) -> Law:
     """Return one draw of a law."""
-    one = slice(index, index + 1)
-    return Law(
-        law.ln_a[one],
-        law.ln_b[one],
-        law.ln_e[one],
-        law.alpha[one],
-        law.beta[one],
-    )
+    return mapped(law, lambda column: column[index : index + 1])
 
 
 def loss(law: Law, parameters: Array, tokens: Array | None) -> Array:
@@ -86,6 +85,6 @@ def loss(law: Law, parameters: Array, tokens: Array | None) -> Array:
 
 
 def _exp(exponent: Array) -> Array:
-    """Return exp, infinite where a wild resample has a coefficient beyond the floats."""
+    """Return exp, infinite where a resample has a coefficient beyond the floats."""
     with np.errstate(over="ignore"):
         return np.exp(exponent)

@@ -33,6 +33,16 @@ from scaling_operator.api.scaling import Target
 from scaling_operator.law.law import Law, loss, pick
 from scaling_operator.law.points import Array, Points, RunPath
 
+FORWARD_SHARE = 1 / 3
+SERVED_BELOW = np.log(1e6)
+"""Sizes are tried down to so far, in ln N, below the optimum without serving."""
+SERVED_PLACES = 1001
+CLOSE = 1e-9
+"""Distance, in ln N, from a size that is out of reach."""
+DATA_DECAY = 15.387756
+REPEATED_PLACES = 1001
+"""Sizes tried between the optimum without repetition and the size that sees each token once."""
+
 
 @dataclass(frozen=True, slots=True)
 class OptimalSize:
@@ -65,11 +75,11 @@ def flat_range(law: Law, flops: float, factor: float, percent: float) -> tuple[f
     """
     if law.one_variable:
         return None
-    one = pick(law, 0)
-    best = float(log_optimal_size(one, flops, factor)[0])
+    fit = pick(law, 0)
+    best = float(log_optimal_size(fit, flops, factor)[0])
     log_work = float(np.log(flops / factor))
-    a, b = float(one.ln_a[0]), float(one.ln_b[0])
-    alpha, beta, floor = float(one.alpha[0]), float(one.beta[0]), float(one.E[0])
+    a, b = float(fit.ln_a[0]), float(fit.ln_b[0])
+    alpha, beta, floor = float(fit.alpha[0]), float(fit.beta[0]), float(fit.E[0])
 
     def excess(log_size: float) -> float:
         terms = np.exp(a - alpha * log_size) + np.exp(b - beta * (log_work - log_size))
@@ -148,14 +158,6 @@ def _log_g(law: Law) -> Array:
     return ratio / (law.alpha + law.beta)
 
 
-FORWARD_SHARE = 1 / 3
-SERVED_BELOW = np.log(1e6)
-"""How far below the optimum without serving sizes are tried, in ln N."""
-SERVED_PLACES = 1001
-CLOSE = 1e-9
-"""Distance, in ln N, from a size that is out of reach."""
-
-
 def allocate_served(law: Law, target: Target, path: RunPath) -> OptimalSize:
     """Answer a target of FLOPs or loss with `served` tokens; shapes as in `optimum.allocate`.
 
@@ -232,7 +234,7 @@ def _along_with_serving(law: Law, target: Target, path: RunPath) -> OptimalSize:
 
 
 def _least(value: Callable[[Array], Array], low: Array, high: Array) -> Array:
-    """Return where `value` is least between low and high (k,); NaN where it has no number.
+    """Return the place of the least `value` between low and high (k,); NaN without a number.
 
     Places are tried at even distances, then more closely about the best of them.
     """
@@ -242,8 +244,8 @@ def _least(value: Callable[[Array], Array], low: Array, high: Array) -> Array:
         places = low[:, None] + (high - low)[:, None] * np.linspace(0.0, 1.0, SERVED_PLACES)
         values = value(places)
         best = np.argmin(np.where(np.isfinite(values), values, np.inf), axis=1)
-        known = np.isfinite(values[rows, best])
-        place = np.where(known, places[rows, best], np.nan)
+        is_number = np.isfinite(values[rows, best])
+        place = np.where(is_number, places[rows, best], np.nan)
         low = places[rows, np.maximum(best - 1, 0)]
         high = places[rows, np.minimum(best + 1, SERVED_PLACES - 1)]
     return place
@@ -253,11 +255,6 @@ def _served_allocation(law: Law, log_size: Array, tokens: Array, factor: float) 
     size = np.exp(log_size)
     reached = loss(law, size[:, None], tokens[:, None])[:, 0]
     return OptimalSize(size, tokens, factor * size * tokens, reached)
-
-
-DATA_DECAY = 15.387756
-REPEATED_PLACES = 1001
-"""Sizes tried between the optimum without repetition and the size that sees each token once."""
 
 
 def effective_tokens(tokens: Array, unique_tokens: float, decay: float = DATA_DECAY) -> Array:
@@ -277,8 +274,8 @@ def allocate_repeated(law: Law, target: Target, path: RunPath, unique_tokens: fl
     """Answer a FLOPs target where only `unique_tokens` differ; shapes as in `optimum.allocate`.
 
     A repeated token is worth less than a fresh one, so that the best size lies between N* and the
-    size C / (k U) that sees each token once; it is found by trying sizes in between. Targets of
-    another kind, and laws without D, have no answer: NaN.
+    size C / (k U) that sees each token once; the best is found by trying sizes in between. Targets
+    of another kind, and laws without D, have no answer: NaN.
     """
     if target.kind != "flops" or law.one_variable:
         unknown = np.full_like(law.alpha, np.nan)

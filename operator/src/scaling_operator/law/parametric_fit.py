@@ -38,16 +38,20 @@ from scaling_operator.law.points import Array, Points
 
 RANDOM_STARTS = 24
 ROUGH = Tolerance(gradient=1e-3, gain=1e-8, iterations=200)
-"""For the search among starts, of 1e3 x the objective; the best is then descended to rounding."""
+"""For the search among starts, of 1e3 x the objective; a last descent polishes the best."""
 SMALLEST_EIGENVALUE = 1e-11
-"""Of J'J over its largest, in scaled coordinates: below it a direction is not determined."""
+"""Least eigenvalue of J'J over the largest, in scaled coordinates, that determines a direction."""
 VANISHING = 1e-3
 """A floor E below this share of the lowest loss is no floor: the points show no bend."""
+EXPONENTS = np.linspace(0.05, 0.95, 46)
+KEPT = 5
+CANDIDATES = 40
+"""Grid points whose residual is summed anew: the fast formula loses digits near zero."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """A fit: the law, the objective (a sum, without the factor of 1e3) and what it came from.
+    """A fit: the law, the objective (a sum, without the factor of 1e3), residuals and problem.
 
     `residuals` (n,) are ln L predicted - ln L measured; `other` is the best start of the grid, the
     second starting point of a bootstrap.
@@ -77,9 +81,10 @@ def fit_law(
     noise: float | None = None,
     start: Law | None = None,
 ) -> Fitted | NotFitted:
-    """Fit a form to checked points; `start` adds a start of the user's, `noise` is an sd of ln L.
+    """Fit a form to checked points; `start` is a further start, `noise` an sd of ln L.
 
-    The random starts follow `seed`. Points must be finite, positive and enough: see `judge`.
+    The random starts follow `seed`. `law.refusals` checks that the points are finite, positive and
+    enough.
     """
     problem = problem_of(points, form, noise=noise)
     grid = grid_starts(points, form)
@@ -91,8 +96,8 @@ def fit_law(
         )
         return NotFitted("DegenerateDesign", message)
     rng = np.random.default_rng(seed)
-    given = [] if start is None else [coordinates(problem, start)]
-    starts = [as_coordinates(problem, grid), *given, random_starts(problem, rng, RANDOM_STARTS)]
+    own_start = [] if start is None else [coordinates(problem, start)]
+    starts = [as_coordinates(problem, grid), *own_start, random_starts(problem, rng, RANDOM_STARTS)]
     x, value = descend(problem, np.concatenate(starts))
     return _judged(problem, points, pick(grid, 0), _polished(problem, (x, value)))
 
@@ -115,7 +120,7 @@ def _polished(problem: FitProblem, best: tuple[Array, float]) -> tuple[Array, fl
         values, gradients = evaluate(point[None, :], row)
         return float(values[0]), gradients[0]
 
-    # The stubs know no objective that returns its gradient beside the value.
+    # scipy's stubs lack an objective that returns the gradient with the value.
     minimize = cast("Callable[..., optimize.OptimizeResult]", optimize.minimize)
     result = minimize(scalar, x, jac=True, method="BFGS", options={"gtol": 1e-9})
     end, reached = np.asarray(result["x"], dtype=np.float64), float(result["fun"])
@@ -146,12 +151,6 @@ def _judged(
     return Fitted(problem.form, law, value / OBJECTIVE_FACTOR, residuals, other, problem)
 
 
-EXPONENTS = np.linspace(0.05, 0.95, 46)
-KEPT = 5
-CANDIDATES = 40
-"""Grid points whose residual is summed anew: the fast formula loses digits near zero."""
-
-
 def grid_starts(points: Points, form: Form) -> Law | None:
     """Return the (at most 5) best laws of the grid with E, A, B > 0; None: a degenerate design."""
     size, data = _powers(points.N), _powers(points.N if points.D is None else points.D)
@@ -165,18 +164,18 @@ def grid_starts(points: Points, form: Form) -> Law | None:
         case _:
             assert_never(form)
     solve = _solve_one if form == "power" else _solve_two
-    found, squares = solve(size, data, points.L, pairs)
-    usable = np.isfinite(found).all(axis=1) & (found[:, [0, 2]] > 0).all(axis=1)
-    usable &= (found[:, 1] > 0) | (form == "power")
+    coefficients, squares = solve(size, data, points.L, pairs)
+    usable = np.isfinite(coefficients).all(axis=1) & (coefficients[:, [0, 2]] > 0).all(axis=1)
+    usable &= (coefficients[:, 1] > 0) | (form == "power")
     positive = np.flatnonzero(usable)
     if not len(positive):
         return None
     order = positive[np.argsort(squares[positive], kind="stable")][:CANDIDATES]
     i, j = pairs[order].T
-    a, b, e = found[order].T[:, :, None]
+    a, b, e = coefficients[order].T[:, :, None]
     exact = np.square(a * size[i] + b * data[j] + e - points.L).sum(axis=1)
     best = order[np.argsort(exact, kind="stable")][:KEPT]
-    return _law_of_grid(points, found[best], EXPONENTS[pairs[best]])
+    return _law_of_grid(points, coefficients[best], EXPONENTS[pairs[best]])
 
 
 def random_starts(problem: FitProblem, rng: np.random.Generator, count: int) -> Array:
@@ -232,22 +231,22 @@ def _solve_one(
     u, y = _centred(size), loss - loss.mean()
     uy = u @ y
     a = uy / np.einsum("in,in->i", u, u)
-    found = np.stack([a, np.zeros_like(a), loss.mean() - a * size.mean(axis=1)], axis=1)
-    return found, y @ y - a * uy
+    coefficients = np.stack([a, np.zeros_like(a), loss.mean() - a * size.mean(axis=1)], axis=1)
+    return coefficients, y @ y - a * uy
 
 
 def _centred(columns: Array) -> Array:
     return columns - columns.mean(axis=1, keepdims=True)
 
 
-def _law_of_grid(points: Points, found: Array, exponents: Array) -> Law:
+def _law_of_grid(points: Points, coefficients: Array, exponents: Array) -> Law:
     """Undo the scaling of the columns: the largest entry of N^-alpha is that of the smallest N."""
     alpha, beta = exponents.T
     tokens = points.N if points.D is None else points.D
-    log_a = np.log(found[:, 0]) + alpha * np.log(points.N.min())
-    log_e = np.log(found[:, 2])
-    if not found[:, 1].any():
+    log_a = np.log(coefficients[:, 0]) + alpha * np.log(points.N.min())
+    log_e = np.log(coefficients[:, 2])
+    if not coefficients[:, 1].any():
         absent = np.full_like(alpha, np.nan)
         return Law(log_a, np.full_like(alpha, -np.inf), log_e, alpha, absent)
-    log_b = np.log(found[:, 1]) + beta * np.log(tokens.min())
+    log_b = np.log(coefficients[:, 1]) + beta * np.log(tokens.min())
     return Law(log_a, log_b, log_e, alpha, beta)

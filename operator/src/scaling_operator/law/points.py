@@ -1,10 +1,10 @@
-"""The measured points of a fit, and the declared rules for leaving some out.
+"""The measured points of a fit, and the declared rules that leave points out.
 
 Notation: N parameters, D training tokens (or samples), C training FLOPs, L loss; all float64. C is
 6 N D where nothing better was counted. Integers are cast before anything is multiplied: int64 holds
 at most 9.22e18, which 6 N D exceeds for a model of 1.4e9 parameters on 1.1e9 tokens.
 
-Nothing here judges the points; `judge.refusals_of_points` does, with values instead of exceptions.
+This module does not judge the points; `law.refusals` does, with values instead of exceptions.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Points:
 
     `group` is the compute budget (FLOPs) that a run belongs to in an IsoFLOP design, `cluster` a
     label of what must be resampled together: a run with several checkpoints, or a size. `row` is
-    the position in what the caller gave, so that messages can name it; `name` is what they call it
+    the position among the points that the caller gave, for messages; `name` is the name of a run,
     where runs have names.
     """
 
@@ -98,7 +98,7 @@ def named(points: Points, names: Sequence[str]) -> Points:
 
 
 def mentioned(points: Points, mask: NDArray[np.bool_], most: int = 10) -> str:
-    """Name the runs where `mask` is true, at most so many: `rows 3, 7`, or `3-7, 4-0`."""
+    """Name the runs where `mask` is true, at most `most`: `rows 3, 7`, or `3-7, 4-0`."""
     if points.name is not None:
         return ", ".join(str(name) for name in points.name[mask][:most])
     rows = ", ".join(str(row) for row in points.row[mask][:most])
@@ -114,7 +114,7 @@ def error_of_score(score: Values) -> Array:
 
 
 def as_error(points: Points) -> Points:
-    """Say that L holds an error, 1 - score: messages then speak of it."""
+    """Mark L as an error, 1 - score, so that messages name it."""
     return replace(points, quantity="error")
 
 

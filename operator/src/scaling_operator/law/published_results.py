@@ -1,4 +1,4 @@
-"""What a fit says outside: the status of an experiment, and the object of `scaling fit --json`.
+"""The published results of a fit: an experiment's status, and the object of `scaling fit --json`.
 
 Both are read from `law.results` by the names of the fields. Numbers that do not exist, and ends of
 intervals that are not bounded, are absent from the status and null in the JSON.
@@ -36,7 +36,7 @@ IN_DATA: tuple[Coefficient, ...] = ("B", "beta", "a")
 
 
 def status_of(report: FitReport) -> FitStatus:
-    """Say what was fitted to the points, and how sure that is."""
+    """Write what was fitted to the points, with its intervals."""
     fitted = report.fitted
     return FitStatus.model_validate(
         {
@@ -130,7 +130,7 @@ def _coefficients(law: Law) -> dict[Coefficient, float]:
 
 
 def _is_open(spread: bootstrap.Intervals) -> bool:
-    """Whether there is doubt: a quantity that is given, or decided, has none to show."""
+    """Whether the interval is wider than a point: a quantity that is given, or decided, is not."""
     return any(high > low for low, high in spread.values())
 
 

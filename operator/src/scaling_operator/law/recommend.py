@@ -26,9 +26,9 @@ from scaling_operator.law.results import FitOptions, Prediction, SizeRecommendat
 
 @dataclass(frozen=True, slots=True)
 class Basis:
-    """What answers are drawn from: a fit and its resamples, or the IsoFLOP minima, or both.
+    """What answers rest on: a fit and its resamples, or the IsoFLOP minima, or both.
 
-    The envelope is beside them: it widens an answer, and gives none.
+    The envelope gives no answer of its own; it only widens the range of an answer.
     """
 
     options: FitOptions
@@ -53,7 +53,7 @@ def recommend(basis: Basis, target: Target) -> SizeRecommendation | Unanswered:
         return _unanswered(basis, target)
     spread = {} if basis.draws is None else _spread(_allocate(basis, basis.draws.law, target))
     constrained = basis.options.unique_tokens is not None or target.served > 0
-    known = np.isfinite(flops) and not constrained
+    is_flat_known = np.isfinite(flops) and not constrained
     if target.kind == "flops" and not target.served:
         flops = target.value
     return SizeRecommendation(
@@ -68,7 +68,7 @@ def recommend(basis: Basis, target: Target) -> SizeRecommendation | Unanswered:
         flat_range=flat_range(
             basis.fitted.law, flops, basis.path.flops_factor, basis.options.flat_percent
         )
-        if known
+        if is_flat_known
         else None,
         isoflop_parameters=None if target.served else _iso_size(basis, flops),
         envelope_parameters=None if target.served else _envelope_size(basis, flops),
@@ -76,16 +76,18 @@ def recommend(basis: Basis, target: Target) -> SizeRecommendation | Unanswered:
 
 
 def _for_money(basis: Basis, target: Target) -> SizeRecommendation | Unanswered:
-    """Find out which FLOPs the money buys, and answer for these."""
+    """Find the FLOPs that the money buys, and answer for those FLOPs."""
     if basis.options.exchange is None:
         return Unanswered(target, "NoPrices", "nothing tells what FLOPs cost")
-    # Intervals are of no use while the budget is sought, and cost most of the time.
+    # Intervals are not needed while the budget is sought, and take most of the time.
     isoflop = None if basis.isoflop is None else replace(basis.isoflop, draws=None)
     plain = replace(basis, draws=None, isoflop=isoflop)
 
     def best_at(flops: float) -> tuple[float, float | None] | None:
-        found = recommend(plain, Target(flops=flops))
-        return None if isinstance(found, Unanswered) else (found.parameters, found.tokens)
+        answer_at = recommend(plain, Target(flops=flops))
+        return (
+            None if isinstance(answer_at, Unanswered) else (answer_at.parameters, answer_at.tokens)
+        )
 
     flops = basis.options.exchange(target, best_at)
     answer = flops if isinstance(flops, Unanswered) else recommend(basis, Target(flops=flops))
@@ -93,7 +95,7 @@ def _for_money(basis: Basis, target: Target) -> SizeRecommendation | Unanswered:
 
 
 def _unanswered(basis: Basis, target: Target) -> Unanswered:
-    """Say what is in the way: a loss below the floor, or a law that does not know compute."""
+    """Say why: the loss lies below the floor, or the law does not know compute."""
     fitted = basis.fitted
     if fitted is None:
         message = f"IsoFLOP alone says nothing of {'serving' if target.served else 'a loss'}"
@@ -174,7 +176,7 @@ def _envelope_size(basis: Basis, flops: float) -> float | None:
 
 
 def _by_isoflop(basis: Basis, target: Target) -> SizeRecommendation | None:
-    """Answer by the power law through the minima; it knows no loss, and no budget for a loss."""
+    """Answer by the power law through the minima, which has no loss and no budget for a loss."""
     isoflop = basis.isoflop
     if isoflop is None or isoflop.power is None or target.kind == "loss" or target.served:
         return None

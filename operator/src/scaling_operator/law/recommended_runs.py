@@ -1,4 +1,4 @@
-"""What the runs that a law recommends take: machines at sizes never trained, FLOPs for money."""
+"""Resources of recommended runs: machines for sizes never trained, and FLOPs for money."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from scaling_operator.api.fields import Scalar
 from scaling_operator.api.scaling import Scaling, Target
 from scaling_operator.core.edges import number_of
 from scaling_operator.core.fit_types import FitInput, TunedPoint
-from scaling_operator.law.experiment_points import COUNTED, ExperimentPoints, along
+from scaling_operator.law.experiment_points import COUNTED, ExperimentPoints, interpolated_in_logs
 from scaling_operator.law.results import BestRun, Unanswered
 from scaling_operator.sizing.need import Need, UnknownNeed, need_of
 from scaling_operator.sizing.run_plan import KnownMachines, RunPlan, plan_run, run_constraints
@@ -20,14 +20,16 @@ from scaling_operator.sizing.run_plan import KnownMachines, RunPlan, plan_run, r
 Plan = Callable[[float, float | None, float | None], RunPlan]
 """From N, D and C of a run to its machine, hours and cost."""
 Priced = Callable[[float], RunPlan]
-"""From ln C of a budget to what its best run takes."""
+"""From ln C of a budget to the plan of its best run."""
 
 FIRST_GUESS = math.log(1e18)
 DECADES = 40
-"""How far from the first guess a budget is sought."""
+"""A budget is sought within so many decades of the first guess."""
 HALVINGS = 50
 NEARLY_ALL = 0.9
-"""Of the money: where no machine takes a dearer run, less is no answer."""
+"""Least share of the money that counts as spent, where no machine takes a dearer run."""
+LARGEST_SIZE = 1e12
+"""Beyond this size whole numbers outgrow what can be counted; no ladder has such a parameter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,7 @@ class CostSolver:
     plan: Plan
 
     def flops_for(self, target: Target, best_at: BestRun) -> float | Unanswered:
-        """Give the FLOPs, or say that a price is unknown or that no machine takes such a run."""
+        """Return the FLOPs, or say that a price is unknown or that no machine takes such a run."""
 
         def priced(log_flops: float) -> RunPlan:
             flops = math.exp(log_flops)
@@ -61,21 +63,21 @@ class CostSolver:
 
 @dataclass(frozen=True, slots=True)
 class StoredCost:
-    """What money has bought before: where a stored answer is read back without its policy."""
+    """The FLOPs that money bought before, for a stored answer that is read without its policy."""
 
     bought: Mapping[float, float]
 
     def flops_for(self, target: Target, best_at: BestRun) -> float | Unanswered:
-        """Give the FLOPs that were bought, where that is known."""
+        """Return the FLOPs that were bought, where they are known."""
         del best_at
         flops = self.bought.get(target.value)
         return Unanswered(target, "NoPrices", "no policy is at hand") if flops is None else flops
 
 
 def _around(money: float, priced: Priced) -> tuple[float, float] | float:
-    """Find ln C of a run that the money pays for, and of one ten times larger that it does not.
+    """Find ln C of a run that the money pays for, where it does not pay for ten times that C.
 
-    Where there is no such pair: ln C of the last run that was tried.
+    Without such a pair, return ln C of the last run that was tried.
     """
     at, pays = FIRST_GUESS, _pays(money, priced(FIRST_GUESS))
     step = math.log(10.0) if pays else -math.log(10.0)
@@ -95,13 +97,9 @@ def _cannot_buy(target: Target, plan: RunPlan) -> Unanswered:
     return Unanswered(target, plan.reason or "OutOfReach", message)
 
 
-LARGEST_SIZE = 1e12
-"""Beyond it whole numbers outgrow what can be counted, and no ladder's parameter goes there."""
-
-
 @dataclass(frozen=True, slots=True)
 class RunPlanner:
-    """Plans runs of an experiment's own kind."""
+    """Plans runs by the experiment's own trainer."""
 
     fit_input: FitInput
     prepared: ExperimentPoints
@@ -109,7 +107,7 @@ class RunPlanner:
     machines: KnownMachines
 
     def plan(self, parameters: float, samples: float | None, flops: float | None) -> RunPlan:
-        """Say what a run of N on D with C FLOPs takes; what trials have fixed does not bind it."""
+        """Plan a run of N on D with C FLOPs; a machine that trials have fixed binds nothing."""
         spec = self.fit_input.spec
         need = self._need(parameters, samples)
         if isinstance(need, Need) and flops is not None:
@@ -117,37 +115,37 @@ class RunPlanner:
         return plan_run(need, run_constraints(spec, self.machines))
 
     def _need(self, parameters: float, samples: float | None) -> Need | UnknownNeed:
-        """Take the need at the ladder's parameter; else that of the nearest size, made as large."""
+        """Compute the need at the ladder's parameter; else scale the need of the nearest size."""
         spec, unknown = self.fit_input.spec, self.machines.policy.unknown
         nearest = self._nearest(parameters)
         for size in self._sizes(parameters):
             point: dict[str, Scalar] = {**nearest.parameters, size[0]: size[1]}
-            found = need_of(spec, point, samples, unknown)
-            if isinstance(found, Need):
-                return self._of_size(found, parameters)
+            need = need_of(spec, point, samples, unknown)
+            if isinstance(need, Need):
+                return self._of_size(need, parameters)
         at = {**nearest.parameters, **nearest.scale.parameters}
-        found = need_of(spec, at, samples, unknown)
-        return self._of_size(found, parameters) if isinstance(found, Need) else found
+        need = need_of(spec, at, samples, unknown)
+        return self._of_size(need, parameters) if isinstance(need, Need) else need
 
     def _nearest(self, parameters: float) -> TunedPoint:
         sizes = zip(self.prepared.points.N, self.prepared.used, strict=True)
-        return min(sizes, key=lambda each: abs(math.log(each[0] / parameters)))[1]
+        return min(sizes, key=lambda sized: abs(math.log(sized[0] / parameters)))[1]
 
     def _sizes(self, parameters: float) -> Iterator[tuple[str, Scalar]]:
-        """Give what to set the ladder's parameter to, best first: whole sizes stay whole."""
+        """Yield values for the ladder's parameter, best first: whole sizes stay whole."""
         size = ladder_size(parameters, self.prepared, self.scaling)
         name = self.scaling.parameter
         if size is None or name is None or not size < LARGEST_SIZE:
             return
-        if not all(isinstance(each, int) for each in self.scaling.sizes):
+        if not all(isinstance(rung, int) for rung in self.scaling.sizes):
             yield name, size
             return
-        unit = math.gcd(*(int(each) for each in self.scaling.sizes))
+        unit = math.gcd(*(int(rung) for rung in self.scaling.sizes))
         yield name, max(1, round(size))
         yield name, max(1, round(size / unit)) * unit
 
     def _of_size(self, need: Need, parameters: float) -> Need:
-        """Give the need as many parameters as the law means, where it counts parameters."""
+        """Set the need's parameters to the law's N, where N counts parameters."""
         if self.prepared.size != COUNTED:
             return need
         stored = need.parameters * parameters / (need.counted or need.parameters or 1.0)
@@ -155,10 +153,14 @@ class RunPlanner:
 
 
 def ladder_size(parameters: float, prepared: ExperimentPoints, scaling: Scaling) -> float | None:
-    """Read off the ladder which value of its parameter has this N."""
+    """Interpolate the value of the ladder's parameter that has this N."""
     if prepared.size != COUNTED:
         return parameters
     if scaling.parameter is None:
         return None
     numbers = np.array([number_of(point.scale) for point in prepared.used])
-    return along(parameters, prepared.points.N, numbers) if (numbers > 0).all() else None
+    return (
+        interpolated_in_logs(parameters, prepared.points.N, numbers)
+        if (numbers > 0).all()
+        else None
+    )

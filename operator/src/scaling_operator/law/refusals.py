@@ -18,10 +18,10 @@ POINTS_FOR_TWO_EXPONENTS = 12
 SAME_BUDGET = 0.02
 """Runs whose ln C lie within this of the smallest have one budget."""
 FEWEST_FLOPS = 0.01
-"""Of C / (N D): less cannot be, unless a count overflowed."""
+"""Least C / (N D); a lower value means that a count overflowed."""
 WRAP = 2**64
 SMALLEST, LARGEST = 1e-100, 1e100
-"""What a point may hold: products of what lies beyond are no doubles any more."""
+"""The range of a point's numbers: products of numbers beyond it overflow doubles."""
 _NAMES = {
     "N": "N (parameters)",
     "D": "D (tokens)",
@@ -37,13 +37,13 @@ _WHAT = {
 
 
 def invalid_points(points: Points) -> tuple[FitCondition, ...]:
-    """Refuse values that no law can have: not finite, not positive, beyond all bounds, repeated."""
+    """Refuse values that no law can have: not finite, not positive, out of range, repeated."""
     columns = _columns_of_points(points)
-    # C or D may have been computed of the others: what is wrong there is said once.
-    given = np.isfinite(points.N) & (True if points.D is None else np.isfinite(points.D))
-    found = [
+    # C or D may be computed from the other columns: a wrong number is reported once.
+    counted_from = np.isfinite(points.N) & (True if points.D is None else np.isfinite(points.D))
+    refusals = [
         *(
-            _bad(points, name, ~np.isfinite(column) & (given if name == "C" else True))
+            _bad(points, name, ~np.isfinite(column) & (counted_from if name == "C" else True))
             for name, column in columns.items()
         ),
         *(_bad(points, name, column <= 0, "NotPositive") for name, column in columns.items()),
@@ -52,7 +52,9 @@ def invalid_points(points: Points) -> tuple[FitCondition, ...]:
         _bad(points, name, (column < SMALLEST) | (column > LARGEST), "OutOfRange")
         for name, column in columns.items()
     ]
-    named = tuple(each for each in found if each) or tuple(each for each in beyond if each)
+    named = tuple(refusal for refusal in refusals if refusal) or tuple(
+        refusal for refusal in beyond if refusal
+    )
     return named or (*_overflowed(points), *_duplicates(points))
 
 
@@ -63,11 +65,11 @@ def missing_points(points: Points, form: Form) -> tuple[FitCondition, ...]:
     reasons: list[tuple[str, str]] = []
     if sizes < DISTINCT_SIZES:
         missing = DISTINCT_SIZES - sizes
-        known = counted(sizes, "distinct size")
-        reasons.append(("TooFewSizes", f"{known}; add {missing} to make 5"))
+        count = counted(sizes, "distinct size")
+        reasons.append(("TooFewSizes", f"{count}; add {missing} to make 5"))
     if len(points) < least:
-        known = counted(len(points), "point")
-        reasons.append(("TooFewPoints", f"{known}; {form} needs {least} or more"))
+        count = counted(len(points), "point")
+        reasons.append(("TooFewPoints", f"{count}; {form} needs {least} or more"))
     budgets = _budgets(points)
     if budgets == 1 and sizes > 1:
         reasons.append(("OneBudget", "every run has the same compute; add 2 budgets or more"))
@@ -78,14 +80,14 @@ def missing_points(points: Points, form: Form) -> tuple[FitCondition, ...]:
         reasons.append(("TooFewBudgets", f"{budgets} distinct budgets; add 1 to make 3"))
     curves = len(curves_of(points))
     if points.group is not None and curves < MIN_BUDGETS:
-        known = f"{counted(curves, 'budget')} {'has' if curves == 1 else 'have'}"
-        message = f"{known} {MIN_SIZES} sizes or more; {MIN_BUDGETS} must"
+        count = f"{counted(curves, 'budget')} {'has' if curves == 1 else 'have'}"
+        message = f"{count} {MIN_SIZES} sizes or more; {MIN_BUDGETS} must"
         reasons.append(("TooFewCurves", message))
     return tuple(FitCondition(ConditionType.NOT_ENOUGH_POINTS, *reason) for reason in reasons)
 
 
 def chosen_form(points: Points) -> Form:
-    """Choose: one variable on one line, tied exponents below 12 points, else the whole law."""
+    """Choose the form: power where runs lie on one line, tied below 12 points, else chinchilla."""
     if on_one_line(points):
         return "power"
     return "tied" if len(points) < POINTS_FOR_TWO_EXPONENTS else "chinchilla"
@@ -93,8 +95,8 @@ def chosen_form(points: Points) -> Form:
 
 def _columns_of_points(points: Points) -> dict[str, Array]:
     optional = {"D": points.D, "C": points.C, "group": points.group}
-    given = {name: column for name, column in optional.items() if column is not None}
-    return {"N": points.N, "L": points.L, **given}
+    present = {name: column for name, column in optional.items() if column is not None}
+    return {"N": points.N, "L": points.L, **present}
 
 
 def _bad(
@@ -131,7 +133,7 @@ def _duplicates(points: Points) -> tuple[FitCondition, ...]:
 def _overflowed(points: Points) -> tuple[FitCondition, ...]:
     if points.C is None or points.D is None:
         return ()
-    with np.errstate(all="ignore"):  # the smallest and the largest doubles are points too
+    with np.errstate(all="ignore"):  # a point may be the smallest or the largest double
         bad = points.C / (points.N * points.D) < FEWEST_FLOPS
         suspects = np.flatnonzero(6.0 * points.N * points.D >= WRAP / 2)
     for index in suspects:

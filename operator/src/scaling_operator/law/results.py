@@ -1,6 +1,6 @@
-"""What a fit answers, as plain frozen values, and how it is asked.
+"""The options and the results of a fit, as plain frozen values.
 
-`published_results` makes of them the status of an experiment and the JSON of `scaling fit`.
+`law.published_results` writes the results as the status of an experiment and as JSON.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ Exchange = Callable[[Target, BestRun], float | Unanswered]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FitOptions:
-    """How to fit. Everything that moves the result is here, so that it can be written down.
+    """How to fit: everything that the result depends on.
 
-    `noise` is a measured seed noise (sd of ln L), `start` a start of the user's beside our own,
+    `noise` is a measured seed noise (sd of ln L), `start` a further start that the user names,
     `unique_tokens` makes D the effective D' of repeated data, `duplicates` declares that the best
     run of each (N, D) is kept instead of refusing. `predict` holds (N, D), D None in one variable.
     `bootstrap` 0 leaves intervals out. `exchange` answers targets of cost; without it they have no
@@ -101,7 +101,7 @@ class SizeRecommendation:
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """The loss to expect of a new run; the interval holds the law's doubt and a run's scatter."""
+    """The expected loss of a new run; its interval covers the law's doubt and a run's scatter."""
 
     parameters: float
     tokens: float | None

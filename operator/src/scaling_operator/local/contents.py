@@ -21,6 +21,7 @@ from scaling_operator.api.search import typed_value
 from scaling_operator.api.status import BestTrial, ExperimentStatus
 from scaling_operator.api.trial import ScalingTrial
 from scaling_operator.core.ladder import Scale, scales_of
+from scaling_operator.runtime.record import ExperimentRecord
 from scaling_operator.search.trials import record_of, told, typed
 from scaling_operator.validation.space import make_space
 from scaling_trainer.reading import MissingFile, UnreadableFile, parse_json, read_bytes
@@ -67,6 +68,14 @@ class Contents:
     status: ExperimentStatus
     trials: tuple[ScalingTrial, ...]
     damaged: tuple[Damage, ...] = ()
+
+    @property
+    def record(self) -> ExperimentRecord:
+        """The experiment with the trials that can be used."""
+        identity = self.identity
+        return ExperimentRecord(
+            identity.name, identity.uid, identity.spec, self.status, self.trials
+        )
 
 
 def read_contents(root: Path) -> Contents:

@@ -8,7 +8,6 @@ No link in the folder is followed: the folder may be somebody else's.
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import uuid
 from collections import Counter
@@ -38,6 +37,7 @@ from scaling_operator.local.contents import (
     trial_folder,
     uids_of_trials,
 )
+from scaling_operator.local.export import result_json
 from scaling_trainer.reading import MissingFile, UnreadableFile
 from scaling_trainer.writing import (
     EXHAUSTED,
@@ -139,8 +139,7 @@ class Store:
 
     def write_status(self, name: str, status: ExperimentStatus) -> None:
         """Write result.json."""
-        document = {"experiment": name, **status.model_dump(mode="json", exclude_none=True)}
-        self._write(self.root / RESULT, json.dumps(document, indent=2))
+        write_file(self.root / RESULT, result_json(name, status), below=self.root)
 
     def write_trial(self, trial: ScalingTrial) -> None:
         """Write a trial's file: when the trial is created, and whenever its status changes."""

@@ -1,4 +1,4 @@
-"""Axes that let a reader see: logarithmic over decades, and not squashed by one outlier."""
+"""The ranges of axes: logarithmic over decades, and not squashed by one outlier."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class ValueAxis:
 
     @property
     def note(self) -> str:
-        """Say what the axis leaves out; nothing where it shows all."""
+        """Say how many values the axis leaves out; nothing where it shows all."""
         lie = "lies" if self.beyond == 1 else "lie"
         return f"{plural(self.beyond, 'value')} {lie} beyond the axis." if self.beyond else ""
 
@@ -45,7 +45,7 @@ class ValueAxis:
 def value_axis(
     objective: Objective, values: Sequence[float], keep: Sequence[float] = (), *, log: bool = False
 ) -> ValueAxis:
-    """Choose the axis of an objective: all values but those far worse than the most.
+    """Choose the axis of an objective: all values but those far worse than most values.
 
     Those in `keep` are always on it; `log` asks for a logarithmic axis where that is possible.
     """
@@ -76,7 +76,7 @@ def _drawn(values: Sequence[float]) -> list[float]:
 
 
 def with_footer(axis: Axis) -> tuple[Axis, float]:
-    """Make room below the values, and say where in it marks without a value lie."""
+    """Add room below the values; also return the height there for marks without a value."""
     if axis.range is None:
         return Axis(axis.title, range=(0.0, 1.0)), 0.05
     low, high = (math.log10(end) if axis.log else end for end in axis.range)
@@ -86,7 +86,7 @@ def with_footer(axis: Axis) -> tuple[Axis, float]:
 
 
 def quantiles(values: Sequence[float], shares: Sequence[float]) -> tuple[float, ...]:
-    """Values below which these shares of all lie."""
+    """Return the values below which these shares of all values lie."""
     order = sorted(values)
     return tuple(order[round(share * (len(order) - 1))] for share in shares)
 
@@ -115,7 +115,7 @@ def choice_labels(parameter: CategoricalParameter) -> tuple[str, ...]:
 
 
 def place(parameter: Parameter, value: Scalar) -> float | None:
-    """Where a value lies on its parameter's axis; nothing for one that does not belong there."""
+    """Return the place of a value on its parameter's axis; None for a value not in its range."""
     match parameter:
         case FloatParameter() | IntParameter():
             return None if isinstance(value, str | bool) else float(value)

@@ -46,7 +46,7 @@ class PlotGrid:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A cell: text, and for a number what it is sorted by."""
+    """A cell: text, and for a number its sort key."""
 
     text: str
     order: float | None = None
@@ -54,7 +54,7 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table. A sortable one sorts where its reader clicks on a heading."""
+    """A table. A sortable table is sorted by a click on a heading."""
 
     columns: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
@@ -64,7 +64,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """Text as it stands in a file."""
+    """Text in the form of a file."""
 
     text: str
     kind: Literal["code"] = "code"
@@ -72,7 +72,7 @@ class Code:
 
 @dataclass(frozen=True, slots=True)
 class Details:
-    """Something folded away below its summary."""
+    """A block folded away below its summary."""
 
     summary: str
     block: Table | Code | Prose

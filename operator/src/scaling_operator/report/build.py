@@ -60,7 +60,7 @@ def draw(
 
 
 def _law_input(fitted: FitOutcome | None) -> LawInput | None:
-    """Take from a fit what a report draws."""
+    """Collect what a report draws of a fit."""
     if fitted is None:
         return None
     fit_input, prepared = fitted.view.fit_input, fitted.prepared
@@ -71,7 +71,7 @@ def _law_input(fitted: FitOutcome | None) -> LawInput | None:
     lines = {name: trend_line(bests) for name, bests in values.items()}
     return LawInput(
         fit=fitted.report,
-        given=prepared.points,
+        measured=prepared.points,
         best_values=values,
         lines={name: line for name, line in lines.items() if line is not None},
     )
@@ -80,7 +80,7 @@ def _law_input(fitted: FitOutcome | None) -> LawInput | None:
 def fit_of(record: ExperimentRecord) -> FitOutcome | None:
     """Fit an experiment's trials; None without a ladder or without a value.
 
-    What money buys is taken from the status: the policy that said so is not at hand.
+    The FLOPs that money buys come from the status: the policy with the prices is not at hand.
     """
     rules = Rules(max_trials=trials_per_scale(record.spec))
     state = read_state(record.spec, rules, record.status, record.trials)
@@ -113,7 +113,7 @@ def studies_of(record: ExperimentRecord) -> Mapping[int, Study]:
 
 
 def _evaluation(best: Path | None) -> tuple[Confusion | None, Mapping[str, int]]:
-    """Read what the best trial's evaluation left beside its weights, where it can be used."""
+    """Read the evaluation beside the best trial's weights; nothing where it cannot be used."""
     if best is None:
         return None, {}
     path = best / METRICS

@@ -1,4 +1,4 @@
-"""What a report is drawn from, and the questions every section asks of it.
+"""What a report is drawn from, and the questions that sections ask of it.
 
 Plain API models come in; nothing here reads files, knows a clock or imports Optuna.
 """
@@ -37,13 +37,13 @@ class Confusion:
 
 @dataclass(frozen=True, slots=True)
 class LawInput:
-    """The fit of a ladder: `given` are its points before any was left out by a declared rule.
+    """The fit of a ladder: `measured` are its points before any was left out by a declared rule.
 
     `best_values` and `lines` say, by parameter, how the best value moves with size.
     """
 
     fit: FitReport
-    given: Points
+    measured: Points
     best_values: Mapping[str, tuple[BestAt, ...]]
     lines: Mapping[str, TrendLine]
 
@@ -83,7 +83,7 @@ def with_value(report: ReportInput, state: TrialState) -> tuple[ScalingTrial, ..
 
 
 def sign(objective: Objective) -> int:
-    """1 where less is better, -1 where more is: a value times it is always to be made small."""
+    """1 where less is better, -1 where more is better: the product with a value is a loss."""
     return 1 if objective.direction == "minimize" else -1
 
 
@@ -94,15 +94,15 @@ def ranked(trials: Sequence[ScalingTrial], objective: Objective) -> tuple[Scalin
 
 
 def winners(report: ReportInput) -> tuple[BestTrial, ...]:
-    """Give the best trial, or the Pareto front where there are several objectives."""
+    """Return the best trial, or the Pareto front where there are several objectives."""
     return report.status.front if report.status.best is None else (report.status.best,)
 
 
 def kept_values(report: ReportInput, index: int) -> tuple[float, ...]:
-    """Values of an objective that no plot may leave out: the best ones, of each scale too."""
+    """Return the values of an objective that every plot shows: the best, also of each scale."""
     bests = (scale.best for scale in report.status.scales)
-    found = (*winners(report), *(best for best in bests if best is not None))
-    return tuple(best.values[index] for best in found)
+    shown = (*winners(report), *(best for best in bests if best is not None))
+    return tuple(best.values[index] for best in shown)
 
 
 def scale_indices(report: ReportInput) -> tuple[int, ...]:

@@ -55,7 +55,7 @@ def effects(report: ReportInput) -> Section | None:
 def by_importance(report: ReportInput) -> list[str]:
     """List searched parameters, the most important first, else in the file's order."""
     totals = {
-        name: sum(found.get(name, 0.0) for found in report.importances.values())
+        name: sum(shares.get(name, 0.0) for shares in report.importances.values())
         for name in report.spec.search.parameters
     }
     return sorted(totals, key=lambda name: -totals[name])
@@ -82,13 +82,13 @@ def _effect_plot(report: ReportInput, index: int, name: str) -> Plot:
     # Amber is the colour of a large scale.
     cut = replace(PRUNED, colour=theme.GREY) if len(scales) > 1 else PRUNED
     faint = _effect_points(pruned, (index, name, parameter), cut)
-    found = [best for best in winners(report) if name in best.parameters]
-    spots = [(place(parameter, b.parameters[name]), b.values[index]) for b in found]
-    best = Series("best", [x for x, _ in spots], [y for _, y in spots], star(found))
+    bests = [best for best in winners(report) if name in best.parameters]
+    spots = [(place(parameter, b.parameters[name]), b.values[index]) for b in bests]
+    best = Series("best", [x for x, _ in spots], [y for _, y in spots], star(bests))
     short = Axis("", chosen.axis.log, chosen.axis.range)
     figure = xy([faint, *rungs, best], parameter_axis("", parameter), short)
     figure["layout"] |= {"showlegend": False, "margin": {"l": 8, "r": 12, "t": 8, "b": 8}}
-    edge = len(found) == 1 and at_edge(parameter, found[0].parameters[name])
+    edge = len(bests) == 1 and at_edge(parameter, bests[0].parameters[name])
     notes = (chosen.note, "The best lies at the edge of the range." if edge else "")
     several = f" → {objective.metric}" if report.spec.objectives else ""
     return Plot(
@@ -113,8 +113,8 @@ def _effect_points(
             # The golden ratio spreads numbers evenly, and the same way every time.
             position += 0.5 * ((trial.spec.number * 0.618034) % 1) - 0.25
         x.append(position)
-        said = scalar(trial.spec.parameters[name])
-        hover.append(f"trial {trial_id(trial)}\n{said} → {number(trial.status.values[index])}")
+        value = scalar(trial.spec.parameters[name])
+        hover.append(f"trial {trial_id(trial)}\n{value} → {number(trial.status.values[index])}")
     return Series("trials", x, [t.status.values[index] for t in shown], style, hover)
 
 
@@ -148,7 +148,7 @@ def _pair_section(
         for trial in order
     ]
     last = len(order) - 1
-    # The best are drawn last, so that they lie on top.
+    # The best trials are drawn last, so that they lie on top.
     points = Series(
         "trials",
         [x for x, _ in reversed(spots)],

@@ -41,6 +41,8 @@ from scaling_operator.report.words import (
     recommendation_sentence,
 )
 
+_MOST_NOTES = 3
+
 
 @dataclass(frozen=True, slots=True)
 class Headline:
@@ -157,15 +159,15 @@ def _of_nothing(report: ReportInput, progress: tuple[str, ...]) -> Headline:
     reasons = Counter(trial.status.reason for trial in failed).most_common(1)
     reason, count = reasons[0]
     example = next(trial.status.message for trial in failed if trial.status.reason == reason)
-    said = f": {shortened(example, 300)}" if example else "."
-    why = f"{reason or 'No reason given'}, {count} of {plural(len(failed), 'time')}{said}"
+    sentence = f": {shortened(example, 300)}" if example else "."
+    why = f"{reason or 'No reason given'}, {count} of {plural(len(failed), 'time')}{sentence}"
     return Headline(
         "", "No trial succeeded", f"; {len(failed)} of {len(ended)} failed.", (why, *progress)
     )
 
 
 def _progress(report: ReportInput) -> tuple[str, ...]:
-    """Say what the experiment's end, or its absence, means for the answer."""
+    """Say what the end of the experiment, or that it still runs, means for the answer."""
     failed = _condition(report, ConditionType.FAILED, "True")
     if failed is not None:
         return (f"The experiment failed: {failed.message or failed.reason}",)
@@ -245,11 +247,8 @@ def _time(report: ReportInput) -> KeyFigure | None:
     return KeyFigure(label, duration(seconds), training)
 
 
-_MOST_NOTES = 3
-
-
 def recommendation_parts(report: ReportInput) -> tuple[str, str, str] | None:
-    """Answer the first target: a sentence in three pieces, the size in the middle."""
+    """Answer the first target by a sentence in three pieces, the size in the middle."""
     law = report.law
     if law is None or not law.fit.recommendation:
         return None
@@ -259,32 +258,34 @@ def recommendation_parts(report: ReportInput) -> tuple[str, str, str] | None:
 
 
 def law_notes(report: ReportInput) -> tuple[str, ...]:
-    """Say the further answers, the law, or why there is none, and what to beware of."""
+    """Write the further answers, the law or why there is none, and the warnings."""
     law = report.law
     if law is None or report.spec.scaling is None:
         return ()
-    notes = [_sentence(report, law, each) for each in law.fit.recommendation[1 : 1 + _MOST_NOTES]]
+    notes = [
+        _sentence(report, law, answer) for answer in law.fit.recommendation[1 : 1 + _MOST_NOTES]
+    ]
     if law.fit.conditions[0].is_true:
         notes.append(f"The law is {law_equation(law.fit)}. {exponent_sentence(law.fit)}".strip())
-    ready, *others = [each for each in report.status.conditions if each.type in FIT_CONDITIONS] or [
-        None
-    ]
+    ready, *others = [
+        condition for condition in report.status.conditions if condition.type in FIT_CONDITIONS
+    ] or [None]
     if ready is not None and ready.status != "True":
         notes.append(f"No law is fitted: {ready.message}.")
-    for each in others:
-        if each is not None and not (ready is not None and each.message in ready.message):
-            meaning = meaning_of(ConditionType(each.type))
-            notes.append(f"{each.type}: {meaning}; {each.message}.")
+    for condition in others:
+        if condition is not None and not (ready is not None and condition.message in ready.message):
+            meaning = meaning_of(ConditionType(condition.type))
+            notes.append(f"{condition.type}: {meaning}; {condition.message}.")
     return tuple(notes)
 
 
-def _sentence(report: ReportInput, law: LawInput, each: SizeRecommendation) -> str:
-    sentence = recommendation_sentence(each, law.fit.options.flat_percent)
+def _sentence(report: ReportInput, law: LawInput, answer: SizeRecommendation) -> str:
+    sentence = recommendation_sentence(answer, law.fit.options.flat_percent)
     built_in = report.spec.trainer.built_in
     if built_in is not None and built_in.task != "language-modelling":
         sentence = sentence.replace(" tokens", " samples")
     stored = next(
-        (r for r in report.status.recommendations if r.parameters == each.parameters), None
+        (r for r in report.status.recommendations if r.parameters == answer.parameters), None
     )
     if stored is not None:
         sentence = f"{sentence} {machine_sentence(plan_of(stored))}".rstrip()
@@ -292,9 +293,9 @@ def _sentence(report: ReportInput, law: LawInput, each: SizeRecommendation) -> s
     if size is None or scaling is None or scaling.parameter is None:
         return sentence
     name = short_names([scaling.parameter])[scaling.parameter]
-    strong = _strong(each)
+    strong = _strong(answer)
     return sentence.replace(strong, f"{strong} at {name} {number(size, 3)}", 1)
 
 
-def _strong(each: SizeRecommendation) -> str:
-    return f"{quantity(each.parameters)} parameters"
+def _strong(answer: SizeRecommendation) -> str:
+    return f"{quantity(answer.parameters)} parameters"

@@ -42,8 +42,8 @@ def hyperparameters(report: ReportInput) -> Section | None:
         "range; crosses lie at an end of it, where the true best may be beyond."
     )
     rows = tuple(
-        (Cell(name), Cell(number(each.exponent, 3)), *map(Cell, _ends(each)))
-        for name, each in report.law.lines.items()
+        (Cell(name), Cell(number(trend.exponent, 3)), *map(Cell, _ends(trend)))
+        for name, trend in report.law.lines.items()
     )
     first, *others = plots
     blocks: tuple[Block, ...] = (PlotGrid(plots, columns=2) if others else first,)
@@ -69,7 +69,7 @@ def predictions(report: ReportInput) -> Section | None:
     )
     blocks: tuple[Block, ...] = (_agreement_plot(law, checked),)
     if checked:
-        rows = tuple(_prediction_row(report, scale, each) for scale, each in checked)
+        rows = tuple(_prediction_row(report, scale, prediction) for scale, prediction in checked)
         columns = ("scale", "N", "predicted", "80 %", "95 %", "seen", "off by", "within")
         blocks += (Table(columns, rows),)
     return Section("predicted", "Predicted against seen", lead, blocks)
@@ -79,18 +79,18 @@ def _trend_plot(report: ReportInput, law: LawInput, name: str, short: str) -> Pl
     values = law.best_values[name]
     parameter = report.spec.search.parameters[name]
     log = not isinstance(parameter, CategoricalParameter) and parameter.log
-    inside = [each for each in values if not each.at_edge]
-    edges = [each for each in values if each.at_edge]
+    inside = [best for best in values if not best.at_edge]
+    edges = [best for best in values if best.at_edge]
     series: list[Series] = []
     trend = law.lines.get(name)
-    sizes = [each.parameters for each in values]
+    sizes = [best.parameters for best in values]
     if trend is not None:
         series.append(_trend_line(trend, sizes))
     series.append(_dots("best of a size", inside, Style(theme.BLUE, size=9)))
     series.append(
         _dots("at an end of its range", edges, Style(theme.GREY, size=9, symbol="x-thin"))
     )
-    shown = [y for each in series for y in each.y if y is not None]
+    shown = [y for curve in series for y in curve.y if y is not None]
     low, high = min(shown), max(shown)
     y = log_axis(short, low, high) if log else Axis(short, range=padded(low, high, log=False))
     x = log_axis(_SIZE, min(sizes), max(sizes))
@@ -106,10 +106,10 @@ def _trend_line(trend: TrendLine, sizes: Sequence[float]) -> Series:
 def _dots(name: str, values: Sequence[BestAt], style: Style) -> Series:
     return Series(
         name,
-        [each.parameters for each in values],
-        [each.value for each in values],
+        [best.parameters for best in values],
+        [best.value for best in values],
         style,
-        [f"{each.trial}\nN {quantity(each.parameters)}\n{number(each.value)}" for each in values],
+        [f"{best.trial}\nN {quantity(best.parameters)}\n{number(best.value)}" for best in values],
     )
 
 
@@ -127,7 +127,7 @@ def _agreement_plot(law: LawInput, checked: Sequence[tuple[ScaleStatus, ScalePre
         held, style = fit.hold_out, Style(theme.AMBER, size=8, symbol="diamond")
         series.append(_pairs("held out", held.predicted, held.large, style))
     series += _predicted(fit.points.quantity == "error", checked)
-    shown = [value for each in series for value in (*each.x, *each.y) if value is not None]
+    shown = [value for curve in series for value in (*curve.x, *curve.y) if value is not None]
     low, high = min(shown), max(shown)
     diagonal = Style(theme.GREY, size=0, width=1.5)
     series.insert(0, Series("seen as predicted", [low, high], [low, high], diagonal))
@@ -162,37 +162,41 @@ def _predicted(
         return None if value is None else 1.0 - value if is_error else value
 
     bars: list[tuple[float | None, float | None]] = []
-    for _, each in checked:
-        spread = each.interval80 or Interval()
-        bars += [(loss(spread.low), loss(each.seen)), (loss(spread.high), loss(each.seen))]
+    for _, prediction in checked:
+        spread = prediction.interval80 or Interval()
+        bars += [
+            (loss(spread.low), loss(prediction.seen)),
+            (loss(spread.high), loss(prediction.seen)),
+        ]
         bars.append((None, None))
     thick = Style(theme.VERMILION, size=0, width=3, opacity=0.6)
     spans = Series("80 % before training", [x for x, _ in bars], [y for _, y in bars], thick)
     marks = Series(
         "before training",
-        [loss(each.value) for _, each in checked],
-        [loss(each.seen) for _, each in checked],
+        [loss(prediction.value) for _, prediction in checked],
+        [loss(prediction.seen) for _, prediction in checked],
         Style(theme.VERMILION, size=11, symbol="star"),
         [
-            f"scale {scale.index}\npredicted {number(each.value)}\nseen {number(each.seen or 0.0)}"
-            for scale, each in checked
+            f"scale {scale.index}\npredicted {number(prediction.value)}\n"
+            f"seen {number(prediction.seen or 0.0)}"
+            for scale, prediction in checked
         ],
     )
     return [spans, marks]
 
 
 def _prediction_row(
-    report: ReportInput, scale: ScaleStatus, each: ScalePrediction
+    report: ReportInput, scale: ScaleStatus, prediction: ScalePrediction
 ) -> tuple[Cell, ...]:
-    within = {"80": "80 %", "95": "95 %", "outside": "neither", None: NOTHING}[each.within]
+    within = {"80": "80 %", "95": "95 %", "outside": "neither", None: NOTHING}[prediction.within]
     texts = (
         scale_label(report, scale.index),
-        quantity(each.model_parameters),
-        number(each.value),
-        interval_text(_interval(each.interval80)),
-        interval_text(_interval(each.interval95)),
-        NOTHING if each.seen is None else number(each.seen),
-        NOTHING if each.error is None else percent(each.error),
+        quantity(prediction.model_parameters),
+        number(prediction.value),
+        interval_text(_interval(prediction.interval80)),
+        interval_text(_interval(prediction.interval95)),
+        NOTHING if prediction.seen is None else number(prediction.seen),
+        NOTHING if prediction.error is None else percent(prediction.error),
         within,
     )
     return tuple(Cell(text) for text in texts)

@@ -23,15 +23,15 @@ from scaling_operator.sizing.run_plan import RunPlan
 
 
 def render_law(
-    name: str, report: FitReport, given: Points, plans: Sequence[RunPlan | None] = ()
+    name: str, report: FitReport, measured: Points, plans: Sequence[RunPlan | None] = ()
 ) -> str:
-    """Draw a fit: a whole HTML document. `given` are the points before any was left out.
+    """Draw a fit: a whole HTML document. `measured` are the points before any was left out.
 
     `plans` say of each recommendation what its run takes, where there is a policy.
     """
     return document(
         "law.html.j2",
-        law_sections(report, given),
+        law_sections(report, measured),
         {
             "name": name,
             "fitted": report.conditions[0].is_true,
@@ -45,24 +45,26 @@ def _headline(report: FitReport, plans: Sequence[RunPlan | None]) -> Headline:
     """Answer the largest budget asked for, else show the law."""
     notes = [dropped_sentence(report)]
     notes += [
-        f"{each.type}: {condition_sentence(each)}."
-        for each in report.conditions
-        if each.is_true and each is not report.conditions[0]
+        f"{condition.type}: {condition_sentence(condition)}."
+        for condition in report.conditions
+        if condition.is_true and condition is not report.conditions[0]
     ]
-    said = tuple(note for note in notes if note)
+    beside = tuple(note for note in notes if note)
     if not report.conditions[0].is_true:
-        return Headline("There is ", "no fit", f": {report.conditions[0].message}.", said)
+        return Headline("There is ", "no fit", f": {report.conditions[0].message}.", beside)
     if report.recommendation:
-        sizes = [each.parameters for each in report.recommendation]
+        sizes = [answer.parameters for answer in report.recommendation]
         place = sizes.index(max(sizes))
         largest, plan = report.recommendation[place], plans[place] if plans else None
         sentence = recommendation_sentence(largest, report.options.flat_percent)
         sentence += "" if plan is None else f" {machine_sentence(plan)}".rstrip()
         before, middle, after = sentence.partition(f"{quantity(largest.parameters)} parameters")
-        return Headline(before, middle, after, said)
+        return Headline(before, middle, after, beside)
     if report.fitted is not None:
-        return Headline("", law_equation(report), "", said)
-    return Headline("", "IsoFLOP optima", " of each budget, and the power law through them.", said)
+        return Headline("", law_equation(report), "", beside)
+    return Headline(
+        "", "IsoFLOP optima", " of each budget, and the power law through them.", beside
+    )
 
 
 def _figures(report: FitReport) -> tuple[KeyFigure, ...]:

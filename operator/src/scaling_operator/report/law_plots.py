@@ -30,38 +30,41 @@ from scaling_operator.report.words import recommendation_sentence
 
 _BAND_OPACITY = 0.18
 _BEYOND = 2.0
-"""A curve of one compute goes so many times beyond the sizes of its runs."""
+"""The curve of one compute extends by this factor beyond the sizes of its runs."""
 _FAR_OUT = 2.0
-"""Runs left out above so many times the largest loss kept would squash the rest."""
+"""Runs left out above this factor times the largest loss kept are not drawn on the axis."""
 _SIZE = "N, parameters"
 _COMPUTE = "C, training FLOPs"
 
 
-def loss_against_size(report: FitReport, given: Points) -> Plot | None:
+def loss_against_size(report: FitReport, measured: Points) -> Plot | None:
     """Draw runs, the law at their compute, and the least loss on to the targets."""
     if report.fitted is None:
         return None
     law, points = report.fitted.law, report.points
     series = _one_curve(report) if law.one_variable else _curves_and_optimum(report)
-    series += _runs(report, given)
+    series += _runs(report, measured)
     series += _targets(report, "loss")
     series += [
         Series(
             "prediction",
-            [each.parameters for each in report.predictions],
-            [each.loss for each in report.predictions],
+            [prediction.parameters for prediction in report.predictions],
+            [prediction.loss for prediction in report.predictions],
             Style(theme.PURPLE, size=10, symbol="diamond"),
-            [_prediction_text(each.loss, each.intervals) for each in report.predictions],
+            [
+                _prediction_text(prediction.loss, prediction.intervals)
+                for prediction in report.predictions
+            ],
         )
     ]
     sizes = [
-        *given.N,
-        *(each.parameters for each in (*report.recommendation, *report.predictions)),
+        *measured.N,
+        *(run.parameters for run in (*report.recommendation, *report.predictions)),
     ]
-    out = select(given, np.isin(given.row, report.dropped))
+    out = select(measured, np.isin(measured.row, report.dropped))
     near = points.L.max() * _FAR_OUT >= out.L
-    losses = [*points.L, *out.L[near], *(each.loss for each in report.predictions)]
-    losses += [each.loss for each in report.recommendation if each.loss is not None]
+    losses = [*points.L, *out.L[near], *(prediction.loss for prediction in report.predictions)]
+    losses += [answer.loss for answer in report.recommendation if answer.loss is not None]
     quantity_name = "loss" if points.quantity == "loss" else "1 - score"
     figure = xy(
         series,
@@ -79,14 +82,14 @@ def size_against_compute(report: FitReport) -> Plot | None:
     parametric = fitted is not None and not fitted.law.one_variable
     if points.C is None or not (parametric or (isoflop is not None and isoflop.power is not None)):
         return None
-    asked = [each.flops for each in report.recommendation if each.flops is not None]
+    asked = [answer.flops for answer in report.recommendation if answer.flops is not None]
     work = between(points.C.min(), max(points.C.max(), *asked, 0.0))
     series: list[Series] = []
     if fitted is not None and parametric:
         series += _optimal_sizes(report, fitted.law, work)
     series += _isoflop_sizes(report, work)
     series += _targets(report, "size")
-    shown = [y for each in series for y in each.y if y is not None]
+    shown = [y for curve in series for y in curve.y if y is not None]
     edge = float(points.C.max())
     low, high = min(shown), max(shown)
     if work[-1] > edge:
@@ -107,7 +110,7 @@ def residual_plot(report: FitReport) -> Plot | None:
     points = report.points
     off = 100 * np.expm1(-report.fitted.residuals)
     bins = compute_bins(points)
-    series = [run_series(points, each, off) for each in bins]
+    series = [run_series(points, compute_bin, off) for compute_bin in bins]
     if not bins:
         everything = ComputeBin(np.ones(len(points), dtype=np.bool_), 0.0, "runs", theme.BLUE)
         series = [run_series(points, everything, off)]
@@ -127,14 +130,14 @@ def _curves_and_optimum(report: FitReport) -> list[Series]:
     bands: list[Series] = []
     curves: list[Series] = []
     factor = report.path.flops_factor
-    for each in compute_bins(points):
-        own = points.N[each.member]
+    for compute_bin in compute_bins(points):
+        own = points.N[compute_bin.member]
         sizes = between(own.min() / _BEYOND, own.max() * _BEYOND)
-        tokens = each.flops / (factor * sizes)
+        tokens = compute_bin.flops / (factor * sizes)
         if draws is not None and sound_draws(draws.law):
             drawn = loss(draws.law, sizes, tokens)
-            bands.append(band("80 % band", sizes, drawn, _band(each.colour)))
-        style = Style(each.colour, size=0, width=1.5)
+            bands.append(band("80 % band", sizes, drawn, _band(compute_bin.colour)))
+        style = Style(compute_bin.colour, size=0, width=1.5)
         curves.append(line("law", sizes, loss(fitted.law, sizes, tokens)[0], style))
     return [*_hidden([*bands, *curves]), *_optimum_line(report, fitted.law)]
 
@@ -143,11 +146,11 @@ def _optimum_line(report: FitReport, law: Law) -> list[Series]:
     points = report.points
     if points.C is None:
         return []
-    asked = [each.flops for each in report.recommendation if each.flops is not None]
+    asked = [answer.flops for answer in report.recommendation if answer.flops is not None]
     work = between(points.C.min(), max(points.C.max(), *asked, 0.0))
     best = [allocate(law, Target(flops=float(c)), report.path) for c in work]
-    sizes = np.array([each.parameters[0] for each in best])
-    least = np.array([each.loss[0] for each in best])
+    sizes = np.array([optimum.parameters[0] for optimum in best])
+    least = np.array([optimum.loss[0] for optimum in best])
     measured = work <= points.C.max()
     ink = Style(theme.VERMILION, size=0, width=2.5)
     beyond = Style(theme.VERMILION, size=0, width=2.5, dash="dash")
@@ -166,7 +169,7 @@ def _one_curve(report: FitReport) -> list[Series]:
     fitted, draws = report.fitted, report.draws
     if fitted is None:
         return []
-    asked = [each.parameters for each in (*report.recommendation, *report.predictions)]
+    asked = [run.parameters for run in (*report.recommendation, *report.predictions)]
     largest = float(report.points.N.max())
     sizes = between(report.points.N.min(), max(largest, *asked, 0.0))
     curve = loss(fitted.law, sizes, None)[0]
@@ -182,15 +185,15 @@ def _one_curve(report: FitReport) -> list[Series]:
     return [band("80 % band", sizes, loss(draws.law, sizes, None), _band(theme.VERMILION)), *series]
 
 
-def _runs(report: FitReport, given: Points) -> list[Series]:
+def _runs(report: FitReport, measured: Points) -> list[Series]:
     """Draw the runs by compute, and those left out by rule as crosses."""
     points = report.points
     bins = compute_bins(points)
-    series = [run_series(points, each, points.L) for each in bins]
+    series = [run_series(points, compute_bin, points.L) for compute_bin in bins]
     if not bins:
         everything = ComputeBin(np.ones(len(points), dtype=np.bool_), 0.0, "runs", theme.BLUE)
         series = [run_series(points, everything, points.L)]
-    out = select(given, np.isin(given.row, report.dropped))
+    out = select(measured, np.isin(measured.row, report.dropped))
     crosses = Style(theme.GREY, size=7, symbol="x-thin")
     texts = [run_text(out, row) for row in range(len(out))]
     return [*series, Series("left out by rule", _floats(out.N), _floats(out.L), crosses, texts)]
@@ -198,8 +201,8 @@ def _runs(report: FitReport, given: Points) -> list[Series]:
 
 def _optimal_sizes(report: FitReport, law: Law, work: Array) -> list[Series]:
     def sizes(of: Law) -> Array:
-        each = [allocate(of, Target(flops=float(c)), report.path).parameters for c in work]
-        return np.stack(each, axis=1)
+        columns = [allocate(of, Target(flops=float(c)), report.path).parameters for c in work]
+        return np.stack(columns, axis=1)
 
     best = line("parametric fit", work, sizes(law)[0], Style(theme.VERMILION, size=0, width=2.5))
     if report.draws is None or not sound_draws(report.draws.law):
@@ -219,16 +222,16 @@ def _isoflop_sizes(report: FitReport, work: Array) -> list[Series]:
     power = isoflop.power
     path = np.array([optimal_size(power, float(c))[0] for c in work])
     series.append(line("IsoFLOP", work, path, Style(theme.BLUE, size=0, width=2, dash="dash")))
-    inside = [each for each in isoflop.optima if each.parameters is not None]
+    inside = [minimum for minimum in isoflop.optima if minimum.parameters is not None]
     series.append(
         Series(
             "IsoFLOP minima",
-            [each.budget_flops for each in inside],
-            [each.parameters for each in inside],
+            [minimum.budget_flops for minimum in inside],
+            [minimum.parameters for minimum in inside],
             Style(theme.BLUE, size=8, symbol="diamond"),
             [
-                f"{number(each.budget_flops, 3)} FLOPs\nN {quantity(each.parameters or 0.0)}"
-                for each in inside
+                f"{number(minimum.budget_flops, 3)} FLOPs\nN {quantity(minimum.parameters or 0.0)}"
+                for minimum in inside
             ],
         )
     )
@@ -239,24 +242,24 @@ def _targets(report: FitReport, what: str) -> list[Series]:
     """Mark the answers with a star, and their 80 % interval of size with a bar."""
     stars: list[tuple[float, float, str]] = []
     bars: list[tuple[float | None, float | None]] = []
-    for each in report.recommendation:
-        height = each.loss if what == "loss" else each.parameters
-        place = each.parameters if what == "loss" else each.flops
+    for answer in report.recommendation:
+        height = answer.loss if what == "loss" else answer.parameters
+        place = answer.parameters if what == "loss" else answer.flops
         if height is None or place is None:
             continue
-        text = recommendation_sentence(each, report.options.flat_percent)
+        text = recommendation_sentence(answer, report.options.flat_percent)
         stars.append((place, height, text.replace(" on ", "\non ").replace("; ", ";\n")))
-        ends = each.intervals.get("parameters", {}).get(80, ())
+        ends = answer.intervals.get("parameters", {}).get(80, ())
         if all(np.isfinite(ends)):
             bars += [(end, height) if what == "loss" else (place, end) for end in ends]
         bars.append((None, None))
     thick = Style(theme.AMBER, size=0, width=4)
     spans = Series("80 % of N*", [x for x, _ in bars], [y for _, y in bars], thick)
     marks = Style(theme.AMBER, size=13, symbol="star")
-    found = Series(
+    marked = Series(
         "target", [x for x, _, _ in stars], [y for _, y, _ in stars], marks, [t for *_, t in stars]
     )
-    return [spans, found]
+    return [spans, marked]
 
 
 def _prediction_text(expected: float, spread: Intervals) -> str:

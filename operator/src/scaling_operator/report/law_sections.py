@@ -33,15 +33,15 @@ from scaling_operator.report.words import (
 )
 
 
-def law_sections(report: FitReport, given: Points) -> tuple[Section, ...]:
-    """Return what a fit has to show, in reading order. `given` holds also the runs left out."""
-    sections = (make(report, given) for make in LAW_SECTIONS)
+def law_sections(report: FitReport, measured: Points) -> tuple[Section, ...]:
+    """Return what a fit has to show, in reading order. `measured` holds also the runs left out."""
+    sections = (make(report, measured) for make in LAW_SECTIONS)
     return tuple(section for section in sections if section is not None)
 
 
-def loss_section(report: FitReport, given: Points) -> Section | None:
+def loss_section(report: FitReport, measured: Points) -> Section | None:
     """Draw the loss over size: runs, law, band, extrapolation."""
-    plot = loss_against_size(report, given)
+    plot = loss_against_size(report, measured)
     if plot is None or report.fitted is None:
         return None
     if report.fitted.law.one_variable:
@@ -56,7 +56,7 @@ def loss_section(report: FitReport, given: Points) -> Section | None:
     return Section("loss-against-size", "Loss against size", lead + bands, (plot,))
 
 
-def answers_section(report: FitReport, _given: Points) -> Section | None:
+def answers_section(report: FitReport, _measured: Points) -> Section | None:
     """Answer targets and predictions in tables."""
     if not report.recommendation and not report.predictions:
         return None
@@ -69,7 +69,7 @@ def answers_section(report: FitReport, _given: Points) -> Section | None:
         "The optimum is flat: every size of the last column costs little. Act on it and on the "
         "intervals, not on the point."
     )
-    if not any(each.flat_range for each in report.recommendation):
+    if not any(answer.flat_range for answer in report.recommendation):
         lead = "Act on the intervals, not on the point."
     return Section("answers", "Answers", lead, tuple(blocks))
 
@@ -78,19 +78,19 @@ def _recommendation_table(report: FitReport) -> Table:
     flat = f"N within {report.options.flat_percent:g} % of the best"
     columns = ("target", "N*", "80 %", "95 %", "D*", "D*/N*", "loss", "95 % of the loss", flat)
     rows: list[tuple[Cell, ...]] = []
-    for each in report.recommendation:
-        sizes, losses = each.intervals.get("parameters", {}), each.intervals.get("loss", {})
-        ratio = each.tokens_per_parameter
+    for answer in report.recommendation:
+        sizes, losses = answer.intervals.get("parameters", {}), answer.intervals.get("loss", {})
+        ratio = answer.tokens_per_parameter
         texts = (
-            target_text(each),
-            quantity(each.parameters),
+            target_text(answer),
+            quantity(answer.parameters),
             size_text(sizes.get(80)),
             size_text(sizes.get(95)),
-            NOTHING if each.tokens is None else quantity(each.tokens),
+            NOTHING if answer.tokens is None else quantity(answer.tokens),
             NOTHING if ratio is None else number(ratio, 3),
-            NOTHING if each.loss is None else number(each.loss),
+            NOTHING if answer.loss is None else number(answer.loss),
             interval_text(losses.get(95)),
-            interval_text(each.flat_range, prefixed=True),
+            interval_text(answer.flat_range, prefixed=True),
         )
         rows.append((Cell(texts[0]), *(Cell(_whole(text)) for text in texts[1:])))
     return Table(columns, tuple(rows))
@@ -104,18 +104,18 @@ def _whole(text: str) -> str:
 def _prediction_table(report: FitReport) -> Table:
     rows = tuple(
         (
-            Cell(quantity(each.parameters)),
-            Cell(NOTHING if each.tokens is None else quantity(each.tokens)),
-            Cell(number(each.loss)),
-            Cell(interval_text(each.intervals.get(80))),
-            Cell(interval_text(each.intervals.get(95))),
+            Cell(quantity(prediction.parameters)),
+            Cell(NOTHING if prediction.tokens is None else quantity(prediction.tokens)),
+            Cell(number(prediction.loss)),
+            Cell(interval_text(prediction.intervals.get(80))),
+            Cell(interval_text(prediction.intervals.get(95))),
         )
-        for each in report.predictions
+        for prediction in report.predictions
     )
     return Table(("predicted N", "D", "loss", "80 %", "95 %"), rows)
 
 
-def best_size_section(report: FitReport, _given: Points) -> Section | None:
+def best_size_section(report: FitReport, _measured: Points) -> Section | None:
     """Draw the best size over compute."""
     plot = size_against_compute(report)
     if plot is None:
@@ -124,7 +124,7 @@ def best_size_section(report: FitReport, _given: Points) -> Section | None:
     return Section("best-size", "Best size against compute", lead, (plot,))
 
 
-def isoflop_section(report: FitReport, _given: Points) -> Section | None:
+def isoflop_section(report: FitReport, _measured: Points) -> Section | None:
     """Draw the curve of each budget and its minimum."""
     isoflop = report.isoflop
     if isoflop is None:
@@ -135,11 +135,15 @@ def isoflop_section(report: FitReport, _given: Points) -> Section | None:
     )
     rows = tuple(
         (
-            Cell(number(each.budget_flops, 3)),
-            Cell(f"beyond the {each.edge} size" if each.edge else quantity(each.parameters or 0.0)),
-            Cell(NOTHING if each.loss is None else number(each.loss)),
+            Cell(number(minimum.budget_flops, 3)),
+            Cell(
+                f"beyond the {minimum.edge} size"
+                if minimum.edge
+                else quantity(minimum.parameters or 0.0)
+            ),
+            Cell(NOTHING if minimum.loss is None else number(minimum.loss)),
         )
-        for each in isoflop.optima
+        for minimum in isoflop.optima
     )
     table = Table(("budget, FLOPs", "N of least loss", "loss"), rows)
     return Section("isoflop", "IsoFLOP curves", lead, (_isoflop_plot(report, isoflop), table))
@@ -156,21 +160,21 @@ def _isoflop_plot(report: FitReport, isoflop: IsoFlop) -> Plot:
         lines.append(line("", sizes, losses, Style(colour, size=0, width=1.5)))
         size, loss = np.exp(curve.log_size).tolist(), np.exp(curve.log_loss).tolist()
         texts = [
-            f"{number(curve.budget_flops, 3)} FLOPs\nN {quantity(n)}\nloss {number(each)}"
-            for n, each in zip(size, loss, strict=True)
+            f"{number(curve.budget_flops, 3)} FLOPs\nN {quantity(n)}\nloss {number(value)}"
+            for n, value in zip(size, loss, strict=True)
         ]
         name = f"{number(curve.budget_flops, 2)} FLOPs"
         dots.append(Series(name, size, loss, Style(colour, size=6), texts))
-    inside = [each for each in isoflop.optima if each.parameters is not None]
+    inside = [minimum for minimum in isoflop.optima if minimum.parameters is not None]
     best = Series(
         "minimum",
-        [each.parameters for each in inside],
-        [each.loss for each in inside],
+        [minimum.parameters for minimum in inside],
+        [minimum.loss for minimum in inside],
         Style(theme.VERMILION, size=10, symbol="diamond"),
-        [f"N* {quantity(each.parameters or 0.0)}" for each in inside],
+        [f"N* {quantity(minimum.parameters or 0.0)}" for minimum in inside],
     )
     hidden = [Series(s.name, s.x, s.y, s.style, in_legend=False) for s in lines]
-    shown = [value for each in (*dots, *hidden) for value in each.y if value is not None]
+    shown = [value for curve in (*dots, *hidden) for value in curve.y if value is not None]
     size, lowest, highest = report.points.N, min(shown), max(shown)
     figure = xy(
         [*hidden, *dots, best],
@@ -180,7 +184,7 @@ def _isoflop_plot(report: FitReport, isoflop: IsoFlop) -> Plot:
     return Plot(figure, "Loss against size for each compute budget", height=460)
 
 
-def coefficients_section(report: FitReport, _given: Points) -> Section | None:
+def coefficients_section(report: FitReport, _measured: Points) -> Section | None:
     """List the coefficients with their intervals."""
     if report.fitted is None:
         return None
@@ -201,7 +205,7 @@ def coefficients_section(report: FitReport, _given: Points) -> Section | None:
     return Section("coefficients", "Coefficients", lead, (table,))
 
 
-def quality_section(report: FitReport, _given: Points) -> Section | None:
+def quality_section(report: FitReport, _measured: Points) -> Section | None:
     """Draw the residuals; score the hold-out."""
     plot = residual_plot(report)
     if plot is None:
@@ -219,7 +223,7 @@ def quality_section(report: FitReport, _given: Points) -> Section | None:
     return Section("quality", "How well the law holds", lead, blocks)
 
 
-def envelope_section(report: FitReport, _given: Points) -> Section | None:
+def envelope_section(report: FitReport, _measured: Points) -> Section | None:
     """Draw the learning curves and where each size is lowest; nothing where they allow none."""
     envelope, curves = report.envelope, report.curves
     if not isinstance(envelope, Envelope) or curves is None:
@@ -237,7 +241,7 @@ def envelope_section(report: FitReport, _given: Points) -> Section | None:
     texts = [f"N {quantity(size)}" for size in envelope.parameters.tolist()]
     style = Style(theme.VERMILION, size=10, symbol="diamond")
     best = Series("lowest", envelope.flops.tolist(), envelope.loss.tolist(), style, texts)
-    shown = [value for each in lines for value in each.y if value is not None]
+    shown = [value for curve in lines for value in curve.y if value is not None]
     work = np.concatenate([curve.flops for curve in ordered])
     figure = xy(
         [*lines, best],

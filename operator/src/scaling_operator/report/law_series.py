@@ -36,7 +36,7 @@ _PLAIN_BELOW = 1e4
 
 @dataclass(frozen=True, slots=True)
 class ComputeBin:
-    """Runs of about one compute: which, (n,), and what the legend and a curve need."""
+    """Runs of about one compute: their mask (n,), mean compute, name and colour."""
 
     member: NDArray[np.bool_]
     flops: float
@@ -67,7 +67,7 @@ def compute_bins(points: Points) -> tuple[ComputeBin, ...]:
 
 
 def _exact(values: Array) -> NDArray[np.int64] | None:
-    """Give numbers to the distinct values, where they are few."""
+    """Assign a number to each distinct value; None where there are many."""
     order = np.argsort(values)
     steps = np.diff(np.log(values[order])) > SAME_COMPUTE
     codes = np.empty(len(values), dtype=np.int64)
@@ -75,14 +75,14 @@ def _exact(values: Array) -> NDArray[np.int64] | None:
     return codes if int(codes.max()) < MOST_EXACT else None
 
 
-def run_series(points: Points, each: ComputeBin, y: Array, name: str = "") -> Series:
-    """Draw runs of one compute as dots, with their line in the file."""
-    rows = np.flatnonzero(each.member)
+def run_series(points: Points, compute_bin: ComputeBin, y: Array, name: str = "") -> Series:
+    """Draw runs of one compute as dots; the text of a dot names the line of the file."""
+    rows = np.flatnonzero(compute_bin.member)
     return Series(
-        name or each.name,
+        name or compute_bin.name,
         [float(points.N[row]) for row in rows],
         [float(y[row]) for row in rows],
-        Style(each.colour, size=6, opacity=0.8),
+        Style(compute_bin.colour, size=6, opacity=0.8),
         [run_text(points, int(row)) for row in rows],
     )
 
@@ -99,21 +99,21 @@ def run_text(points: Points, row: int) -> str:
 
 
 def line(name: str, x: Array, y: Array, style: Style) -> Series:
-    """Join places; those without a number break the line."""
+    """Join places by a line; a place without a number breaks it."""
     return Series(name, _list(x), _list(y), style)
 
 
 def band(name: str, x: Array, draws: Array, style: Style) -> Series:
     """Fill between the 10th and 90th percentile of draws (k, n) over places x (n,)."""
     low, high = percentiles(draws, BAND)
-    known = np.isfinite(low) & np.isfinite(high)
-    x, low, high = x[known], low[known], high[known]
+    is_drawn = np.isfinite(low) & np.isfinite(high)
+    x, low, high = x[is_drawn], low[is_drawn], high[is_drawn]
     outline = np.concatenate([x, x[::-1]]), np.concatenate([high, low[::-1]])
     return Series(name, _list(outline[0]), _list(outline[1]), style)
 
 
 def percentiles(draws: Array, levels: tuple[float, float]) -> tuple[Array, Array]:
-    """Return two percentiles of draws (k, n), each (n,), of those that are sound."""
+    """Return two percentiles of draws (k, n), each (n,), of the sound draws."""
     sound = draws[~np.isnan(draws).any(axis=1)]
     if not len(sound):
         nothing = np.full(draws.shape[1], np.nan)

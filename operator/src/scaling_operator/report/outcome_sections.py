@@ -39,10 +39,11 @@ from scaling_operator.report.search_sections import describe
 
 _MAX_CURVES = 60
 _MAX_STRONG = 5
+_MAX_PAIRS = 6
 
 
 def curves(report: ReportInput) -> Section | None:
-    """Objective against step: the best trials strong, the others faint."""
+    """Objective against step: the best trials in colour, the other trials faint."""
     if report.spec.objectives:
         return None
     objective = report.spec.all_objectives[0]
@@ -85,7 +86,7 @@ def curves(report: ReportInput) -> Section | None:
 
 
 def _strong(report: ReportInput, order: Sequence[ScalingTrial]) -> list[ScalingTrial]:
-    """Choose the best few of the only scale, or the best of each."""
+    """Choose the best few trials of the only scale, or the best trial of each scale."""
     scales = scale_indices(report)
     if len(scales) == 1:
         return list(order[:_MAX_STRONG])
@@ -109,7 +110,7 @@ def _strong_lines(report: ReportInput, strong: Sequence[ScalingTrial]) -> list[S
                 [f"{name}\nstep {point.step}: {number(point.value)}" for point in points],
             )
         )
-    # The best of all is drawn last, on top.
+    # The best trial of all is drawn last, on top.
     return lines if several else lines[::-1]
 
 
@@ -159,24 +160,27 @@ def _gap_rows(best: BestTrial) -> tuple[tuple[Cell, ...], ...]:
 def _gap_plots(report: ReportInput) -> tuple[Plot, ...]:
     objective = report.spec.all_objectives[0]
     plain = objective.metric.removeprefix("val_")
-    found = [
+    evaluated = [
         (scale_label(report, scale.index), scale.best.metrics)
         for scale in report.status.scales
         if scale.best is not None
         and {f"train_{plain}", f"val_{plain}"} <= scale.best.metrics.keys()
     ]
-    if not found[1:]:
+    if not evaluated[1:]:
         return ()
-    ticks = tuple((float(place), label) for place, (label, _) in enumerate(found))
-    values = [metrics[f"{part}_{plain}"] for part in ("train", "val") for _, metrics in found]
+    ticks = tuple((float(place), label) for place, (label, _) in enumerate(evaluated))
+    values = [metrics[f"{part}_{plain}"] for part in ("train", "val") for _, metrics in evaluated]
     axis = value_axis(objective, values, values).axis
     lines = [
         Series(
             name,
             [x for x, _ in ticks],
-            [metrics[f"{part}_{plain}"] for _, metrics in found],
+            [metrics[f"{part}_{plain}"] for _, metrics in evaluated],
             Style(colour, size=8, width=2),
-            [f"{label}\n{name} {number(metrics[f'{part}_{plain}'])}" for label, metrics in found],
+            [
+                f"{label}\n{name} {number(metrics[f'{part}_{plain}'])}"
+                for label, metrics in evaluated
+            ],
         )
         for name, part, colour in (
             ("training", "train", theme.AMBER),
@@ -189,7 +193,7 @@ def _gap_plots(report: ReportInput) -> tuple[Plot, ...]:
 
 
 def confusion(report: ReportInput) -> Section | None:
-    """Which classes the best trial takes for which, on the test part."""
+    """Draw which classes the best trial takes for which, on the test part."""
     table = report.confusion
     if table is None or not table.classes:
         return None
@@ -208,7 +212,7 @@ def _confusion_summary(table: Confusion) -> str:
     if not total:
         return "The test part is empty."
     right = sum(row[place] for place, row in enumerate(table.counts))
-    said = f"{right:,} of {plural(total, 'row')} are right ({percent(right / total)})"
+    sentence = f"{right:,} of {plural(total, 'row')} are right ({percent(right / total)})"
     wrong = [
         (count, table.classes[truth], table.classes[guess])
         for truth, row in enumerate(table.counts)
@@ -216,9 +220,9 @@ def _confusion_summary(table: Confusion) -> str:
         if truth != guess and count
     ]
     if not wrong:
-        return f"{said}."
+        return f"{sentence}."
     count, truth, guess = max(wrong, key=lambda case: case[0])
-    return f"{said}; most often {truth} is taken for {guess} ({plural(count, 'time')})."
+    return f"{sentence}; most often {truth} is taken for {guess} ({plural(count, 'time')})."
 
 
 def removed(report: ReportInput) -> Section | None:
@@ -234,11 +238,8 @@ def removed(report: ReportInput) -> Section | None:
     return Section("removed", "What preprocessing found", lead, (Table(("what", "count"), rows),))
 
 
-_MAX_PAIRS = 6
-
-
 def front(report: ReportInput) -> Section | None:
-    """Pairs of objectives, with the trials that nothing beats."""
+    """Pairs of objectives, with the trials that no other trial beats."""
     trials = with_value(report, TrialState.SUCCEEDED)
     if not report.spec.objectives or not trials:
         return None
@@ -261,7 +262,7 @@ def _front_plot(report: ReportInput, trials: Sequence[ScalingTrial], pair: tuple
         for i in pair
     )
     shown = drawn(trials, objectives[0])
-    best = sorted(report.status.front, key=lambda found: found.values[pair[0]])
+    best = sorted(report.status.front, key=lambda winner: winner.values[pair[0]])
     # With more than two objectives the front is a surface: a line through it would mislead.
     width = 0 if objectives[2:] else 1.5
     points = Series(
@@ -273,10 +274,10 @@ def _front_plot(report: ReportInput, trials: Sequence[ScalingTrial], pair: tuple
     )
     line = Series(
         "Pareto front",
-        [found.values[pair[0]] for found in best],
-        [found.values[pair[1]] for found in best],
+        [winner.values[pair[0]] for winner in best],
+        [winner.values[pair[1]] for winner in best],
         Style(theme.GREEN, size=9, width=width, dash="dot"),
-        [_describe_best(report, found) for found in best],
+        [_describe_best(report, winner) for winner in best],
     )
     title = f"{objectives[pair[1]].metric} against {objectives[pair[0]].metric}"
     note = " ".join(filter(None, (across.note, up.note)))
@@ -284,17 +285,17 @@ def _front_plot(report: ReportInput, trials: Sequence[ScalingTrial], pair: tuple
 
 
 def _front_table(report: ReportInput) -> Block:
-    best = sorted(report.status.front, key=lambda found: found.values)
-    used = {name: name for found in best for name in found.parameters}
+    best = sorted(report.status.front, key=lambda winner: winner.values)
+    used = {name: name for winner in best for name in winner.parameters}
     short = short_names(used)
     columns = ("trial", *(o.metric for o in report.spec.objectives), *(short[n] for n in used))
     rows = tuple(
         (
-            Cell(found.trial),
-            *(Cell(number(value), value) for value in found.values),
-            *(Cell(_parameter(found, name)) for name in used),
+            Cell(winner.trial),
+            *(Cell(number(value), value) for value in winner.values),
+            *(Cell(_parameter(winner, name)) for name in used),
         )
-        for found in best
+        for winner in best
     )
     few = 10
     if len(rows) <= few:

@@ -39,8 +39,8 @@ SectionFunction = Callable[[ReportInput], Section | None]
 
 
 def _of_law(make: Callable[[FitReport, Points], Section | None]) -> SectionFunction:
-    """Take a section of a fit into the report of an experiment that has one."""
-    return lambda report: None if report.law is None else make(report.law.fit, report.law.given)
+    """Turn a section of a fit into a section of the report; nothing without a fit."""
+    return lambda report: None if report.law is None else make(report.law.fit, report.law.measured)
 
 
 SECTIONS: tuple[SectionFunction, ...] = (
@@ -69,30 +69,32 @@ SECTIONS: tuple[SectionFunction, ...] = (
 )
 
 
-def sections(report: ReportInput) -> tuple[Section, ...]:
-    """All sections that have something to say."""
-    return tuple(found for make in SECTIONS if (found := make(report)) is not None)
+def sections_of(report: ReportInput) -> tuple[Section, ...]:
+    """Return the sections that have something to show."""
+    return tuple(section for make in SECTIONS if (section := make(report)) is not None)
 
 
 def render(report: ReportInput) -> str:
     """Draw the report: a whole HTML document."""
     return document(
         "page.html.j2",
-        sections(report),
+        sections_of(report),
         {"report": report, "headline": headline(report), "figures": key_figures(report)},
     )
 
 
-def document(template: str, found: Sequence[Section], context: Mapping[str, object]) -> str:
-    """Fill a template with sections; the context has what the head of that template names."""
-    drawing = any(block.kind in ("plot", "grid") for section in found for block in section.blocks)
+def document(template: str, sections: Sequence[Section], context: Mapping[str, object]) -> str:
+    """Fill a template with sections; the context holds the variables of the template's head."""
+    drawing = any(
+        block.kind in ("plot", "grid") for section in sections for block in section.blocks
+    )
     scripts = (plots.javascript(), _asset("report.js")) if drawing else (_asset("report.js"),)
     return (
         _environment()
         .get_template(template)
         .render(
             context,
-            sections=found,
+            sections=sections,
             themes=theme.templates(),
             # Our own files, not a user's text.
             style=Markup(_asset("report.css")),  # noqa: S704

@@ -23,7 +23,7 @@ _NO_DECADE, _FEW_DECADES, _MANY_DECADES, _SMALLEST_PLAIN = 0.8, 2.7, 7, 1e-4
 # Above this an axis says 800k.
 _LARGE = 1e4
 LARGEST = 1e300
-"""What lies beyond is not drawn: the range of an axis that holds it would overflow."""
+"""Larger values are not drawn: the range of an axis that holds them would overflow."""
 
 Figure = dict[str, Any]
 Number = float | None
@@ -58,7 +58,7 @@ class Style:
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """Points of one kind. `None` breaks a line; `hover` has a text for each point, or is empty."""
+    """Points of one kind. `None` breaks a line; `hover` has a text for each point, or no text."""
 
     name: str
     x: Sequence[Number]
@@ -90,7 +90,7 @@ def javascript() -> str:
 
 
 def xy(series: Sequence[Series], x: Axis, y: Axis, dividers: Sequence[Divider] = ()) -> Figure:
-    """Points and lines over two axes, in the order given: later ones lie above."""
+    """Points and lines over two axes, in the order given: later series lie above."""
     shown = [line for line in series if len(line.x)]
     layout = _layout(x, y) | {
         "showlegend": sum(line.in_legend for line in shown) > 1,

@@ -59,7 +59,7 @@ MEANINGS: Final[Mapping[Reason | StopReason, str]] = {
 
 
 def table(report: ReportInput) -> Section | None:
-    """List the best trials, and below them all, or the first hundred of very many."""
+    """List the best trials; below them all trials, or the first hundred of very many."""
     if not report.trials:
         return None
     order = _in_order(report)
@@ -136,7 +136,7 @@ def _parameter_cell(value: Scalar | None) -> Cell:
 
 
 def failures(report: ReportInput) -> Section | None:
-    """Trials without a result and attempts that were repeated, by reason, with an example each."""
+    """Trials without a result and repeated attempts by reason, each reason with an example."""
     blocks: list[Block] = []
     lost = [*in_state(report, TrialState.FAILED), *in_state(report, TrialState.STOPPED)]
     if lost:
@@ -180,14 +180,14 @@ def _example(trial: ScalingTrial) -> str:
     message = trial.status.message or next(
         (attempt.message for attempt in reversed(trial.status.attempts) if attempt.message), ""
     )
-    said = f": {shortened(message, 500)}" if message else ""
-    return f"trial {trial_id(trial)}{said}"
+    words = f": {shortened(message, 500)}" if message else ""
+    return f"trial {trial_id(trial)}{words}"
 
 
 def conditions(report: ReportInput) -> Section | None:
-    """Show what the experiment's status says of itself."""
-    found = report.status.conditions
-    if not found:
+    """Show the conditions of the experiment's status."""
+    listed = report.status.conditions
+    if not listed:
         return None
     rows = tuple(
         (
@@ -201,7 +201,7 @@ def conditions(report: ReportInput) -> Section | None:
                 else f"{condition.last_transition_time:%Y-%m-%d %H:%M:%S %Z}".strip()
             ),
         )
-        for condition in found
+        for condition in listed
     )
     lead = "The experiment's conditions, as its status holds them."
     columns = ("condition", "status", "reason", "message", "since")
@@ -209,7 +209,7 @@ def conditions(report: ReportInput) -> Section | None:
 
 
 def question(report: ReportInput) -> Section:
-    """Show the experiment's spec, as it was written."""
+    """Show the experiment's spec as its author wrote it."""
     document = report.spec.model_dump(mode="json", by_alias=True, exclude_unset=True)
     text = _yaml({"spec": document})
     lead = "What was asked; fields that were not set have their defaults."

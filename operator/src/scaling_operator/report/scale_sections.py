@@ -65,13 +65,13 @@ def sizes_of(
         own = {
             trial_id(t): t.status.model_parameters or counted.get(t.spec.scale, 0.0) for t in trials
         }
-        known = {name: size for name, size in own.items() if size}
-        return Sizes("N, parameters of the model", log=True, scales=counted, trials=known)
+        sized = {name: size for name, size in own.items() if size}
+        return Sizes("N, parameters of the model", log=True, scales=counted, trials=sized)
     name = None if report.spec.scaling is None else report.spec.scaling.parameter
-    given = {scale.index: scale.parameters.get(name or "") for scale in done}
+    by_index = {scale.index: scale.parameters.get(name or "") for scale in done}
     sizes = {
         index: float(size)
-        for index, size in given.items()
+        for index, size in by_index.items()
         if isinstance(size, int | float) and size > 0
     }
     if name is not None and len(sizes) == len(done):
@@ -86,7 +86,7 @@ def _plot(report: ReportInput, done: Sequence[ScaleStatus], sizes: Sizes) -> Plo
     objective = report.spec.all_objectives[0]
     trials = [t for t in with_value(report, TrialState.SUCCEEDED) if trial_id(t) in sizes.trials]
     bests = [scale.best.values[0] for scale in done if scale.best is not None]
-    # A loss is a power law where it is straight on two logarithmic axes; a score is none.
+    # A power law of a loss is straight on two logarithmic axes; a score is no power law.
     straight = objective.direction == "minimize"
     chosen = value_axis(objective, [t.status.values[0] for t in trials], bests, log=straight)
     faint = drawn(trials, objective)
@@ -125,24 +125,24 @@ def _best_lines(report: ReportInput, done: Sequence[ScaleStatus], sizes: Sizes) 
             (scale for scale in done if (scale.samples, scale.budget_flops) == (samples, budget)),
             key=lambda scale: sizes.scales[scale.index],
         )
-        found = [(scale, scale.best) for scale in members if scale.best is not None]
+        bests = [(scale, scale.best) for scale in members if scale.best is not None]
         colour = theme.BLUE if len(groups) == 1 else theme.ladder_colour(position, len(groups))
         name = "best of each size"
         if samples is not None:
             name = f"D {quantity(samples)}"
         if budget is not None:
             name = f"C {number(budget)} FLOP"
-        together = _saw_the_same([best for _, best in found])
+        together = _saw_the_same([best for _, best in bests])
         lines.append(
             Series(
                 name,
-                [sizes.scales[scale.index] for scale, _ in found],
-                [best.values[0] for _, best in found],
+                [sizes.scales[scale.index] for scale, _ in bests],
+                [best.values[0] for _, best in bests],
                 Style(colour, size=9, width=2 if together else 0),
                 [
                     f"{scale_label(report, scale.index)}\ntrial {best.trial}\n"
                     f"{number(best.values[0])}"
-                    for scale, best in found
+                    for scale, best in bests
                 ],
             )
         )
@@ -150,7 +150,7 @@ def _best_lines(report: ReportInput, done: Sequence[ScaleStatus], sizes: Sizes) 
 
 
 def _saw_the_same(bests: Sequence[BestTrial]) -> bool:
-    """Whether all saw about as much data, so that a line between them means size alone."""
+    """Whether all best trials saw about as much data, so that a line means size alone."""
     seen = [best.samples for best in bests if best.samples]
     return not seen or max(seen) <= _SAME_DATA * min(seen)
 

@@ -80,7 +80,7 @@ def _history_plot(report: ReportInput, index: int, places: Mapping[str, int]) ->
 def _running_best(
     trials: Sequence[ScalingTrial], index: int, objective: Objective, places: Mapping[str, int]
 ) -> Series:
-    """Trace the best value, begun anew at each scale."""
+    """Trace the best value so far, separately for each scale."""
     x: list[float | None] = []
     y: list[float | None] = []
     direction = sign(objective)
@@ -143,16 +143,16 @@ def _lost(report: ReportInput, places: Mapping[str, int], axis: Axis) -> tuple[l
 
 
 def _stars(report: ReportInput, index: int, places: Mapping[str, int]) -> list[Series]:
-    found = [best for best in winners(report) if best.trial in places]
-    x = [places[best.trial] for best in found]
-    y = [best.values[index] for best in found]
-    hover = [f"best: trial {best.trial}\n{number(best.values[index])}" for best in found]
-    return [Series("best" if report.status.best else "Pareto front", x, y, star(found), hover)]
+    bests = [best for best in winners(report) if best.trial in places]
+    x = [places[best.trial] for best in bests]
+    y = [best.values[index] for best in bests]
+    hover = [f"best: trial {best.trial}\n{number(best.values[index])}" for best in bests]
+    return [Series("best" if report.status.best else "Pareto front", x, y, star(bests), hover)]
 
 
-def star(found: Sequence[BestTrial]) -> Style:
-    """Mark of the best trial; a smaller one for each of a Pareto front."""
-    return Style(theme.GREEN, size=10 if found[1:] else 14, symbol="star")
+def star(bests: Sequence[BestTrial]) -> Style:
+    """Return the mark of the best trial; a smaller mark for each trial of a Pareto front."""
+    return Style(theme.GREEN, size=10 if bests[1:] else 14, symbol="star")
 
 
 def _dividers(report: ReportInput) -> list[Divider]:
@@ -168,18 +168,18 @@ def _dividers(report: ReportInput) -> list[Divider]:
 
 
 def importance(report: ReportInput) -> Section | None:
-    """Share of each parameter in how far the objective moves."""
-    weights = {scale: dict(found) for scale, found in report.importances.items() if found}
+    """Draw the share of each parameter in the variation of the objective."""
+    weights = {scale: dict(shares) for scale, shares in report.importances.items() if shares}
     if not weights:
         return None
-    names = {name for found in weights.values() for name in found}
+    names = {name for shares in weights.values() for name in shares}
     means = {
-        name: sum(found.get(name, 0.0) for found in weights.values()) / len(weights)
+        name: sum(shares.get(name, 0.0) for shares in weights.values()) / len(weights)
         for name in names
     }
     order = sorted(means, key=lambda name: (-means[name], name))[:20]
     dots = _importance_dots(report, weights, order) if len(weights) > 1 else []
-    top = max(*(value for found in weights.values() for value in found.values()), 0.01)
+    top = max(*(value for shares in weights.values() for value in shares.values()), 0.01)
     figure = bars(
         order, [means[name] for name in order], dots, Axis("importance", range=(0, 1.08 * top))
     )

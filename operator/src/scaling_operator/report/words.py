@@ -30,6 +30,7 @@ _MEANING: Mapping[str, str] = {
     ConditionType.NOISE_TOO_HIGH: "the intervals are too wide to act on",
     ConditionType.TARGET_UNANSWERED: "a question has no answer",
 }
+LESS_THAN_A_SECOND = 1.0
 
 
 def condition_sentence(condition: FitCondition) -> str:
@@ -38,7 +39,7 @@ def condition_sentence(condition: FitCondition) -> str:
 
 
 def meaning_of(kind: str) -> str:
-    """Say what a condition means, by its type, which an experiment's status shares."""
+    """Say what a condition of this type means, here and in an experiment's status."""
     return _MEANING[kind]
 
 
@@ -126,55 +127,57 @@ def hold_out_sentence(report: FitReport) -> str:
             assert_never(score)
 
 
-def recommendation_sentence(each: SizeRecommendation, flat_percent: float) -> str:
+def recommendation_sentence(answer: SizeRecommendation, flat_percent: float) -> str:
     """Answer a target in one sentence: the size, its doubt, the data, the loss, the flat range."""
-    if each.target.kind == "parameters":
-        return _sentence_of_size(each)
-    parts = [f"For {target_text(each)} train {quantity(each.parameters)} parameters"]
-    spread = each.intervals.get("parameters", {}).get(95)
+    if answer.target.kind == "parameters":
+        return _sentence_of_size(answer)
+    parts = [f"For {target_text(answer)} train {quantity(answer.parameters)} parameters"]
+    spread = answer.intervals.get("parameters", {}).get(95)
     if size_text(spread) != NOTHING:
         parts.append(f" (95 %: {size_text(spread)})")
-    if each.tokens is not None:
-        parts.append(f" on {quantity(each.tokens)} tokens")
-    if each.target.kind == "loss" and each.flops is not None:
-        parts.append(f", {number(each.flops, 3)} FLOPs")
-    elif each.loss is not None:
-        parts.append(f" and expect a loss of {number(each.loss)}")
-    if each.flat_range is not None:
+    if answer.tokens is not None:
+        parts.append(f" on {quantity(answer.tokens)} tokens")
+    if answer.target.kind == "loss" and answer.flops is not None:
+        parts.append(f", {number(answer.flops, 3)} FLOPs")
+    elif answer.loss is not None:
+        parts.append(f" and expect a loss of {number(answer.loss)}")
+    if answer.flat_range is not None:
         parts.append(
-            f"; sizes of {interval_text(each.flat_range, prefixed=True)} come within "
+            f"; sizes of {interval_text(answer.flat_range, prefixed=True)} come within "
             f"{flat_percent:g} % of the best loss"
         )
-    if each.range is not None:
+    if answer.range is not None:
         parts.append(
-            f". The methods disagree: act on the range {interval_text(each.range, prefixed=True)}"
+            f". The methods disagree: act on the range {interval_text(answer.range, prefixed=True)}"
         )
     return "".join(parts) + "."
 
 
-def _sentence_of_size(each: SizeRecommendation) -> str:
-    """Say what to expect of a size that was given."""
-    data = "" if each.tokens is None else f" on {quantity(each.tokens)} tokens"
-    doubt = each.intervals.get("loss", {}).get(95)
+def _sentence_of_size(answer: SizeRecommendation) -> str:
+    """Say which loss to expect of a size that the target names."""
+    data = "" if answer.tokens is None else f" on {quantity(answer.tokens)} tokens"
+    doubt = answer.intervals.get("loss", {}).get(95)
     spread = "" if doubt is None else f" (95 %: {interval_text(doubt)})"
-    loss = NOTHING if each.loss is None else number(each.loss)
-    return f"With {quantity(each.parameters)} parameters{data} expect a loss of {loss}{spread}."
+    loss = NOTHING if answer.loss is None else number(answer.loss)
+    return f"With {quantity(answer.parameters)} parameters{data} expect a loss of {loss}{spread}."
 
 
-def target_text(each: SizeRecommendation) -> str:
+def target_text(answer: SizeRecommendation) -> str:
     """Name a target: 1e21 FLOPs, 7 G parameters, a loss of 2.1."""
-    served = f" and {quantity(each.target.served)} tokens to serve" if each.target.served else ""
-    match each.target.kind:
+    served = (
+        f" and {quantity(answer.target.served)} tokens to serve" if answer.target.served else ""
+    )
+    match answer.target.kind:
         case "flops":
-            return f"{number(each.target.value, 3)} FLOPs{served}"
+            return f"{number(answer.target.value, 3)} FLOPs{served}"
         case "parameters":
-            return f"{quantity(each.target.value)} parameters"
+            return f"{quantity(answer.target.value)} parameters"
         case "loss":
-            return f"a loss of {number(each.target.value)}{served}"
+            return f"a loss of {number(answer.target.value)}{served}"
         case "cost":
-            return f"a cost of {number(each.target.value)}"
+            return f"a cost of {number(answer.target.value)}"
         case _:
-            assert_never(each.target.kind)
+            assert_never(answer.target.kind)
 
 
 def dropped_sentence(report: FitReport) -> str:
@@ -219,19 +222,16 @@ def _term(coefficient: Array, exponent: Array, variable: str) -> str:
     return f"{number(float(coefficient[0]))} / {variable}^{float(exponent[0]):.4f}"
 
 
-def _correlation(one: Array, other: Array) -> str:
-    known = np.isfinite(one) & np.isfinite(other)
-    if known.sum() < 3 or not (one[known].std() and other[known].std()):  # noqa: PLR2004
+def _correlation(first: Array, second: Array) -> str:
+    is_finite = np.isfinite(first) & np.isfinite(second)
+    if is_finite.sum() < 3 or not (first[is_finite].std() and second[is_finite].std()):  # noqa: PLR2004
         return "unknown"
-    return f"{float(np.corrcoef(one[known], other[known])[0, 1]):.4f}"
+    return f"{float(np.corrcoef(first[is_finite], second[is_finite])[0, 1]):.4f}"
 
 
 def _ordinal(count: int) -> str:
     tens = 10 < count % 100 < 14  # noqa: PLR2004 - 11th, 12th, 13th
     return f"{count}{'th' if tens else {1: 'st', 2: 'nd', 3: 'rd'}.get(count % 10, 'th')}"
-
-
-LESS_THAN_A_SECOND = 1.0
 
 
 def run_words(plan: RunPlan) -> tuple[str, ...]:
@@ -249,7 +249,7 @@ def run_words(plan: RunPlan) -> tuple[str, ...]:
 
 
 def machine_sentence(plan: RunPlan) -> str:
-    """Say what a run takes, and what of it is unknown; nothing where no policy was given."""
+    """Say what a run takes, and what is unknown; nothing where no policy was given."""
     if plan.reason == "NoPolicy":
         return ""
     words = run_words(plan)

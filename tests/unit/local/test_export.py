@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from scaling_operator.local import copying
-from scaling_operator.local.copying import copy_files
+from scaling_operator.local import export
+from scaling_operator.local.export import copy_files
 
 
 @pytest.fixture
@@ -106,9 +106,9 @@ def test_a_source_that_is_a_file_is_told(source: Path, target: Path) -> None:
 def test_depth_number_and_notes_are_bounded(
     source: Path, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(copying, "MOST_DEPTH", 3)
-    monkeypatch.setattr(copying, "MOST_FILES", 10)
-    monkeypatch.setattr(copying, "MOST_NOTES", 2)
+    monkeypatch.setattr(export, "MOST_DEPTH", 3)
+    monkeypatch.setattr(export, "MOST_FILES", 10)
+    monkeypatch.setattr(export, "MOST_NOTES", 2)
     deep = source.joinpath(*"abcdef")
     deep.mkdir(parents=True)
     (deep / "file").write_text("")
