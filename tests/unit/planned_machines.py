@@ -19,7 +19,7 @@ from scaling_operator.core.observed import (
 )
 from scaling_operator.core.tally import Tally
 from scaling_operator.sizing.admission import Demand
-from scaling_operator.sizing.start_check import StartCheck
+from scaling_operator.sizing.resource_plan import StartCheck
 from scaling_operator.sizing.usage import SizingView
 
 GOOD = StartCheck(ConditionReason.PLANNED)

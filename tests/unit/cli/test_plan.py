@@ -125,6 +125,14 @@ def test_an_accepted_plan_sums_up(ladder: Path) -> None:
     )
 
 
+def test_a_batch_is_written_without_factors_of_one(ladder: Path) -> None:
+    ladder.write_text(LADDER.replace(", 12288]", "]").replace("batchSize: 64", "batchSize: 1"))
+    rows = plan(ladder, "--policy", POLICY).stdout.splitlines()
+    machine_row = next(row for row in rows if "width 1600" in row)
+
+    assert machine_row.split("h100")[1].split()[:2] == ["1", "4"], "rows, and then trials"
+
+
 def test_fixed_resources_have_no_estimate(ladder: Path) -> None:
     text = (
         LADDER.split("  resources:", maxsplit=1)[0]

@@ -14,7 +14,7 @@ from scaling_operator.core.ladder import Scale
 from scaling_operator.core.limits import limits_of
 from scaling_operator.core.observed import LiveTrial, Observed, Rules, ScaleView
 from scaling_operator.core.tally import Tally
-from scaling_operator.sizing.start_check import StartCheck
+from scaling_operator.sizing.resource_plan import StartCheck
 from scaling_operator.sizing.usage import SizingView, Usage
 
 MOST_TRIALS = 10

@@ -20,7 +20,7 @@ from scaling_operator.core.observed import (
 )
 from scaling_operator.core.plan import plan
 from scaling_operator.core.trial_status import Machine, attempt_ended, finished
-from scaling_operator.sizing.start_check import StartCheck
+from scaling_operator.sizing.resource_plan import StartCheck
 from scaling_operator.sizing.usage import Usage
 
 

@@ -14,7 +14,7 @@ from scaling_operator.core.ladder import Scale
 from scaling_operator.core.observed import LiveTrial, Observed, Rules, ScaleView
 from scaling_operator.core.starting import asks, capacity_of, launches, may_ask, wants_more
 from scaling_operator.core.tally import Tally
-from scaling_operator.sizing.start_check import StartCheck
+from scaling_operator.sizing.resource_plan import StartCheck
 
 FIRST, SECOND = LiveTrial(0, 0), LiveTrial(0, 1)
 QUEUED = replace(FIRST, state=TrialState.QUEUED, queued_seconds=0.0)

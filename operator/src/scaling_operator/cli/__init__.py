@@ -1,1 +1,1 @@
-"""The command line: `scaling run | validate | predict | report`."""
+"""The command line: a module for each command of `scaling`."""

@@ -137,7 +137,7 @@ def _draw(request: FitRequest, page: Path, report: FitReport, table: FitTable) -
     """Write the page. Where our own choice of a file cannot be written, only the page is lost."""
     notes = plain_console(stderr=request.json, soft_wrap=True)
     try:
-        text = render_law(request.points.name, report, table.given, table.plans)
+        text = render_law(request.points.name, report, table.points, table.plans)
         # A page that the user has named may be a link to follow; a page of ours replaces a link.
         (write_file if request.out is None else write_output)(page, text)
     except OSError as error:

@@ -34,15 +34,15 @@ class FitTable:
     """The fitted file, all its points, and what each recommended run takes."""
 
     path: Path
-    given: Points
+    points: Points
     plans: tuple[RunPlan | None, ...] = ()
 
 
 def print_fit(console: Console, report: FitReport, table: FitTable) -> None:
     """Print a fit or, where the fit is refused, the reasons."""
-    path, given = table.path, table.given
-    used = "" if len(given) == len(report.points) else f" of {len(given)}"
-    console.print(styled((str(path), "bold"), f": {len(report.points)}{used} points"))
+    in_all = len(table.points)
+    used = "" if in_all == len(report.points) else f" of {in_all}"
+    console.print(styled((str(table.path), "bold"), f": {len(report.points)}{used} points"))
     _say(console, dropped_sentence(report))
     if not report.conditions[0].is_true:
         console.print(styled(("No fit", "bold"), ", and no number."))

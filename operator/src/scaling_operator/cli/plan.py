@@ -285,8 +285,8 @@ def _batch(plan: ScalePlan, need: Need) -> str:
         return ""
     execution = plan.allocation.execution
     rows = execution.micro_batch or need.batch // (execution.accumulation * execution.devices)
-    factors = (rows, execution.accumulation, execution.devices)
-    words = ["x".join(str(factor) for factor in factors if factor > 1 or factor == rows)]
+    others = [factor for factor in (execution.accumulation, execution.devices) if factor > 1]
+    words = ["x".join(str(factor) for factor in (rows, *others))]
     words += [" recompute"] if execution.recompute == FULL else []
     words += [" shard"] if execution.sharding == ZERO3 else []
     return "".join(words)

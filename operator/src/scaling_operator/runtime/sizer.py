@@ -42,10 +42,9 @@ from scaling_operator.sizing.escalation import allocate, ended_attempts
 from scaling_operator.sizing.machines import Choice, Constraints, NoMachine
 from scaling_operator.sizing.need import Need, UnknownNeed, need_of
 from scaling_operator.sizing.observations import NONE_OBSERVED, Observations, add_trial
-from scaling_operator.sizing.resource_plan import ResourcePlan
+from scaling_operator.sizing.resource_plan import ResourcePlan, StartCheck, check_start
 from scaling_operator.sizing.run_plan import KnownMachines
 from scaling_operator.sizing.scale_plan import ScalePlan, constraints_of, plan_scale
-from scaling_operator.sizing.start_check import StartCheck, check_start
 from scaling_operator.sizing.usage import (
     NO_LIMITS,
     NO_PEERS,

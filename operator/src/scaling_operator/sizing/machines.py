@@ -31,6 +31,37 @@ from scaling_operator.sizing.memory import (
 from scaling_operator.sizing.need import Need
 from scaling_trainer.contract import Execution
 
+# Hours are estimated within a factor of a few; beyond this factor a machine is too slow for sure.
+_HOPELESS = 10.0
+_WHOLE_NODE = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Constraints:
+    """What binds a choice beside the need.
+
+    `deadline_seconds` is the longest time that one attempt may run. `excluded` are the offers
+    (shape, count) on which memory has run out. `refuses_hopeless` refuses machines that take far
+    longer than the deadline.
+    """
+
+    policy: PolicySpec
+    estimates: Estimates
+    deadline_seconds: float
+    is_ladder: bool = False
+    excluded: frozenset[tuple[str, int]] = frozenset()
+    refuses_hopeless: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A shape, a count of the shape, and what the trainer does to need less memory."""
+
+    shape: Shape
+    count: int
+    recompute: str
+    sharding: str
+
 
 @dataclass(frozen=True, slots=True)
 class Choice:
@@ -71,25 +102,7 @@ class NoMachine:
         return "; ".join(self.reasons)
 
 
-@dataclass(frozen=True, slots=True)
-class Constraints:
-    """What binds a choice beside the need.
-
-    `deadline_seconds` is the longest time that one attempt may run. `excluded` are the offers
-    (shape, count) on which memory has run out. `refuses_hopeless` refuses machines that take far
-    longer than the deadline.
-    """
-
-    policy: PolicySpec
-    estimates: Estimates
-    deadline_seconds: float
-    is_ladder: bool = False
-    excluded: frozenset[tuple[str, int]] = frozenset()
-    refuses_hopeless: bool = True
-
-
-# Hours are estimated within a factor of a few; beyond this factor a machine is too slow for sure.
-_HOPELESS = 10.0
+# --- The cheapest machine ------------------------------------------------------------------------
 
 
 def choose(need: Need, constraints: Constraints) -> Choice | NoMachine:
@@ -158,14 +171,6 @@ def _choices_of(need: Need, shape: Shape, constraints: Constraints) -> tuple[lis
     return choices, closest.message
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class _TooLarge:
-    """A trial that does not fit an offer: needed memory by available memory, and a sentence."""
-
-    ratio: float
-    message: str
-
-
 def _fit(need: Need, offer: Offer, constraints: Constraints) -> Choice | _TooLarge:
     """Take the largest micro-batch that fits; else say what the smallest would need."""
     capacity = capacity_bytes(offer.shape, constraints.policy)
@@ -182,17 +187,6 @@ def _fit(need: Need, offer: Offer, constraints: Constraints) -> Choice | _TooLar
         f"{execution.micro_batch or need.batch}{_savings(execution)}, "
         f"{_readable_size(capacity)} can be had",
     )
-
-
-def _readable_size(size_bytes: float) -> str:
-    if size_bytes < GIBIBYTE:
-        return f"{size_bytes / MEBIBYTE:,.0f} MiB"
-    return f"{size_bytes / GIBIBYTE:,.1f} GiB"
-
-
-def _savings(execution: Execution) -> str:
-    words = [" with recomputation"] if execution.recompute == FULL else []
-    return "".join(words + ([" and sharding"] if execution.sharding == ZERO3 else []))
 
 
 def _choice(
@@ -232,17 +226,26 @@ def _choice(
     )
 
 
-_WHOLE_NODE = 8
+@dataclass(frozen=True, slots=True, order=True)
+class _TooLarge:
+    """A trial that does not fit an offer: needed memory by available memory, and a sentence."""
+
+    ratio: float
+    message: str
 
 
-@dataclass(frozen=True, slots=True)
-class Offer:
-    """A shape, a count of the shape, and what the trainer does to need less memory."""
+def _readable_size(size_bytes: float) -> str:
+    if size_bytes < GIBIBYTE:
+        return f"{size_bytes / MEBIBYTE:,.0f} MiB"
+    return f"{size_bytes / GIBIBYTE:,.1f} GiB"
 
-    shape: Shape
-    count: int
-    recompute: str
-    sharding: str
+
+def _savings(execution: Execution) -> str:
+    words = [" with recomputation"] if execution.recompute == FULL else []
+    return "".join(words + ([" and sharding"] if execution.sharding == ZERO3 else []))
+
+
+# --- The offers of a shape -----------------------------------------------------------------------
 
 
 def why_unsuitable(need: Need, shape: Shape, constraints: Constraints) -> str | None:
@@ -311,6 +314,9 @@ def execution_of(need: Need, offer: Offer, micro_batch: int) -> Execution:
     )
 
 
+# --- How much memory there is --------------------------------------------------------------------
+
+
 def capacity_bytes(shape: Shape, policy: PolicySpec) -> float:
     """Give the usable memory of one accelerator, or of the host where the shape has none."""
     if shape.resource is not None:
@@ -335,6 +341,9 @@ def host_cap_bytes(shape: Shape | None, policy: PolicySpec) -> float:
 def _least_bytes(*quantities: str | None) -> float:
     limits = [parse_quantity(quantity) for quantity in quantities if quantity is not None]
     return min(limits, default=math.inf)
+
+
+# --- What the nodes offer ------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)

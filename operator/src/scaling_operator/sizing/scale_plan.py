@@ -8,7 +8,7 @@ the scale.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from scaling_operator.api.experiment import ExperimentSpec
@@ -176,16 +176,6 @@ def scale_name(scale: Scale) -> str:
     words += [f"D {scale.samples:.3g}"] if scale.samples is not None else []
     words += [f"C {scale.budget_flops:.3g}"] if scale.budget_flops is not None else []
     return ", ".join(words) or "the only one"
-
-
-def sum_if_known(amounts: Iterable[float | None]) -> float | None:
-    """Sum up; None where an amount is unknown."""
-    total = 0.0
-    for amount in amounts:
-        if amount is None:
-            return None
-        total += amount
-    return total
 
 
 # --- The scale in a status, and in the JSON of the command line ----------------------------------

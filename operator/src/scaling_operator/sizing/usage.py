@@ -15,7 +15,7 @@ from scaling_operator.api.quantities import parse_quantity
 from scaling_operator.api.status_sizing import AttemptResources, Ledger, ScaleSizing
 from scaling_operator.sizing.admission import NOTHING, Demand, Peers, Slot
 from scaling_operator.sizing.allocation import fixed_shape, shape_named
-from scaling_operator.sizing.start_check import StartCheck
+from scaling_operator.sizing.resource_plan import StartCheck
 
 
 @dataclass(frozen=True, slots=True)
