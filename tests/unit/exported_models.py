@@ -31,7 +31,7 @@ TEXT: dict[str, Any] = {
 
 
 def train_model(folder: Path, config: dict[str, Any]) -> Path:
-    given = Assignment(
+    assignment = Assignment(
         experiment="e",
         scale=0,
         trial=0,
@@ -43,7 +43,7 @@ def train_model(folder: Path, config: dict[str, Any]) -> Path:
         data_dir=folder,
         config=config,
     )
-    run_trial(given, Reporter())
+    run_trial(assignment, Reporter())
     return folder / "trial"
 
 

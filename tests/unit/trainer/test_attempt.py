@@ -64,8 +64,10 @@ def test_a_trial_ends_with_its_result(tmp_path: Path) -> None:
 
 
 def test_a_diverged_trial_ends_with_87_and_the_reason(tmp_path: Path) -> None:
-    given = assignment(tmp_path, optimizer__name="sgd", optimizer__learning_rate=1000.0, epochs=60)
-    ending = run_attempt(environment_of(given))
+    diverging = assignment(
+        tmp_path, optimizer__name="sgd", optimizer__learning_rate=1000.0, epochs=60
+    )
+    ending = run_attempt(environment_of(diverging))
     assert ending.exit_code == 87
     assert "finite" in ending.error
     assert parse_result((tmp_path / "result.json").read_bytes()).reason == "Diverged"
@@ -160,17 +162,17 @@ def test_data_that_no_trial_can_use_have_a_code_of_their_own(
     parameters: dict[str, Any], code: int, tmp_path: Path
 ) -> None:
     missing = CONFIG | {"dataset": {"name": "csv", "path": "none.csv", "target": "y"}}
-    given = replace(assignment(tmp_path), config=missing, parameters=parameters)
-    ending = run_attempt(environment_of(given))
+    unusable = replace(assignment(tmp_path), config=missing, parameters=parameters)
+    ending = run_attempt(environment_of(unusable))
     assert ending.exit_code == code
     assert ending.error == "dataset.path: 'none.csv' does not exist in the data folder"
     assert (tmp_path / "result.json").read_text() == ending.error
 
 
 def test_a_smaller_attempt_goes_on_from_a_larger_one(tmp_path: Path) -> None:
-    given = assignment(tmp_path, checkpoint_every=1, epochs=2)
-    run_attempt(environment_of(given))
-    smaller = replace(given, attempt=1, execution=Execution(micro_batch=4, accumulation=8))
+    first_attempt = assignment(tmp_path, checkpoint_every=1, epochs=2)
+    run_attempt(environment_of(first_attempt))
+    smaller = replace(first_attempt, attempt=1, execution=Execution(micro_batch=4, accumulation=8))
     before = (tmp_path / "result.json").read_bytes()
     run_attempt(environment_of(smaller))
     # The first attempt had ended: its result stands.

@@ -108,30 +108,30 @@ def test_a_ratings_table_numbers_its_users_and_items(tmp_path: Path) -> None:
     dataset = {"name": "ratings", "path": "r.csv", "user": "who", "item": "what", "rating": "stars"}
     prepared = prepare(config("recommendation", dataset), tmp_path)
     assert prepared.cardinalities == (3, 3)
-    given = pd.DataFrame({"who": [10, 1], "what": ["a", "ccc"]})
-    assert prepared.preprocessor.transform(given).numpy().tolist() == [[2, 0], [0, 2]]
+    pairs = pd.DataFrame({"who": [10, 1], "what": ["a", "ccc"]})
+    assert prepared.preprocessor.transform(pairs).numpy().tolist() == [[2, 0], [0, 2]]
 
 
 def test_a_changed_file_is_read_again(tmp_path: Path) -> None:
     path = tmp_path / "text.txt"
     path.write_text("a" * 1000)
-    made = config("language-modelling", {"name": "text", "path": "text.txt"})
-    first = prepare(made, tmp_path)
-    assert prepare(made, tmp_path) is first
+    text_config = config("language-modelling", {"name": "text", "path": "text.txt"})
+    first = prepare(text_config, tmp_path)
+    assert prepare(text_config, tmp_path) is first
     path.write_text("b" * 1000)
     os.utime(path, ns=(1, 1))
-    assert prepare(made, tmp_path).train.inputs.eq(ord("b")).all()
+    assert prepare(text_config, tmp_path).train.inputs.eq(ord("b")).all()
 
 
 def test_text_of_several_bytes_a_letter_is_taken_byte_by_byte(tmp_path: Path) -> None:
     (tmp_path / "text.txt").write_text("żółć" * 200, encoding="utf-8")
-    made = config("language-modelling", {"name": "text", "path": "text.txt"})
-    assert len(prepare(made, tmp_path).train.inputs) == 1600 * 0.6
+    text_config = config("language-modelling", {"name": "text", "path": "text.txt"})
+    assert len(prepare(text_config, tmp_path).train.inputs) == 1600 * 0.6
 
 
 def test_a_broken_image_is_named(tmp_path: Path) -> None:
     paint(tmp_path / "pets", "cat", 10)
     (tmp_path / "pets" / "cat" / "torn.png").write_bytes(b"\x89PNG\r\n\x1a\n")
-    made = config("classification", {"name": "image-folder", "path": "pets"})
+    image_config = config("classification", {"name": "image-folder", "path": "pets"})
     with pytest.raises(DataError, match=r"path: torn\.png cannot be read as an image"):
-        prepare(made, tmp_path)
+        prepare(image_config, tmp_path)

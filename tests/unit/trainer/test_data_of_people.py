@@ -43,18 +43,18 @@ def csv(x: Callable[[int], str], header: str = "x,y", sep: str = ",", rows: int 
     return "\n".join([header, *(f"{x(row)}{sep}{row % 7}" for row in range(rows)), ""])
 
 
-def kinds(found: Prepared) -> dict[str, str]:
-    inputs = found.preprocessor.inputs
+def kinds(data: Prepared) -> dict[str, str]:
+    inputs = data.preprocessor.inputs
     assert isinstance(inputs, TableInputs)
     return {column.name: column.kind for column in inputs.columns}
 
 
-def told(found: Prepared) -> str:
-    return "\n".join(found.notes)
+def notes_text(data: Prepared) -> str:
+    return "\n".join(data.notes)
 
 
-def values(found: Prepared) -> list[float]:
-    parts = (found.train, found.validation, found.test)
+def values(data: Prepared) -> list[float]:
+    parts = (data.train, data.validation, data.test)
     return sorted(torch.cat([part.inputs[:, 0] for part in parts]).numpy().tolist())
 
 
@@ -100,39 +100,39 @@ def test_users_items_and_classes_are_the_texts_of_the_file(
 def test_codes_and_dates_are_categories_and_named_with_the_setting(
     codes: list[str], said: str, tmp_path: Path
 ) -> None:
-    found = prepared(tmp_path, csv(lambda row: codes[row % len(codes)]))
-    assert kinds(found) == {"x": "category"}
-    assert said in told(found)
-    assert "dataset.numeric" in told(found)
+    data = prepared(tmp_path, csv(lambda row: codes[row % len(codes)]))
+    assert kinds(data) == {"x": "category"}
+    assert said in notes_text(data)
+    assert "dataset.numeric" in notes_text(data)
 
 
 def test_the_settings_say_what_a_column_is(tmp_path: Path) -> None:
     content = csv(lambda row: f"0{row % 5},{row % 3}", header="a,b,y")
-    found = prepared(tmp_path, content, numeric=["a"], categorical=["b"])
-    assert kinds(found) == {"a": "number", "b": "category"}
-    assert not found.notes
+    data = prepared(tmp_path, content, numeric=["a"], categorical=["b"])
+    assert kinds(data) == {"a": "number", "b": "category"}
+    assert not data.notes
 
 
 def test_whole_classes_that_a_table_program_made_floats_keep_their_names(tmp_path: Path) -> None:
     content = "x,y\n" + "".join(f"{row},{row % 2}.0\n" for row in range(ROWS)) + "3,\n"
-    found = prepared(tmp_path, content, task="classification", preprocessing={"missing": "drop"})
-    assert found.classes == ("0", "1")
+    data = prepared(tmp_path, content, task="classification", preprocessing={"missing": "drop"})
+    assert data.classes == ("0", "1")
 
 
 def test_truth_values_are_numbers_as_features_and_names_as_classes(tmp_path: Path) -> None:
     content = "x,y\n" + "".join(f"{row % 2 == 0},{row % 3 == 0}\n".lower() for row in range(ROWS))
-    found = prepared(tmp_path, content, task="classification")
-    assert kinds(found) == {"x": "number"}
-    assert found.classes == ("false", "true")
+    data = prepared(tmp_path, content, task="classification")
+    assert kinds(data) == {"x": "number"}
+    assert data.classes == ("false", "true")
 
 
 @pytest.mark.parametrize("mark", ["NA", "None", "null", "N/A"])
 def test_a_class_may_be_called_like_a_missing_value(mark: str, tmp_path: Path) -> None:
     content = "x,y\n" + "".join(f"{row},{(mark, 'US')[row % 2]}\n" for row in range(ROWS))
-    found = prepared(tmp_path, content, task="classification")
-    assert len(found.classes) == 2
-    assert mark in found.preprocessor.labels([0, 1])
-    assert f"'{mark}' is a name among others in 20 rows of y" in told(found)
+    data = prepared(tmp_path, content, task="classification")
+    assert len(data.classes) == 2
+    assert mark in data.preprocessor.labels([0, 1])
+    assert f"'{mark}' is a name among others in 20 rows of y" in notes_text(data)
     with pytest.raises(DataError, match="has no value in 20 rows"):
         prepared(tmp_path, content, task="classification", missing_values=[mark])
 
@@ -140,9 +140,9 @@ def test_a_class_may_be_called_like_a_missing_value(mark: str, tmp_path: Path) -
 # A file to predict is read by the types that training learned.
 
 
-def by_training(found: Prepared, content: str) -> tuple[pd.DataFrame, list[str]]:
+def by_training(data: Prepared, content: str) -> tuple[pd.DataFrame, list[str]]:
     """Read new rows (of texts) as the exported preprocessor does, after a way through JSON."""
-    stored = Preprocessor.from_json(json.loads(json.dumps(found.preprocessor.to_json())))
+    stored = Preprocessor.from_json(json.loads(json.dumps(data.preprocessor.to_json())))
     header, *lines = content.strip().split("\n")
     rows = pd.DataFrame([line.split(";") for line in lines], columns=header.split(";"))
     frame = read_as_learned(rows, stored.inputs, stored.notation)
@@ -150,16 +150,16 @@ def by_training(found: Prepared, content: str) -> tuple[pd.DataFrame, list[str]]
 
 
 def test_codes_stay_codes_where_a_file_to_predict_has_only_digits(tmp_path: Path) -> None:
-    found = prepared(tmp_path, csv(lambda row: ("007", "012", "A1")[row % 3]))
-    frame, unseen = by_training(found, "x\n007\n012\n")
-    assert found.preprocessor.transform(frame).numpy().tolist() == [[1, 0, 0], [0, 1, 0]]
+    data = prepared(tmp_path, csv(lambda row: ("007", "012", "A1")[row % 3]))
+    frame, unseen = by_training(data, "x\n007\n012\n")
+    assert data.preprocessor.transform(frame).numpy().tolist() == [[1, 0, 0], [0, 1, 0]]
     assert not unseen
 
 
 def test_values_that_training_never_saw_are_counted(tmp_path: Path) -> None:
-    found = prepared(tmp_path, csv(lambda row: ("007", "012", "A1")[row % 3]))
-    frame, unseen = by_training(found, "x\n7\n012\nB2\n")
-    assert found.preprocessor.transform(frame)[0].numpy().tolist() == [0, 0, 0]
+    data = prepared(tmp_path, csv(lambda row: ("007", "012", "A1")[row % 3]))
+    frame, unseen = by_training(data, "x\n7\n012\nB2\n")
+    assert data.preprocessor.transform(frame)[0].numpy().tolist() == [0, 0, 0]
     assert unseen == ["x: 2 of 3 rows hold a value that training never saw, first '7'"]
 
 
@@ -195,9 +195,11 @@ def test_names_are_read_without_what_stands_around_them(start: str, tmp_path: Pa
 @pytest.mark.parametrize("first", ["", '""', "Unnamed: 0"])
 def test_a_first_column_without_a_name_numbers_the_rows(first: str, tmp_path: Path) -> None:
     content = f"{first},x,y\n" + "".join(f"{row},{row * 2},{row % 7}\n" for row in range(ROWS))
-    found = prepared(tmp_path, content)
-    assert kinds(found) == {"x": "number"}
-    assert "the first column has no name: it numbers the rows, and is no feature" in told(found)
+    data = prepared(tmp_path, content)
+    assert kinds(data) == {"x": "number"}
+    assert "the first column has no name: it numbers the rows, and is no feature" in notes_text(
+        data
+    )
 
 
 def test_another_column_without_a_name_is_refused(tmp_path: Path) -> None:
@@ -231,11 +233,11 @@ def test_numbers_are_read_as_their_file_writes_them(
     written: str, sep: str, meant: float, said: str, tmp_path: Path
 ) -> None:
     content = csv(lambda _: written, header=f"x{sep}y", sep=sep)
-    found = prepared(tmp_path, content)
-    assert kinds(found) == {"x": "number"}
-    assert values(found) == pytest.approx([meant] * ROWS)
-    assert said in told(found)
-    assert ("separator" in told(found)) == (sep != ",")
+    data = prepared(tmp_path, content)
+    assert kinds(data) == {"x": "number"}
+    assert values(data) == pytest.approx([meant] * ROWS)
+    assert said in notes_text(data)
+    assert ("separator" in notes_text(data)) == (sep != ",")
 
 
 def test_a_number_that_can_be_read_in_two_ways_is_refused_by_name(tmp_path: Path) -> None:
@@ -259,23 +261,23 @@ def test_a_german_file_is_the_same_as_an_english_one(
     folder = tmp_path_factory.mktemp("de")
     english = [f"{number:.2f}" for number in numbers]
     german = [f"{number:,.2f}".translate(str.maketrans(",.", ".,")) for number in numbers]
-    found = [
+    datasets = [
         values(prepared(folder, csv(column.__getitem__, f"x{sep}y", sep, len(numbers))))
         for column, sep in ((english, ","), (german, ";"))
     ]
-    assert found[0] == found[1]
+    assert datasets[0] == datasets[1]
 
 
 def test_a_few_values_that_are_no_numbers_count_as_missing(tmp_path: Path) -> None:
     content = csv(lambda row: "?" if row == 3 else str(row))
-    found = prepared(tmp_path, content, preprocessing={"missing": "drop"})
-    assert kinds(found) == {"x": "number"}
-    assert "x (1 of 40 are none: '?'); dataset.categorical changes it" in told(found)
+    data = prepared(tmp_path, content, preprocessing={"missing": "drop"})
+    assert kinds(data) == {"x": "number"}
+    assert "x (1 of 40 are none: '?'); dataset.categorical changes it" in notes_text(data)
     with pytest.raises(DataError, match=r"first in row 4: set preprocessing.*none: '\?'"):
         prepared(tmp_path, content)
     strict = prepared(tmp_path, content, max_unreadable=0.0)
     assert kinds(strict) == {"x": "category"}
-    assert "x (1 of 40 are no numbers: '?'); dataset.numeric changes it" in told(strict)
+    assert "x (1 of 40 are no numbers: '?'); dataset.numeric changes it" in notes_text(strict)
 
 
 # How the file is written.
@@ -300,17 +302,17 @@ LAYOUTS = [
 def test_whatever_wrote_the_file_it_is_read(
     content: bytes, setting: dict[str, str], said: str, tmp_path: Path
 ) -> None:
-    found = prepared(tmp_path, content, **setting)
-    assert kinds(found) == {"stra\u00dfe": "category"}
-    assert found.train.inputs.shape[1] == 2
-    assert "';'" in told(found)
-    assert said in told(found)
+    data = prepared(tmp_path, content, **setting)
+    assert kinds(data) == {"stra\u00dfe": "category"}
+    assert data.train.inputs.shape[1] == 2
+    assert "';'" in notes_text(data)
+    assert said in notes_text(data)
 
 
 @pytest.mark.parametrize("sep", [",", ";", "\t", "|", " "])
 def test_separators_are_found_by_the_names_of_the_columns(sep: str, tmp_path: Path) -> None:
-    found = prepared(tmp_path, csv(str, header=f"x{sep}y", sep=sep))
-    assert values(found) == list(range(ROWS))
+    data = prepared(tmp_path, csv(str, header=f"x{sep}y", sep=sep))
+    assert values(data) == list(range(ROWS))
 
 
 ODD_FILES = [
@@ -340,10 +342,10 @@ def test_what_cannot_be_read_is_refused_with_the_setting(
 
 def test_rows_of_another_length_are_left_out_and_counted_where_asked(tmp_path: Path) -> None:
     content = csv(str) + "1\n1,2,3\n"
-    found = prepared(tmp_path, content, broken="skip")
-    assert len(values(found)) == ROWS
-    assert found.removed == {"broken": 2}
-    assert "2 rows with more or fewer values than the header were left out" in told(found)
+    data = prepared(tmp_path, content, broken="skip")
+    assert len(values(data)) == ROWS
+    assert data.removed == {"broken": 2}
+    assert "2 rows with more or fewer values than the header were left out" in notes_text(data)
 
 
 # Folders of images, and texts.
@@ -376,10 +378,10 @@ def test_what_systems_leave_in_folders_is_no_data(name: str, tmp_path: Path) -> 
     root = paint(tmp_path)
     (root / name).parent.mkdir(parents=True, exist_ok=True)
     (root / name).write_bytes((root / "red" / "1.png").read_bytes())
-    found = shots(tmp_path)
-    assert found.classes == ("blue", "red")
-    assert len(found.train.inputs) + len(found.validation.inputs) + len(found.test.inputs) == 16
-    assert "1 hidden files and folders were left out" in told(found)
+    data = shots(tmp_path)
+    assert data.classes == ("blue", "red")
+    assert len(data.train.inputs) + len(data.validation.inputs) + len(data.test.inputs) == 16
+    assert "1 hidden files and folders were left out" in notes_text(data)
 
 
 def test_a_torn_image_is_named_or_left_out_and_counted(tmp_path: Path) -> None:
@@ -387,10 +389,10 @@ def test_a_torn_image_is_named_or_left_out_and_counted(tmp_path: Path) -> None:
     torn.write_bytes(torn.read_bytes()[:40])
     with pytest.raises(DataError, match=r"3\.png cannot be read.*dataset.broken to skip"):
         shots(tmp_path)
-    found = shots(tmp_path, broken="skip")
-    assert len(found.train.inputs) + len(found.validation.inputs) + len(found.test.inputs) == 15
-    assert found.removed == {"broken": 1}
-    assert "1 images that cannot be read were left out (red/3.png)" in told(found)
+    data = shots(tmp_path, broken="skip")
+    assert len(data.train.inputs) + len(data.validation.inputs) + len(data.test.inputs) == 15
+    assert data.removed == {"broken": 1}
+    assert "1 images that cannot be read were left out (red/3.png)" in notes_text(data)
 
 
 def text(folder: Path, content: bytes, **rest: Any) -> Prepared:
@@ -408,17 +410,17 @@ def test_a_text_in_another_encoding_gives_the_same_tokens(
     encoding: str, setting: dict[str, str], tmp_path: Path
 ) -> None:
     plain = "caf\u00e9 au lait, " * 40
-    wanted = text(tmp_path, plain.encode()).train.inputs
-    assert torch.equal(text(tmp_path, plain.encode(encoding), **setting).train.inputs, wanted)
+    utf8_tokens = text(tmp_path, plain.encode()).train.inputs
+    assert torch.equal(text(tmp_path, plain.encode(encoding), **setting).train.inputs, utf8_tokens)
 
 
 def test_bytes_that_are_no_text_are_left_out_and_counted_where_asked(tmp_path: Path) -> None:
     torn = b"some words \xff" * 40
     with pytest.raises(DataError, match=r"not UTF-8: byte 11 is 0xff; set dataset\.encoding"):
         text(tmp_path, torn)
-    found = text(tmp_path, torn, broken="skip")
-    assert found.removed == {"broken": 40}
-    assert len(found.train.inputs) == round(440 * 0.6)
+    data = text(tmp_path, torn, broken="skip")
+    assert data.removed == {"broken": 40}
+    assert len(data.train.inputs) == round(440 * 0.6)
 
 
 def test_whole_numbers_beyond_a_float_are_codes_in_parquet_too(tmp_path: Path) -> None:

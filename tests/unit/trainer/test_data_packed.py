@@ -23,11 +23,11 @@ ROWS = "x,y\n" + "".join(f"{at},{at * at}\n" for at in range(1, 2001))
 
 def zipped(*names: str) -> Callable[[bytes], bytes]:
     def pack(content: bytes) -> bytes:
-        made = io.BytesIO()
-        with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive_bytes = io.BytesIO()
+        with zipfile.ZipFile(archive_bytes, "w", zipfile.ZIP_DEFLATED) as archive:
             for name in names:
                 archive.writestr(name, content)
-        return made.getvalue()
+        return archive_bytes.getvalue()
 
     return pack
 

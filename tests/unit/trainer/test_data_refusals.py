@@ -77,8 +77,8 @@ def nothing(folder: Path) -> None:
 
 
 def with_row(row: int, **values: Any) -> Callable[[pd.DataFrame], pd.DataFrame]:
-    def change(given: pd.DataFrame) -> pd.DataFrame:
-        changed = given.astype(object)
+    def change(frame: pd.DataFrame) -> pd.DataFrame:
+        changed = frame.astype(object)
         for name, value in values.items():
             changed.loc[row, name] = value
         return changed
@@ -86,8 +86,8 @@ def with_row(row: int, **values: Any) -> Callable[[pd.DataFrame], pd.DataFrame]:
     return change
 
 
-def as_is(given: pd.DataFrame) -> pd.DataFrame:
-    return given
+def as_is(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame
 
 
 KIND = {"name": "csv", "path": "d", "target": "kind"}
@@ -235,8 +235,8 @@ def test_unusable_data_are_refused_with_a_sentence(
 
 def test_a_table_is_no_data_for_a_cnn(tmp_path: Path) -> None:
     npz(x=np.random.default_rng(0).normal(size=(30, 2)), y=np.resize([0, 1], 30))(tmp_path)
-    made = BuiltIn.model_validate(
+    cnn_config = BuiltIn.model_validate(
         {"task": "classification", "dataset": ARRAYS, "model": {"name": "cnn"}}
     )
     with pytest.raises(DataError, match=r"model\.name: cnn needs images"):
-        prepare(made, tmp_path)
+        prepare(cnn_config, tmp_path)

@@ -54,10 +54,10 @@ SETS = [
 def test_each_set_has_its_shapes_and_types(
     task: str, name: str, kind: InputKind, shape: tuple[int, ...]
 ) -> None:
-    made = config(task, {"name": name})
-    prepared = prepare(made, Path())
+    settings = config(task, {"name": name})
+    prepared = prepare(settings, Path())
     assert prepared.kind is kind
-    assert prepared.classes == class_names(made)
+    assert prepared.classes == class_names(settings)
     for part in (prepared.train, prepared.validation, prepared.test):
         assert part.inputs.shape[1:] == shape
         assert part.inputs.is_contiguous()
@@ -168,14 +168,14 @@ def test_the_same_seed_gives_the_same_data_and_another_gives_others(
 ) -> None:
     del kind, shape
     first = prepare(config(task, {"name": name, "seed": 1}), Path())
-    other = prepare(config(task, {"name": name, "seed": 2}), Path())
+    other_seed = prepare(config(task, {"name": name, "seed": 2}), Path())
     prepare(config(task, {"name": name, "seed": 3}), Path())  # drives the first out of the cache
     again = prepare(config(task, {"name": name, "seed": 1}), Path())
     assert again is not first
     for part, same in ((first.train, again.train), (first.test, again.test)):
         assert torch.equal(part.inputs, same.inputs)
         assert torch.equal(part.targets, same.targets)
-    assert not torch.equal(first.train.inputs, other.train.inputs)
+    assert not torch.equal(first.train.inputs, other_seed.train.inputs)
 
 
 def test_the_same_data_are_prepared_once_whatever_the_model() -> None:
@@ -189,10 +189,10 @@ def test_a_text_is_split_in_order() -> None:
     prepared = prepare(config("language-modelling", dataset), Path())
     assert rows_of(prepared) == [600, 300, 100]
     whole = torch.cat([prepared.train.inputs, prepared.validation.inputs, prepared.test.inputs])
-    made = synthetic_text.synthetic_text(
+    source = synthetic_text.synthetic_text(
         SyntheticText(name="synthetic-text", characters=1000)
     ).content
-    assert bytes(whole.numpy().astype(np.uint8)) == made
+    assert bytes(whole.numpy().astype(np.uint8)) == source
     assert prepared.cardinalities == (256,)
 
 

@@ -48,9 +48,9 @@ def test_classes_are_split_completely_and_keep_their_shares(
     assert sorted(np.concatenate(parts).tolist()) == list(range(len(classes)))
     for part in parts:
         share = np.bincount(classes[part], minlength=len(counts)) / len(part)
-        wanted = np.array(counts) / len(classes)
+        shares = np.array(counts) / len(classes)
         # Two draws, each of which may round a class by one row.
-        assert np.abs(share - wanted).max() <= 2 / len(part)
+        assert np.abs(share - shares).max() <= 2 / len(part)
 
 
 @settings(max_examples=40, deadline=None)

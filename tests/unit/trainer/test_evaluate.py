@@ -54,7 +54,7 @@ def test_scores_of_classes_are_those_of_counting(
     case: tuple[int, torch.Tensor, torch.Tensor],
 ) -> None:
     classes, predictions, targets = case
-    found = evaluator("classification", names(classes)).metrics(
+    scores_by_name = evaluator("classification", names(classes)).metrics(
         "val", Scored(0.5, predictions, targets)
     )
     by_metric: dict[str, dict[int, float]] = {"precision": {}, "recall": {}, "f1": {}}
@@ -71,12 +71,12 @@ def test_scores_of_classes_are_those_of_counting(
     ]
     for name, scores in by_metric.items():
         macro = sum(scores[label] for label in seen) / len(seen)
-        assert found[f"val_{name}"] == pytest.approx(macro, abs=TOLERANCE)
+        assert scores_by_name[f"val_{name}"] == pytest.approx(macro, abs=TOLERANCE)
         for label, score in scores.items():
-            assert found[f"val_{name}_{label}"] == pytest.approx(score, abs=TOLERANCE)
+            assert scores_by_name[f"val_{name}_{label}"] == pytest.approx(score, abs=TOLERANCE)
     accuracy = float((predictions == targets).double().mean())
-    assert found["val_accuracy"] == pytest.approx(accuracy, abs=TOLERANCE)
-    assert found["val_loss"] == 0.5
+    assert scores_by_name["val_accuracy"] == pytest.approx(accuracy, abs=TOLERANCE)
+    assert scores_by_name["val_loss"] == 0.5
 
 
 def test_confusion_counts_true_classes_in_rows() -> None:
@@ -100,38 +100,40 @@ def test_counting_leaves_the_deterministic_mode_as_it_was() -> None:
 )
 def test_scores_per_class_are_given_while_a_result_has_room(classes: int, kept: set[str]) -> None:
     labels = torch.arange(classes)
-    found = evaluator("classification", names(classes)).metrics("val", Scored(0.0, labels, labels))
-    per_class = {name.split("_")[1] for name in found if name.count("_") == 2}
+    metrics = evaluator("classification", names(classes)).metrics(
+        "val", Scored(0.0, labels, labels)
+    )
+    per_class = {name.split("_")[1] for name in metrics if name.count("_") == 2}
     assert per_class == kept
 
 
 @given(st.lists(st.tuples(st.floats(-9, 9), st.floats(-9, 9)), min_size=2, max_size=30))
 def test_regression_has_the_figures_of_the_formulas(pairs: list[tuple[float, float]]) -> None:
     predictions, targets = torch.tensor(pairs, dtype=torch.float64).T.unsqueeze(-1)
-    found = evaluator("regression").metrics("val", Scored(1.0, predictions, targets))
+    metrics = evaluator("regression").metrics("val", Scored(1.0, predictions, targets))
     errors = predictions - targets
-    assert found["val_mse"] == pytest.approx(float((errors**2).mean()), rel=TOLERANCE)
-    assert found["val_mae"] == pytest.approx(float(errors.abs().mean()), rel=TOLERANCE)
-    assert "val_r2" in found
+    assert metrics["val_mse"] == pytest.approx(float((errors**2).mean()), rel=TOLERANCE)
+    assert metrics["val_mae"] == pytest.approx(float(errors.abs().mean()), rel=TOLERANCE)
+    assert "val_r2" in metrics
 
 
 @pytest.mark.parametrize("unit", [1.0, 1e-6, 1e6])
 def test_the_explained_share_does_not_depend_on_the_unit(unit: float) -> None:
     targets = torch.tensor([[1.0], [2.0], [4.0]], dtype=torch.float64) * unit
-    found = evaluator("regression").metrics("val", Scored(1.0, targets / 2, targets))
-    assert found["val_r2"] == pytest.approx(-0.125)
+    metrics = evaluator("regression").metrics("val", Scored(1.0, targets / 2, targets))
+    assert metrics["val_r2"] == pytest.approx(-0.125)
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_a_prediction_that_is_not_finite_makes_its_metrics_so(value: float) -> None:
     predictions = torch.tensor([[value], [1.0], [2.0]])
-    found = evaluator("regression").metrics("val", Scored(value, predictions, torch.ones(3, 1)))
-    assert not any(math.isfinite(found[f"val_{name}"]) for name in ("mse", "mae"))
+    metrics = evaluator("regression").metrics("val", Scored(value, predictions, torch.ones(3, 1)))
+    assert not any(math.isfinite(metrics[f"val_{name}"]) for name in ("mse", "mae"))
 
 
 def test_one_row_has_no_spread_to_explain() -> None:
-    one = torch.ones(1, 1)
-    assert set(evaluator("regression").metrics("val", Scored(0.0, one, one))) == {
+    row = torch.ones(1, 1)
+    assert set(evaluator("regression").metrics("val", Scored(0.0, row, row))) == {
         "val_loss", "val_mse", "val_mae",
     }  # fmt: skip
 
@@ -153,17 +155,17 @@ def test_perplexity_is_that_of_the_mean_loss_of_a_token() -> None:
     )
     model = Uniform()
     judge = evaluator("language-modelling", outputs=256)
-    found = judge.metrics("val", judge.score(model, rows))
+    metrics = judge.metrics("val", judge.score(model, rows))
     inputs, targets = rows.take(torch.arange(len(rows)))
     loss = functional.cross_entropy(model(inputs).detach().flatten(0, 1), targets.flatten())
-    assert found["val_perplexity"] == pytest.approx(math.exp(float(loss)), rel=1e-5)
-    assert found["val_perplexity"] == pytest.approx(math.exp(found["val_loss"]), rel=TOLERANCE)
+    assert metrics["val_perplexity"] == pytest.approx(math.exp(float(loss)), rel=1e-5)
+    assert metrics["val_perplexity"] == pytest.approx(math.exp(metrics["val_loss"]), rel=TOLERANCE)
 
 
 def test_a_hopeless_loss_has_an_infinite_perplexity() -> None:
     token = torch.zeros(1, dtype=torch.int64)
-    found = evaluator("language-modelling").metrics("val", Scored(1e5, token, token))
-    assert found["val_perplexity"] == math.inf
+    metrics = evaluator("language-modelling").metrics("val", Scored(1e5, token, token))
+    assert metrics["val_perplexity"] == math.inf
 
 
 @pytest.mark.parametrize(
@@ -179,9 +181,9 @@ def test_a_hopeless_loss_has_an_infinite_perplexity() -> None:
 def test_every_metric_that_an_objective_may_name_is_given(
     task: Task, classes: tuple[str, ...], scored: Scored
 ) -> None:
-    found = evaluator(task, classes).metrics("val", scored)
-    assert {f"val_{metric}" for metric in METRICS_BY_TASK[task]} <= set(found)
-    assert all(name.isidentifier() for name in found)
+    metrics = evaluator(task, classes).metrics("val", scored)
+    assert {f"val_{metric}" for metric in METRICS_BY_TASK[task]} <= set(metrics)
+    assert all(name.isidentifier() for name in metrics)
 
 
 def test_a_score_in_pieces_is_the_score_of_the_whole() -> None:

@@ -45,9 +45,9 @@ def test_exporting_twice_gives_the_same_files(tmp_path: Path) -> None:
 
 def test_classes_are_predicted_by_name_with_their_probabilities(tmp_path: Path) -> None:
     best = export_model(tmp_path, IRIS)
-    found = predict(best, write_table(tmp_path / "in.csv", iris_rows()))
-    assert list(found["prediction"]) == ["setosa", "virginica"]
-    shares = found[["probability_setosa", "probability_versicolor", "probability_virginica"]]
+    predictions = predict(best, write_table(tmp_path / "in.csv", iris_rows()))
+    assert list(predictions["prediction"]) == ["setosa", "virginica"]
+    shares = predictions[["probability_setosa", "probability_versicolor", "probability_virginica"]]
     assert list(shares.sum(axis=1)) == pytest.approx([1, 1])
 
 
@@ -62,8 +62,8 @@ def test_numbers_are_predicted_in_the_unit_of_the_data(tmp_path: Path) -> None:
         "epochs": 60,
     }
     best = export_model(tmp_path, config)
-    found = predict(best, write_table(tmp_path / "in.csv", pd.DataFrame({"x": [0.0, 4.0]})))
-    assert list(found["prediction"]) == pytest.approx([1000, 1200], rel=0.01)
+    predictions = predict(best, write_table(tmp_path / "in.csv", pd.DataFrame({"x": [0.0, 4.0]})))
+    assert list(predictions["prediction"]) == pytest.approx([1000, 1200], rel=0.01)
 
 
 def test_ratings_are_predicted_for_pairs(tmp_path: Path) -> None:
@@ -73,10 +73,10 @@ def test_ratings_are_predicted_for_pairs(tmp_path: Path) -> None:
         "model": {"name": "matrix-factorisation", "width": 2},
     }
     best = export_model(tmp_path, config)
-    known = json.loads((best / "preprocessing.json").read_text())["inputs"]
-    pairs = pd.DataFrame({"user": known["users"][:3], "item": known["items"][:3]})
-    found = predict(best, write_table(tmp_path / "in.csv", pairs))
-    assert found["prediction"].between(0, 6).all()
+    inputs = json.loads((best / "preprocessing.json").read_text())["inputs"]
+    pairs = pd.DataFrame({"user": inputs["users"][:3], "item": inputs["items"][:3]})
+    predictions = predict(best, write_table(tmp_path / "in.csv", pairs))
+    assert predictions["prediction"].between(0, 6).all()
     metrics = json.loads((best / "metrics.json").read_text())
     assert "confusion" not in metrics
     assert "test_r2" in metrics["metrics"]
@@ -85,9 +85,9 @@ def test_ratings_are_predicted_for_pairs(tmp_path: Path) -> None:
 def test_a_text_of_the_language_surprises_less_than_noise(tmp_path: Path) -> None:
     best = export_model(tmp_path, TEXT)
     rows = pd.DataFrame({"text": ["the of and the of and the", "QX~#|QX~#|QX~#|QX~#|"]})
-    found = predict(best, write_table(tmp_path / "in.csv", rows))
-    assert found["loss"][0] < found["loss"][1]
-    assert (found["perplexity"] > 1).all()
+    predictions = predict(best, write_table(tmp_path / "in.csv", rows))
+    assert predictions["loss"][0] < predictions["loss"][1]
+    assert (predictions["perplexity"] > 1).all()
 
 
 @pytest.mark.parametrize(

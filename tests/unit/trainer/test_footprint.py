@@ -68,7 +68,7 @@ def inputs_of(dimensions: Dimensions, context: int) -> torch.Tensor:
 
 
 def kept_bytes(module: torch.nn.Module, inputs: torch.Tensor) -> int:
-    weights = {each.untyped_storage().data_ptr() for each in module.parameters()}
+    weights = {tensor.untyped_storage().data_ptr() for tensor in module.parameters()}
     alive: list[torch.Tensor] = []  # else a freed tensor's address may be another's
 
     def pack(tensor: torch.Tensor) -> torch.Tensor:
@@ -78,8 +78,8 @@ def kept_bytes(module: torch.nn.Module, inputs: torch.Tensor) -> int:
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         output = module(inputs)
     assert output is not None
-    storages = {each.untyped_storage().data_ptr(): each.untyped_storage() for each in alive}
-    return sum(each.nbytes() for at, each in storages.items() if at not in weights)
+    storages = {tensor.untyped_storage().data_ptr(): tensor.untyped_storage() for tensor in alive}
+    return sum(storage.nbytes() for address, storage in storages.items() if address not in weights)
 
 
 @pytest.mark.parametrize(("model", "dimensions"), CASES)
@@ -99,10 +99,10 @@ def test_recomputation_keeps_what_the_formula_says() -> None:
 
     kept = kept_bytes(module, inputs_of(BYTES, 128))
 
-    found = footprint(config.model_dump(), BYTES)
-    assert found.recomputed_bytes is not None
-    assert ROWS * found.recomputed_bytes == pytest.approx(kept, rel=0.15)
-    assert found.recomputed_bytes + found.block_bytes < found.kept_bytes
+    estimate = footprint(config.model_dump(), BYTES)
+    assert estimate.recomputed_bytes is not None
+    assert ROWS * estimate.recomputed_bytes == pytest.approx(kept, rel=0.15)
+    assert estimate.recomputed_bytes + estimate.block_bytes < estimate.kept_bytes
 
 
 @pytest.mark.parametrize(("model", "dimensions"), CASES)
@@ -111,7 +111,7 @@ def test_every_parameter_that_is_stored_is_counted(
 ) -> None:
     config, module = built(model, dimensions, "none")
 
-    stored = sum(each.numel() for each in module.parameters())
+    stored = sum(parameter.numel() for parameter in module.parameters())
 
     assert footprint(config.model_dump(), dimensions).stored_parameters == stored
 

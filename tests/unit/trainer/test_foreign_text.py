@@ -51,7 +51,7 @@ def test_what_a_text_looks_like(text: str, shown: str) -> None:
 @given(ANY_TEXT)
 def test_no_text_does_anything(text: str) -> None:
     for shown in (visible(text), one_line(text), as_message(text)):
-        assert not {unicodedata.category(each) for each in shown} & ACTIVE
+        assert not {unicodedata.category(character) for character in shown} & ACTIVE
         shown.encode()  # which raises at half of a character
 
 
@@ -71,7 +71,7 @@ def test_lines_stay_where_they_are_wanted() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "left"),
+    ("text", "expected"),
     [
         pytest.param(f"token {SIGNED} was refused", "token [redacted] was refused", id="a token"),
         pytest.param(f"x_{SIGNED}", "x_[redacted]", id="a token behind a word"),
@@ -83,8 +83,8 @@ def test_lines_stay_where_they_are_wanted() -> None:
         pytest.param("a..eyJhbGciOiJSUzI1NiJ9.", "a..eyJhbGciOiJSUzI1NiJ9.", id="a header alone"),
     ],
 )
-def test_secrets_are_taken_out(text: str, left: str) -> None:
-    assert redact(text) == left
+def test_secrets_are_taken_out(text: str, expected: str) -> None:
+    assert redact(text) == expected
 
 
 def test_a_secret_is_taken_out_of_a_message_before_it_is_cut() -> None:

@@ -27,13 +27,13 @@ KILLED_AT = 3
 
 def of(uid: str | None, folder: Path) -> Assignment:
     """Give what a pod of an experiment with this uid is told: the same but for the uid."""
-    given = replace(assignment(folder, CONFIG), experiment_uid=uid)
-    return read_assignment(environment_of(given))
+    with_uid = replace(assignment(folder, CONFIG), experiment_uid=uid)
+    return read_assignment(environment_of(with_uid))
 
 
-def run(given: Assignment) -> tuple[Result, list[int | None]]:
+def run(trial: Assignment) -> tuple[Result, list[int | None]]:
     heard = RecordingReporter()
-    result = run_trial(given, heard)
+    result = run_trial(trial, heard)
     return result, [step for step, _ in heard.reports]
 
 
@@ -56,9 +56,9 @@ def test_a_result_of_another_experiment_is_not_given_again(
     record = json.loads((tmp_path / RECORD).read_text())
     record["result"] = record["result"].replace('"val_mse":', '"val_mse":9')
     (tmp_path / RECORD).write_text(json.dumps(record))  # what another could have left
-    found, steps = run(of(used_by, tmp_path))
+    result, steps = run(of(used_by, tmp_path))
     assert steps == [1, 2, 3, 4], "it was trained, from the first step"
-    assert without_machine_figures(found) == without_machine_figures(first)
+    assert without_machine_figures(result) == without_machine_figures(first)
 
 
 @SAME
@@ -78,9 +78,9 @@ def test_a_checkpoint_of_another_experiment_is_not_gone_on_from(
     with pytest.raises(Killed):
         run_trial(of(left_by, tmp_path / "cut"), RecordingReporter(kill_at=KILLED_AT))
     assert (tmp_path / "cut" / "checkpoint.safetensors").exists()
-    found, steps = run(of(used_by, tmp_path / "cut"))
+    result, steps = run(of(used_by, tmp_path / "cut"))
     assert steps == [1, 2, 3, 4]
-    assert without_machine_figures(found) == without_machine_figures(undisturbed)
+    assert without_machine_figures(result) == without_machine_figures(undisturbed)
     assert equal_tensors(weights(tmp_path / "cut"), weights(tmp_path / "undisturbed"))
 
 

@@ -56,7 +56,9 @@ def test_recomputing_changes_no_gradient_even_with_dropout() -> None:
     tokens = torch.randint(256, (3, 8))
     plain = gradients(build(model, BYTES).train(), tokens)
     again = gradients(build(model, BYTES, recompute="full").train(), tokens)
-    assert all(torch.equal(one, other) for one, other in zip(plain, again, strict=True))
+    assert all(
+        torch.equal(gradient, recomputed) for gradient, recomputed in zip(plain, again, strict=True)
+    )
 
 
 def test_recomputing_is_for_training_alone() -> None:

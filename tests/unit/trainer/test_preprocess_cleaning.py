@@ -93,8 +93,8 @@ def test_only_training_rows_are_left_out_as_doubled_or_far_out() -> None:
     for part in (train, validation, test):
         frame.loc[part[1]] = frame.loc[part[0]]
         frame.loc[part[2], "a"] = 1000.0
-    wanted = recipe(duplicates="drop", outliers={"method": "iqr"})
-    prepared = prepare_rows(RowSource(frame[["a"]], frame["y"]), wanted)
+    cleaning = recipe(duplicates="drop", outliers={"method": "iqr"})
+    prepared = prepare_rows(RowSource(frame[["a"]], frame["y"]), cleaning)
     assert prepared.removed == {"duplicates": 1, "outliers": 1}
     assert len(prepared.train.inputs) == len(prepared.train.targets) == len(train) - 2
     assert len(prepared.validation.inputs) == len(validation)
@@ -124,16 +124,16 @@ def test_rows_without_a_target_are_left_out_before_the_split() -> None:
 def test_cleaning_that_would_lose_a_class_is_refused() -> None:
     frame = pd.DataFrame({"a": [*np.linspace(0, 1, 90), *np.linspace(50, 51, 5)]})
     kinds = pd.Series(["near"] * 90 + ["far"] * 5)
-    wanted = recipe("classification", outliers={"method": "iqr"})
+    cleaning = recipe("classification", outliers={"method": "iqr"})
     with pytest.raises(DataError, match="preprocessing: it leaves no training row of class 'far'"):
-        prepare_rows(RowSource(frame, kinds), wanted)
+        prepare_rows(RowSource(frame, kinds), cleaning)
 
 
 def test_incomplete_and_doubled_ratings_are_left_out_and_counted() -> None:
     frame = pd.DataFrame({"user": [1.0, 2.0] * 20, "item": "x", "rating": [3.0, 4.0] * 20})
     frame.loc[0, "user"] = np.nan
-    wanted = recipe("recommendation", missing="drop", duplicates="drop")
-    prepared = prepare_ratings(RatingSource(frame, "user", "item", "rating"), wanted)
+    cleaning = recipe("recommendation", missing="drop", duplicates="drop")
+    prepared = prepare_ratings(RatingSource(frame, "user", "item", "rating"), cleaning)
     assert prepared.removed == {"missing": 1, "duplicates": 21}
     assert sorted(prepared.train.inputs.numpy().tolist()) == [[0, 0], [1, 0]]
     assert len(prepared.validation.inputs) == 8

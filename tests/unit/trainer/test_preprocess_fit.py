@@ -39,7 +39,7 @@ def recipe(task: Task = "regression", **preprocessing: Any) -> Recipe:
 
 def homes(rows: int = 40, seed: int = 0) -> pd.DataFrame:
     rng = np.random.default_rng(seed)
-    given = pd.DataFrame(
+    frame = pd.DataFrame(
         {
             "size": rng.normal(80, 20, rows),
             "rooms": rng.integers(1, 6, rows),
@@ -48,13 +48,13 @@ def homes(rows: int = 40, seed: int = 0) -> pd.DataFrame:
             "price": rng.normal(300, 50, rows),
         }
     )
-    given.loc[::7, "size"] = np.nan
-    given.loc[1::9, "town"] = None
-    return given
+    frame.loc[::7, "size"] = np.nan
+    frame.loc[1::9, "town"] = None
+    return frame
 
 
-def source(given: pd.DataFrame) -> RowSource:
-    return RowSource(given.drop(columns="price"), given["price"])
+def source(frame: pd.DataFrame) -> RowSource:
+    return RowSource(frame.drop(columns="price"), frame["price"])
 
 
 TRAIN, VALIDATION, TEST = split_rows(40, HOMES)
@@ -73,14 +73,14 @@ TRAIN, VALIDATION, TEST = split_rows(40, HOMES)
 def test_rows_outside_the_training_part_teach_nothing(
     scaling: str, missing: str, outside: list[float]
 ) -> None:
-    wanted = recipe(scaling=scaling, missing=missing, outliers={"method": "iqr"})
+    preparation = recipe(scaling=scaling, missing=missing, outliers={"method": "iqr"})
     given_rows = homes()
     changed = given_rows.copy()
     others = np.concatenate([VALIDATION, TEST])
     changed.loc[others, "size"] = outside
     changed.loc[others, "price"] = outside[::-1]
     changed.loc[others, "town"] = "Dd"
-    before, after = (prepare_rows(source(rows), wanted) for rows in (given_rows, changed))
+    before, after = (prepare_rows(source(rows), preparation) for rows in (given_rows, changed))
     assert after.preprocessor == before.preprocessor
     assert after.removed == before.removed
     assert torch.equal(after.train.inputs, before.train.inputs)
@@ -161,8 +161,8 @@ def test_an_unknown_category_is_a_row_of_zeros() -> None:
 
 def digits() -> Prepared:
     dataset = Bundled(name="digits")
-    wanted = Recipe("classification", dataset, Preprocessing(scaling="standard"))
-    return prepare_rows(bundled(dataset), wanted)
+    preparation = Recipe("classification", dataset, Preprocessing(scaling="standard"))
+    return prepare_rows(bundled(dataset), preparation)
 
 
 def test_pixel_columns_become_the_prepared_images() -> None:

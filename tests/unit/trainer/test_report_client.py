@@ -134,15 +134,15 @@ Connect = Callable[..., Reporter]
 @pytest.fixture
 def connect() -> Generator[Connect]:
     """Make reporters whose connections end with the test."""
-    made: list[Reporter] = []
+    reporters: list[Reporter] = []
 
     def reporter(server: Server, folder: Path | None = None, **more: Any) -> Reporter:
         endpoint = Endpoint(more.pop("url", server.url), **more)
-        made.append(Reporter(folder and folder / "result.json", endpoint))
-        return made[-1]
+        reporters.append(Reporter(folder and folder / "result.json", endpoint))
+        return reporters[-1]
 
     yield reporter
-    for reporter_made in made:
+    for reporter_made in reporters:
         reporter_made.close()
 
 

@@ -19,7 +19,7 @@ class Attempt:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.reporter = Reporter(steps=StepCounter(folder))
-        self.seconds = max([each.stat().st_mtime for each in folder.rglob("*")], default=1e9)
+        self.seconds = max([file.stat().st_mtime for file in folder.rglob("*")], default=1e9)
 
     def report(self, step: int | None = None) -> int:
         self.reporter.report(step, METRICS)

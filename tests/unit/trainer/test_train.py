@@ -52,7 +52,7 @@ def test_a_trial_repeats_bit_for_bit(tmp_path: Path, config: Config) -> None:
 
 
 @pytest.mark.parametrize(
-    ("config", "kill_at", "every"),
+    ("config", "kill_at", "checkpoint_every"),
     [
         pytest.param(TABLE, 4, 5, id="sgd, in the middle of an epoch"),
         pytest.param(NUMBERS, 5, 3, id="adam"),
@@ -68,17 +68,17 @@ def test_a_trial_repeats_bit_for_bit(tmp_path: Path, config: Config) -> None:
     ],
 )  # fmt: skip
 def test_a_resumed_trial_ends_as_an_uninterrupted_one(
-    tmp_path: Path, config: Config, kill_at: int, every: int
+    tmp_path: Path, config: Config, kill_at: int, checkpoint_every: int
 ) -> None:
-    config = config | {"checkpoint_every": every}
+    config = config | {"checkpoint_every": checkpoint_every}
     whole = RecordingReporter()
     expected = run_trial(assignment(tmp_path / "whole", config), whole)
     with pytest.raises(Killed):
         run_trial(assignment(tmp_path / "cut", config), RecordingReporter(kill_at=kill_at))
     assert (tmp_path / "cut" / "checkpoint.safetensors").exists()
     resumed = RecordingReporter()
-    found = run_trial(assignment(tmp_path / "cut", config), resumed)
-    assert without_machine_figures(found) == without_machine_figures(expected)
+    result = run_trial(assignment(tmp_path / "cut", config), resumed)
+    assert without_machine_figures(result) == without_machine_figures(expected)
     assert equal_tensors(weights(tmp_path / "cut"), weights(tmp_path / "whole"))
     assert resumed.reports == whole.reports[-len(resumed.reports) :]
     assert not (tmp_path / "cut" / "checkpoint.safetensors").exists()
@@ -99,9 +99,9 @@ def test_a_checkpoint_of_another_training_is_not_used(tmp_path: Path) -> None:
     config = TABLE | {"checkpoint_every": 1}
     with pytest.raises(Killed):
         run_trial(assignment(tmp_path, config), RecordingReporter(kill_at=4))
-    other = assignment(tmp_path, config, optimizer__learning_rate=0.5)
+    other_rate = assignment(tmp_path, config, optimizer__learning_rate=0.5)
     heard = RecordingReporter()
-    run_trial(other, heard)
+    run_trial(other_rate, heard)
     assert [step for step, _ in heard.reports] == [1, 2, 3, 4, 5, 6]
 
 
@@ -133,7 +133,7 @@ def with_tensor(part: str, tensor: torch.Tensor | None) -> Callable[[Checkpoint]
 
     def spoilt(saved: Checkpoint) -> Checkpoint:
         tensors = dict(saved.tensors)
-        name = next(each for each in tensors if each.startswith(part))
+        name = next(candidate for candidate in tensors if candidate.startswith(part))
         del tensors[name]
         more = {} if tensor is None else {name: tensor}
         return Checkpoint(tensors | more, saved.document)
@@ -181,9 +181,9 @@ def test_of_a_checkpoint_all_is_used_or_nothing(
     assert saved is not None
     checkpoint.write(path, spoil(saved))
     heard = RecordingReporter()
-    found = run_trial(assignment(tmp_path / "cut", config), heard)
+    result = run_trial(assignment(tmp_path / "cut", config), heard)
     assert heard.reports[0][0] == first
-    assert without_machine_figures(found) == without_machine_figures(expected)
+    assert without_machine_figures(result) == without_machine_figures(expected)
 
 
 def test_a_trial_that_has_ended_gives_its_result_again(tmp_path: Path) -> None:
@@ -314,8 +314,8 @@ def test_a_trial_that_was_told_to_stop_at_its_last_evaluation_has_ended(tmp_path
 def test_training_for_so_many_samples_replaces_epochs(
     tmp_path: Path, config: Config, samples: float, seen: int, evaluations: int
 ) -> None:
-    given = replace(assignment(tmp_path, config), samples=samples)
-    result = run_trial(given, RecordingReporter())
+    limited = replace(assignment(tmp_path, config), samples=samples)
+    result = run_trial(limited, RecordingReporter())
     assert (result.samples, result.steps) == (seen, evaluations)
 
 
@@ -338,7 +338,7 @@ def test_a_run_that_decays_early_gives_a_further_point(tmp_path: Path) -> None:
     at_half = listener.reports[4][1]
     assert point.metrics == {name: at_half[name] for name in point.metrics}
     assert set(point.metrics) == {
-        f"val_{each}" for each in ("loss", "accuracy", "precision", "recall", "f1")
+        f"val_{metric}" for metric in ("loss", "accuracy", "precision", "recall", "f1")
     }
     assert listener.phases == [
         *["warmup"] * 2, *["stable"] * 2, "decay",

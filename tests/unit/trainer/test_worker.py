@@ -99,9 +99,9 @@ def weights(folder: Path) -> bytes:
 
 def test_a_warm_trial_is_a_cold_one_bit_for_bit(worker: Worker, tmp_path: Path) -> None:
     log = tmp_path / "log"
-    other = assignment(tmp_path / "other", epochs=1, batch_size=7)
-    for given in (other, assignment(tmp_path / "warm")):
-        assert worker.run(environment_of(given), log) == {"exitCode": 0, "error": ""}
+    different = assignment(tmp_path / "other", epochs=1, batch_size=7)
+    for trial in (different, assignment(tmp_path / "warm")):
+        assert worker.run(environment_of(trial), log) == {"exitCode": 0, "error": ""}
     cold = environment_of(assignment(tmp_path / "cold"))
     command = [sys.executable, "-m", "scaling_trainer", "run"]
     subprocess.run(command, env=os.environ | cold, check=True)
@@ -111,14 +111,14 @@ def test_a_warm_trial_is_a_cold_one_bit_for_bit(worker: Worker, tmp_path: Path) 
 
 def test_a_bug_ends_its_trial_and_not_the_worker(worker: Worker, tmp_path: Path) -> None:
     log = tmp_path / "log"
-    given = assignment(tmp_path / "a", epochs=1)
-    given.checkpoint_dir.write_text("in the way")
-    answer = worker.run(environment_of(given), log)
+    trial = assignment(tmp_path / "a", epochs=1)
+    trial.checkpoint_dir.write_text("in the way")
+    answer = worker.run(environment_of(trial), log)
     assert answer["exitCode"] == 1
     assert "FileExistsError" in answer["error"]
     assert "Traceback" in log.read_text()
-    given = assignment(tmp_path / "b", epochs=1)
-    assert worker.run(environment_of(given), log)["exitCode"] == 0
+    trial = assignment(tmp_path / "b", epochs=1)
+    assert worker.run(environment_of(trial), log)["exitCode"] == 0
 
 
 def test_a_mistake_is_answered_with_its_sentence(worker: Worker, tmp_path: Path) -> None:
@@ -132,7 +132,7 @@ def test_a_mistake_is_answered_with_its_sentence(worker: Worker, tmp_path: Path)
 
 
 def test_a_diverged_trial_has_its_exit_code(worker: Worker, tmp_path: Path) -> None:
-    given = assignment(
+    trial = assignment(
         tmp_path / "a",
         task="regression",
         dataset={"name": "synthetic-regression", "samples": 50},
@@ -141,10 +141,10 @@ def test_a_diverged_trial_has_its_exit_code(worker: Worker, tmp_path: Path) -> N
         optimizer={"name": "sgd", "learning_rate": 1000},
         epochs=200,
     )
-    assert worker.run(environment_of(given), tmp_path / "log")["exitCode"] == 87
+    assert worker.run(environment_of(trial), tmp_path / "log")["exitCode"] == 87
     cold = subprocess.run(
         [sys.executable, "-m", "scaling_trainer", "run"],
-        env=os.environ | environment_of(given),
+        env=os.environ | environment_of(trial),
         capture_output=True,
         text=True,
         check=False,
@@ -154,12 +154,12 @@ def test_a_diverged_trial_has_its_exit_code(worker: Worker, tmp_path: Path) -> N
 
 
 def test_saved_weights_are_scored_in_the_worker_too(worker: Worker, tmp_path: Path) -> None:
-    given = assignment(tmp_path / "a", epochs=1)
-    worker.run(environment_of(given), tmp_path / "log")
+    trial = assignment(tmp_path / "a", epochs=1)
+    worker.run(environment_of(trial), tmp_path / "log")
     folders = {
-        "checkpoint": str(given.checkpoint_dir),
+        "checkpoint": str(trial.checkpoint_dir),
         "out": str(tmp_path / "best"),
-        "dataDir": str(given.data_dir),
+        "dataDir": str(trial.data_dir),
     }
     worker.hand({"export": folders, "log": str(tmp_path / "log")})
     assert worker.hear() == {"exitCode": 0, "error": ""}

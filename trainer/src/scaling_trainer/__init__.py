@@ -1,7 +1,7 @@
 """The trainer: one trial of a scaling experiment, and the contract any trainer can keep.
 
-`report` and `result` are for trainers of one's own. Importing this package costs nothing beyond the
-standard library.
+`report` and `result` are for training scripts of users. Importing this package loads the standard
+library alone.
 """
 
 from scaling_trainer.report import report, result

@@ -25,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command and exit with its code."""
     options = _parser().parse_args(arguments)
     _log_to_stderr()
-    # As the first process of a container it would otherwise not hear that it is to end.
+    # The first process of a container ignores SIGTERM unless it has a handler.
     signal.signal(signal.SIGTERM, _terminate)
     try:
         sys.exit(options.run(options))
@@ -34,10 +34,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 class _VisibleLines(logging.Formatter):
-    """What is logged may hold names and values of files: it does nothing but show."""
+    """Escapes control characters: a log record may hold names and values of users' files."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Write a record; a stack keeps its lines."""
+        """Write a record. A traceback keeps its line breaks."""
         return visible(super().format(record), keep="\n")
 
 
@@ -71,8 +71,8 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-# What a command needs is imported when it is known which one it is: PyTorch takes seconds, and a
-# bad argument is to be answered at once.
+# Each command imports its modules by itself: importing PyTorch takes seconds, and a bad argument
+# has to be refused at once.
 
 
 def _run(_options: argparse.Namespace) -> NoReturn:
@@ -82,7 +82,7 @@ def _run(_options: argparse.Namespace) -> NoReturn:
 
 
 def _end_at_once(code: int) -> NoReturn:
-    """End without taking PyTorch apart, which takes a second: the pod still holds its machine."""
+    """End without unloading PyTorch, which takes a second while the pod still holds its machine."""
     from scaling_trainer.writing import flush_output  # noqa: PLC0415 # with its command
 
     logging.shutdown()
@@ -134,7 +134,7 @@ def _predict(options: argparse.Namespace) -> int:
 
 
 def _as_csv(predictions: pd.DataFrame) -> str:
-    """Write a table whose classes no spreadsheet computes."""
+    """Write a table as CSV. Texts that a spreadsheet would take for formulas are escaped."""
     from scaling_trainer.csv_cells import disarmed  # noqa: PLC0415 # with its command
 
     texts = predictions.select_dtypes(exclude="number")

@@ -29,7 +29,7 @@ from scaling_trainer.trial import run_trial
 from scaling_trainer.writing import EXHAUSTED, NO_SPACE
 
 EXIT_ERROR = 1
-# What the machine or its owner does not let a trainer do: a sentence says it, a traceback less.
+# Errors of the machine or of its owner. A sentence explains them better than a traceback.
 _NOT_OURS = EXHAUSTED | {errno.EACCES, errno.EPERM}
 
 _log = logging.getLogger(__name__)
@@ -37,9 +37,9 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class AttemptEnd:
-    """How an attempt ended, for a process to pass on; `error` is empty where all went well.
+    """How an attempt ended. `error` is empty after a success.
 
-    `notes` say how data were read, after a check of them.
+    `notes` say how the data were read, after a check of the data.
     """
 
     exit_code: int
@@ -48,7 +48,7 @@ class AttemptEnd:
 
 
 def run_attempt(environment: Mapping[str, str]) -> AttemptEnd:
-    """Run a trial as the contract's variables say. What is a bug is raised."""
+    """Run a trial as the contract's variables say. A bug in this program is raised."""
     reporter = Reporter.from_environment(environment, keeps_file=False)
     try:
         return _attempt(environment, reporter)
@@ -66,7 +66,7 @@ def _attempt(environment: Mapping[str, str], reporter: Reporter) -> AttemptEnd:
     try:
         reporter.result(run_trial(read_assignment(environment), reporter))
     except Stopped as error:
-        # Pruned, or the machine is wanted back. What was found so far must never pass for a result.
+        # The trial was pruned, or its machine is needed. Its metrics must never count as a result.
         _log.info("%s", error)
     except Diverged as error:
         reporter.result(Result(reason="Diverged"))
@@ -87,7 +87,7 @@ def _attempt(environment: Mapping[str, str], reporter: Reporter) -> AttemptEnd:
 
 def run_export(checkpoint: str, out: str, dataDir: str) -> AttemptEnd:  # noqa: N803 # keys of the line
     """Score saved weights on the test part and write the model's folder."""
-    # Pulls in what only this needs.
+    # Only this function needs the import.
     from scaling_trainer.export import export  # noqa: PLC0415
 
     try:
@@ -117,12 +117,12 @@ def run_check(
 
 
 def system_message(error: OSError) -> str:
-    """Say in one line what is wrong with which file."""
+    """Name the file and the system's error in one line."""
     return f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror)
 
 
 def validation_message(error: ValidationError) -> str:
-    """Say in one line what is wrong with a configuration, field by field."""
+    """Write the errors of a configuration in one line, field by field."""
     return "; ".join(
         f"{'.'.join(str(part) for part in problem['loc']) or 'builtIn'}: {problem['msg']}"
         for problem in error.errors(include_url=False, include_context=False)
@@ -130,7 +130,7 @@ def validation_message(error: ValidationError) -> str:
 
 
 def _refused(exit_code: int, message: str, reporter: Reporter) -> AttemptEnd:
-    """Say what somebody has to change, also where a pod's last words are read."""
+    """Log what the user has to change, and write it to the pod's termination message."""
     reporter.failure(message)
     return _ended(exit_code, message)
 

@@ -1,8 +1,8 @@
-"""In which order the rows reach the model.
+"""Batches of rows, in the order in which a model trains on them.
 
-Each epoch visits every row once, shuffled by (seed, epoch). Of a text a row is a window of
-`context` tokens; where the first begins is drawn anew each epoch. What a step sees depends on its
-number alone, so training can begin at any step.
+Each epoch visits every row once, shuffled by (seed, epoch). A row of a text is a window of
+`context` tokens. The place of the first window is drawn anew in each epoch. The batch of a step
+depends on the step's number alone, so training can start at any step.
 """
 
 from __future__ import annotations
@@ -20,26 +20,26 @@ from scaling_trainer.tensors import row_chunks
 
 @dataclass(frozen=True, slots=True)
 class SubsetRows:
-    """A part of the data, row by row. `context` is the length of a text's windows, else 0."""
+    """The rows of a subset. `context` is the length of a text's windows; for other data it is 0."""
 
     subset: Subset
     context: int = 0
 
     def __len__(self) -> int:
-        """Count rows: for text, windows, such that they fit wherever the first begins."""
+        """Count rows. For text: the windows that fit, wherever the first window begins."""
         held = len(self.subset.inputs)
         return max(1, (held - self.context) // self.context) if self.context else held
 
     @property
     def samples_per_row(self) -> int:
-        """Tokens of a window; 1 otherwise."""
+        """Tokens of a window for text; 1 for other data."""
         return self.context or 1
 
     def take(self, rows: torch.Tensor, offset: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
-        """Give inputs and targets of some rows; for text, of windows that begin at `offset`."""
+        """Give inputs and targets of some rows. The windows of a text begin at `offset`."""
         if not self.context:
             return self.subset.inputs[rows], self.subset.targets[rows]
-        # One token more than the context: each is the target of the one before it.
+        # One token more than the context: each token is the target of the token before.
         reach = torch.arange(self.context + 1, device=rows.device)
         windows = self.subset.inputs[offset + rows[:, None] * self.context + reach]
         return windows[:, :-1], windows[:, 1:]
@@ -47,7 +47,7 @@ class SubsetRows:
     def strided_batches(
         self, stride: int, at_once: int
     ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Give inputs and targets in order, one row of `stride`, `at_once` rows together."""
+        """Give inputs and targets of every `stride`-th row, in batches of `at_once` rows."""
         inputs, targets = self.subset.inputs, self.subset.targets
         for first in range(0, len(self), stride * at_once):
             last = min(first + stride * at_once, len(self))
@@ -57,7 +57,7 @@ class SubsetRows:
                 yield inputs[first:last:stride], targets[first:last:stride]
 
     def largest_offset(self) -> int:
-        """Give the last place where the first window of a text may begin."""
+        """Give the largest offset at which the first window of a text may begin."""
         if not self.context:
             return 0
         spare = len(self.subset.inputs) - 1 - len(self) * self.context
@@ -66,7 +66,7 @@ class SubsetRows:
 
 @dataclass(frozen=True, slots=True)
 class BatchLoader:
-    """Batches of rows, from any step on. The last batch of an epoch may be smaller."""
+    """Loads batches of rows from any step on. The last batch of an epoch may be smaller."""
 
     rows: SubsetRows
     batch_size: int
@@ -75,22 +75,22 @@ class BatchLoader:
 
     @property
     def steps_per_epoch(self) -> int:
-        """Steps that visit every row once."""
+        """Steps of one epoch, which visits every row once."""
         return math.ceil(len(self.rows) / self.batch_size)
 
     def steps_for(self, samples: float) -> int:
-        """Count the steps until so many samples (tokens of a text) were seen."""
+        """Count the steps until the training has seen `samples` samples (for text, tokens)."""
         epochs, rest = divmod(samples, len(self.rows) * self.rows.samples_per_row)
         more = math.ceil(rest / (self.batch_size * self.rows.samples_per_row))
         return max(1, int(epochs) * self.steps_per_epoch + more)
 
     def samples_after(self, steps: int) -> int:
-        """Count the samples (tokens of a text) seen in so many steps."""
+        """Count the samples (for text, tokens) that the training has seen after `steps` steps."""
         epochs, more = divmod(steps, self.steps_per_epoch)
         return (epochs * len(self.rows) + more * self.batch_size) * self.rows.samples_per_row
 
     def batches(self, first_step: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Give inputs and targets of one step after the other, without end."""
+        """Give inputs and targets step by step, without end."""
         epoch, skip = divmod(first_step, self.steps_per_epoch)
         step = first_step
         while True:

@@ -1,7 +1,7 @@
-"""What a trial leaves on disk: checkpoints to go on from, and in the end its weights.
+"""Files of tensors: the checkpoints of a trial, and its final weights.
 
-No pickle: tensors are safetensors, everything else is JSON in their header, so that one file, put
-in place at once, holds a whole checkpoint.
+No pickle is used. Tensors are stored as safetensors, everything else as JSON in the file's header.
+So one file, replaced atomically, holds a whole checkpoint.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ WEIGHTS = "weights.safetensors"
 MOST_HEADER_BYTES = 16 * 1024 * 1024
 """Names and shapes of some 100,000 tensors, and the document beside them."""
 MOST_REASON = 300
-"""Characters of why a file is not used."""
+"""Characters of the reason why a file is not used."""
 
 _SYSTEM_ERROR = re.compile(r"\(os error (\d+)\)")
 
@@ -48,16 +48,14 @@ class Checkpoint:
 
 
 def write(path: Path, checkpoint: Checkpoint) -> None:
-    """Write a file that is there whole or not at all, also after the power failed.
-
-    Raises OSError.
-    """
+    """Write a checkpoint atomically, also across a power failure. Raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
     tensors = {name: tensor.contiguous() for name, tensor in checkpoint.tensors.items()}
     with whole_file(path, durable=True):
         try:
             save_file(
-                *(tensors, path.with_name(temporary_name(path))),
+                tensors,
+                path.with_name(temporary_name(path)),
                 metadata={"document": json.dumps(checkpoint.document)},
             )
         except SafetensorError as error:
@@ -65,7 +63,7 @@ def write(path: Path, checkpoint: Checkpoint) -> None:
 
 
 def _system_error(error: SafetensorError, path: Path) -> OSError | SafetensorError:
-    """Give the system's error that the library has put into words."""
+    """Give the system's error whose number stands in the library's message."""
     match = _SYSTEM_ERROR.search(str(error))
     if match is None:
         return error
@@ -74,7 +72,7 @@ def _system_error(error: SafetensorError, path: Path) -> OSError | SafetensorErr
 
 
 def read(path: Path) -> Checkpoint | None:
-    """Read what `write` wrote; None where there is nothing, or nothing that can be read."""
+    """Read what `write` wrote. Gives None where there is no file, or no readable one."""
     try:
         _check_header(path)
         opened: Any = safe_open(path, framework="pt")
@@ -84,7 +82,7 @@ def read(path: Path) -> Checkpoint | None:
     except MissingFile:
         return None
     except (SafetensorError, UnreadableFile, OSError, KeyError, TypeError, ValueError) as error:
-        # From a disk at fault: training again is slower than an error, and right.
+        # The disk may be faulty. Training anew is slower than an error, and still right.
         _log.warning("%s cannot be read and is not used: %s", path, reason_of(error))
         return None
     return Checkpoint(tensors, document)
@@ -97,12 +95,12 @@ def _object(document: object, path: Path) -> dict[str, Any]:
 
 
 def reason_of(error: Exception) -> str:
-    """Show why: the library quotes what it cannot read, of any length and in any characters."""
+    """Write an error in one short line: the library quotes unreadable content of any length."""
     return one_line(str(error)[:MOST_REASON])
 
 
 def _check_header(path: Path) -> None:
-    """Raise UnreadableFile for a link or a pipe, or where the header is longer than any of ours."""
+    """Raise UnreadableFile for a link, a pipe, or a header longer than any that `write` makes."""
     with open_regular(path, below=path.parent) as file:
         (length,) = struct.unpack("<Q", file.read(8).ljust(8, b"\0"))
         if not 0 < length <= min(MOST_HEADER_BYTES, os.fstat(file.fileno()).st_size):
@@ -110,12 +108,12 @@ def _check_header(path: Path) -> None:
 
 
 def with_prefix(prefix: str, tensors: Mapping[str, torch.Tensor]) -> Tensors:
-    """Put tensors under a prefix, beside those of others."""
+    """Put a prefix before each tensor's name."""
     return {f"{prefix}.{name}": tensor for name, tensor in tensors.items()}
 
 
 def without_prefix(prefix: str, tensors: Mapping[str, torch.Tensor]) -> Tensors:
-    """Give the tensors that were put under a prefix, without it."""
+    """Give the tensors whose names have the prefix, and take the prefix off."""
     start = f"{prefix}."
     return {
         name.removeprefix(start): tensor
@@ -125,17 +123,17 @@ def without_prefix(prefix: str, tensors: Mapping[str, torch.Tensor]) -> Tensors:
 
 
 def weights_of(model: nn.Module) -> Tensors:
-    """Copy a model's weights: what training does next leaves them as they are."""
+    """Copy a model's weights: further training does not change the copy."""
     return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> Tensors:
-    """Give all that the optimizers in use remember: tensors, by the number of the parameter."""
+    """Give the optimizer's state: tensors by the number of the parameter and their name."""
     state: Mapping[int, Mapping[str, torch.Tensor | None]] = optimizer.state_dict()["state"]
     return {
         f"{parameter}.{name}": tensor
-        for parameter, remembered in state.items()
-        for name, tensor in remembered.items()
+        for parameter, moments in state.items()
+        for name, tensor in moments.items()
         if tensor is not None
     }
 
@@ -143,7 +141,7 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer) -> Tensors:
 def restore_optimizer(
     optimizer: torch.optim.Optimizer, tensors: Mapping[str, torch.Tensor]
 ) -> None:
-    """Give back what `optimizer_tensors` gave."""
+    """Load the state that `optimizer_tensors` gave."""
     state: dict[int, dict[str, torch.Tensor]] = {}
     for path, tensor in tensors.items():
         parameter, name = path.split(".", 1)

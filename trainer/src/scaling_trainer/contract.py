@@ -1,9 +1,11 @@
 """The contract between an operator and any trainer.
 
-Variables in, one small JSON result and an exit code out.
+The operator sets environment variables. The trainer writes one small JSON result and exits with a
+code.
 
-Both sides import this module, locally and in a pod, so that they cannot drift apart. It needs the
-standard library alone: any image can install it. `docs/own-trainer.md` tells the same in prose.
+The operator and the trainer both import this module, locally and in a pod, so that the two cannot
+disagree. The module needs the standard library alone: any image can install it.
+`docs/own-trainer.md` describes the contract in prose.
 """
 
 from __future__ import annotations
@@ -23,9 +25,9 @@ Scalar = str | int | float | bool
 EXIT_ACCELERATOR_OOM = 86
 EXIT_DIVERGED = 87
 EXIT_DATA_ERROR = 88
-"""The data cannot be used, whatever the parameters: no other trial would fare better."""
+"""The data cannot be used with any parameters: every other trial would fail too."""
 EXIT_NO_SPACE = 89
-"""No space is left for the trial's files: it is tried again once somebody has made room."""
+"""No space is left for the trial's files. The trial runs again once somebody has freed space."""
 
 _SHOWN = 80
 _MOST_DIGITS = 20
@@ -38,7 +40,7 @@ class ContractError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """How a trial runs on its machine. Nothing here may change what is measured.
+    """How a trial runs on its machine. No setting here changes the metrics.
 
     The global batch stays the same.
     """
@@ -61,9 +63,9 @@ _EXECUTION: Mapping[str, tuple[type, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """What one attempt is told.
+    """What one attempt is given.
 
-    Who it is, what to train, where its files lie and where reports go.
+    Its identity, what to train, where its files lie and where reports go.
     """
 
     experiment: str
@@ -76,7 +78,7 @@ class Assignment:
     checkpoint_dir: Path
     data_dir: Path
     experiment_uid: str | None = None
-    """Tells experiments of one name apart, on a cluster; a local folder holds one alone."""
+    """Tells apart experiments of one name on a cluster. A local folder holds one experiment."""
     config: Mapping[str, Any] | None = None
     samples: float | None = None
     execution: Execution = field(default_factory=Execution)
@@ -86,7 +88,7 @@ class Assignment:
 
 
 def parameter_variable(name: str) -> str:
-    """Name of the variable that carries a parameter.
+    """Name the variable that carries a parameter.
 
     `optimizer.learning_rate` → SCALING_PARAM_OPTIMIZER_LEARNING_RATE.
     """
@@ -94,7 +96,7 @@ def parameter_variable(name: str) -> str:
 
 
 def parameter_text(value: Scalar) -> str:
-    """Write a value as JSON does, text without quotes."""
+    """Write a value as JSON, but text without quotes."""
     return value if isinstance(value, str) else json.dumps(value)
 
 
@@ -176,7 +178,7 @@ def _required(environment: Mapping[str, str], name: str) -> str:
 
 def _whole_number(environment: Mapping[str, str], name: str) -> int:
     text = _required(environment, name)
-    # isdecimal leaves out what int() would also take: signs, blanks, underscores.
+    # int() also accepts signs, blanks and underscores; isdecimal() does not.
     if not (text.isascii() and text.isdecimal() and len(text) <= _MOST_DIGITS):
         message = f"{name} is {text[:_SHOWN]!r}, not a whole number"
         raise ContractError(message)
@@ -223,7 +225,7 @@ def _json_object(environment: Mapping[str, str], name: str) -> dict[str, Any]:
 def _parameters(environment: Mapping[str, str]) -> dict[str, Scalar]:
     document = _json_object(environment, "SCALING_PARAMETERS")
     for name, value in document.items():
-        # Python also reads NaN and infinity, which JSON has not.
+        # Python's reader accepts NaN and infinity, which JSON does not have.
         is_finite = isinstance(value, float) and math.isfinite(value)
         if not (is_finite or isinstance(value, str | int)):
             message = f"SCALING_PARAMETERS: {name[:_SHOWN]!r} is no text, number, true or false"

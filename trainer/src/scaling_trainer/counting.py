@@ -1,17 +1,17 @@
-"""Parameters N and training FLOPs of a model, by formula, before anything is built.
+"""Parameters N and training FLOPs of a model, by formula, before the model is built.
 
-The standard library alone, so that the operator can size a trial and turn a budget of FLOPs into
-samples without PyTorch. A test holds the formulas to what PyTorch counts.
+The module needs the standard library alone, so that the operator can size a trial and turn a budget
+of FLOPs into samples without PyTorch. A test compares the formulas with what PyTorch counts.
 
 Conventions (Kaplan 2020, Hoffmann 2022, Porian 2024; `docs/` says why):
 
-* N holds the output head and leaves out the look-up of input embeddings (tokens and positions), so
-  that 6N is FLOPs per token. A tied head is counted once, as the head.
-* Matrix factorisation is nothing but embeddings, so there N holds all of them.
+* N includes the output head and excludes the input embeddings (tokens and positions), so that 6N is
+  FLOPs per token. A tied head is counted once, as the head.
+* Matrix factorisation consists of embeddings alone, so its N includes all of them.
 * A sample is a row, for text a token. Training costs 6 FLOPs per parameter and sample: 2 forward,
   4 backward. Causal attention adds 6·context·width per layer and token.
-* Where parameters are used more often than once per sample (cnn), or less (embeddings), it is 6
-  FLOPs per multiply-accumulate instead.
+* A model that uses parameters more often than once per sample (cnn), or less often (embeddings),
+  costs 6 FLOPs per multiply-accumulate instead.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Kind = Literal["table", "images", "tokens", "ratings"]
 
 @dataclass(frozen=True, slots=True)
 class Dimensions:
-    """The sizes that the data dictate to a model; those of other kinds are 0."""
+    """The sizes that a data set sets for a model. Sizes of other kinds of data are 0."""
 
     kind: Kind
     features: int = 0
@@ -48,7 +48,7 @@ class Dimensions:
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """What a model costs: its parameters N and its training FLOPs per sample."""
+    """The cost of a model: its parameters N and its training FLOPs per sample."""
 
     parameters: int
     flops_per_sample: int
@@ -101,12 +101,12 @@ class Block:
 
     @property
     def halves(self) -> bool:
-        """Whether the next block sees half the image: one of a single pixel stays."""
+        """Whether the next block sees half the image. An image one pixel wide stays as it is."""
         return min(self.height, self.width) > 1
 
 
 def cnn_blocks(width: int, depth: int, dimensions: Dimensions) -> Iterator[Block]:
-    """Lay out the blocks of a cnn: channels double where the image halves."""
+    """Give the blocks of a cnn: where the image halves, the channels double."""
     block = Block(dimensions.channels, width, dimensions.height, dimensions.width)
     for _ in range(depth):
         yield block
@@ -145,7 +145,7 @@ _BUNDLED: Mapping[str, Dimensions] = {
 
 
 def dimensions_of(dataset: Mapping[str, Any]) -> Dimensions | None:
-    """Give the dimensions of a data set where they are known before it is read, else None.
+    """Give the dimensions of a data set if they are known before reading the data, else None.
 
     `dataset` is the whole section `dataset` of the configuration, defaults filled in.
     """

@@ -1,7 +1,7 @@
-"""Cells of CSV tables: text that a spreadsheet would take for a formula is disarmed.
+"""Cells of CSV tables: text that a spreadsheet would take for a formula is escaped.
 
-By OWASP's rule an apostrophe stands before a text that begins like a formula; our own reader of
-tables takes it off again. Numbers stay numbers.
+By OWASP's rule an apostrophe is put before a text that begins like a formula. This project's reader
+of tables removes the apostrophe. Numbers stay as they are.
 https://owasp.org/www-community/attacks/CSV_Injection
 """
 
@@ -13,12 +13,12 @@ _FORMULA = re.compile("'*[=+\\-@\t\r\n＝＋－＠]")  # noqa: RUF001 - spreadsh
 
 
 def disarmed(text: str) -> str:
-    """Write a text as a cell that no spreadsheet computes."""
+    """Write a text as a cell that no spreadsheet evaluates as a formula."""
     return f"'{text}" if _FORMULA.match(text) and not _is_number(text) else text
 
 
 def as_written(cell: str) -> str:
-    """Read a cell that `disarmed` has written; every other one stays as it is."""
+    """Read a cell that `disarmed` has written. Any other cell stays as it is."""
     return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
 
 

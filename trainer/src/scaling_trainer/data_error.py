@@ -1,4 +1,4 @@
-"""What is wrong with somebody's data, in a sentence for them."""
+"""The error for a user's data that cannot be used."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The way to the operator's endpoint: one kept connection, and patience while it is away.
+"""The client of the operator's report endpoint: one kept connection, with pauses after failures.
 
-The standard library alone. Trouble on the network is a value here, never an exception: training
-goes on without the operator.
+The module needs the standard library alone. A network error is a return value here, never an
+exception: training continues without the operator.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from urllib.parse import urlsplit
 
 from scaling_trainer.reading import UnreadableFile, read_text
 
-# Long enough for a handshake on a busy machine, short beside a training step that matters.
+# Long enough for a handshake on a busy machine, short compared with a long training step.
 TIMEOUT_SECONDS = 5.0
 MOST_TOKEN_BYTES = 64 * 1024
 FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 30.0
-# Behind one address may be several replicas of the operator, of which one takes reports.
+# One address may lead to several replicas of the operator. One of the replicas accepts reports.
 TRIES_AT_REPLICAS = 5
 
-# Sending the same body again would be refused again.
+# The endpoint would refuse the same body again.
 _REFUSED = (HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
 
-# With Retry-After: the endpoint is there, and wants less at once or waits for something itself.
+# With Retry-After: the endpoint works, but limits the rate or waits for something itself.
 _LATER = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 
 _log = logging.getLogger(__name__)
@@ -39,45 +39,45 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The endpoint will never take this body."""
+    """The endpoint refuses this body for good."""
 
     message: str
 
 
 @dataclass(frozen=True, slots=True)
 class Away:
-    """The endpoint cannot be reached, or not now."""
+    """The endpoint cannot be reached now."""
 
 
 @dataclass(frozen=True, slots=True)
 class Busy:
-    """The endpoint is there, and takes this body after so many seconds."""
+    """The endpoint works, and accepts this body after so many seconds."""
 
     seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """A connection that was kept has ended; the next document opens a new one."""
+    """The kept connection has ended. The next document opens a new connection."""
 
 
 Answer = Mapping[str, Any] | Refused | Away | Busy | Lost
 
 
 class _Standby(http.client.HTTPException):
-    """This replica of the operator takes no reports; another may."""
+    """This replica of the operator accepts no reports. Another replica may."""
 
 
 class _SinglePacketConnection(http.client.HTTPConnection):
-    """A connection that sends head and body together.
+    """A connection that sends head and body in one packet.
 
-    http.client makes two packets of them, as it also sets TCP_NODELAY.
+    http.client sends two packets, because it sets TCP_NODELAY.
     """
 
     _parts: list[bytes] | None = None
 
     def send_whole(self, path: str, body: bytes, headers: Mapping[str, str]) -> None:
-        """POST a body; `getresponse` gives the answer."""
+        """POST a body. `getresponse` gives the answer."""
         self._parts = []
         try:
             self.request("POST", path, body, headers)
@@ -87,7 +87,7 @@ class _SinglePacketConnection(http.client.HTTPConnection):
         super().send(whole)
 
     def send(self, data: Any) -> None:
-        """Keep the parts of a request until all are there."""
+        """Keep the parts of a request until the request is complete."""
         if self._parts is None:
             super().send(data)
         else:
@@ -95,12 +95,12 @@ class _SinglePacketConnection(http.client.HTTPConnection):
 
 
 class _SinglePacketTlsConnection(_SinglePacketConnection, http.client.HTTPSConnection):
-    """The same over TLS."""
+    """A connection over TLS that sends head and body in one packet."""
 
 
 @dataclass(slots=True)
 class Endpoint:
-    """Where reports go: `url`, a file with the bearer token, and the certificate as PEM text."""
+    """The report endpoint: `url`, a file with the bearer token, and the CA as PEM text."""
 
     url: str
     token_file: Path | None = None
@@ -115,8 +115,9 @@ class Endpoint:
     def post(self, path: str, document: Mapping[str, Any], *, insist: bool = False) -> Answer:
         """Send one document.
 
-        After a failure it pauses, longer each time, and answers Away (or Busy, where the endpoint
-        asked for the pause) at once until that is over; with `insist` it tries all the same.
+        After each failure the client pauses, longer each time. During a pause `post` returns Away
+        at once, or Busy if the endpoint asked for the pause. With `insist` the client sends during
+        a pause too.
         """
         if not insist and time.monotonic() < self._next_try:
             return self._paused_answer
@@ -129,13 +130,13 @@ class Endpoint:
             return Lost() if reused else self._away(error)
 
     def close(self) -> None:
-        """Give the connection up; the next document opens a new one."""
+        """Close the connection. The next document opens a new connection."""
         if self._connection is not None:
             self._connection.close()
         self._connection = None
 
     def _send_to_replica(self, path: str, body: bytes) -> Answer:
-        """Send to the replica that takes reports; each new connection may reach another one."""
+        """Send to the replica that accepts reports. A new connection may reach another replica."""
         tries_left = TRIES_AT_REPLICAS
         while True:
             reused = self._connection is not None
@@ -201,7 +202,7 @@ class Endpoint:
 
 
 def _seconds(text: str | None) -> float | None:
-    """Read Retry-After where it is in seconds, as ours is, within the bounds of a pause."""
+    """Read a Retry-After in seconds, as the operator sends it, within the bounds of a pause."""
     if text is None or not (text.isascii() and text.isdecimal()):
         return None
     return min(max(float(text), FIRST_PAUSE_SECONDS), LONGEST_PAUSE_SECONDS)

@@ -22,20 +22,20 @@ from scaling_trainer.batches import SubsetRows
 from scaling_trainer.config.base import Task
 from scaling_trainer.optimization import LossFunction
 
-# Inputs or outputs held at once, 4 MiB of float32; hidden layers take some tens of times as much.
+# Inputs or outputs held at once: 4 MiB of float32. Hidden layers take some tens of times as much.
 _NUMBERS_AT_ONCE = 2**20
-# A result has 4,096 bytes, of which 1,000 are for everything else.
+# A result has 4,096 bytes. All other fields need 1,000 of them.
 _PER_CLASS_BYTES = 3000
-# As many digits as float32 holds; more would be noise in a small message.
+# A float32 has 7 digits. Further digits would be noise in a small message.
 _DIGITS = 7
 _CONFIG, _SKLEARN = cast("Any", sklearn), cast("Any", metrics)
 
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """A part of the data seen through a model: mean loss, and a prediction for each target.
+    """The scores of a model on a subset: the mean loss, and a prediction for each target.
 
-    Predictions are class (or token) indices, or numbers as the model sees them.
+    Predictions are class (or token) indices, or scaled numbers.
     """
 
     loss: float
@@ -45,7 +45,7 @@ class Scored:
 
 @dataclass(frozen=True, slots=True)
 class Evaluator:
-    """What an evaluation needs beside a model and data. `outputs` is the model's size of a row."""
+    """Scores models on data. `outputs` is the number of a model's outputs per row."""
 
     task: Task
     loss: LossFunction
@@ -53,7 +53,7 @@ class Evaluator:
     outputs: int
 
     def score(self, model: nn.Module, rows: SubsetRows, *, at_most: int | None = None) -> Scored:
-        """Run a model over the rows, without dropout; `at_most` so many, spread evenly."""
+        """Run a model over the rows, without dropout. `at_most` bounds the rows, spread evenly."""
         stride = 1 if at_most is None else math.ceil(len(rows) / at_most)
         device = next(model.parameters()).device
         total, seen = 0.0, 0
@@ -72,7 +72,7 @@ class Evaluator:
         return Scored(total / seen, torch.cat(all_predictions), torch.cat(all_targets))
 
     def metrics(self, split: str, scored: Scored) -> dict[str, float]:
-        """Give every metric of the task by name; per class as far as a result has room."""
+        """Give every metric of the task by name, and scores per class if a result has room."""
         match self.task:
             case "classification":
                 scores = _classification(scored, self.classes)
@@ -89,7 +89,7 @@ class Evaluator:
         return outputs.argmax(-1) if self.task in _PREDICTING_INDICES else outputs
 
     def _rows_at_once(self, rows: SubsetRows) -> int:
-        """Bound the memory: by a row's inputs or its outputs, whichever are more."""
+        """Bound the rows by memory: by the inputs or outputs of a row, whichever are more."""
         inputs = rows.subset.inputs[0].numel()
         return max(1, _NUMBERS_AT_ONCE // (max(inputs, self.outputs) * rows.samples_per_row))
 
@@ -98,7 +98,7 @@ _PREDICTING_INDICES: tuple[Task, ...] = ("classification", "language-modelling")
 
 
 def rounded(value: float) -> float:
-    """Round to the digits that a float32 holds."""
+    """Round to the precision of a float32."""
     return float(f"{value:.{_DIGITS}g}")
 
 
@@ -135,7 +135,7 @@ def _classification(scored: Scored, classes: Sequence[str]) -> dict[str, float]:
 
 
 def _per_class(scores: Mapping[str, Sequence[float]], classes: Sequence[str]) -> dict[str, float]:
-    """Name scores by class, whole metrics at a time, until a result would be full."""
+    """Name scores by class, one whole metric after the other, until a result is full."""
     kept: dict[str, float] = {}
     room = _PER_CLASS_BYTES
     for metric, values in scores.items():
@@ -150,7 +150,7 @@ def _per_class(scores: Mapping[str, Sequence[float]], classes: Sequence[str]) ->
 def _language(scored: Scored) -> dict[str, float]:
     return {
         "loss": scored.loss,
-        # Of a loss this large nothing is left to tell apart.
+        # The exponential of a larger loss does not fit a float.
         "perplexity": math.exp(scored.loss) if scored.loss < math.log(1e300) else math.inf,
         "accuracy": float(_SKLEARN.accuracy_score(*_arrays(scored))),
     }
@@ -158,7 +158,7 @@ def _language(scored: Scored) -> dict[str, float]:
 
 def _numbers(scored: Scored) -> dict[str, float]:
     targets, predictions = (values.astype(np.float64) for values in _arrays(scored))
-    # A training that diverges predicts NaN: the metrics are to show it, not to fail.
+    # A diverged training predicts NaN. Its metrics have to be NaN, not an error.
     with _CONFIG.config_context(assume_finite=True):
         scores = {
             "loss": scored.loss,

@@ -1,4 +1,4 @@
-"""The folder of an exported model: writing it, and reading it."""
+"""Writes and reads the folder of an exported model."""
 
 from __future__ import annotations
 
@@ -52,42 +52,42 @@ METRICS = "metrics.json"
 
 
 def export(trial: Path, out: Path, data_dir: Path) -> dict[str, float]:
-    """Score a trial's saved weights on the test part and write all of it to a folder.
+    """Score a trial's saved weights on the test part, and write the model and scores to a folder.
 
-    Gives the test metrics. Raises DataError where the trial's folder or the data cannot be used.
+    Gives the test metrics. Raises DataError if the trial's folder or the data cannot be used.
     """
-    trained = read_record(trial / RECORD)
-    torch.set_num_threads(trained.config.threads)
+    record = read_record(trial / RECORD)
+    torch.set_num_threads(record.config.threads)
     seed_all(0)
-    prepared = prepare(trained.config, data_dir)
-    if data_dimensions(prepared) != trained.dimensions or prepared.classes != trained.classes:
+    prepared = prepare(record.config, data_dir)
+    if data_dimensions(prepared) != record.dimensions or prepared.classes != record.classes:
         message = f"{data_dir} holds other data than those the trial was trained on"
         raise DataError(path="dataset", message=message)
-    scored, metrics = _score(trained, trial / checkpoint.WEIGHTS, prepared.test)
+    scored, metrics = _score(record, trial / checkpoint.WEIGHTS, prepared.test)
     out.mkdir(parents=True, exist_ok=True)
     _copy(trial / checkpoint.WEIGHTS, out / checkpoint.WEIGHTS)
-    write_record(out / CONFIG, trained)
+    write_record(out / CONFIG, record)
     _write(out / PREPROCESSING, prepared.preprocessor.to_json())
     document: dict[str, object] = {
         "metrics": metrics,
-        "parameters": trained.parameters,
+        "parameters": record.parameters,
         "removed": dict(prepared.removed),
     }
-    if prepared.kind in (InputKind.TABLE, InputKind.IMAGES) and trained.classes:
-        document["classes"] = list(trained.classes)
-        document["confusion"] = confusion_matrix(scored, trained.classes)
+    if prepared.kind in (InputKind.TABLE, InputKind.IMAGES) and record.classes:
+        document["classes"] = list(record.classes)
+        document["confusion"] = confusion_matrix(scored, record.classes)
     _write(out / METRICS, document)
     return metrics
 
 
-def _score(trained: ModelRecord, weights: Path, test: Subset) -> tuple[Scored, dict[str, float]]:
-    config = trained.config
-    model = load_model(trained, weights)
+def _score(record: ModelRecord, weights: Path, test: Subset) -> tuple[Scored, dict[str, float]]:
+    config = record.config
+    model = load_model(record, weights)
     cpu = torch.device("cpu")
     context = config.model.context if isinstance(config.model, Transformer) else 0
     rows = SubsetRows(Subset(aligned(test.inputs, cpu), aligned(test.targets, cpu)), context)
     evaluator = Evaluator(
-        config.task, loss_function(config), trained.classes, trained.dimensions.outputs
+        config.task, loss_function(config), record.classes, record.dimensions.outputs
     )
     scored = evaluator.score(model, rows)
     return scored, evaluator.metrics("test", scored)
@@ -107,42 +107,42 @@ def _copy(source: Path, target: Path) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """A model with its record, and the preprocessor that fits it."""
+    """A model with its record and its preprocessor."""
 
-    trained: ModelRecord
+    record: ModelRecord
     preprocessor: Preprocessor
     model: nn.Module
 
 
 def read_exported(folder: Path) -> Exported:
     """Read a folder. Raises DataError that names the file which cannot be used."""
-    trained = read_record(folder / CONFIG)
-    preprocessor = _read_preprocessor(folder / PREPROCESSING, trained)
-    return Exported(trained, preprocessor, load_model(trained, folder / checkpoint.WEIGHTS))
+    record = read_record(folder / CONFIG)
+    preprocessor = _read_preprocessor(folder / PREPROCESSING, record)
+    return Exported(record, preprocessor, load_model(record, folder / checkpoint.WEIGHTS))
 
 
-def _read_preprocessor(path: Path, trained: ModelRecord) -> Preprocessor:
+def _read_preprocessor(path: Path, record: ModelRecord) -> Preprocessor:
     try:
         preprocessor = Preprocessor.from_json(read_json(path, MOST_BYTES, below=path.parent))
     except UnreadableFile as error:
         raise as_data_error(error) from error
     except DataError as error:
         raise DataError(str(path), checkpoint.reason_of(error)) from error
-    if not _fits(preprocessor, trained):
+    if not _fits(preprocessor, record):
         raise DataError(str(path), f"does not fit the model that {CONFIG} tells of")
     return preprocessor
 
 
-def _fits(preprocessor: Preprocessor, trained: ModelRecord) -> bool:
-    """Whether rows become inputs of the model's sizes, and its outputs have the names of then."""
+def _fits(preprocessor: Preprocessor, record: ModelRecord) -> bool:
+    """Whether the preprocessor gives inputs of the model's sizes, and has the model's classes."""
     target = preprocessor.target
     names = target.names if isinstance(target, ClassTarget) else ()
-    fitting = _dimensions(preprocessor.inputs, trained.dimensions)
-    return names == trained.classes and fitting == trained.dimensions
+    fitting = _dimensions(preprocessor.inputs, record.dimensions)
+    return names == record.classes and fitting == record.dimensions
 
 
 def _dimensions(inputs: Inputs, of_model: Dimensions) -> Dimensions:
-    """Read off inputs what they dictate to a model; the outputs are the model's own."""
+    """Give the sizes that inputs set for a model. The number of outputs is the model's own."""
     match inputs:
         case TableInputs(columns=columns):
             features = sum(map(_width, columns))

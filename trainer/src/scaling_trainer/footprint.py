@@ -1,10 +1,10 @@
-"""What a built-in model keeps in memory per row of a batch, by formula, before anything is built.
+"""Memory of a built-in model per row of a batch, by formula, before the model is built.
 
-The standard library alone, like `counting`, so that the operator can size a trial without PyTorch.
-A test holds the formulas to what autograd keeps. All numbers are float32. A row of a text is a
-window of `context` tokens.
+Like `counting`, the module needs the standard library alone, so that the operator can size a trial
+without PyTorch. A test compares the formulas with what autograd keeps. All numbers are float32. A
+row of a text is a window of `context` tokens.
 
-What the backward pass needs, in numbers per element of a layer's output:
+The backward pass needs, in numbers per element of a layer's output:
 
 * relu and tanh keep their output, which the next layer keeps too: 1; gelu its input as well: 2
 * with dropout after it an activation keeps 1, dropout its mask and the next layer its output: 3
@@ -31,18 +31,19 @@ _KEPT_WITH_DROPOUT = 3
 # The loss: logits, their log-softmax, and its gradient while the logits' own is made.
 _OUTPUTS_AT_ONCE = 3
 _EVALUATED_NUMBERS = 2**20
-"""Inputs or outputs that an evaluation holds at once; `evaluate` says the same."""
+"""Inputs or outputs that an evaluation holds at once, as in `evaluate`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Footprint:
-    """Bytes of a model: parameters that are stored, and what a row of a batch adds.
+    """The memory of a model: its stored parameters, and the bytes that a row of a batch adds.
 
-    `kept_bytes` lives from the forward to the backward pass; `recomputed_bytes` is what is kept
-    instead with recomputation, None where the model cannot; `block_bytes` is then live once more
-    for one block. `output_bytes` are the outputs and what the loss makes of them. `passing_bytes`
-    live for a moment: a gradient beside the one it is made from. An evaluation holds
-    `evaluated_rows` rows of `evaluated_bytes` each.
+    `kept_bytes` are held from the forward to the backward pass. With recomputation
+    `recomputed_bytes` are held instead, and `block_bytes` in addition for one block at a time;
+    `recomputed_bytes` is None for a model without recomputation. `output_bytes` are the outputs and
+    the intermediate tensors of the loss. `passing_bytes` are held briefly: a gradient beside the
+    gradient from which it is computed. An evaluation holds `evaluated_rows` rows of
+    `evaluated_bytes` each.
     """
 
     stored_parameters: int
@@ -89,7 +90,7 @@ def footprint(model: Mapping[str, Any], dimensions: Dimensions) -> Footprint:
 
 @dataclass(frozen=True, slots=True)
 class _NumbersPerRow:
-    """Numbers per row: kept, put out, and in the widest layer."""
+    """Numbers per row: kept for the backward pass, in the outputs, and in the widest layer."""
 
     kept: float
     outputs: int
@@ -113,7 +114,7 @@ def _cnn(model: Mapping[str, Any], dimensions: Dimensions) -> _NumbersPerRow:
         kept += numbers * per_unit
         widest = max(widest, numbers)
         if following is not None and block.halves:
-            # The pooled image, and where each of its pixels came from.
+            # The pooled image, and the source of each of its pixels.
             kept += following.before * following.height * following.width * (1 + INDEX / FLOAT)
     return _NumbersPerRow(kept + blocks[-1].after, dimensions.outputs, widest)
 

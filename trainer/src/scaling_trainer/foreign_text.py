@@ -1,8 +1,8 @@
-"""Text that others wrote: trainers, files, API servers. It is shown, and does nothing.
+"""Makes text of others harmless to show: of trainers, files and API servers.
 
-A terminal obeys control characters, and a reader is misled by characters that turn the direction of
-writing or have no width. So what cannot be printed is written as its escape, and a message is one
-line without secrets.
+A terminal obeys control characters. Characters that change the direction of writing, or have no
+width, mislead a reader. So characters that cannot be printed are written as escapes, and a message
+is one line without secrets.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ REDACTED = "[redacted]"
 
 _MOST_READ = 8 * MAX_MESSAGE
 _BLANKS = re.compile(r"[ \t\n\v\f\r\x85\u2028\u2029]+")
-# Spaces of all widths, and what fonts keep for themselves.
+# Spaces of all widths, and characters for private use by fonts.
 _PRINTED = ("Zs", "Co")
 
 _WORDS = re.compile(r"[\w.-]+")
 _HEADER = "eyj"
-"""How a JSON web token begins, as every service account's does, in small letters."""
+"""The first letters of a JSON web token, such as a service account's, in lower case."""
 _LEAST_HEADER = 11
 _SECRETS = re.compile(
     r"-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\w+/=\\]*(?:-----END [A-Z ]*PRIVATE KEY-----)?"
@@ -33,7 +33,7 @@ _SECRETS = re.compile(
 
 
 def visible(text: str, keep: str = "") -> str:
-    r"""Write what cannot be printed as its escape: `\x1b`, `\u202e`; `keep` names what stays."""
+    r"""Escape characters that cannot be printed (`\x1b`, `\u202e`), except those in `keep`."""
     if text.isprintable():
         return text
     return "".join(
@@ -43,7 +43,7 @@ def visible(text: str, keep: str = "") -> str:
 
 
 def one_line(text: str) -> str:
-    """Join the lines of a text by a space, and make it visible."""
+    """Join the lines of a text by spaces, and escape characters that cannot be printed."""
     return visible(_BLANKS.sub(_joined, text.strip()))
 
 
@@ -53,7 +53,7 @@ def as_message(text: str) -> str:
 
 
 def redact(text: str) -> str:
-    """Take out what looks like a token, a key or a password in an address. It takes linear time."""
+    """Replace texts like tokens, keys, and passwords in addresses. Takes linear time."""
     return _SECRETS.sub(REDACTED, _WORDS.sub(_without_tokens, text))
 
 
@@ -66,7 +66,7 @@ def _joined(blanks: re.Match[str]) -> str:
 
 
 def _without_tokens(words: re.Match[str]) -> str:
-    """Take tokens out of words that are joined by dots: two or three words are one."""
+    """Replace tokens among words joined by dots: a token has two or three of the words."""
     text = words[0]
     if _HEADER not in text.lower():
         return text

@@ -25,7 +25,7 @@ LossFunction = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 def loss_function(config: BuiltIn) -> LossFunction:
-    """Give the mean loss of a batch as a function of a model's outputs and the targets."""
+    """Give the function from a model's outputs and the targets to the mean loss of a batch."""
     match config.effective_loss:
         case "cross-entropy":
             return _cross_entropy
@@ -43,14 +43,14 @@ def _cross_entropy(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
 def _brier(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     """Give the squared error of the probabilities, per class (Brier 1950, over the classes).
 
-    Of probabilities, not of logits: so it is a proper score, and 0 is within reach.
+    The error of probabilities, not of logits, is a proper score and can reach 0.
     """
     wanted = functional.one_hot(targets, logits.shape[-1]).to(logits.dtype)
     return functional.mse_loss(logits.softmax(-1), wanted)
 
 
 def make_optimizer(config: Optimizer, parameters: Iterable[torch.Tensor]) -> torch.optim.Optimizer:
-    """Make the optimizer at its full learning rate; the schedule moves it from there."""
+    """Make the optimizer with its full learning rate. The schedule changes the rate."""
     shared: dict[str, Any] = {"lr": config.learning_rate, "weight_decay": config.weight_decay}
     match config:
         case Sgd():
@@ -59,16 +59,16 @@ def make_optimizer(config: Optimizer, parameters: Iterable[torch.Tensor]) -> tor
             return torch.optim.SGD(parameters, momentum=momentum, **shared)
         case Adam(name=name, beta1=beta1, beta2=beta2):
             kind = torch.optim.AdamW if name == "adamw" else torch.optim.Adam
-            # Fused: one call for all parameters, half the time of a small model's step on a CPU.
+            # Fused: one call for all parameters halves the time of a small model's step on a CPU.
             return kind(parameters, betas=(beta1, beta2), fused=True, **shared)
         case _:
             assert_never(config)
 
 
 def learning_rate_share(schedule: Schedule, step: int, total_steps: int) -> float:
-    """Share of the full learning rate at a step counted from 0, over all `total_steps`.
+    """Give the share of the full learning rate at a step, counted from 0, of `total_steps`.
 
-    The first step of a warm-up already moves; the last step of a decay still does.
+    The rate is above 0 in the first step of a warm-up and in the last step of a decay.
     """
     match schedule:
         case Constant():
@@ -84,7 +84,8 @@ def learning_rate_share(schedule: Schedule, step: int, total_steps: int) -> floa
                 return (step + 1) / rise
             end = next(end for end in ends_of_decays(schedule, total_steps) if step < end)
             fall = round(decay * end)
-            # Haegele 2024: 1 - sqrt beats a straight line and matches a cosine of the same length.
+            # Haegele 2024: 1 - sqrt is better than a straight line, and as good as a cosine of the
+            # same length.
             progress = (step - (end - fall)) / fall if fall else 0.0
             return 1.0 if progress <= 0 else 1 - math.sqrt(progress)
         case _:
@@ -92,7 +93,7 @@ def learning_rate_share(schedule: Schedule, step: int, total_steps: int) -> floa
 
 
 def ends_of_decays(schedule: Schedule, total_steps: int) -> tuple[int, ...]:
-    """List the steps after which the rate has fallen, ascending; the last ends the training."""
+    """List the steps at which a decay ends, ascending. The last of them ends the training."""
     if not isinstance(schedule, WarmupStableDecay):
         return (total_steps,)
     early = {max(1, round(share * total_steps)) for share in schedule.early_decays}
@@ -101,13 +102,13 @@ def ends_of_decays(schedule: Schedule, total_steps: int) -> tuple[int, ...]:
 
 Phase = Literal["warmup", "stable", "decay"]
 GRACE = 0.1
-"""Share of the steps after a warm-up, or an early decay, that counts as one for comparisons."""
+"""Share of the steps after a warm-up, or an early decay, that counts as warm-up."""
 
 
 def phase_after(schedule: Schedule, steps: int, total_steps: int) -> Phase | None:
-    """Name the phase after so many steps; None where a schedule has none.
+    """Name the phase after so many steps. Gives None for a schedule without phases.
 
-    Only what is stable may be compared with other trainings: a decay lowers the loss by itself.
+    Only stable phases of trainings may be compared: a decay lowers the loss by itself.
     """
     if not isinstance(schedule, WarmupStableDecay):
         return None

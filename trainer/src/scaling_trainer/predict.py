@@ -1,7 +1,7 @@
 """Predictions of an exported model for the rows of a CSV file.
 
 Tables and images: a class and the probability of each, or a number in the unit of the data.
-Ratings: a number for each user and item. Text: how surprised the model is by the column `text`.
+Ratings: a number for each user and item. Text: loss and perplexity of the column `text`.
 """
 
 from __future__ import annotations
@@ -35,21 +35,21 @@ _log = logging.getLogger(__name__)
 def predict(best: Path, table: Path, tell: Callable[[str], None] = _log.warning) -> pd.DataFrame:
     """Give one row of predictions for each row of a CSV file.
 
-    The columns are read as training read them; `tell` hears of values that training never saw.
+    The columns are read as training read them. `tell` receives notes on values unknown to training.
     Raises DataError that names the file or column which cannot be used.
     """
     exported = read_exported(best)
-    trained, preprocessor, model = exported.trained, exported.preprocessor, exported.model
-    frame = _read_table(table, trained.config.dataset, preprocessor)
+    record, preprocessor, model = exported.record, exported.preprocessor, exported.model
+    frame = _read_table(table, record.config.dataset, preprocessor)
     for unseen in unseen_categories(preprocessor.inputs, frame):
         tell(unseen)
-    torch.set_num_threads(trained.config.threads)
+    torch.set_num_threads(record.config.threads)
     with torch.inference_mode():
-        if isinstance(trained.config.model, Transformer):
-            return _text_losses(model, frame, trained.config.model.context)
+        if isinstance(record.config.model, Transformer):
+            return _text_losses(model, frame, record.config.model.context)
         inputs = preprocessor.transform(frame, folder=table.parent)
         outputs = torch.cat([model(chunk) for chunk in row_chunks(inputs, _ROWS_AT_ONCE)])
-    return _prediction_table(outputs, trained, preprocessor)
+    return _prediction_table(outputs, record, preprocessor)
 
 
 def _read_table(path: Path, dataset: Dataset, preprocessor: Preprocessor) -> pd.DataFrame:
@@ -63,14 +63,14 @@ def _read_table(path: Path, dataset: Dataset, preprocessor: Preprocessor) -> pd.
 
 
 def _prediction_table(
-    outputs: torch.Tensor, trained: ModelRecord, preprocessor: Preprocessor
+    outputs: torch.Tensor, record: ModelRecord, preprocessor: Preprocessor
 ) -> pd.DataFrame:
-    if not trained.classes:
+    if not record.classes:
         numbers = preprocessor.restore_target(outputs).flatten()
         return pd.DataFrame({"prediction": numbers.double().numpy()})
     shares = outputs.softmax(-1)
     columns: dict[str, object] = {"prediction": preprocessor.labels(shares.argmax(-1))}
-    for name, share in zip(trained.classes, shares.T, strict=True):
+    for name, share in zip(record.classes, shares.T, strict=True):
         columns[f"probability_{name}"] = share.double().numpy()
     return pd.DataFrame(columns)
 
@@ -84,7 +84,7 @@ def _text_losses(model: nn.Module, frame: pd.DataFrame, context: int) -> pd.Data
 
 
 def _mean_loss(model: nn.Module, text: str, context: int) -> float:
-    """Mean loss of each byte after the first, given those before it in its window."""
+    """Give the mean loss of each byte after the first, given the bytes before in its window."""
     tokens = torch.tensor(list(text.encode()))
     if len(tokens) < 2:  # noqa: PLR2004 # one to look at, one to predict
         raise DataError(_TEXT, f"{text!r} is too short: at least 2 bytes are needed")

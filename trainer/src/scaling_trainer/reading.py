@@ -1,8 +1,9 @@
-"""Bounded reading of what others wrote: regular files alone, of a known size and depth.
+"""Bounded reading of files that others wrote: regular files alone, of a known size and depth.
 
-A pipe, a device, a socket or a folder in a file's place is refused before it is opened, so that
-nothing waits and nothing is set off. `below` names a folder that others may have filled: from there
-on no part of a path may be a link. The standard library alone, as all of the contract.
+A pipe, a device, a socket or a folder in a file's place is refused before it is opened: opening it
+could block, or start an action. `below` names a folder that others may have filled: below this
+folder no part of a path may be a link. The module needs the standard library alone, as all of the
+contract.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Any, BinaryIO, NoReturn, cast
 
 from scaling_trainer.strict_json import NotADocument, read_bounded_document
 
-# The user's own pipe: `scaling validate <(helm template ...)`.
+# A pipe that the user names: `scaling validate <(helm template ...)`.
 _OWN_PIPES = ("/dev/stdin", "/dev/fd/", "/proc/self/fd/")
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _KINDS = (
@@ -31,7 +32,7 @@ _KINDS = (
 
 
 class UnreadableFile(Exception):
-    """A file that is not read: `path` names it, `reason` says why."""
+    """A file cannot be read: `path` names the file, `reason` says why."""
 
     def __init__(self, path: Path | str, reason: str) -> None:
         self.path = Path(path)
@@ -40,11 +41,11 @@ class UnreadableFile(Exception):
 
 
 class MissingFile(UnreadableFile):
-    """There is no such file."""
+    """The file does not exist."""
 
 
 class FolderInPlace(UnreadableFile):
-    """A folder lies where a file should."""
+    """The path leads to a folder instead of a file."""
 
 
 class NotText(UnreadableFile):
@@ -52,7 +53,7 @@ class NotText(UnreadableFile):
 
 
 class TooLarge(UnreadableFile):
-    """The file has more bytes than such a file can need."""
+    """The file has more bytes than allowed."""
 
 
 def read_bytes(path: Path, most_bytes: int, *, below: Path | None = None) -> bytes:
@@ -68,7 +69,7 @@ def read_bytes(path: Path, most_bytes: int, *, below: Path | None = None) -> byt
 
 
 def read_text(path: Path, most_bytes: int, *, below: Path | None = None) -> str:
-    """Read a regular file of UTF-8 text, a byte order mark left out. Raises UnreadableFile."""
+    """Read a regular file of UTF-8 text without its byte order mark. Raises UnreadableFile."""
     try:
         return read_bytes(path, most_bytes, below=below).decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -98,7 +99,7 @@ def parse_json(text: str | bytes, source: Path | str) -> Any:
 
 @contextmanager
 def open_regular(path: Path, *, below: Path | None = None) -> Generator[BinaryIO]:
-    """Open a regular file for reading. Raises UnreadableFile for anything else."""
+    """Open a regular file for reading. Raises UnreadableFile for other kinds of files."""
     try:
         descriptor = _opened(path, below)
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name, or `..` below
@@ -116,7 +117,7 @@ def _opened(path: Path, below: Path | None) -> int:
         flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | links
         descriptor = os.open(name, flags, dir_fd=folder)
     try:
-        # It may have been replaced in between.
+        # The file may have been replaced since the first check.
         _check_kind(path, os.fstat(descriptor), own_pipe=below is None and _is_own_pipe(path))
         os.set_blocking(descriptor, True)
     except BaseException:
@@ -127,7 +128,7 @@ def _opened(path: Path, below: Path | None) -> int:
 
 @contextmanager
 def folder_below(path: Path, below: Path | None) -> Generator[int | None]:
-    """Open a folder without following a link from `below` on; None without `below`.
+    """Open a folder without following links below `below`. Gives None without `below`.
 
     Raises OSError that names the part which is a link or no folder.
     """
@@ -150,7 +151,7 @@ def folder_below(path: Path, below: Path | None) -> Generator[int | None]:
 
 
 def _step(folder: int, part: str, reached: Path) -> int:
-    """Go from one folder to the next; the descriptor that is given is closed."""
+    """Open a folder within a folder, and close the descriptor of the outer folder."""
     try:
         inner = os.open(part, _FOLDER | os.O_NOFOLLOW, dir_fd=folder)
     except OSError as error:
@@ -180,7 +181,7 @@ def _refuse(path: Path, error: OSError | ValueError) -> NoReturn:
         raise MissingFile(path, "no such file") from error
     if isinstance(error, OSError):
         place = path if error.filename is None else Path(os.fsdecode(error.filename))
-        # Below a folder the system names the last part alone.
+        # Relative to an open folder, the system names only the last part of the path.
         place = path if place.name == path.name else place
         raise UnreadableFile(place, f"cannot be read: {error.strerror}") from error
     raise UnreadableFile(path, f"cannot be read: {error}") from error

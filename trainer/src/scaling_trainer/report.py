@@ -1,6 +1,6 @@
-"""`report` and `result`: how a training script tells the operator what it finds.
+"""`report` and `result`: a training script sends its metrics to the operator.
 
-The standard library alone, so that any image can use it:
+The module needs the standard library alone, so that any image can use it:
 
     from scaling_trainer import report, result
 
@@ -10,17 +10,18 @@ The standard library alone, so that any image can use it:
             break
     result(val_loss=loss)
 
-A name that is no word of Python goes into a mapping: `report({"val/loss": loss})`.
+A name that is no Python identifier goes into a mapping: `report({"val/loss": loss})`.
 
-* Nothing on the network ever breaks the training: what cannot be sent waits and is sent later. Nor
-  does a full disk before the end, or a step that cannot be: both are logged, once.
-* Steps that nobody names are counted, also over attempts that go on from a checkpoint.
-* The result file is rewritten at each report, so the last one counts where nobody calls `result`.
-* A value that is not finite is left out, of what is sent and of the file, and logged once: a trial
-  whose objective is missing in the end has failed.
-* Without the contract's variables, as in a run by hand, both do nothing.
+* A network error never ends the training: unsent reports wait and are sent later. A full disk
+  before the end, or an invalid step, does not end the training either: each is logged once.
+* Reports without a step are numbered, also over attempts that resume from a checkpoint.
+* The result file is rewritten at each report, so the last report counts if the script never calls
+  `result`.
+* A value that is not finite is left out of reports and of the result file, and logged once. A trial
+  without a value of its objective at the end has failed.
+* Without the contract's variables, as in a run by hand, both functions do nothing.
 
-A process of several threads or ranks reports from one of them.
+A process of several threads or ranks reports from one thread or rank alone.
 """
 
 from __future__ import annotations
@@ -45,9 +46,9 @@ from scaling_trainer.report_steps import StepCounter
 from scaling_trainer.results import MAX_STEPS, Result, encode_result
 from scaling_trainer.writing import EXHAUSTED, write_file, write_in_place
 
-# What may wait for an endpoint that is away; beyond it the oldest are dropped.
+# Reports that wait for an unreachable endpoint. Beyond this number the oldest are dropped.
 MAX_WAITING = 1000
-# At the end of a training, for an endpoint that is there but asks to come later.
+# At the end of a training, for an endpoint that works but asks to send later.
 PATIENCE_SECONDS = 10.0
 LONGEST_SENTENCE_BYTES = 1024
 
@@ -67,17 +68,17 @@ class _Waiting:
 
 @dataclass(slots=True)
 class Reporter:
-    """Reports of one trial, in order, to a result file and an endpoint; either may be missing.
+    """Sends the reports of one trial, in order, to a result file, an endpoint, or both.
 
-    With `keeps_file` the file is rewritten at each report, else at the end alone: enough for a
-    trainer that always comes to its end by `result`.
+    With `keeps_file` the file is rewritten at each report, else at the end alone. The end alone is
+    enough for a trainer that always calls `result`.
     """
 
     result_file: Path | None = None
     endpoint: Endpoint | None = None
     keeps_file: bool = True
     steps: StepCounter | None = None
-    """Counts the steps that nobody names over attempts; without it each attempt begins at 1."""
+    """Counts the steps of reports without a step over attempts. Without it attempts begin at 1."""
     _step: int = 0
     _resumed_step: int | None = None
     _seq: int = 0
@@ -112,16 +113,16 @@ class Reporter:
         *,
         phase: str | None = None,
     ) -> bool:
-        """Report metrics after a step; True means that the training is to stop.
+        """Report metrics after a step. True means that the training has to stop.
 
-        `figures` tell people who watch how the attempt goes, by a result's keys: samples, seconds,
+        `figures` show users the progress of the attempt, by a result's keys: samples, seconds,
         peakHostBytes, peakDeviceBytes.
 
-        Steps count evaluations from 1 and rise, also over attempts; None is the one after the last.
-        A step that cannot be (0, no whole number, one that does not rise) draws no point: that is
-        logged once, and the values count all the same. `phase` is the schedule's: only reports that
-        are `stable`, or have none, are compared. Raises ValueError for a name or a value that no
-        metric can have, and (ResultError) for more metrics than a result can hold.
+        Steps count evaluations from 1 and rise, also over attempts. None means the step after the
+        last. An invalid step (0, no whole number, not above the last) gives no point in a curve. It
+        is logged once, and the values still count. `phase` is the phase of the schedule: pruning
+        compares only reports that are `stable`, or have no phase. Raises ValueError for an invalid
+        name or value of a metric, and ResultError for more metrics than a result can hold.
         """
         finite = self._finite(metrics)
         following = self._next() if step is None else self._checked(step)
@@ -141,10 +142,10 @@ class Reporter:
         return self._stop
 
     def result(self, result: Result) -> None:
-        """End the trial: write the result file, send what waits, and then the result itself.
+        """End the trial: write the result file, send the waiting reports, then send the result.
 
-        A result without metrics has those of the last report. Raises as `report` does, and OSError
-        where the file cannot be written.
+        A result without metrics gets the metrics of the last report. Raises as `report` does, and
+        OSError if the file cannot be written.
         """
         metrics = self._finite(result.metrics) or self._last
         steps = result.steps if result.steps is not None else (self._step or None)
@@ -154,27 +155,27 @@ class Reporter:
             self.steps.delete()
         if self.endpoint is not None:
             self._send(self.endpoint, insist=True)
-            # The file counts; the pushed one only tells a watcher earlier. One try is enough.
+            # The file decides. The sent result only informs watchers earlier: one try is enough.
             self.endpoint.post("/v1/result", json.loads(encode_result(final)))
         self.close()
 
     def failure(self, sentence: str) -> None:
-        """Leave a sentence where a result would be: of a pod that fails it is the message."""
+        """Write a sentence in the result's place. It becomes the message of a failed pod."""
         self._put(sentence.encode()[:LONGEST_SENTENCE_BYTES])
 
     def close(self) -> None:
-        """Give the connection up; the next report would open another."""
+        """Close the connection. The next report would open a new connection."""
         if self.endpoint is not None:
             self.endpoint.close()
 
     def _next(self) -> int:
-        """Count the step that nobody has named."""
+        """Give the next step, for a report without a step."""
         if self._resumed_step is None:
             self._resumed_step = 0 if self.steps is None else self.steps.resume()
         return max(self._step, self._resumed_step) + 1
 
     def _checked(self, step: object) -> int | None:
-        """Read a step; None where it cannot be one."""
+        """Read a step. Gives None for an invalid step."""
         number = _whole(step)
         if number is not None and self._step < number <= MAX_STEPS:
             return number
@@ -188,7 +189,7 @@ class Reporter:
         return None
 
     def _keep(self, result: Result) -> None:
-        """Write the result file before the end: what cannot be written now may be later."""
+        """Write the result file before the end. The next report tries again after a failure."""
         try:
             self._write(result)
         except OSError as error:
@@ -221,8 +222,8 @@ class Reporter:
                 write_file(self.result_file, text)
             except OSError as error:
                 if error.errno in EXHAUSTED - {errno.EROFS}:
-                    raise  # what stands there is whole, and stays
-                # A pod's termination log is mounted by itself: nothing can take its place.
+                    raise  # the old file is complete, and stays
+                # A pod's termination log is a mount of one file: no other file can replace it.
                 self._in_place = True
         if self._in_place:
             write_in_place(self.result_file, text)
@@ -233,7 +234,7 @@ class Reporter:
         while True:
             match self._send_waiting(endpoint, insist=insist):
                 case Lost() if not losses:
-                    # What was not durable is sent again, to whoever is there now.
+                    # Reports that were not stored durably are sent again, to the current replica.
                     losses += 1
                     self._sent = self._durable
                 case Busy(seconds=seconds) if time.monotonic() + seconds < deadline:
@@ -242,7 +243,7 @@ class Reporter:
                     return
 
     def _send_waiting(self, endpoint: Endpoint, *, insist: bool) -> Lost | Busy | None:
-        """Send what was not sent yet; what came between, where it did."""
+        """Send the unsent reports. Gives the answer that interrupted them, if any."""
         for entry in [entry for entry in self._waiting if entry.seq > self._sent]:
             body: dict[str, Any] = {"seq": entry.seq, "step": entry.step}
             body["metrics"] = dict(entry.metrics)
@@ -251,8 +252,8 @@ class Reporter:
             if entry.phase is not None:
                 body["phase"] = entry.phase
             match endpoint.post("/v1/report", body, insist=insist):
-                case Lost() | Busy() as between:
-                    return between
+                case Lost() | Busy() as interruption:
+                    return interruption
                 case Away():
                     self._sent = self._durable
                     return None
@@ -275,7 +276,7 @@ class Reporter:
 
 
 def _number(name: str, value: object) -> float:
-    """Read a metric's value: a number, or what turns into one, as a tensor of one element does."""
+    """Read a metric's value: a number, or an object with a float, such as a one-element tensor."""
     if not is_metric_name(name):
         message = f"{name!r} is no metric's name: {METRIC_NAME_RULE}"
         raise ValueError(message)
@@ -288,7 +289,7 @@ def _number(name: str, value: object) -> float:
 
 
 def _whole(step: object) -> int | None:
-    """Read a whole number, also NumPy's or 3.0; None where it is none."""
+    """Read a whole number, also NumPy's or 3.0. Gives None for any other value."""
     if hasattr(step, "__index__"):
         return operator.index(step)  # pyright: ignore[reportArgumentType] # hasattr does not narrow
     return int(step) if isinstance(step, float) and step.is_integer() else None
@@ -296,7 +297,7 @@ def _whole(step: object) -> int | None:
 
 @cache
 def _reporter() -> Reporter:
-    """Make the process's own reporter when it is first used."""
+    """Make the reporter of this process at its first use."""
     return Reporter.from_environment(os.environ)
 
 
@@ -308,20 +309,20 @@ def report(
     phase: str | None = None,
     **named: float,
 ) -> bool:
-    """Report metrics, as a mapping or by keyword; True means that the training is to stop.
+    """Report metrics, as a mapping or by keyword. True means that the training has to stop.
 
-    `report({"val/acc": 0.9})` takes names that are no word of Python, or mean something here.
+    `report({"val/acc": 0.9})` accepts names that are no identifiers, or are parameters here.
 
-    `step` counts evaluations from 1 and rises, over all attempts of the trial; without it, it is
-    the one after the last, or after what the last attempt has saved. `phase` says where the
-    learning rate's schedule stands: pruning compares reports that are `stable`, or say nothing.
-    Raises ValueError for a name or value that no metric can have; never for a step.
+    `step` counts evaluations from 1 and rises over all attempts of the trial. Its default is the
+    step after the last, or after the last step that the previous attempt has saved. `phase` is the
+    phase of the learning rate's schedule: pruning compares reports that are `stable`, or have no
+    phase. Raises ValueError for an invalid name or value of a metric, never for a step.
     """
     return _reporter().report(step, _merged(metrics, named), phase=phase)
 
 
 def result(metrics: Mapping[str, float] | None = None, /, **named: float) -> None:
-    """End the trial with these metrics, as in `report`; with none, those of the last report count.
+    """End the trial with these metrics, given as in `report`. The default is the last report's.
 
     Raises as `report` does.
     """

@@ -1,11 +1,12 @@
-"""Which step comes next in a trial that goes on: kept beside what the training has saved.
+"""Numbers the reports of a resumed trial: the count is stored beside the training's checkpoints.
 
-Steps that a script does not name are counted here. The count lives in the trial's checkpoint folder
-because it has to share the fate of the work: where the folder is gone, or nothing was saved in it,
-the next attempt begins anew, and so do its steps. Else it goes on from the report that was made
-when the newest file there was written, which may be older than the last report.
+This module counts steps for scripts that report without a step. The count lies in the trial's
+checkpoint folder, because it has to be lost or kept together with the checkpoints. If the folder is
+gone, or the training saved nothing in it, the next attempt starts anew, and its steps start at 1.
+Otherwise the steps continue from the report made when the folder's newest file was written. That
+report may be older than the last report.
 
-The standard library alone; nothing here ever breaks a training.
+The module needs the standard library alone. It never ends a training with an error.
 """
 
 from __future__ import annotations
@@ -23,18 +24,18 @@ RECORD = ".scaling-steps.json"
 MOST_BYTES = 64 * 1024
 MAX_NOTED = 256
 MAX_FILES = 10_000
-"""Files of a checkpoint folder that are looked at."""
+"""Files of a checkpoint folder whose times are read."""
 
 
 @dataclass(slots=True)
 class StepCounter:
-    """The steps of the last reports, with their times by the clock of the folder's file system."""
+    """Counts steps. Keeps those of the last reports with times of the folder's file system."""
 
     folder: Path
     _recorded: list[tuple[int, float]] = field(default_factory=list[tuple[int, float]])
 
     def resume(self) -> int:
-        """Give the step that the saved work has come to; 0 where the training begins anew."""
+        """Give the step of the newest checkpoint, or 0 if the training starts anew."""
         self._recorded = self._read()
         saved = max(self._saved(), default=None)
         if saved is None or not self._recorded:
@@ -45,19 +46,19 @@ class StepCounter:
         return step
 
     def record(self, step: int) -> None:
-        """Write down that a step was reported just now."""
+        """Record that a step is reported now."""
         path = self.folder / RECORD
-        # The last one's time is that of the file itself: no other clock is asked.
+        # The time of the last step is the time of this file: only the file system's clock is used.
         document = {"noted": self._recorded, "step": step}
         try:
             write_file(path, json.dumps(document), below=self.folder)
             written = path.stat().st_mtime
         except OSError:
-            return  # there is no such folder yet, or no room: a next attempt may begin anew
+            return  # no folder yet, or no space: the steps of the next attempt may start at 1
         self._recorded = [*self._recorded[-MAX_NOTED:], (step, written)]
 
     def delete(self) -> None:
-        """Delete the record: the trial has its result."""
+        """Delete the record, after the trial has its result."""
         try:
             (self.folder / RECORD).unlink(missing_ok=True)
         except OSError:
@@ -73,7 +74,7 @@ class StepCounter:
             return []
 
     def _saved(self) -> Iterator[float]:
-        """Give the times of what the training has saved."""
+        """Give the times of the files that the training has saved."""
         seen = 0
         for folder, _, names in os.walk(self.folder):
             for name in names:

@@ -1,6 +1,6 @@
 """The result of a trial: one small JSON object, written by any trainer and read by the operator.
 
-It needs the standard library alone, as all of the contract does.
+The module needs the standard library alone, as all of the contract does.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from typing import Any, cast
 from scaling_trainer.metric_names import METRIC_NAME_RULE, is_metric_name, shown_name
 from scaling_trainer.strict_json import NotAnObject, read_object_of_unique_names
 
-# Kubernetes keeps 4,096 bytes of a termination message; ours stays far below, for pods of
-# several containers.
+# Kubernetes keeps 4,096 bytes of a termination message. The built-in trainer's results stay far
+# below: in a pod of several containers the messages share one bound.
 MAX_RESULT_BYTES = 4096
 RESULT_VERSION = 1
 MAX_POINTS = 8
 MAX_METRICS = 500
 MAX_VALUES = 8
 MAX_STEPS = 2**53
-"""Up to here a double holds every whole number."""
+"""A double holds every whole number up to this one."""
 
-# Far beyond what there is, and near enough that products and times of them stay numbers.
+# Far above real values, and small enough that products of values stay finite.
 _MOST = 1e100
 _MOST_SECONDS = 1e10
 _MOST_BYTES = 2.0**60
@@ -32,12 +32,12 @@ _MOST_REASON = 64
 
 
 class ResultError(ValueError):
-    """A result is not what the contract asks for."""
+    """The result breaks the contract."""
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """What a training came to before its end, with the learning rate as low as at the end."""
+    """The metrics of a training before its end, with the learning rate as low as at the end."""
 
     samples: float
     metrics: Mapping[str, float]
@@ -46,10 +46,10 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a trial found.
+    """The result of a trial.
 
-    Either `metrics` by name or `values` in the objectives' order is given, or both; `points` are
-    what shorter trainings would have found.
+    It has `metrics` by name, or `values` in the order of the objectives, or both. `points` are the
+    results that shorter trainings would have had.
     """
 
     metrics: Mapping[str, float] = field(default_factory=dict[str, float])
@@ -68,14 +68,14 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class _Figure:
-    """A number from 0 that a result may have, whole or not."""
+    """A number of a result, from 0 to `most`. `whole`: it has no fraction."""
 
     attribute: str
     most: float
     whole: bool = False
 
 
-# By their JSON keys, in the order they are written. The same keys stand in a trial's status.
+# By JSON key, in the order of writing. A trial's status has the same keys.
 _FIGURES = {
     "modelParameters": _Figure("model_parameters", _MOST),
     "samples": _Figure("samples", _MOST),
@@ -91,7 +91,7 @@ _FIGURES = {
 def encode_result(result: Result) -> bytes:
     """Render a result as one line of JSON, which `parse_result` reads.
 
-    Raises ResultError where it is too large, or has a name or a number that no result can have.
+    Raises ResultError if the result is too large, or has an invalid name or number.
     """
     document: dict[str, Any] = {"v": RESULT_VERSION}
     if result.values is not None:
@@ -119,7 +119,7 @@ def encode_result(result: Result) -> bytes:
 def parse_result(text: str | bytes) -> Result:
     """Read a result. Raises ResultError that names the field and what is allowed there.
 
-    Size, JSON, version, names, and numbers that are not finite or outside their range.
+    Checked are size, JSON, version, names, and that each number is finite and within its range.
     """
     raw = text.encode(errors="replace") if isinstance(text, str) else text
     if len(raw) > MAX_RESULT_BYTES:
@@ -237,7 +237,7 @@ def _finite(value: object, name: str) -> float:
     if not isinstance(value, bool) and isinstance(value, int | float):
         try:
             number = float(value)
-        except OverflowError:  # JSON has whole numbers of any length; a float ends at 1e308
+        except OverflowError:  # a whole number of JSON may exceed the largest float, 1e308
             number = math.inf
         if math.isfinite(number):
             return number

@@ -1,7 +1,7 @@
-"""Randomness without a state: every draw is seeded by the trial's seed, its purpose and its place.
+"""Randomness without state: each draw is seeded by the trial's seed, a purpose and a place.
 
-So an interrupted trial goes on with the very draws it would have made, and nothing but the place
-has to be kept. The one exception is the model's first weights, drawn right after `seed_all`.
+So an interrupted trial resumes with the same draws, and only the place has to be stored. The only
+exception is the model's initial weights, which are drawn right after `seed_all`.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ from scaling_trainer.tensors import seed_draws
 
 
 def seed_all(seed: int) -> None:
-    """Seed Python, NumPy and PyTorch, and let PyTorch use only what repeats bit for bit."""
-    # cuBLAS reads it when it starts: with one work space of fixed size its sums keep their order.
+    """Seed Python, NumPy and PyTorch, and allow PyTorch only deterministic algorithms."""
+    # cuBLAS reads the variable at its start. One work space of fixed size keeps the order of sums.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(mode=True)
-    # Every model here writes what it reads; filling fresh memory with NaN first only costs time.
+    # No model reads memory that it has not written, so filling fresh memory with NaN wastes time.
     torch.utils.deterministic.fill_uninitialized_memory = False  # pyright: ignore[reportAttributeAccessIssue] # a module with a settable property
     random.seed(seed)
-    np.random.seed(seed % 2**32)  # own models and libraries may draw from it
+    np.random.seed(seed % 2**32)  # libraries may draw from this generator
     seed_draws(seed)
 
 
 def derived_seed(seed: int, purpose: str, place: int) -> int:
-    """Give the seed of the draws for one purpose at one place, such as a step or an epoch."""
+    """Give the seed of draws for a purpose at a place, such as a step or an epoch."""
     digest = hashlib.sha256(f"{seed}/{purpose}/{place}".encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1
 
 
 def generator(seed: int, purpose: str, place: int) -> torch.Generator:
-    """Make a generator for one purpose at one place; it lives on the CPU."""
+    """Make a generator on the CPU for a purpose at a place."""
     return torch.Generator().manual_seed(derived_seed(seed, purpose, place))

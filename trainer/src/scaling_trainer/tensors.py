@@ -1,4 +1,4 @@
-"""The parts of PyTorch that have no types, wrapped once."""
+"""Typed wrappers of untyped functions of PyTorch, and bytes of tensors."""
 
 from __future__ import annotations
 
@@ -9,31 +9,31 @@ import torch
 
 
 def row_chunks(tensor: torch.Tensor, rows: int) -> tuple[torch.Tensor, ...]:
-    """Cut a tensor into views of so many rows; the last may be shorter."""
+    """Split a tensor into views of `rows` rows. The last view may be shorter."""
     return cast("tuple[torch.Tensor, ...]", tensor.split(rows))  # pyright: ignore[reportUnknownMemberType] # untyped in torch
 
 
 def seed_draws(seed: int) -> None:
-    """Seed the generators that dropout and fresh weights draw from, on every device."""
+    """Seed the generators of dropout and initial weights, on every device."""
     torch.manual_seed(seed)  # pyright: ignore[reportUnknownMemberType] # untyped in torch
 
 
 def aligned(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """Move a tensor to a device, and off an odd address.
+    """Move a tensor to a device, to an address that is a multiple of 64.
 
-    Memory that came from NumPy begins anywhere, and the order of a vectorised sum depends on where:
-    a fresh process must find the same place as a warm one.
+    NumPy's memory may begin at any address, and the order of a vectorised sum depends on the
+    address. A new process and a warm worker must compute the same sums.
     """
     moved = tensor.to(device)
     return moved if moved.data_ptr() % 64 == 0 else moved.clone()
 
 
 def backward(loss: torch.Tensor) -> None:
-    """Add the loss's gradient to that of every weight it depends on."""
+    """Add the loss's gradient to the gradient of each weight."""
     loss.backward()  # pyright: ignore[reportUnknownMemberType] # untyped in torch
 
 
 def checksum(tensor: torch.Tensor) -> int:
-    """Sum up a tensor's bytes, to tell it from another (CRC-32)."""
+    """Compute the CRC-32 of a tensor's bytes, to tell tensors apart."""
     flat = tensor.contiguous().view(-1).view(torch.uint8)
     return zlib.crc32(cast("Any", flat.numpy()))

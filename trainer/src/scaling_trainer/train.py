@@ -1,11 +1,12 @@
-"""Training itself: steps, evaluations, checkpoints. `trial.py` sets the scene and clears it away.
+"""The training loop: steps, evaluations, checkpoints. `trial.py` prepares the loop and cleans up.
 
 Notable features:
-* the same numbers bit for bit however often a trial is interrupted: rows, augmentation and dropout
-  of a step are drawn from the trial's seed and the step's number, and a checkpoint holds the rest
+* interruptions change no bit of the results: rows, augmentation and dropout of a step are drawn
+  from the trial's seed and the step's number, and a checkpoint holds everything else
 * the global batch is always the configuration's; micro-batches only bound memory
-* the loss is looked at where it is needed anyway, so that no step waits for its value
-* early stopping gives back the weights, and the metrics, of the best evaluation
+* the loss is read only at evaluations and every 200 steps, so that the other steps do not wait for
+  its value
+* early stopping returns the weights and the metrics of the best evaluation
 """
 
 from __future__ import annotations
@@ -38,24 +39,24 @@ from scaling_trainer.training_state import (
     restore,
 )
 
-# Between two looks at the loss where evaluations are far apart; a look makes a GPU wait.
-_STEPS_BETWEEN_LOOKS = 200
+# Steps between two checks of the loss if evaluations are further apart. A check makes a GPU wait.
+_STEPS_BETWEEN_LOSS_CHECKS = 200
 _SECONDS_BETWEEN_CHECKPOINTS = 60.0
 
 _log = logging.getLogger(__name__)
 
 
 class Diverged(Exception):
-    """The loss, or a metric, is no longer a finite number."""
+    """The loss, or a metric, is not finite."""
 
 
 class Stopped(Exception):
-    """Somebody asked for the end of the attempt before the training's own; it is no result."""
+    """The operator ended the attempt before the training's end. There is no result."""
 
 
 @dataclass(slots=True)
 class Run:
-    """A trial while it runs."""
+    """The state of a running trial."""
 
     config: BuiltIn
     execution: Execution
@@ -75,16 +76,16 @@ class Run:
     best_weights: Tensors = field(default_factory=dict[str, torch.Tensor])
     saved_at: float = field(default_factory=time.monotonic)
     stop_requested: bool = False
-    """Of this attempt alone: a checkpoint must not keep it, or the next attempt would not train."""
+    """Of this attempt alone: with this flag in a checkpoint the next attempt would not train."""
 
 
 # --- Training -------------------------------------------------------------------------------------
 
 
 def train(run: Run) -> None:
-    """Take the steps that are left; evaluate, report and save on the way.
+    """Take the remaining steps. Evaluate, report and save on the way.
 
-    Raises Diverged; Stopped, after saving, where a report's answer ends the attempt early.
+    Raises Diverged. Raises Stopped, after saving, if a report's answer ends the attempt early.
     """
     progress = run.progress
     if _has_ended(run):
@@ -95,7 +96,7 @@ def train(run: Run) -> None:
         _step(run, inputs, targets)
         progress.step += 1
         evaluates = _evaluation_due(run)
-        if evaluates or progress.step % _STEPS_BETWEEN_LOOKS == 0:
+        if evaluates or progress.step % _STEPS_BETWEEN_LOSS_CHECKS == 0:
             _refuse_divergence(run)
         if evaluates or _is_due(run.config.checkpoint_every, progress.step):
             progress.stepping_seconds += time.perf_counter() - began
@@ -109,7 +110,7 @@ def train(run: Run) -> None:
 
 
 def _has_ended(run: Run) -> bool:
-    """Whether training is over by itself; raises Stopped where it is not and has to end."""
+    """Whether training has reached its end. Raises Stopped if it has to stop before."""
     progress = run.progress
     if progress.ended or progress.step >= run.total_steps:
         return True
@@ -121,7 +122,7 @@ def _has_ended(run: Run) -> bool:
 
 
 def _step(run: Run, inputs: torch.Tensor, targets: torch.Tensor) -> None:
-    """Move the weights once, by the mean gradient of a whole batch."""
+    """Update the weights once, by the mean gradient of a whole batch."""
     config, step, device = run.config, run.progress.step, run.losses.device
     if getattr(config.model, "dropout", 0.0) > 0:
         seed_draws(derived_seed(run.seed, "dropout", step))
@@ -129,7 +130,9 @@ def _step(run: Run, inputs: torch.Tensor, targets: torch.Tensor) -> None:
         share = learning_rate_share(config.optimizer.schedule, step, run.total_steps)
         for group in run.optimizer.param_groups:
             group["lr"] = config.optimizer.learning_rate * share
-    for parameter in run.parameters:  # what zero_grad does, without a tenth of a small step's time
+    for (
+        parameter
+    ) in run.parameters:  # zero_grad does the same, and takes a tenth of a small step's time
         parameter.grad = None
     size = run.execution.micro_batch or math.ceil(config.batch_size / run.execution.accumulation)
     if len(inputs) <= size:
@@ -150,7 +153,7 @@ def _step(run: Run, inputs: torch.Tensor, targets: torch.Tensor) -> None:
 
 
 def _refuse_divergence(run: Run) -> None:
-    # The sum of all losses so far: a single one that is not finite stays visible in it.
+    # One loss that is not finite makes the sum of all losses not finite.
     if not math.isfinite(float(run.losses)):
         message = f"the loss was not finite in or before step {run.progress.step}"
         raise Diverged(message)
@@ -192,7 +195,7 @@ def _evaluate(run: Run) -> None:
 
 
 def _figures(run: Run) -> dict[str, float]:
-    """Tell people who watch how the training goes; nothing depends on it."""
+    """Give the figures that show users the progress. No decision depends on them."""
     progress = run.progress
     figures = {
         "samples": float(run.loader.samples_after(progress.step)),
@@ -205,7 +208,7 @@ def _figures(run: Run) -> dict[str, float]:
 
 
 def _metrics(run: Run) -> dict[str, float]:
-    """Score the validation part, and as many rows of the training part with the same weights."""
+    """Score the validation part, and as many rows of the training part, with the same weights."""
     metrics = run.evaluator.metrics("val", run.evaluator.score(run.model, run.validation))
     seen = run.evaluator.score(run.model, run.loader.rows, at_most=len(run.validation))
     metrics["train_loss"] = rounded(seen.loss)
@@ -238,14 +241,20 @@ def _checkpoint_due(run: Run) -> bool:
 
 
 def save(run: Run) -> None:
-    """Write all that the next attempt needs to go on as if nothing had happened."""
-    training = (run.progress, run.model, run.optimizer, run.best_weights)
-    checkpoint.write(run.checkpoint_file, checkpoint_of(run.identity, *training))
+    """Write all that the next attempt needs to resume without a difference."""
+    saved = checkpoint_of(
+        identity=run.identity,
+        progress=run.progress,
+        model=run.model,
+        optimizer=run.optimizer,
+        best_weights=run.best_weights,
+    )
+    checkpoint.write(run.checkpoint_file, saved)
     run.saved_at = time.monotonic()
 
 
 def resume(run: Run) -> None:
-    """Go on from the last checkpoint of this very training, if there is one."""
+    """Resume from the last checkpoint of this training, if there is one."""
     saved_file = checkpoint.read(run.checkpoint_file)
     if saved_file is None:
         return

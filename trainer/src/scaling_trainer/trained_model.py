@@ -1,4 +1,4 @@
-"""A trained model on disk: its weights, and a record of what it is and how good it was."""
+"""A trained model on disk: its weights, and a record of its configuration and metrics."""
 
 from __future__ import annotations
 
@@ -25,20 +25,19 @@ from scaling_trainer.writing import write_file
 
 RECORD_VERSION = 1
 MOST_SIZE = 2**40
-"""Of what data dictate to a model; more is no count of columns, users or items."""
+"""The largest size that data set for a model: of columns, users or items."""
 MOST_PIXELS = 2**28
-"""Of one image, all channels; Pillow reads none that is larger."""
+"""Pixels of an image in all channels. Pillow reads no larger image."""
 KINDS: tuple[str, ...] = get_args(DataKind)
 MOST_BYTES = 64 * 1024 * 1024
-"""Of a record or a preprocessor: 100,000 classes, and the categories of a wide table."""
+"""Bytes of a record or a preprocessor: enough for 100,000 classes, or a wide table's categories."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelRecord:
     """The record of a trained model.
 
-    `identity` tells one training from another; `parameters` is N; `result` is the line that the
-    trial gave as its result.
+    `identity` tells trainings apart. `parameters` is N. `result` is the trial's result as JSON.
     """
 
     config: BuiltIn
@@ -51,7 +50,7 @@ class ModelRecord:
 
 
 def data_dimensions(prepared: Prepared) -> Dimensions:
-    """Read off the data the sizes that they dictate to a model."""
+    """Give the sizes that the data set for a model."""
     shape = prepared.train.inputs.shape
     outputs = len(prepared.classes) or 1
     match prepared.kind:
@@ -70,23 +69,23 @@ def data_dimensions(prepared: Prepared) -> Dimensions:
             return Dimensions("ratings", users=users, items=items)
 
 
-def write_record(path: Path, trained: ModelRecord) -> None:
-    """Write a record as JSON, at once."""
+def write_record(path: Path, record: ModelRecord) -> None:
+    """Write a record as JSON, atomically."""
     document = {
         "v": RECORD_VERSION,
-        "builtIn": trained.config.model_dump(mode="json"),
-        "dimensions": asdict(trained.dimensions),
-        "classes": list(trained.classes),
-        "parameters": trained.parameters,
-        "metrics": dict(trained.metrics),
-        "identity": trained.identity,
-        "result": trained.result,
+        "builtIn": record.config.model_dump(mode="json"),
+        "dimensions": asdict(record.dimensions),
+        "classes": list(record.classes),
+        "parameters": record.parameters,
+        "metrics": dict(record.metrics),
+        "identity": record.identity,
+        "result": record.result,
     }
     write_file(path, json.dumps(document, indent=1), below=path.parent)
 
 
 def read_record(path: Path) -> ModelRecord:
-    """Read a record. Raises DataError that names a file which is missing or is no record."""
+    """Read a record. Raises DataError that names the file if it is missing or no record."""
     try:
         document = read_json_object(path, MOST_BYTES, below=path.parent)
         return ModelRecord(
@@ -134,25 +133,25 @@ def _metrics(document: dict[str, Any]) -> dict[str, float]:
 
 
 def as_data_error(error: UnreadableFile) -> DataError:
-    """Say that a file cannot be read, and why."""
+    """Turn the error of an unreadable file into a DataError."""
     reason = error.reason.removeprefix("cannot be read: ")
     return DataError(str(error.path), f"cannot be read: {reason}")
 
 
-def load_model(trained: ModelRecord, weights: Path) -> nn.Module:
-    """Build the model and give it its weights. Raises DataError where the two do not fit."""
+def load_model(record: ModelRecord, weights: Path) -> nn.Module:
+    """Build the model and load its weights. Raises DataError if the two do not fit."""
     saved = checkpoint.read(weights)
     if saved is None:
         raise DataError(str(weights), "is missing or holds no weights")
     try:
-        # Without memory: a record may speak of any size, also of none, which PyTorch warns of.
+        # The meta device takes no memory. A record may name any size, also 0: then PyTorch warns.
         with torch.device("meta"), warnings.catch_warnings(action="ignore"):
-            drawn = models.build(trained.config.model, trained.dimensions)
+            drawn = models.build(record.config.model, record.dimensions)
         check_same_tensors(dict(saved.tensors), drawn.state_dict(), "weights")
     except (UnusableCheckpoint, ValueError, RuntimeError) as error:
         reason = checkpoint.reason_of(error)
         raise DataError(str(weights), f"does not fit the model: {reason}") from error
-    model = models.build(trained.config.model, trained.dimensions)
+    model = models.build(record.config.model, record.dimensions)
     model.load_state_dict(saved.tensors)
     return model.eval()
 

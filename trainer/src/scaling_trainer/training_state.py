@@ -1,7 +1,7 @@
-"""What a checkpoint holds of a training, checked whole before any of it is used.
+"""The state of a training in a checkpoint. All of it is checked before any part is used.
 
-A checkpoint may be damaged, or be that of another version: half of it in a model would be worse
-than none.
+A checkpoint may be damaged, or come from another version. Loading a part of it into a model would
+be worse than loading nothing.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from scaling_trainer.checkpoint import (
 
 
 class UnusableCheckpoint(ValueError):
-    """A checkpoint that no such training has left."""
+    """The checkpoint does not fit the training."""
 
 
 @dataclass(slots=True)
 class Progress:
-    """How far a trial has come: with the tensors, all that a checkpoint has to keep."""
+    """The progress of a trial. A checkpoint holds the progress and the tensors."""
 
     step: int = 0
     evaluations: int = 0
@@ -39,14 +39,14 @@ class Progress:
     evaluating_seconds: float = 0.0
     metrics: dict[str, float] = field(default_factory=dict[str, float])
     points: list[dict[str, float]] = field(default_factory=list[dict[str, float]])
-    """The metrics after each early decay, with the `samples` seen until then."""
+    """The metrics after each early decay, and the `samples` seen up to it."""
     best_metrics: dict[str, float] = field(default_factory=dict[str, float])
     without_improvement: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class SavedTraining:
-    """A training that can go on; `best_weights` is empty where none was the best so far."""
+    """A training that can be resumed. `best_weights` is empty before the first best evaluation."""
 
     progress: Progress
     model: Tensors
@@ -61,7 +61,7 @@ def checkpoint_of(
     optimizer: torch.optim.Optimizer,
     best_weights: Tensors,
 ) -> Checkpoint:
-    """Put all that the next attempt needs into a checkpoint."""
+    """Make a checkpoint of all that the next attempt needs."""
     tensors = (
         with_prefix("model", model.state_dict())
         | with_prefix("best", best_weights)
@@ -73,27 +73,27 @@ def checkpoint_of(
 def read_training(
     saved: Checkpoint, identity: str, model: nn.Module, optimizer: torch.optim.Optimizer
 ) -> SavedTraining | None:
-    """Read a checkpoint for a training; None where it is another training's. Raises Unfit."""
+    """Read a checkpoint. Gives None for another training's. Raises UnusableCheckpoint."""
     if saved.document.get("identity") != identity:
         return None
     weights, best = without_prefix("model", saved.tensors), without_prefix("best", saved.tensors)
-    remembered = without_prefix("optimizer", saved.tensors)
+    optimizer_state = without_prefix("optimizer", saved.tensors)
     own: Tensors = model.state_dict()
     check_same_tensors(weights, own, "weights")
     if best:
         check_same_tensors(best, own, "best weights")
-    _check_optimizer(remembered, optimizer)
-    return SavedTraining(_progress(saved.document.get("progress")), weights, remembered, best)
+    _check_optimizer(optimizer_state, optimizer)
+    return SavedTraining(_progress(saved.document.get("progress")), weights, optimizer_state, best)
 
 
 def restore(saved: SavedTraining, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-    """Give a model and its optimizer what `saved_in` found for them."""
+    """Load the state that `read_training` gave into a model and its optimizer."""
     model.load_state_dict(saved.model)
     restore_optimizer(optimizer, saved.optimizer)
 
 
 def check_same_tensors(tensors: Tensors, own: Tensors, what: str) -> None:
-    """Check that tensors have the names, shapes and types of others. Raises Unfit."""
+    """Check the names, shapes and types of tensors. Raises UnusableCheckpoint."""
     if tensors.keys() != own.keys():
         message = f"its {what} have other names than the model's"
         raise UnusableCheckpoint(message)
@@ -115,7 +115,7 @@ _IS_ADAM = (torch.optim.Adam, torch.optim.AdamW)
 
 
 def _check_optimizer(tensors: Tensors, optimizer: torch.optim.Optimizer) -> None:
-    """Check what is remembered of each parameter: all that the optimizer uses, or nothing."""
+    """Check the state of each parameter: complete for this optimizer, or absent."""
     groups = cast("list[dict[str, list[torch.Tensor]]]", optimizer.param_groups)
     parameters = [parameter for group in groups for parameter in group["params"]]
     is_adam = isinstance(optimizer, _IS_ADAM)
@@ -149,7 +149,7 @@ def _progress(document: object) -> Progress:
 
 
 def _is_valid(value: Any) -> bool:
-    """Whether all numbers are finite, and none that counts is below 0."""
+    """Whether all numbers are finite, and no count or duration is below 0."""
     if isinstance(value, bool):
         return True
     if isinstance(value, list):

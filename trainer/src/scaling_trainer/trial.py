@@ -1,4 +1,4 @@
-"""One trial, from what it is told to the weights it leaves; read it from top to bottom."""
+"""One trial, from its assignment to its weights. `run_trial` shows the steps in order."""
 
 from __future__ import annotations
 
@@ -40,16 +40,16 @@ RECORD = "trial.json"
 
 _log = logging.getLogger(__name__)
 
-# Beyond it the data stay in host memory, and batches move to the accelerator one by one.
+# Larger data stay in host memory, and batches move to the accelerator one by one.
 _RESIDENT_BYTES = 2 * 2**30
 
 
 def run_trial(assignment: Assignment, reporter: Reporter) -> Result:
-    """Train one trial and leave its weights and record in its checkpoint folder.
+    """Train one trial, and write its weights and record into its checkpoint folder.
 
-    A trial that has ended already gives its result again. Raises ContractError, pydantic's
-    ValidationError or DataError for what somebody has to change, Diverged where the loss is no
-    longer finite, Stopped where the attempt was ended from outside: then there is no result.
+    A trial that has already ended gives its result again. Raises ContractError, pydantic's
+    ValidationError or DataError for what the user has to change. Raises Diverged if the loss is not
+    finite. Raises Stopped, without a result, if the operator ended the attempt.
     """
     config = read_config(assignment)
     torch.set_num_threads(config.threads)
@@ -105,7 +105,7 @@ def identity_of(config: BuiltIn, assignment: Assignment, prepared: Prepared) -> 
 def start(
     assignment: Assignment, config: BuiltIn, prepared: Prepared, reporter: Reporter, identity: str
 ) -> Run:
-    """Build the model and everything around it; PyTorch must have been seeded."""
+    """Build the model and the state of the run. PyTorch must have been seeded before."""
     device = pick_device()
     dimensions = data_dimensions(prepared)
     recompute = assignment.execution.recompute
@@ -145,7 +145,7 @@ def _move(part: Subset, device: torch.device) -> Subset:
 
 
 def _result(run: Run, prepared: Prepared) -> Result:
-    """Say what was found, for the weights that are kept."""
+    """Give the result for the weights that are kept."""
     progress = run.progress
     samples = run.loader.samples_after(progress.step)
     counted = count(run.config.model.model_dump(), data_dimensions(prepared))
@@ -167,7 +167,7 @@ def _result(run: Run, prepared: Prepared) -> Result:
 
 
 def _point(run: Run, flops_per_sample: int, point: Mapping[str, float]) -> Point:
-    """Say what a shorter training would have come to; classes apart would take too much room."""
+    """Give the result of a shorter training. Metrics per class would take too much space."""
     names = [f"val_{metric}" for metric in METRICS_BY_TASK[run.config.task]]
     samples = point["samples"]
     metrics = {name: point[name] for name in names if name in point}
@@ -175,7 +175,7 @@ def _point(run: Run, flops_per_sample: int, point: Mapping[str, float]) -> Point
 
 
 def _keep(run: Run, prepared: Prepared, record: Path, result: Result) -> None:
-    """Leave the weights and their record, which says last that all is there; then tidy up."""
+    """Write the weights, then their record, which marks a complete trial; then clean up."""
     weights = run.best_weights or run.model.state_dict()
     checkpoint.write(record.with_name(checkpoint.WEIGHTS), Checkpoint(weights, {}))
     dimensions = data_dimensions(prepared)

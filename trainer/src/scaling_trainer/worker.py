@@ -1,10 +1,14 @@
 """A warm worker: a process that has imported PyTorch once and runs one trial after the other.
 
-Over standard input comes a line per trial, `{"environment": {"SCALING_...": ...}, "log": path}`;
-`{"export": {"checkpoint": path, "out": path, "dataDir": path}, "log": path}` scores saved weights;
-`{"check": {"config": {...}, "dataDir": path, "varied": [names]}, "log": path}` reads the data once;
-back goes one line, `{"exitCode": 0, "error": ""}`, after a first `{"ready": true}`. What a trial
-prints goes to its log, also where it is C code that prints. The end of the input ends the worker.
+The worker reads one line of JSON per task from standard input:
+
+* `{"environment": {"SCALING_...": ...}, "log": path}` runs a trial
+* `{"export": {"checkpoint": path, "out": path, "dataDir": path}, "log": path}` scores weights
+* `{"check": {"config": {...}, "dataDir": path, "varied": [names]}, "log": path}` reads data once
+
+It answers each task by one line, `{"exitCode": 0, "error": ""}`, after a first `{"ready": true}`.
+The output of a task goes to its log, including the output of C code. The end of the input ends the
+worker.
 """
 
 from __future__ import annotations
@@ -27,9 +31,9 @@ _STDOUT, _STDERR = 1, 2
 
 
 def serve() -> None:
-    """Run trials until the input ends."""
+    """Run tasks until the input ends."""
     answers = os.fdopen(os.dup(_STDOUT), "w", buffering=1)
-    # A stray line must never get between the answers.
+    # Printed lines must never mix with the answers.
     os.dup2(_STDERR, _STDOUT)
     _warm_up()
     _answer(answers, {"ready": True})
@@ -40,7 +44,7 @@ def serve() -> None:
 
 
 def _warm_up() -> None:
-    """Make PyTorch load what it loads with its first optimizer; it takes as long as itself."""
+    """Make PyTorch load the modules of its first optimizer, which takes as long as importing it."""
     weight = torch.zeros(1, requires_grad=True)
     torch.optim.SGD([weight], lr=0.0)
 
@@ -60,7 +64,7 @@ def _run(task: dict[str, Any]) -> AttemptEnd:
 
 @contextmanager
 def _output_to(log: Path) -> Generator[None]:
-    """Send everything that is printed meanwhile, by whatever code, to a file."""
+    """Send all output within the block, also that of C code, to a file."""
     before = os.dup(_STDERR)
     with open_regular_for_writing(log, os.O_WRONLY | os.O_APPEND) as file:
         os.dup2(file.fileno(), _STDOUT)

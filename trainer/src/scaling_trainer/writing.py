@@ -1,8 +1,9 @@
-"""Writing that leaves the old content or the new, and never follows a link that others have laid.
+"""Atomic writing that never follows a link which others have placed.
 
-A file is written to a fresh temporary file beside it, which takes its place at once. `below` names
-a folder that others may have filled: from there on no part of a path may be a link. Every OSError
-names the file. The standard library alone, as all of the contract.
+Content is written to a new temporary file in the same folder, which then replaces the file
+atomically. `below` names a folder that others may have filled: below this folder no part of a path
+may be a link. Every OSError names the file. The module needs the standard library alone, as all of
+the contract.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 EXHAUSTED = NO_SPACE | {
     *(errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.EIO, errno.EROFS)
 }
-"""What a machine is out of, or no longer does: nothing in the input mends it."""
+"""Errors of an exhausted or failing machine: no change of the input can remove them."""
 
 _FRESH = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _SUFFIX = ".new"
@@ -33,9 +34,9 @@ _SUFFIX = ".new"
 def write_file(
     path: Path, content: str | bytes, *, below: Path | None = None, durable: bool = False
 ) -> None:
-    """Write a file that is there whole or not at all; a link in its place is replaced.
+    """Write a file atomically. A link in its place is replaced.
 
-    `durable`: also after the power failed. Raises OSError.
+    `durable`: the file survives a power failure. Raises OSError.
     """
     with whole_file(path, below=below, durable=durable) as file:
         file.write(content.encode() if isinstance(content, str) else content)
@@ -45,12 +46,14 @@ def write_file(
 def whole_file(
     path: Path, *, below: Path | None = None, durable: bool = False
 ) -> Generator[BinaryIO]:
-    """Open a file for writing that takes its place when the block ends well. Raises OSError."""
+    """Open a file for writing. It appears when the block ends without an error. Raises OSError."""
     beside = temporary_name(path)
     with _naming(path), folder_below(path.parent, below) as folder:
         place = beside if folder is not None else path.with_name(beside)
         target = path.name if folder is not None else path
-        with contextlib.suppress(FileNotFoundError):  # a process of this id has died here before
+        with contextlib.suppress(
+            FileNotFoundError
+        ):  # a process with the same id died while writing
             os.unlink(place, dir_fd=folder)
         try:
             with os.fdopen(os.open(place, _FRESH, 0o666, dir_fd=folder), "wb") as file:
@@ -60,14 +63,14 @@ def whole_file(
                     os.fsync(file.fileno())
             os.replace(place, target, src_dir_fd=folder, dst_dir_fd=folder)
         except BaseException:
-            with contextlib.suppress(OSError):  # it was never made, or the disk is at fault
+            with contextlib.suppress(OSError):  # the file was not created, or the disk fails
                 os.unlink(place, dir_fd=folder)
             raise
 
 
 @contextmanager
 def whole_folder(path: Path, *, below: Path) -> Generator[Path]:
-    """Give an empty folder that takes the place of `path` when the block ends well.
+    """Give an empty folder that replaces `path` when the block ends without an error.
 
     Raises OSError.
     """
@@ -80,17 +83,17 @@ def whole_folder(path: Path, *, below: Path) -> Generator[Path]:
 
 
 def temporary_name(path: Path) -> str:
-    """Name of the file that is written before it takes the place of `path`."""
+    """Give the name of the temporary file that will replace `path`."""
     return f".{path.name}.{os.getpid()}{_SUFFIX}"
 
 
 def is_temporary(name: str) -> bool:
-    """Whether a file is what a process that was killed has left of its writing."""
+    """Whether a file is a temporary file, as a killed process leaves it."""
     return name.startswith(".") and name.endswith(_SUFFIX)
 
 
 def write_output(path: Path, content: str | bytes) -> None:
-    """Write where the user said: through a link of theirs, into a pipe or a device too.
+    """Write to the user's path: through the user's links, and to pipes and devices too.
 
     Raises OSError.
     """
@@ -106,14 +109,14 @@ def write_output(path: Path, content: str | bytes) -> None:
 
 
 def write_in_place(path: Path, content: str | bytes) -> None:
-    """Overwrite what nothing can take the place of, as a mounted file. Raises OSError."""
+    """Overwrite a file that cannot be replaced, such as a mounted file. Raises OSError."""
     with _naming(path), path.open("wb") as file:
         file.write(content.encode() if isinstance(content, str) else content)
 
 
 @contextmanager
 def fresh_file(path: Path, *, below: Path | None = None) -> Generator[BinaryIO]:
-    """Open a file for a log: empty, readable by others at once, no old file's other name.
+    """Open a new, empty file for a log, which others can read at once. An old file is removed.
 
     Raises OSError.
     """
@@ -128,9 +131,9 @@ def fresh_file(path: Path, *, below: Path | None = None) -> Generator[BinaryIO]:
 
 @contextmanager
 def open_regular_for_writing(path: Path, flags: int) -> Generator[BinaryIO]:
-    """Open a file, made where there is none, its content kept; no link, pipe or device.
+    """Open a regular file and keep its content. A missing file is created.
 
-    Raises OSError.
+    Raises OSError, also for a link, a pipe or a device.
     """
     with _naming(path):
         flags |= os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -143,7 +146,7 @@ def open_regular_for_writing(path: Path, flags: int) -> Generator[BinaryIO]:
 
 
 def make_folder(path: Path, *, below: Path) -> None:
-    """Make a folder and those above it; none below `below` may be a link. Raises OSError."""
+    """Make a folder and its parents. No folder below `below` may be a link. Raises OSError."""
     parts = path.relative_to(below).parts
     for count in range(1, len(parts) + 1):
         reached = below.joinpath(*parts[:count])
@@ -158,7 +161,7 @@ def make_folder(path: Path, *, below: Path) -> None:
 
 
 def remove(path: Path, *, below: Path) -> None:
-    """Delete a file, a link itself, or a folder with all in it; nothing where there is nothing.
+    """Delete a file, a link (not its target), or a folder and its content, if it exists.
 
     Raises OSError.
     """
@@ -175,7 +178,7 @@ def remove(path: Path, *, below: Path) -> None:
 
 
 def rename(source: Path, target: Path, *, below: Path) -> None:
-    """Move a file or folder to a place where nothing lies. Raises OSError."""
+    """Move a file or folder to a free path. Raises OSError."""
     with (
         _naming(source),
         folder_below(source.parent, below) as before,
@@ -185,7 +188,7 @@ def rename(source: Path, target: Path, *, below: Path) -> None:
 
 
 def flush_output() -> None:
-    """Write what was printed and still waits; a log that found no space costs no trial."""
+    """Flush standard output and error. A log without disk space must not fail a trial."""
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError):
             stream.flush()
@@ -193,7 +196,7 @@ def flush_output() -> None:
 
 @contextmanager
 def _naming(path: Path) -> Generator[None]:
-    """Name the file in an OSError: the system names it at its opening alone."""
+    """Name the file in an OSError: the system names it only when the file is opened."""
     try:
         yield
     except OSError as error:

@@ -1,4 +1,8 @@
-"""Data sets without a file: what scikit-learn ships, and what is made from a seed."""
+"""Data sets without a file: those that scikit-learn ships, and those made from a seed.
+
+Data made from a seed are the same for every trial, on every machine. scikit-learn has no types:
+this module gives types to what it returns.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +36,7 @@ _DIGITS_MAXIMUM = 16.0
 
 
 def bundled(dataset: Bundled) -> RowSource:
-    """Load a real data set; classes are called as scikit-learn calls them."""
+    """Load a real data set. Its classes have the names that scikit-learn gives them."""
     loaded = _LOADERS[dataset.name](as_frame=True)
     target = cast("pd.Series", loaded.target)
     if dataset.name == "diabetes":
@@ -67,7 +71,7 @@ def make_clusters(
     return inputs.astype(np.float64), classes.astype(np.int64)
 
 
-# Spread of a synthetic rating about its middle, 3: the hidden factors explain that much.
+# Standard deviation of a synthetic rating about its middle, 3, from the hidden factors.
 _RATING_SPREAD = 0.8
 
 
@@ -80,7 +84,7 @@ def synthetic_regression(dataset: SyntheticRegression) -> RowSource:
 
 
 def synthetic_classification(dataset: SyntheticClassification) -> RowSource:
-    """Two Gaussian clusters for each class, so that no straight line parts the classes."""
+    """Two Gaussian clusters for each class, so that no straight line separates the classes."""
     inputs, classes = make_clusters(dataset)
     names = [f"x{place}" for place in range(dataset.features)]
     return RowSource(
@@ -91,7 +95,7 @@ def synthetic_classification(dataset: SyntheticClassification) -> RowSource:
 
 
 def synthetic_ratings(dataset: SyntheticRatings) -> RatingSource:
-    """Each rating is 3 + the product of hidden factors + noise, cut to 1..5; no pair twice."""
+    """Each rating is 3 + the product of hidden factors + noise, clipped to 1..5; no pair twice."""
     rng = np.random.default_rng(dataset.seed)
     pairs = rng.choice(dataset.users * dataset.items, dataset.ratings, replace=False)
     user, item = np.divmod(pairs, dataset.items)

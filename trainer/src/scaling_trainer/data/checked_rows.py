@@ -1,4 +1,4 @@
-"""Features and targets as they were read: usable values, or a DataError."""
+"""From raw features and targets to usable values, or a DataError."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ def usable_features(
     on_missing: Literal["error", "drop", "mean", "median"],
     gap_notes: Mapping[str, str] | None = None,
 ) -> Features:
-    """Give columns as float64 or as text, and images as they are, once they are known to be usable.
+    """Check features. Give columns as float64 or as text, and images as they are.
 
-    `told` says more about a column with gaps. Raises DataError that names the column, or the first
-    row, that is not.
+    `gap_notes` add a sentence to the error for a column with gaps. Raises DataError that names the
+    column, or the first row, that cannot be used.
     """
     if not isinstance(features, pd.DataFrame):
         return _images(features, on_missing)
@@ -64,7 +64,7 @@ def _column(series: pd.Series, name: str, on_missing: str, gap_note: str | None)
 
 
 def _is_long(series: pd.Series) -> bool:
-    """Whether a column holds whole numbers that a float cannot tell apart: they are codes."""
+    """Whether a column holds whole numbers that a float cannot tell apart. These are codes."""
     if not is_integer_dtype(series):
         return False
     values = series.dropna()
@@ -97,7 +97,7 @@ _FIELD = "dataset.target"
 
 @dataclass(frozen=True, slots=True)
 class ClassValues:
-    """A class index per row, and what the classes are called."""
+    """A class index per row, and the names of the classes."""
 
     target: ClassTarget
     values: NDArray[np.int64]
@@ -111,7 +111,7 @@ class NumberValues:
 
 
 def has_target(series: pd.Series, preprocessing: Preprocessing) -> Flags:
-    """Which rows have a target. Raises DataError where some do not and may not be left out."""
+    """Which rows have a target. Raises DataError if some have none and may not be left out."""
     present = ~is_missing(series)
     if not present.all() and preprocessing.missing != "drop":
         message = (
@@ -123,7 +123,7 @@ def has_target(series: pd.Series, preprocessing: Preprocessing) -> Flags:
 
 
 def read_class_target(series: pd.Series, labels: tuple[str, ...]) -> ClassValues:
-    """Give each class its index, in the order of `labels` or else in their own."""
+    """Give each row the index of its class, in the order of `labels` or else sorted."""
     text = as_text(series, _FIELD)
     target = class_target(labels or in_order(text))
     places = pd.Index(target.labels, dtype=object).get_indexer(pd.Index(text, dtype=object))
@@ -131,7 +131,7 @@ def read_class_target(series: pd.Series, labels: tuple[str, ...]) -> ClassValues
 
 
 def read_number_target(series: pd.Series) -> NumberValues:
-    """Read numbers. Raises DataError that quotes what is none, and where all are one."""
+    """Read numbers. Raises DataError if a value is no number, or if all values are equal."""
     values = as_numbers(series, _FIELD)
     if len(values) > 1 and (values == values[0]).all():
         message = f"the target is {values[0]:g} in every row: there is nothing to learn"

@@ -27,7 +27,7 @@ from scaling_trainer.data_error import DataError
 
 SEPARATORS = (",", ";", "\t", "|", " ")
 _ROWS_LOOKED_AT = 20
-# What a spreadsheet writes first, to tell another one what separates.
+# The first line by which one spreadsheet tells another the separator.
 _DECLARED = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
 
 
@@ -37,15 +37,16 @@ class Layout:
 
     separator: str
     skips_blanks: bool
-    """Blanks stand behind separators, before quotes."""
+    """Blanks stand after separators, before quotes."""
     lines_before: int = 0
     """Lines before the header."""
 
 
 def infer_layout(lines: Sequence[str], setting: str | None, wanted: Sequence[str]) -> Layout:
-    """Find the separator in a file's first lines: by it the header names what is wanted.
+    """Infer the separator from a file's first lines: it splits the header into the wanted names.
 
-    Where several do, or none, the rows decide: all have as many values as the header.
+    If several separators do so, or none does, the rows decide: with the right separator every row
+    has as many values as the header.
     """
     declared = _DECLARED.fullmatch(lines[0]) if lines else None
     before = 0 if declared is None else 1
@@ -74,7 +75,7 @@ def _infer_separator(lines: Sequence[str], wanted: Sequence[str]) -> str:
 
 
 def rows_of(lines: Sequence[str], separator: str) -> list[list[str]]:
-    """Read some lines; what cannot be read gives no rows."""
+    """Split lines into rows. Unreadable lines give no rows."""
     try:
         rows = list(csv.reader(lines, delimiter=separator, skipinitialspace=True))
     except csv.Error:
@@ -85,14 +86,14 @@ def rows_of(lines: Sequence[str], separator: str) -> list[list[str]]:
 _PATH = "dataset.path"
 _ROWS_AT_ONCE = 20_000
 _LINES_LOOKED_AT = 100
-# A line longer than this has lost its end, and is not to fill the memory.
+# A longer line has lost its line end. The bound keeps it from filling the memory.
 _LONGEST_LINE = 16 * 2**20
 _INDEX_NAMES = ("", "Unnamed: 0")
 
 
 @dataclass(frozen=True, slots=True)
 class TextTable:
-    """Texts by column; two columns may have one name. `broken` counts rows that were left out."""
+    """Texts by column; two columns may have the same name. `broken` counts rows left out."""
 
     frame: pd.DataFrame
     notes: tuple[str, ...] = ()
@@ -101,7 +102,7 @@ class TextTable:
 
 @dataclass(slots=True)
 class _RowCollector:
-    """What has been read of a file so far."""
+    """The rows that have been read so far."""
 
     path: Path
     width: int
@@ -112,11 +113,11 @@ class _RowCollector:
     broken: int = 0
 
     def take(self, numbered: Sequence[tuple[int, list[str]]]) -> None:
-        """Keep rows of as many values as the header; line numbers tell where one has others."""
+        """Keep rows with as many values as the header. An error names the number of the line."""
         fitting = (self._fitting(line, row) for line, row in numbered)
         kept = [row for row in fitting if row is not None]
         if kept:
-            # Arrow's strings take a fraction of the memory of Python's.
+            # Arrow's strings take a fraction of the memory of Python's strings.
             chunk = [pd.Series(list(values), dtype="string") for values in zip(*kept, strict=True)]
             self.columns.append(chunk)
 
@@ -145,9 +146,9 @@ def _compared(row: Sequence[str], width: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class TextFormat:
-    """How a table is to be read: settings as the configuration has them, None to be found out.
+    """How to read a table: the settings of the configuration; None means to infer it.
 
-    `wanted` are columns that it is known to have.
+    `wanted` are columns that the table is known to have.
     """
 
     wanted: tuple[str, ...]
@@ -155,18 +156,18 @@ class TextFormat:
     encoding: str | None = None
     broken: Broken = "refuse"
     keeps_blank: bool = False
-    """Keep rows of empty texts: each row has its place in an answer."""
+    """Keep rows of empty texts: a prediction answers each row by its place."""
 
     @staticmethod
     def from_settings(settings: Delimited, wanted: Sequence[str]) -> TextFormat:
-        """Take what the configuration of a data set says."""
+        """Read the settings of a data set."""
         return TextFormat(tuple(wanted), settings.separator, settings.encoding, settings.broken)
 
 
 def read_delimited(path: Path, form: TextFormat) -> TextTable:
     """Read a table of texts.
 
-    Raises DataError where it is no such table, with the line and the setting that may be wrong.
+    Raises DataError with the line and the setting that may be wrong.
     """
     with _open(path, form.encoding) as (file, codec):
         lines = _lines(path, file)
@@ -194,7 +195,7 @@ def read_delimited(path: Path, form: TextFormat) -> TextTable:
 
 @contextmanager
 def _open(path: Path, setting: str | None) -> Generator[tuple[TextIO, str]]:
-    """Open a text with its codec, and put its reader's complaints in a sentence."""
+    """Open a text with its codec. The reader's errors become a DataError."""
     codec = "utf-8"
     try:
         with open_unpacked(path) as file:
@@ -232,7 +233,7 @@ def _frame(rows: _RowCollector) -> pd.DataFrame:
 def _with_names(
     frame: pd.DataFrame, names: list[str], path: Path, notes: tuple[str, ...], broken: int
 ) -> TextTable:
-    """Leave out columns without a name that hold row numbers or nothing; refuse others."""
+    """Leave out unnamed columns of row numbers or empty texts. Refuse other unnamed columns."""
     kept: list[int] = []
     for place, name in enumerate(names):
         if name and not (place == 0 and name in _INDEX_NAMES):

@@ -1,4 +1,4 @@
-"""Data sets in a user's own files."""
+"""Data sets in a user's files: tables, ratings, arrays and texts."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ _PATH = "dataset.path"
 
 
 def locate(data_dir: Path, path: str) -> Path:
-    """Find a file or folder below `data_dir`. Links inside it are the owner's and are followed.
+    """Find a file or folder below `data_dir`. Links inside it belong to the owner and are followed.
 
-    Raises DataError where the path is absolute, leads out by `..`, or is not there.
+    Raises DataError if the path is absolute, leads out by `..`, or does not exist.
     """
     inside = posixpath.normpath(path.replace("\\", "/"))
     if Path(inside).is_absolute() or Path(path).is_absolute() or inside.split("/")[0] == "..":
@@ -41,7 +41,7 @@ def locate(data_dir: Path, path: str) -> Path:
 
 
 def locate_file(data_dir: Path, path: str) -> Path:
-    """Find a file below `data_dir`, as `locate` does. Raises DataError where it is a folder."""
+    """Find a file below `data_dir`, as `locate` does. Raises DataError for a folder."""
     target = locate(data_dir, path)
     if not target.is_file():
         message = f"{path!r} is not a file"
@@ -73,7 +73,7 @@ def ratings(dataset: Ratings, data_dir: Path) -> RatingSource:
 def _read_parquet(path: Path) -> pd.DataFrame:
     try:
         frame = pd.read_parquet(path)
-    # Arrow's own errors are all ValueErrors, the files' are OSErrors.
+    # Arrow raises ValueErrors of its own, and OSErrors for files.
     except (OSError, ValueError) as error:
         message = f"{path.name} cannot be read as parquet: {str(error).strip()}"
         raise DataError(_PATH, message) from error
@@ -116,7 +116,7 @@ def _read_array(path: Path, name: str, field: str) -> NDArray[np.generic]:
         message = f"{path.name} cannot be read: {error.strerror or error}"
         raise DataError(field, message) from error
     except (ValueError, EOFError, TypeError, zipfile.BadZipFile) as error:
-        # numpy advises to allow pickles here, which is never done: they can run code.
+        # numpy's message advises to allow pickles. Pickles can run code and are never allowed.
         message = f"{path.name} is no .npz file with a plain array {name!r}; save it by numpy.savez"
         raise DataError(field, message) from error
     if array is None:
@@ -129,7 +129,7 @@ def _read_array(path: Path, name: str, field: str) -> NDArray[np.generic]:
 
 
 def text(dataset: Text, data_dir: Path) -> TextSource:
-    """Read a text, as UTF-8. Raises DataError where it is none in its encoding."""
+    """Read a text and encode it as UTF-8. Raises DataError if it does not fit its encoding."""
     path = locate_file(data_dir, dataset.path)
     try:
         content = path.read_bytes()

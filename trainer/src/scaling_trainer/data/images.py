@@ -23,7 +23,7 @@ _PATH = "dataset.path"
 
 
 def image_folder(dataset: ImageFolder, data_dir: Path) -> RowSource:
-    """Read a folder of images; each folder in it is a class. Files of other kinds are left out."""
+    """Read a folder of images. Each folder in it is a class. Files of other kinds are left out."""
     root = locate(data_dir, dataset.path)
     if not root.is_dir():
         message = f"{dataset.path!r} is not a folder"

@@ -1,4 +1,4 @@
-"""Finding out how a file writes its numbers, where that is clear."""
+"""Inferring how a file writes its numbers, where the file makes it clear."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from scaling_trainer.config.data import Delimited
 from scaling_trainer.data_error import DataError
 from scaling_trainer.preprocess.notation import Notation, Texts
 
-# So many different values of a column are looked at: those of one file are alike.
-_LOOKED_AT = 10_000
+# Distinct values of a column that are examined: the values of one file are alike.
+_MOST_EXAMINED = 10_000
 _BLANKS = " \u00a0\u2009\u202f"
 _APOSTROPHES = "'\u2019"
 _LIKE_A_NUMBER = re.compile(
@@ -28,9 +28,9 @@ _GROUP = 3
 
 @dataclass(slots=True)
 class _Votes:
-    """What values say: how often a sign stands before decimals, or between thousands.
+    """How often each sign stands before decimals, or between thousands.
 
-    `unclear` are signs that may be either, each with the column and the value where it stands.
+    `unclear` are signs that may be either, each with the column and the value that holds it.
     """
 
     decimal: Counter[str] = field(default_factory=Counter[str])
@@ -38,7 +38,7 @@ class _Votes:
     unclear: dict[str, tuple[str, str]] = field(default_factory=dict[str, tuple[str, str]])
 
     def add(self, name: str, value: str) -> None:
-        """Count what one value says: `1.234,5` has a decimal comma, `1,234` may have one or not."""
+        """Count the signs of one value: `1.234,5` has a decimal comma, `1,234` may have one."""
         mantissa = re.split("[eE]", value)[0].lstrip("+-\u2212")
         marks = [_canonical(mark) for mark in _MARKS.findall(mantissa)]
         between = [mark for mark in marks if mark in " '"]
@@ -62,10 +62,10 @@ class _Votes:
 
 
 def infer_notation(columns: Mapping[str, Texts], settings: Delimited, share: float) -> Notation:
-    """Find the signs of a file's numbers, as far as the settings leave it open.
+    """Infer the signs of a file's numbers that the settings do not name.
 
-    `share` of a column's values may be no numbers. Raises DataError where a column can be read in
-    two ways and nothing else in the file tells which.
+    `share` of a column's values may be no numbers. Raises DataError if a column can be read in two
+    ways and no other column decides.
     """
     configured = Notation(
         settings.decimal or ".", settings.thousands or "", settings.missing_values
@@ -78,7 +78,7 @@ def infer_notation(columns: Mapping[str, Texts], settings: Delimited, share: flo
         return configured
     votes = _Votes()
     for name, values in different.items():
-        for value in values[:_LOOKED_AT]:
+        for value in values[:_MOST_EXAMINED]:
             if _LIKE_A_NUMBER.fullmatch(value) and (name in odd or "." in value):
                 votes.add(name, value)
     decimal = settings.decimal or _decimal(settings.thousands, votes)
@@ -92,7 +92,7 @@ def _different(values: Texts, notation: Notation) -> Texts:
 
 
 def _is_odd(values: Texts, share: float) -> bool:
-    """Whether different values look like numbers, and are not all plain ones."""
+    """Whether distinct values look like numbers, and not all are plain numbers."""
     plain = int((~np.isnan(Notation().numbers(values))).sum())
     if plain == len(values):
         return False
@@ -114,7 +114,7 @@ def _decimal(thousands: str | None, votes: _Votes) -> str:
             "dataset.thousands to ',' or dataset.decimal to ','"
         )
         raise DataError(name, message)
-    # Where both are there, the point: a column with commas is then none of numbers, and told.
+    # If both occur, the point wins: a column with commas is then read as names, and a note says so.
     return "," if votes.decimal["."] == 0 and votes.decimal[","] else "."
 
 

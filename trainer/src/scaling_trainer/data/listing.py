@@ -1,4 +1,4 @@
-"""Which files and folders below a folder are data: what systems and editors leave there is not."""
+"""Lists the data files below a folder, without the files that systems and editors leave there."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-# Beside all names that begin with a point, as .DS_Store, ._picture.png and .ipynb_checkpoints do.
+# Names that begin with a point, such as .DS_Store, ._picture.png and .ipynb_checkpoints, are hidden
+# too.
 _STALE = frozenset(
     (
         *("__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "@eadir", "$recycle.bin"),
@@ -19,14 +20,14 @@ _SHOWN = 3
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """Files below a folder in the order of their names, and what was left out beside them."""
+    """Files below a folder in the order of their names, and the hidden names left out."""
 
     files: tuple[Path, ...]
     hidden: tuple[str, ...]
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a file or folder of this name is none of its owner's data."""
+    """Whether a file or folder of this name is not the user's data."""
     return name.startswith((".", "~$")) or name.casefold() in _STALE
 
 

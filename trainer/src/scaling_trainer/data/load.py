@@ -1,4 +1,8 @@
-"""From a configuration to three parts of tensors."""
+"""From a configuration to three parts of tensors.
+
+A warm worker runs many trials on the same data, so the last prepared data sets are kept: by
+configuration, and by the size and the time of change of their files.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +34,7 @@ from scaling_trainer.data.prepared import InputKind, Prepared
 from scaling_trainer.data.source import RatingSource, Recipe, RowSource, Source, TextSource
 from scaling_trainer.data_error import DataError
 
-# One data set, and one more for a search over its preprocessing.
+# Two: a search over the preprocessing alternates between versions of one data set.
 _KEPT = 2
 
 # A file's path, size in bytes and time of change in nanoseconds.
@@ -38,7 +42,7 @@ _Stamp = tuple[str, int, int]
 
 
 def prepare(config: BuiltIn, data_dir: Path) -> Prepared:
-    """Read or make the data set, clean, split and scale it; the same object for the same data.
+    """Read or make the data set, clean, split and scale it. The same data give the same object.
 
     Paths of files are relative to `data_dir`. Raises DataError that names the field or column and
     says what is allowed.
@@ -57,7 +61,7 @@ def prepare(config: BuiltIn, data_dir: Path) -> Prepared:
 
 
 def _stamps(dataset: Dataset, data_dir: Path) -> tuple[_Stamp, ...]:
-    """Tell whether a file has changed since it was read, without reading it."""
+    """Give the size and time of each file. They show a change without reading the file."""
     match dataset:
         case ImageFolder():
             paths = images.image_files(files.locate(data_dir, dataset.path))
@@ -71,7 +75,7 @@ def _stamps(dataset: Dataset, data_dir: Path) -> tuple[_Stamp, ...]:
 
 @lru_cache(maxsize=_KEPT)
 def _prepare(recipe: Recipe, data_dir: Path, stamps: tuple[_Stamp, ...]) -> Prepared:
-    del stamps  # only tells one state of the files from another
+    del stamps  # part of the cache's key alone
     source = read_source(recipe, data_dir)
     match source:
         case RowSource():
@@ -87,7 +91,7 @@ def _prepare(recipe: Recipe, data_dir: Path, stamps: tuple[_Stamp, ...]) -> Prep
 def read_source(  # noqa: C901, PLR0911 # one line for each
     recipe: Recipe, data_dir: Path
 ) -> Source:
-    """Read or make a data set, as it is before anything is done to it. Raises DataError."""
+    """Read or make a data set, before any cleaning or splitting. Raises DataError."""
     match dataset := recipe.dataset:
         case SyntheticRegression():
             return builtin_sets.synthetic_regression(dataset)
@@ -113,21 +117,21 @@ def read_source(  # noqa: C901, PLR0911 # one line for each
             assert_never(dataset)
 
 
-# What of a model decides whether data suffice for it.
+# Parameters of a model that decide whether the data are large enough.
 _OF_MODELS = frozenset(("model.name", "model.context"))
 
 
 def change_data(parameters: Iterable[str]) -> bool:
-    """Whether parameters decide what the data are: other values of them may do better."""
+    """Whether the parameters change the data: other values of them may lead to usable data."""
     names = frozenset(parameters)
     return bool(names & _OF_MODELS or _sections(names) & {"task", "dataset", "preprocessing"})
 
 
 def check_data(config: BuiltIn, data_dir: Path, varied: Iterable[str]) -> tuple[str, ...]:
-    """Read the data as a trial would, and give what is to be told of them.
+    """Read the data as a trial would, and give the notes on how they were read.
 
-    `varied` are the parameters that differ between trials: what depends on them is left to these.
-    Raises DataError for what no trial could use.
+    `varied` are the parameters that differ between trials. What depends on them is checked by the
+    trials. Raises DataError for data that no trial could use.
     """
     names = frozenset(varied)
     if _sections(names) & {"task", "dataset"}:

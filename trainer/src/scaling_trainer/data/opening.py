@@ -1,4 +1,9 @@
-"""Opening a user's file: packed or not, and by its encoding."""
+"""Opening a user's file: packed or not, and by its encoding.
+
+Packed are `.gz`, `.bz2`, `.xz`, and `.zip` with one file in it. A packed file is expanded while it
+is read, and never beyond a bound: a few bytes may expand to more than a machine holds. The encoding
+is that of the setting, else that of the file's first bytes, else UTF-8.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +24,7 @@ from scaling_trainer.data.listing import first_few, is_hidden
 from scaling_trainer.data_error import DataError
 
 _FIELD = "dataset.encoding"
-# The longer first: UTF-16's mark begins that of UTF-32.
+# The longer marks come first: the mark of UTF-32 begins with that of UTF-16.
 _BY_FIRST_BYTES = (
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
@@ -28,52 +33,52 @@ _BY_FIRST_BYTES = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 LONGEST_BOM = 4
-"""So many first bytes of a file tell its encoding, where any do."""
+"""First bytes of a file that can hold a byte order mark."""
 
 
 def encoding_of(first: bytes, setting: str | None) -> str:
-    """Give the codec to read a file by: by its first bytes, where there is no setting."""
+    """Give the codec of a file: by the setting, or else by the file's first bytes."""
     if setting is not None:
-        # Its mark is no part of the text.
+        # The byte order mark is not part of the text.
         return "utf-8-sig" if setting == "utf-8" else setting
     return next((codec for mark, codec in _BY_FIRST_BYTES if first.startswith(mark)), "utf-8")
 
 
 def encoding_notes(codec: str, setting: str | None) -> tuple[str, ...]:
-    """Say what was found out, where it is not what everybody expects."""
+    """Name the inferred codec, if it is not the usual one."""
     if setting is not None or codec in ("utf-8", "utf-8-sig"):
         return ()
     return (f"read as {codec}, as the file's first bytes say: {_FIELD} changes it",)
 
 
 def decoding_error(path: Path, codec: str, where: str) -> DataError:
-    """Say where a file is not in an encoding, and which setting says in which it is."""
+    """Say where a file does not fit its encoding, and which setting names another encoding."""
     name = "UTF-8" if codec.startswith("utf-8") else codec
     hint = f"set {_FIELD}, as cp1252 for texts of western Windows"
     return DataError("dataset.path", f"{path.name} is not {name}: {where}; {hint}")
 
 
 def nul_error(path: Path, line: int) -> DataError:
-    """Say that a file holds bytes that no text does."""
+    """Say that a file holds NUL bytes, which no text has."""
     message = f"{path.name} holds NUL bytes, first in line {line}: it is no text, or set {_FIELD}"
     return DataError("dataset.path", message)
 
 
 _PATH = "dataset.path"
 MOST_TIMES = 100
-"""A file may expand to so many times its own size: tables do to 3 to 30 times."""
+"""How many times its own size a file may expand to. Tables expand to 3 to 30 times."""
 ALWAYS_ALLOWED_BYTES = 256 * 2**20
 _AT_ONCE = 128 * 1024
-# The modules' own words for a file that is cut off, damaged, encrypted or packed in another way.
+# The modules' errors for a file that is cut off, damaged, encrypted or packed in another way.
 _DAMAGE = (EOFError, OSError, RuntimeError, zlib.error, lzma.LZMAError, zipfile.BadZipFile)
 
 
 @contextmanager
 def open_unpacked(path: Path) -> Generator[IO[bytes]]:
-    """Open a file by its ending, packed or not.
+    """Open a file, packed or not, by its suffix.
 
-    Raises OSError where it cannot be opened, DataError where it is not packed as its ending says or
-    expands to too much, then or when it is read.
+    Raises OSError if the file cannot be opened. Raises DataError, also while the file is read, if
+    the file is not packed as its suffix says, or expands to too much.
     """
     with path.open("rb") as file:
         expand = _BY_ENDING.get(path.suffix.lower())
@@ -90,7 +95,7 @@ def open_unpacked(path: Path) -> Generator[IO[bytes]]:
 
 
 class _BoundedReader(io.RawIOBase):
-    """What a packed file holds, as far as it may be long."""
+    """Reads a packed file's content up to a bound."""
 
     def __init__(self, path: Path, content: IO[bytes], most: int) -> None:
         self._path, self._content, self._most = path, content, most

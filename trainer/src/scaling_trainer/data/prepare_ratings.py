@@ -20,8 +20,8 @@ from scaling_trainer.preprocess.transform import transform_target
 def prepare_ratings(source: RatingSource, recipe: Recipe) -> Prepared:
     """Clean, split and scale ratings. Raises DataError for what cannot be used.
 
-    Users and items are numbered over the whole table: a name is no measurement, and every trial
-    needs the same numbers. What is learned about them comes from the training part alone.
+    Users and items are numbered over the whole table: a name is not a measurement, and every trial
+    needs the same numbers. The model learns about them from the training part alone.
     """
     refuse_unsuitable(recipe, "ratings")
     frame, removed = _complete(source, recipe.preprocessing)
@@ -63,7 +63,7 @@ def prepare_ratings(source: RatingSource, recipe: Recipe) -> Prepared:
 def _complete(
     source: RatingSource, preprocessing: Preprocessing
 ) -> tuple[pd.DataFrame, dict[str, int]]:
-    """Leave out ratings without user, item or value, before the split: they have no place in it."""
+    """Leave out ratings without user, item or value. Only complete ratings are split."""
     frame = source.frame
     empty = np.zeros(len(frame), dtype=np.bool_)
     for name in (source.user, source.item, source.rating):

@@ -1,7 +1,8 @@
-"""Tables and images: from rows as they were read to three parts of tensors.
+"""Tables and images: from raw rows to three parts of tensors.
 
-Read the target, split, clean the training part, learn from what is left of it, transform all. The
-split comes before the cleaning, so that trials with other preprocessing score the same rows.
+The steps: read the target, split, clean the training part, fit the preprocessing on it, transform
+all parts. The split comes before the cleaning, so that trials with other preprocessing score the
+same rows.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ Counts = dict[str, int]
 
 @dataclass(frozen=True, slots=True)
 class RawRows:
-    """Some rows of a data set: features and the target of each, as they were read."""
+    """Raw features and targets of some rows of a data set."""
 
     features: Features
     target: NDArray[np.int64] | NDArray[np.float64]
@@ -104,7 +105,7 @@ def prepare_rows(source: RowSource, recipe: Recipe) -> Prepared:
 
 
 def _labelled(source: RowSource, preprocessing: Preprocessing) -> tuple[RowSource, Counts]:
-    """Leave out rows without a target before the split: they cannot be stratified, nor scored."""
+    """Leave out rows without a target before the split: they cannot be stratified or scored."""
     present = has_target(source.target, preprocessing)
     if present.all():
         return source, {}
@@ -131,7 +132,7 @@ def _split(whole: RawRows, target: ClassValues | NumberValues, recipe: Recipe) -
 
 
 def _complete(parts: list[RawRows], preprocessing: Preprocessing) -> tuple[list[RawRows], Counts]:
-    """Leave out incomplete rows of every part: without a fill a model cannot see them."""
+    """Leave out incomplete rows of every part: without a fill value a model cannot use them."""
     if preprocessing.missing != "drop":
         return parts, {}
     kept = [rows.take(~is_incomplete(rows.features)) for rows in parts]
@@ -143,7 +144,7 @@ def _complete(parts: list[RawRows], preprocessing: Preprocessing) -> tuple[list[
 
 
 def _clean(train: RawRows, preprocessing: Preprocessing) -> tuple[RawRows, Counts]:
-    """Leave out doubled and outlying rows of the training part."""
+    """Leave out duplicates and outliers of the training part."""
     counts: Counts = {}
     if preprocessing.duplicates == "drop":
         flags = is_duplicate(train.features, train.target)

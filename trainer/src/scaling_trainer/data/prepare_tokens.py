@@ -18,7 +18,7 @@ VOCABULARY = 256  # a token is a byte
 
 
 def prepare_tokens(source: TextSource, recipe: Recipe) -> Prepared:
-    """Split a text in order: what comes last is for the test. Raises DataError for a short one."""
+    """Split a text in order: its end is the test part. Raises DataError for a short text."""
     refuse_unsuitable(recipe, "text")
     tokens = as_tensor(np.frombuffer(source.content, dtype=np.uint8).astype(np.int64))
     nothing = torch.empty(0, dtype=torch.int64)
@@ -39,7 +39,7 @@ def prepare_tokens(source: TextSource, recipe: Recipe) -> Prepared:
 
 
 def refuse_short_parts(prepared: Prepared, model: Transformer) -> None:
-    """Raise DataError where a part does not hold one full context and the token after it."""
+    """Raise DataError if a part is shorter than one context and the token after it."""
     for name, part in zip(PARTS, (prepared.train, prepared.validation, prepared.test), strict=True):
         if len(part.inputs) <= model.context:
             message = (

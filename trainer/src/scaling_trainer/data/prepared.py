@@ -1,6 +1,6 @@
-"""What training gets: three parts of tensors, and how rows become tensors.
+"""A prepared data set: three parts of tensors, and how rows become tensors.
 
-A `Prepared` may be shared by many trials of one process: nobody changes its tensors in place.
+Many trials of one process may share a `Prepared`: no code changes its tensors in place.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Augment = Callable[[torch.Tensor, torch.Generator], torch.Tensor]
 
 
 class InputKind(StrEnum):
-    """The shape of the inputs, by which a model is chosen and fed."""
+    """The shape of the inputs. The model has to accept this shape."""
 
     TABLE = "table"
     """Rows of numbers: float32 (rows, features)."""
@@ -31,10 +31,10 @@ class InputKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Subset:
-    """One part of a split data set.
+    """One part of a split data set: training, validation or test.
 
-    `targets` holds class indices, int64 (rows,), or numbers as the model sees them (scaled),
-    float32 (rows, 1). For tokens it is empty: the trainer shifts the inputs by one.
+    `targets` holds class indices, int64 (rows,), or scaled numbers, float32 (rows, 1). For tokens
+    `targets` is empty: the trainer shifts the inputs by one.
     """
 
     inputs: torch.Tensor
@@ -47,7 +47,7 @@ class Prepared:
 
     `classes` are names fit for a metric's name (`val_recall_<class>`). `cardinalities` are (users,
     items) for ratings and (256,) for tokens. `removed` counts training rows by cause. `augment`
-    changes a batch of training images, as the generator draws. `notes` say how the data were read.
+    changes a batch of training images at random. `notes` say how the data were read.
     """
 
     kind: InputKind

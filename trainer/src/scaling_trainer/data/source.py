@@ -1,4 +1,4 @@
-"""What a data set is before anything was done to it."""
+"""A data set before cleaning, splitting and scaling, and the settings that decide about them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from scaling_trainer.preprocess.notation import Notation
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What is learned, from which data, prepared how. Equal recipes give equal data."""
+    """The task, the data set and its preprocessing. Equal recipes give equal data."""
 
     task: Task
     dataset: Dataset
@@ -33,9 +33,9 @@ def refuse_unsuitable(recipe: Recipe, shape: Shape) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """How the data were read: what a person is told, and what a file to predict is read by.
+    """How the data were read: notes for the user, and the notation for files to predict.
 
-    `left_out` counts rows or files by cause, `by_column` says more about a column with gaps.
+    `left_out` counts rows or files by cause. `gap_notes` explain the gaps of a column.
     """
 
     notes: tuple[str, ...] = ()
@@ -49,7 +49,7 @@ class RowSource:
     """Rows with a target.
 
     `features` is a frame, or pixels (rows, channels, height, width) that run from 0 to `maximum`.
-    `labels` are the classes in order where they are known beforehand.
+    `labels` are the classes in order, if they are known before reading.
     """
 
     features: pd.DataFrame | NDArray[np.generic]
@@ -69,7 +69,7 @@ class TextSource:
 
 @dataclass(frozen=True, slots=True)
 class RatingSource:
-    """Ratings, and every user and item there is, also those that nobody rated."""
+    """Ratings, and all users and items, including those without a rating."""
 
     frame: pd.DataFrame
     user: str

@@ -1,4 +1,4 @@
-"""Which rows go into which part."""
+"""Splits rows into the training, validation and test part."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _separate = cast("Callable[..., tuple[Places, Places]]", train_test_split)
 
 
 def sizes(rows: int, split: Split) -> tuple[int, int, int]:
-    """Round the shares to rows (or tokens) of each part. Raises DataError where one is empty."""
+    """Round the shares to rows (or tokens) of each part. Raises DataError if a part is empty."""
     validation, test = round(rows * split.validation), round(rows * split.test)
     counts = (rows - validation - test, validation, test)
     for part, size in zip(PARTS, counts, strict=True):
@@ -35,10 +35,10 @@ def sizes(rows: int, split: Split) -> tuple[int, int, int]:
 
 
 def split_rows(rows: int, split: Split) -> tuple[Places, Places, Places]:
-    """Draw the places of training, validation and test rows.
+    """Draw the indices of training, validation and test rows.
 
-    Depends on the seed and the number of rows alone, so that all trials score the same rows. Raises
-    DataError where a part would be empty.
+    The split depends on the seed and the number of rows alone, so that all trials score the same
+    rows. Raises DataError if a part would be empty.
     """
     _, validation_size, test_size = sizes(rows, split)
     places = np.arange(rows, dtype=np.int64)
@@ -50,9 +50,9 @@ def split_rows(rows: int, split: Split) -> tuple[Places, Places, Places]:
 def split_classes(
     classes: NDArray[np.int64], labels: tuple[str, ...], split: Split
 ) -> tuple[Places, Places, Places]:
-    """Draw the places of training, validation and test rows; classes keep their shares.
+    """Draw the indices of training, validation and test rows, stratified by class.
 
-    Raises DataError for fewer than two classes, and names a class that is not in every part.
+    Raises DataError for fewer than two classes, and for a class that is not in every part.
     """
     if len(labels) < 2:  # noqa: PLR2004 # one class has nothing to be told from
         message = f"classes found: {len(labels)}; a classification needs at least 2"
@@ -64,7 +64,7 @@ def split_classes(
     places = np.arange(len(classes), dtype=np.int64)
     rest, test = _draw(places, wanted[2], split.seed, classes)
     left = np.bincount(classes[rest], minlength=len(labels))
-    # Of a class with one row left, nothing can be drawn for two parts.
+    # A class with one row left cannot be in two parts.
     if left.min() < 2:  # noqa: PLR2004 # the two parts
         raise _thin_class(int(left.argmin()), counts, labels, split)
     train, validation = _draw(rest, wanted[1], split.seed, classes)

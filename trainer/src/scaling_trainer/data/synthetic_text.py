@@ -1,8 +1,8 @@
-"""Text from a random grammar: words that prefer each other, so that a larger model finds more.
+"""Text from a random grammar: words prefer other words, so that a larger model learns more.
 
 Each sentence is `determiner [adjective] noun verb determiner noun [adverb] .`, and each choice
-depends on the one before: a noun has few verbs, a verb few objects and adverbs. All of it can be
-learned; what is left is the entropy of the choices.
+depends on the choice before: a noun has few verbs, a verb few objects and adverbs. A model can
+learn all of these rules. The loss that remains is the entropy of the choices.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def _sentences(lexicon: _Lexicon, count: int, rng: np.random.Generator) -> list[
 
 
 def _preferred(table: Indices, of: Indices, rng: np.random.Generator) -> Indices:
-    """Choose one of the words that each word prefers, the first half the time, then a quarter..."""
+    """Choose a preferred word for each word: the first half the time, the second a quarter..."""
     rank = np.minimum(rng.geometric(0.5, size=len(of)) - 1, _LIKED - 1)
     return table[of, rank]
 

@@ -1,4 +1,9 @@
-"""Tables and ratings in text files: each column is read as numbers or as names."""
+"""Tables and ratings in text files: each column is read as numbers or as names.
+
+Names are classes, users, items and categories. A name is never turned into a number. A column holds
+categories if it holds texts, more than a share of texts, or codes (`007`, or whole numbers that a
+float cannot tell apart).
+"""
 
 from __future__ import annotations
 
@@ -30,7 +35,7 @@ _MOSTLY = 0.5
 
 @dataclass(slots=True)
 class TypeNotes:
-    """What was found about columns that a person may want read in another way."""
+    """How columns were read, for users who may want them read in another way."""
 
     numbers: list[str] = field(default_factory=list[str])
     categories: list[str] = field(default_factory=list[str])
@@ -38,7 +43,7 @@ class TypeNotes:
     gap_notes: dict[str, str] = field(default_factory=dict[str, str])
 
     def notes(self) -> Iterator[str]:
-        """Say it, a sentence for each kind."""
+        """Give a sentence for each kind of note."""
         if self.categories:
             yield f"read as categories: {first_few(self.categories)}; dataset.numeric changes it"
         if self.numbers:
@@ -76,7 +81,7 @@ def read_feature(
 
 
 def read_numbers(name: str, texts: Texts, notation: Notation) -> pd.Series:
-    """Give numbers as float64, NaN where there is no value; refuse what is no number."""
+    """Give numbers as float64, with NaN for a missing value. Refuse a text that is no number."""
     values = notation.numbers(texts)
     bad = np.isnan(values) & ~notation.is_missing(texts)
     refuse_where(pd.Series(texts, dtype=object), name, bad, "is not a number")
@@ -84,7 +89,7 @@ def read_numbers(name: str, texts: Texts, notation: Notation) -> pd.Series:
 
 
 def name_notes(name: str, texts: Texts, notation: Notation) -> Iterator[str]:
-    """Say where a name is what others write for a missing value."""
+    """Say which names look like marks of a missing value."""
     if notation.missing is not None:
         return
     marks = texts[notation.is_missing(texts) & (texts != "")]
@@ -96,7 +101,7 @@ def name_notes(name: str, texts: Texts, notation: Notation) -> Iterator[str]:
 
 
 def notation_note(notation: Notation, decimal: str | None, thousands: str | None) -> str:
-    """Say what was found out about numbers, where it is not the usual; else nothing."""
+    """Say which signs were inferred, where they are not the usual ones; else nothing."""
     signs: list[str] = []
     if decimal is None and notation.decimal != ".":
         signs.append(f"{notation.decimal!r} before decimals (dataset.decimal)")
@@ -106,7 +111,7 @@ def notation_note(notation: Notation, decimal: str | None, thousands: str | None
 
 
 def _why_not_numbers(filled: Texts, unreadable: Texts, share: float) -> str | None:
-    """Say why texts are no numbers: None where they are, nothing where everybody sees it."""
+    """Say why texts are not numbers. None: they are; the empty text: the reason is plain."""
     if len(filled) == 0:
         return None
     distinct = list(dict.fromkeys(filled))
@@ -133,7 +138,7 @@ TARGET = "dataset.target"
 
 
 def feature_names(frame: pd.DataFrame, dataset: Table) -> tuple[str, ...]:
-    """Name the columns to learn from. Raises DataError where there are none."""
+    """Name the columns to learn from. Raises DataError if there are none."""
     names = dataset.features or tuple(
         name for name in map(str, frame.columns) if name != dataset.target
     )

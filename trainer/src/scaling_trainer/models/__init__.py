@@ -1,4 +1,4 @@
-"""The models, one file each, and which one a configuration means."""
+"""The models, one file each, and the model that a configuration names."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from scaling_trainer.models.transformer import Transformer
 def build(model: config.Model, dimensions: Dimensions, *, recompute: str = "none") -> nn.Module:
     """Build a model with freshly drawn weights (from PyTorch's global generator).
 
-    `recompute="full"` trades time for memory where a model can; it changes no result.
+    `recompute="full"` trades time for memory in models that support it. No result changes.
     """
     match model:
         case config.Linear():

@@ -3,9 +3,9 @@
 Each block is a 3x3 convolution, a normalisation and an activation; between blocks the image halves
 and the channels double. Then the mean over the image, dropout and a linear head.
 
-* Group instead of batch normalisation: a row's output must not depend on the rows beside it, or
-  micro-batches would change what is measured.
-* The mean is taken by hand: adaptive pooling has no deterministic backward pass on a GPU.
+* Group normalisation replaces batch normalisation: with the latter a row's output would depend on
+  the other rows of its batch, and micro-batches would change the metrics.
+* `mean` replaces adaptive pooling, which has no deterministic backward pass on a GPU.
 """
 
 from __future__ import annotations

@@ -23,8 +23,8 @@ class MatrixFactorisation(nn.Module):
         self.user_bias = nn.Embedding(users, 1)
         self.item_bias = nn.Embedding(items, 1)
         self.mean = nn.Parameter(torch.zeros(1))
-        # The product of two fresh vectors has a deviation of about 0.1, whatever their length:
-        # small against a rating, so that wide models do not begin far off.
+        # The product of two new vectors has a standard deviation of about 0.1 at any length. That
+        # is small against a rating, so that wide models do not begin with large errors.
         deviation = math.sqrt(0.1) / model.width**0.25
         for vectors in (self.users, self.items):
             nn.init.normal_(vectors.weight, std=deviation)

@@ -1,11 +1,11 @@
 """Decoder-only transformer over bytes.
 
 Notable features:
-* learned positions, pre-norm, GELU, biases everywhere but in the head
+* learned positions, pre-norm, GELU, biases in every layer but the head
 * the head is the token embedding, transposed (tied)
-* attention through PyTorch's scaled dot product, which picks a flash kernel where there is one
+* PyTorch's scaled dot-product attention, which chooses a flash kernel if there is one
 * initialisation by width: normal, 1/sqrt(3 inputs), which is GPT-2's 0.02 at its width of 768 and
-  holds for small rungs too; what writes into the residual stream is divided by sqrt(2 layers)
+  fits small rungs too; layers that write to the residual stream are divided by sqrt(2 layers)
 
 Shapes: B sequences, T tokens, W width.
 """
@@ -34,7 +34,7 @@ class Attention(nn.Module):
         self.output = nn.Linear(model.width, model.width)
 
     def forward(self, x_btw: torch.Tensor) -> torch.Tensor:
-        """Let each token look at those before it."""
+        """Let each token attend to itself and the tokens before it."""
         batch, tokens, width = x_btw.shape
         parts = self.queries_keys_values(x_btw).chunk(3, dim=-1)
         query, key, value = (
@@ -56,7 +56,7 @@ class FeedForward(nn.Module):
         self.output = nn.Linear(4 * model.width, model.width)
 
     def forward(self, x_btw: torch.Tensor) -> torch.Tensor:
-        """Transform each token by itself."""
+        """Transform each token separately."""
         hidden = self.output(functional.gelu(self.widen(x_btw)))
         return functional.dropout(hidden, self.dropout, self.training)
 
@@ -72,13 +72,13 @@ class Block(nn.Module):
         self.feed_forward = FeedForward(model)
 
     def forward(self, x_btw: torch.Tensor) -> torch.Tensor:
-        """Move the residual stream on by one layer."""
+        """Add the layer's output to the residual stream."""
         x_btw = x_btw + self.attention(self.before_attention(x_btw))
         return x_btw + self.feed_forward(self.before_feed_forward(x_btw))
 
 
 class Transformer(nn.Module):
-    """(B, T) tokens → (B, T, vocabulary) logits of the next ones, for T up to the context."""
+    """(B, T) tokens → (B, T, vocabulary) logits of the next tokens, for T up to the context."""
 
     def __init__(self, model: config.Transformer, vocabulary: int, *, recompute: str) -> None:
         super().__init__()
@@ -99,7 +99,7 @@ class Transformer(nn.Module):
                 nn.init.zeros_(parameter)
 
     def forward(self, tokens_bt: torch.Tensor) -> torch.Tensor:
-        """Predict the token after each one."""
+        """Predict the next token after each token."""
         places = torch.arange(tokens_bt.shape[1], device=tokens_bt.device)
         x_btw = self.tokens(tokens_bt) + self.positions(places)
         for block in self.blocks:

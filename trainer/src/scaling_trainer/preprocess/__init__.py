@@ -1,4 +1,4 @@
-"""From raw rows to what a model sees: fitted on the training part, kept for predictions."""
+"""From raw rows to a model's inputs: fitted on the training part, stored for predictions."""
 
 from scaling_trainer.preprocess.preprocessor import Preprocessor
 

@@ -1,4 +1,4 @@
-"""Random changes of a batch of images, as a generator draws them."""
+"""Random changes of a batch of images, drawn from a generator."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from scaling_trainer.preprocess.inputs import ImageInputs
 def augmenter(
     augmentation: Augmentation | None, inputs: ImageInputs
 ) -> Callable[[torch.Tensor, torch.Generator], torch.Tensor] | None:
-    """Give the function that changes a batch, or None where nothing is to be changed."""
+    """Give the function that changes a batch, or None without augmentation."""
     if augmentation is None or augmentation == Augmentation():
         return None
     scales = zip(inputs.offset, inputs.factor, strict=True)
@@ -33,8 +33,8 @@ def augment(
 ) -> torch.Tensor:
     """Turn, resize, shift and mirror each image (rows, channels, height, width) at random.
 
-    Every change of an image is one affine map, so that a batch is sampled once (bilinear). What
-    comes in from outside is `black`, one scaled value per channel.
+    All changes of an image form one affine map, so that a batch is sampled once (bilinear). Pixels
+    from outside the image are `black`, one scaled value per channel.
     """
     grid = functional.affine_grid(
         _maps(images.shape, generator, augmentation).to(images),
@@ -51,8 +51,8 @@ def _maps(
 ) -> torch.Tensor:
     """Draw one map per image, from places in the result to places in the original: (rows, 2, 3).
 
-    Both run from -1 to 1, as `affine_grid` wants it. Each image takes five draws, whatever is asked
-    for, so that one setting does not shift the draws of another.
+    Coordinates run from -1 to 1, as `affine_grid` requires. Each image takes five draws with any
+    settings, so that one setting does not shift the draws of another.
     """
     rows, _, height, width = shape
     drawn = torch.rand((rows, 5), generator=generator, device=generator.device).double().unbind(1)
@@ -76,5 +76,5 @@ def _maps(
 
 
 def _shift(drawn: torch.Tensor, augmentation: Augmentation, length: int) -> torch.Tensor:
-    """Whole pixels from -crop to crop, where the image is 2 long."""
+    """Whole pixels from -crop to crop, in coordinates in which the image is 2 long."""
     return (drawn.floor() - augmentation.crop_pixels) * 2 / length

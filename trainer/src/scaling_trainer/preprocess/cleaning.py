@@ -1,4 +1,4 @@
-"""Which rows of the training part are incomplete, doubled, far out, or oddly labelled."""
+"""Finds incomplete, duplicate, outlying and oddly labelled rows of the training part."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from scaling_trainer.preprocess.columns import Flags, Floats
 Features = pd.DataFrame | NDArray[np.generic]
 
 NEIGHBOURS = 5
-_FLAG_VALUES = 2  # a column of two values is a flag: its rarer value is not far out
+_FLAG_VALUES = 2  # a column of two values is a flag: its rarer value is no outlier
 
 
 def is_incomplete(features: Features) -> Flags:
-    """Rows with a missing value."""
+    """Flag rows with a missing value."""
     match features:
         case pd.DataFrame():
             return features.isna().any(axis=1).to_numpy(dtype=np.bool_)
@@ -29,7 +29,7 @@ def is_incomplete(features: Features) -> Flags:
 
 
 def is_duplicate(features: Features, target: NDArray[Any]) -> Flags:
-    """Rows that equal an earlier one, target included."""
+    """Flag rows that equal an earlier row, target included."""
     match features:
         case pd.DataFrame():
             return features.assign(**{"": target}).duplicated().to_numpy(dtype=np.bool_)
@@ -40,11 +40,11 @@ def is_duplicate(features: Features, target: NDArray[Any]) -> Flags:
 
 
 def is_outlier(features: pd.DataFrame, outliers: Outliers) -> Flags:
-    """Rows where a column of numbers lies beyond the threshold.
+    """Flag rows in which a column of numbers lies beyond the threshold.
 
     z-score: |value - mean| > threshold x standard deviation. iqr: outside
     [Q1 - threshold x IQR, Q3 + threshold x IQR]. Columns of text, of one or two values, and without
-    spread are not looked at, nor are missing values.
+    spread are skipped, and so are missing values.
     """
     far = np.zeros(len(features), dtype=np.bool_)
     for name in features.columns:
@@ -62,7 +62,7 @@ def _beyond(values: Floats, outliers: Outliers) -> Flags:
         case "iqr":
             low, high = np.nanquantile(values, [0.25, 0.75])
             spread = high - low
-    # What rounding alone would make of a constant is no spread.
+    # A spread as small as rounding errors belongs to a constant column.
     if spread <= 10 * np.finfo(np.float64).eps * np.nanmax(np.abs(values)):
         return np.zeros(len(values), dtype=np.bool_)
     reach = outliers.threshold * spread

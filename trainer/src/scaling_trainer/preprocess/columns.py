@@ -1,4 +1,4 @@
-"""Columns of a frame as numbers or as text, whatever type a file gave them."""
+"""Columns of a frame as numbers or as text, from any type that a file gives."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from scaling_trainer.data_error import DataError
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
-# Beyond it a square no longer fits, and the sums of scaling end in NaN.
+# The square of a larger number does not fit a float, and the sums of scaling would be NaN.
 LARGEST = 1e30
-# Above it, two whole numbers may be one float.
+# Above this bound, two whole numbers may be the same float.
 LARGEST_EXACT = 2**53
 _SHOWN = 10
 
@@ -25,7 +25,7 @@ _TEXT = ("string", "mixed-integer", "categorical")
 
 
 def named_column(frame: pd.DataFrame, name: str) -> pd.Series:
-    """Give one column. Raises DataError that names it where it is missing or stands twice."""
+    """Give a column by name. Raises DataError if the column is missing or occurs twice."""
     if name not in frame.columns:
         columns = ", ".join(str(other) for other in frame.columns[:_SHOWN])
         more = ", ..." if len(frame.columns) > _SHOWN else ""
@@ -37,12 +37,12 @@ def named_column(frame: pd.DataFrame, name: str) -> pd.Series:
 
 
 def is_missing(series: pd.Series) -> Flags:
-    """Which rows have no value."""
+    """Flag rows without a value."""
     return cast("Flags", series.isna().to_numpy(dtype=np.bool_))
 
 
 def is_text(series: pd.Series, name: str) -> bool:
-    """Tell text from numbers (and truth values). Raises DataError for anything else, as dates."""
+    """Tell text from numbers (and truth values). Raises DataError for other types, as dates."""
     held = infer_dtype(series, skipna=True)
     if held in _TEXT:
         return True
@@ -53,11 +53,11 @@ def is_text(series: pd.Series, name: str) -> bool:
 
 
 def as_numbers(series: pd.Series, name: str) -> Floats:
-    """Give a column as numbers, NaN where there is none.
+    """Give a column as numbers, with NaN for a missing value.
 
-    Raises DataError that quotes the first value which is no number, or none of a usable size.
+    Raises DataError that quotes the first value that is no number, or too large a number.
     """
-    # A mixed column's own truth values count as 0 and 1; text that spells a number is one.
+    # In a mixed column, truth values count as 0 and 1, and text that spells a number as the number.
     numbers: pd.Series = pd.to_numeric(series, errors="coerce")
     values = numbers.to_numpy(dtype=np.float64, na_value=np.nan)
     refuse_where(series, name, np.isnan(values) & ~is_missing(series), "is not a number")
@@ -66,7 +66,7 @@ def as_numbers(series: pd.Series, name: str) -> Floats:
 
 
 def refuse_where(series: pd.Series, name: str, bad: Flags, reason: str) -> None:
-    """Raise DataError that quotes the first value which is flagged."""
+    """Raise DataError that quotes the first flagged value, if a row is flagged."""
     if bad.any():
         row = int(np.argmax(bad))
         (value,) = series.iloc[row : row + 1].tolist()  # as Python's own type
@@ -75,13 +75,13 @@ def refuse_where(series: pd.Series, name: str, bad: Flags, reason: str) -> None:
 
 
 def as_text(series: pd.Series, name: str) -> pd.Series:
-    """Give a column as text, None where there is no value; whole floats lose their `.0`.
+    """Give a column as text, with None for a missing value. Whole floats lose their `.0`.
 
-    So that a label is the same text whether a missing value made its column one of floats or not.
-    Whole numbers of any length keep their digits.
+    A missing value turns a column of whole numbers into floats. Without the `.0` a label is the
+    same text in both. Whole numbers of any length keep their digits.
     """
     if not is_text(series, name) and is_float_dtype(series):
-        as_numbers(series, name)  # refuses what is no usable number
+        as_numbers(series, name)  # refuses unusable numbers
     text = series.astype(object).map(_spelled, na_action="ignore")
     return text.astype(object).where(series.notna().to_numpy(), None).reset_index(drop=True)
 

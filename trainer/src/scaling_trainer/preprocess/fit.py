@@ -1,4 +1,4 @@
-"""Learning from the training part: fill values, categories, scales and classes."""
+"""Fitting on the training part: fill values, categories, scales and classes."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from scaling_trainer.preprocess.inputs import (
 
 Scaling = Literal["none", "standard", "min-max", "robust"]
 
-# One input per category: beyond that a column is a name or a text, not a category.
+# A category is one input of the model. A column with more texts than this holds names or prose.
 MOST_CATEGORIES = 1000
 
 
 def fit_table(train: pd.DataFrame, preprocessing: Preprocessing) -> TableInputs:
-    """Learn from the training part's columns, numbers as float64 and text as objects."""
+    """Fit the columns of the training part: numbers are float64, texts are objects."""
     return TableInputs(
         tuple(
             _fit_number(train[name], name, preprocessing)
@@ -54,7 +54,7 @@ def _fit_number(series: pd.Series, name: str, preprocessing: Preprocessing) -> C
 
 
 def _fit_category(series: pd.Series, name: str, preprocessing: Preprocessing) -> Column:
-    """Learn the categories. The most frequent stands for a missing one: text has no mean."""
+    """Fit the categories. The most frequent one fills a missing value: text has no mean."""
     counts = series.value_counts()
     categories = tuple(sorted(str(category) for category in counts.index))
     if len(categories) > MOST_CATEGORIES:
@@ -76,7 +76,7 @@ def _refuse_empty(series: pd.Series, name: str) -> None:
 
 
 def fit_images(train: NDArray[np.generic], maximum: float, scaling: Scaling) -> ImageInputs:
-    """Learn one scale per channel from the training images (rows, channels, height, width)."""
+    """Fit one scale per channel on the training images (rows, channels, height, width)."""
     channels, height, width = train.shape[1:]
     pixels = train.astype(np.float64).transpose(0, 2, 3, 1).reshape(-1, channels) / maximum
     offset, factor = fit_scale(pixels, scaling)
@@ -84,7 +84,7 @@ def fit_images(train: NDArray[np.generic], maximum: float, scaling: Scaling) -> 
 
 
 def fit_number_target(train: Floats, scaling: Scaling) -> NumberTarget:
-    """Learn the scale of a regression's target."""
+    """Fit the scale of a regression's target."""
     offset, factor = fit_scale(train[:, None], scaling)
     return NumberTarget(offset[0], factor[0])
 
@@ -92,8 +92,8 @@ def fit_number_target(train: Floats, scaling: Scaling) -> NumberTarget:
 def fit_scale(values: Floats, scaling: Scaling) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Fit scikit-learn's scaler: an offset and a factor per column.
 
-    Scaled is (value - offset) / factor. A constant column gets factor 1: it becomes 0, not
-    NaN.
+    A scaled value is (value - offset) / factor. A constant column gets factor 1, so that it becomes
+    0 instead of NaN.
     """
     match scaling:
         case "none":
@@ -114,7 +114,7 @@ def fit_scale(values: Floats, scaling: Scaling) -> tuple[tuple[float, ...], tupl
 
 
 def class_target(labels: Iterable[str]) -> ClassTarget:
-    """Give each label a name fit for a metric's name (`val_recall_<name>`), no two the same."""
+    """Give each label a unique name that fits a metric's name (`val_recall_<name>`)."""
     ordered = tuple(labels)
     names: dict[str, None] = {}
     for label in ordered:

@@ -1,4 +1,4 @@
-"""What is remembered of a data set's inputs: enough to turn new rows into tensors."""
+"""The fitted inputs and targets of a data set, which turn new rows into tensors."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Positive = Annotated[FiniteFloat, Field(gt=0)]
 class NumberColumn:
     """A column of numbers. The model sees (value - offset) / factor.
 
-    `fill` stands for a missing value; None: a missing value is refused.
+    `fill` replaces a missing value. Without `fill` a missing value is refused.
     """
 
     name: str
@@ -26,7 +26,7 @@ class NumberColumn:
 
 @dataclass(frozen=True, slots=True)
 class CategoryColumn:
-    """A column of text. The model sees one input per category; all are 0 for an unknown one."""
+    """A column of text. The model gets one input per category. An unknown category is all 0."""
 
     name: str
     categories: tuple[str, ...]
@@ -39,7 +39,7 @@ Column = NumberColumn | CategoryColumn
 
 @dataclass(frozen=True, slots=True)
 class TableInputs:
-    """Columns in the order in which the model gets them."""
+    """The columns in the order of the model's inputs."""
 
     columns: tuple[Column, ...]
     kind: Literal["table"] = "table"
@@ -49,8 +49,8 @@ class TableInputs:
 class ImageInputs:
     """Images of one size.
 
-    Raw pixels run from 0 to `maximum`; they are divided by it, then (pixel - offset) / factor is
-    taken, one pair per channel.
+    Raw pixels run from 0 to `maximum`. A pixel is divided by `maximum`, then scaled to
+    (pixel - offset) / factor, with one offset and one factor per channel.
     """
 
     channels: int
@@ -70,7 +70,7 @@ class ImageInputs:
 
 @dataclass(frozen=True, slots=True)
 class RatingInputs:
-    """The columns of a rating and every user and item by name; the place is the model's index."""
+    """The columns of a rating, and all users and items. A name's place is the model's index."""
 
     user: str
     item: str
@@ -81,7 +81,7 @@ class RatingInputs:
 
 @dataclass(frozen=True, slots=True)
 class TokenInputs:
-    """Text: the tokens are its bytes, so there is nothing to remember."""
+    """Text: its bytes are the tokens, so nothing has to be fitted."""
 
     kind: Literal["tokens"] = "tokens"
 
@@ -91,7 +91,7 @@ Inputs = TableInputs | ImageInputs | RatingInputs | TokenInputs
 
 @dataclass(frozen=True, slots=True)
 class ClassTarget:
-    """Classes by index: `labels` as in the data, `names` fit for a metric's name."""
+    """Classes by index: `labels` as in the data, `names` as in a metric's name."""
 
     labels: tuple[str, ...]
     names: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""New rows of a text file, read by the types that training learned."""
+"""New rows of a text file, read by the column types of the training."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from scaling_trainer.preprocess.notation import Notation, indices_of, read_names
 
 
 def required_columns(inputs: Inputs) -> tuple[str, ...]:
-    """Name the columns that new rows need to have, as far as they are known by name."""
+    """Name the columns that new rows must have, as far as the training knew their names."""
     match inputs:
         case TableInputs(columns=columns):
             return tuple(column.name for column in columns)
@@ -35,9 +35,9 @@ def required_columns(inputs: Inputs) -> tuple[str, ...]:
 
 
 def read_as_learned(frame: pd.DataFrame, inputs: Inputs, notation: Notation) -> pd.DataFrame:
-    """Read columns of texts by their learned types; others stay as they are.
+    """Read the known columns by their fitted types. Other frames stay as they are.
 
-    Raises DataError that names a column which is missing, stands twice, or holds no numbers.
+    Raises DataError that names a column which is missing, occurs twice, or holds no numbers.
     """
     match inputs:
         case TableInputs(columns=columns):
@@ -67,7 +67,7 @@ def _read(
 
 
 def unseen_categories(inputs: Inputs, frame: pd.DataFrame) -> Iterator[str]:
-    """Count, for each column of categories, the rows with one that training never saw."""
+    """Count, for each column of categories, the rows with a category unknown to the training."""
     if not isinstance(inputs, TableInputs):
         return
     for column in inputs.columns:

@@ -1,4 +1,8 @@
-"""How a text file writes numbers, names and missing values."""
+"""How a text file writes numbers, names and missing values.
+
+Names are classes, users, items and categories. A name stays a text at every step and never becomes
+a number.
+"""
 
 from __future__ import annotations
 
@@ -17,21 +21,21 @@ MISSING_MARKS = (
     *("NA", "N/A", "n/a", "#N/A", "<NA>", "#NA", "#N/A N/A", "NaN", "nan", "-nan", "-NaN"),
     *("NULL", "null", "None", "1.#IND", "1.#QNAN", "-1.#IND", "-1.#QNAN"),
 )
-"""What pandas takes for a missing value; the empty text is always one."""
+"""The texts that pandas reads as a missing value. The empty text always is a missing value."""
 
 TRUTH = {
     **dict.fromkeys(("True", "TRUE", "true"), "1"),
     **dict.fromkeys(("False", "FALSE", "false"), "0"),
 }
 
-# Signs that stand between thousands where the setting says a blank or an apostrophe.
+# Signs between thousands that count as the setting's blank or apostrophe.
 _ALIKE = {" ": " \u00a0\u2009\u202f", "'": "'\u2019"}
 _MINUS = "\u2212"
 
 
 @dataclass(frozen=True, slots=True)
 class Notation:
-    """How a file writes numbers, and what it writes where there is no value.
+    """How a file writes numbers and missing values.
 
     `missing` None: `MISSING_MARKS`, except in names of classes, users and items.
     """
@@ -41,7 +45,7 @@ class Notation:
     missing: tuple[str, ...] | None = None
 
     def numbers(self, texts: Texts) -> NDArray[np.float64]:
-        """Read numbers (and truth values as 1 and 0); NaN where a text is none."""
+        """Read numbers, and truth values as 1 and 0. Any other text becomes NaN."""
         values = _plain(texts) if self.decimal == "." else np.full(len(texts), np.nan)
         left = np.isnan(values)
         if left.any():
@@ -50,7 +54,7 @@ class Notation:
         return values
 
     def is_missing(self, texts: Texts, *, names: bool = False) -> NDArray[np.bool_]:
-        """Which texts stand for no value. `names`: texts that name something, as classes do."""
+        """Flag texts that mark a missing value. `names`: the texts are names, such as classes."""
         marks = self.missing if self.missing is not None else () if names else MISSING_MARKS
         return pd.Series(texts).isin(["", *marks]).to_numpy(dtype=np.bool_)
 
@@ -61,7 +65,7 @@ class Notation:
         return re.compile(rf"([+-]?)({groups}\d*){decimals}([eE][+-]?\d+)?", re.ASCII)
 
     def _unified(self, text: str, form: re.Pattern[str]) -> str:
-        """Write a number as Python does; what is none becomes the empty text."""
+        """Write a number as Python does. A text that is no number becomes the empty text."""
         if text in TRUTH:
             return TRUTH[text]
         match = form.fullmatch(text.replace(_MINUS, "-"))
@@ -77,23 +81,23 @@ def _plain(texts: Texts) -> NDArray[np.float64]:
 
 
 def stripped(series: pd.Series) -> Texts:
-    """Give the texts of a column without the blanks around them; None becomes the empty text."""
+    """Strip blanks around the texts of a column. None becomes the empty text."""
     return _objects("" if text is None else str(text).strip() for text in series)
 
 
 def _objects(texts: Iterable[str]) -> Texts:
-    # Not np.array: of texts alone it would make an array of their longest length.
+    # np.array would make an array of fixed-width texts, each as wide as the longest.
     return pd.Series(list(texts), dtype=object).to_numpy()
 
 
-# What a table program makes of a column of whole numbers in which a value is missing.
+# A table program writes whole numbers so if a value of the column is missing.
 _WHOLE_AS_FLOAT = re.compile(r"[+-]?\d+\.0", re.ASCII)
 
 
 def read_names(texts: Texts, notation: Notation, *, names: bool = True) -> pd.Series:
-    """Give texts without blanks around them, None where there is no value.
+    """Give names as texts, with None for a missing value.
 
-    Where every one is a whole number with `.0`, it is left out, as a text: no digit is lost.
+    If every text is a whole number with `.0`, the `.0` is removed from the text. No digit is lost.
     """
     series = pd.Series(texts, dtype=object)
     present = ~notation.is_missing(texts, names=names)
@@ -103,9 +107,9 @@ def read_names(texts: Texts, notation: Notation, *, names: bool = True) -> pd.Se
 
 
 def indices_of(texts: pd.Series, names: Sequence[str]) -> NDArray[np.int64]:
-    """Give the place of each text among the known ones, -1 where it is none of them.
+    """Give the index of each text among the names, or -1 for an unknown text.
 
-    A whole number that a table program has given a `.0` is found without it.
+    A whole number to which a table program has added `.0` is found without the `.0`.
     """
     index_of = {name: index for index, name in enumerate(names)}
 

@@ -1,4 +1,4 @@
-"""Image files → arrays of pixels."""
+"""From image files to arrays of pixels."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _BOMBS = (Image.DecompressionBombWarning, Image.DecompressionBombError)
 
 @dataclass(frozen=True, slots=True)
 class Images:
-    """Pixels (rows, channels, height, width), the files they came from, and those left out."""
+    """Pixels (rows, channels, height, width), their files, and the files left out."""
 
     pixels: Pixels
     files: tuple[Path, ...]
@@ -36,7 +36,7 @@ def read_images(
 ) -> Images:
     """Read files and resize them to `shape` (channels, height, width); pixels from 0 to 255.
 
-    Raises DataError that names a file which is no image, unless such are to be left out.
+    Raises DataError that names a file which is no image, unless `broken` leaves such files out.
     """
     pixels = np.zeros((len(paths), *shape), dtype=np.uint8)
     files: list[Path] = []
@@ -57,7 +57,7 @@ def _read(path: Path, shape: tuple[int, int, int]) -> Pixels:
     channels, height, width = shape
     try:
         with warnings.catch_warnings():
-            # A picture of absurd size, made to exhaust the memory, is an error here, not a hint.
+            # An image of absurd size, made to exhaust the memory, is an error here, not a warning.
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path) as image:
                 upright = ImageOps.exif_transpose(image).convert("L" if channels == 1 else "RGB")

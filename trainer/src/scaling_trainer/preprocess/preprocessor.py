@@ -1,4 +1,4 @@
-"""A fitted preprocessor: everything a prediction needs beside the weights, as JSON."""
+"""A fitted preprocessor: all that a prediction needs beside the weights, stored as JSON."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from scaling_trainer.preprocess.transform import transform
 
 @dataclass(frozen=True, slots=True)
 class Preprocessor:
-    """How raw rows become a model's inputs, and its outputs become what a person reads."""
+    """Turns raw rows into a model's inputs, and the model's outputs into labels and numbers."""
 
     inputs: Annotated[Inputs, Field(discriminator="kind")]
     target: Annotated[Target, Field(discriminator="kind")]
     notation: Notation = field(default_factory=Notation)
-    """How the file of the training rows wrote its numbers and gaps."""
+    """How the file of the training rows wrote numbers and missing values."""
 
     def transform(self, frame: pd.DataFrame, *, folder: Path = Path()) -> torch.Tensor:
-        """Turn raw rows, read by column name, into inputs as a `Part` holds them.
+        """Turn raw rows, read by column name, into the inputs of a `Subset`.
 
-        `folder` is where a relative `path` of an image begins. Raises DataError that names a column
-        which is missing or holds what cannot be used.
+        A relative `path` of an image begins at `folder`. Raises DataError that names a column which
+        is missing or holds unusable values.
         """
         return transform(self.inputs, frame, folder)
 
     def restore_target(self, predictions: torch.Tensor) -> torch.Tensor:
-        """Turn predicted numbers back into the unit of the data; others stay as they are."""
+        """Turn predicted numbers back into the unit of the data. Other outputs stay as they are."""
         match self.target:
             case NumberTarget(offset=offset, factor=factor):
                 return predictions * factor + offset
@@ -43,18 +43,18 @@ class Preprocessor:
                 return predictions
 
     def labels(self, indices: Iterable[int] | torch.Tensor) -> list[str]:
-        """Name classes by index, as they are called in the data."""
+        """Give the labels of the data for indices of classes."""
         if not isinstance(self.target, ClassTarget):
             raise DataError(path="target", message="is not a class: there are no labels")
         return [self.target.labels[int(place)] for place in indices]
 
     def to_json(self) -> dict[str, Any]:
-        """Write everything as a JSON object; `from_json` reads it back equal."""
+        """Write the preprocessor as a JSON object. `from_json` reads an equal preprocessor."""
         return _ADAPTER.dump_python(self, mode="json")
 
     @staticmethod
     def from_json(document: Mapping[str, Any]) -> Preprocessor:
-        """Read what `to_json` wrote. Raises DataError where it is something else."""
+        """Read what `to_json` wrote. Raises DataError for any other document."""
         try:
             return _ADAPTER.validate_python(document)
         except ValidationError as error:

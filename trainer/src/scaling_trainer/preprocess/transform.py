@@ -1,4 +1,4 @@
-"""Raw rows → what a model sees, for each kind of input."""
+"""From raw rows to a model's inputs, for each kind of input."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ from scaling_trainer.preprocess.inputs import (
 from scaling_trainer.preprocess.notation import indices_of
 from scaling_trainer.preprocess.pixels import read_images
 
-# float32 ends here; a scaled value beyond it would reach the model as infinity.
+# The largest float32. A larger scaled value would reach the model as infinity.
 _LARGEST = float(np.finfo(np.float32).max)
 
 
 def as_tensor(array: NDArray[Any]) -> torch.Tensor:
-    """Give an array to torch, which shares its memory."""
+    """Make a tensor that shares the array's memory."""
     return torch.from_numpy(array)  # pyright: ignore[reportUnknownMemberType] # torch leaves it untyped
 
 
@@ -78,7 +78,7 @@ def _scaled(column: NumberColumn, series: pd.Series) -> Floats:
 
 
 def _scale_numbers(values: NDArray[Any], scale: NumberColumn | NumberTarget, path: str) -> Floats:
-    """Scale numbers. Raises DataError where one is infinite then, for the model's float32."""
+    """Scale numbers. Raises DataError if a scaled number does not fit the model's float32."""
     with np.errstate(over="ignore"):
         scaled = (values - scale.offset) / scale.factor
     if (np.abs(scaled) > _LARGEST).any():
@@ -93,7 +93,7 @@ def _one_hot(column: CategoryColumn, series: pd.Series) -> Floats:
     elif text.isna().any():
         _refuse_missing(column.name, is_missing(series))
     places = indices_of(text, column.categories)
-    # An unknown category has place -1, which equals none: a row of zeros.
+    # An unknown category has index -1, which equals no category: its row is all zeros.
     return (places[:, None] == np.arange(len(column.categories))).astype(np.float64)
 
 
@@ -103,7 +103,7 @@ def _refuse_missing(name: str, empty: NDArray[np.bool_]) -> None:
 
 
 def _pixel_names(inputs: ImageInputs) -> Iterator[str]:
-    """Give the names of the columns of one image: channel by channel, row by row."""
+    """Name the columns of one image: channel by channel, row by row."""
     for place in range(inputs.channels * inputs.height * inputs.width):
         yield f"pixel_{place}"
 
@@ -120,7 +120,7 @@ def _raw_images(inputs: ImageInputs, frame: pd.DataFrame, folder: Path) -> NDArr
 
 
 def scale_images(inputs: ImageInputs, raw: NDArray[np.generic]) -> torch.Tensor:
-    """Turn raw pixels (rows, channels, height, width) into what the model sees."""
+    """Turn raw pixels (rows, channels, height, width) into the model's inputs."""
     with np.errstate(all="ignore"):
         pixels = raw.astype(np.float32) / np.float32(inputs.maximum)
         offset = np.asarray(inputs.offset, dtype=np.float32)[:, None, None]
@@ -152,9 +152,9 @@ def _places(series: pd.Series, name: str, names: tuple[str, ...]) -> NDArray[np.
 
 
 def transform_target(target: Target, values: NDArray[np.int64] | Floats) -> torch.Tensor:
-    """Turn class indices, or numbers in the data's unit, into what a model is compared with.
+    """Turn class indices, or numbers in the data's unit, into the targets of a model.
 
-    int64 (rows,) or float32 (rows, 1). Raises DataError where a scaled number is not one any more.
+    int64 (rows,) or float32 (rows, 1). Raises DataError if a scaled number does not fit a float32.
     """
     match target:
         case ClassTarget():

@@ -48,7 +48,7 @@ def test_epochs_and_seeds_have_their_own_order() -> None:
         return numbers(targets)
 
     orders = [order(seed, epoch) for seed in (1, 2) for epoch in (0, 1)]
-    assert len({tuple(one) for one in orders}) == 4
+    assert len({tuple(places) for places in orders}) == 4
 
 
 @given(context=st.integers(2, 12), more=st.integers(1, 80), batch=SIZES, seed=SEEDS)
@@ -101,5 +101,7 @@ def test_augmentation_draws_by_step_and_not_by_history() -> None:
     feed = BatchLoader(table(10), 5, seed=0, augment=noisy)
     whole = [inputs for inputs, _ in islice(feed.batches(0), 6)]
     late = [inputs for inputs, _ in islice(feed.batches(3), 3)]
-    assert all(torch.equal(one, other) for one, other in zip(whole[3:], late, strict=True))
+    assert all(
+        torch.equal(batch, late_batch) for batch, late_batch in zip(whole[3:], late, strict=True)
+    )
     assert len({float(inputs.sum()) for inputs in whole}) == 6
