@@ -42,8 +42,8 @@ from scaling_operator.search.trials import (
     bounded,
     bounded_curve,
     frozen_trial,
-    suggest,
     study_entry,
+    suggest,
     typed,
 )
 from scaling_operator.search.tried_points import RESAMPLES, tried_points_of
