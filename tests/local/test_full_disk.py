@@ -43,10 +43,10 @@ def disk(tmp_path: Path) -> Generator[Path]:
 
 def leave(disk: Path, free_bytes: int) -> Path:
     """Fill a disk but for so much."""
-    found = os.statvfs(disk)
+    filesystem = os.statvfs(disk)
     filler = disk / "filler"
     with filler.open("wb") as file:
-        file.write(b"\0" * max(0, found.f_bavail * found.f_frsize - free_bytes))
+        file.write(b"\0" * max(0, filesystem.f_bavail * filesystem.f_frsize - free_bytes))
     return filler
 
 

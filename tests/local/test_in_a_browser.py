@@ -34,10 +34,10 @@ spec:
 
 @pytest.fixture
 def browser(tmp_path: Path) -> Browser:
-    found = shutil.which("chromium")
-    if found is None:
+    program = shutil.which("chromium")
+    if program is None:
         pytest.skip("needs chromium (Debian package chromium)")
-    return Browser(found, tmp_path)
+    return Browser(program, tmp_path)
 
 
 @pytest.fixture(scope="module")

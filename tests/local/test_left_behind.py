@@ -186,12 +186,12 @@ def test_the_built_in_trainer_ends_in_the_middle_of_a_trial(
 
 def workers_of(folder: Path) -> list[int]:
     """Processes whose log lies below a folder."""
-    found: list[int] = []
+    processes: list[int] = []
     for place in Path("/proc").glob("[0-9]*/fd/1"):
         with contextlib.suppress(OSError):
             if str(place.readlink()).startswith(str(folder)):
-                found.append(int(place.parts[2]))
-    return found
+                processes.append(int(place.parts[2]))
+    return processes
 
 
 def test_a_run_under_nohup_outlives_its_terminal(tmp_path: Path) -> None:

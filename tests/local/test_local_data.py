@@ -93,7 +93,7 @@ def test_what_depends_on_a_trials_own_parameters_is_left_to_it(tmp_path: Path) -
 
 
 def measured(folder: Path) -> dict[str, bytes]:
-    return {each.parent.name: each.read_bytes() for each in folder.glob("out/trials/*/trial.json")}
+    return {path.parent.name: path.read_bytes() for path in folder.glob("out/trials/*/trial.json")}
 
 
 def test_data_that_were_edited_between_two_runs_are_told_and_earlier_values_stay(

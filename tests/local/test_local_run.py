@@ -259,9 +259,9 @@ def test_warm_start_tries_the_best_points_of_another_run_first(tmp_path: Path) -
     }
     document = experiment(PARABOLA, search=search, trials={"max": 3, "parallel": 1})
     assert run(second, document).returncode == 0
-    found = proposals(second)
-    assert found["0-0"] == {"x": 0.25}
-    assert found["0-1"] == result(first)["best"]["parameters"]
+    second_points = proposals(second)
+    assert second_points["0-0"] == {"x": 0.25}
+    assert second_points["0-1"] == result(first)["best"]["parameters"]
 
 
 def test_several_objectives_end_with_a_front(tmp_path: Path) -> None:
@@ -287,9 +287,9 @@ def test_several_objectives_end_with_a_front(tmp_path: Path) -> None:
     front = result(tmp_path)["front"]
     assert front
     assert "best" not in result(tmp_path)
-    for one in front:
+    for member in front:
         assert not any(
-            other["values"][0] < one["values"][0] and other["values"][1] < one["values"][1]
+            other["values"][0] < member["values"][0] and other["values"][1] < member["values"][1]
             for other in front
         )
 

@@ -39,8 +39,8 @@ PROGRAMS = {
 # Nobody listens there: whoever asked a proxy for this machine's own port would hear nothing.
 PROXIES = {
     name: "http://127.0.0.1:9"
-    for each in ("http_proxy", "https_proxy", "all_proxy")
-    for name in (each, each.upper())
+    for variable in ("http_proxy", "https_proxy", "all_proxy")
+    for name in (variable, variable.upper())
 }
 FOLDER = "a b'c\"$(x) [red]é\n--out"
 
@@ -82,11 +82,11 @@ def scaling(
 
 def by_kind(out: Path) -> dict[str, tuple[dict[str, Any], Path]]:
     """Give each program's trial with its folder."""
-    found: dict[str, tuple[dict[str, Any], Path]] = {}
+    trials: dict[str, tuple[dict[str, Any], Path]] = {}
     for path in (out / "trials").glob("*/trial.json"):
         trial = json.loads(path.read_text())
-        found[trial["spec"]["parameters"]["kind"]] = (trial["status"], path.parent)
-    return found
+        trials[trial["spec"]["parameters"]["kind"]] = (trial["status"], path.parent)
+    return trials
 
 
 @pytest.fixture(scope="module")

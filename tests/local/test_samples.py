@@ -37,10 +37,12 @@ def test_a_sample_runs_to_its_report(sample: Path, tmp_path: Path) -> None:
     assert status["best"]["values"]
     assert (tmp_path / "out" / "report.html").stat().st_size > 1_000_000
     if "scaling" in document["spec"]:
-        said = next(each for each in status["conditions"] if each["type"] == "FitReady")
-        assert said["status"] == "True" or said["message"], "a fit, or why there is none"
+        ready = next(
+            condition for condition in status["conditions"] if condition["type"] == "FitReady"
+        )
+        assert ready["status"] == "True" or ready["message"], "a fit, or why there is none"
         targets = document["spec"]["scaling"].get("targets", [])
-        answered = said["status"] == "True"
+        answered = ready["status"] == "True"
         assert len(status.get("recommendations", [])) == (len(targets) if answered else 0)
     if "builtIn" in document["spec"]["trainer"]:
         assert any(name.startswith("test_") for name in status["best"]["testMetrics"])

@@ -68,7 +68,7 @@ def test_a_damaged_folder_is_named_left_alone_and_repaired_when_asked(
     refused = run(tmp_path, DOCUMENT)
     assert refused.returncode == 2
     assert refused.stderr.count("\n") == 1, "one line, no traceback"
-    assert all(each in refused.stderr for each in DAMAGES), refused.stderr
+    assert all(fault in refused.stderr for fault in DAMAGES), refused.stderr
     assert refused.stderr.endswith(HELPS)
     assert contents(out) == before, "the run ended before it began"
 
@@ -76,8 +76,8 @@ def test_a_damaged_folder_is_named_left_alone_and_repaired_when_asked(
     assert drawn.returncode == 0, drawn.stderr
     warnings = drawn.stderr.splitlines()
     assert len(warnings) == len(DAMAGES)
-    for each in DAMAGES:
-        assert any(each in line for line in warnings), drawn.stderr
+    for fault in DAMAGES:
+        assert any(fault in line for line in warnings), drawn.stderr
     assert all(line.startswith("warning: ") and line.endswith("left out") for line in warnings)
 
     longer = experiment(PARABOLA, trials={"max": 5, "parallel": 1}, search=RANDOM)

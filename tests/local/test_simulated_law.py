@@ -49,7 +49,7 @@ def test_a_rate_tuned_for_each_size_finds_it(tmp_path: Path) -> None:
     assert {c["type"]: c["status"] for c in status["conditions"]}["FitReady"] == "True"
     predicted = [scale["predicted"] for scale in status["scales"] if "predicted" in scale]
     assert len(predicted) > 10
-    assert all(abs(each["error"]) < 0.03 for each in predicted)
+    assert all(abs(scale["error"]) < 0.03 for scale in predicted)
     page = (tmp_path / "out" / "report.html").read_text()
     for heading in ("Loss against size", "IsoFLOP curves", "Best hyperparameters", "Predicted"):
         assert heading in page

@@ -47,8 +47,8 @@ class Store:
     def stored(self, kind: Kind, namespace: str | None = None) -> list[Object]:
         """Give all objects of a kind, by namespace and name, themselves: do not change them."""
         places = sorted((place[1:], place) for place in self.objects if place[0] is kind)
-        found = [place for where, place in places if namespace in (None, where[0])]
-        return [self.objects[place] for place in found]
+        places = [place for where, place in places if namespace in (None, where[0])]
+        return [self.objects[place] for place in places]
 
     def one(self, kind: Kind, namespace: str | None, name: str) -> Object:
         """Copy an object. Raises KeyError."""
@@ -56,8 +56,8 @@ class Store:
 
     def add(self, kind: Kind, namespace: str | None, body: Object) -> Object:
         """Store an object as it is, its status too; complete its metadata."""
-        thing = copy.deepcopy(body)
-        metadata = thing["metadata"]
+        stored = copy.deepcopy(body)
+        metadata = stored["metadata"]
         place = (kind, namespace or "", metadata["name"])
         if place in self.objects:
             raise Refused(409, "AlreadyExists", f'{kind.plural} "{place[2]}" already exists')
@@ -66,28 +66,28 @@ class Store:
         metadata |= {"namespace": namespace} if namespace else {}
         if is_ours(kind) or kind is JOBS:
             metadata["generation"] = 1
-        return self._store("ADDED", place, thing)
+        return self._store("ADDED", place, stored)
 
     def edit(
         self, kind: Kind, namespace: str | None, name: str, change: Callable[[Object], object]
     ) -> Object:
         """Change an object; one of another spec is of the next generation."""
         place = (kind, namespace or "", name)
-        before, thing = self.objects[place], copy.deepcopy(self.objects[place])
-        change(thing)
-        if thing == before:
-            return thing
-        if "generation" in before["metadata"] and thing.get("spec") != before.get("spec"):
-            thing["metadata"]["generation"] = before["metadata"]["generation"] + 1
-        return self._store("MODIFIED", place, thing)
+        before, stored = self.objects[place], copy.deepcopy(self.objects[place])
+        change(stored)
+        if stored == before:
+            return stored
+        if "generation" in before["metadata"] and stored.get("spec") != before.get("spec"):
+            stored["metadata"]["generation"] = before["metadata"]["generation"] + 1
+        return self._store("MODIFIED", place, stored)
 
     def delete(self, kind: Kind, namespace: str | None, name: str) -> None:
         """Delete an object; a pod that is on a node stays until its kubelet has ended it."""
-        thing = self.objects[(kind, namespace or "", name)]
-        ended = thing.get("status", {}).get("phase") in ("Succeeded", "Failed")
-        if kind is PODS and thing.get("spec", {}).get("nodeName") and not ended:
+        stored = self.objects[(kind, namespace or "", name)]
+        ended = stored.get("status", {}).get("phase") in ("Succeeded", "Failed")
+        if kind is PODS and stored.get("spec", {}).get("nodeName") and not ended:
             due = self._time(GRACE_SECONDS)
-            change: Callable[[Object], object] = lambda each: each["metadata"].setdefault(  # noqa: E731
+            change: Callable[[Object], object] = lambda pod: pod["metadata"].setdefault(  # noqa: E731
                 "deletionTimestamp", due
             )
             self.edit(kind, namespace, name, change)
@@ -96,15 +96,15 @@ class Store:
 
     def remove(self, kind: Kind, namespace: str | None, name: str, *, orphan: bool = False) -> None:
         """Take an object away at once, and by garbage collection what it owned, unless orphaned."""
-        thing = self.objects.pop((kind, namespace or "", name))
+        stored = self.objects.pop((kind, namespace or "", name))
         self.revision += 1
-        thing["metadata"]["resourceVersion"] = str(self.revision)
-        self._tell("DELETED", kind, thing)
+        stored["metadata"]["resourceVersion"] = str(self.revision)
+        self._tell("DELETED", kind, stored)
         for place, other in list(self.objects.items()):
             owners: list[Object] = other["metadata"].get("ownerReferences", [])
-            if [each["uid"] for each in owners] == [thing["metadata"]["uid"]]:
+            if [owner["uid"] for owner in owners] == [stored["metadata"]["uid"]]:
                 if orphan:
-                    self.edit(*place, lambda each: each["metadata"].pop("ownerReferences"))
+                    self.edit(*place, lambda owned: owned["metadata"].pop("ownerReferences"))
                 elif place in self.objects:
                     self.delete(*place)
 
@@ -112,16 +112,16 @@ class Store:
         moment = datetime.fromtimestamp(self.clock() + seconds, tz=UTC)
         return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
-    def _store(self, event: str, place: Place, thing: Object) -> Object:
+    def _store(self, event: str, place: Place, stored: Object) -> Object:
         self.revision += 1
-        thing["metadata"]["resourceVersion"] = str(self.revision)
-        self.objects[place] = thing
-        self._tell(event, place[0], thing)
-        return copy.deepcopy(thing)
+        stored["metadata"]["resourceVersion"] = str(self.revision)
+        self.objects[place] = stored
+        self._tell(event, place[0], stored)
+        return copy.deepcopy(stored)
 
-    def _tell(self, event: str, kind: Kind, thing: Object) -> None:
+    def _tell(self, event: str, kind: Kind, stored: Object) -> None:
         for hooks in list(self.many_hooks):
-            hooks(event, kind, copy.deepcopy(thing))
+            hooks(event, kind, copy.deepcopy(stored))
 
 
 def is_ours(kind: Kind) -> bool:

@@ -24,8 +24,8 @@ def run(spec: ExperimentSpec, seed: int) -> None:
     """Plan its machines and its first actions, then ask its study a few times."""
     trials = trials_per_scale(spec)
     plan_resources(spec, POLICY, trials)
-    book = read_state(spec, Rules(max_trials=trials), ExperimentStatus(), [])
-    assert plan(book.observe(lambda _trial, _key: ABSENT, (), 0.0)).actions
+    state = read_state(spec, Rules(max_trials=trials), ExperimentStatus(), [])
+    assert plan(state.observe(lambda _trial, _key: ABSENT, (), 0.0)).actions
     directions: tuple[Direction, ...] = tuple(goal.direction for goal in spec.all_objectives)
     study = Study(StudySettings("study", spec.search, directions, seed, 0))
     points = spec.search.warm_start.points

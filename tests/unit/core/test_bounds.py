@@ -110,7 +110,9 @@ FINISHERS = [
 
 def test_every_phase_of_a_finisher_is_walked() -> None:
     """One that is not there yet is made; what that waits for, `test_cluster_finishing` walks."""
-    assert {each.values[0] for each in FINISHERS} | {AttemptPhase.ABSENT} == set(AttemptPhase)
+    assert {parameters.values[0] for parameters in FINISHERS} | {AttemptPhase.ABSENT} == set(
+        AttemptPhase
+    )
 
 
 @pytest.mark.parametrize(("phase", "reason"), FINISHERS)
@@ -135,8 +137,8 @@ def test_every_wait_of_the_finisher_ends_by_itself(
 
 def test_the_bounds_of_reports_are_those_of_the_trainer() -> None:
     reporter = importlib.import_module("scaling_trainer.report")  # the package's name is a function
-    told = (REQUEST_SECONDS, LONGEST_PAUSE_SECONDS, LAST_VALUES_SECONDS, MOST_VALUES)
-    assert told == (
+    bounds = (REQUEST_SECONDS, LONGEST_PAUSE_SECONDS, LAST_VALUES_SECONDS, MOST_VALUES)
+    assert bounds == (
         endpoint.TIMEOUT_SECONDS,
         endpoint.LONGEST_PAUSE_SECONDS,
         reporter.PATIENCE_SECONDS,

@@ -72,7 +72,9 @@ def test_the_first_data_error_ends_the_experiment_and_says_why() -> None:
     assert over.actions == (), "no other trial starts"
     assert over.status.phase is Phase.FAILED
     assert over.status.completion_time is not None
-    condition = next(each for each in over.status.conditions if each.type == "Failed")
+    condition = next(
+        condition for condition in over.status.conditions if condition.type == "Failed"
+    )
     assert (condition.status, condition.reason, condition.message) == ("True", "DataError", said)
 
 

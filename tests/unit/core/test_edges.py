@@ -76,7 +76,7 @@ def views(*losses: float, samples: float | None = None) -> tuple[ScaleView, ...]
 
 def edges_of(scales: tuple[ScaleView, ...], objective: Objective) -> tuple[SizeEdge, ...]:
     sizes = (sized_loss(view, objective) for view in scales)
-    return size_edges(each for each in sizes if each is not None)
+    return size_edges(size for size in sizes if size is not None)
 
 
 LESS, MORE = (Objective(metric="m", direction=way) for way in ("minimize", "maximize"))

@@ -28,7 +28,9 @@ def test_a_bad_verdict_starts_nothing_and_says_why() -> None:
     view = sizing(start_check=StartCheck(ConditionReason.OVER_BUDGET, "far too dear"))
     decided = plan(observed(view=view))
 
-    (condition,) = [each for each in decided.status.conditions if each.type == "Sized"]
+    (condition,) = [
+        condition for condition in decided.status.conditions if condition.type == "Sized"
+    ]
     assert decided.actions == ()
     assert (condition.status, condition.reason) == ("False", "OverBudget")
     assert condition.message == "far too dear"
@@ -37,7 +39,10 @@ def test_a_bad_verdict_starts_nothing_and_says_why() -> None:
 def test_only_as_many_trials_are_asked_for_as_there_is_room() -> None:
     actions = plan(observed(view=sizing(limit=2))).actions
 
-    assert [each for each in actions if isinstance(each, Ask)] == [Ask(0, 0, None), Ask(0, 1, None)]
+    assert [action for action in actions if isinstance(action, Ask)] == [
+        Ask(0, 0, None),
+        Ask(0, 1, None),
+    ]
 
 
 def test_nothing_is_asked_for_beside_a_trial_that_no_node_takes() -> None:
@@ -52,7 +57,9 @@ def test_a_queue_sees_all_that_wait_for_it() -> None:
     queued = sizing(waits, is_queued=True)
 
     assert plan(observed(waits)).actions == ()
-    asked = [each for each in plan(observed(waits, view=queued)).actions if isinstance(each, Ask)]
+    asked = [
+        action for action in plan(observed(waits, view=queued)).actions if isinstance(action, Ask)
+    ]
     assert len(asked) == 3
 
 
@@ -137,10 +144,10 @@ def test_every_attempt_is_recorded_with_its_machine_and_use() -> None:
     )
     done = finished(first, Finish(0, 0, TrialState.SUCCEEDED, exit_code=0), (), 3700.0, MACHINE)
 
-    assert [(each.number, each.reason) for each in done.attempts] == [
+    assert [(attempt.number, attempt.reason) for attempt in done.attempts] == [
         (0, Reason.OOM_KILLED), (1, None)
     ]  # fmt: skip
-    assert all(each.resources == MACHINE.resources for each in done.attempts)
+    assert all(attempt.resources == MACHINE.resources for attempt in done.attempts)
     assert (first.gpu_hours, first.cost) == (1.0, 4.0)
     assert (done.gpu_hours, done.cost) == (3.0, 12.0)
 

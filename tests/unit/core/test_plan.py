@@ -121,15 +121,15 @@ class World:
         self.fits_made = 0
         self.studies: dict[int, Study] = {}
         before = {scale.index: scale for scale in disk.status.scales}
-        known = scales_of(spec, disk.status.scales)
-        self.scales = {scale.index: ScaleView(scale, Tally()) for scale in known}
-        for index, known in before.items():
+        stored = scales_of(spec, disk.status.scales)
+        self.scales = {scale.index: ScaleView(scale, Tally()) for scale in stored}
+        for index, scale_status in before.items():
             self.scales[index] = replace(
                 self.scales[index],
-                open=known.open,
-                ranges=known.ranges,
-                points=known.points,
-                predicted=known.predicted,
+                open=scale_status.open,
+                ranges=scale_status.ranges,
+                points=scale_status.points,
+                predicted=scale_status.predicted,
             )
         for (index, number), trial in sorted(disk.trials.items()):
             view = self.scales[index]
@@ -295,9 +295,9 @@ class Overlapping(World):
 
     def observe(self) -> Observed:
         observed = super().observe()
-        asking = frozenset(slot_of(each) for each in self.under_way if isinstance(each, Ask))
-        going = [each for each in self.under_way if isinstance(each, Discard)]
-        changing = {slot_of(each) for each in self.under_way if each not in going}
+        asking = frozenset(slot_of(action) for action in self.under_way if isinstance(action, Ask))
+        going = [action for action in self.under_way if isinstance(action, Discard)]
+        changing = {slot_of(action) for action in self.under_way if action not in going}
         self.most_live = max(self.most_live, len(observed.live) + len(asking))
         return replace(
             observed,
@@ -325,14 +325,14 @@ class Overlapping(World):
         if isinstance(action, AddScales | OpenScale):
             self.apply(action)
             return
-        same = [each for each in self.under_way if slot_of(each) == slot_of(action)]
-        kinds = {isinstance(each, Discard) for each in same}
+        same = [other for other in self.under_way if slot_of(other) == slot_of(action)]
+        kinds = {isinstance(other, Discard) for other in same}
         assert isinstance(action, Discard) not in kinds, "nothing is decided twice"
         self.under_way.append(action)
 
     def end_one(self) -> None:
-        asks = [each for each in self.under_way if isinstance(each, Ask)]
-        ready = [each for each in self.under_way if each not in asks[1:]]
+        asks = [action for action in self.under_way if isinstance(action, Ask)]
+        ready = [action for action in self.under_way if action not in asks[1:]]
         if not ready:
             return
         action = ready[next(self.choices) % len(ready)]
@@ -494,9 +494,11 @@ def test_transfer_comes_as_near_with_half_the_trials() -> None:
         bests = [scale.best for scale in status.scales]
         return [best.values[0] / truth[float(best.parameters["n"])] - 1 for best in bests if best]
 
-    independent, handed = excess(12), excess(6, transfer={})
-    assert sum(each < 0.003 for each in handed) >= 34, "all but the first, which nobody helps"
-    assert sum(handed) / 35 < max(sum(independent) / 35, 0.001)
+    independent, transferred = excess(12), excess(6, transfer={})
+    assert sum(excess_loss < 0.003 for excess_loss in transferred) >= 34, (
+        "all but the first, which nobody helps"
+    )
+    assert sum(transferred) / 35 < max(sum(independent) / 35, 0.001)
 
 
 def test_refine_adds_sizes_beyond_the_best_while_it_may_with_the_next_indices() -> None:

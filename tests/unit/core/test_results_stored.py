@@ -154,7 +154,7 @@ async def test_an_end_that_is_refused_too_is_not_repeated_at_once(shell: Shell) 
     succeed(shell.cluster, TEAM, "study-0-0-0", loss=0.25)
     with pytest.raises(Invalid):
         await shell.settle()
-    assert [each.split()[0] for each in shell.cluster.requests[before:]].count("patch") == 2
+    assert [request.split()[0] for request in shell.cluster.requests[before:]].count("patch") == 2
     await shell.settle()
     assert shell.trials("study")[0].status.values == (0.25,)
 
@@ -165,7 +165,7 @@ async def test_an_end_that_is_stored_already_stays_though_another_is_refused(she
 
     async def somebody_else_ends_it() -> None:
         stored = {"state": "Pruned", "values": [0.75]}
-        shell.cluster.edit(TRIALS, TEAM, "study-0-0", lambda thing: thing.update(status=stored))
+        shell.cluster.edit(TRIALS, TEAM, "study-0-0", lambda trial: trial.update(status=stored))
 
     fault = Fault("patch", TRIALS, answer=INVALID, before=somebody_else_ends_it)
     shell.cluster.faults.append(fault)

@@ -77,8 +77,8 @@ def make(root: Path) -> Store:
 def status_of(contents: Contents) -> ExperimentStatus:
     """What a run makes of a folder."""
     rules = Rules(max_trials=4)
-    book = read_state(contents.identity.spec, rules, contents.status, contents.trials)
-    status = plan(book.observe(lambda _trial, _key: ABSENT, (), 0.0)).status
+    state = read_state(contents.identity.spec, rules, contents.status, contents.trials)
+    status = plan(state.observe(lambda _trial, _key: ABSENT, (), 0.0)).status
     record = ExperimentRecord(
         *(contents.identity.name, contents.identity.uid, contents.identity.spec),
         *(status, contents.trials),
@@ -90,13 +90,13 @@ def status_of(contents: Contents) -> ExperimentStatus:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    made = make(tmp_path / "out")
-    yield made
-    made.unlock()
+    made_store = make(tmp_path / "out")
+    yield made_store
+    made_store.unlock()
 
 
 def slots(contents: Contents) -> tuple[str, ...]:
-    return tuple(f"{each.spec.scale}-{each.spec.number}" for each in contents.trials)
+    return tuple(f"{trial.spec.scale}-{trial.spec.number}" for trial in contents.trials)
 
 
 def emptied(path: Path) -> None:
@@ -210,7 +210,7 @@ def test_what_is_damaged_is_named_and_the_others_can_be_used(
 ) -> None:
     damage(store.root / place)
     contents = store.contents()
-    assert [reason in str(each) for each in contents.damaged] == [True]
+    assert [reason in str(damage) for damage in contents.damaged] == [True]
     assert str(contents.damaged[0]).startswith(str((store.root / place).parent))
     assert slots(contents) == others
     status_of(contents)
@@ -228,18 +228,18 @@ def test_what_is_damaged_is_set_aside_whole_and_told_and_nothing_else_is_touched
         for slot in others
         for path in (store.root / "trials" / slot).iterdir()
     }
-    told: list[str] = []
-    repair(store, EXPERIMENT, told.append)
+    notes: list[str] = []
+    repair(store, EXPERIMENT, notes.append)
     contents = store.contents()
     assert contents.damaged == ()
     assert slots(contents) == others
     assert {path: path.read_bytes() for path in untouched} == untouched
-    (note,) = told
+    (note,) = notes
     assert reason in note
     assert os.path.lexists(note.rsplit("set aside as ", 1)[1])
-    told.clear()
-    repair(store, EXPERIMENT, told.append)
-    assert not told
+    notes.clear()
+    repair(store, EXPERIMENT, notes.append)
+    assert not notes
 
 
 def test_the_same_name_is_set_aside_twice(store: Store) -> None:
@@ -347,7 +347,7 @@ def put(document: Any, path: tuple[Any, ...], value: Any) -> Any:
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Store:
+def kept_store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     return make(tmp_path_factory.mktemp("made") / "out")
 
 
@@ -357,19 +357,19 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Store:
 )
 @pytest.mark.parametrize("name", ["result.json", TRIAL])
 def test_whatever_stands_in_a_file_it_is_used_or_named(
-    made: Store, name: str, data: st.DataObject
+    kept_store: Store, name: str, data: st.DataObject
 ) -> None:
-    path = made.root / name
+    path = kept_store.root / name
     original = path.read_text()
     document = json.loads(original)
     place = data.draw(st.sampled_from(list(leaves(document))))
     try:
         path.write_text(json.dumps(put(document, place, data.draw(JSON))))
-        contents = made.contents()
+        contents = kept_store.contents()
         if not contents.damaged:
             status_of(contents)
         else:
-            assert [each.path for each in contents.damaged] == [path]
+            assert [damage.path for damage in contents.damaged] == [path]
     finally:
         path.write_text(original)
 
@@ -379,16 +379,18 @@ def test_whatever_stands_in_a_file_it_is_used_or_named(
     max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @pytest.mark.parametrize("name", ["result.json", TRIAL, "experiment.json"])
-def test_a_file_that_was_cut_anywhere_is_named(made: Store, name: str, data: st.DataObject) -> None:
-    path = made.root / name
+def test_a_file_that_was_cut_anywhere_is_named(
+    kept_store: Store, name: str, data: st.DataObject
+) -> None:
+    path = kept_store.root / name
     original = path.read_bytes()
     whole = len(original.rstrip())
     try:
         path.write_bytes(original[: data.draw(st.integers(0, whole - 1))])
         if name == "experiment.json":
             with pytest.raises(StoreError, match=r"experiment\.json"):
-                made.contents()
+                kept_store.contents()
         else:
-            assert [each.path for each in made.contents().damaged] == [path]
+            assert [damage.path for damage in kept_store.contents().damaged] == [path]
     finally:
         path.write_bytes(original)

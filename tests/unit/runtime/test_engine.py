@@ -416,8 +416,8 @@ def test_only_equal_phases_of_a_schedule_are_compared() -> None:
         )
         first = store.trials[(0, 0)].status.curve
         assert [point.phase for point in first] == [phases[0]], "the curve itself is whole"
-        known = engine.state.records_of(0)[0].curve
-        assert bool(known) == is_comparable(phases[0]), "a study that is rebuilt decides alike"
+        curve = engine.state.records_of(0)[0].curve
+        assert bool(curve) == is_comparable(phases[0]), "a study that is rebuilt decides alike"
         return reply.answer
 
     async def test() -> None:
@@ -438,7 +438,7 @@ def test_points_that_wait_to_be_stored_are_said_not_to_be_durable() -> None:
         await engine.settle()
         writes = len(store.writes)
         answers = await reported(reports, 0, [0.5, 0.4, 0.3])
-        assert [each.durable for each in answers] == [0, 0, 0]
+        assert [reply.durable for reply in answers] == [0, 0, 0]
         assert len(store.writes) == writes, "no write for each point"
         await reports.save_due(now_seconds=109.0)
         assert len(store.writes) == writes, "not yet"

@@ -80,7 +80,7 @@ def trial_of(scale: int, number: int, status: TrialStatus) -> ScalingTrial:
 def endings(draw: st.DrawFn, objectives: int, scales: int) -> list[ScalingTrial]:
     """Trials with few distinct values, so that many are equal or dominate each other."""
     few = st.sampled_from([0.1, 0.2, 0.3, 1.0, 1.7, 2.0])
-    found: list[ScalingTrial] = []
+    trials: list[ScalingTrial] = []
     for scale in range(scales):
         for number in range(draw(st.integers(1, 25))):
             ending = draw(st.sampled_from(["succeeded", "succeeded", "failed", "pruned"]))
@@ -94,16 +94,16 @@ def endings(draw: st.DrawFn, objectives: int, scales: int) -> list[ScalingTrial]
                 amounts = draw(
                     st.lists(st.sampled_from([10 * 2**at for at in range(14)]), max_size=8)
                 )
-                points = tuple(EarlyPoint(samples=each, value=draw(few)) for each in amounts)
+                points = tuple(EarlyPoint(samples=amount, value=draw(few)) for amount in amounts)
                 machine = AttemptResources(shape="cpu", count=0, memory="2Gi", cpu="2")
                 attempt = Attempt(number=0, resources=machine)
                 rest = {"points": points, "attempts": (attempt,), "peak_host_bytes": 1e9, **usage}
-                found.append(succeeded(scale, number, values, **rest))
+                trials.append(succeeded(scale, number, values, **rest))
                 continue
             state = TrialState.FAILED if ending == "failed" else TrialState.PRUNED
             reason = Reason.TRAINER_FAILED if ending == "failed" else None
-            found.append(trial_of(scale, number, TrialStatus(state=state, reason=reason, **usage)))
-    return found
+            trials.append(trial_of(scale, number, TrialStatus(state=state, reason=reason, **usage)))
+    return trials
 
 
 def state_of(spec: ExperimentSpec, trials: Sequence[ScalingTrial]) -> ExperimentState:
@@ -156,7 +156,7 @@ def test_everything_that_is_known_is_the_same(data: st.DataObject, count: int) -
     in_order = state_of(spec, trials)
 
     assert shuffled.scales == in_order.scales
-    observed = [observed_of(each) for each in (shuffled, in_order)]
+    observed = [observed_of(trials) for trials in (shuffled, in_order)]
     assert observed[0].machines == observed[1].machines
     assert observed[0].sizing == observed[1].sizing
 
@@ -186,13 +186,13 @@ def test_a_front_larger_than_a_status_shows_is_the_same(data: st.DataObject) -> 
     values = line + [(float(a), float(b)) for a, b in late]
     trials = [succeeded(0, number, pair) for number, pair in enumerate(values)]
 
-    fronts = [folded(each).front for each in (trials, data.draw(st.permutations(trials)))]
+    fronts = [folded(order).front for order in (trials, data.draw(st.permutations(trials)))]
 
     assert fronts[0] == fronts[1]
-    assert {each.number for each in fronts[0]} == undominated(values)
+    assert {trial.number for trial in fronts[0]} == undominated(values)
     shown = spread(fronts[0], MAX_FRONT)
     assert len(shown) == min(MAX_FRONT, len(fronts[0]))
-    assert len({each.number for each in shown}) == len(shown)
+    assert len({trial.number for trial in shown}) == len(shown)
     assert (shown[0], shown[-1]) == (fronts[0][0], fronts[0][-1])
 
 
@@ -219,29 +219,29 @@ def test_a_front_costs_a_bounded_memory() -> None:
 
     assert len(front) == KEPT_FRONT
     assert front == folded(trials[::-1]).front
-    assert [losses_of(each, TWO)[0] for each in front] == [float(at) for at in range(KEPT_FRONT)]
+    assert [losses_of(trial, TWO)[0] for trial in front] == [float(at) for at in range(KEPT_FRONT)]
 
 
 def test_of_many_early_points_the_last_ones_are_kept() -> None:
     points = tuple(EarlyPoint(samples=2.0**at, value=1.0) for at in range(8))
     later = tuple(EarlyPoint(samples=2.0**at, value=1.0) for at in range(6, 14))
-    one = (Objective(metric="a", direction="minimize"),)
+    objectives = (Objective(metric="a", direction="minimize"),)
     trials = (succeeded(0, 0, (1.0,), points=points), succeeded(0, 1, (1.0,), points=later))
 
     for order in (trials, trials[::-1]):
         tally = Tally()
         for trial in order:
-            tally = add(tally, trial, one)
+            tally = add(tally, trial, objectives)
         assert len(tally.early) == KEPT_EARLY
-        assert [each.samples for each in tally.early] == [2.0**at for at in range(6, 14)]
-        assert {each.number for each in tally.early[:2]} == {0}
+        assert [trial.samples for trial in tally.early] == [2.0**at for at in range(6, 14)]
+        assert {trial.number for trial in tally.early[:2]} == {0}
 
 
 class Folder:
     """Stands for a result folder: only which weights are in it."""
 
     def __init__(self, trials: Sequence[ScalingTrial]) -> None:
-        self.weights = {(each.spec.scale, each.spec.number) for each in trials}
+        self.weights = {(trial.spec.scale, trial.spec.number) for trial in trials}
 
     def forget_checkpoint(self, scale: int, number: int) -> None:
         self.weights.discard((scale, number))
@@ -267,7 +267,7 @@ def test_the_same_weights_are_kept(data: st.DataObject, count: int) -> None:
         weights.ended(trial)
 
     tally = state.scales[0].tally
-    assert folder.weights == {(0, each.number) for each in (*tally.best[:1], *tally.front)}
+    assert folder.weights == {(0, trial.number) for trial in (*tally.best[:1], *tally.front)}
 
 
 def test_weights_that_an_earlier_run_has_left_are_deleted(tmp_path: Path) -> None:

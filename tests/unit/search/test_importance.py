@@ -24,10 +24,10 @@ def a_study(values: Sequence[float] | None, trials: int = 0, *, objectives: int 
     directions = ("minimize", "maximize")[:objectives]
     study = Study(StudySettings("s", search, directions, 3, 0))
     for number in range(len(values) if values is not None else trials):
-        found = study.ask(number).parameters
-        value = values[number] if values is not None else float(found["matters"]) ** 2
+        parameters = study.ask(number).parameters
+        value = values[number] if values is not None else float(parameters["matters"]) ** 2
         ends = (value,) * objectives
-        study.tell(Record(number, found, {}, TrialState.SUCCEEDED, False, ends, ()))  # noqa: FBT003
+        study.tell(Record(number, parameters, {}, TrialState.SUCCEEDED, False, ends, ()))  # noqa: FBT003
     return study
 
 

@@ -189,11 +189,13 @@ def test_an_api_server_that_sorts_keys_changes_no_proposal(algorithm: str) -> No
     written = dict(reversed(sorted(CONDITIONAL.items())))
     stored = dict(sorted(CONDITIONAL.items()))
     assert list(written) != list(stored)
-    one, other = (
+    proposals, again = (
         play(a_study(a_search(algorithm, space)), 12, 2, rebuild=False)
         for space in (written, stored)
     )
-    assert [each.parameters for each in one] == [each.parameters for each in other]
+    assert [proposal.parameters for proposal in proposals] == [
+        proposal.parameters for proposal in again
+    ]
 
 
 def test_a_generation_and_its_parents_travel_with_the_trials() -> None:

@@ -21,8 +21,8 @@ from scaling_operator.api.search import typed_value
 from scaling_operator.api.status import BestTrial, ExperimentStatus
 from scaling_operator.api.trial import ScalingTrial
 from scaling_operator.core.ladder import Scale, scales_of
-from scaling_operator.runtime.record import ExperimentRecord
-from scaling_operator.search.trials import record_of, told, typed
+from scaling_operator.runtime.record import (ExperimentRecord)
+from scaling_operator.search.trials import (record_of, study_entry, typed)
 from scaling_operator.validation.space import make_space
 from scaling_trainer.reading import MissingFile, UnreadableFile, parse_json, read_bytes
 
@@ -225,7 +225,7 @@ def check_trial(
         _check_curve(trial)
         record = record_of(trial, spec.search)
         typed(make_space(spec.search, None), record)
-        told(record, objectives=len(spec.all_objectives), whole_curve=False)
+        study_entry(record, objectives=len(spec.all_objectives), whole_curve=False)
     except (KeyError, ValueError) as error:
         raise UnreadableFile(path, f"does not fit the experiment: {error}") from error
 

@@ -43,8 +43,8 @@ from scaling_operator.search.trials import (
     bounded,
     bounded_curve,
     frozen_trial,
+    study_entry,
     suggest,
-    told,
     typed,
 )
 from scaling_operator.search.tried_points import RESAMPLES, tried_points_of
@@ -173,7 +173,7 @@ class Study:
         curve = bounded_curve(record.curve)
         own = trial_attributes(record.attributes) | self._rungs.completed(record.number, curve)
         shared = study_attributes(record.attributes)
-        trial = frozen_trial(self._space, record, self._told(record), own)
+        trial = frozen_trial(self._space, record, self._entry(record), own)
         self._fill_gaps(record.number)
         self._study.add_trial(trial)
         self._length += 1
@@ -226,7 +226,7 @@ class Study:
         if self._storage.get_trial(record.number).params != typed(self._space, record):
             message = f"trial {record.number} is stored with other parameters; rebuild the study"
             raise ValueError(message)
-        end = self._told(record)
+        end = self._entry(record)
         self._note_rungs(record.number, bounded_curve(record.curve))
         for step, value in end.curve:
             self._storage.set_trial_intermediate_value(record.number, step, value)
@@ -299,8 +299,8 @@ class Study:
         fresh = {name: at for name, at in self._study_attributes().items() if name not in before}
         return Proposal(self._space.declared(values), trial_attributes(attributes) | fresh)
 
-    def _told(self, record: Record) -> StudyEntry:
-        return told(
+    def _entry(self, record: Record) -> StudyEntry:
+        return study_entry(
             record,
             objectives=len(self._settings.directions),
             whole_curve=needs_whole_curves(self._settings.search.pruner),

@@ -81,7 +81,7 @@ class StudyEntry:
     curve: CurvePoints
 
 
-def told(record: Record, *, objectives: int, whole_curve: bool) -> StudyEntry:
+def study_entry(record: Record, *, objectives: int, whole_curve: bool) -> StudyEntry:
     """Translate a record.
 
     A diverged trial is told as pruned before its first step, which ranks it last: told as failed,

@@ -67,22 +67,22 @@ def loss(proposal: Proposal) -> float:
     return float(sum(len(repr(value)) for value in proposal.parameters.values()))
 
 
-def run(one: Study, count: int, points: tuple[dict[str, Any], ...] = ()) -> list[Proposal]:
+def run(asked: Study, count: int, points: tuple[dict[str, Any], ...] = ()) -> list[Proposal]:
     """Ask for trials one after the other, each ended before the next."""
-    found: list[Proposal] = []
+    proposals: list[Proposal] = []
     for number in range(count):
         point = points[number] if number < len(points) else None
-        proposal = one.ask(number, point)
-        one.tell(record(number, proposal, loss(proposal)))
-        found.append(proposal)
-    return found
+        proposal = asked.ask(number, point)
+        asked.tell(record(number, proposal, loss(proposal)))
+        proposals.append(proposal)
+    return proposals
 
 
 def distinct(proposals: list[Proposal]) -> int:
-    return len({tuple(sorted(each.parameters.items())) for each in proposals})
+    return len({tuple(sorted(proposal.parameters.items())) for proposal in proposals})
 
 
-@pytest.mark.parametrize("algorithm", ALGORITHMS, ids=lambda each: each["name"])
+@pytest.mark.parametrize("algorithm", ALGORITHMS, ids=lambda algorithm: algorithm["name"])
 @pytest.mark.parametrize(("parameters", "points"), SPACES)
 def test_every_point_is_tried_once(
     parameters: dict[str, Any], points: int, algorithm: dict[str, Any]
@@ -99,7 +99,7 @@ def test_where_nothing_is_searched_trials_differ_by_their_seeds() -> None:
     assert len(run(study(search({}, ALGORITHMS[1])), 3)) == 3
 
 
-@pytest.mark.parametrize("algorithm", ALGORITHMS[:3], ids=lambda each: each["name"])
+@pytest.mark.parametrize("algorithm", ALGORITHMS[:3], ids=lambda algorithm: algorithm["name"])
 @pytest.mark.parametrize(("parameters", "points"), SPACES)
 def test_a_study_that_is_rebuilt_proposes_alike(
     parameters: dict[str, Any], points: int, algorithm: dict[str, Any]
@@ -110,8 +110,8 @@ def test_a_study_that_is_rebuilt_proposes_alike(
     for number in range(points):
         proposal = live.ask(number)
         rebuilt = study(of)
-        for each in records:
-            rebuilt.add(each)
+        for stored in records:
+            rebuilt.add(stored)
         assert rebuilt.ask(number) == proposal
         is_over = number % 2 == 0
         records.append(record(number, proposal, loss(proposal) if is_over else None))
@@ -122,22 +122,22 @@ def test_a_study_that_is_rebuilt_proposes_alike(
 def test_points_that_are_tried_first_are_no_repeats_either() -> None:
     of = search({"c": CHOICE, "s": SWITCH}, ALGORITHMS[1])
     first = {"c": "b", "s": True}
-    found = run(study(of), 6, (first, first, {"c": "b"}, {"c": "b"}))
+    proposals = run(study(of), 6, (first, first, {"c": "b"}, {"c": "b"}))
 
-    assert found[0].parameters == first
-    assert found[2].parameters["c"] == "b" or distinct(found[:2]) == 2
-    assert distinct(found) == 6
+    assert proposals[0].parameters == first
+    assert proposals[2].parameters["c"] == "b" or distinct(proposals[:2]) == 2
+    assert distinct(proposals) == 6
 
 
-@pytest.mark.parametrize("algorithm", ALGORITHMS[:3], ids=lambda each: each["name"])
+@pytest.mark.parametrize("algorithm", ALGORITHMS[:3], ids=lambda algorithm: algorithm["name"])
 def test_a_range_that_transfer_has_narrowed_has_its_own_points(algorithm: dict[str, Any]) -> None:
     of, ranges = (
         search({"n": {"type": "int", "low": 0, "high": 99}}, algorithm),
         {"n": Range(low=10, high=13)},
     )
     assert points_without_repeats(of, ranges) == 4
-    found = run(study(of, ranges), 4)
-    assert {each.parameters["n"] for each in found} == {10, 11, 12, 13}
+    proposals = run(study(of, ranges), 4)
+    assert {proposal.parameters["n"] for proposal in proposals} == {10, 11, 12, 13}
 
 
 def test_points_may_be_tried_again() -> None:
@@ -149,7 +149,8 @@ def test_points_may_be_tried_again() -> None:
 def test_what_has_no_end_of_points_is_sampled_as_before() -> None:
     parameters = {"f": {"type": "float", "low": 0, "high": 1}, "s": SWITCH}
     skipping, training = (
-        run(study(search(parameters, ALGORITHMS[1], repeats=each)), 8) for each in ("skip", "train")
+        run(study(search(parameters, ALGORITHMS[1], repeats=policy)), 8)
+        for policy in ("skip", "train")
     )
     assert points_without_repeats(search(parameters, ALGORITHMS[1])) is None
     assert skipping == training
@@ -171,8 +172,8 @@ def test_a_proposal_follows_from_what_is_known_alone(data: st.DataObject) -> Non
     for number in range(count):
         running = Record(number, *fields(proposals[number]), TrialState.RUNNING, False, (), ())  # noqa: FBT003
         live.add(running)
-    for each in data.draw(st.permutations([each for each in records if each.state.ended])):
-        live.tell(each)
+    for stored in data.draw(st.permutations([stored for stored in records if stored.state.ended])):
+        live.tell(stored)
 
     assert live.ask(count) == proposals[count]
     assert distinct(proposals) == count + 1
@@ -183,10 +184,10 @@ def fields(proposal: Proposal) -> tuple[Any, Any]:
 
 
 def study_of(of: Search, records: list[Record]) -> Proposal:
-    one = study(of)
-    for each in records:
-        one.add(each)
-    return one.ask(len(records))
+    rebuilt = study(of)
+    for stored in records:
+        rebuilt.add(stored)
+    return rebuilt.ask(len(records))
 
 
 def spec_of(parameters: dict[str, Any], most: int | None, **rest: Any) -> ExperimentSpec:
@@ -244,9 +245,9 @@ def observed_of(state: ExperimentState) -> Observed:
 def test_an_experiment_whose_points_are_all_tried_is_complete_and_says_so() -> None:
     spec = spec_of({"s": SWITCH}, 40)
     (complete,) = [
-        each
-        for each in plan(observed_of(state_of(spec, 2))).status.conditions
-        if each.type == "Complete"
+        condition
+        for condition in plan(observed_of(state_of(spec, 2))).status.conditions
+        if condition.type == "Complete"
     ]
 
     assert (complete.status, complete.reason) == ("True", ConditionReason.SPACE_EXHAUSTED)
@@ -256,7 +257,7 @@ def test_an_experiment_whose_points_are_all_tried_is_complete_and_says_so() -> N
 
 def test_an_experiment_that_asked_for_no_more_is_just_done() -> None:
     conditions = plan(observed_of(state_of(spec_of({"s": SWITCH}, 2), 2))).status.conditions
-    assert "AllTrialsDone" in {each.reason for each in conditions}
+    assert "AllTrialsDone" in {condition.reason for condition in conditions}
 
 
 def test_it_is_said_before_the_first_trial() -> None:

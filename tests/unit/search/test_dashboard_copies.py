@@ -34,9 +34,9 @@ def study(name: str) -> Study:
     return Study(StudySettings(name, SEARCH, ("minimize",), 7, 0))
 
 
-def told(one: Study, number: int, value: float) -> None:
-    proposal = one.ask(number)
-    one.tell(ended(number, proposal.parameters, value))
+def run_trial(asked: Study, number: int, value: float) -> None:
+    proposal = asked.ask(number)
+    asked.tell(ended(number, proposal.parameters, value))
 
 
 def ended(
@@ -69,27 +69,27 @@ def read(address: str, path: str) -> Any:
 
 
 def names(address: str) -> dict[str, int]:
-    found = read(address, "/api/studies")["study_summaries"]
-    return {each["study_name"]: each["study_id"] for each in found}
+    summaries = read(address, "/api/studies")["study_summaries"]
+    return {summary["study_name"]: summary["study_id"] for summary in summaries}
 
 
 def trials(address: str, study_id: int) -> list[tuple[int, str]]:
     detail = read(address, f"/api/studies/{study_id}?after=0")
-    return [(each["number"], each["state"]) for each in detail["trials"]]
+    return [(trial["number"], trial["state"]) for trial in detail["trials"]]
 
 
 def test_studies_are_shown_side_by_side_and_keep_their_numbers(
     mirror: Mirror, address: str
 ) -> None:
-    one, other = study("one"), study("other")
-    told(one, 0, 0.5)
-    told(other, 0, 0.25)
-    one.show(mirror, "team/one 0")
-    other.show(mirror, "team/other 0")
+    first, second = study("one"), study("other")
+    run_trial(first, 0, 0.5)
+    run_trial(second, 0, 0.25)
+    first.show(mirror, "team/one 0")
+    second.show(mirror, "team/other 0")
     before = names(address)
 
-    told(one, 1, 0.1)
-    one.show(mirror, "team/one 0")
+    run_trial(first, 1, 0.1)
+    first.show(mirror, "team/one 0")
 
     assert set(before) == {"team/one 0", "team/other 0"}
     assert names(address) == before
@@ -99,32 +99,32 @@ def test_studies_are_shown_side_by_side_and_keep_their_numbers(
 def test_a_running_trial_is_shown_with_its_curve_and_ends_later(
     mirror: Mirror, address: str
 ) -> None:
-    one = study("one")
-    proposal = one.ask(0)
-    one.show(mirror, "one")
+    shown = study("one")
+    proposal = shown.ask(0)
+    shown.show(mirror, "one")
     study_id = names(address)["one"]
     running = trials(address, study_id)
 
-    one.tell(ended(0, proposal.parameters, 0.5, (1, 0.7)))
-    one.show(mirror, "one")
+    shown.tell(ended(0, proposal.parameters, 0.5, (1, 0.7)))
+    shown.show(mirror, "one")
 
     time.sleep(2.1)  # for so long it answers from a cache
 
     assert running == [(0, "Running")]
-    (found,) = read(address, f"/api/studies/{study_id}?after=0")["trials"]
-    assert (found["state"], found["values"]) == ("Complete", [0.5])
-    assert [point["value"] for point in found["intermediate_values"]] == [0.7]
+    (trial,) = read(address, f"/api/studies/{study_id}?after=0")["trials"]
+    assert (trial["state"], trial["values"]) == ("Complete", [0.5])
+    assert [point["value"] for point in trial["intermediate_values"]] == [0.7]
 
 
 def test_what_is_shown_is_a_copy(mirror: Mirror, address: str) -> None:
-    one = study("one")
-    told(one, 0, 0.5)
-    one.show(mirror, "one")
+    shown = study("one")
+    run_trial(shown, 0, 0.5)
+    shown.show(mirror, "one")
 
     mirror.keep_only([])
 
     assert names(address) == {}
-    assert one.ask(1).parameters
+    assert shown.ask(1).parameters
 
 
 @pytest.mark.parametrize(
@@ -142,9 +142,9 @@ def test_what_is_shown_is_a_copy(mirror: Mirror, address: str) -> None:
 def test_whatever_would_change_something_is_refused(
     mirror: Mirror, address: str, method: str, path: str
 ) -> None:
-    one = study("one")
-    told(one, 0, 0.5)
-    one.show(mirror, "one")
+    shown = study("one")
+    run_trial(shown, 0, 0.5)
+    shown.show(mirror, "one")
     request = urllib.request.Request(address + path, data=b"{}", method=method)
 
     with pytest.raises(urllib.error.HTTPError) as refusal:
@@ -170,11 +170,11 @@ def test_the_table_that_is_given_out_holds_no_formulas(mirror: Mirror, address: 
     search = Search.model_validate(
         {"parameters": {"act": kinds, "x": low}, "algorithm": {"name": "random"}}
     )
-    one = Study(StudySettings("one", search, ("minimize",), 7, 0))
+    shown = Study(StudySettings("one", search, ("minimize",), 7, 0))
     for number, formula in enumerate(FORMULAS):
-        one.ask(number, {"act": formula, "x": -0.75})
-        one.tell(ended(number, {"act": formula, "x": -0.75}, -0.5))
-    one.show(mirror, "one")
+        shown.ask(number, {"act": formula, "x": -0.75})
+        shown.tell(ended(number, {"act": formula, "x": -0.75}, -0.5))
+    shown.show(mirror, "one")
 
     header, *rows = table(address, f"/csv/{names(address)['one']}")
 
