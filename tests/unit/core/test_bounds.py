@@ -33,7 +33,7 @@ from scaling_operator.core.bounds import (
     REQUEST_SECONDS,
 )
 from scaling_operator.core.curve import thin
-from scaling_operator.core.finishing import Finished, FinishingStep, finishing
+from scaling_operator.core.finisher import Finished, FinishingStep, finishing
 from scaling_operator.core.observed import (
     ABSENT,
     AttemptPhase,

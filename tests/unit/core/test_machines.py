@@ -14,14 +14,12 @@ from scaling_operator.api.status_sizing import AttemptResources
 from scaling_operator.core.actions import Ask, EndAttempt, Finish, Launch, SetState
 from scaling_operator.core.observed import (
     ABSENT,
-    AttemptPhase,
-    AttemptView,
     LiveTrial,
 )
 from scaling_operator.core.plan import plan
 from scaling_operator.core.trial_status import Machine, attempt_ended, finished
 from scaling_operator.sizing.resource_plan import StartCheck
-from scaling_operator.sizing.usage import Usage
+from scaling_operator.sizing.usage import NoMachineLeft, Usage
 
 
 def test_a_bad_verdict_starts_nothing_and_says_why() -> None:
@@ -127,12 +125,23 @@ HOPELESS = [Reason.INFEASIBLE, Reason.ACCELERATOR_OOM, Reason.OOM_KILLED]
 
 @pytest.mark.parametrize("reason", HOPELESS)
 def test_a_trial_for_which_no_machine_is_left_fails_at_once(reason: Reason) -> None:
-    view = AttemptView(AttemptPhase.WAITING, reason, "nothing is left", since_seconds=99.0)
+    left = NoMachineLeft(reason, "nothing is left")
+    view = sizing(no_machine={(0, 0): left})
 
-    (action,) = plan(observed(LiveTrial(0, 0, view=view))).actions
+    (action,) = plan(observed(LiveTrial(0, 0, view=ABSENT), view=view)).actions
 
     assert isinstance(action, Finish)
     assert (action.state, action.reason) == (TrialState.FAILED, reason)
+    assert action.message == "nothing is left"
+
+
+def test_a_trial_that_has_its_workload_goes_on_though_no_other_machine_is_left() -> None:
+    left = NoMachineLeft(Reason.INFEASIBLE, "nothing is left")
+    view = sizing(no_machine={(0, 0): left})
+
+    assert (
+        plan(observed(LiveTrial(0, 0, view=RUNS), view=view, trials={"parallel": 1})).actions == ()
+    )
 
 
 MACHINE = Machine(AttemptResources(shape="gpu", count=2), 100.0, Usage(2.0, 8.0))

@@ -90,7 +90,7 @@ def trials_table(spec: ExperimentSpec, trials: Sequence[ScalingTrial]) -> Table:
     table.add_column("with")
     for trial in trials[-SHOWN_TRIALS:]:
         table.add_row(
-            f"{trial.spec.scale}-{trial.spec.number}",
+            trial.spec.trial_id,
             _state(trial),
             *_values(trial, len(spec.all_objectives)),
             _words(trial.spec.parameters.items()),

@@ -76,7 +76,7 @@ class Display:
         value = report.metrics.get(metric)
         latest = "" if value is None else f"  {metric} {value:.4g}"
         step = f"step {report.step}" if report.step else "no report yet"
-        line = f"  trial {key.scale}-{key.number}  {step}{latest}"
+        line = f"  trial {key.trial_id}  {step}{latest}"
         self.bars.rows.update(self.bars.running[slot], description=line)
 
     def on_end(self, trial: ScalingTrial) -> None:
@@ -135,7 +135,7 @@ def best_text(status: ExperimentStatus, spec: ExperimentSpec) -> str:
 def trial_line(trial: ScalingTrial, spec: ExperimentSpec) -> str:
     """Describe one trial in one line."""
     status = trial.status
-    words = [f"trial {trial.spec.scale}-{trial.spec.number}", status.state.value]
+    words = [f"trial {trial.spec.trial_id}", status.state.value]
     if status.reason is not None:
         words.append(status.reason.value)
     for objective, value in zip(spec.all_objectives, status.values, strict=False):

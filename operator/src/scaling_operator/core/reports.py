@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from scaling_operator.api.names import trial_id
+
 
 @dataclass(frozen=True, slots=True)
 class AttemptKey:
@@ -13,6 +15,11 @@ class AttemptKey:
     scale: int
     number: int
     attempt: int
+
+    @property
+    def trial_id(self) -> str:
+        """Name of the trial within its experiment."""
+        return trial_id(self.scale, self.number)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from scaling_operator.core.actions import Action, EndAttempt, Finish, SetState
 from scaling_operator.core.bounds import MAX_BACKOFF_DOUBLINGS
 from scaling_operator.core.observed import AttemptPhase, AttemptView, LiveTrial, Rules
 from scaling_operator.core.reasons import Next, next_of
+from scaling_operator.sizing.usage import NoMachineLeft
 from scaling_trainer.contract import (
     EXIT_ACCELERATOR_OOM,
     EXIT_DATA_ERROR,
@@ -105,7 +106,7 @@ def _waiting(
     trial: LiveTrial, spec: ExperimentSpec, rules: Rules, age_seconds: float
 ) -> Action | None:
     reason = trial.view.reason
-    if reason is not None and next_of(reason) in (Next.FAIL, Next.ESCALATE):
+    if reason is not None and next_of(reason) is Next.FAIL:
         return _fail(trial, reason, trial.view.message)
     if age_seconds >= spec.trials.pending_timeout.total_seconds():
         return waited_too_long(trial, spec, reason, trial.view.message)
@@ -121,6 +122,11 @@ def waited_too_long(
     waited = f"waited longer than {spec.trials.pending_timeout}"
     explained = f"{waited}: {message}" if message else waited
     return _fail(trial, reason or Reason.UNSCHEDULABLE, explained)
+
+
+def without_machine(trial: LiveTrial, left: NoMachineLeft) -> Finish:
+    """End a trial for whose next attempt no machine is left."""
+    return _fail(trial, left.reason, left.message)
 
 
 def queue_deadline(trial: LiveTrial, spec: ExperimentSpec) -> float | None:

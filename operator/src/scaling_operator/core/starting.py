@@ -18,6 +18,7 @@ from scaling_operator.core.settle import (
     launch_time,
     queue_deadline,
     waited_too_long,
+    without_machine,
 )
 from scaling_operator.sizing.admission import (
     Admission,
@@ -31,7 +32,10 @@ from scaling_operator.sizing.usage import SizingView
 
 
 def launches(observed: Observed) -> tuple[Action, ...]:
-    """Launch live trials without a workload; queue those for which there is no room."""
+    """Launch live trials without a workload; queue those for which there is no room.
+
+    A trial for whose next attempt no machine is left fails.
+    """
     due = tuple(
         trial
         for trial in observed.idle
@@ -40,15 +44,21 @@ def launches(observed: Observed) -> tuple[Action, ...]:
     )
     if observed.sizing is None or not due:
         return tuple(Launch(trial.scale, trial.number, trial.attempt) for trial in due)
-    ranks = _ranks(observed)
+    no_machine, ranks = observed.sizing.no_machine, _ranks(observed)
     requests = [
         Request(trial.slot, observed.sizing.demand_of(trial.slot), ranks.get(trial.scale, 0))
         for trial in due
+        if trial.slot not in no_machine
     ]
     admission = admit(requests, capacity_of(observed, observed.sizing))
     by_slot = {trial.slot: trial for trial in due}
     admitted = (by_slot[slot] for slot in admission.admitted)
     return (
+        *(
+            without_machine(trial, no_machine[trial.slot])
+            for trial in due
+            if trial.slot in no_machine
+        ),
         *(Launch(trial.scale, trial.number, trial.attempt) for trial in admitted),
         *_queued(observed, admission, by_slot),
     )

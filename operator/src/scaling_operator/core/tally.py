@@ -53,7 +53,7 @@ def add(tally: Tally, trial: ScalingTrial, objectives: tuple[Objective, ...]) ->
     """Add a trial that has ended. Raises ValueError for a trial that has not."""
     status = trial.status
     if not status.state.ended:
-        message = f"trial {trial.spec.scale}-{trial.spec.number} has not ended: {status.state}"
+        message = f"trial {trial.spec.trial_id} has not ended: {status.state}"
         raise ValueError(message)
     key = status.state.value.lower()
     by_state = tally.counts.model_copy(update={key: getattr(tally.counts, key) + 1})
@@ -79,7 +79,7 @@ def best_trial(trial: ScalingTrial) -> BestTrial:
     """Reduce a trial to its entry in the experiment's status."""
     spec, status = trial.spec, trial.status
     return BestTrial(
-        trial=f"{spec.scale}-{spec.number}",
+        trial=spec.trial_id,
         scale=spec.scale,
         number=spec.number,
         parameters=spec.parameters,

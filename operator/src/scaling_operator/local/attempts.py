@@ -104,7 +104,7 @@ class Attempts:
         raise_no_space(end)
         view = view_of(end, assignment.result_file, self.clock())
         if view.result is None and is_full(folder):
-            raise OSError(errno.ENOSPC, f"no space left for trial {key.scale}-{key.number}", folder)
+            raise OSError(errno.ENOSPC, f"no space left for trial {key.trial_id}", folder)
         self._show(key, view)
 
     def _show(self, key: AttemptKey, view: AttemptView) -> None:

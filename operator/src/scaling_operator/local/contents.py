@@ -17,6 +17,7 @@ from typing import TypeVar, cast
 from pydantic import BaseModel, ValidationError
 
 from scaling_operator.api.experiment import ExperimentSpec, ScalingExperiment
+from scaling_operator.api.names import trial_id
 from scaling_operator.api.search import typed_value
 from scaling_operator.api.status import BestTrial, ExperimentStatus
 from scaling_operator.api.trial import ScalingTrial
@@ -107,7 +108,7 @@ def read_experiment(root: Path) -> ScalingExperiment:
 
 def trial_folder(root: Path, scale: int, number: int) -> Path:
     """Give the folder of a trial's file, logs and checkpoint."""
-    return root / TRIALS / f"{scale}-{number}"
+    return root / TRIALS / trial_id(scale, number)
 
 
 def uids_of_trials(root: Path, name: str) -> Iterator[str]:
@@ -216,8 +217,8 @@ def check_trial(
     named = trial.spec
     if not trial.is_of(uid):
         raise UnreadableFile(path, f"is a trial of another run of {named.experiment.name}")
-    if path.parent.name != f"{named.scale}-{named.number}":
-        raise UnreadableFile(path, f"is trial {named.scale}-{named.number}'s: the folder is a copy")
+    if path.parent.name != named.trial_id:
+        raise UnreadableFile(path, f"is trial {named.trial_id}'s: the folder is a copy")
     if named.scale not in scales:
         raise UnreadableFile(path, f"is of scale {named.scale}, which the experiment has not")
     try:

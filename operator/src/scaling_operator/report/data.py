@@ -66,11 +66,6 @@ class ReportInput:
     law: LawInput | None = None
 
 
-def trial_id(trial: ScalingTrial) -> str:
-    """Name a trial within its experiment as status does: `<scale>-<number>`."""
-    return f"{trial.spec.scale}-{trial.spec.number}"
-
-
 def in_state(report: ReportInput, state: TrialState) -> tuple[ScalingTrial, ...]:
     """All trials in a state."""
     return tuple(trial for trial in report.trials if trial.status.state is state)
@@ -145,10 +140,10 @@ def drawn(trials: Sequence[ScalingTrial], objective: Objective) -> tuple[Scaling
     if len(trials) <= POINT_LIMIT:
         return tuple(trials)
     order = ranked(trials, objective)
-    best = {trial_id(trial) for trial in order[:KEPT_BEST]}
-    rest = [trial for trial in trials if trial_id(trial) not in best]
-    shown = best | {trial_id(trial) for trial in evenly(rest, POINT_LIMIT - KEPT_BEST)}
-    return tuple(trial for trial in trials if trial_id(trial) in shown)
+    best = {trial.spec.trial_id for trial in order[:KEPT_BEST]}
+    rest = [trial for trial in trials if trial.spec.trial_id not in best]
+    shown = best | {trial.spec.trial_id for trial in evenly(rest, POINT_LIMIT - KEPT_BEST)}
+    return tuple(trial for trial in trials if trial.spec.trial_id in shown)
 
 
 def thinning_note(report: ReportInput) -> str:

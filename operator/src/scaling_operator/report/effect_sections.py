@@ -19,7 +19,6 @@ from scaling_operator.report.data import (
     ranked,
     scale_indices,
     scale_label,
-    trial_id,
     winners,
     with_value,
 )
@@ -114,7 +113,7 @@ def _effect_points(
             position += 0.5 * ((trial.spec.number * 0.618034) % 1) - 0.25
         x.append(position)
         value = scalar(trial.spec.parameters[name])
-        hover.append(f"trial {trial_id(trial)}\n{value} → {number(trial.status.values[index])}")
+        hover.append(f"trial {trial.spec.trial_id}\n{value} → {number(trial.status.values[index])}")
     return Series("trials", x, [t.status.values[index] for t in shown], style, hover)
 
 

@@ -21,7 +21,6 @@ from scaling_operator.report.data import (
     ranked,
     scale_indices,
     scale_label,
-    trial_id,
     with_value,
 )
 from scaling_operator.report.formatting import (
@@ -57,8 +56,8 @@ def curves(report: ReportInput) -> Section | None:
         return None
     several = len(scale_indices(report)) > 1
     strong = _strong(report, succeeded)
-    chosen_ids = {trial_id(trial) for trial in strong}
-    rest = [trial for trial in succeeded if trial_id(trial) not in chosen_ids]
+    chosen_ids = {trial.spec.trial_id for trial in strong}
+    rest = [trial for trial in succeeded if trial.spec.trial_id not in chosen_ids]
     half = (_MAX_CURVES - len(strong)) // 2
     faint = evenly(rest, max(half, 2 * half - len(pruned)))
     cut = evenly(pruned, 2 * half - len(faint))
@@ -99,7 +98,7 @@ def _strong_lines(report: ReportInput, strong: Sequence[ScalingTrial]) -> list[S
     lines: list[Series] = []
     for position, trial in enumerate(strong):
         colour = theme.ladder_colour(position, len(strong)) if several else theme.DISTINCT[position]
-        name = scale_label(report, trial.spec.scale) if several else f"trial {trial_id(trial)}"
+        name = scale_label(report, trial.spec.scale) if several else f"trial {trial.spec.trial_id}"
         points = trial.status.curve
         lines.append(
             Series(

@@ -14,7 +14,7 @@ from scaling_operator.api.fields import Scalar
 from scaling_operator.api.names import Reason, StopReason, TrialState
 from scaling_operator.api.trial import ScalingTrial
 from scaling_operator.report.blocks import Block, Cell, Code, Details, Section, Table
-from scaling_operator.report.data import ReportInput, in_state, sign, trial_id
+from scaling_operator.report.data import ReportInput, in_state, sign
 from scaling_operator.report.formatting import (
     NOTHING,
     duration,
@@ -119,7 +119,7 @@ class _Columns:
         sized = (Cell(NOTHING if size is None else quantity(size), size),) if self._sized else ()
         reason = f" · {status.reason}" if status.reason else ""
         return (
-            Cell(trial_id(trial), spec.scale * 1e6 + spec.number),
+            Cell(trial.spec.trial_id, spec.scale * 1e6 + spec.number),
             Cell(f"{status.state.lower()}{reason}"),
             *(Cell(number(value[0]), value[0]) if value else Cell(NOTHING) for value in values),
             *(_parameter_cell(spec.parameters.get(name)) for name in self._parameters),
@@ -181,7 +181,7 @@ def _example(trial: ScalingTrial) -> str:
         (attempt.message for attempt in reversed(trial.status.attempts) if attempt.message), ""
     )
     words = f": {shortened(message, 500)}" if message else ""
-    return f"trial {trial_id(trial)}{words}"
+    return f"trial {trial.spec.trial_id}{words}"
 
 
 def conditions(report: ReportInput) -> Section | None:

@@ -16,7 +16,6 @@ from scaling_operator.report.data import (
     drawn,
     scale_label,
     thinning_note,
-    trial_id,
     with_value,
 )
 from scaling_operator.report.formatting import NOTHING, number, quantity, short_names
@@ -63,7 +62,8 @@ def sizes_of(
     counted = {index: n for index, n in bests.items() if n}
     if len(counted) == len(done):
         own = {
-            trial_id(t): t.status.model_parameters or counted.get(t.spec.scale, 0.0) for t in trials
+            t.spec.trial_id: t.status.model_parameters or counted.get(t.spec.scale, 0.0)
+            for t in trials
         }
         sized = {name: size for name, size in own.items() if size}
         return Sizes("N, parameters of the model", log=True, scales=counted, trials=sized)
@@ -75,16 +75,18 @@ def sizes_of(
         if isinstance(size, int | float) and size > 0
     }
     if name is not None and len(sizes) == len(done):
-        placed = {trial_id(t): sizes[t.spec.scale] for t in trials if t.spec.scale in sizes}
+        placed = {t.spec.trial_id: sizes[t.spec.scale] for t in trials if t.spec.scale in sizes}
         return Sizes(short_names([name])[name], log=True, scales=sizes, trials=placed)
     rungs = {scale.index: float(scale.index) for scale in done}
-    placed = {trial_id(t): float(t.spec.scale) for t in trials}
+    placed = {t.spec.trial_id: float(t.spec.scale) for t in trials}
     return Sizes("scale", log=False, scales=rungs, trials=placed)
 
 
 def _plot(report: ReportInput, done: Sequence[ScaleStatus], sizes: Sizes) -> Plot:
     objective = report.spec.all_objectives[0]
-    trials = [t for t in with_value(report, TrialState.SUCCEEDED) if trial_id(t) in sizes.trials]
+    trials = [
+        t for t in with_value(report, TrialState.SUCCEEDED) if t.spec.trial_id in sizes.trials
+    ]
     bests = [scale.best.values[0] for scale in done if scale.best is not None]
     # A power law of a loss is straight on two logarithmic axes; a score is no power law.
     straight = objective.direction == "minimize"
@@ -92,7 +94,7 @@ def _plot(report: ReportInput, done: Sequence[ScaleStatus], sizes: Sizes) -> Plo
     faint = drawn(trials, objective)
     points = Series(
         "trials",
-        [sizes.trials[trial_id(trial)] for trial in faint],
+        [sizes.trials[trial.spec.trial_id] for trial in faint],
         [trial.status.values[0] for trial in faint],
         Style(theme.GREY, size=5, opacity=0.45),
         [describe(report, trial) for trial in faint],

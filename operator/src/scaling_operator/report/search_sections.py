@@ -22,7 +22,6 @@ from scaling_operator.report.data import (
     scale_label,
     sign,
     thinning_note,
-    trial_id,
     winners,
     with_value,
 )
@@ -48,7 +47,7 @@ def history(report: ReportInput) -> Section | None:
     """Objective against trial number, with the best so far; nothing where no trial has a value."""
     if not any(with_value(report, state) for state in (TrialState.SUCCEEDED, TrialState.PRUNED)):
         return None
-    places = {trial_id(trial): index for index, trial in enumerate(report.trials)}
+    places = {trial.spec.trial_id: index for index, trial in enumerate(report.trials)}
     plots = tuple(
         _history_plot(report, index, places) for index in range(len(report.spec.all_objectives))
     )
@@ -90,7 +89,7 @@ def _running_best(
         for position, (trial, loss) in enumerate(zip(rung, losses, strict=True)):
             # Points between two steps would only make the page larger.
             if position in (0, len(rung) - 1) or loss != losses[position - 1]:
-                x.append(places[trial_id(trial)])
+                x.append(places[trial.spec.trial_id])
                 y.append(direction * loss)
         x.append(None)
         y.append(None)
@@ -108,7 +107,7 @@ def _points(
     name = trials[0].status.state.lower() if trials else ""
     return Series(
         name,
-        [places[trial_id(trial)] for trial in shown],
+        [places[trial.spec.trial_id] for trial in shown],
         [trial.status.values[index] for trial in shown],
         style,
         [describe(report, trial) for trial in shown],
@@ -120,7 +119,7 @@ def describe(report: ReportInput, trial: ScalingTrial) -> str:
     status = trial.status
     values = zip(report.spec.all_objectives, status.values, strict=False)
     lines = [
-        f"trial {trial_id(trial)} · {status.state.lower()}"
+        f"trial {trial.spec.trial_id} · {status.state.lower()}"
         + (f" · {status.reason}" if status.reason else ""),
         *(f"{objective.metric} {number(value)}" for objective, value in values),
         *(f"{name} {scalar(value)}" for name, value in trial.spec.parameters.items()),
@@ -136,7 +135,7 @@ def _lost(report: ReportInput, places: Mapping[str, int], axis: Axis) -> tuple[l
     for state, style in _LOST.items():
         trials = [t for t in report.trials if t.status.state is state and not t.status.values]
         shown = evenly(trials, POINT_LIMIT)
-        x = [places[trial_id(trial)] for trial in shown]
+        x = [places[trial.spec.trial_id] for trial in shown]
         hover = [describe(report, trial) for trial in shown]
         lost.append(Series(f"{state.lower()}, no value", x, [bottom] * len(x), style, hover))
     return (lost, wider) if any(series.x for series in lost) else (lost, axis)

@@ -9,13 +9,14 @@ from scaling_operator.api.trial import ScalingTrial
 from scaling_operator.core.observed import AttemptPhase, AttemptView, LiveTrial
 from scaling_operator.sizing.admission import Demand, Slot
 from scaling_operator.sizing.observations import Observations
-from scaling_operator.sizing.usage import NONE_USED, Usage, used
+from scaling_operator.sizing.usage import NONE_USED, NoMachineLeft, Usage, used
 
 
 @dataclass(frozen=True, slots=True)
 class TrialUse:
     """What a live trial holds or wants, what an hour of its machine uses, and its usage before.
 
+    `no_machine` says why the trial's next attempt gets none; then `demand` is None.
     `used_before` is the usage of the trial's ended attempts.
     """
 
@@ -23,6 +24,7 @@ class TrialUse:
     resources: AttemptResources | None
     observations: Observations
     demand: Demand | None
+    no_machine: NoMachineLeft | None
     rate: Usage
     used_before: Usage
 
@@ -42,6 +44,7 @@ class MachineTotals:
     """Sums over live trials; GPU hours and cost are by scale."""
 
     demands: dict[Slot, Demand] = field(default_factory=dict[Slot, Demand])
+    no_machine: dict[Slot, NoMachineLeft] = field(default_factory=dict[Slot, NoMachineLeft])
     rates: list[Usage] = field(default_factory=list[Usage])
     gpu_hours: dict[int, float] = field(default_factory=dict[int, float])
     cost: dict[int, float] = field(default_factory=dict[int, float])
@@ -50,6 +53,8 @@ class MachineTotals:
         """Add what a live trial holds or wants, has used, and uses in an hour."""
         if use.demand is not None:
             self.demands[live.slot] = use.demand
+        if use.no_machine is not None:
+            self.no_machine[live.slot] = use.no_machine
         if use.used_before is not NONE_USED:
             self._add_usage(live.scale, use.used_before)
         if use.resources is not None and _holds_machine(live.view):

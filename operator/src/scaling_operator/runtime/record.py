@@ -48,7 +48,7 @@ def _row(trial: ScalingTrial, parameters: Collection[str]) -> dict[str, Any]:
         mode="json", by_alias=True, exclude={"values", "metrics", "curve", "attempts"}
     )
     first = {
-        "trial": f"{spec.scale}-{spec.number}",
+        "trial": spec.trial_id,
         "scale": spec.scale,
         "number": spec.number,
         "state": status.state.value,

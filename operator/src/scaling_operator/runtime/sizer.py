@@ -49,6 +49,7 @@ from scaling_operator.sizing.usage import (
     NO_LIMITS,
     NO_PEERS,
     NONE_USED,
+    NoMachineLeft,
     SizingView,
     Usage,
     UsageSum,
@@ -210,6 +211,7 @@ class Sizer:
                 used_cost=_four_digits(used_in_all.cost),
             ),
             demands=totals.demands,
+            no_machine=totals.no_machine,
             scale_demands={
                 plan.scale.index: demand
                 for plan in resource_plan.scales
@@ -261,20 +263,24 @@ class Sizer:
         if before is not None and before.follows_from(trial, resources, self.observations):
             return before
         fixed = self.spec.resources.fixed
+        wanted = self._wanted(trial) if resources is None else demand_of_record(resources)
         use = TrialUse(
             trial=trial,
             resources=resources,
             observations=self.observations,
-            demand=self._wanted(trial) if resources is None else demand_of_record(resources),
+            demand=wanted if isinstance(wanted, Demand) else None,
+            no_machine=wanted if isinstance(wanted, NoMachineLeft) else None,
             rate=NONE_USED if resources is None else rate_of(resources, self.policy, fixed),
             used_before=used_before(trial),
         )
         self._uses[slot] = use
         return use
 
-    def _wanted(self, trial: ScalingTrial) -> Demand | None:
+    def _wanted(self, trial: ScalingTrial) -> Demand | NoMachineLeft:
         allocation = self.allocation(trial)
-        return demand_of(allocation) if isinstance(allocation, Allocation) else None
+        if isinstance(allocation, Allocation):
+            return demand_of(allocation)
+        return NoMachineLeft(self.reason_of_refusal(trial), str(allocation))
 
 
 def _four_digits(number: float) -> float:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 from scaling_operator.api.experiment import FixedResources
+from scaling_operator.api.names import Reason
 from scaling_operator.api.policy import PolicyLimits, PolicySpec, Shape
 from scaling_operator.api.quantities import parse_quantity
 from scaling_operator.api.status_sizing import AttemptResources, Ledger, ScaleSizing
@@ -82,11 +83,20 @@ NO_PEERS = Peers()
 
 
 @dataclass(frozen=True, slots=True)
+class NoMachineLeft:
+    """Why the next attempt of a trial gets no machine, by a reason of trials and in words."""
+
+    reason: Reason
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class SizingView:
     """What the core is told of machines at a plan.
 
     `demands` holds what each live trial has or would get, `scale_demands` what a new trial of a
-    scale would get. `used` is the usage until now, `rate` the usage that the next hour adds.
+    scale would get. `no_machine` holds the live trials for whose next attempt no machine is left.
+    `used` is the usage until now, `rate` the usage that the next hour adds.
     `is_queued` says whether a queue such as Kueue's holds workloads back: then the queue may see
     any number of workloads.
     """
@@ -96,6 +106,7 @@ class SizingView:
     ledger: Ledger | None = None
     demands: Mapping[Slot, Demand] = field(default_factory=dict[Slot, Demand])
     scale_demands: Mapping[int, Demand] = field(default_factory=dict[int, Demand])
+    no_machine: Mapping[Slot, NoMachineLeft] = field(default_factory=dict[Slot, NoMachineLeft])
     limits: PolicyLimits = NO_LIMITS
     is_queued: bool = False
     peers: Peers = NO_PEERS

@@ -208,16 +208,12 @@ class ClusterBackend:
         return exceeded_limit is None
 
     def _attempt_spec(self, trial: ScalingTrial, attempt: int) -> AttemptSpec | None:
-        """Specify an attempt; None where no machine is left, which its view then says."""
+        """Specify an attempt; None where no machine is left: the next plan ends the trial."""
         attempt_specs = AttemptSpecs(self.key, self.spec, self.workload_settings())
         if self.sizer is None:
             return attempt_specs.unsized(trial, attempt)
         allocation = self.sizer.allocation(trial)
         if isinstance(allocation, NoMachine):
-            key = AttemptKey(trial.spec.scale, trial.spec.number, attempt)
-            self._launch_backoff.note_for_good(
-                key, self.sizer.reason_of_refusal(trial), str(allocation)
-            )
             return None
         return attempt_specs.sized(trial, attempt, allocation, self.sizer)
 

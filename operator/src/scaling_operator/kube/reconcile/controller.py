@@ -12,7 +12,7 @@ from scaling_operator.api.status import Condition, ExperimentStatus
 from scaling_operator.api.trial import ScalingTrial
 from scaling_operator.core.actions import Plan
 from scaling_operator.core.conditions import is_requested, news, stops_work
-from scaling_operator.core.finishing import to_finish
+from scaling_operator.core.finisher import to_finish
 from scaling_operator.core.reports import AttemptKey, Reply, Report
 from scaling_operator.core.status import failing, is_failing, refused
 from scaling_operator.kube.client.client import Object, write_status

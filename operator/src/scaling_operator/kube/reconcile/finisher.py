@@ -1,4 +1,4 @@
-"""Creates, observes and deletes the finisher's pod of an experiment, as core.finishing decides."""
+"""Creates, observes and deletes the finisher's pod of an experiment, as core.finisher decides."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from scaling_operator.api.experiment import ExperimentSpec
 from scaling_operator.api.names import LABEL_FINISHES, finisher_name
 from scaling_operator.api.status import BestTrial, ExperimentStatus
 from scaling_operator.api.trial import ExperimentReference, ScalingTrial, TrialSpec
-from scaling_operator.core.finishing import Finished, FinishingStep, finishing, not_saved, to_finish
+from scaling_operator.core.finisher import Finished, FinishingStep, finishing, not_saved, to_finish
 from scaling_operator.core.observed import ABSENT, AttemptPhase, AttemptView
 from scaling_operator.core.resources import PodResources
 from scaling_operator.kube.client.client import Object

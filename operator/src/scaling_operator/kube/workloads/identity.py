@@ -20,6 +20,7 @@ from scaling_operator.api.names import (
     LABEL_TRIAL,
     attempt_name,
     finisher_name,
+    trial_id,
     trial_name,
 )
 from scaling_operator.core.reports import AttemptKey
@@ -67,7 +68,7 @@ def attempt_labels(experiment: str, key: AttemptKey) -> dict[str, str]:
 
 def finisher_labels(experiment: str, scale: int, number: int) -> dict[str, str]:
     """Write the labels of the finisher that saves the model of a trial."""
-    return {**MANAGED_BY, LABEL_EXPERIMENT: experiment, LABEL_FINISHES: f"{scale}-{number}"}
+    return {**MANAGED_BY, LABEL_EXPERIMENT: experiment, LABEL_FINISHES: trial_id(scale, number)}
 
 
 def experiment_selector(experiment: str) -> str:

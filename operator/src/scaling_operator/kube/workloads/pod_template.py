@@ -203,7 +203,7 @@ def assignment_of_pod(attempt_spec: AttemptSpec) -> Assignment:
     has_reports = settings.report_url is not None
     locations = AttemptLocations(
         result_file=Path(RESULT_FILE),
-        checkpoint_dir=artifacts / attempt_spec.experiment / f"{trial.scale}-{trial.number}",
+        checkpoint_dir=artifacts / attempt_spec.experiment / trial.trial_id,
         data_dir=artifacts,
         report_url=settings.report_url,
         report_token_file=Path(REPORT_MOUNT) / TOKEN_FILE if has_reports else None,

@@ -9,7 +9,7 @@ import pytest
 from scaling_operator.api.experiment import ExperimentSpec
 from scaling_operator.api.names import Phase, Reason
 from scaling_operator.api.status import BestTrial, ExperimentStatus, Export
-from scaling_operator.core.finishing import Finished, FinishingStep, finishing, to_finish
+from scaling_operator.core.finisher import Finished, FinishingStep, finishing, to_finish
 from scaling_operator.core.observed import ABSENT, AttemptPhase, AttemptView
 from scaling_trainer.results import Result
 
