@@ -86,8 +86,7 @@ format: setup ## Format the code and fix what can be fixed.
 
 .PHONY: generate
 generate: setup ## Render the CRDs and the tables of the documentation from the code.
-	$(RUN) python -m scaling_operator.validation.generate
-	$(RUN) python -m scaling_operator.metrics.families
+	$(RUN) python -m scaling_operator.generate
 
 .PHONY: dashboards
 dashboards: setup ## Write the Grafana dashboards into the chart.

@@ -50,7 +50,10 @@ IMPORTERS: dict[str, tuple[str, ...]] = {
     "pydantic_core": ("scaling_operator.processes.messages", "scaling_operator.validation"),
     "pythonjsonlogger": ("scaling_operator.kube.logs",),
     "rich": ("scaling_operator.cli",),
-    "ruamel": ("scaling_operator.report.record_sections", "scaling_operator.validation"),
+    "ruamel": (
+        *("scaling_operator.generate", "scaling_operator.report.record_sections"),
+        "scaling_operator.validation",
+    ),
     "safetensors": ("scaling_trainer.checkpoint",),
     "scipy": ("scaling_operator.law", "scaling_operator.sizing.calibration"),
     "sklearn": ("scaling_trainer.data", "scaling_trainer.evaluate", "scaling_trainer.preprocess"),
@@ -78,9 +81,7 @@ OF_THE_STANDARD_LIBRARY = frozenset(
     }
 )
 """All that a pure package needs of it: no clock, no files, no tasks, no log."""
-READS_FILES = frozenset(
-    f"scaling_operator.validation.{name}" for name in ("generate", "guide_tables", "load")
-)
+READS_FILES = frozenset(f"scaling_operator.validation.{name}" for name in ("guide_tables", "load"))
 """The modules of pure packages that may name files: those that people hand us, and our own."""
 
 

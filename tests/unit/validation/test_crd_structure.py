@@ -11,8 +11,8 @@ from typing import Any, cast
 import pytest
 from ruamel.yaml import YAML
 
+from scaling_operator.generate import CRD_FOLDERS, HEADER, crd_files, write_crds
 from scaling_operator.validation.crd import KINDS, Definition, definition
-from scaling_operator.validation.generate import CRD_FOLDERS, HEADER, crd_files, write_crds
 
 ROOT = Path(__file__).parents[3]
 Node = Mapping[str, Any]

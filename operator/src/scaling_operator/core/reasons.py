@@ -101,7 +101,7 @@ EFFECTS: Mapping[Reason, Effect] = {
     Reason.DIVERGED: Effect(
         Next.FAIL,
         seen="exit code 87: the loss is not finite",
-        follows="failed, does not count; the search stays away from there",
+        follows="failed, does not count; the sampler avoids this region",
         remedy="nothing, or a narrower range",
         counts=False,
         told_as=ToldAs.WORST,
@@ -131,7 +131,7 @@ EFFECTS: Mapping[Reason, Effect] = {
     ),
     Reason.PREEMPTED: Effect(
         Next.REPEAT,
-        seen="a pod of higher priority needed the place",
+        seen="a pod of higher priority needed the node",
         follows=_SAME,
         bound=_SAME,
         remedy="a priority class, a quota",
@@ -152,7 +152,7 @@ EFFECTS: Mapping[Reason, Effect] = {
         seen="exit code 89: no space is left on the claim or the node",
         follows=_SAME,
         bound=_SAME,
-        remedy="make room on the claim; later attempts go on from the last whole checkpoint",
+        remedy="free space on the claim; later attempts resume from the last complete checkpoint",
         counts=False,
     ),
     Reason.UNSCHEDULABLE: Effect(
@@ -179,7 +179,7 @@ EFFECTS: Mapping[Reason, Effect] = {
     Reason.SUSPENDED: Effect(
         Next.RESUME,
         seen="`suspend: true`",
-        follows="the attempt ends, the trial stays and goes on later",
+        follows="the attempt ends; the trial stays and resumes later",
         bound=f"{MAX_ATTEMPTS} attempts, then failed, does not count",
         counts=False,
     ),

@@ -1,6 +1,5 @@
 """Every metric, declared once, and the table of docs/metrics.md.
 
-`python -m scaling_operator.metrics.families` writes the table, from the root of the repository.
 Labels are bounded: namespaces, experiments, scales and closed sets of words; never the number of a
 trial nor the value of a parameter.
 """
@@ -10,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 MetricType = Literal["counter", "gauge", "histogram", "info"]
@@ -237,7 +235,6 @@ FAMILIES: tuple[Family, ...] = tuple(
 )
 
 
-PAGE = Path("docs/metrics.md")
 _MARKED = re.compile(r"(<!-- metrics -->\n).*?(<!-- end -->)", re.DOTALL)
 _SUFFIXES = {"counter": "_total", "info": "_info", "gauge": "", "histogram": ""}
 
@@ -262,7 +259,3 @@ def metrics_table(families: Iterable[Family] = FAMILIES) -> str:
 def fill(page: str) -> str:
     """Write the table of a page anew."""
     return _MARKED.sub(lambda mark: f"{mark[1]}\n{metrics_table()}\n{mark[2]}", page)
-
-
-if __name__ == "__main__":
-    PAGE.write_text(fill(PAGE.read_text()))
