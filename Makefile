@@ -39,7 +39,8 @@ run: setup ## Run the case study and draw its report: runs/case-study/report.htm
 	$(BIN)/scaling run manifests/samples/case-study.yaml --out runs/case-study
 
 .PHONY: check
-check: lint types imports unit ## Lint, types, import rules and the quick tests.
+check: setup ## Lint, types, import rules and the quick tests, side by side.
+	@$(MAKE) --no-print-directory --output-sync=target --jobs=2 lint imports types quick
 
 .PHONY: lint
 lint: setup ## Check format and style.
@@ -54,8 +55,12 @@ types: setup ## Check types.
 imports: setup ## Check who may import whom.
 	$(RUN) lint-imports
 
+.PHONY: quick
+quick: setup ## Run the unit tests that take no seconds.
+	$(RUN) python -m pytest -q tests/unit tests/fuzz -m 'not benchmark and not slow' -n auto
+
 .PHONY: unit
-unit: setup ## Run the quick tests alone.
+unit: setup ## Run all unit tests.
 	$(RUN) python -m pytest tests/unit tests/fuzz -m 'not benchmark' -n auto
 
 .PHONY: cluster-binaries

@@ -77,6 +77,7 @@ def test_no_module_opens_a_file_by_itself() -> None:
     assert not found, "read by scaling_trainer.reading, write by scaling_trainer.writing"
 
 
+@pytest.mark.slow
 def test_every_exception_is_needed() -> None:
     used = {name for name, path in modules() if any(opened(ast.parse(path.read_text())))}
     assert [

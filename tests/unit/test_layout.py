@@ -44,6 +44,7 @@ for module in pkgutil.walk_packages(scaling_operator.__path__, "scaling_operator
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("missing", "left_out"),
     [

@@ -75,6 +75,7 @@ VIEWS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("state", [TrialState.RUNNING, TrialState.QUEUED])
 @pytest.mark.parametrize("has_room", [True, False])
 def test_every_wait_of_a_trial_ends_by_itself(state: TrialState, *, has_room: bool) -> None:

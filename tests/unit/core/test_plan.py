@@ -404,6 +404,7 @@ def test_what_is_under_way_is_not_decided_again_and_keeps_its_slot(
     assert not world.disk.workloads, "nothing is left behind"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("parallel", [1, 3])
 @pytest.mark.parametrize(
     ("scaling", "most"),
@@ -469,6 +470,7 @@ def test_transfer_moves_points_and_ranges_as_best_values_move_with_size() -> Non
     assert float(last.best.parameters["rate"]) * 64 == pytest.approx(1.0, rel=0.7)
 
 
+@pytest.mark.slow
 def test_transfer_comes_as_near_with_half_the_trials() -> None:
     """S1: the best rate falls as N^(-1/3) over five budgets of seven sizes."""
     runs = simulated(chinchilla_law(), IsoFlopDesign(5, 7))
@@ -534,6 +536,7 @@ def power_law(trial: ScalingTrial) -> AttemptView:
     return AttemptView(AttemptPhase.EXITED, exit_code=0, result=result)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "more",
     [

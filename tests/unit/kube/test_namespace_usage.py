@@ -126,6 +126,7 @@ STEPS = (
 )
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(st.sampled_from(STEPS), st.integers(0, 11)), min_size=4, max_size=14))
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_no_limit_is_exceeded_whatever_starts_ends_restarts_or_gets_lost(

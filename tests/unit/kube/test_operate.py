@@ -26,6 +26,7 @@ def server() -> FakeCluster:
     return FakeCluster()
 
 
+@pytest.mark.slow
 async def test_it_takes_the_lease_works_and_gives_the_lease_back(server: FakeCluster) -> None:
     succeed_always(server, lambda _: {"loss": 0.5})
     server.add(EXPERIMENTS, TEAM, played("study"))
@@ -61,6 +62,7 @@ async def test_a_standby_does_nothing_until_the_leader_ends(server: FakeCluster)
             assert [each["metadata"]["name"] for each in server.all(PODS)] == ["study-0-0-0"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("answer", "word", "least_seconds"),
     [
@@ -120,6 +122,7 @@ async def test_a_bug_about_one_experiment_leaves_the_others_alone(
 OLDER = (500, "failed to create typed patch object: .status.gpuHours: field not declared in schema")
 
 
+@pytest.mark.slow
 async def test_a_status_that_older_definitions_refuse_is_told_and_written_once_they_are_updated(
     server: FakeCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -153,6 +156,7 @@ async def test_a_status_that_older_definitions_refuse_is_told_and_written_once_t
     assert not told()
 
 
+@pytest.mark.slow
 async def test_a_status_of_an_experiment_that_is_refused_is_tried_with_pauses(
     server: FakeCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:

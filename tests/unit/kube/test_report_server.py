@@ -257,6 +257,7 @@ def test_while_the_api_server_is_away_reports_wait(
     assert play(story).operator.seqs() == [1, 2, 3, 4]
 
 
+@pytest.mark.slow
 def test_a_pod_that_reports_without_end_is_slowed_down_and_loses_nothing(
     play: Play, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -83,6 +83,7 @@ def a_trial(uid: str, number: int) -> dict[str, Any]:
     }
 
 
+@pytest.mark.slow
 async def test_reading_thousands_of_trials_keeps_the_loop_for_moments_only(
     fake: FakeCluster,
 ) -> None:
@@ -102,6 +103,7 @@ async def test_reading_thousands_of_trials_keeps_the_loop_for_moments_only(
     shell.close()
 
 
+@pytest.mark.slow
 async def test_hundreds_of_live_trials_keep_the_loop_for_moments_only(fake: FakeCluster) -> None:
     fake.add(EXPERIMENTS, TEAM, played("study", ("spec/trials", {"max": 400, "parallel": 400})))
     shell = Shell(fake)

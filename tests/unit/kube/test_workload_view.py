@@ -658,6 +658,7 @@ def spoilt(draw: st.DrawFn) -> Any:
     return found
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(spoilt(), st.lists(JUNK.filter(lambda junk: isinstance(junk, dict)), max_size=2))
 def test_nothing_that_an_api_server_could_send_raises(found: Any, others: list[Any]) -> None:

@@ -80,6 +80,7 @@ def test_a_fit_runs_beside_the_event_loop_and_wakes_it() -> None:
     asyncio.run(scene())
 
 
+@pytest.mark.slow
 def test_the_same_basis_is_fitted_once_and_a_new_best_not_at_once() -> None:
     async def scene() -> None:
         heard = Heard()

@@ -61,6 +61,7 @@ def test_noisy_ladders_give_the_size_within_the_reference_error() -> None:
     assert np.quantile(excess, 0.9) <= 2e-4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("resample", ["pairs", "stratified"])
 def test_intervals_hold_the_truth_about_as_often_as_they_say(resample: Resample) -> None:
     rng = np.random.default_rng(1)

@@ -88,6 +88,7 @@ def test_outlier_rule_drops_the_five_worst_of_245_rows(every: Points, points: Po
     assert (len(every), len(points)) == (245, 240)
 
 
+@pytest.mark.slow
 def test_240_rows_give_the_reference_for_50_seeds_of_50(points: Points) -> None:
     for seed in range(50):
         _assert_reference(_fit(points, seed))

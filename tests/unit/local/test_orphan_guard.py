@@ -60,6 +60,7 @@ def state(pid: int) -> str:
         return ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "story",
     [

@@ -351,6 +351,7 @@ def kept_store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     return make(tmp_path_factory.mktemp("made") / "out")
 
 
+@pytest.mark.slow
 @given(data=st.data())
 @settings(
     max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]

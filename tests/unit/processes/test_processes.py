@@ -240,6 +240,7 @@ def test_what_a_study_is_asked_survives_the_way(call: Call) -> None:
 HUGE = FIT_INPUT.encode(a_fit_input(points=40, bootstrap=100_000))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("bounds", "words"),
     [

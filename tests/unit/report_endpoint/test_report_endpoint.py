@@ -300,6 +300,7 @@ def padded(size: int) -> bytes:
     return json.dumps(BODY).encode().ljust(size)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("body", "status"),
     [

@@ -195,6 +195,7 @@ def test_a_write_that_takes_long_keeps_no_other_trial_waiting() -> None:
     run(test())
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(
     pauses=st.lists(st.integers(0, 12), min_size=1, max_size=40),

@@ -96,6 +96,7 @@ def test_studies_are_shown_side_by_side_and_keep_their_numbers(
     assert trials(address, before["team/one 0"]) == [(0, "Complete"), (1, "Complete")]
 
 
+@pytest.mark.slow
 def test_a_running_trial_is_shown_with_its_curve_and_ends_later(
     mirror: Mirror, address: str
 ) -> None:

@@ -127,6 +127,7 @@ def play(study: Study, trials: int, parallel: int, *, rebuild: bool) -> list[Pro
     return proposals
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("parallel", [1, 4])
 @pytest.mark.parametrize(
     ("space", "directions"),
@@ -148,6 +149,7 @@ def test_a_study_rebuilt_before_every_ask_proposes_what_one_kept_alive_does(
     assert len({json.dumps(dict(proposal.parameters)) for proposal in kept}) > trials / 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("space", "directions", "parallel"),
     [
@@ -531,6 +533,7 @@ def test_tpe_finds_the_bottom_of_a_bowl_better_than_chance() -> None:
     assert sum(wins) >= 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("algorithm", SAMPLERS)
 def test_enormous_values_break_no_sampler(algorithm: str) -> None:
     study = a_study(a_search(algorithm, {"rate": FLAT["rate"]}))

@@ -422,6 +422,7 @@ PARTS = st.sampled_from(
 REQUESTS = st.lists(PARTS | st.binary(max_size=8), max_size=14).map(b"".join)
 
 
+@pytest.mark.slow
 @settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )

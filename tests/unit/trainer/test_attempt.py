@@ -43,6 +43,7 @@ def assignment(folder: Path, **parameters: Any) -> Assignment:
     )
 
 
+@pytest.mark.slow
 def test_a_trial_ends_with_its_result(tmp_path: Path) -> None:
     ending = run_attempt(environment_of(assignment(tmp_path)))
     assert (ending.exit_code, ending.error) == (0, "")

@@ -140,6 +140,7 @@ def bomb(pack: Callable[[bytes], bytes], size: int) -> bytes:
     return pack(b"x,y\n" + b"1,2\n" * (size // 4))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["gzip", "bzip2", "xz", "zip"])
 def test_what_expands_beyond_its_bound_is_refused(
     how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -51,6 +51,7 @@ def test_a_trial_repeats_bit_for_bit(tmp_path: Path, config: Config) -> None:
     assert equal_tensors(weights(tmp_path / "a"), weights(tmp_path / "b"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("config", "kill_at", "checkpoint_every"),
     [
@@ -413,6 +414,7 @@ def falls_below(metric: str, bound: float) -> Callable[[Result], bool]:
     return lambda result: result.metrics[metric] < bound
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("config", "good"),
     [

@@ -64,6 +64,7 @@ HOSTILE = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", HOSTILE)
 def test_a_hostile_text_is_refused_soon(text: str) -> None:
     start = time.process_time()

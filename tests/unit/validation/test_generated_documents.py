@@ -56,6 +56,7 @@ def test_the_largest_documents_are_checked_soon(document: dict[str, Any]) -> Non
     assert time.process_time() - start < CPU_SECONDS
 
 
+@pytest.mark.slow
 def test_no_more_configurations_are_tried_than_a_document_may_cost(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
