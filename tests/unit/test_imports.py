@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import sys
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -196,3 +197,18 @@ def test_shells_import_of_the_report_how_to_draw_it_and_its_words() -> None:
         and name not in OF_THE_REPORT
     ]
     assert strangers == []
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    modules = {module.removesuffix(".__init__") for module, _ in IMPORTS}
+    needed: dict[str, set[str]] = {module: set() for module in modules}
+    for source in SOURCES:
+        for path in source.rglob("*.py"):
+            module = ".".join(path.relative_to(source).with_suffix("").parts)
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.ImportFrom) and node.module:
+                    names = {f"{node.module}.{name.name}" for name in node.names}
+                    imported = (names & modules) or ({node.module} & modules)
+                    needed.setdefault(module.removesuffix(".__init__"), set()).update(imported)
+    order = TopologicalSorter(needed)
+    order.prepare()  # raises CycleError, which names the modules of a cycle
