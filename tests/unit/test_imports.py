@@ -86,18 +86,23 @@ READS_FILES = frozenset(f"scaling_operator.validation.{name}" for name in ("guid
 """The modules of pure packages that may name files: those that people hand us, and our own."""
 
 
+def _name_of(path: Path, source: Path) -> str:
+    return ".".join(path.relative_to(source).with_suffix("").parts).removesuffix(".__init__")
+
+
+FILES = {_name_of(path, source): path for source in SOURCES for path in source.rglob("*.py")}
+
+
 def _imports() -> Iterator[tuple[str, str]]:
-    """Give each import of both packages: the module that has it, and the whole name."""
-    for source in SOURCES:
-        for path in source.rglob("*.py"):
-            module = ".".join(path.relative_to(source).with_suffix("").parts)
-            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-                if isinstance(node, ast.Import):
-                    yield from ((module, name.name) for name in node.names)
-                elif isinstance(node, ast.ImportFrom) and node.module:
-                    is_ours = node.module in OURS
-                    names = [f"{node.module}.{name.name}" for name in node.names]
-                    yield from ((module, name) for name in (names if is_ours else [node.module]))
+    """Give each import of both packages: the module that has it, and the module it imports."""
+    for module, path in FILES.items():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                yield from ((module, name.name) for name in node.names)
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                for name in node.names:
+                    whole = f"{node.module}.{name.name}"
+                    yield module, whole if whole in FILES else node.module
 
 
 IMPORTS = sorted(set(_imports()))
@@ -200,15 +205,8 @@ def test_shells_import_of_the_report_how_to_draw_it_and_its_words() -> None:
 
 
 def test_no_module_imports_itself_by_way_of_others() -> None:
-    modules = {module.removesuffix(".__init__") for module, _ in IMPORTS}
-    needed: dict[str, set[str]] = {module: set() for module in modules}
-    for source in SOURCES:
-        for path in source.rglob("*.py"):
-            module = ".".join(path.relative_to(source).with_suffix("").parts)
-            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-                if isinstance(node, ast.ImportFrom) and node.module:
-                    names = {f"{node.module}.{name.name}" for name in node.names}
-                    imported = (names & modules) or ({node.module} & modules)
-                    needed.setdefault(module.removesuffix(".__init__"), set()).update(imported)
-    order = TopologicalSorter(needed)
+    order = TopologicalSorter[str]()
+    for module, name in IMPORTS:
+        if name in FILES:
+            order.add(module, name)
     order.prepare()  # raises CycleError, which names the modules of a cycle
