@@ -103,7 +103,8 @@ async def main() -> None:
     registry = new_registry("0")
     operator_metrics = OperatorMetrics(registry)
     settings = Settings(
-        *("scaling", "attacked"),
+        namespace="scaling",
+        name="attacked",
         address=HERE,
         metrics_port=0,
         metrics_secure=True,
@@ -112,7 +113,8 @@ async def main() -> None:
     api = ApiServer()
     client = cast("Client", api)
     listener = reports.ReportHandlers(
-        *(take, lambda: True),
+        on_report=take,
+        is_active=lambda: True,
         accepted=operator_metrics.report_accepted,
         refused=operator_metrics.report_refused,
         is_known=lambda _: True,
@@ -138,8 +140,8 @@ async def main() -> None:
             dashboard = served(Mirror().application(), HERE, 0, turned_away)
             ports["dashboard"] = stack.enter_context(dashboard)
         authority = base64.b64decode(api.secret["data"]["ca.crt"]).decode()
-        told = {"ports": ports, "authority": authority, "secured": ["reports", "metrics"]}
-        sys.stdout.write(json.dumps(told) + "\n")
+        ready_message = {"ports": ports, "authority": authority, "secured": ["reports", "metrics"]}
+        sys.stdout.write(json.dumps(ready_message) + "\n")
         sys.stdout.flush()
         logging.getLogger(__name__).info("serving since %.0f", time.time())
         await asyncio.to_thread(sys.stdin.read)

@@ -115,9 +115,7 @@ async def attack(kind: Kind, target: Target, address: str, until: float) -> int:
 async def _once(
     parts: Parts, port: int, context: ssl.SSLContext | None, address: str, *, reads: bool
 ) -> None:
-    reader, writer = await asyncio.open_connection(
-        *(HERE, port), ssl=context, local_addr=(address, 0)
-    )
+    reader, writer = await asyncio.open_connection(HERE, port, ssl=context, local_addr=(address, 0))
     try:
         async for part in parts:
             if writer.is_closing():
@@ -158,8 +156,10 @@ async def carry_out(order: Order) -> int:
     ]
     until = time.monotonic() + order.seconds
     pairs = itertools.cycle((kind, target) for kind in KINDS for target in targets)
-    each = zip(range(order.clients), pairs, addresses(order.addresses), strict=False)
-    return sum(await asyncio.gather(*(attack(*pair, address, until) for _, pair, address in each)))
+    assignments = zip(range(order.clients), pairs, addresses(order.addresses), strict=False)
+    return sum(
+        await asyncio.gather(*(attack(*pair, address, until) for _, pair, address in assignments))
+    )
 
 
 if __name__ == "__main__":

@@ -81,7 +81,8 @@ class Jobs:
         """Whether the trial has ended."""
         conditions = item["status"].get("conditions", [])
         return any(
-            it["type"] in ("Complete", "Failed") and it["status"] == "True" for it in conditions
+            condition["type"] in ("Complete", "Failed") and condition["status"] == "True"
+            for condition in conditions
         )
 
 

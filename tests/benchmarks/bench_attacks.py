@@ -105,8 +105,8 @@ async def honest_clients(
     async with contextlib.AsyncExitStack() as stack:
 
         async def session(**options: Any) -> aiohttp.ClientSession:
-            made = aiohttp.ClientSession(timeout=timeout, **options)
-            return await stack.enter_async_context(made)
+            http_session = aiohttp.ClientSession(timeout=timeout, **options)
+            return await stack.enter_async_context(http_session)
 
         def bearer(token: str) -> dict[str, str]:
             return {"Authorization": f"Bearer {token}"}
@@ -115,13 +115,13 @@ async def honest_clients(
         secured: dict[str, Any] = {"method": "POST", "url": url, "json": body, "ssl": context}
         tasks = [
             ask(
-                await session(headers=bearer(token_of(f"pod-{one}"))),
+                await session(headers=bearer(token_of(f"pod-{number}"))),
                 reports,
                 0.5,
                 until,
                 **secured,
             )
-            for one in range(TRAINERS)
+            for number in range(TRAINERS)
         ]
         probe: dict[str, Any] = {"method": "GET", "url": f"http://{HERE}:{ports['health']}/healthz"}
         alone = aiohttp.TCPConnector(force_close=True)
@@ -138,7 +138,8 @@ async def honest_clients(
 async def attacked(order: Order) -> int:
     """Attack from a process of its own; return how often."""
     attackers = await asyncio.create_subprocess_exec(
-        *(sys.executable, str(ATTACKS)),
+        sys.executable,
+        str(ATTACKS),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
     )
@@ -150,21 +151,23 @@ async def measure(seconds: float, clients: int, from_addresses: int) -> int:
     """Attack for so long; print a table; return the exit code."""
     with tempfile.TemporaryFile() as log:
         server = await asyncio.create_subprocess_exec(
-            *(sys.executable, str(SERVER)),
+            sys.executable,
+            str(SERVER),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=log,
         )
         assert server.stdout is not None and server.stdin is not None  # noqa: PT018
-        told = json.loads(await server.stdout.readline())
-        ports: dict[str, int] = told["ports"]
-        context = ssl.create_default_context(cadata=told["authority"])
+        ready_message = json.loads(await server.stdout.readline())
+        ports: dict[str, int] = ready_message["ports"]
+        context = ssl.create_default_context(cadata=ready_message["authority"])
         await asyncio.sleep(QUIET_SECONDS)
         before, seen = memory_bytes(server.pid), list[int]()
         until = time.monotonic() + seconds
-        order = Order(seconds=seconds, clients=clients, addresses=from_addresses, **told)
+        order = Order(seconds=seconds, clients=clients, addresses=from_addresses, **ready_message)
         honest, _, times = await asyncio.gather(
-            *(honest_clients(ports, context, until), watch(server.pid, until, seen)),
+            honest_clients(ports, context, until),
+            watch(server.pid, until, seen),
             attacked(order),
         )
         await asyncio.sleep(QUIET_SECONDS)
@@ -174,16 +177,16 @@ async def measure(seconds: float, clients: int, from_addresses: int) -> int:
         log.seek(0)
         lines = log.read().splitlines()
     kinds = ", ".join(kind.__name__ for kind in KINDS)
-    in_mib = [f"{each / MIB:.0f}" for each in (before, max(seen), after, limit_bytes())]
+    in_mib = [f"{amount / MIB:.0f}" for amount in (before, max(seen), after, limit_bytes())]
     rows = [
         f"{times} attacks by {clients} clients of {from_addresses} addresses, {seconds:.0f} s",
         f"ports: {', '.join(ports)}; kinds: {kinds}",
         "memory in MiB: {} before, {} at most, {} after; the chart's limit is {}".format(*in_mib),
-        *(each.row() for each in honest),
+        *(answers.row() for answers in honest),
         f"log: {len(lines)} lines, {sum(map(len, lines))} bytes",
     ]
     sys.stdout.write("\n".join(rows) + "\n")
-    answered_wrongly = any(name.isdecimal() for each in honest for name in each.failures)
+    answered_wrongly = any(name.isdecimal() for answers in honest for name in answers.failures)
     return int(max(seen) > limit_bytes() or answered_wrongly)
 
 

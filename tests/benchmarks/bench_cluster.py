@@ -143,16 +143,16 @@ def table(rows: list[Row]) -> str:
     lines: list[tuple[str, ...]] = [head]
     bare = 0.0
     for row in rows:
-        it = row.figures
+        figures, trials = row.figures, row.figures.trials
         if row.name == RUNS[0][0]:
-            bare = it.trials_per_minute
+            bare = figures.trials_per_minute
         lines.append(
             (
                 row.name,
-                f"{it.trials_per_minute:.0f}",
-                f"{it.trials_per_minute / bare:.2f}" if bare else "-",
-                f"{it.gap_seconds(50) * 1000:.0f} / {it.gap_seconds(95) * 1000:.0f}",
-                f"{it.own_writes / it.trials:.2f} / {it.all_writes / it.trials:.1f}",
+                f"{figures.trials_per_minute:.0f}",
+                f"{figures.trials_per_minute / bare:.2f}" if bare else "-",
+                f"{figures.gap_seconds(50) * 1000:.0f} / {figures.gap_seconds(95) * 1000:.0f}",
+                f"{figures.own_writes / trials:.2f} / {figures.all_writes / trials:.1f}",
                 f"{row.usage.cpu_seconds:.1f}",
                 f"{row.usage.peak_bytes / 2**20:.0f}",
             )

@@ -35,11 +35,11 @@ def main() -> None:
         sys.exit(f"a plan took {slowest:.1f} ms; {MOST_MILLISECONDS:.0f} are promised")
 
 
-def measured(one: Engine) -> tuple[float, float]:
+def measured(live_engine: Engine) -> tuple[float, float]:
     """Return milliseconds of a plan where nothing has changed, and where a tenth has."""
-    plan_of(one)
-    again = least(lambda: plan_of(one))
-    return again, least(lambda: plan_of(one), lambda: change(one))
+    plan_of(live_engine)
+    again = least(lambda: plan_of(live_engine))
+    return again, least(lambda: plan_of(live_engine), lambda: change(live_engine))
 
 
 def rows() -> Iterator[tuple[WorkloadKind, int, int]]:
@@ -50,16 +50,16 @@ def rows() -> Iterator[tuple[WorkloadKind, int, int]]:
                 yield kind, scales, live
 
 
-def change(one: Engine) -> None:
+def change(live_engine: Engine) -> None:
     """Have a tenth of the workloads seen anew, as after a wave of events."""
-    backend = one.backend
+    backend = live_engine.backend
     assert isinstance(backend, ClusterBackend)
     index = backend.index
-    for (kind, _), things in index.workloads.items():
-        for at, thing in enumerate(list(things.values())):
+    for (kind, _), workloads in index.workloads.items():
+        for at, workload in enumerate(list(workloads.values())):
             if at % 10 == 0:
-                newer = copy.deepcopy(thing)
-                version = int(thing["metadata"]["resourceVersion"]) + 2
+                newer = copy.deepcopy(workload)
+                version = int(workload["metadata"]["resourceVersion"]) + 2
                 newer["metadata"]["resourceVersion"] = str(version)
                 index.put(kind, newer)
 

@@ -76,14 +76,14 @@ def configuration(layers: int, width: int, heads: int, batch: int) -> dict[str, 
 def train(config: dict[str, Any]) -> dict[str, Any]:
     """Run one trial in a process of its own; give its result."""
     with tempfile.TemporaryDirectory() as folder:
-        told = {
+        environment = {
             "SCALING_EXPERIMENT": "measure", "SCALING_SCALE": "0", "SCALING_TRIAL": "0",
             "SCALING_ATTEMPT": "0", "SCALING_SEED": "1", "SCALING_PARAMETERS": "{}",
             "SCALING_CONFIG": json.dumps(config), "SCALING_DATA_DIR": folder,
             "SCALING_CHECKPOINT_DIR": folder, "SCALING_RESULT_FILE": f"{folder}/result.json",
         }  # fmt: skip
         words = [sys.executable, "-m", "scaling_trainer", "run"]
-        subprocess.run(words, env={**os.environ, **told}, check=False, capture_output=True)
+        subprocess.run(words, env={**os.environ, **environment}, check=False, capture_output=True)
         result = Path(folder) / "result.json"
         return json.loads(result.read_text()) if result.exists() else {}
 

@@ -58,24 +58,24 @@ def stops() -> list[Any]:
 def samples(shown: Condition) -> list[Sample]:
     status = {"conditions": [shown.model_dump(mode="json", exclude_none=True)]}
     metadata = {"namespace": "team", "name": "digits"}
-    thing = {"metadata": metadata, "spec": {}, "status": status}
+    custom_resource = {"metadata": metadata, "spec": {}, "status": status}
     if shown.type in OF_POLICIES:
-        return list(samples_of_policy(thing))
-    found = samples_of_experiment(read_experiment(thing), 0.0)
-    return [each for each in found if each.family.name.endswith("_condition")]
+        return list(samples_of_policy(custom_resource))
+    experiment_samples = samples_of_experiment(read_experiment(custom_resource), 0.0)
+    return [sample for sample in experiment_samples if sample.family.name.endswith("_condition")]
 
 
 def alerts_of(shown: Condition) -> list[str]:
     """Name the alerts that fire for a condition as it is shown by the metrics."""
-    found: list[str] = []
+    alerts: list[str] = []
     for rule in rules("alert"):
         match = SELECTOR.fullmatch(rule["expr"])
         for sample in samples(shown) if match is not None else ():
             labels = dict(zip(sample.family.labels, sample.labels, strict=True))
             wanted = (sample.family.name, labels["condition"], f"{sample.value:.0f}")
             if match is not None and match.groups() == wanted:
-                found.append(rule["alert"])
-    return found
+                alerts.append(rule["alert"])
+    return alerts
 
 
 def test_for_every_condition_it_is_said_whether_it_stops_work() -> None:
@@ -83,8 +83,8 @@ def test_for_every_condition_it_is_said_whether_it_stops_work() -> None:
 
 
 def test_every_condition_that_stops_work_has_a_row_with_its_reasons() -> None:
-    told = {(kind, status) for kind, status, reasons in rows() if reasons}
-    assert {pair for pair in STOPPING if pair not in told} == set()
+    explained = {(kind, status) for kind, status, reasons in rows() if reasons}
+    assert {pair for pair in STOPPING if pair not in explained} == set()
 
 
 def test_every_reason_is_in_a_row() -> None:
@@ -117,10 +117,10 @@ def test_what_stops_work_is_an_event_a_metric_and_an_alert_with_a_page(
 
 def test_another_reason_and_a_change_that_did_not_help_are_told_anew() -> None:
     first = condition("Sized", "False", "NothingFits")
-    other = condition("Sized", "False", "OverBudget")
+    another_reason = condition("Sized", "False", "OverBudget")
     later = condition("Sized", "False", "NothingFits", generation=2)
 
-    assert news((first,), (other,)) == (other,)
+    assert news((first,), (another_reason,)) == (another_reason,)
     assert news((first,), (later,)) == (later,)
 
 

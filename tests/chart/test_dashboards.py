@@ -27,13 +27,13 @@ def known_names() -> set[str]:
 
 
 def document(file: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(file.read_text())
-    return found
+    dashboard: dict[str, Any] = json.loads(file.read_text())
+    return dashboard
 
 
 @pytest.mark.parametrize("name", files())
 def test_the_charts_file_is_in_step_with_its_code(name: str) -> None:
-    (file,) = (each for each in BOARDS if each.name == name)
+    (file,) = (board for board in BOARDS if board.name == name)
 
     assert file.read_text() == files()[name], "run `make dashboards`"
 
@@ -49,33 +49,33 @@ def test_grafanas_models_read_it_and_write_the_same(file: Path) -> None:
 
 @pytest.mark.parametrize("file", BOARDS, ids=lambda file: file.stem)
 def test_panels_have_numbers_of_their_own_and_do_not_overlap(file: Path) -> None:
-    found = document(file)["panels"]
+    board_panels = document(file)["panels"]
     cells = [
         (x, y)
-        for panel in found
+        for panel in board_panels
         for x in range(panel["gridPos"]["x"], panel["gridPos"]["x"] + panel["gridPos"]["w"])
         for y in range(panel["gridPos"]["y"], panel["gridPos"]["y"] + panel["gridPos"]["h"])
     ]
 
-    assert len({panel["id"] for panel in found}) == len(found)
+    assert len({panel["id"] for panel in board_panels}) == len(board_panels)
     assert len(set(cells)) == len(cells)
     assert max(x for x, _ in cells) < 24
 
 
 @pytest.mark.parametrize("file", BOARDS, ids=lambda file: file.stem)
 def test_every_query_asks_the_chosen_prometheus(file: Path) -> None:
-    found = document(file)
+    dashboard = document(file)
     sources = {
         target["datasource"]["uid"]
-        for panel in found["panels"]
+        for panel in dashboard["panels"]
         for target in panel.get("targets", [])
     }
 
     assert sources == {"${datasource}"}
-    assert found["templating"]["list"][0]["type"] == "datasource"
+    assert dashboard["templating"]["list"][0]["type"] == "datasource"
 
 
-@pytest.mark.parametrize("expression", tuple(panels()), ids=lambda each: each.place)
+@pytest.mark.parametrize("expression", tuple(panels()), ids=lambda expression: expression.place)
 def test_a_panel_names_metrics_that_exist(expression: Expression) -> None:
     assert names(expression.text)
     assert names(expression.text) <= known_names()
@@ -88,7 +88,7 @@ def test_rules_name_metrics_that_exist(kind: str) -> None:
 
 
 def test_every_metric_is_shown_or_watched_somewhere() -> None:
-    texts = [each.text for each in panels()]
+    texts = [expression.text for expression in panels()]
     texts += [rule["expr"] for kind in ("alert", "record") for rule in rules(kind)]
     used = {name for text in texts for name in names(text)}
     unused = {

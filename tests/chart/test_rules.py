@@ -36,12 +36,14 @@ def test_alerts_fire_when_they_should_and_else_do_not() -> None:
 def expected() -> dict[str, set[bool]]:
     """For each alert, whether tests expect it to fire, and to be quiet."""
     yaml: Any = YAML(typ="safe", pure=True)
-    found: dict[str, set[bool]] = {}
+    outcomes: dict[str, set[bool]] = {}
     for file in TESTS:
         for test in yaml.load(file.read_text())["tests"]:
-            for each in test["alert_rule_test"]:
-                found.setdefault(each["alertname"], set()).add(bool(each.get("exp_alerts")))
-    return found
+            for expectation in test["alert_rule_test"]:
+                outcomes.setdefault(expectation["alertname"], set()).add(
+                    bool(expectation.get("exp_alerts"))
+                )
+    return outcomes
 
 
 @pytest.mark.parametrize("alert", ALERTS)

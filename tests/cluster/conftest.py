@@ -87,9 +87,9 @@ def nodes(cluster: Cluster) -> Sequence[str]:
 def reader(cluster: Cluster, nodes: Sequence[str]) -> Iterator[Reader]:
     """Cheap reads of the API server."""
     del nodes
-    found = Reader(cluster.server, cluster.control_plane / "pki")
-    yield found
-    found.close()
+    cluster_reader = Reader(cluster.server, cluster.control_plane / "pki")
+    yield cluster_reader
+    cluster_reader.close()
 
 
 @pytest.fixture(scope="session")

@@ -43,16 +43,16 @@ def release(helm: Path, cluster: Cluster, space: str) -> Iterator[Helm]:
     """A release that is not installed yet, and is gone after the test."""
     if not cluster.is_ours:
         pytest.skip("makes cluster-wide roles and a policy: on a control plane of the tests' own")
-    found = Helm(helm, cluster, space, "scaling-operator")
-    yield found
-    if left(cluster, space, found.release):
-        found.uninstall()
+    helm_release = Helm(helm, cluster, space, "scaling-operator")
+    yield helm_release
+    if left(cluster, space, helm_release.release):
+        helm_release.uninstall()
 
 
-def may(cluster: Cluster, who: str, *what: str) -> bool:
+def may(cluster: Cluster, who: str, *action: str) -> bool:
     """Whether somebody may do something, as the API server sees it."""
     try:
-        return cluster.kubectl("auth", "can-i", *what, "--as", who).strip() == "yes"
+        return cluster.kubectl("auth", "can-i", *action, "--as", who).strip() == "yes"
     except Refused:  # kubectl's exit code for no
         return False
 
@@ -101,14 +101,14 @@ def test_in_all_namespaces_the_operator_may_do_its_work(cluster: Cluster, releas
     release.install()
     who = f"system:serviceaccount:{release.namespace}:scaling-operator"
 
-    for what in (
+    for action in (
         ("list", "scalingexperiments"),
         ("create", "scalingtrials"),
         ("patch", "scalingtrials", "--subresource=status"),
         ("deletecollection", "pods"),
     ):
         for namespace in ("default", release.namespace):
-            assert may(cluster, who, *what, "-n", namespace), what
+            assert may(cluster, who, *action, "-n", namespace), action
 
 
 @pytest.mark.usefixtures("crds")
@@ -134,7 +134,7 @@ def test_what_nobody_needs_is_not_allowed(cluster: Cluster, release: Helm) -> No
 
     assert may(cluster, who, "update", "secret/scaling-operator-reports", *own)
     assert may(cluster, who, "update", "lease/scaling-operator", *own)
-    for what in (
+    for action in (
         ("get", "secret/another", *own),
         ("list", "secrets", *own),
         ("create", "secrets", *own),
@@ -151,7 +151,7 @@ def test_what_nobody_needs_is_not_allowed(cluster: Cluster, release: Helm) -> No
         ("create", "clusterrolebindings"),
         ("impersonate", "users"),
     ):
-        assert not may(cluster, who, *what), what
+        assert not may(cluster, who, *action), action
 
 
 @pytest.mark.usefixtures("crds")
@@ -159,10 +159,8 @@ def test_people_have_what_kubernetes_roles_say(cluster: Cluster, release: Helm) 
     release.install()
     namespace = release.namespace
     for role in ("view", "edit"):
-        cluster.kubectl(
-            *("-n", namespace, "create", "rolebinding", role),
-            *(f"--clusterrole={role}", f"--user={role}er"),
-        )
+        subject = (f"--clusterrole={role}", f"--user={role}er")
+        cluster.kubectl("-n", namespace, "create", "rolebinding", role, *subject)
     # Kubernetes puts the parts of an aggregated role together a moment later.
     cluster.kubectl("wait", "clusterrole/edit", "--for=jsonpath={.rules}", "--timeout=10s")
 

@@ -16,13 +16,13 @@ KINDS = ("ServiceMonitor", "PodMonitor", "PrometheusRule", "ConfigMap")
 AUTHORIZATION = {"credentials": {"name": "scraper", "key": "token"}}
 
 
-def made(helm: Path, **metrics: Any) -> dict[str, list[Object]]:
+def monitoring_objects(helm: Path, **metrics: Any) -> dict[str, list[Object]]:
     objects = rendered(helm, {"metrics": metrics})
-    return {kind: [each for each in objects if each["kind"] == kind] for kind in KINDS}
+    return {kind: [document for document in objects if document["kind"] == kind] for kind in KINDS}
 
 
 def test_by_default_none_of_it_is_there(helm: Path) -> None:
-    assert made(helm) == {kind: [] for kind in KINDS}
+    assert monitoring_objects(helm) == {kind: [] for kind in KINDS}
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ def test_a_monitor_finds_the_port_and_keeps_the_experiments_namespace(
 ) -> None:
     asked = {"enabled": True, "labels": {"release": "prometheus"}, "interval": "1m"}
     asked |= {"authorization": AUTHORIZATION}
-    (monitor,) = made(helm, **{value: asked})[kind]
+    (monitor,) = monitoring_objects(helm, **{value: asked})[kind]
 
     assert monitor["metadata"]["labels"]["release"] == "prometheus"
     (endpoint,) = monitor["spec"][endpoints]
@@ -50,7 +50,7 @@ def test_a_monitor_finds_the_port_and_keeps_the_experiments_namespace(
 def test_the_service_monitor_shows_its_own_token_and_trusts_the_operator_s_authority(
     helm: Path,
 ) -> None:
-    (monitor,) = made(helm, serviceMonitor={"enabled": True})["ServiceMonitor"]
+    (monitor,) = monitoring_objects(helm, serviceMonitor={"enabled": True})["ServiceMonitor"]
     (endpoint,) = monitor["spec"]["endpoints"]
 
     assert endpoint["bearerTokenFile"].startswith("/var/run/secrets/kubernetes.io/serviceaccount/")
@@ -59,8 +59,8 @@ def test_the_service_monitor_shows_its_own_token_and_trusts_the_operator_s_autho
         "ca": {"secret": {"name": "scaling-operator-reports", "key": "ca.crt"}},
     }
     lax = {"enabled": True, "insecureSkipVerify": True}
-    (other,) = made(helm, serviceMonitor=lax)["ServiceMonitor"]
-    assert other["spec"]["endpoints"][0]["tlsConfig"] == {"insecureSkipVerify": True}
+    (lax_monitor,) = monitoring_objects(helm, serviceMonitor=lax)["ServiceMonitor"]
+    assert lax_monitor["spec"]["endpoints"][0]["tlsConfig"] == {"insecureSkipVerify": True}
 
 
 def test_the_monitor_of_plain_metrics_shows_nothing(helm: Path) -> None:
@@ -68,7 +68,7 @@ def test_the_monitor_of_plain_metrics_shows_nothing(helm: Path) -> None:
         ("serviceMonitor", "endpoints"),
         ("podMonitor", "podMetricsEndpoints"),
     ):
-        (monitor,) = made(helm, secure=False, **{kind: {"enabled": True}})[
+        (monitor,) = monitoring_objects(helm, secure=False, **{kind: {"enabled": True}})[
             kind[0].upper() + kind[1:]
         ]
         (endpoint,) = monitor["spec"][endpoints]
@@ -77,19 +77,20 @@ def test_the_monitor_of_plain_metrics_shows_nothing(helm: Path) -> None:
 
 def test_the_service_monitor_selects_the_metrics_service_alone(helm: Path) -> None:
     objects = rendered(helm, {"metrics": {"serviceMonitor": {"enabled": True}}})
-    (monitor,) = [each for each in objects if each["kind"] == "ServiceMonitor"]
+    (monitor,) = [document for document in objects if document["kind"] == "ServiceMonitor"]
     wanted = monitor["spec"]["selector"]["matchLabels"]
 
     selected = [
-        each["metadata"]["name"]
-        for each in objects
-        if each["kind"] == "Service" and wanted.items() <= each["metadata"]["labels"].items()
+        document["metadata"]["name"]
+        for document in objects
+        if document["kind"] == "Service"
+        and wanted.items() <= document["metadata"]["labels"].items()
     ]
     assert selected == ["scaling-operator-metrics"]
 
 
 def test_the_rules_are_those_of_the_files(helm: Path) -> None:
-    (rule,) = made(helm, rules={"enabled": True})["PrometheusRule"]
+    (rule,) = monitoring_objects(helm, rules={"enabled": True})["PrometheusRule"]
     yaml: Any = YAML(typ="safe", pure=True)
     groups = [group for file in RULES for group in yaml.load(file.read_text())["groups"]]
 
@@ -101,23 +102,26 @@ def test_the_rules_are_those_of_the_files(helm: Path) -> None:
 
 def test_each_alert_links_to_its_page_where_the_pages_have_an_address(helm: Path) -> None:
     address = "https://wiki.example/runbooks"
-    (rule,) = made(helm, rules={"enabled": True, "runbookUrl": address})["PrometheusRule"]
+    asked = {"enabled": True, "runbookUrl": address}
+    (rule,) = monitoring_objects(helm, rules=asked)["PrometheusRule"]
 
     alerts = [
-        each for group in rule["spec"]["groups"] for each in group["rules"] if "alert" in each
+        alert for group in rule["spec"]["groups"] for alert in group["rules"] if "alert" in alert
     ]
     assert alerts
-    for each in alerts:
-        assert each["annotations"]["runbook_url"] == f"{address}/{each['alert']}.md"
+    for alert in alerts:
+        assert alert["annotations"]["runbook_url"] == f"{address}/{alert['alert']}.md"
 
 
 def test_each_dashboard_is_a_config_map_that_the_sidecar_finds(helm: Path) -> None:
     asked = {"enabled": True, "annotations": {"grafana_folder": "Training"}}
-    maps = made(helm, dashboards=asked)["ConfigMap"]
+    maps = monitoring_objects(helm, dashboards=asked)["ConfigMap"]
 
     assert len(maps) == len(BOARDS)
-    for each in maps:
-        assert each["metadata"]["labels"]["grafana_dashboard"] == "1"
-        assert each["metadata"]["annotations"] == {"grafana_folder": "Training"}
-    found = {name: json.loads(text) for each in maps for name, text in each["data"].items()}
-    assert found == {file.name: json.loads(file.read_text()) for file in BOARDS}
+    for config_map in maps:
+        assert config_map["metadata"]["labels"]["grafana_dashboard"] == "1"
+        assert config_map["metadata"]["annotations"] == {"grafana_folder": "Training"}
+    dashboards = {
+        name: json.loads(text) for config_map in maps for name, text in config_map["data"].items()
+    }
+    assert dashboards == {file.name: json.loads(file.read_text()) for file in BOARDS}

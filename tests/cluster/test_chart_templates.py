@@ -31,8 +31,8 @@ SCHEMA = json.loads((CHART / "values.schema.json").read_text())
 
 
 def only(objects: list[Object], kind: str, name: str = "scaling-operator") -> Object:
-    (found,) = [o for o in objects if o["kind"] == kind and o["metadata"]["name"] == name]
-    return found
+    (document,) = [o for o in objects if o["kind"] == kind and o["metadata"]["name"] == name]
+    return document
 
 
 def pod_of(objects: list[Object]) -> Object:
@@ -76,33 +76,33 @@ def test_no_manifest_holds_a_key() -> None:
 
 def sections(schema: Mapping[str, Any], path: str = "") -> dict[str, Mapping[str, Any]]:
     """Every value that the schema knows, by its path."""
-    found: dict[str, Mapping[str, Any]] = {}
+    by_path: dict[str, Mapping[str, Any]] = {}
     for name, below in schema.get("properties", {}).items():
         at = f"{path}.{name}".lstrip(".")
-        found[at] = below
+        by_path[at] = below
         if below.get("additionalProperties") is False:
-            found |= sections(below, at)
-    return found
+            by_path |= sections(below, at)
+    return by_path
 
 
 def values_by_path(values: Mapping[str, Any], path: str = "") -> set[str]:
-    found: set[str] = set()
+    paths: set[str] = set()
     for name, value in values.items():
         at = f"{path}.{name}".lstrip(".")
-        found.add(at)
+        paths.add(at)
         if isinstance(value, dict) and sections(SCHEMA).get(at, {}).get("properties"):
-            found |= values_by_path(cast("Mapping[str, Any]", value), at)
-    return found
+            paths |= values_by_path(cast("Mapping[str, Any]", value), at)
+    return paths
 
 
 def test_every_value_is_known_to_the_schema_and_explained() -> None:
     text = (CHART / "values.yaml").read_text()
     (values,) = documents_of(text)
-    known = {path for path in sections(SCHEMA) if path != "global"}
-    assert values_by_path(values) - {"resourcePolicy.spec.shapes"} == known
+    schema_paths = {path for path in sections(SCHEMA) if path != "global"}
+    assert values_by_path(values) - {"resourcePolicy.spec.shapes"} == schema_paths
     # A section's own line needs no explanation where each value in it has one.
-    for path in known:
-        if not any(other.startswith(f"{path}.") for other in known):
+    for path in schema_paths:
+        if not any(other_path.startswith(f"{path}.") for other_path in schema_paths):
             name = path.rsplit(".", 1)[-1]
             explained = rf"^ *# -- (?:.*\n *# )*?.*\n *{name}:"
             assert re.search(explained, text, re.MULTILINE), path
@@ -209,7 +209,9 @@ def test_a_value_becomes_an_argument(helm: Path, values: Values, argument: str) 
 
 def options_of_the_command() -> set[str]:
     command = typer.main.get_command(app)
-    return {name for each in command.params for name in each.opts if name.startswith("--")}
+    return {
+        name for parameter in command.params for name in parameter.opts if name.startswith("--")
+    }
 
 
 def test_the_chart_and_the_command_know_the_same_options(helm: Path) -> None:
@@ -225,26 +227,26 @@ def test_the_chart_and_the_command_know_the_same_options(helm: Path) -> None:
         },
     }
     objects = rendered(helm, everything)
-    given = {argument.split("=")[0] for argument in arguments_of(objects)}
+    passed_options = {argument.split("=")[0] for argument in arguments_of(objects)}
     variables = {
-        each["name"].removeprefix("SCALING_OPERATOR_").lower().replace("_", "-")
-        for each in pod_of(objects)["containers"][0]["env"]
+        variable["name"].removeprefix("SCALING_OPERATOR_").lower().replace("_", "-")
+        for variable in pod_of(objects)["containers"][0]["env"]
     }
     # A pod uses its own account, and listens everywhere.
-    assert options_of_the_command() - {"--kubeconfig", "--address", "--help"} == given | {
+    assert options_of_the_command() - {"--kubeconfig", "--address", "--help"} == passed_options | {
         f"--{name}" for name in variables
     }
 
 
 def test_the_namespace_is_made_where_that_is_asked_for_with_pod_security(helm: Path) -> None:
     assert names_of(rendered(helm), "Namespace") == set()
-    made = only(rendered(helm, {"namespace": {"create": True}}), "Namespace")
-    assert made["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
+    namespace = only(rendered(helm, {"namespace": {"create": True}}), "Namespace")
+    assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
 
 
 def test_without_reports_nothing_of_them_is_there(helm: Path) -> None:
     objects = rendered(helm, {"reports": {"enabled": False}, "metrics": {"secure": False}})
-    assert not [each for each in arguments_of(objects) if each.startswith("--report")]
+    assert not [argument for argument in arguments_of(objects) if argument.startswith("--report")]
     assert names_of(objects, "Secret") == set()
     assert names_of(objects, "Service") == {"scaling-operator-metrics"}
     assert "tokenreviews" not in json.dumps(objects)
@@ -436,8 +438,8 @@ def test_the_network_policy_lets_the_operator_reach_the_api_server_and_dns(helm:
     policy = only(rendered(helm), "NetworkPolicy")["spec"]
     assert policy["policyTypes"] == ["Ingress", "Egress"]
     api_server, dns = policy["egress"]
-    assert {443, 6443} <= {each["port"] for each in api_server["ports"]}
-    assert {(each["port"], each["protocol"]) for each in dns["ports"]} >= {(53, "UDP"), (53, "TCP")}
+    assert {443, 6443} <= {port["port"] for port in api_server["ports"]}
+    assert {(port["port"], port["protocol"]) for port in dns["ports"]} >= {(53, "UDP"), (53, "TCP")}
     # Where it is nobody can know beforehand.
     assert "to" not in api_server
 
@@ -460,7 +462,7 @@ def test_secure_metrics_have_their_certificate_without_reports_too(helm: Path) -
     objects = rendered(helm, {"reports": {"enabled": False}})
     assert names_of(objects, "Secret") == {"scaling-operator-reports"}
     assert names_of(objects, "Service") == {"scaling-operator-metrics"}
-    assert [each for each in arguments_of(objects) if each.startswith("--report")] == [
+    assert [argument for argument in arguments_of(objects) if argument.startswith("--report")] == [
         "--report-secret=scaling-operator-reports",
         "--report-host=scaling-operator-metrics.scaling-operator.svc",
     ]

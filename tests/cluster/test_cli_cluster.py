@@ -124,9 +124,8 @@ def test_why_nothing_starts_is_said(scene: Installation) -> None:
 
 
 def test_report_draws_the_page(scene: Installation, tmp_path: Path) -> None:
-    text = said(
-        *(scene, "scaling", "report", "search", "-n", scene.site.namespace), folder=tmp_path
-    )
+    command = ("scaling", "report", "search", "-n", scene.site.namespace)
+    text = said(scene, *command, folder=tmp_path)
 
     page = (tmp_path / text.strip()).read_text()
     assert text.strip() == "search-report.html"
@@ -201,9 +200,8 @@ def test_who_may_not_read_is_told_what_is_missing(scene: Installation, tmp_path:
     site, config = scene.site, tmp_path / "reader"
     access.kubeconfig(site.cluster, site.namespace, "default", config)
 
-    text = said(
-        *(scene, "scaling", "get", "-n", site.namespace, "--kubeconfig", str(config)), code=2
-    )
+    command = ("scaling", "get", "-n", site.namespace, "--kubeconfig", str(config))
+    text = said(scene, *command, code=2)
 
     assert f"system:serviceaccount:{site.namespace}:default" in text
     assert "cannot list resource" in text

@@ -23,9 +23,8 @@ def patch_all(
     cluster: Cluster, namespace: str, target: str, changes: tuple[Change, ...], *options: str
 ) -> str:
     written = json.dumps(body(changes))
-    return cluster.kubectl(
-        *("-n", namespace, "patch", *target.split("/"), "--type=merge", "-p", written, *options)
-    )
+    command = ("-n", namespace, "patch", *target.split("/"), "--type=merge", "-p", written)
+    return cluster.kubectl(*command, *options)
 
 
 def forbidden(cluster: Cluster, namespace: str, target: str, row: Row) -> tuple[str, ...]:
@@ -111,11 +110,10 @@ def test_a_status_in_the_file_is_not_taken(cluster: Cluster, namespace: str) -> 
 
 
 def test_a_trial_runs_from_its_creation_on(cluster: Cluster, namespace: str) -> None:
-    made = cluster.kubectl(
-        *("-n", namespace, "create", "-o", "json", "-f", "-"), stdin=trial("fresh-0-3")
-    )
+    command = ("-n", namespace, "create", "-o", "json", "-f", "-")
+    created = cluster.kubectl(*command, stdin=trial("fresh-0-3"))
 
-    assert json.loads(made)["status"] == {"state": "Running"}
+    assert json.loads(created)["status"] == {"state": "Running"}
     assert cluster.read("-n", namespace, "sxt", "fresh-0-3")["status"] == {"state": "Running"}
 
 

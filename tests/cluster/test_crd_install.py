@@ -24,7 +24,9 @@ EXPLAINED = {
 
 
 def conditions(document: Any) -> dict[str, str]:
-    return {each["type"]: each["status"] for each in document["status"]["conditions"]}
+    return {
+        condition["type"]: condition["status"] for condition in document["status"]["conditions"]
+    }
 
 
 def test_each_definition_is_established_without_complaint(
@@ -32,11 +34,11 @@ def test_each_definition_is_established_without_complaint(
 ) -> None:
     assert len(crds) == 3
     for file in crds:
-        found = conditions(cluster.read("-f", str(file)))
+        statuses = conditions(cluster.read("-f", str(file)))
 
-        assert found["Established"] == "True"
-        assert found["NamesAccepted"] == "True"
-        assert "NonStructuralSchema" not in found
+        assert statuses["Established"] == "True"
+        assert statuses["NamesAccepted"] == "True"
+        assert "NonStructuralSchema" not in statuses
 
 
 def test_definitions_can_be_applied_again_and_by_the_server(

@@ -44,10 +44,8 @@ def table(cluster: Cluster, namespace: str, *arguments: str) -> dict[str, str]:
 
 def set_status(cluster: Cluster, namespace: str, target: str, status: dict[str, Any]) -> None:
     body = json.dumps({"status": status})
-    cluster.kubectl(
-        *("-n", namespace, "patch", *target.split("/"), "--subresource=status"),
-        *("--type=merge", "-p", body),
-    )
+    patch = ("--subresource=status", "--type=merge", "-p", body)
+    cluster.kubectl("-n", namespace, "patch", *target.split("/"), *patch)
 
 
 @pytest.fixture(scope="module")

@@ -79,15 +79,13 @@ def whole_status() -> ExperimentStatus:
 @pytest.mark.usefixtures("crds")
 def test_the_api_server_keeps_every_word_of_a_fit(cluster: Cluster, namespace: str) -> None:
     cluster.kubectl("-n", namespace, "apply", "-f", "-", stdin=experiment("fitted"))
-    told = whole_status().model_dump(mode="json", exclude_none=True)
-    body = json.dumps({"status": told})
-    cluster.kubectl(
-        *("-n", namespace, "patch", "sx", "fitted", "--subresource=status", "--type=merge"),
-        *("-p", body),
-    )
+    status = whole_status().model_dump(mode="json", exclude_none=True)
+    body = json.dumps({"status": status})
+    patch = ("--subresource=status", "--type=merge", "-p", body)
+    cluster.kubectl("-n", namespace, "patch", "sx", "fitted", *patch)
     kept: dict[str, Any] = cluster.read("-n", namespace, "sx", "fitted")["status"]
     assert ExperimentStatus.model_validate(kept) == whole_status()
-    assert kept["fit"].keys() == told["fit"].keys()
+    assert kept["fit"].keys() == status["fit"].keys()
     assert len(body) < 40_000
 
 

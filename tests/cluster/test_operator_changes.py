@@ -29,8 +29,8 @@ def running(site: Site, name: str) -> list[Json]:
 
 
 def counts(site: Site, name: str) -> Json:
-    found: Json = site.status(name).get("counts", {})
-    return found
+    trial_counts: Json = site.status(name).get("counts", {})
+    return trial_counts
 
 
 def trials(**bounds: Any) -> Change:
@@ -299,10 +299,8 @@ def test_a_repaired_spec_is_accepted(site: Site) -> None:
         lambda: site.condition("repaired", "Accepted").get("status") == "False", 10, "refused"
     )
 
-    site.kubectl(
-        *("patch", "sx", "repaired", "--type=merge", "-p"),
-        '{"spec":{"search":{"parameters":{"a_b":null}}}}',
-    )
+    without_clash = '{"spec":{"search":{"parameters":{"a_b":null}}}}'
+    site.kubectl("patch", "sx", "repaired", "--type=merge", "-p", without_clash)
 
     assert site.wait_end("repaired")["phase"] == "Succeeded"
     assert site.condition("repaired", "Accepted")["status"] == "True"

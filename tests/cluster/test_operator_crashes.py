@@ -118,7 +118,9 @@ class Lane:
         rows: list[tuple[Any, ...]] = []
         for trial in site.trials(name):
             spec, status = trial["spec"], trial["status"]
-            attempts = [each["reason"] for each in status.get("attempts", []) if "reason" in each]
+            attempts = [
+                attempt["reason"] for attempt in status.get("attempts", []) if "reason" in attempt
+            ]
             row = (spec["scale"], spec["number"], spec["seed"], sorted(spec["parameters"].items()))
             end = (status["state"], status.get("values"), status.get("reason"), attempts)
             rows.append((*row, *end))
@@ -171,7 +173,7 @@ def test_a_crash_at_any_write_changes_nothing(
         return [(point, *lanes[index].disturbed(point)) for point in points[index::SITES]]
 
     with ThreadPoolExecutor(SITES) as pool:
-        results = [each for share in pool.map(sweep, range(SITES)) for each in share]
+        results = [result for share in pool.map(sweep, range(SITES)) for result in share]
 
     wrong = [f"{point}:\n{outcome}" for point, _, outcome in results if outcome != expected]
     assert not wrong, f"expected\n{expected}\n" + "\n".join(wrong)

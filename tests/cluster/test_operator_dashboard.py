@@ -28,8 +28,8 @@ def test_studies_of_running_experiments_are_shown_and_go_away_with_them(
         site.apply(played("shown", few), played("other", few))
 
         def names() -> set[str]:
-            found = read(port, "/api/studies")["study_summaries"]
-            return {each["study_name"] for each in found}
+            studies = read(port, "/api/studies")["study_summaries"]
+            return {study["study_name"] for study in studies}
 
         expected = {f"{site.namespace}/{name} 0" for name in ("shown", "other")}
         site.wait(lambda: names() == expected, 20, "both studies are shown")

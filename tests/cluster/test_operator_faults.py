@@ -117,8 +117,8 @@ def assert_well(installation: Installation, name: str) -> None:
     assert installation.operator.is_alive, installation.operator.log_end()
     trials = installation.site.trials(name)
     assert [trial["spec"]["number"] for trial in trials] == list(range(len(trials)))
-    attempts = [each for trial in trials for each in trial["status"].get("attempts", [])]
-    assert not [each for each in attempts if "reason" in each]
+    attempts = [attempt for trial in trials for attempt in trial["status"].get("attempts", [])]
+    assert not [attempt for attempt in attempts if "reason" in attempt]
 
 
 def test_a_410_storm_does_not_become_a_storm_of_lists(installer: Installer) -> None:
@@ -127,8 +127,8 @@ def test_a_410_storm_does_not_become_a_storm_of_lists(installer: Installer) -> N
         installation.operator.start()
         time.sleep(10)
 
-        requests = [it.request for it in installation.between.passed]
-        lists = [it for it in requests if it.verb == "list" and it.resource]
+        requests = [passed.request for passed in installation.between.passed]
+        lists = [request for request in requests if request.verb == "list" and request.resource]
 
         assert len(lists) <= 30, f"{len(lists)} lists in 10 s"
         installation.between.pass_on()
@@ -205,5 +205,5 @@ def compact(etcd: Component) -> None:
 def ask(url: str, body: Mapping[str, object]) -> dict[str, dict[str, str]]:
     request = urllib.request.Request(url, json.dumps(body).encode(), method="POST")
     with urllib.request.urlopen(request, timeout=10) as answer:
-        found: dict[str, dict[str, str]] = json.loads(answer.read())
-        return found
+        reply: dict[str, dict[str, str]] = json.loads(answer.read())
+        return reply

@@ -12,8 +12,8 @@ REQUESTS = 'scaling_operator_api_requests_total{code="200",resource="%s",verb="l
 
 def lists_of(installation: Installation, resource: str) -> float:
     name = re.escape(REQUESTS % resource)
-    found = re.search(rf"^{name} (\S+)$", installation.operator.metrics(), re.MULTILINE)
-    return 0.0 if found is None else float(found[1])
+    match = re.search(rf"^{name} (\S+)$", installation.operator.metrics(), re.MULTILINE)
+    return 0.0 if match is None else float(match[1])
 
 
 def test_a_resync_comes_to_its_end_and_ends_nothing(installer: Installer) -> None:

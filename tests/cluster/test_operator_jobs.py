@@ -41,7 +41,9 @@ def jobs(site: Site, name: str) -> list[Json]:
 
 
 def repeated(trial: Json) -> tuple[str, ...]:
-    return tuple(each["reason"] for each in trial["status"].get("attempts", []) if "reason" in each)
+    return tuple(
+        attempt["reason"] for attempt in trial["status"].get("attempts", []) if "reason" in attempt
+    )
 
 
 def test_a_search_runs_to_its_end_and_cleans_up(installation: Installation) -> None:
@@ -107,19 +109,21 @@ def unanswered_and_unseen() -> Rule:
 
 def test_a_job_whose_creation_was_not_answered_is_adopted(job_installer: Installer) -> None:
     options = ("--workload", "job", "--resync", "5s")
-    with job_installer.installed(*options, through_proxy=True, started=False) as other:
-        other.between.rule = unanswered_and_unseen()
-        other.operator.start()
-        other.site.apply(played("adopted", ("spec/trials", {"max": 2})))
+    with job_installer.installed(*options, through_proxy=True, started=False) as proxied:
+        proxied.between.rule = unanswered_and_unseen()
+        proxied.operator.start()
+        proxied.site.apply(played("adopted", ("spec/trials", {"max": 2})))
 
-        assert other.site.wait_end("adopted")["counts"]["succeeded"] == 2
-        assert not [it for it in other.site.trials("adopted") if repeated(it)]
-        assert "get jobs adopted-0-0-0" in [str(it.request) for it in other.between.passed]
+        assert proxied.site.wait_end("adopted")["counts"]["succeeded"] == 2
+        assert not [trial for trial in proxied.site.trials("adopted") if repeated(trial)]
+        assert "get jobs adopted-0-0-0" in [
+            str(passed.request) for passed in proxied.between.passed
+        ]
 
 
 def test_a_queue_holds_a_job_back_and_takes_its_machine(job_installer: Installer) -> None:
-    with job_installer.installed("--workload", "job", "--queue", "team") as other:
-        site = other.site
+    with job_installer.installed("--workload", "job", "--queue", "team") as queueing:
+        site = queueing.site
         site.apply(played("queued", PLAY="hang,succeed"))
         site.wait(
             lambda: site.trial("queued", 0).get("status", {}).get("state") == "Queued", 20, "queued"
@@ -135,8 +139,12 @@ def test_a_queue_holds_a_job_back_and_takes_its_machine(job_installer: Installer
         site.wait(lambda: site.trial("queued", 0)["status"]["state"] == "Running", 20, "it runs")
         suspend(site, job, held_back=True)
         site.wait(lambda: repeated(site.trial("queued", 0)) == ("Preempted",), 30, "Preempted")
-        site.wait(lambda: any(is_second(each) for each in jobs(site, "queued")), 20, "a second Job")
-        (second,) = [each for each in jobs(site, "queued") if is_second(each)]
+        site.wait(
+            lambda: any(is_second(candidate) for candidate in jobs(site, "queued")),
+            20,
+            "a second Job",
+        )
+        (second,) = [candidate for candidate in jobs(site, "queued") if is_second(candidate)]
         suspend(site, second, held_back=False)
 
         assert site.wait_end("queued")["phase"] == "Succeeded"

@@ -22,13 +22,13 @@ class Pair:
     """An installation with two replicas; the first leads."""
 
     installation: Installation
-    other: OperatorProcess
+    standby: OperatorProcess
 
     def holder(self) -> str:
-        found = self.installation.site.reader.read(
+        lease = self.installation.site.reader.read(
             "leases", self.installation.site.namespace, "scaling-operator"
         )
-        return str(found["spec"].get("holderIdentity"))
+        return str(lease["spec"].get("holderIdentity"))
 
     def trials(self) -> int:
         return len(self.installation.site.trials("shared"))
@@ -37,16 +37,16 @@ class Pair:
 @pytest.fixture
 def pair(installer: Installer) -> Iterator[Pair]:
     with installer.installed() as installation:
-        other = installer.operator(installation.site.namespace, (), None, "operator-1").start()
+        standby = installer.operator(installation.site.namespace, (), None, "operator-1").start()
         try:
-            other.wait_ready()
+            standby.wait_ready()
             bounds = ("spec/trials", {"max": TRIALS, "parallel": 4})
             installation.site.apply(played("shared", bounds, PLAY_SECONDS="0.5"))
-            pair = Pair(installation, other)
+            pair = Pair(installation, standby)
             installation.site.wait(lambda: pair.trials() >= 8, 30, "the work has begun")
             yield pair
         finally:
-            other.kill()
+            standby.kill()
 
 
 def finish_early(pair: Pair) -> list[dict[str, Any]]:
@@ -61,13 +61,15 @@ def finish_early(pair: Pair) -> list[dict[str, Any]]:
     for trial in trials:
         x = trial["spec"]["parameters"]["x"]
         assert trial["status"]["values"] == [pytest.approx((x - 0.3) ** 2, rel=1e-12)]
-        assert not [each for each in trial["status"].get("attempts", []) if "reason" in each]
+        assert not [
+            attempt for attempt in trial["status"].get("attempts", []) if "reason" in attempt
+        ]
     return trials
 
 
 def test_a_standby_goes_on_soon_after_the_leader_was_killed(pair: Pair) -> None:
     assert pair.holder() == "operator-0"
-    assert pair.other.probe("readyz") == 200
+    assert pair.standby.probe("readyz") == 200
     before = pair.trials()
     start = time.monotonic()
 

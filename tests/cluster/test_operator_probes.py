@@ -27,18 +27,18 @@ def test_it_is_ready_only_once_it_has_seen_everything(installer: Installer) -> N
 
 def test_a_standby_is_ready_and_a_frozen_operator_answers_nobody(installer: Installer) -> None:
     with installer.installed() as installation:
-        other = installer.operator(installation.site.namespace, (), None, "operator-1").start()
+        standby = installer.operator(installation.site.namespace, (), None, "operator-1").start()
         try:
-            other.wait_ready()
-            assert (other.probe("healthz"), other.probe("readyz")) == (200, 200)
+            standby.wait_ready()
+            assert (standby.probe("healthz"), standby.probe("readyz")) == (200, 200)
 
-            other.pause()
-            assert other.probe("healthz", seconds=1.0) == 0
+            standby.pause()
+            assert standby.probe("healthz", seconds=1.0) == 0
 
-            other.resume()
-            installation.site.wait(lambda: other.probe("healthz") == 200, 20, "it lives again")
+            standby.resume()
+            installation.site.wait(lambda: standby.probe("healthz") == 200, 20, "it lives again")
         finally:
-            other.kill()
+            standby.kill()
 
 
 def test_short_faults_do_not_make_it_sick(installer: Installer) -> None:

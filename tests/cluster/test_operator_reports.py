@@ -41,7 +41,7 @@ def folder(tmp_path: Path) -> Path:
 
 def variables(pod: dict[str, Any]) -> dict[str, str]:
     (container,) = pod["spec"]["containers"]
-    return {each["name"]: each.get("value", "") for each in container["env"]}
+    return {variable["name"]: variable.get("value", "") for variable in container["env"]}
 
 
 def audience_and_path(pod: dict[str, Any]) -> tuple[str, str]:
@@ -49,7 +49,7 @@ def audience_and_path(pod: dict[str, Any]) -> tuple[str, str]:
     for volume in pod["spec"]["volumes"]:
         for source in volume.get("projected", {}).get("sources", []):
             mounts = pod["spec"]["containers"][0]["volumeMounts"]
-            (mount,) = [each for each in mounts if each["name"] == volume["name"]]
+            (mount,) = [candidate for candidate in mounts if candidate["name"] == volume["name"]]
             token = source["serviceAccountToken"]
             return token["audience"], f"{mount['mountPath']}/{token['path']}"
     message = "the pod has no token"
@@ -148,13 +148,13 @@ def test_a_trainer_goes_on_reporting_to_the_next_operator(
     assert trainer.report(2, {"loss": 0.5}) is False
     installation.operator.start().wait_ready()
 
-    def told() -> bool:
+    def has_whole_curve() -> bool:
         trainer.report(None, {"loss": 0.25})
         curve = installation.site.trial("went", 0).get("status", {}).get("curve", [])
         return {1, 2} <= {point["step"] for point in curve}
 
     # What the first operator had heard and not stored was sent again.
-    installation.site.wait(told, 60, "the next operator has all of the curve")
+    installation.site.wait(has_whole_curve, 60, "the next operator has all of the curve")
     trainer.close()
 
 

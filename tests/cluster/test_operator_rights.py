@@ -105,11 +105,11 @@ def used(installation: Installation, start: int) -> set[Right]:
     return {(entry.resource, entry.verb) for entry in entries}
 
 
-def given(installation: Installation, helm: Path, kind: str) -> set[Right]:
+def granted(installation: Installation, helm: Path, kind: str) -> set[Right]:
     documents = rights_in(
         installation.site.namespace, rendered(helm, {"trials": {"workload": kind}})
     )
-    roles = [each for each in documents if each["kind"] in ("Role", "ClusterRole")]
+    roles = [document for document in documents if document["kind"] in ("Role", "ClusterRole")]
     return {
         (resource, verb)
         for role in roles
@@ -129,7 +129,7 @@ def test_every_right_is_used_and_none_is_lacking(
     site = installation.site
     start = site.cluster.audit.position()
     work(installation, tmp_path)
-    expected = given(installation, helm, kind) - ELSEWHERE[kind]
+    expected = granted(installation, helm, kind) - ELSEWHERE[kind]
 
     def unused() -> set[Right]:
         return expected - used(installation, start)
@@ -144,4 +144,4 @@ def test_every_right_is_used_and_none_is_lacking(
         site.kubectl("delete", "rsp", f"policy-{site.namespace}", "--ignore-not-found")
         site.kubectl("delete", "pv", f"{CLAIM}-{site.namespace}", "--wait=false")
     # Beyond these it asks for nothing but what everybody may ask.
-    assert used(installation, start) <= given(installation, helm, kind)
+    assert used(installation, start) <= granted(installation, helm, kind)

@@ -136,10 +136,10 @@ def test_a_ladder_runs_scale_by_scale(installation: Installation) -> None:
 def test_two_experiments_with_one_name_in_two_namespaces_do_not_meet(
     installation: Installation, site: Site, installer: Any
 ) -> None:
-    with installer.installed() as other:
-        other.site.apply(played("search", ("spec/trials", {"max": 2}), PLAY="succeed"))
-        other.site.wait_end("search")
+    with installer.installed() as second:
+        second.site.apply(played("search", ("spec/trials", {"max": 2}), PLAY="succeed"))
+        second.site.wait_end("search")
 
-        assert len(other.site.trials("search")) == 2
+        assert len(second.site.trials("search")) == 2
     assert len(site.trials("search")) == TRIALS
     assert installation.operator.starts == 1

@@ -77,14 +77,21 @@ def attempts(site: Site, name: str, number: int = 0) -> list[Json]:
 
 def machine(attempt: Json) -> tuple[Any, ...]:
     had = attempt["resources"]
-    told = had["execution"]
-    return had["shape"], told.get("microBatch"), told["accumulation"], told["recompute"]
+    execution = had["execution"]
+    return (
+        had["shape"],
+        execution.get("microBatch"),
+        execution["accumulation"],
+        execution["recompute"],
+    )
 
 
 def told_to(pod: Json) -> Json:
     variables = pod["spec"]["containers"][0]["env"]
-    (told,) = (each["value"] for each in variables if each["name"] == "SCALING_EXECUTION")
-    return json.loads(told)
+    (execution,) = (
+        variable["value"] for variable in variables if variable["name"] == "SCALING_EXECUTION"
+    )
+    return json.loads(execution)
 
 
 def test_memory_of_an_accelerator_that_runs_out_is_escalated_within_three_attempts(
@@ -95,10 +102,10 @@ def test_memory_of_an_accelerator_that_runs_out_is_escalated_within_three_attemp
     status = site.wait_end("device", BOUND_SECONDS)
 
     assert status["phase"] == "Succeeded"
-    assert [each.get("reason") for each in attempts(site, "device")] == [
+    assert [attempt.get("reason") for attempt in attempts(site, "device")] == [
         "AcceleratorOOM", "AcceleratorOOM", None
     ]  # fmt: skip
-    assert [machine(each) for each in attempts(site, "device")] == [
+    assert [machine(attempt) for attempt in attempts(site, "device")] == [
         ("small", None, 1, "none"),
         ("small", 4, 2, "none"),
         ("small", 4, 2, "full"),
@@ -121,10 +128,10 @@ def test_what_the_trainer_is_told_keeps_the_global_batch(site: Site) -> None:
 
     site.wait(fourth, BOUND_SECONDS, "the fourth has a pod")
     (pod,) = fourth()
-    told = told_to(pod)
+    execution = told_to(pod)
 
-    assert [machine(each)[0] for each in attempts(site, "batch")] == ["small"] * 3
-    assert (told["micro_batch"] or 8) * told["accumulation"] * told["devices"] == 8
+    assert [machine(attempt)[0] for attempt in attempts(site, "batch")] == ["small"] * 3
+    assert (execution["micro_batch"] or 8) * execution["accumulation"] * execution["devices"] == 8
     assert (
         json.loads(pod["metadata"]["annotations"]["scaling-operator.dev/resources"])["shape"]
         == "large"
@@ -146,11 +153,11 @@ def test_siblings_do_not_run_out_a_second_time(site: Site) -> None:
 
     site.wait_end("siblings", BOUND_SECONDS)
 
-    assert [machine(each) for each in attempts(site, "siblings", 0)] == [
+    assert [machine(attempt) for attempt in attempts(site, "siblings", 0)] == [
         ("small", None, 1, "none"), ("small", 4, 2, "none")
     ]  # fmt: skip
     for number in (1, 2):
-        assert [machine(each) for each in attempts(site, "siblings", number)] == [
+        assert [machine(attempt) for attempt in attempts(site, "siblings", number)] == [
             ("small", 4, 2, "none")
         ]
 
@@ -160,9 +167,10 @@ def test_host_memory_that_runs_out_is_raised_and_an_eviction_is_not(site: Site) 
 
     site.wait_end("host", BOUND_SECONDS)
 
-    found = attempts(site, "host")
-    assert [each.get("reason") for each in found] == ["Evicted", "OOMKilled", "Evicted", None]
-    assert [each["resources"]["memory"] for each in found] == [
+    host_attempts = attempts(site, "host")
+    reasons = [attempt.get("reason") for attempt in host_attempts]
+    assert reasons == ["Evicted", "OOMKilled", "Evicted", None]
+    assert [attempt["resources"]["memory"] for attempt in host_attempts] == [
         "2560Mi",
         "2560Mi",
         "3840Mi",
@@ -282,9 +290,9 @@ def test_a_policy_that_comes_later_is_followed_at_once(installer: Installer) -> 
         drop(installation)
 
     assert status["phase"] == "Succeeded"
-    assert {each["type"]: each["status"] for each in ready["status"]["conditions"]} == {
-        "Ready": "True", "Offered": "True"
-    }  # fmt: skip
+    conditions = ready["status"]["conditions"]
+    statuses = {condition["type"]: condition["status"] for condition in conditions}
+    assert statuses == {"Ready": "True", "Offered": "True"}
 
 
 def test_no_more_pods_are_made_than_the_limits_allow(installer: Installer) -> None:
@@ -352,7 +360,7 @@ def test_an_impossible_request_waits_and_no_more_pods_follow(installer: Installe
 
     assert (waiting["state"], waiting["reason"]) == ("Queued", "Unschedulable")
     assert "example.com/nowhere" in waiting["message"]
-    offered = next(each for each in said["conditions"] if each["type"] == "Offered")
+    offered = next(condition for condition in said["conditions"] if condition["type"] == "Offered")
     assert (offered["status"], offered["reason"]) == ("False", "ShapeNotOffered")
     assert "small" in offered["message"]
     assert len(pods) <= 4, "what is asked for at once, and no more"
@@ -422,12 +430,12 @@ def test_an_operator_that_is_killed_at_the_next_attempts_pod_repeats_nothing(
         installation.operator.start().wait_ready()
 
         status = site.wait_end("killed", BOUND_SECONDS)
-        found = attempts(site, "killed")
+        killed_attempts = attempts(site, "killed")
         drop(installation)
 
     assert status["phase"] == "Succeeded"
-    assert [each.get("reason") for each in found] == ["AcceleratorOOM", None]
-    assert [machine(each) for each in found] == [
+    assert [attempt.get("reason") for attempt in killed_attempts] == ["AcceleratorOOM", None]
+    assert [machine(attempt) for attempt in killed_attempts] == [
         ("small", None, 1, "none"), ("small", 4, 2, "none")
     ]  # fmt: skip
 
@@ -467,7 +475,7 @@ def test_accelerators_are_claimed_where_the_policy_says_so(installer: Installer)
     (template,) = templates
     (request,) = template["spec"]["spec"]["devices"]["requests"]
     assert template["metadata"]["ownerReferences"][0]["uid"] == trial["metadata"]["uid"]
-    assert [each["name"] for each in request["firstAvailable"]] == ["small", "large"]
+    assert [subrequest["name"] for subrequest in request["firstAvailable"]] == ["small", "large"]
     assert request["firstAvailable"][0]["deviceClassName"] == "gpu.nvidia.com"
     assert request["firstAvailable"][0]["count"] == 1
     assert "40Gi" in request["firstAvailable"][0]["selectors"][0]["cel"]["expression"]
@@ -491,8 +499,8 @@ def test_a_queue_holds_jobs_back_and_is_obeyed(installer: Installer, helm: Path)
         site.apply(sized("queued", own(installation), two, PLAY="hang,succeed"))
 
         def jobs() -> list[Json]:
-            found = json.loads(site.kubectl("get", "jobs", "-o", "json"))["items"]
-            return sorted(found, key=lambda job: job["metadata"]["name"])
+            items = json.loads(site.kubectl("get", "jobs", "-o", "json"))["items"]
+            return sorted(items, key=lambda job: job["metadata"]["name"])
 
         site.wait(lambda: len(jobs()) == 2, BOUND_SECONDS, "the queue sees both")
         first, second = jobs()
@@ -518,10 +526,10 @@ def test_a_queue_holds_jobs_back_and_is_obeyed(installer: Installer, helm: Path)
             lambda: len(attempts_or_none(site, "queued")) == 1, BOUND_SECONDS, "it is taken back"
         )
         site.wait(lambda: len(jobs()) >= 2, BOUND_SECONDS, "the next attempt waits")
-        found = attempts_or_none(site, "queued")
+        queued_attempts = attempts_or_none(site, "queued")
         waiting = jobs()
         site.kubectl("delete", "sx", "queued")
         drop(installation)
 
-    assert found[0]["reason"] == "Preempted"
+    assert queued_attempts[0]["reason"] == "Preempted"
     assert waiting[0]["spec"]["suspend"]

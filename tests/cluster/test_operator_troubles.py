@@ -77,14 +77,19 @@ def troubled(installer: Installer) -> Iterator[Installation]:
         lose(installer.cluster, DOOMED)
         strict: Change = ("spec/trials/maxFailed", 0)
         installation.site.apply(
-            *(played(it.name, strict, *it.changes, **it.environment) for it in TROUBLES)
+            *(
+                played(trouble.name, strict, *trouble.changes, **trouble.environment)
+                for trouble in TROUBLES
+            )
         )
         yield installation
 
 
 def repeated(trial: Json) -> tuple[str, ...]:
     """Reasons of the attempts that were followed by another: the last one's is the trial's."""
-    return tuple(each["reason"] for each in trial["status"].get("attempts", []) if "reason" in each)
+    return tuple(
+        attempt["reason"] for attempt in trial["status"].get("attempts", []) if "reason" in attempt
+    )
 
 
 @pytest.mark.parametrize("trouble", TROUBLES, ids=IDS)
@@ -109,12 +114,12 @@ def test_a_trouble_is_told_in_an_event(troubled: Installation, trouble: Trouble)
     site.wait_end(trouble.name, BOUND_SECONDS)
     expected = trouble.reason or trouble.repeated[0]
 
-    def told() -> list[Json]:
+    def matching_events() -> list[Json]:
         return [event for event in site.events(trouble.name) if event["reason"] == expected]
 
-    site.wait(told, 5, f"an Event {expected} of {trouble.name}")
-    assert told()[0]["type"] == "Warning"
-    assert told()[0]["message"]
+    site.wait(matching_events, 5, f"an Event {expected} of {trouble.name}")
+    assert matching_events()[0]["type"] == "Warning"
+    assert matching_events()[0]["message"]
 
 
 def test_data_that_cannot_be_used_end_the_experiment_at_the_first_trial(

@@ -59,9 +59,8 @@ def pod(cluster: Cluster, namespace: str) -> PodIdentity:
 def token_for(
     cluster: Cluster, namespace: str, *bound: str, audience: str = REPORT_AUDIENCE
 ) -> str:
-    said = cluster.kubectl(
-        *("-n", namespace, "create", "token", "default", "--audience", audience, *bound)
-    )
+    command = ("-n", namespace, "create", "token", "default", "--audience", audience)
+    said = cluster.kubectl(*command, *bound)
     return said.strip()
 
 
@@ -164,11 +163,13 @@ def test_two_replicas_that_start_at_once_show_the_same_certificate(
 ) -> None:
     async def run() -> tuple[str, str]:
         async with connect(cluster.kubeconfig) as client:
-            began = [serving(client, namespace, Heard()) for _ in range(2)]
-            one, two = await asyncio.gather(*(each.__aenter__() for each in began))
-            for each in began:
-                await each.__aexit__(None, None, None)
-            return one.authority, two.authority
+            server_contexts = [serving(client, namespace, Heard()) for _ in range(2)]
+            first, second = await asyncio.gather(
+                *(server_context.__aenter__() for server_context in server_contexts)
+            )
+            for server_context in server_contexts:
+                await server_context.__aexit__(None, None, None)
+            return first.authority, second.authority
 
     authorities = run_until_closed(run())
     stored = cluster.read("-n", namespace, "secret", SECRET)["data"]

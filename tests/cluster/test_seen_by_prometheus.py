@@ -97,7 +97,7 @@ def watched(installer: Installer, tmp_path_factory: pytest.TempPathFactory) -> I
         stack.callback(site.kubectl, "delete", "rsp", named)
         site.apply(policy(named), played("past", ("spec/suspend", True)))
         patch = json.dumps({"status": past_status()})
-        site.kubectl(*("patch", "sx", "past", "--subresource=status", "--type=merge", "-p", patch))
+        site.kubectl("patch", "sx", "past", "--subresource=status", "--type=merge", "-p", patch)
         url = f"https://127.0.0.1:{operator.report_port}"
         shown = ("--report-url", url, "--report-host", "127.0.0.1", "--metrics-secure")
         operator.options = (*operator.options, *shown)
@@ -110,23 +110,27 @@ def watched(installer: Installer, tmp_path_factory: pytest.TempPathFactory) -> I
         budget = ("spec/budget", {"duration": "8h", "gpuHours": 100, "cost": 300})
         site.apply(
             played(
-                *("search", many, budget, ("spec/resources", GPU)),
+                "search",
+                many,
+                budget,
+                ("spec/resources", GPU),
                 PLAY_SECONDS="0.4",
                 **TROUBLES,
                 PLAY_0="hang",
             ),
             played("ladder", many, ("spec/scaling", {"parameter": "width", "sizes": [4, 8]})),
         )
-        found = Scene(site, prometheus, RATE_INTERVAL)
+        watched_scene = Scene(site, prometheus, RATE_INTERVAL)
         hanging = "search-0-0-0"
         running = 'scaling_trials{experiment="search", state="Running"} > 0'
-        found.wait_for(running)
+        watched_scene.wait_for(running)
         site.wait(
             lambda: any(
                 pod["metadata"]["name"] == hanging and pod["status"].get("phase") == "Running"
                 for pod in site.pods("search")
             ),
-            *(30, "its pod runs"),
+            seconds=30,
+            expectation="its pod runs",
         )
         reporter = reporter_of(site, hanging, folder)
         for step in (1, 2):
@@ -136,10 +140,10 @@ def watched(installer: Installer, tmp_path_factory: pytest.TempPathFactory) -> I
         stranger = reporter_of(site, hanging, folder, token="nobody")
         stranger.report(3, {"loss": 0.1})
         stranger.close()
-        found.wait_for('scaling_training_samples_per_second{experiment="search"}')
-        found.wait_for('scaling_attempts_ended_total{reason="OOMKilled"} > 0')
-        found.wait_for("scaling:progress:ratio")
-        yield Watched(installation, found, scraper)
+        watched_scene.wait_for('scaling_training_samples_per_second{experiment="search"}')
+        watched_scene.wait_for('scaling_attempts_ended_total{reason="OOMKilled"} > 0')
+        watched_scene.wait_for("scaling:progress:ratio")
+        yield Watched(installation, watched_scene, scraper)
 
 
 @pytest.fixture

@@ -82,10 +82,10 @@ def pods(cluster: Cluster, namespace: str, nodes: Sequence[str]) -> Iterator[int
 
 def wait_phase(reader: Reader, namespace: str, name: str, phase: str) -> dict[str, Any]:
     deadline = time.monotonic() + 20
-    while (found := reader.read("pods", namespace, name))["status"]["phase"] != phase:
-        assert time.monotonic() < deadline, found["status"]
+    while (stored_pod := reader.read("pods", namespace, name))["status"]["phase"] != phase:
+        assert time.monotonic() < deadline, stored_pod["status"]
         time.sleep(0.05)
-    status: dict[str, Any] = found["status"]
+    status: dict[str, Any] = stored_pod["status"]
     return status
 
 
@@ -147,11 +147,15 @@ def test_a_lost_nodes_pod_is_given_up_and_stays(
 
     deadline = time.monotonic() + 20
     while (
-        "deletionTimestamp" not in (it := reader.read("pods", namespace, "on-doomed"))["metadata"]
+        "deletionTimestamp"
+        not in (stored_pod := reader.read("pods", namespace, "on-doomed"))["metadata"]
     ):
         assert time.monotonic() < deadline
         time.sleep(0.1)
-    reasons = {each["type"]: each.get("reason") for each in it["status"]["conditions"]}
+    reasons = {
+        condition["type"]: condition.get("reason")
+        for condition in stored_pod["status"]["conditions"]
+    }
     assert reasons["DisruptionTarget"] == "DeletionByTaintManager"
     remove(cluster, DOOMED)
 
@@ -168,8 +172,8 @@ def test_the_audit_log_tells_who_wrote_what(
     ]
     about.sort(key=lambda entry: entry.received_seconds)
 
-    found = [(entry.agent, entry.verb, entry.resource, entry.code) for entry in about]
-    assert found[:4] == [
+    requests = [(entry.agent, entry.verb, entry.resource, entry.code) for entry in about]
+    assert requests[:4] == [
         ("kubectl", "create", "pods", 201),
         ("kube-scheduler", "create", "pods/binding", 201),
         ("kwok-controller", "patch", "pods/status", 200),

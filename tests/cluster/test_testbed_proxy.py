@@ -53,16 +53,16 @@ def test_a_request_is_named_as_kubernetes_names_it(method: str, target: str, sai
 def test_a_create_is_named_by_its_body() -> None:
     body = json.dumps({"metadata": {"name": "b"}}).encode()
 
-    found = parse("POST", "/api/v1/namespaces/a/pods", body)
+    request = parse("POST", "/api/v1/namespaces/a/pods", body)
 
-    assert (str(found), found.namespace) == ("create pods b", "a")
+    assert (str(request), request.namespace) == ("create pods b", "a")
 
 
 @pytest.fixture(scope="module")
 def between(cluster: Cluster, nodes: Sequence[str]) -> Iterator[Proxy]:
     del nodes
-    with proxy.running(cluster.server, cluster.control_plane / "pki") as it:
-        yield it
+    with proxy.running(cluster.server, cluster.control_plane / "pki") as running_proxy:
+        yield running_proxy
 
 
 @pytest.fixture(scope="module")
@@ -95,8 +95,8 @@ def is_create(request: ApiRequest) -> bool:
 
 
 def exists(cluster: Cluster, namespace: str, name: str) -> bool:
-    found = cluster.kubectl("-n", namespace, "get", "configmap", name, "--ignore-not-found")
-    return name in found
+    listed = cluster.kubectl("-n", namespace, "get", "configmap", name, "--ignore-not-found")
+    return name in listed
 
 
 def test_what_no_rule_names_is_passed_on_and_noted(
@@ -104,7 +104,7 @@ def test_what_no_rule_names_is_passed_on_and_noted(
 ) -> None:
     assert "created" in create(through, namespace, "passed")
 
-    assert [(str(it.request), it.code) for it in between.writes()] == [
+    assert [(str(passed.request), passed.code) for passed in between.writes()] == [
         ("create configmaps passed", 201)
     ]
 
@@ -162,7 +162,7 @@ async def watched(through: Cluster, path: str, trust: ssl.SSLContext) -> list[An
     config = json.loads(through.kubeconfig.read_text())
     headers = {"Authorization": f"Bearer {config['users'][0]['user']['token']}"}
     url = f"{config['clusters'][0]['cluster']['server']}{path}"
-    found: list[Any] = []
+    seen: list[Any] = []
     async with (
         aiohttp.ClientSession(headers=headers) as session,
         session.get(url, ssl=trust) as answer,
@@ -170,11 +170,11 @@ async def watched(through: Cluster, path: str, trust: ssl.SSLContext) -> list[An
         try:
             async with asyncio.timeout(WATCH_SECONDS):
                 while line := await answer.content.readline():
-                    found.append(_event(line))
-            found.append(None)
+                    seen.append(_event(line))
+            seen.append(None)
         except TimeoutError:
             pass  # it goes on, which is well
-    return found
+    return seen
 
 
 def _event(line: bytes) -> Any:
@@ -200,10 +200,10 @@ def watch(cluster: Cluster, through: Cluster, namespace: str) -> Callable[[], li
         timer = threading.Timer(0.5, lambda: cluster.kubectl(*where, "create", "-f-", stdin=body))
         timer.start()
         path = f"/api/v1/namespaces/{namespace}/configmaps?watch=true&labelSelector=watched"
-        found = run_until_closed(watched(through, path, trust))
+        seen = run_until_closed(watched(through, path, trust))
         timer.join()
         cluster.kubectl(*where, "delete", "configmap", "-l", "watched")
-        return found
+        return seen
 
     return during
 
@@ -238,7 +238,7 @@ def test_a_watch_is_edited(
     del reason
     between.rule = once(lambda request: request.is_watch, edit)
 
-    assert ["cut" if isinstance(each, str) else each for each in watch()] == seen
+    assert ["cut" if isinstance(event, str) else event for event in watch()] == seen
 
 
 def test_a_watch_is_refused_with_410(through: Cluster, namespace: str, between: Proxy) -> None:

@@ -57,16 +57,16 @@ ORDERS = {
 def dry_run(cluster: Cluster, namespace: str, document: dict[str, Any]) -> Any:
     """Create without creating; unknown fields are refused too."""
     options = ("--dry-run=server", "--validate=strict", "-o", "json")
-    made = cluster.kubectl("-n", namespace, "create", *options, "-f", "-", stdin=document)
-    return json.loads(made)
+    created = cluster.kubectl("-n", namespace, "create", *options, "-f", "-", stdin=document)
+    return json.loads(created)
 
 
 @of_each_kind
-@pytest.mark.parametrize("made", ORDERS.values(), ids=ORDERS)
+@pytest.mark.parametrize("attempt", ORDERS.values(), ids=ORDERS)
 def test_a_restricted_namespace_takes_the_manifest_with_every_field(
-    cluster: Cluster, restricted: str, kind: ModuleType, made: AttemptSpec
+    cluster: Cluster, restricted: str, kind: ModuleType, attempt: AttemptSpec
 ) -> None:
-    document = kind.manifest(replace(made, namespace=restricted))
+    document = kind.manifest(replace(attempt, namespace=restricted))
 
     taken = dry_run(cluster, restricted, document)
 
@@ -78,14 +78,16 @@ def lost(sent: Any, kept: Any, path: str = "spec") -> list[str]:
     """Name what was sent and is not there: the API server may add, not change."""
     if isinstance(sent, dict) and isinstance(kept, dict):
         fields = cast("dict[str, Any]", sent)
-        found = cast("dict[str, Any]", kept)
+        kept_fields = cast("dict[str, Any]", kept)
         return [
-            each for key in fields for each in lost(fields[key], found.get(key), f"{path}.{key}")
+            loss
+            for key in fields
+            for loss in lost(fields[key], kept_fields.get(key), f"{path}.{key}")
         ]
     if isinstance(sent, list) and isinstance(kept, list):
         items, there = cast("list[Any]", sent), cast("list[Any]", kept)
         pairs = zip_longest(items, there[: len(items)])
-        return [each for at, pair in enumerate(pairs) for each in lost(*pair, f"{path}[{at}]")]
+        return [loss for at, pair in enumerate(pairs) for loss in lost(*pair, f"{path}[{at}]")]
     if path.endswith("sizeLimit"):  # 1073741824 comes back as 1Gi
         return []
     return [] if sent == kept else [f"{path}: {sent!r} became {kept!r}"]
@@ -105,28 +107,29 @@ def played(
     """Create a trial and its workload, whose pod plays a word."""
     experiment = f"{kind.__name__.rpartition('.')[2]}-{name}"
     body = trial_document(f"{experiment}-0-3", ("spec/parameters", {"x": 0.8, "width": 16}))
-    stored = cluster.kubectl(*("-n", namespace, "create", "-o", "json", "-f", "-"), stdin=body)
+    command = ("-n", namespace, "create", "-o", "json", "-f", "-")
+    stored = cluster.kubectl(*command, stdin=body)
     container = {"image": "played", "env": [{"name": "PLAY", "value": word}]}
-    made = attempt_spec({"container": container, **changes}, experiment=experiment, attempt=0)
+    attempt = attempt_spec({"container": container, **changes}, experiment=experiment, attempt=0)
     document = json.loads(stored)
     trial = ScalingTrial.model_validate(
         {"metadata": document["metadata"], "spec": document["spec"]}
     )
-    made = replace(made, namespace=namespace, trial=trial)
+    attempt = replace(attempt, namespace=namespace, trial=trial)
     if name.startswith("queue"):
-        made = replace(made, settings=replace(made.settings, queue="research"))
-    cluster.kubectl("-n", namespace, "create", "-f", "-", stdin=kind.manifest(made))
-    return made
+        attempt = replace(attempt, settings=replace(attempt.settings, queue="research"))
+    cluster.kubectl("-n", namespace, "create", "-f", "-", stdin=kind.manifest(attempt))
+    return attempt
 
 
-def objects(cluster: Cluster, made: AttemptSpec) -> list[dict[str, Any]]:
-    selector = f"scaling-operator.dev/trial={made.trial_name}"
-    return cluster.read("-n", made.namespace, "pods,jobs", "-l", selector)["items"]
+def objects(cluster: Cluster, attempt: AttemptSpec) -> list[dict[str, Any]]:
+    selector = f"scaling-operator.dev/trial={attempt.trial_name}"
+    return cluster.read("-n", attempt.namespace, "pods,jobs", "-l", selector)["items"]
 
 
 def awaited(
     cluster: Cluster,
-    made: AttemptSpec,
+    attempt: AttemptSpec,
     kind: ModuleType,
     wanted: Callable[[AttemptView], bool],
     seconds: float = 20,
@@ -134,7 +137,7 @@ def awaited(
     """Look until the view is as wanted, and return the last one."""
     deadline = time.monotonic() + seconds
     while True:
-        view = kind.observe(objects(cluster, made), AT_ONCE, time.time())
+        view = kind.observe(objects(cluster, attempt), AT_ONCE, time.time())
         if wanted(view) or time.monotonic() > deadline:
             return view
         time.sleep(0.2)
@@ -164,16 +167,18 @@ def test_what_becomes_of_an_attempt_is_seen(
     reason: Reason | None,
     code: int | None,
 ) -> None:
-    made = played(cluster, restricted, kind, word, word)
+    attempt = played(cluster, restricted, kind, word, word)
 
-    view = awaited(cluster, made, kind, lambda view: (view.phase, view.reason) == (phase, reason))
+    view = awaited(
+        cluster, attempt, kind, lambda view: (view.phase, view.reason) == (phase, reason)
+    )
 
     assert (view.phase, view.reason, view.exit_code) == (phase, reason, code)
     assert abs(view.since_seconds - time.time()) < 60
     if word == "succeed":
         assert view.result is not None
         assert view.result.metrics == {"loss": pytest.approx(0.3125)}
-    pods = [each for each in objects(cluster, made) if is_pod(each)]
+    pods = [document for document in objects(cluster, attempt) if is_pod(document)]
     assert len(pods) == 1, "the operator owns attempts: nobody makes a second pod"
 
 
@@ -182,11 +187,11 @@ def test_what_becomes_of_an_attempt_is_seen(
 def test_a_pod_that_no_node_may_take_is_unschedulable(
     cluster: Cluster, restricted: str, kind: ModuleType
 ) -> None:
-    made = played(
+    attempt = played(
         cluster, restricted, kind, "nowhere", "hang", pod={"nodeSelector": {"gpu": "none"}}
     )
 
-    view = awaited(cluster, made, kind, lambda view: view.reason is not None)
+    view = awaited(cluster, attempt, kind, lambda view: view.reason is not None)
 
     assert (view.phase, view.reason) == (AttemptPhase.WAITING, Reason.UNSCHEDULABLE)
     assert "didn't match Pod's node affinity/selector" in view.message
@@ -197,12 +202,14 @@ def test_a_pod_that_no_node_may_take_is_unschedulable(
 def test_a_workload_goes_with_its_trial(
     cluster: Cluster, restricted: str, kind: ModuleType
 ) -> None:
-    made = played(cluster, restricted, kind, "orphan", "hang")
-    awaited(cluster, made, kind, lambda view: view.phase is AttemptPhase.RUNNING)
+    attempt = played(cluster, restricted, kind, "orphan", "hang")
+    awaited(cluster, attempt, kind, lambda view: view.phase is AttemptPhase.RUNNING)
 
-    cluster.kubectl("-n", restricted, "delete", "sxt", made.trial_name)
+    cluster.kubectl("-n", restricted, "delete", "sxt", attempt.trial_name)
     # The garbage collector looks for new kinds every 30 seconds, and ours are seconds old.
-    gone = awaited(cluster, made, kind, lambda view: view.phase is AttemptPhase.ABSENT, seconds=60)
+    gone = awaited(
+        cluster, attempt, kind, lambda view: view.phase is AttemptPhase.ABSENT, seconds=60
+    )
 
     assert gone.phase is AttemptPhase.ABSENT
 
@@ -212,24 +219,26 @@ def test_a_workload_goes_with_its_trial(
 def test_a_pod_that_is_deleted_by_hand_is_lost(
     cluster: Cluster, restricted: str, kind: ModuleType
 ) -> None:
-    made = played(cluster, restricted, kind, "by-hand", "hang")
-    running = awaited(cluster, made, kind, lambda view: view.phase is AttemptPhase.RUNNING)
-    (name,) = [each["metadata"]["name"] for each in objects(cluster, made) if is_pod(each)]
+    attempt = played(cluster, restricted, kind, "by-hand", "hang")
+    running = awaited(cluster, attempt, kind, lambda view: view.phase is AttemptPhase.RUNNING)
+    (name,) = [
+        document["metadata"]["name"] for document in objects(cluster, attempt) if is_pod(document)
+    ]
 
     # KWOK removes a pod at once; a kubelet says first how its container ended.
     set_finalizers(cluster, restricted, name, lambda before: [*before, "testbed/keep"])
     cluster.kubectl("-n", restricted, "delete", "pod", name, "--wait=false")
-    deleted = kind.observe(objects(cluster, made), AT_ONCE, time.time())
+    deleted = kind.observe(objects(cluster, attempt), AT_ONCE, time.time())
     end_by_kubelet(cluster, restricted, name)
-    view = awaited(cluster, made, kind, lambda view: view.phase is not AttemptPhase.RUNNING)
+    view = awaited(cluster, attempt, kind, lambda view: view.phase is not AttemptPhase.RUNNING)
     set_finalizers(
         cluster,
         restricted,
         name,
-        lambda before: [each for each in before if each != "testbed/keep"],
+        lambda before: [finalizer for finalizer in before if finalizer != "testbed/keep"],
     )
     cluster.kubectl("-n", restricted, "wait", "--for=delete", f"pod/{name}", "--timeout=30s")
-    gone = kind.observe(objects(cluster, made), AT_ONCE, time.time())
+    gone = kind.observe(objects(cluster, attempt), AT_ONCE, time.time())
 
     assert running.phase is AttemptPhase.RUNNING
     still = replace(deleted, changes_at_seconds=None)
@@ -258,35 +267,38 @@ def end_by_kubelet(cluster: Cluster, namespace: str, name: str) -> None:
     ended = {"exitCode": 143, "reason": "Error", "startedAt": now, "finishedAt": now}
     status |= {"ready": False, "started": False, "state": {"terminated": ended}}
     body = json.dumps({"status": {"phase": "Failed", "containerStatuses": [status]}})
-    cluster.kubectl(
-        *("-n", namespace, "patch", "pod", name, "--subresource=status"),
-        *("--type=strategic", "-p", body),
-    )
+    patch = ("--subresource=status", "--type=strategic", "-p", body)
+    cluster.kubectl("-n", namespace, "patch", "pod", name, *patch)
 
 
-def is_pod(found: dict[str, Any]) -> bool:
-    return found["kind"] == "Pod"
+def is_pod(document: dict[str, Any]) -> bool:
+    return document["kind"] == "Pod"
 
 
 @pytest.mark.usefixtures("crds", "nodes")
 def test_a_job_waits_for_its_queue_runs_and_may_lose_its_machine_again(
     cluster: Cluster, restricted: str
 ) -> None:
-    made = played(cluster, restricted, job, "queue", "hang")
+    attempt = played(cluster, restricted, job, "queue", "hang")
 
     def suspend(value: str) -> None:
         body = f'{{"spec": {{"suspend": {value}}}}}'
-        cluster.kubectl("-n", restricted, "patch", "job", made.name, "--type=merge", "-p", body)
+        cluster.kubectl("-n", restricted, "patch", "job", attempt.name, "--type=merge", "-p", body)
 
-    queued = awaited(cluster, made, job, lambda view: view.reason is not None)
+    queued = awaited(cluster, attempt, job, lambda view: view.reason is not None)
     time.sleep(1.5)  # the Job controller, which batches for a second, has looked at it
-    still = job.observe(objects(cluster, made), AT_ONCE, time.time())
+    still = job.observe(objects(cluster, attempt), AT_ONCE, time.time())
     suspend("false")
-    running = awaited(cluster, made, job, lambda view: view.phase is AttemptPhase.RUNNING)
+    running = awaited(cluster, attempt, job, lambda view: view.phase is AttemptPhase.RUNNING)
     suspend("true")
-    taken = job.observe(objects(cluster, made), AT_ONCE, time.time())
-    awaited(cluster, made, job, lambda _: not any(is_pod(each) for each in objects(cluster, made)))
-    later = job.observe(objects(cluster, made), AT_ONCE, time.time())
+    taken = job.observe(objects(cluster, attempt), AT_ONCE, time.time())
+    awaited(
+        cluster,
+        attempt,
+        job,
+        lambda _: not any(is_pod(document) for document in objects(cluster, attempt)),
+    )
+    later = job.observe(objects(cluster, attempt), AT_ONCE, time.time())
 
     assert (queued.phase, queued.reason) == (AttemptPhase.WAITING, Reason.QUOTA_EXCEEDED)
     assert "research has not admitted it" in queued.message

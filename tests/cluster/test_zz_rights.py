@@ -73,7 +73,9 @@ def asked(cluster: Cluster, prefix: str) -> list[Entry]:
     """Read what the operators of these installations asked for; not their namespaces' others."""
     first, last = f"system:serviceaccount:{prefix}-", f":{ACCOUNT}"
     entries = cluster.audit.entries()
-    return [each for each in entries if each.user.startswith(first) and each.user.endswith(last)]
+    return [
+        entry for entry in entries if entry.user.startswith(first) and entry.user.endswith(last)
+    ]
 
 
 def right_of(entry: Entry) -> tuple[str, str, str, str, str]:

@@ -51,10 +51,10 @@ def node(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) 
     except GoMissing as missing:
         pytest.skip(str(missing))
     with alone(tell):
-        made = recipes.build(tell)
-        store = Store(recipes.store() / "containerd", packages(), made.base.reference)
+        built = recipes.build(tell)
+        store = Store(recipes.store() / "containerd", packages(), built.base.reference)
         folder = tmp_path_factory.mktemp("ring-3")
-        archives = [image.archive for image in (made.base, made.operator, made.trainer)]
+        archives = [image.archive for image in (built.base, built.operator, built.trainer)]
         with holding(lambda name: running(programs, store, folder / name), store, archives) as ours:
             yield ours
 
@@ -76,7 +76,9 @@ def images(request: pytest.FixtureRequest) -> ImageNames:
     if not is_external():
         request.getfixturevalue("node")
         return ImageNames(recipes.OPERATOR, recipes.TRAINER, recipes.BASE, "Never")
-    names = [os.environ.get(f"SCALING_TEST_{each}_IMAGE") for each in ("OPERATOR", "TRAINER")]
+    names = [
+        os.environ.get(f"SCALING_TEST_{component}_IMAGE") for component in ("OPERATOR", "TRAINER")
+    ]
     operator, trainer = names
     if operator is None or trainer is None:
         pytest.skip("needs SCALING_TEST_OPERATOR_IMAGE and SCALING_TEST_TRAINER_IMAGE")
@@ -108,9 +110,9 @@ def release(
 @pytest.fixture(scope="session")
 def reader(node: Node) -> Iterator[Reader]:
     """Cheap reads of the node's API server; with it a `testbed.site.Site` can be made."""
-    found = Reader(node.cluster.server, node.pki)
-    yield found
-    found.close()
+    node_reader = Reader(node.cluster.server, node.pki)
+    yield node_reader
+    node_reader.close()
 
 
 @pytest.fixture

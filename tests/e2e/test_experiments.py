@@ -89,14 +89,16 @@ def test_an_operator_that_is_killed_three_times_loses_and_repeats_nothing(
     trials = site.trials("killed")
     assert status["counts"]["succeeded"] == 16
     assert [trial["spec"]["number"] for trial in trials] == list(range(16))
-    attempts = [each for trial in trials for each in trial["status"].get("attempts", [])]
-    assert not [each for each in attempts if "reason" in each], "none was repeated"
-    made = Counter(
+    attempts = [attempt for trial in trials for attempt in trial["status"].get("attempts", [])]
+    assert not [attempt for attempt in attempts if "reason" in attempt], "none was repeated"
+    scheduled = Counter(
         event["involvedObject"]["name"]
         for event in site.reader.list("events", site.namespace)
         if event["reason"] == "Scheduled" and event["involvedObject"]["name"].startswith("killed-")
     )
-    assert made == {f"killed-0-{number}-0": 1 for number in range(16)}, "each pod was made once"
+    assert scheduled == {f"killed-0-{number}-0": 1 for number in range(16)}, (
+        "each pod was made once"
+    )
 
 
 def test_a_script_without_any_sdk_is_tuned(site: Site, images: Any) -> None:
@@ -204,7 +206,7 @@ def test_a_pod_that_is_deleted_by_hand_is_made_again_as_the_next_attempt(
     site.kubectl("delete", "pod", "deleted-0-0-0", "--grace-period=1")
     assert site.wait_end("deleted", 180)["counts"]["succeeded"] == 1
     attempts = site.trial("deleted", 0)["status"]["attempts"]
-    assert [each["reason"] for each in attempts if "reason" in each] == ["PodDeleted"]
+    assert [attempt["reason"] for attempt in attempts if "reason" in attempt] == ["PodDeleted"]
 
 
 HUNGRY = "data = bytearray(400 * 1024 * 1024); data[::4096] = b'x' * len(data[::4096])"

@@ -61,10 +61,12 @@ def run_pod(e2e_cluster: Cluster, restricted: str) -> RunPod:
 
 def test_node_is_ready_and_of_the_pinned_version(e2e_cluster: Cluster, node: object) -> None:
     del node
-    (found,) = e2e_cluster.read("nodes")["items"]
-    conditions = {each["type"]: each["status"] for each in found["status"]["conditions"]}
+    (node_object,) = e2e_cluster.read("nodes")["items"]
+    conditions = {
+        condition["type"]: condition["status"] for condition in node_object["status"]["conditions"]
+    }
     assert conditions["Ready"] == "True"
-    assert found["status"]["nodeInfo"]["kubeletVersion"] == KUBERNETES_VERSION
+    assert node_object["status"]["nodeInfo"]["kubeletVersion"] == KUBERNETES_VERSION
 
 
 def test_trainer_image_trains_and_its_result_arrives(images: ImageNames, run_pod: RunPod) -> None:

@@ -81,14 +81,14 @@ def test_nothing_is_left_of_a_run_that_ends(
 
 def _traces(space: str, first: int, group: str, folder: Path) -> list[str]:
     """What is there of a run: processes, the cable, control groups, files."""
-    found: list[str] = []
+    processes: list[str] = []
     for entry in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
             if _space_of(entry.name) == space:
-                found.append(f"process {entry.name}")
+                processes.append(f"process {entry.name}")
     cables = Path("/sys/class/net").glob(f"scaling{first}")
     groups = (*CGROUPS.glob(group), *CGROUPS.glob(f"*/{group}"))
-    return [*found, *(str(path) for path in (*cables, *groups, folder) if path.exists())]
+    return [*processes, *(str(path) for path in (*cables, *groups, folder) if path.exists())]
 
 
 def _space_of(process: int | str) -> str:

@@ -123,11 +123,11 @@ def site(
     release.upgrade(dashboard={"enabled": True, "port": DASHBOARD_PORT})
     rollout = ("rollout", "status", f"deployment/{NAME}", "--timeout=110s")
     e2e_cluster.kubectl("-n", release.namespace, *rollout, seconds=120)
-    found = Site(e2e_cluster, namespace, reader)
-    found.apply(policy(gpus), law(images), search())
-    yield found
-    found.kubectl("delete", "sx", "law", "search")
-    found.kubectl("delete", "rsp", POLICY)
+    watched_site = Site(e2e_cluster, namespace, reader)
+    watched_site.apply(policy(gpus), law(images), search())
+    yield watched_site
+    watched_site.kubectl("delete", "sx", "law", "search")
+    watched_site.kubectl("delete", "rsp", POLICY)
     release.upgrade(dashboard={"enabled": False})
 
 
@@ -144,7 +144,7 @@ def scene(
         pytest.skip("needs prometheus (Debian package prometheus)")
     asked = {**chart_values(images), "metrics": {"serviceMonitor": {"enabled": True}}}
     objects = rendered(release.program, asked)
-    (monitor,) = (each for each in objects if each["kind"] == "ServiceMonitor")
+    (monitor,) = (manifest for manifest in objects if manifest["kind"] == "ServiceMonitor")
     folder = tmp_path_factory.mktemp("prometheus")
     role = f"{release.namespace}-{NAME}-metrics-reader"
     with ExitStack() as stack:
@@ -152,15 +152,15 @@ def scene(
         secured = scraper.job(folder, f"{NAME}-metrics.{release.namespace}.svc")
         job = {**job_of(monitor, site.cluster, release.namespace), **secured}
         prometheus = stack.enter_context(watching(program, node, job, RULES, folder))
-        found = Scene(site, prometheus, RATE_INTERVAL, site.namespace)
+        watched_scene = Scene(site, prometheus, RATE_INTERVAL, site.namespace)
         here = f'namespace="{site.namespace}"'
         for name in ("law", "search"):
             reporting = f'scaling_training_samples_per_second{{{here}, experiment="{name}"}}'
-            found.wait_for(reporting, SECONDS)
-        found.wait_for(f"scaling:prediction_error:ratio{{{here}}}", SECONDS)
+            watched_scene.wait_for(reporting, SECONDS)
+        watched_scene.wait_for(f"scaling:prediction_error:ratio{{{here}}}", SECONDS)
         ended = f'scaling_trials{{{here}, experiment="search", state="Succeeded"}} > 1'
-        found.wait_for(ended, SECONDS)
-        yield found
+        watched_scene.wait_for(ended, SECONDS)
+        yield watched_scene
 
 
 class TestEveryExpression(EveryExpression):
@@ -193,7 +193,7 @@ def dashboard(site: Site, release: Helm) -> Iterator[str]:
 
 def studies(address: str) -> set[str]:
     with urllib.request.urlopen(f"{address}/api/studies", timeout=10) as answer:
-        return {each["study_name"] for each in json.load(answer)["study_summaries"]}
+        return {study["study_name"] for study in json.load(answer)["study_summaries"]}
 
 
 def test_optuna_dashboard_shows_the_studies_by_name(

@@ -80,9 +80,9 @@ def test_host_memory_that_runs_out_is_raised_for_the_trial_and_for_its_siblings(
     attempts = first["status"]["attempts"]
 
     assert status["counts"]["succeeded"] == 2, site.picture()
-    assert [each.get("reason") for each in attempts] == ["OOMKilled", None]
-    assert [each["resources"]["memory"] for each in attempts] == ["2Gi", second]
-    assert [each["spec"]["number"] for each in (first, sibling)] == [0, 1]
+    assert [attempt.get("reason") for attempt in attempts] == ["OOMKilled", None]
+    assert [attempt["resources"]["memory"] for attempt in attempts] == ["2Gi", second]
+    assert [trial["spec"]["number"] for trial in (first, sibling)] == [0, 1]
     # The same trial: what it measured is of the parameters that were proposed once.
     assert first["status"]["values"] == [pytest.approx(first["spec"]["parameters"]["x"])]
     assert attempts[0]["resources"]["execution"] == attempts[1]["resources"]["execution"]
@@ -135,7 +135,7 @@ def test_hours_are_planned_within_a_fifth_after_one_scale_and_counted_as_they_pa
 
     plans, held = watched(site, "hours")
     status = site.status("hours")
-    used = [each["sizing"]["usedGpuHours"] * 3600 for each in status["scales"]]
+    used = [scale["sizing"]["usedGpuHours"] * 3600 for scale in status["scales"]]
     after_one = next(plan for plan in plans if plan[0] != plans[0][0])
     rows = {"planned": plans[0], "after one scale": after_one, "counted": used, "passed": held}
     figures = "".join(f"\nseconds {name}: {shown(row)}" for name, row in rows.items())
@@ -153,7 +153,7 @@ def test_hours_are_planned_within_a_fifth_after_one_scale_and_counted_as_they_pa
 
 
 def shown(seconds: list[float]) -> str:
-    return " ".join(f"{each:.1f}" for each in seconds)
+    return " ".join(f"{duration:.1f}" for duration in seconds)
 
 
 def watched(site: Site, name: str) -> tuple[list[list[float]], list[float]]:
@@ -167,8 +167,12 @@ def watched(site: Site, name: str) -> tuple[list[list[float]], list[float]]:
     deadline = time.monotonic() + SECONDS
     while (status := site.status(name)).get("phase") not in ENDS:
         assert time.monotonic() < deadline, site.picture()
-        sizing = [each.get("sizing", {}) for each in status.get("scales", [])]
-        plan = [each["plannedGpuHours"] * 3600 for each in sizing if "plannedGpuHours" in each]
+        sizing = [scale.get("sizing", {}) for scale in status.get("scales", [])]
+        plan = [
+            scale_sizing["plannedGpuHours"] * 3600
+            for scale_sizing in sizing
+            if "plannedGpuHours" in scale_sizing
+        ]
         if len(plan) == len(SIZES) and plan not in plans:
             plans.append(plan)
         now = time.monotonic()

@@ -63,9 +63,9 @@ def test_an_upgrade_in_the_midst_of_a_training_costs_no_report(
     kubectl(*here, "create", "-f", "-", stdin=slow("midst", images))
     trial = ("sxt/midst-0-0",)
     # Points of the curve are in the trial's status: the pod has reported, and it still trains.
-    known = ("--for=jsonpath={.status.curve[0].step}=1", f"--timeout={SECONDS}s")
+    has_point = ("--for=jsonpath={.status.curve[0].step}=1", f"--timeout={SECONDS}s")
     kubectl(*here, "wait", "--for=create", *trial, "--timeout=60s", seconds=70)
-    kubectl(*here, "wait", *trial, *known, seconds=SECONDS + 10)
+    kubectl(*here, "wait", *trial, *has_point, seconds=SECONDS + 10)
     assert e2e_cluster.read(*here, *trial)["status"]["state"] == "Running"
     before = secret(release)
 

@@ -72,19 +72,19 @@ def check_a_policy(written: bytes) -> bool:
     return _check_document(written, load_policy, again)
 
 
-def _as_json(found: ScalingExperiment | ResourcePolicy) -> str:
-    return json.dumps(found.model_dump(mode="json", exclude_none=True), allow_nan=False)
+def _as_json(document: ScalingExperiment | ResourcePolicy) -> str:
+    return json.dumps(document.model_dump(mode="json", exclude_none=True), allow_nan=False)
 
 
 def _check_document(
     written: bytes, load: Callable[[Path], Any], again: Callable[[Any], Any]
 ) -> bool:
     try:
-        found = _in_a_file(written, "my.yaml", load)
+        document = _in_a_file(written, "my.yaml", load)
     except InvalidSpec as refused:
         check_problems(refused)
         return False
-    assert again(found).spec == found.spec
+    assert again(document).spec == document.spec
     return True
 
 
@@ -113,23 +113,23 @@ def check_a_table(written: bytes) -> bool:
 
 def _check_points(points: Points) -> None:
     columns = {"n": points.N, "loss": points.L, "d": points.D, "c": points.C}
-    given = {name: column for name, column in columns.items() if column is not None}
-    assert {len(column) for column in given.values()} == {len(points.row)}
+    present = {name: column for name, column in columns.items() if column is not None}
+    assert {len(column) for column in present.values()} == {len(points.row)}
     assert 0 < len(points) <= MAX_ROWS
-    rows = zip(*given.values(), strict=True)
-    lines = [",".join(given), *(",".join(repr(float(each)) for each in row) for row in rows)]
+    rows = zip(*present.values(), strict=True)
+    lines = [",".join(present), *(",".join(repr(float(value)) for value in row) for row in rows)]
     way = Columns(
         parameters="n",
-        tokens="d" if "d" in given else None,
-        flops="c" if "c" in given else None,
+        tokens="d" if "d" in present else None,
+        flops="c" if "c" in present else None,
         loss="loss",
         group=None,
     )
     text = "\n".join(lines).encode()
     again = _in_a_file(text, "again.csv", lambda path: read_points(path, way))
-    for one, other in ((points.N, again.N), (points.L, again.L), (points.C, again.C)):
-        if one is not None and other is not None:
-            assert np.array_equal(one, other, equal_nan=True)
+    for original, reread in ((points.N, again.N), (points.L, again.L), (points.C, again.C)):
+        if original is not None and reread is not None:
+            assert np.array_equal(original, reread, equal_nan=True)
 
 
 def check_an_expression(written: bytes) -> bool:

@@ -65,7 +65,7 @@ def _check_use(store: Store, contents: Contents) -> None:
     for trial in trials:
         store.write_trial(trial)
     again = store.contents()
-    assert not [each for each in again.damaged if each.path.name == RESULT]
+    assert not [damage for damage in again.damaged if damage.path.name == RESULT]
     assert again.status == planned.status
     assert again.trials == trials
 

@@ -24,20 +24,20 @@ ODD_VALUES: tuple[Any, ...] = (
 
 def mutated_json(corpus: Sequence[bytes]) -> st.SearchStrategy[bytes]:
     """Give the JSON objects of a corpus with a few of their values changed."""
-    documents = [found for found in map(_object, corpus) if found]
+    documents = [document for document in map(_object, corpus) if document]
     return made_from(documents, changed)
 
 
-def changed(one: Any, other: Any, steps: Steps) -> bytes:
+def changed(document: Any, donor: Any, steps: Steps) -> bytes:
     """Make changes one after another."""
-    made = copy.deepcopy(one)
+    mutant = copy.deepcopy(document)
     for kind, places in steps:
-        _change(made, other, kind % 6, places)
-    return json.dumps(made).encode()
+        _change(mutant, donor, kind % 6, places)
+    return json.dumps(mutant).encode()
 
 
-def _change(made: Any, other: Any, kind: int, places: Places) -> None:
-    spots = list(_spots(made))
+def _change(mutant: Any, donor: Any, kind: int, places: Places) -> None:
+    spots = list(_spots(mutant))
     if not spots:
         return
     holder, key = spots[places[0] % len(spots)]
@@ -48,8 +48,8 @@ def _change(made: Any, other: Any, kind: int, places: Places) -> None:
         case 2:
             del holder[key]
         case 3:
-            theirs, name = _of(other, places[1])
-            holder[key] = copy.deepcopy(theirs[name])
+            donor_holder, donor_key = _of(donor, places[1])
+            holder[key] = copy.deepcopy(donor_holder[donor_key])
         case 4:
             holder[key] = [value] * (1 + places[1] % 12)
         case _:
@@ -72,7 +72,7 @@ def _of(document: Any, place: int) -> tuple[Any, Any]:
 
 def _spots(value: Any) -> list[tuple[Any, Any]]:
     """Give every place of a document: what holds it, and the key or the index there."""
-    found: list[tuple[Any, Any]] = []
+    spots: list[tuple[Any, Any]] = []
     waiting: list[Any] = [value]
     while waiting:
         holder: Any = waiting.pop()
@@ -82,14 +82,14 @@ def _spots(value: Any) -> list[tuple[Any, Any]]:
             keys = list(range(len(cast("list[Any]", holder))))
         else:
             continue
-        found += [(holder, key) for key in keys]
+        spots += [(holder, key) for key in keys]
         waiting += [holder[key] for key in keys]
-    return found
+    return spots
 
 
 def _object(content: bytes) -> dict[str, Any] | None:
     try:
-        found = json.loads(content)
+        document = json.loads(content)
     except (ValueError, RecursionError):
         return None
-    return cast("dict[str, Any]", found) if isinstance(found, dict) else None
+    return cast("dict[str, Any]", document) if isinstance(document, dict) else None

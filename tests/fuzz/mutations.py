@@ -65,15 +65,15 @@ def _copied(words: list[bytes], _: list[bytes], places: Places) -> list[bytes]:
     return [*words[:at], *words[start : start + 1 + places[2] % 16], *words[at:]]
 
 
-def _spliced(words: list[bytes], others: list[bytes], places: Places) -> list[bytes]:
+def _spliced(words: list[bytes], donor_words: list[bytes], places: Places) -> list[bytes]:
     """Put a part of another file in the place of some words."""
-    at, start, length = places[0] % len(words), places[1] % len(others), 1 + places[2] % 40
-    return [*words[:at], *others[start : start + length], *words[at + 1 :]]
+    at, start, length = places[0] % len(words), places[1] % len(donor_words), 1 + places[2] % 40
+    return [*words[:at], *donor_words[start : start + length], *words[at + 1 :]]
 
 
 def _swapped(words: list[bytes], _: list[bytes], places: Places) -> list[bytes]:
-    changed, one, other = list(words), places[0] % len(words), places[1] % len(words)
-    changed[one], changed[other] = changed[other], changed[one]
+    changed, first, second = list(words), places[0] % len(words), places[1] % len(words)
+    changed[first], changed[second] = changed[second], changed[first]
     return changed
 
 
@@ -119,20 +119,20 @@ def made_from(
     A recipe is one text of bytes: to draw its numbers one by one takes ten times as long.
     """
 
-    def made(recipe: bytes) -> bytes:
+    def from_recipe(recipe: bytes) -> bytes:
         numbers: tuple[int, ...] = struct.unpack_from(f"<{len(recipe) // 2}H", recipe)
         steps = [(numbers[at], numbers[at + 1 : at + 4]) for at in range(2, len(numbers) - 3, 4)]
         return change(corpus[numbers[0] % len(corpus)], corpus[numbers[1] % len(corpus)], steps)
 
-    return st.binary(min_size=12, max_size=4 + 8 * MOST_CHANGES).map(made)
+    return st.binary(min_size=12, max_size=4 + 8 * MOST_CHANGES).map(from_recipe)
 
 
-def changed(one: bytes, other: bytes, steps: Steps) -> bytes:
+def changed(content: bytes, donor: bytes, steps: Steps) -> bytes:
     """Make changes one after another."""
-    words, others = WORDS.findall(one), WORDS.findall(other) or [b" "]
+    words, donor_words = WORDS.findall(content), WORDS.findall(donor) or [b" "]
     for kind, places in steps:
         if words:
             words = WORDS.findall(
-                b"".join(CHANGES[kind % len(CHANGES)](words, others, places))[:MOST_BYTES]
+                b"".join(CHANGES[kind % len(CHANGES)](words, donor_words, places))[:MOST_BYTES]
             )
     return b"".join(words)

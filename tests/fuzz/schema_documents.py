@@ -75,10 +75,10 @@ class SchemaDocuments:
 
     def grafted(self, document: Mapping[str, Any]) -> dict[str, Any]:
         """Copy a document and make one to three of its fields, or new ones, anew."""
-        made = copy.deepcopy(dict(document))
+        new_document = copy.deepcopy(dict(document))
         for _ in range(self.random.randint(1, 3)):
-            self._graft(made["spec"], self.schema["properties"]["spec"])
-        return made
+            self._graft(new_document["spec"], self.schema["properties"]["spec"])
+        return new_document
 
     def _graft(self, at: Any, schema: Schema) -> None:
         """Go down from a value by chance, and make what stands at the end of the way anew."""
@@ -118,11 +118,11 @@ class SchemaDocuments:
         if "properties" in schema:
             return self._section(schema)
         inner = schema.get("additionalProperties")
-        made: dict[str, Any] = {}
+        members: dict[str, Any] = {}
         for at in range(self._count(schema, "Properties")):
             name = self.random.choice((*NAMES, f"n{at}", f"n.{at}"))
-            made[name] = self._anything() if inner is None else self.value(inner)
-        return made
+            members[name] = self._anything() if inner is None else self.value(inner)
+        return members
 
     def _section(self, schema: Schema) -> dict[str, Any]:
         fields: Mapping[str, Schema] = schema["properties"]
@@ -137,8 +137,8 @@ class SchemaDocuments:
             or (name not in refused and self.left > 0 and self.random.random() < self.share)
         }
 
-    def _count(self, schema: Schema, what: str) -> int:
-        least, most = schema.get(f"min{what}", 0), schema.get(f"max{what}", 20)
+    def _count(self, schema: Schema, suffix: str) -> int:
+        least, most = schema.get(f"min{suffix}", 0), schema.get(f"max{suffix}", 20)
         most = max(least, min(most, self.left))
         return self.random.choice((least, least, min(most, least + 1), min(most, 3), most))
 
@@ -169,8 +169,8 @@ def _bounds(schema: Schema) -> list[float]:
         high - 1 if schema.get("exclusiveMaximum") else high,
     ]
     return [
-        *(each for each in ends if low <= each <= high and math.isfinite(each)),
-        *(each for each in NUMBERS if low < each < high),
+        *(end for end in ends if low <= end <= high and math.isfinite(end)),
+        *(number for number in NUMBERS if low < number < high),
     ]
 
 
@@ -178,9 +178,9 @@ def texts_for(schema: Schema) -> list[str]:
     """Give texts that a place takes, one of them as long as may be."""
     least, most = schema.get("minLength", 0), schema.get("maxLength", 1024)
     pattern = re.compile(schema.get("pattern", ""))
-    longest = [each * most for each in "a0"] + ["a" + "/a" * ((most - 1) // 2), "/" * most]
+    longest = [letter * most for letter in "a0"] + ["a" + "/a" * ((most - 1) // 2), "/" * most]
     return [
-        each for each in (*TEXTS, *longest) if least <= len(each) <= most and pattern.search(each)
+        text for text in (*TEXTS, *longest) if least <= len(text) <= most and pattern.search(text)
     ]
 
 

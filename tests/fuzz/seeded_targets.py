@@ -45,9 +45,9 @@ class SchemaCheck:
         """Make a document; every other one is a sound one with a few values made anew."""
         random = Random(seed)
         odd, share = random.choice((0.0, 0.0, 0.02)), random.choice(SHARES)
-        made = SchemaDocuments(schema_of(self.kind), random, odd, share)
+        documents = SchemaDocuments(schema_of(self.kind), random, odd, share)
         whole = random.random() < 0.3
-        document = made.document() if whole else made.grafted(random.choice(self.sound))
+        document = documents.document() if whole else documents.grafted(random.choice(self.sound))
         return document | {"apiVersion": API_VERSION, "kind": self.kind.kind}
 
     def __call__(self, seed: int) -> bool:
@@ -55,15 +55,15 @@ class SchemaCheck:
         text = json.dumps(self.document(seed))
         start = time.process_time()
         try:
-            found = self.read(text, "made.json")
+            parsed = self.read(text, "made.json")
         except InvalidSpec as refused:
             check_problems(refused)
             return False
         finally:
             assert time.process_time() - start < CPU_SECONDS
-        written = found.model_dump(mode="json", exclude_none=True)
+        written = parsed.model_dump(mode="json", exclude_none=True)
         validator(self.kind).validate(json.loads(text))
-        assert self.read(json.dumps(written, allow_nan=False), "again.json").spec == found.spec
+        assert self.read(json.dumps(written, allow_nan=False), "again.json").spec == parsed.spec
         return True
 
 
@@ -87,10 +87,12 @@ def check_a_spec(seed: int) -> bool:
 
 
 def _of_schema(name: str, kind: str, read: Callable[[str, str], Any]) -> Target:
-    found = next(each for each in KINDS if each.kind == kind)
+    kind_definition = next(candidate for candidate in KINDS if candidate.kind == kind)
     sound = [content.decode() for file, content in files(name) if file.endswith(("json", "yaml"))]
     taken = tuple(_document(text, read) for text in sound)
-    check = SchemaCheck(found, read, tuple(each for each in taken if each is not None))
+    check = SchemaCheck(
+        kind_definition, read, tuple(document for document in taken if document is not None)
+    )
     return Target(f"{name}-of-the-schema", SEEDS, check, in_a_test=60)
 
 

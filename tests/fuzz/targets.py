@@ -37,8 +37,8 @@ class Target:
 
 def files(name: str) -> tuple[tuple[str, bytes], ...]:
     """Read the files of a corpus, with their names."""
-    found = sorted((CORPUS / name).iterdir())
-    return tuple((path.name, path.read_bytes()) for path in found)
+    paths = sorted((CORPUS / name).iterdir())
+    return tuple((path.name, path.read_bytes()) for path in paths)
 
 
 def of_files(name: str, check: Callable[[bytes], bool], in_a_test: int = 300) -> Target:

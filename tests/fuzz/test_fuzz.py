@@ -108,10 +108,10 @@ def advice(target: Target, tried: Any, number: int, error: Exception) -> str:
     )
 
 
-TRIED = [each for each in TARGETS if each.in_a_test or SECONDS]
+TRIED = [target for target in TARGETS if target.in_a_test or SECONDS]
 
 
-@pytest.mark.parametrize("target", TRIED, ids=lambda each: each.name)
+@pytest.mark.parametrize("target", TRIED, ids=lambda target: target.name)
 def test_what_is_made_by_chance_is_read_or_refused(
     target: Target, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -122,9 +122,9 @@ def test_what_is_made_by_chance_is_read_or_refused(
     while (spent := time.monotonic() - start) < SECONDS:
         go_round(target, number, A_ROUND, tally)
         number += 1
-    told = f"{target.name}: {tally.inputs:,} inputs, {tally.taken:,} taken, {spent:.0f} s"
+    summary = f"{target.name}: {tally.inputs:,} inputs, {tally.taken:,} taken, {spent:.0f} s"
     with capsys.disabled():
-        print(f"\n{told}, seeds {FIRST_SEED} to {number - 1}")  # noqa: T201
+        print(f"\n{summary}, seeds {FIRST_SEED} to {number - 1}")  # noqa: T201
 
 
 ENTRIES = [
@@ -140,7 +140,7 @@ def test_every_file_of_a_corpus_is_read_or_refused(target: Target, content: byte
 
 
 @pytest.mark.parametrize(
-    "target", [each for each in TARGETS if each.corpus], ids=lambda each: each.name
+    "target", [target for target in TARGETS if target.corpus], ids=lambda target: target.name
 )
 def test_a_corpus_has_several_files_that_are_taken(target: Target) -> None:
     assert sum(target.check(content) for _, content in target.corpus) > 1
@@ -149,19 +149,19 @@ def test_a_corpus_has_several_files_that_are_taken(target: Target) -> None:
 def patterns(schema: Any) -> Iterator[dict[str, Any]]:
     """Give the places of a schema that take texts of a form alone."""
     if isinstance(schema, list):
-        for each in cast("list[Any]", schema):
-            yield from patterns(each)
+        for item in cast("list[Any]", schema):
+            yield from patterns(item)
     elif isinstance(schema, dict):
         node = cast("dict[str, Any]", schema)
         if isinstance(node.get("pattern"), str):
             yield node
-        for each in node.values():
-            yield from patterns(each)
+        for value in node.values():
+            yield from patterns(value)
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.kind)
 def test_there_are_texts_for_every_form_in_a_schema(kind: Definition) -> None:
     places = list(patterns(schema_of(kind)))
     assert places
-    lacking = {each["pattern"] for each in places if len(texts_for(each)) < 3}
+    lacking = {place["pattern"] for place in places if len(texts_for(place)) < 3}
     assert not lacking, "give schema_documents.TEXTS some that fit"

@@ -105,7 +105,7 @@ def check_a_report(body: bytes) -> bool:
     assert max(report.seq, report.step) <= 2**53  # doubles hold no more
     assert all(is_metric_name(name) for name in report.metrics)
     assert all(map(math.isfinite, report.metrics.values()))
-    assert all(math.isfinite(each) and each >= 0 for each in report.figures.values())
+    assert all(math.isfinite(figure) and figure >= 0 for figure in report.figures.values())
     kept = {"seq": report.seq, "step": report.step, "metrics": report.metrics}
     whole = kept | {"figures": report.figures, "phase": report.phase}
     assert parse_report(json.dumps(whole, allow_nan=False).encode()) == report
@@ -128,12 +128,12 @@ def check_a_message(written: bytes) -> bool:
 
 def check_a_pod(written: bytes) -> bool:
     """Whatever an API server says of a pod or a Job, it is read, and an end can be stored."""
-    found = _object(written)
-    if found is None:
+    workload = _object(written)
+    if workload is None:
         return False
     for kind in (pod, job):
         for now in (0.0, NOW, NOW + A_DAY, 1e12):
-            _check_end(kind.observe([found], BOUNDS, now), now)
+            _check_end(kind.observe([workload], BOUNDS, now), now)
     return True
 
 
@@ -148,31 +148,31 @@ def _check_end(view: AttemptView, now: float) -> None:
 def _object(written: bytes) -> dict[str, Any] | None:
     """Read what an API server's client would hand on."""
     try:
-        found = json.loads(written)
+        document = json.loads(written)
     except (ValueError, RecursionError):
         return None
-    return cast("dict[str, Any]", found) if isinstance(found, dict) else None
+    return cast("dict[str, Any]", document) if isinstance(document, dict) else None
 
 
 def check_a_checkpoint(written: bytes) -> bool:
     """A checkpoint is read as it can be written again, or is told in one line and not used."""
-    told: list[str] = []
+    messages: list[str] = []
     handler = logging.Handler()
-    handler.emit = lambda record: told.append(record.getMessage())
+    handler.emit = lambda record: messages.append(record.getMessage())
     log = logging.getLogger(checkpoint.__name__)
     log.addHandler(handler)
     try:
         with tempfile.TemporaryDirectory() as folder:
-            return _check_file(Path(folder) / "checkpoint.safetensors", written, told)
+            return _check_file(Path(folder) / "checkpoint.safetensors", written, messages)
     finally:
         log.removeHandler(handler)
 
 
-def _check_file(path: Path, written: bytes, told: list[str]) -> bool:
+def _check_file(path: Path, written: bytes, messages: list[str]) -> bool:
     path.write_bytes(written)
     saved = checkpoint.read(path)
     if saved is None:
-        (message,) = told
+        (message,) = messages
         check_words(message, 2000)
         return False
     _check_training(saved)
@@ -183,9 +183,9 @@ def _check_file(path: Path, written: bytes, told: list[str]) -> bool:
     assert again is not None
     assert json.dumps(again.document) == json.dumps(saved.document)
     for name, tensor in saved.tensors.items():
-        other = again.tensors[name]
-        assert (tensor.dtype, tensor.shape) == (other.dtype, other.shape)
-        assert _bytes_of(tensor) == _bytes_of(other)
+        tensor_again = again.tensors[name]
+        assert (tensor.dtype, tensor.shape) == (tensor_again.dtype, tensor_again.shape)
+        assert _bytes_of(tensor) == _bytes_of(tensor_again)
     return True
 
 
@@ -193,12 +193,12 @@ def _check_training(saved: Checkpoint) -> None:
     """A training goes on from a checkpoint that fits it, and says of another why it does not."""
     model, optimizer = training()
     try:
-        found = read_training(saved, IDENTITY, model, optimizer)
+        training_state = read_training(saved, IDENTITY, model, optimizer)
     except UnusableCheckpoint as error:
         check_words(str(error))
         return
-    if found is not None:
-        restore(found, model, optimizer)
+    if training_state is not None:
+        restore(training_state, model, optimizer)
         take_step(model, optimizer)
 
 
@@ -223,7 +223,7 @@ def framed(header: bytes) -> bytes:
     """Make a whole file of a header: its length, itself, and as many bytes as it speaks of."""
     try:
         entries: list[Any] = list(json.loads(header).values())
-        ends = [each["data_offsets"][1] for each in entries if "data_offsets" in each]
+        ends = [entry["data_offsets"][1] for entry in entries if "data_offsets" in entry]
         size = max((end for end in ends if 0 <= end <= MOST_BYTES), default=0)
     except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError):
         size = 0
@@ -244,11 +244,11 @@ def _checkpoints() -> Target:
 
 def check_an_assignment(written: bytes) -> bool:
     """The contract's variables are read as they can be written again, or the wrong one is named."""
-    found = _object(written)
-    if found is None:
+    variables = _object(written)
+    if variables is None:
         return False
     try:
-        assignment = read_assignment({name: str(text) for name, text in found.items()})
+        assignment = read_assignment({name: str(text) for name, text in variables.items()})
     except ContractError as error:
         _check_names_a_variable(as_message(str(error)))
         return False

@@ -59,10 +59,10 @@ def command(folder: Path, trainer: dict[str, Any]) -> list[str]:
     return [*SCALING, "run", str(path), "--out", str(folder / "out")]
 
 
-def wait(until: Callable[[], object], seconds: float, what: str) -> None:
+def wait(until: Callable[[], object], seconds: float, message: str) -> None:
     deadline = time.monotonic() + seconds
     while not until():
-        assert time.monotonic() < deadline, what
+        assert time.monotonic() < deadline, message
         time.sleep(0.05)
 
 
@@ -82,17 +82,21 @@ def pids(folder: Path) -> list[int]:
 @contextlib.contextmanager
 def in_a_terminal(words: list[str], folder: Path) -> Generator[tuple[subprocess.Popen[bytes], int]]:
     """Start a command as the first process of a terminal of its own."""
-    ours, theirs = pty.openpty()
+    our_end, child_end = pty.openpty()
     code = (
         "import fcntl, os, sys, termios; os.setsid(); fcntl.ioctl(0, termios.TIOCSCTTY, 0);"
         "os.execv(sys.argv[1], sys.argv[1:])"
     )
     process = subprocess.Popen(
-        [sys.executable, "-c", code, *words], cwd=folder, stdin=theirs, stdout=theirs, stderr=theirs
+        [sys.executable, "-c", code, *words],
+        cwd=folder,
+        stdin=child_end,
+        stdout=child_end,
+        stderr=child_end,
     )
-    os.close(theirs)
+    os.close(child_end)
     try:
-        yield process, ours
+        yield process, our_end
     finally:
         process.kill()
         process.wait()

@@ -289,8 +289,8 @@ def test_several_objectives_end_with_a_front(tmp_path: Path) -> None:
     assert "best" not in result(tmp_path)
     for member in front:
         assert not any(
-            other["values"][0] < member["values"][0] and other["values"][1] < member["values"][1]
-            for other in front
+            rival["values"][0] < member["values"][0] and rival["values"][1] < member["values"][1]
+            for rival in front
         )
 
 

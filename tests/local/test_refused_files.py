@@ -159,7 +159,12 @@ def train(
 ) -> subprocess.CompletedProcess[str]:
     """Run a trial of the built-in trainer as a pod does, with its result apart."""
     trial = Assignment(
-        *("test", 0, 0, 0, 7, dict[str, Scalar]()),
+        experiment="test",
+        scale=0,
+        trial=0,
+        attempt=0,
+        seed=7,
+        parameters=dict[str, Scalar](),
         result_file=folder / "result.json",
         checkpoint_dir=checkpoints,
         data_dir=folder,

@@ -29,7 +29,7 @@ def rules(kind: str) -> list[dict[str, Any]]:
     """Read the rules of a kind: `alert` or `record`."""
     yaml: Any = YAML(typ="safe", pure=True)
     documents = [yaml.load(file.read_text()) for file in RULES]
-    groups: list[dict[str, Any]] = [group for each in documents for group in each["groups"]]
+    groups: list[dict[str, Any]] = [group for document in documents for group in document["groups"]]
     return [rule for group in groups for rule in group["rules"] if kind in rule]
 
 

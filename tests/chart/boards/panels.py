@@ -79,16 +79,16 @@ def board(
     uid: str, title: str, variables: Sequence[Query], sections: Sequence[Section]
 ) -> Dashboard:
     """Make a dashboard; a variable is a name and the metric whose label of that name it lists."""
-    made = Dashboard(title).uid(uid).tags(["scaling-operator"]).readonly()
-    made.refresh("30s").time("now-3h", "now").timezone("browser")
-    made.with_variable(DatasourceVariable("datasource").label("Prometheus").type("prometheus"))
+    dashboard = Dashboard(title).uid(uid).tags(["scaling-operator"]).readonly()
+    dashboard.refresh("30s").time("now-3h", "now").timezone("browser")
+    dashboard.with_variable(DatasourceVariable("datasource").label("Prometheus").type("prometheus"))
     for name, query in variables:
         variable = QueryVariable(name).query(query).datasource(SOURCE)
         variable.refresh(VariableRefresh.ON_TIME_RANGE_CHANGED).multi(True).include_all(True)  # noqa: FBT003
-        made.with_variable(variable)
+        dashboard.with_variable(variable)
     ids = itertools.count(1)
     for section in sections:
-        made.with_row(Row(section.title).id(next(ids)))
+        dashboard.with_row(Row(section.title).id(next(ids)))
         for panel in section.panels:
-            made.with_panel(panel.id(next(ids)).span(WIDTH // len(section.panels)))
-    return made
+            dashboard.with_panel(panel.id(next(ids)).span(WIDTH // len(section.panels)))
+    return dashboard

@@ -36,8 +36,8 @@ def kubeconfig(
     cluster: Cluster, namespace: str, account: str, file: Path, server: str | None = None
 ) -> Path:
     """Write a kubeconfig with a token of the account, for `server` (a proxy) or the API server."""
-    known = json.loads(cluster.kubectl("config", "view", "--raw", "-o", "json"))
-    target = dict(known["clusters"][0]["cluster"])
+    admin_config = json.loads(cluster.kubectl("config", "view", "--raw", "-o", "json"))
+    target = dict(admin_config["clusters"][0]["cluster"])
     target["server"] = server or target["server"]
     token = cluster.kubectl("-n", namespace, "create", "token", account, "--duration=8h").strip()
     document = {

@@ -108,7 +108,7 @@ def attempt_spec(trainer: dict[str, Any] | None = None, **changes: Any) -> Attem
             "samples": 1024,
         },
     }
-    made = AttemptSpec(
+    default_attempt = AttemptSpec(
         experiment="digits",
         namespace="team",
         trial=ScalingTrial.model_validate(trial),
@@ -118,4 +118,4 @@ def attempt_spec(trainer: dict[str, Any] | None = None, **changes: Any) -> Attem
         execution=Execution(micro_batch=8, accumulation=4),
         settings=WorkloadSettings(trainer_image="scaling-trainer:1"),
     )
-    return replace(made, **changes)
+    return replace(default_attempt, **changes)

@@ -40,11 +40,11 @@ class BuildFailed(Exception):
 
 def _required_version(module: str, path: str) -> str:
     text = (MODULES / module / "go.mod").read_text()
-    found = re.search(rf"^(?:require )?\s*{re.escape(path)} (v\S+)", text, re.MULTILINE)
-    if found is None:
+    match = re.search(rf"^(?:require )?\s*{re.escape(path)} (v\S+)", text, re.MULTILINE)
+    if match is None:
         message = f"{module}/go.mod does not require {path}"
         raise BuildFailed(message)
-    return found[1]
+    return match[1]
 
 
 KUBERNETES_VERSION = _required_version("kubernetes", "k8s.io/kubernetes")

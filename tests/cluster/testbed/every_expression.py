@@ -13,7 +13,7 @@ from testbed.scene import Scene
 class EveryExpression:
     """Tests for a module that has a fixture `scene`."""
 
-    @pytest.mark.parametrize("expression", tuple(panels()), ids=lambda each: each.place)
+    @pytest.mark.parametrize("expression", tuple(panels()), ids=lambda expression: expression.place)
     def test_every_panel_shows_something(self, scene: Scene, expression: Expression) -> None:
         scene.shows(expression)
 

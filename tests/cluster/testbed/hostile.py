@@ -29,11 +29,11 @@ def hostile(number: int) -> Iterator[Json]:
 
 def fuzzed(number: int) -> Iterator[Json]:
     """Give so many out of the definition's own schema: the API server refuses some of them."""
-    (kind,) = (each for each in KINDS if each.kind == EXPERIMENT_KIND)
+    (kind,) = (definition for definition in KINDS if definition.kind == EXPERIMENT_KIND)
     for seed in range(number):
         documents = SchemaDocuments(schema_of(kind), Random(seed))
-        made = documents.grafted(experiment(Random(seed)))
-        yield changed(_as_shipped(made), ("metadata", {"name": f"fuzzed-{seed}"}))
+        document = documents.grafted(experiment(Random(seed)))
+        yield changed(_as_shipped(document), ("metadata", {"name": f"fuzzed-{seed}"}))
 
 
 def _as_shipped(document: Json) -> Json:

@@ -128,7 +128,10 @@ class OperatorProcess:
         """CPU time and most memory so far, of the process and of those that work for it now."""
         assert self._process is not None
         used = [_used(process) for process in (self._process.pid, *self._children())]
-        return Usage(sum(each.cpu_seconds for each in used), sum(each.peak_bytes for each in used))
+        return Usage(
+            sum(process_usage.cpu_seconds for process_usage in used),
+            sum(process_usage.peak_bytes for process_usage in used),
+        )
 
     def memory_bytes(self) -> int:
         """Memory that it holds now with all that work for it: what they share is counted once."""

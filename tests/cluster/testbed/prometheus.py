@@ -33,8 +33,8 @@ class Prometheus:
 
     def query(self, expression: str) -> list[dict[str, Any]]:
         """Evaluate an expression now, and return its series."""
-        found: list[dict[str, Any]] = self.get("query", query=expression)["result"]
-        return found
+        series: list[dict[str, Any]] = self.get("query", query=expression)["result"]
+        return series
 
     def names(self) -> set[str]:
         """Names of all metrics that it has."""
@@ -42,8 +42,8 @@ class Prometheus:
 
     def targets(self) -> list[dict[str, Any]]:
         """What it scrapes: health, last error, duration of the last scrape."""
-        found: list[dict[str, Any]] = self.get("targets")["activeTargets"]
-        return found
+        active_targets: list[dict[str, Any]] = self.get("targets")["activeTargets"]
+        return active_targets
 
     def wait(self, log: Path, check: Callable[[], None], seconds: float = START_SECONDS) -> None:
         """Wait until it scrapes one target. `check` raises where it can no longer come to that."""
@@ -51,7 +51,7 @@ class Prometheus:
         while True:
             check()
             try:
-                healths = [each["health"] for each in self.targets()]
+                healths = [target["health"] for target in self.targets()]
                 if healths == ["up"] and self.query("up"):
                     return
             except OSError as error:

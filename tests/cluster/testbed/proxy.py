@@ -58,7 +58,7 @@ class Proxy:
 
     def writes(self) -> list[Passed]:
         """The writes that the API server has answered, in order."""
-        return [each for each in self.passed if each.request.is_write]
+        return [passed for passed in self.passed if passed.request.is_write]
 
     def pass_on(self) -> None:
         """Spoil nothing any more."""
@@ -144,16 +144,17 @@ async def _handle(
             pass
         case _:
             assert_never(effect)
-    return await _forward(proxy, upstream, request, (api, body, effect))
+    return await _forward(proxy, upstream, request, api, body, effect)
 
 
 async def _forward(
     proxy: Proxy,
     upstream: _Upstream,
     request: web.BaseRequest,
-    what: tuple[ApiRequest, bytes, Effect | None],
+    api: ApiRequest,
+    body: bytes,
+    effect: Effect | None,
 ) -> web.StreamResponse:
-    api, body, effect = what
     headers = {
         name: value for name, value in request.headers.items() if name.lower() not in _HOP_BY_HOP
     }

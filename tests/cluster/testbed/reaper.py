@@ -18,7 +18,7 @@ PATIENCE_SECONDS = 15.0
 
 def processes_of(folder: Path) -> tuple[int, ...]:
     """Ids of the processes whose command line names something in the folder; not our own."""
-    found: list[int] = []
+    process_ids: list[int] = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit() and int(entry.name) != os.getpid():
             try:
@@ -26,8 +26,8 @@ def processes_of(folder: Path) -> tuple[int, ...]:
             except (FileNotFoundError, ProcessLookupError, PermissionError):
                 continue  # it ended meanwhile, or belongs to someone else
             if f"{folder}/" in command:
-                found.append(int(entry.name))
-    return tuple(found)
+                process_ids.append(int(entry.name))
+    return tuple(process_ids)
 
 
 def stop(folder: Path) -> None:

@@ -14,7 +14,7 @@ def reporter_of(site: Site, pod_name: str, folder: Path, token: str | None = Non
     """Make the client of a running pod, with a token that is bound to the pod, or another one."""
     pod: dict[str, Any] = site.cluster.read("-n", site.namespace, "pod", pod_name)
     (container,) = pod["spec"]["containers"]
-    environment = {each["name"]: each.get("value", "") for each in container["env"]}
+    environment = {variable["name"]: variable.get("value", "") for variable in container["env"]}
     file = folder / f"{pod_name}.token"
     file.write_text(token_of(site, pod_name) if token is None else token)
     environment["SCALING_REPORT_TOKEN_FILE"] = str(file)

@@ -34,8 +34,8 @@ class Scene:
         """Wait until an expression has a series, and that a value."""
 
         def has_number() -> bool:
-            found = self.prometheus.query(expression)
-            return any(each["value"][1] != "NaN" for each in found)
+            samples = self.prometheus.query(expression)
+            return any(sample["value"][1] != "NaN" for sample in samples)
 
         self.site.wait(has_number, seconds, expression)
 
@@ -66,7 +66,7 @@ class Scene:
     def alerts(self) -> set[str]:
         """Name the alerts that fire, or will where what they are about lasts."""
         alerts = self.prometheus.get("alerts")["alerts"]
-        return {each["labels"]["alertname"] for each in alerts}
+        return {alert["labels"]["alertname"] for alert in alerts}
 
     def expect_known(self, text: str) -> None:
         """Fail where an expression names a metric that does not exist."""

@@ -43,13 +43,13 @@ class Site:
 
     def status(self, name: str) -> Document:
         """Read the status of an experiment; `{}` before it has one."""
-        found: Document = self.experiment(name).get("status", {})
-        return found
+        status: Document = self.experiment(name).get("status", {})
+        return status
 
     def trials(self, name: str) -> list[Document]:
         """Read an experiment's trials, by scale and number."""
-        found = self.reader.list("scalingtrials", self.namespace, f"{LABEL}={name}")
-        return sorted(found, key=lambda each: (each["spec"]["scale"], each["spec"]["number"]))
+        trials = self.reader.list("scalingtrials", self.namespace, f"{LABEL}={name}")
+        return sorted(trials, key=lambda trial: (trial["spec"]["scale"], trial["spec"]["number"]))
 
     def trial(self, name: str, number: int) -> Document:
         """Read a trial of an experiment without a ladder; `{}` where there is none."""
@@ -64,10 +64,10 @@ class Site:
 
     def events(self, name: str) -> list[Document]:
         """Read the Events about an experiment or one of its trials."""
-        found = self.reader.list("events", self.namespace)
+        events = self.reader.list("events", self.namespace)
         return [
             event
-            for event in found
+            for event in events
             if event["involvedObject"]["kind"] in ("ScalingExperiment", "ScalingTrial")
             and f"{event['involvedObject']['name']}-".startswith(f"{name}-")
         ]
@@ -75,19 +75,21 @@ class Site:
     def condition(self, name: str, kind: str) -> Document:
         """Read a condition of an experiment; `{}` where it has none of that type."""
         conditions: list[Document] = self.status(name).get("conditions", [])
-        return next((each for each in conditions if each["type"] == kind), Document())
+        return next(
+            (condition for condition in conditions if condition["type"] == kind), Document()
+        )
 
     def wait_end(self, name: str, seconds: float = 60.0) -> Document:
         """Wait until an experiment is over, and return its status."""
         self.wait(lambda: self.status(name).get("phase") in ENDS, seconds, f"{name} is over")
         return self.status(name)
 
-    def wait(self, holds: Callable[[], object], seconds: float, what: str) -> None:
-        """Wait until something holds. Fails with `what` and what is there instead."""
+    def wait(self, holds: Callable[[], object], seconds: float, expectation: str) -> None:
+        """Wait until something holds. Fails with `expectation` and what is there instead."""
         deadline = time.monotonic() + seconds
         while not holds():
             if time.monotonic() > deadline:
-                message = f"not within {seconds:g} s: {what}\n{self.picture()}"
+                message = f"not within {seconds:g} s: {expectation}\n{self.picture()}"
                 raise AssertionError(message)
             time.sleep(POLL_SECONDS)
 

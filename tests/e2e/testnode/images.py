@@ -94,13 +94,14 @@ class _Builder:
         sources = " ".join((_digest(SOURCES), *arguments))
         if not made_from.exists() or made_from.read_text() != sources:
             self.tell(f"building the image of the {name} ...")
-            given = (f"BASE_IMAGE={BASE}", "UV_CACHE_DIR=/uv-cache", *arguments)
-            self._buildah(
+            build_arguments = (f"BASE_IMAGE={BASE}", "UV_CACHE_DIR=/uv-cache", *arguments)
+            command = [
                 *("build-using-dockerfile", "--layers", "--isolation", "chroot"),
                 *("--network", "host", "--pull-never", *_registries()),
-                *(f"--build-arg={each}" for each in given),
+                *(f"--build-arg={argument}" for argument in build_arguments),
                 *("--file", f"{name}/Dockerfile", "--tag", image.reference, str(ROOT)),
-            )
+            ]
+            self._buildah(*command)
             self._push(image)
             made_from.write_text(sources)
         return image
@@ -142,7 +143,11 @@ def keep_newest(folder: Path) -> None:
     """Call a folder of the store used, and remove its kind's that were not used of late."""
     folder.touch()
     kind = folder.name.partition("-")[0]
-    ages = {each: each.stat().st_mtime for each in folder.parent.glob(f"{kind}-*") if each.is_dir()}
+    ages = {
+        sibling: sibling.stat().st_mtime
+        for sibling in folder.parent.glob(f"{kind}-*")
+        if sibling.is_dir()
+    }
     for old in sorted(ages, key=ages.__getitem__)[:-KEPT]:
         shutil.rmtree(old)
 
@@ -152,8 +157,8 @@ def _registries() -> Iterator[str]:
     if CERTIFICATES.exists():
         yield f"--volume={CERTIFICATES}:{CERTIFICATES}:ro"
     for name, files in _CONFIGURATIONS.items():
-        if found := next((file for file in files if file.exists()), None):
-            yield f"--secret=id={name},src={found}"
+        if configuration := next((file for file in files if file.exists()), None):
+            yield f"--secret=id={name},src={configuration}"
     yield f"--volume={uv('cache', 'dir').strip()}:/uv-cache"
 
 
@@ -169,7 +174,7 @@ def _digest(names: tuple[str, ...]) -> str:
     for name in names:
         path = ROOT / name
         inside = path.rglob("*") if path.is_dir() else (path,)
-        for file in sorted(each for each in inside if "__pycache__" not in each.parts):
+        for file in sorted(entry for entry in inside if "__pycache__" not in entry.parts):
             if file.is_file():
                 total.update(f"{file.relative_to(ROOT)}\0".encode() + file.read_bytes())
     return total.hexdigest()[:16]

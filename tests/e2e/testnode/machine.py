@@ -139,7 +139,7 @@ def _first_process(keeper: subprocess.Popen[bytes]) -> int:
 
 def _children(process: int) -> list[int]:
     return [
-        int(each) for each in Path(f"/proc/{process}/task/{process}/children").read_text().split()
+        int(child) for child in Path(f"/proc/{process}/task/{process}/children").read_text().split()
     ]
 
 

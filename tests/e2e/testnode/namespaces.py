@@ -35,8 +35,8 @@ def cgroup_of(folder: Path) -> str:
 
 def outside(folder: Path) -> None:
     """Keep the namespaces for as long as standard input is open, then remove every trace."""
-    made = [path for path in COVERED.values() if not path.exists()]
-    for path in made:
+    created = [path for path in COVERED.values() if not path.exists()]
+    for path in created:
         path.mkdir()
     groups = [root / cgroup_of(folder) for root in _hierarchies()]
     for group in groups:
@@ -51,7 +51,7 @@ def outside(folder: Path) -> None:
     child.wait()
     for group in groups:
         _remove_group(group)
-    for path in made:
+    for path in created:
         with suppress(OSError):  # someone else uses it by now
             path.rmdir()
     shutil.rmtree(folder, ignore_errors=True)

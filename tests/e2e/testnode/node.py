@@ -48,11 +48,8 @@ class Node:
         """Let the node claim to have devices; the containers that get them see none."""
         amounts = {resource: str(count)}
         patch = {"status": {"capacity": amounts, "allocatable": amounts}}
-        self.cluster.kubectl(
-            *("patch", "node", components.NODE, "--subresource=status", "--type=merge"),
-            *("--patch-file", "/dev/stdin"),
-            stdin=patch,
-        )
+        command = ("patch", "node", components.NODE, "--subresource=status", "--type=merge")
+        self.cluster.kubectl(*command, "--patch-file", "/dev/stdin", stdin=patch)
 
 
 @contextmanager

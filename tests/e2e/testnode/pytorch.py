@@ -34,5 +34,5 @@ def packages() -> Path:
 def _requirements() -> str:
     export = ("export", "--quiet", "--frozen", "--no-dev", "--no-emit-project", "--no-hashes")
     plain = (*export, "--no-header", "--no-annotate", "--extra", "trainer")
-    others = set(uv(*plain, "--prune", "torch").splitlines())
-    return "\n".join(line for line in uv(*plain).splitlines() if line not in others)
+    without_torch = set(uv(*plain, "--prune", "torch").splitlines())
+    return "\n".join(line for line in uv(*plain).splitlines() if line not in without_torch)

@@ -56,7 +56,7 @@ def load(machine: Machine, archive: Path) -> None:
         return
     has = set(machine.run(*_CTR, "content", "ls", "--quiet").split())
     blobs = (archive / "blobs" / "sha256").iterdir()
-    new = [f"blobs/sha256/{each.name}" for each in blobs if f"sha256:{each.name}" not in has]
+    new = [f"blobs/sha256/{blob.name}" for blob in blobs if f"sha256:{blob.name}" not in has]
     command = ("tar", "-C", str(archive), "-c", "oci-layout", "index.json", *new)
     with subprocess.Popen(command, stdout=subprocess.PIPE) as tar:  # its end is seen in any case
         assert tar.stdout is not None

@@ -28,10 +28,10 @@ def job_of(monitor: dict[str, Any], cluster: Cluster, namespace: str) -> dict[st
     slices = cluster.read("-n", namespace, "endpointslices", "-l", selector)["items"]
     targets = [
         f"{address}:{port['port']}"
-        for each in slices
-        for port in each["ports"]
+        for endpoint_slice in slices
+        for port in endpoint_slice["ports"]
         if port["name"] == endpoint["port"]
-        for behind in each["endpoints"]
+        for behind in endpoint_slice["endpoints"]
         if behind["conditions"]["ready"]
         for address in behind["addresses"]
     ]
