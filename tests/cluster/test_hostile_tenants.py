@@ -31,7 +31,8 @@ HONEST = 5
 """Measured so often, alone and beside the others."""
 SLACK_SECONDS = 10.0
 """Where a machine does everything at once, API server and operator too, moments come late."""
-ANSWER_SECONDS = 450.0
+ANSWER_SECONDS = 900.0
+"""Such a wait ends where something hangs; where two cores do all of it, 330 s were seen."""
 
 
 @pytest.fixture
@@ -110,7 +111,7 @@ def most_memory_bytes() -> float:
     return float(parse_quantity(values["resources"]["limits"]["memory"]))
 
 
-@pytest.mark.timeout(1200, func_only=True)
+@pytest.mark.timeout(2700, func_only=True)
 def test_an_honest_experiment_does_not_notice_hostile_ones(
     installation: Installation, theirs: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -121,7 +122,9 @@ def test_an_honest_experiment_does_not_notice_hostile_ones(
         beside = [first_pod_seconds(site, f"beside-{at}") for at in range(HONEST)]
         site.wait(lambda: not unanswered(site, theirs), ANSWER_SECONDS, "all are answered")
         bad = reasons(site, theirs)
-        site.cluster.kubectl("-n", theirs, "delete", "sx", "--all", "--wait=false", seconds=120)
+        site.cluster.kubectl(
+            "-n", theirs, "delete", "sx", "--all", "--wait=false", seconds=ANSWER_SECONDS
+        )
         after = first_pod_seconds(site, "after")
     with capsys.disabled():
         sys.stdout.write(
