@@ -40,3 +40,9 @@ def test_what_is_no_reason_of_an_attempt_counts_and_is_not_ranked_last(
 ) -> None:
     assert counts(reason)
     assert not ranks_last(reason)
+
+
+def test_every_reason_has_a_meaning() -> None:
+    meanings = [meaning_of(reason) for reason in (*Reason, *StopReason)]
+    assert all(meanings)
+    assert len(set(meanings)) == len(meanings)

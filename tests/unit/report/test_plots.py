@@ -10,12 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scaling_operator.api.experiment import Objective
-from scaling_operator.api.names import Reason, StopReason
 from scaling_operator.api.search import FloatParameter, IntParameter
 from scaling_operator.report import formatting, plots, theme
 from scaling_operator.report.axes import at_edge, value_axis, with_footer
 from scaling_operator.report.data import evenly
-from scaling_operator.report.record_sections import MEANINGS
 
 LESS = Objective(metric="val_loss", direction="minimize")
 MORE = Objective(metric="val_accuracy", direction="maximize")
@@ -191,10 +189,6 @@ def test_ladder_colours_are_distinct_and_in_range(count: int) -> None:
     assert len(set(colours)) == count
     parts = [int(part) for colour in colours for part in colour[4:-1].split(",")]
     assert all(0 <= part <= 255 for part in parts)
-
-
-def test_every_reason_has_a_meaning() -> None:
-    assert set(MEANINGS) == {*Reason, *StopReason}
 
 
 def test_log_axis_range_is_given_to_plotly_in_decades() -> None:

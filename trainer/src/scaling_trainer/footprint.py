@@ -7,8 +7,9 @@ row of a text is a window of `context` tokens.
 The backward pass needs, in numbers per element of a layer's output:
 
 * relu and tanh keep their output, which the next layer keeps too: 1; gelu its input as well: 2
-* with dropout after it an activation keeps 1, dropout its mask and the next layer its output: 3
-  (the mask has bytes on a GPU and floats on a CPU, which count here)
+* an activation with dropout after it: the activation keeps 1, dropout keeps its mask (1), the next
+  layer keeps dropout's output (1): 3. The mask has bytes on a GPU and floats on a CPU; floats
+  count.
 * a normalisation keeps its input: 1, and the layer after it its output
 * a block of the transformer keeps 17 per token and unit of width: 2 normalisations and what follows
   them (4), queries, keys, values, the attention's output (4), the narrow layers' inputs (1), the

@@ -1,12 +1,12 @@
 """JSON that somebody else wrote, read strictly.
 
-Python's reader accepts JSON that other programs cannot read: half characters, two values for one
+Python's reader accepts JSON that other programs cannot read: lone surrogates, two values for one
 name, numbers of a thousand digits, a thousand levels. The two readers here refuse different parts:
 
 * `read_object_of_unique_names` reads a variable, a result or a report. Each has a few thousand
   bytes, and its reader checks every value by itself. A name with two values is refused.
 * `read_bounded_document` reads a file or an answer, whose values may go anywhere. Its depth, the
-  digits of its whole numbers and half characters are bounded. Of two values for one name the last
+  digits of its whole numbers and lone surrogates are bounded. Of two values for one name the last
   counts, as in Python.
 
 The caller of either bounds the length.

@@ -1,7 +1,7 @@
 """Constants of the API: group, labels, states, reasons and condition types, each in one place.
 
 The words are Kubernetes' (condition, reason) and Optuna's (trial, pruned). What each reason of a
-trial means stands in `core.reasons`; what each condition means stands in `core.conditions`.
+trial means stands in `core.reasons`; which conditions stop work stands in `core.conditions`.
 """
 
 import re

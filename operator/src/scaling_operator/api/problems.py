@@ -1,7 +1,7 @@
-"""What is wrong with a document, said so that a person can mend it.
+"""What is wrong with a document: where, what, and what is allowed.
 
-Every part of the reading reports the same values: a path in the file's own spelling, and a sentence
-that says what is wrong and what is allowed.
+Every check reports the same values: a path in the file's own spelling, and a sentence that a person
+can act on.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """The decision: what to do next about an experiment.
 
 One call plans one kind of step. The shell applies the plan and plans again until nothing is left to
-do. So no rule has to foresee what another rule changes: a trial's end is counted before the next
+do. So each rule sees the result of the rules before it: a trial's end is counted before the next
 trial is asked for. Planning twice without a change plans the same; once all is applied, a plan is
-empty. A plan decides nothing about actions under way, and they delay no other decision.
+empty. A plan leaves out the trials whose action is under way. The other trials do not wait for
+them.
 """
 
 from __future__ import annotations

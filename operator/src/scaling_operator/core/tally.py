@@ -1,8 +1,8 @@
 """Running totals of a scale: of bounded size, however many trials end; one is added at a time.
 
 The cost of adding a trial depends on the length of `best` and `front`, not on the history. The
-totals do not depend on the order in which trials end: a process that saw the ends and a process
-that reads the trials later agree.
+totals do not depend on the order in which trials end: a restarted operator computes the same
+totals.
 """
 
 from __future__ import annotations

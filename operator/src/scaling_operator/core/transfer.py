@@ -1,9 +1,9 @@
 """What one scale passes to the next: its best points, and ranges about the expected best values.
 
 Points and ranges move along the ladder as the best values have moved so far: h = h0 size^p. The
-line is a regression of ln h over the logarithms of what a scale sets. Exponents are shrunk towards
-0 as much as typical exponents (half) and the noise of a search of few trials (a factor of 1.6)
-suggest: two scales move a value little, ten scales say how the value moves.
+line is a regression of ln h over the logarithms of what a scale sets. The regression shrinks
+exponents towards 0: a typical exponent is 0.5, and a search of few trials finds a best value within
+a factor of 1.6. So two scales move a value little; ten scales say how the value moves.
 """
 
 from __future__ import annotations

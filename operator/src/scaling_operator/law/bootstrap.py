@@ -2,10 +2,14 @@
 
 A resample is a row of counts over the points, so that all of them share one design matrix and are
 minimised as one batch, each from the full-data optimum and from one other point; the lower of the
-two minima counts. A resample draws what varied independently: single runs (pairs), runs within
-their budget where an IsoFLOP design fixed the budgets (stratified: pairs give about the same
-coverage with wider intervals, residuals too narrow ones), whole runs or sizes (cluster) where
-several points share an artefact. The seed fixes everything.
+two minima counts. A resample draws what varied independently:
+
+* pairs: single runs;
+* stratified: runs within their budget, where an IsoFLOP design fixed the budgets (pairs give about
+  the same coverage with wider intervals there, residuals give too narrow ones);
+* cluster: whole runs or sizes, where several points share an artefact.
+
+The seed fixes everything.
 """
 
 from __future__ import annotations

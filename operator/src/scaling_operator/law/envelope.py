@@ -1,6 +1,6 @@
 """The envelope of training curves: at each compute the size whose curve lies lowest.
 
-A third opinion (Hoffmann 2022), and only where the curves allow it: under a constant rate, or in
+A third estimate (Hoffmann 2022), given only where the curves allow it: under a constant rate, or in
 the stable phase of a warm-up/stable/decay schedule. Under a cosine a run that is cut short is not
 the run of that length, and the envelope is biased. The envelope needs whole curves: an experiment
 has whole curves; `scaling fit`, which sees the ends of runs, has none.

@@ -1,9 +1,12 @@
 """From the best trials of an experiment to what a law is fitted to: points, curves, sizes to come.
 
-Points: which quantity is N, which trials count. Curves: the learning curves of the best trials, as
-far as they can be compared; a step counts evaluations, so a curve's compute at a step is that share
-of the whole training's, and since a pruned trial is never the best of its scale, every curve is
-whole. Sizes to come: N and D of the scales that have no trial yet, for which the law predicts.
+Points: which quantity is N, which trials count.
+
+Curves: the learning curves of the best trials, as far as they can be compared. A step counts
+evaluations: the compute at step k of n is k/n of the training's compute. A pruned trial is never
+the best of its scale, so every curve is complete.
+
+Sizes to come: N and D of the scales that have no trial yet. The law predicts their loss.
 """
 
 from __future__ import annotations

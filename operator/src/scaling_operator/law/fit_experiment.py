@@ -1,6 +1,7 @@
 """The one function that both shells call: from the best trials to the status of a fit.
 
-Pure: the same input gives the same answer, for starts and resamples follow the experiment's seed.
+Pure: the same input gives the same answer, because the experiment's seed fixes random starts and
+resamples.
 """
 
 from __future__ import annotations

@@ -7,8 +7,8 @@ noise of .5 % Akima's exponent has ten times the spread. PCHIP is left out, sinc
 between sizes it can only put a minimum on a measured one. The envelope of training curves needs
 more than points, which hold only the curves' ends: see `envelope`.
 
-A minimum on an end of the grid is no minimum. Such a budget is named in a condition and does not
-enter the power law.
+A least loss at an end of the grid may not be the minimum. Such a budget is named in a condition and
+is not used in the power law.
 """
 
 from __future__ import annotations

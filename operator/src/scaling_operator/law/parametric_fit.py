@@ -6,7 +6,7 @@ instead of the mean, a factor of 1e3, and a last descent by scipy's BFGS from th
 the 240 Chinchilla points each part alone finds the same optimum.
 
 The starts: for fixed exponents L = E + A N^-alpha + B D^-beta is linear, so a grid of exponents
-with E, A, B solved exactly searches the two hard dimensions and leaves nothing to luck. Only
+with E, A, B solved exactly searches the two hard dimensions without a random start. Only
 solutions with all three positive are kept; there the non-negative solution is the plain
 least-squares solution, which is a 2 x 2 system once E is eliminated by centring, solved for the
 whole grid at once.

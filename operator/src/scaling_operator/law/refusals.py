@@ -1,4 +1,4 @@
-"""Which points hold no law: refusals as values, never a number from points that hold none.
+"""Data that cannot be fitted are refused: a refusal is a value with a reason, without a number.
 
 Thresholds are judgements (section 4 of the reference); those of a fit are in `law.conditions`.
 """

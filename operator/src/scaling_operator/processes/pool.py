@@ -1,7 +1,8 @@
 """A few processes that work for all experiments: no namespace takes all processes, or all the time.
 
 One process does the work of a namespace, its home, where its studies stay open. Namespaces of a
-process take turns. A namespace that waits for another one's long work moves to an idle process.
+process take turns. A namespace that waits for another namespace's long work moves to an idle
+process.
 """
 
 from __future__ import annotations

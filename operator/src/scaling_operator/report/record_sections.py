@@ -6,13 +6,14 @@ import io
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, cast
+from typing import Any, cast
 
 from ruamel.yaml import YAML
 
 from scaling_operator.api.fields import Scalar
 from scaling_operator.api.names import Reason, StopReason, TrialState
 from scaling_operator.api.trial import ScalingTrial
+from scaling_operator.core.reasons import meaning_of
 from scaling_operator.report.blocks import Block, Cell, Code, Details, Section, Table
 from scaling_operator.report.data import ReportInput, in_state, sign
 from scaling_operator.report.formatting import (
@@ -30,32 +31,6 @@ _TOP_ROWS = 10
 _ROWS_OF_MANY = 100
 _MAX_ROWS = 2000
 _MAX_COLUMNS = 24
-
-MEANINGS: Final[Mapping[Reason | StopReason, str]] = {
-    Reason.IMAGE_PULL_FAILED: "the container's image could not be fetched",
-    Reason.CONFIG_ERROR: "the trainer refused its configuration",
-    Reason.TRAINER_FAILED: "the trainer ended with an error",
-    Reason.DATA_ERROR: "the data cannot be used, whatever the parameters",
-    Reason.NO_RESULT: "the trainer ended well but left no result",
-    Reason.INVALID_RESULT: "the result could not be read, or is not finite",
-    Reason.TIMED_OUT: "the attempt took longer than trials.timeout",
-    Reason.INFEASIBLE: "no machine of the policy fits these parameters; counts as a bad point",
-    Reason.DIVERGED: "the loss grew beyond all bounds; counts as a bad point, not as a fault",
-    Reason.OOM_KILLED: "the machine's memory did not suffice",
-    Reason.ACCELERATOR_OOM: "the accelerator's memory did not suffice",
-    Reason.EVICTED: "the node drove the attempt out",
-    Reason.PREEMPTED: "something more urgent took the place",
-    Reason.NODE_LOST: "the node went away",
-    Reason.POD_DELETED: "somebody deleted the attempt, or its process was killed",
-    Reason.STORAGE_FULL: "no space was left where the trial keeps its files",
-    Reason.UNSCHEDULABLE: "no machine was free within trials.pendingTimeout",
-    Reason.QUOTA_EXCEEDED: "the quota left no room within trials.pendingTimeout",
-    Reason.SUSPENDED: "the experiment was suspended meanwhile",
-    StopReason.GOAL_REACHED: "the goal was reached elsewhere",
-    StopReason.BUDGET_EXHAUSTED: "the experiment's budget was used up",
-    StopReason.TOO_MANY_FAILURES: "the experiment had failed",
-    StopReason.UNUSABLE_DATA: "another trial had found that the data cannot be used",
-}
 
 
 def table(report: ReportInput) -> Section | None:
@@ -149,7 +124,7 @@ def failures(report: ReportInput) -> Section | None:
     )
     if repeated:
         rows = tuple(
-            (Cell(reason), Cell(f"{count:,}"), Cell(MEANINGS[reason]))
+            (Cell(reason), Cell(f"{count:,}"), Cell(meaning_of(reason)))
             for reason, count in repeated.most_common()
         )
         blocks.append(Table(("attempts repeated after", "count", "meaning"), rows))
@@ -168,7 +143,7 @@ def _reasons_table(trials: Sequence[ScalingTrial]) -> Table:
         (
             Cell(f"{state.lower()} · {reason or 'no reason given'}"),
             Cell(f"{count:,}"),
-            Cell("" if reason is None else MEANINGS[reason]),
+            Cell("" if reason is None else meaning_of(reason)),
             Cell(_example(firsts[state, reason])),
         )
         for (state, reason), count in counts.most_common()

@@ -1,7 +1,7 @@
 """Colours and the two plotly templates, one for light and one for dark screens.
 
-The hues are Okabe and Ito's, told apart by colour-blind readers, moved to a brightness that stands
-out from white and from near-black alike; states differ in symbol too.
+The hues are Okabe and Ito's, which colour-blind readers can tell apart. Their brightness is changed
+so that they stand out from white and from near-black. States differ in symbol too.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The machines of an experiment's scales, planned once for each state of spec and observations.
 
-To plan a ladder of a hundred sizes may take a second, which the event loop must not spend:
-`prepare` plans in a thread. What trials teach meanwhile counts from the next `prepare` on.
+Planning a hundred sizes may take a second, too long for the event loop, so `prepare` plans in a
+thread. Observations that arrive meanwhile are used by the next `prepare`.
 """
 
 from __future__ import annotations

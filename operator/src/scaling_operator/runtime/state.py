@@ -1,7 +1,6 @@
 """The state of one experiment in memory: live trials, totals by scale, records for the studies.
 
-The state is a cache of what is stored, never ahead of it: every change is stored first and noted
-here then.
+The state is a cache of what is stored. A change is stored first; then the cache follows.
 """
 
 from __future__ import annotations

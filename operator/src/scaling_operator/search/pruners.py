@@ -1,7 +1,7 @@
 """From `search.pruner` to Optuna's pruners, and what pruners remember about a trial.
 
 Successive halving notes on each trial the value with which the trial completed a rung. We derive
-these notes from the trial's curve alone: a rebuilt study decides as a study that was kept alive.
+these notes from the trial's curve alone: a rebuilt study decides as the original study.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """From `search.algorithm` to Optuna's samplers, every argument spelled out; the seed of a slot.
 
-Optuna changes defaults between versions, and a changed default is another proposal for one seed.
+Optuna changes defaults between versions, and with another default a seed gives another proposal.
 A sampler is made anew for each slot, with the slot's seed: it must not remember anything.
 """
 

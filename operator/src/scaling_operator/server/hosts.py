@@ -1,7 +1,8 @@
-"""Which Host headers a server answers: a page of a foreign name must not read it.
+"""Which Host headers a server answers: protection against DNS rebinding.
 
-A browser lets a page read what the page's own name serves, and the owner of a name may point it at
-this server for a moment (DNS rebinding). The Host header shows the name. Nobody can own an address,
+A browser lets a page read what the page's own host name serves. The owner of a host name can point
+the name at this server for a moment: then a foreign page reads this server's answers. The Host
+header shows the name, so foreign names are refused. Nobody can own an address,
 `localhost`, a name without a dot or the name of a Service of Kubernetes.
 """
 

@@ -2,7 +2,7 @@
 
 Across scales the order is the plan's, the cheapest scale first; within a scale the trial with the
 largest memory goes first. Nothing starts beyond a limit, or beside a workload of the same shape
-that no node has room for: trials that wait, wait without a pod. Of the experiments that share a
+that no node has room for: a trial that waits has no pod. Of the experiments that share a
 namespace's limit, the experiment that holds least goes first.
 """
 

@@ -1,6 +1,6 @@
 """What trials have used of machines, and what the core is told of machines when it plans.
 
-What an attempt uses is accelerators times hours, and the price of these hours.
+An attempt uses accelerator hours (accelerators times hours); the price of these hours is its cost.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""YAML 1.2 of bounded size: whoever wrote a text, reading it ends soon.
+"""YAML 1.2 of bounded size: reading ends soon for any text.
 
 The reader takes some 50 microseconds for a value, its time grows quadratically with the depth of
 brackets, and an alias or a merge stands for as much as its author likes. So values, levels and

@@ -2,7 +2,7 @@
 
 Numbers take the form that JSON through Kubernetes gives them (1.0 becomes 1, a whole number beyond
 64 bits becomes a float), so that a file means the same on a laptop and on a cluster. Values that
-JSON cannot hold are reported: NaN and infinities, keys that are not text, halves of characters, and
+JSON cannot hold are reported: NaN and infinities, keys that are not text, lone surrogates, and
 aliases that grow without end.
 """
 

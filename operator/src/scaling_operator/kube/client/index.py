@@ -48,7 +48,7 @@ class Index:
     last_states: dict[tuple[Kind, Key], dict[str, Object]] = field(
         default_factory=dict[tuple[Kind, Key], dict[str, Object]]
     )
-    """Last states of deleted workloads, until `forget_awaited`: their end may not be read yet."""
+    """Last states of deleted workloads, until `forget_unawaited`: their end may not be read yet."""
     policies: dict[str, Object] = field(default_factory=dict[str, Object])
     namespaces: dict[str, Object] = field(default_factory=dict[str, Object])
     changes: dict[Key, int] = field(default_factory=dict[Key, int])

@@ -2,8 +2,8 @@
 
 Every write is safe under two leaders (names, resourceVersions); the Lease keeps them from working
 against each other. A holder trusts the Lease only for two thirds of its duration since the last
-renewal began. Its clock also runs while the process is stopped: a paused leader that wakes up knows
-that it leads no more.
+renewal began. The holder's clock also runs while its process is stopped: a paused leader that wakes
+up knows that it no longer leads.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """The work queue: which experiment is reconciled next.
 
-A key waits once however often it is added, has one worker at a time, and returns where it was added
-meanwhile. Groups (namespaces) take turns; within a group it is first come, first served. No group
-has all workers, so none starves another. A key that failed returns after a delay that doubles, with
-jitter.
+A key waits once, however often it is added. A key has one worker at a time; a key that is added
+while it is processed waits again. Groups (namespaces) take turns; within a group it is first come,
+first served. No group has all workers, so none starves another. A key that failed returns after a
+delay that doubles, with jitter.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 """Workloads that no live trial waits for: which they are, and how they are deleted.
 
-Those of ended trials are deleted together, with one request a second for many of them. Such a
-request names labels, which anybody may have copied. So it is sent for those trials alone whose
-labels nothing else carries, as far as the index shows; the workloads of the others are deleted one
-by one, each by its uid.
+One request a second deletes the workloads of many ended trials. The request names labels, which
+anybody may have copied. So the request names a trial only if the index shows no other object with
+the trial's labels. The workloads of other trials are deleted one by one, each by its uid.
 """
 
 from __future__ import annotations

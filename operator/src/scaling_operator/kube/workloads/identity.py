@@ -1,7 +1,7 @@
 """Which experiment and attempt an object belongs to: written as name, labels and owner; read back.
 
-Names and labels say what an object's author wrote. Whether that is true, the uid of the object's
-owner tells (client/ownership.py).
+Anybody can write a name or a label. The uid of the object's owner proves them
+(client/ownership.py).
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The view of an attempt by its pod: a total function of whatever the API server sends.
 
 In this order: a program that ended well counts, whatever happened to its pod afterwards; else an
-interruption explains the end better than the exit code that it caused; else the program ended by
-itself. A pod that has not ended waits or runs, unless its deletion is long overdue.
+interruption takes precedence over the exit code, which it caused; else the exit code counts. A pod
+that has not ended waits or runs, unless its deletion is long overdue.
 """
 
 from __future__ import annotations
