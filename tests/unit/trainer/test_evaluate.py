@@ -64,13 +64,13 @@ def test_scores_of_classes_are_those_of_counting(
         by_metric["precision"][label] = ratio(hits, predicted)
         by_metric["recall"][label] = ratio(hits, true)
         by_metric["f1"][label] = ratio(2 * hits, predicted + true)
-    seen = [
+    labels = [
         label
         for label in range(classes)
         if (targets == label).any() or (predictions == label).any()
     ]
     for name, scores in by_metric.items():
-        macro = sum(scores[label] for label in seen) / len(seen)
+        macro = sum(scores[label] for label in labels) / len(labels)
         assert scores_by_name[f"val_{name}"] == pytest.approx(macro, abs=TOLERANCE)
         for label, score in scores.items():
             assert scores_by_name[f"val_{name}_{label}"] == pytest.approx(score, abs=TOLERANCE)
@@ -200,10 +200,10 @@ def test_a_score_in_pieces_is_the_score_of_the_whole() -> None:
 @given(rows=st.integers(1, 100), at_most=st.integers(1, 100))
 def test_a_part_of_the_rows_is_spread_evenly(rows: int, at_most: int) -> None:
     part = SubsetRows(Subset(torch.zeros(rows, 1), torch.arange(rows).float()[:, None]))
-    seen = evaluator("regression").score(nn.Linear(1, 1), part, at_most=at_most)
-    assert len(seen.targets) <= at_most
-    assert len(seen.targets) > min(rows, at_most) / 2
-    steps = seen.targets.flatten().diff()
+    scored = evaluator("regression").score(nn.Linear(1, 1), part, at_most=at_most)
+    assert len(scored.targets) <= at_most
+    assert len(scored.targets) > min(rows, at_most) / 2
+    steps = scored.targets.flatten().diff()
     assert bool((steps == steps[:1]).all())
 
 
