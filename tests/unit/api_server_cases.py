@@ -331,18 +331,18 @@ async def what_an_object_owned_goes_with_it(site: Site) -> None:
 
 
 async def a_watch_shows_what_is_made_changed_and_gone(site: Site) -> None:
-    async with site.watching() as seen:
+    async with site.watching() as events:
         await site.make(TRIALS, trial("study-0-3"))
         status = {"status": {"state": "Running"}}
         await site.client.apply_status(TRIALS, site.namespace, "study-0-3", status)
         await site.client.delete(TRIALS, site.namespace, "study-0-3")
-        await site.wait(lambda: _is_gone(seen))
-        assert (False, "study-0-3", "Running") in seen
-        assert seen[-1] == (True, "study-0-3", "Running")
+        await site.wait(lambda: _is_gone(events))
+        assert (False, "study-0-3", "Running") in events
+        assert events[-1] == (True, "study-0-3", "Running")
 
 
-async def _is_gone(seen: SeenEvents) -> bool:
-    return any(gone for gone, *_ in seen)
+async def _is_gone(events: SeenEvents) -> bool:
+    return any(gone for gone, *_ in events)
 
 
 async def a_token_that_is_no_good_is_nobodys(site: Site) -> None:

@@ -34,8 +34,8 @@ def split(text: str, separator: str) -> list[str]:
     return text.split(separator)
 
 
-def is_above(one: float, other: float) -> bool:
-    return one > other
+def is_above(value: float, bound: float) -> bool:
+    return value > bound
 
 
 def largest(items: list[Any]) -> Any:

@@ -30,6 +30,6 @@ def fake() -> FakeCluster:
 @pytest.fixture
 def shell(fake: FakeCluster) -> Iterator[Shell]:
     """One replica over it."""
-    one = Shell(fake)
-    yield one
-    one.close()
+    replica = Shell(fake)
+    yield replica
+    replica.close()

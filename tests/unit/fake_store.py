@@ -100,8 +100,8 @@ class Store:
         self.revision += 1
         stored["metadata"]["resourceVersion"] = str(self.revision)
         self._tell("DELETED", kind, stored)
-        for place, other in list(self.objects.items()):
-            owners: list[Object] = other["metadata"].get("ownerReferences", [])
+        for place, dependent in list(self.objects.items()):
+            owners: list[Object] = dependent["metadata"].get("ownerReferences", [])
             if [owner["uid"] for owner in owners] == [stored["metadata"]["uid"]]:
                 if orphan:
                     self.edit(*place, lambda owned: owned["metadata"].pop("ownerReferences"))

@@ -62,18 +62,18 @@ def experiment(random: Random, sizes: Sizes = SMALL) -> Json:
     algorithm = random.choice(ALGORITHMS)
     is_grid = algorithm == "grid"
     parameters = _parameters(random, sizes, is_grid=is_grid)
-    one = random.random() < 0.8
+    has_one_objective = random.random() < 0.8
     spec: Json = {
         "search": {
             "parameters": parameters,
             "algorithm": _algorithm(random, algorithm),
-            "pruner": _pruner(random) if one else {"name": "none"},
+            "pruner": _pruner(random) if has_one_objective else {"name": "none"},
             "warmStart": {"points": _points(random, sizes, parameters)},
         },
         "trials": {"max": random.choice((1, 40, 100_000)), "parallel": random.choice((1, 1000))},
         "trainer": {"container": {"image": "me/train", "command": ["train"]}},
     }
-    if one:
+    if has_one_objective:
         spec["objective"] = _objective(random, "loss")
         if random.random() < 0.5 or sizes.is_full:
             spec["scaling"] = _scaling(random, sizes)
@@ -178,7 +178,7 @@ def _points(random: Random, sizes: Sizes, parameters: Json) -> list[Json]:
         point: Json = {}
         for name, parameter in list(parameters.items())[: random.randint(1, len(parameters))]:
             conditions: Json = parameter.get("when", {})
-            if all(point.get(other, _NEVER) in allowed for other, allowed in conditions.items()):
+            if all(point.get(parent, _NEVER) in allowed for parent, allowed in conditions.items()):
                 point[name] = _first(random, parameter)
         points.append(point)
     return [point for point in points if point]
@@ -339,13 +339,13 @@ def _largest_of_the_built_in() -> Iterator[tuple[str, Json]]:
     rates = {"type": "categorical", "choices": [1e-6 * (at + 1) for at in range(1000)]}
     layers = {"type": "categorical", "choices": list(range(1, 65))}
     sized = {"model.heads": heads, "model.layers": layers}
-    others = {
+    further_fields = {
         "batch_size": many, "epochs": many, "model.context": many, "model.dropout": rates,
         "optimizer.learning_rate": rates, "optimizer.weight_decay": rates,
     }  # fmt: skip
     when_sgd = {
         name: {**parameter, "when": {"optimizer.name": ["sgd"]}}
-        for name, parameter in others.items()
+        for name, parameter in further_fields.items()
     }
     optimizers = {"type": "categorical", "choices": ["sgd", "adam", "adamw"]}
     # Widths whose heads are found after a while, and widths that have hardly any.
@@ -354,7 +354,7 @@ def _largest_of_the_built_in() -> Iterator[tuple[str, Json]]:
         ("beyond what a field takes", {"model.heads": many}),
         ("heads", {"model.heads": heads}),
         ("heads and layers", sized),
-        ("most fields", {**sized, **others}),
+        ("most fields", {**sized, **further_fields}),
         ("most fields under conditions", {**sized, **when_sgd, "optimizer.name": optimizers}),
     ):
         for words, widths in ladders.items():

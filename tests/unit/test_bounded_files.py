@@ -64,26 +64,26 @@ def modules() -> Iterator[tuple[str, Path]]:
 
 
 def is_allowed(name: str) -> bool:
-    return any(name == each or name.startswith(f"{each}/") for each in ALLOWED)
+    return any(name == allowed or name.startswith(f"{allowed}/") for allowed in ALLOWED)
 
 
 def test_no_module_opens_a_file_by_itself() -> None:
-    found = [
-        f"{name}:{line}: {what}"
+    calls = [
+        f"{name}:{line}: {call}"
         for name, path in modules()
         if not is_allowed(name)
-        for line, what in opened(ast.parse(path.read_text()))
+        for line, call in opened(ast.parse(path.read_text()))
     ]
-    assert not found, "read by scaling_trainer.reading, write by scaling_trainer.writing"
+    assert not calls, "read by scaling_trainer.reading, write by scaling_trainer.writing"
 
 
 @pytest.mark.slow
 def test_every_exception_is_needed() -> None:
     used = {name for name, path in modules() if any(opened(ast.parse(path.read_text())))}
     assert [
-        each
-        for each in ALLOWED
-        if not any(name == each or name.startswith(f"{each}/") for name in used)
+        allowed
+        for allowed in ALLOWED
+        if not any(name == allowed or name.startswith(f"{allowed}/") for name in used)
     ] == []
 
 

@@ -33,9 +33,10 @@ def test_every_package_is_on_the_map_and_no_other() -> None:
 @pytest.mark.parametrize(("question", "place"), DECISIONS)
 def test_a_decision_lies_where_the_table_says(question: str, place: str) -> None:
     paths = re.findall(r"`([\w/]+\.py)`", place)
-    source = "".join((OPERATOR / path).read_text() for path in paths)
+    files = (base / path for path in paths for base in (OPERATOR, TRAINER))
+    source = "".join(file.read_text() for file in files if file.is_file())
     for name in re.findall(r"`(\w+)`", place):
-        defined = rf"^(async )?def {name}\b|^class {name}\b|^{name}\b.*="
+        defined = rf"^ *(async )?def {name}\b|^class {name}\b|^{name}\b.*="
         assert re.search(defined, source, re.MULTILINE), f"{question}: {name}"
 
 

@@ -51,7 +51,7 @@ def test_the_tables_of_the_guide_are_in_step_with_the_code() -> None:
 
 
 def test_every_reason_has_a_row() -> None:
-    assert sorted(row[0] for row in table("reasons")) == sorted(f"`{each}`" for each in Reason)
+    assert sorted(row[0] for row in table("reasons")) == sorted(f"`{reason}`" for reason in Reason)
 
 
 @pytest.mark.parametrize("row", table("reasons"), ids=lambda row: row[0].strip("`"))
@@ -67,22 +67,22 @@ def test_a_row_says_whether_it_counts(row: list[str]) -> None:
 def test_every_reason_of_a_stopped_trial_is_one_that_a_plan_gives() -> None:
     """And the guide tells of no other."""
     source = "".join(path.read_text() for path in (SOURCE / "core").glob("*.py"))
-    assert [each for each in StopReason if f"StopReason.{each.name}" not in source] == []
-    (told,) = re.findall(r"`Stopped` with (.*?)\.\n", GUIDE, re.DOTALL)
-    assert set(re.findall(r"`(\w+)`", told)) == set(StopReason)
+    assert [reason for reason in StopReason if f"StopReason.{reason.name}" not in source] == []
+    (sentence,) = re.findall(r"`Stopped` with (.*?)\.\n", GUIDE, re.DOTALL)
+    assert set(re.findall(r"`(\w+)`", sentence)) == set(StopReason)
 
 
 def test_how_long_pauses_are_while_the_api_server_is_away() -> None:
     (row,) = [line for line in GUIDE.splitlines() if "the API server does not answer" in line]
-    told = [float(seconds) for seconds in re.findall(r"pauses up to (\d+) s", row)]
-    assert told == [MAX_BACKOFF_SECONDS, LONGEST_PAUSE_SECONDS]
+    pauses = [float(seconds) for seconds in re.findall(r"pauses up to (\d+) s", row)]
+    assert pauses == [MAX_BACKOFF_SECONDS, LONGEST_PAUSE_SECONDS]
     (row,) = [line for line in GUIDE.splitlines() if line.startswith("| `forbidden` in its log")]
     assert f"every {FORBIDDEN_PAUSE_SECONDS:.0f} s" in row
 
 
 def test_when_the_operator_says_that_it_is_not_well() -> None:
-    (told,) = re.findall(r"`/healthz` fails when (.*?): a restart", GUIDE, re.DOTALL)
-    words = " ".join(told.split())
+    (sentence,) = re.findall(r"`/healthz` fails when (.*?): a restart", GUIDE, re.DOTALL)
+    words = " ".join(sentence.split())
     assert words == (
         f"the event loop lags {MAX_LAG_SECONDS:.0f} s, experiments wait and none has had its turn "
         f"for {MAX_QUEUE_SECONDS / 60:.0f} minutes, the watches fail more than "
@@ -113,7 +113,7 @@ def test_every_decision_has_a_number_of_its_own() -> None:
 
 
 def test_what_repeats_or_waits_has_the_bounds_of_the_code() -> None:
-    assert table("bounds") == [[each.what, each.bound, each.then] for each in BOUNDS]
+    assert table("bounds") == [[row.what, row.bound, row.then] for row in BOUNDS]
 
 
 def test_every_reason_of_a_condition_is_explained() -> None:
@@ -121,7 +121,9 @@ def test_every_reason_of_a_condition_is_explained() -> None:
 
 
 def test_the_rights_are_those_that_are_shipped() -> None:
-    roles = [each for each in documents("manifests/install.yaml") if each["kind"] in ROLES]
+    roles = [
+        document for document in documents("manifests/install.yaml") if document["kind"] in ROLES
+    ]
     operators = [role for role in roles if not role["metadata"]["name"].endswith(USERS)]
     shipped = {
         (resource, verb)
@@ -130,25 +132,25 @@ def test_the_rights_are_those_that_are_shipped() -> None:
         for resource in rule["resources"]
         for verb in rule["verbs"]
     }
-    told = {
+    rights = {
         (re.findall(r"`([a-z/]+)`", kind)[0], verb.strip())
         for _, kind, verbs, _ in table("rights")
         for verb in verbs.split(",")
     }
     # Jobs are touched where they are the workload alone; the manifest has pods.
-    assert {each for each in told if each[0] != "jobs"} == shipped
+    assert {right for right in rights if right[0] != "jobs"} == shipped
 
 
 def test_every_option_is_named_with_its_default() -> None:
     command = typer.main.get_command(app)
-    options = {option for each in command.params for option in each.opts} - {"--help"}
+    options = {option for parameter in command.params for option in parameter.opts} - {"--help"}
     rows = {name: row for row in table("settings") for name in re.findall(r"`(--[a-z-]+)`", row[0])}
     assert set(rows) == options
-    for each in command.params:
-        default = rows[each.opts[0]][2]
+    for declared in command.params:
+        default = rows[declared.opts[0]][2]
         if default.startswith("`") and "<" not in default:
-            told = str(each.default).split(".")[-1].lower()
-            assert told.strip("[']") == default.strip("`"), each.opts
+            default_of_the_code = str(declared.default).split(".")[-1].lower()
+            assert default_of_the_code.strip("[']") == default.strip("`"), declared.opts
 
 
 def test_every_value_of_a_setting_is_one_of_the_chart() -> None:

@@ -16,11 +16,11 @@ def locked() -> dict[str, set[str]]:
     """Give the hashes of each package of the lock, by `name==version`."""
     packages = tomllib.loads((ROOT / "uv.lock").read_text())["package"]
     return {
-        f"{each['name']}=={each['version']}": {
-            file["hash"] for file in (*each.get("wheels", ()), each.get("sdist", {})) if file
+        f"{package['name']}=={package['version']}": {
+            file["hash"] for file in (*package.get("wheels", ()), package.get("sdist", {})) if file
         }
-        for each in packages
-        if "version" in each
+        for package in packages
+        if "version" in package
     }
 
 
@@ -35,11 +35,11 @@ def written() -> dict[str, set[str]]:
 
 
 def test_the_file_holds_what_the_lock_names() -> None:
-    known = locked()
+    hashes_of_the_lock = locked()
     assert {name.partition("==")[0] for name in written()} >= {"uv", "hatchling"}
     for name, hashes in written().items():
         assert hashes, f"{name}: make image-tools"
-        assert hashes == known.get(name), f"{name}: make image-tools"
+        assert hashes == hashes_of_the_lock.get(name), f"{name}: make image-tools"
 
 
 @pytest.mark.parametrize("name", DOCKERFILES)

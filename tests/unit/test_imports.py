@@ -135,14 +135,14 @@ def test_whoever_may_import_a_package_exists(outside: str) -> None:
 
 
 def test_the_operator_knows_the_trainers_contract_and_configuration_alone() -> None:
-    others = [
+    forbidden = [
         f"{module} imports {name}"
         for module, name in IMPORTS
         if _top(module) == "scaling_operator"
         and _top(name) == "scaling_trainer"
         and not _is_within(name, tuple(KNOWN_OF_THE_TRAINER))
     ]
-    assert not others
+    assert not forbidden
 
 
 STANDARD_LIBRARY_ALONE = tuple(

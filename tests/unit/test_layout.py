@@ -15,14 +15,14 @@ def test_source_roots_are_no_packages(folder: str) -> None:
 
 
 def test_the_standard_operator_module_wins_at_the_root() -> None:
-    found = subprocess.run(
+    path = subprocess.run(
         [sys.executable, "-S", "-c", "import operator; print(operator.__file__)"],
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=True,
     ).stdout.strip()
-    assert not found.startswith(str(ROOT))
+    assert not path.startswith(str(ROOT))
 
 
 def test_no_test_folder_is_a_package_or_called_like_a_standard_module() -> None:
@@ -70,7 +70,7 @@ def test_the_contract_client_loads_nothing_beyond_the_standard_library() -> None
         "new = {name.split('.')[0] for name in set(sys.modules) - before};"
         "print(sorted(new - set(sys.stdlib_module_names) - {'scaling_trainer'}))"
     )
-    found = subprocess.run(
+    loaded = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     ).stdout
-    assert found.strip() == "[]"
+    assert loaded.strip() == "[]"

@@ -27,11 +27,11 @@ def requirement(key: str, operator: str, *values: str) -> Json:
         pytest.param({"matchLabels": {"zone": ""}}, False, "zone=", id="absent is not empty"),
         pytest.param(
             {"matchLabels": {"team": "blue"}, **requirement("stage", "Exists")},
-            *(True, "team=blue,stage"), id="all of it is met",
+            True, "team=blue,stage", id="all of it is met",
         ),
         pytest.param(
             {"matchLabels": {"team": "blue"}, **requirement("zone", "Exists")},
-            *(False, "team=blue,zone"), id="one is not met",
+            False, "team=blue,zone", id="one is not met",
         ),
         pytest.param(requirement("team", "In", "red", "blue"), True, "team in (red,blue)", id="in"),
         pytest.param(requirement("zone", "In", "a"), False, "zone in (a)", id="absent is not in"),

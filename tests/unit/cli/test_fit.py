@@ -86,23 +86,23 @@ def document(ended: Ended) -> dict[str, Any]:
 def test_a_known_law_is_recovered_with_its_optimum(tmp_path: Path) -> None:
     path = write(tmp_path, known_points())
     words = ["--parameters", "n", "--tokens", "d", "--loss", "loss", "--group", "c"]
-    found = document(
+    report = document(
         fit(
             tmp_path, path, *words, "--bootstrap", "100", "--target-flops", "1e21",
             "--predict", "1e9,2e10", "--json", "--no-plot",
         )
     )  # fmt: skip
-    assert [found[key] for key in ("E", "A", "B", "alpha", "beta")] == pytest.approx(
+    assert [report[key] for key in ("E", "A", "B", "alpha", "beta")] == pytest.approx(
         [E, A, B, ALPHA, BETA], rel=1e-3
     )
-    assert found["a"] == pytest.approx(BETA / (ALPHA + BETA), abs=1e-4)
-    assert found["points"] == 35
-    (answer,) = found["recommendation"]
+    assert report["a"] == pytest.approx(BETA / (ALPHA + BETA), abs=1e-4)
+    assert report["points"] == 35
+    (answer,) = report["recommendation"]
     assert answer["parameters"] * answer["tokens"] * 6 == pytest.approx(1e21, rel=1e-6)
-    (prediction,) = found["predictions"]
+    (prediction,) = report["predictions"]
     assert prediction["loss"] == pytest.approx(E + A / 1e9**ALPHA + B / 2e10**BETA, rel=1e-4)
-    assert found["isoflop"]["a"] == pytest.approx(found["a"], abs=0.02)
-    assert found["conditions"][0]["type"] == "FitReady"
+    assert report["isoflop"]["a"] == pytest.approx(report["a"], abs=0.02)
+    assert report["conditions"][0]["type"] == "FitReady"
 
 
 def test_the_public_points_give_the_published_exponents_and_a_page(tmp_path: Path) -> None:
@@ -141,25 +141,25 @@ def test_degenerate_points_give_a_condition_and_no_number(
     path = write(tmp_path, rows)
     ended = fit(tmp_path, path, "--parameters", "n", "--tokens", "d", "--loss", "loss", "--json")
     assert ended.returncode == 3
-    found = json.loads(ended.stdout)
-    assert condition in [entry["type"] for entry in found["conditions"]]
-    assert all(found[key] is None for key in ("E", "A", "B", "alpha", "beta", "a"))
+    report = json.loads(ended.stdout)
+    assert condition in [entry["type"] for entry in report["conditions"]]
+    assert all(report[key] is None for key in ("E", "A", "B", "alpha", "beta", "a"))
 
 
 def test_the_json_object_has_every_key_and_nothing_else_is_printed(tmp_path: Path) -> None:
     path = write(tmp_path, noisy_points())
     ended = fit(tmp_path, path, *COLUMNS, "--group", "c", *ASKED, "--json", "--out", "f.html")
-    found = document(ended)
+    report = document(ended)
     keys = "form E A B alpha beta a objective points intervals isoflop recommendation predictions"
-    assert {*keys.split(), "conditions"} <= set(found)
-    assert set(found["intervals"]) == {"E", "A", "B", "alpha", "beta", "a"}
-    assert [target["targetFlops"] for target in found["recommendation"]] == [1e21, 1e22]
+    assert {*keys.split(), "conditions"} <= set(report)
+    assert set(report["intervals"]) == {"E", "A", "B", "alpha", "beta", "a"}
+    assert [target["targetFlops"] for target in report["recommendation"]] == [1e21, 1e22]
     keys = "targetFlops parameters tokens tokensPerParameter loss interval80 interval95 flatRange"
-    assert set(keys.split()) <= set(found["recommendation"][0])
-    assert {"parameters", "tokens", "loss", "interval80"} <= set(found["predictions"][0])
-    assert len(found["isoflop"]["optima"]) == 5
-    low, high = found["recommendation"][0]["interval80"]
-    assert low < found["recommendation"][0]["parameters"] < high
+    assert set(keys.split()) <= set(report["recommendation"][0])
+    assert {"parameters", "tokens", "loss", "interval80"} <= set(report["predictions"][0])
+    assert len(report["isoflop"]["optima"]) == 5
+    low, high = report["recommendation"][0]["interval80"]
+    assert low < report["recommendation"][0]["parameters"] < high
     assert "f.html" in ended.stderr
     assert fit(tmp_path, path, *COLUMNS, *ASKED, "--json").stdout == (
         fit(tmp_path, path, *COLUMNS, *ASKED, "--json", "--no-plot").stdout
@@ -225,8 +225,8 @@ def test_isoflop_alone_answers_without_a_law(tmp_path: Path, optimum: str) -> No
 def test_budgets_with_names_are_the_mean_compute_of_their_runs(tmp_path: Path) -> None:
     rows = [(n, d, f"budget {c:g}", loss) for n, d, c, loss in known_points()]
     words = ["--group", "c", "--bootstrap", "0", "--json", "--no-plot"]
-    found = document(fit(tmp_path, write(tmp_path, rows), *COLUMNS, *words))
-    budgets = [optimum["budgetFlops"] for optimum in found["isoflop"]["optima"]]
+    report = document(fit(tmp_path, write(tmp_path, rows), *COLUMNS, *words))
+    budgets = [optimum["budgetFlops"] for optimum in report["isoflop"]["optima"]]
     assert budgets == pytest.approx([1e18, 3e18, 1e19, 3e19, 1e20])
 
 

@@ -201,7 +201,7 @@ def test_numbers_are_written_for_people() -> None:
     assert [amount_text(number) for number in (None, 0.0, 0.00123, 1.234, 123456)] == [
         "?", "0", "0.0012", "1.23", "123,456"
     ]  # fmt: skip
-    assert [bytes_text(each, 1) for each in (None, 0.5, 12.34, 1234)] == [
+    assert [bytes_text(number, 1) for number in (None, 0.5, 12.34, 1234)] == [
         "",
         "0.50",
         "12.3",

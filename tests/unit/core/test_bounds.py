@@ -62,9 +62,9 @@ INTERRUPTIONS = {
 
 def at(now_seconds: float, live: LiveTrial, *, has_room: bool) -> Observed:
     room = {} if has_room else NO_ROOM
-    seen = observed(live, view=sizing(live, **room), trials=TRIALS)
+    observation = observed(live, view=sizing(live, **room), trials=TRIALS)
     rules = Rules(max_trials=1, queueing_grace_seconds=5.0, no_result_grace_seconds=10.0)
-    return replace(seen, now_seconds=now_seconds, rules=rules)
+    return replace(observation, now_seconds=now_seconds, rules=rules)
 
 
 VIEWS = [
@@ -171,8 +171,8 @@ def test_the_last_attempt_is_the_last_whatever_ends_it(reason: Reason) -> None:
 
     def decided(ended: tuple[Reason, ...]) -> Any:
         live = LiveTrial(0, 0, ended_attempts=ended, view=view)
-        seen = observed(live, trials=TRIALS, suspend=suspend)
-        (action,) = plan(replace(seen, now_seconds=1.0)).actions
+        observation = observed(live, trials=TRIALS, suspend=suspend)
+        (action,) = plan(replace(observation, now_seconds=1.0)).actions
         return action
 
     assert isinstance(decided(before[1:]), EndAttempt)
@@ -197,13 +197,15 @@ def test_pauses_between_attempts_stop_growing() -> None:
 def test_no_trial_waits_while_nothing_may_start(changes: dict[str, Any]) -> None:
     """Its wait begins anew when something may."""
     live = LiveTrial(0, 0, TrialState.QUEUED, view=ABSENT, queued_seconds=-1e6)
-    seen = observed(live, trials=TRIALS, **changes)
-    assert seen.sizing is not None
+    observation = observed(live, trials=TRIALS, **changes)
+    assert observation.sizing is not None
     if not changes:
-        start_check = replace(seen.sizing.start_check, reason="PolicyNotFound")
-        seen = replace(seen, sizing=replace(seen.sizing, start_check=start_check))
+        start_check = replace(observation.sizing.start_check, reason="PolicyNotFound")
+        observation = replace(
+            observation, sizing=replace(observation.sizing, start_check=start_check)
+        )
 
-    assert plan(seen).actions == (SetState(0, 0, TrialState.RUNNING, None, ""),)
+    assert plan(observation).actions == (SetState(0, 0, TrialState.RUNNING, None, ""),)
 
 
 def lists_of(schema: Mapping[str, Any], path: str) -> Iterator[tuple[str, int | None]]:
@@ -218,7 +220,7 @@ def lists_of(schema: Mapping[str, Any], path: str) -> Iterator[tuple[str, int | 
         yield path, schema.get("maxProperties")
 
 
-def found() -> dict[str, int | None]:
+def bounds_of_lists() -> dict[str, int | None]:
     lists: dict[str, int | None] = {}
     for kind in KINDS:
         schema = definition(kind)["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
@@ -267,7 +269,7 @@ MOST: dict[str, Callable[[], int]] = {
 }
 
 
-@pytest.mark.parametrize(("path", "bound"), found().items())
+@pytest.mark.parametrize(("path", "bound"), bounds_of_lists().items())
 def test_every_list_of_a_status_has_room_for_all_that_fills_it(
     path: str, bound: int | None
 ) -> None:

@@ -104,7 +104,7 @@ def test_each_amount_of_data_has_an_edge_of_its_own() -> None:
 
 
 @pytest.mark.parametrize(
-    ("sizes", "side", "found"),
+    ("sizes", "side", "added"),
     [
         pytest.param((2, 4, 8), "largest", (16, 16), id="the ratio goes on"),
         pytest.param((16, 32, 64), "smallest", (8,), id="downwards: 0 is no size"),
@@ -115,6 +115,6 @@ def test_each_amount_of_data_has_an_edge_of_its_own() -> None:
     ],
 )
 def test_a_ladder_goes_on_by_the_ratio_of_its_last_two_sizes(
-    sizes: tuple[float, ...], side: str, found: tuple[float, ...]
+    sizes: tuple[float, ...], side: str, added: tuple[float, ...]
 ) -> None:
-    assert beyond(sizes, side, Scaling(parameter="size", sizes=sizes)) == found
+    assert beyond(sizes, side, Scaling(parameter="size", sizes=sizes)) == added

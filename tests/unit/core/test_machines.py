@@ -68,8 +68,11 @@ def test_a_live_trial_without_room_is_queued_with_the_reason_once() -> None:
     actions = plan(observed(runs, next_attempt, view=view)).actions
     assert actions == (
         SetState(
-            *(0, 1, TrialState.QUEUED, Reason.QUOTA_EXCEEDED),
-            "limits.experiment.gpus allows 1, 1 are held",
+            scale=0,
+            number=1,
+            state=TrialState.QUEUED,
+            reason=Reason.QUOTA_EXCEEDED,
+            message="limits.experiment.gpus allows 1, 1 are held",
             queued_seconds=100.0,
         ),
     )

@@ -325,8 +325,8 @@ class Overlapping(World):
         if isinstance(action, AddScales | OpenScale):
             self.apply(action)
             return
-        same = [other for other in self.under_way if slot_of(other) == slot_of(action)]
-        kinds = {isinstance(other, Discard) for other in same}
+        same = [begun for begun in self.under_way if slot_of(begun) == slot_of(action)]
+        kinds = {isinstance(begun, Discard) for begun in same}
         assert isinstance(action, Discard) not in kinds, "nothing is decided twice"
         self.under_way.append(action)
 
@@ -583,8 +583,8 @@ def test_a_prediction_survives_a_restart_and_what_was_fitted_stays_until_it_is_f
 def test_targets_may_change_after_the_end_and_are_answered() -> None:
     disk = Disk()
     World(spec_of(scaling=POWER_LADDER), disk, power_law, fits=True).run()
-    other = spec_of(scaling=POWER_LADDER | {"targets": [{"loss": 1.1}]})
-    status = World(other, disk, power_law, fits=True).run()
+    changed = spec_of(scaling=POWER_LADDER | {"targets": [{"loss": 1.1}]})
+    status = World(changed, disk, power_law, fits=True).run()
     assert status.recommendations[0].size == pytest.approx(400, rel=0.01)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from scaling_operator.api.names import Reason, StopReason
-from scaling_operator.core.reasons import EFFECTS, Next, counts, next_of, ranks_last
+from scaling_operator.core.reasons import EFFECTS, Next, counts, meaning_of, next_of, ranks_last
 
 REPEATED = {
     *(Reason.EVICTED, Reason.PREEMPTED, Reason.NODE_LOST, Reason.POD_DELETED, Reason.STORAGE_FULL)

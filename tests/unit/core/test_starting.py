@@ -178,12 +178,14 @@ def test_whether_an_experiment_wants_more_machines(observation: Observed, *, wan
 
 
 def test_the_largest_memory_of_the_cheapest_scale_goes_first() -> None:
-    small, large, other = LiveTrial(0, 0), LiveTrial(0, 1), LiveTrial(1, 0)
+    small, large, dearer = LiveTrial(0, 0), LiveTrial(0, 1), LiveTrial(1, 0)
     demands = {
         (0, 0): ONE,
         (0, 1): replace(ONE, memory_bytes=2e9),
         (1, 0): replace(ONE, memory_bytes=4e9),
     }
     view = replace(sizing(limit=1), start_check=GOOD, demands=demands)
-    observation = replace(observed(small, large, other, view=view), scales=(view_of(0), view_of(1)))
+    observation = replace(
+        observed(small, large, dearer, view=view), scales=(view_of(0), view_of(1))
+    )
     assert launches(observation)[0] == Launch(0, 1, 0)

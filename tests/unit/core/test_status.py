@@ -82,8 +82,8 @@ def test_the_test_metrics_of_a_best_trial_stay_while_it_is_the_best() -> None:
     scored = best(0, 2.0, test_metrics={"acc": 0.9})
     before = ExperimentStatus(best=scored)
     same = replace(with_best(best(0, 2.0)), status=before)
-    other = replace(with_best(best(0, 2.0), best(1, 1.0)), status=before)
-    for observation, metrics in ((same, {"acc": 0.9}), (other, None)):
+    another = replace(with_best(best(0, 2.0), best(1, 1.0)), status=before)
+    for observation, metrics in ((same, {"acc": 0.9}), (another, None)):
         trial = status_of(observation).best
         assert trial is not None
         assert trial.test_metrics == metrics
@@ -175,31 +175,31 @@ def test_the_time_of_the_end_stays() -> None:
         ),
         pytest.param(
             ended(Tally(counts=Counts(failed=10))),
-            *("Failed", "NoTrialSucceeded", "no trial has a value; their reasons say why"),
+            "Failed", "NoTrialSucceeded", "no trial has a value; their reasons say why",
             id="no trial has a value",
         ),
         pytest.param(
             ended(Tally(data_error=(0, "no column y"))),
-            *("Failed", "DataError", "no column y"),
+            "Failed", "DataError", "no column y",
             id="the data cannot be used",
         ),
         pytest.param(
             replace(observed(trials={"maxFailed": 0}), scales=(
                 ScaleView(Scale(0), Tally(counted_failures=1)),)),
-            *("Failed", "TooManyFailures", "failed trials: 1; trials.maxFailed allows 0"),
+            "Failed", "TooManyFailures", "failed trials: 1; trials.maxFailed allows 0",
             id="too many failures",
         ),
         pytest.param(
             replace(observed(trials={"maxFailed": 3}), scales=(
                 ScaleView(Scale(0), Tally(counted_failures=1)),)),
-            *("Failed", "WithinLimits", "failed trials: 1; trials.maxFailed allows 3"),
+            "Failed", "WithinLimits", "failed trials: 1; trials.maxFailed allows 3",
             id="failures within the limit are told",
         ),
         pytest.param(
             replace(observed(), scales=(
                 ScaleView(Scale(0), Tally(counts=Counts(succeeded=4)), created=4, space_points=4),
             )),
-            *("Complete", "SpaceExhausted"),
+            "Complete", "SpaceExhausted",
             "all points of the space were tried: 4 of scale 0; "
             "search.repeats: train tries points again",
             id="the space is exhausted",

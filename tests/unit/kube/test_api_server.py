@@ -20,15 +20,15 @@ async def test_the_one_in_memory(
 ) -> None:
     @asynccontextmanager
     async def watching() -> AsyncGenerator[SeenEvents]:
-        seen: SeenEvents = []
+        events: SeenEvents = []
 
-        def hear(event: str, kind: Kind, thing: Object) -> None:
+        def hear(event: str, kind: Kind, document: Object) -> None:
             if kind is TRIALS:
-                state = thing.get("status", {}).get("state", "")
-                seen.append((event == "DELETED", thing["metadata"]["name"], state))
+                state = document.get("status", {}).get("state", "")
+                events.append((event == "DELETED", document["metadata"]["name"], state))
 
         fake.many_hooks.append(hear)
-        yield seen
+        yield events
 
     monkeypatch.setattr("scaling_operator.kube.client.client.PAGE_SIZE", PAGE)
     await case(Site(fake.client(), "team", watching))

@@ -36,9 +36,9 @@ def sized(**rest: Any) -> AttemptSpec:
         }
     )
     sizer, trial = Sizer(spec, policy, 1), attempt_spec().trial
-    found = sizer.allocation(trial)
-    assert isinstance(found, Allocation)
-    return AttemptSpecs(Key("team", "digits"), spec, FLAGS).sized(trial, 0, found, sizer)
+    allocation = sizer.allocation(trial)
+    assert isinstance(allocation, Allocation)
+    return AttemptSpecs(Key("team", "digits"), spec, FLAGS).sized(trial, 0, allocation, sizer)
 
 
 @pytest.mark.parametrize(
@@ -52,10 +52,10 @@ def sized(**rest: Any) -> AttemptSpec:
 def test_queue_and_priority_class_of_a_policy_come_first(
     rest: dict[str, Any], queue: str, priority: str
 ) -> None:
-    made = sized(**rest)
+    attempt = sized(**rest)
 
-    assert job.manifest(made)["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == queue
-    assert pod.manifest(made)["spec"]["priorityClassName"] == priority
+    assert job.manifest(attempt)["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == queue
+    assert pod.manifest(attempt)["spec"]["priorityClassName"] == priority
 
 
 def test_a_pod_goes_where_its_shape_is() -> None:

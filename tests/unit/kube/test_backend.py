@@ -19,7 +19,7 @@ KEPT = PodSettings(trainer_image="trainer:1", keep_failed_seconds=600.0)
 
 
 def creates(shell: Shell) -> int:
-    return sum(each.startswith("create pods") for each in shell.cluster.requests)
+    return sum(request.startswith("create pods") for request in shell.cluster.requests)
 
 
 async def test_a_pod_without_quota_is_tried_again_ever_more_seldom(shell: Shell) -> None:
@@ -126,16 +126,16 @@ async def test_a_pod_that_ends_and_goes_in_one_moment_counts(shell: Shell) -> No
 
 
 async def test_a_failed_pod_stays_to_be_looked_at_and_goes_then(shell: Shell) -> None:
-    one = Shell(shell.cluster, KEPT)
+    keeping = Shell(shell.cluster, KEPT)
     document = played("study", ("spec/trials", {"max": 1, "maxFailed": 1}))
     shell.cluster.add(EXPERIMENTS, TEAM, document)
-    await one.settle()
+    await keeping.settle()
     end(shell.cluster, TEAM, "study-0-0-0", code=3, message="no such file")
-    await one.until(lambda: one.trials("study")[0].status.state is TrialState.FAILED)
-    await one.advance(590.0)
-    assert "study-0-0-0" in one.pods()
-    await one.until(lambda: "study-0-0-0" not in one.pods(), seconds=15.0)
-    one.close()
+    await keeping.until(lambda: keeping.trials("study")[0].status.state is TrialState.FAILED)
+    await keeping.advance(590.0)
+    assert "study-0-0-0" in keeping.pods()
+    await keeping.until(lambda: "study-0-0-0" not in keeping.pods(), seconds=15.0)
+    keeping.close()
 
 
 @pytest.mark.parametrize("answer", [MISSING, CHANGED])
@@ -150,7 +150,7 @@ async def test_a_pod_that_is_gone_before_it_is_deleted_is_no_fault(
     )
     shell.cluster.faults.append(Fault("delete", PODS, answer=answer))
     await shell.until(lambda: "study-0-0-1" in shell.pods())
-    assert [each.times for each in shell.cluster.faults] == [0]
+    assert [fault.times for fault in shell.cluster.faults] == [0]
     succeed(shell.cluster, TEAM, "study-0-0-1", loss=0.5)
     await shell.until(lambda: shell.status("study").phase is Phase.SUCCEEDED)
 
@@ -179,14 +179,14 @@ async def test_a_deletion_that_was_asked_for_is_asked_for_once_until_the_resync(
 
 
 async def test_with_jobs_it_is_the_same(shell: Shell) -> None:
-    one = Shell(shell.cluster, PodSettings(trainer_image="trainer:1", kind="job"))
+    with_jobs = Shell(shell.cluster, PodSettings(trainer_image="trainer:1", kind="job"))
     shell.cluster.faults.append(Fault("create", JOBS, is_lost=True))
     shell.cluster.add(EXPERIMENTS, TEAM, played("study"))
     with pytest.raises(ClusterBusy):
-        await one.settle()
-    await one.settle()
-    assert [each["metadata"]["name"] for each in shell.cluster.all(JOBS)] == ["study-0-0-0"]
+        await with_jobs.settle()
+    await with_jobs.settle()
+    assert [job["metadata"]["name"] for job in shell.cluster.all(JOBS)] == ["study-0-0-0"]
     shell.cluster.remove(JOBS, TEAM, "study-0-0-0")
-    await one.until(lambda: [each["metadata"]["name"] for each in shell.cluster.all(JOBS)])
-    assert [each["metadata"]["name"] for each in shell.cluster.all(JOBS)] == ["study-0-0-1"]
-    one.close()
+    await with_jobs.until(lambda: [job["metadata"]["name"] for job in shell.cluster.all(JOBS)])
+    assert [job["metadata"]["name"] for job in shell.cluster.all(JOBS)] == ["study-0-0-1"]
+    with_jobs.close()

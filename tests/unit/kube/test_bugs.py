@@ -29,18 +29,18 @@ MESSAGE = "what nobody thought of"
 def fault_of(server: FakeCluster) -> str:
     """Give what `InternalError` says on the odd experiment; empty where it does not stand."""
     conditions = status_of(server.one(EXPERIMENTS, TEAM, ODD.name)).conditions
-    said = [each for each in conditions if each.type == ConditionType.INTERNAL_ERROR]
-    return next((each.message for each in said if each.status == "True"), "")
+    said = [condition for condition in conditions if condition.type == ConditionType.INTERNAL_ERROR]
+    return next((condition.message for condition in said if condition.status == "True"), "")
 
 
 def faults_noted(server: FakeCluster) -> list[str]:
-    noted = [each for each in server.all(EVENTS, TEAM) if each["reason"] == "InternalError"]
-    return [each["regarding"]["name"] for each in noted]
+    noted = [event for event in server.all(EVENTS, TEAM) if event["reason"] == "InternalError"]
+    return [event["regarding"]["name"] for event in noted]
 
 
-def bugs_counted(one: Operator) -> float:
+def bugs_counted(operator: Operator) -> float:
     name, labels = "scaling_operator_reconcile_seconds_count", {"result": "bug"}
-    return one.recorder.operator_metrics.registry.get_sample_value(name, labels) or 0.0
+    return operator.recorder.operator_metrics.registry.get_sample_value(name, labels) or 0.0
 
 
 @dataclass(slots=True)
@@ -63,26 +63,26 @@ class Bug:
 @pytest.fixture
 def server() -> FakeCluster:
     """An API server in memory with two experiments, whose trials succeed."""
-    made = FakeCluster()
-    succeed_always(made, lambda _: {"loss": 0.5})
-    made.add(EXPERIMENTS, TEAM, played(ODD.name, ("spec/search/algorithm/seed", ODD_SEED)))
-    made.add(EXPERIMENTS, TEAM, played("study"))
-    return made
+    cluster = FakeCluster()
+    succeed_always(cluster, lambda _: {"loss": 0.5})
+    cluster.add(EXPERIMENTS, TEAM, played(ODD.name, ("spec/search/algorithm/seed", ODD_SEED)))
+    cluster.add(EXPERIMENTS, TEAM, played("study"))
+    return cluster
 
 
 @pytest.fixture
 def bug(server: FakeCluster, monkeypatch: pytest.MonkeyPatch) -> Bug:
     """A bug in the plan of the odd experiment, until it is mended."""
-    made = Bug(server)
-    monkeypatch.setattr("scaling_operator.runtime.engine.plan", made.plan)
-    return made
+    planted = Bug(server)
+    monkeypatch.setattr("scaling_operator.runtime.engine.plan", planted.plan)
+    return planted
 
 
 @pytest.mark.slow
 async def test_the_third_bug_in_a_row_is_told_and_taken_back_once_work_goes_well(
     server: FakeCluster, bug: Bug
 ) -> None:
-    async with operating(server) as one:
+    async with operating(server) as operator:
         await until(lambda: len(bug.stood) > 3)
         assert bug.stood[:4] == [False, False, False, True], "after the third, and not before"
         assert fault_of(server).startswith(f"ZeroDivisionError: {MESSAGE}; it is tried again")
@@ -90,11 +90,11 @@ async def test_the_third_bug_in_a_row_is_told_and_taken_back_once_work_goes_well
         assert phase(server, ODD.name) is Phase.PENDING, "others went on, it did not"
         await until(lambda: faults_noted(server))
         assert faults_noted(server) == [ODD.name], "one Event, however often it is tried"
-        assert bugs_counted(one) >= 3
+        assert bugs_counted(operator) >= 3
 
         bug.times = 0
         await until(lambda: phase(server, ODD.name) is Phase.SUCCEEDED)
-        assert bugs_counted(one) == len(bug.stood)
+        assert bugs_counted(operator) == len(bug.stood)
     assert not fault_of(server)
 
 
@@ -104,7 +104,7 @@ async def test_bugs_that_pass_are_not_told(server: FakeCluster, bug: Bug) -> Non
     async with operating(server):
         await until(lambda: phase(server, ODD.name) is Phase.SUCCEEDED)
         bug.times = 2
-        server.edit(EXPERIMENTS, TEAM, ODD.name, lambda it: it["spec"]["trials"].update(max=2))
+        server.edit(EXPERIMENTS, TEAM, ODD.name, lambda odd: odd["spec"]["trials"].update(max=2))
         await until(lambda: bug.times == 0 and phase(server, ODD.name) is Phase.SUCCEEDED)
         await until(lambda: status_of(server.one(EXPERIMENTS, TEAM, ODD.name)).counts.succeeded > 1)
     assert bug.stood == [False] * 4
@@ -128,16 +128,16 @@ async def test_a_bug_that_comes_after_the_status_is_written_stays_told(
     server: FakeCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each try writes a status that knows of no fault, and only then fails."""
-    server.edit(EXPERIMENTS, TEAM, ODD.name, lambda it: it["spec"].update(suspend=True))
+    server.edit(EXPERIMENTS, TEAM, ODD.name, lambda odd: odd["spec"].update(suspend=True))
     failures: list[Key] = []
     last_step = "_next_turn"
     work: Callable[..., float | None] = getattr(Controller, last_step)
 
-    def failing(self: Controller, key: Key, *others: object) -> float | None:
+    def failing(self: Controller, key: Key, *arguments: object) -> float | None:
         if key == ODD:
             failures.append(key)
             raise ZeroDivisionError(MESSAGE)
-        return work(self, key, *others)
+        return work(self, key, *arguments)
 
     monkeypatch.setattr(Controller, last_step, failing)
     async with operating(server):

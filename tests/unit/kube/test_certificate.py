@@ -116,9 +116,9 @@ def test_pods_that_run_trust_what_was_renewed() -> None:
 @pytest.mark.parametrize("part", ["authority", "authority_key", "certificate", "key"])
 @pytest.mark.parametrize("text", ["of another", "", "x"])
 def test_what_does_not_belong_together_is_refused(part: str, text: str) -> None:
-    material, other = issue(HOSTS, NOW), issue(HOSTS, NOW)
+    material, another = issue(HOSTS, NOW), issue(HOSTS, NOW)
     with pytest.raises(BadMaterial):
-        replace(material, **{part: getattr(other, part) if text == "of another" else text})
+        replace(material, **{part: getattr(another, part) if text == "of another" else text})
 
 
 @dataclass(slots=True)
@@ -237,8 +237,8 @@ def test_a_missing_secret_is_an_error() -> None:
 def test_tls_offers_no_suite_that_does_not_authenticate_what_it_encrypts() -> None:
     context = server_context(issue(["127.0.0.1"], datetime.now(UTC)))
 
-    suites = [str(each["name"]) for each in context.get_ciphers()]
+    suites = [str(cipher["name"]) for cipher in context.get_ciphers()]
     assert suites
-    assert [each for each in suites if "GCM" not in each and "CHACHA20" not in each] == []
+    assert [suite for suite in suites if "GCM" not in suite and "CHACHA20" not in suite] == []
     assert context.minimum_version >= ssl.TLSVersion.TLSv1_2
     assert ssl.OP_NO_RENEGOTIATION in context.options

@@ -102,8 +102,8 @@ def kubeconfig(server: str) -> str:
 def test_every_call_of_the_client_is_looked_at_here() -> None:
     calls = {
         name
-        for name, each in inspect.getmembers(Client, inspect.iscoroutinefunction)
-        if not name.startswith("_") and "kind" in inspect.signature(each).parameters
+        for name, method in inspect.getmembers(Client, inspect.iscoroutinefunction)
+        if not name.startswith("_") and "kind" in inspect.signature(method).parameters
     }
     assert calls == {*BY_NAME, *IN_NAMESPACE}
 

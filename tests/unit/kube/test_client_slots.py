@@ -34,7 +34,9 @@ class Held:
 
     @property
     def under_way(self) -> int:
-        return sum(each.startswith("create scalingtrials bad/") for each in self.cluster.requests)
+        return sum(
+            request.startswith("create scalingtrials bad/") for request in self.cluster.requests
+        )
 
     async def full(self) -> None:
         while self.under_way < MAX_REQUESTS_PER_NAMESPACE:

@@ -14,10 +14,10 @@ NOWHERE = ("spec/resources", {"policy": "none"})
 NAMED = ("spec/resources", {"policy": "gpus"})
 
 
-def told(shell: Shell, name: str = "study") -> list[tuple[str, str]]:
+def events_about(shell: Shell, name: str = "study") -> list[tuple[str, str]]:
     events = shell.cluster.all(EVENTS, TEAM)
-    about: list[Any] = [each for each in events if each["regarding"]["name"] == name]
-    return [(each["type"], each["reason"]) for each in about]
+    about: list[Any] = [event for event in events if event["regarding"]["name"] == name]
+    return [(event["type"], event["reason"]) for event in about]
 
 
 async def test_a_policy_that_there_is_not_is_an_event(shell: Shell) -> None:
@@ -25,9 +25,9 @@ async def test_a_policy_that_there_is_not_is_an_event(shell: Shell) -> None:
 
     await shell.settle()
 
-    assert ("Warning", "PolicyNotFound") in told(shell)
+    assert ("Warning", "PolicyNotFound") in events_about(shell)
     await shell.advance(100.0)
-    assert told(shell).count(("Warning", "PolicyNotFound")) == 1
+    assert events_about(shell).count(("Warning", "PolicyNotFound")) == 1
 
 
 async def test_a_trial_that_fits_nowhere_is_an_event(shell: Shell) -> None:
@@ -37,20 +37,20 @@ async def test_a_trial_that_fits_nowhere_is_an_event(shell: Shell) -> None:
 
     await shell.settle()
 
-    assert ("Warning", "NothingFits") in told(shell)
+    assert ("Warning", "NothingFits") in events_about(shell)
 
 
 async def test_what_is_wrong_with_a_policy_is_told_to_those_who_name_it(shell: Shell) -> None:
     shell.cluster.add(EXPERIMENTS, TEAM, played("study", NAMED))
     shell.cluster.add(EXPERIMENTS, TEAM, played("other", ("spec/suspend", True)))
     await shell.settle()
-    before = told(shell, "other")
+    before = events_about(shell, "other")
 
     shell.cluster.add(POLICIES, None, policy("gpus"))
     await shell.settle()
 
-    assert ("Warning", "ShapeNotOffered") in told(shell)
-    assert told(shell, "other") == before
+    assert ("Warning", "ShapeNotOffered") in events_about(shell)
+    assert events_about(shell, "other") == before
 
 
 async def test_a_suspension_that_was_asked_for_is_no_warning(shell: Shell) -> None:
@@ -58,7 +58,7 @@ async def test_a_suspension_that_was_asked_for_is_no_warning(shell: Shell) -> No
 
     await shell.settle()
 
-    assert ("Normal", "Suspended") in told(shell)
+    assert ("Normal", "Suspended") in events_about(shell)
 
 
 async def test_too_many_failures_are_a_warning(shell: Shell) -> None:
@@ -68,4 +68,4 @@ async def test_too_many_failures_are_a_warning(shell: Shell) -> None:
 
     end(shell.cluster, TEAM, "study-0-0-0", code=3)
 
-    await shell.until(lambda: ("Warning", "TooManyFailures") in told(shell))
+    await shell.until(lambda: ("Warning", "TooManyFailures") in events_about(shell))

@@ -61,4 +61,4 @@ async def test_an_api_server_that_is_busy_is_asked_again(shell: Shell) -> None:
     with pytest.raises(ClusterBusy):
         await shell.settle()
     await shell.settle()
-    assert [each.spec.number for each in shell.trials("study")] == [0]
+    assert [trial.spec.number for trial in shell.trials("study")] == [0]

@@ -21,8 +21,8 @@ def shown(mirror: Mirror) -> set[str]:
     with served(mirror.application(), "127.0.0.1", 0) as port:
         address = f"http://127.0.0.1:{port}/api/studies"
         with urllib.request.urlopen(address, timeout=30) as answer:
-            found = json.load(answer)["study_summaries"]
-    return {each["study_name"] for each in found}
+            summaries = json.load(answer)["study_summaries"]
+    return {summary["study_name"] for summary in summaries}
 
 
 async def test_only_so_many_trials_are_copied_and_what_is_left_out_is_said_once(
@@ -39,7 +39,7 @@ async def test_only_so_many_trials_are_copied_and_what_is_left_out_is_said_once(
         await dashboard.refresh()
         await dashboard.refresh()
     assert shown(mirror) == {"team/small 0", "team/late 0"}
-    said = [each.getMessage() for each in caplog.records if "not shown" in each.getMessage()]
+    said = [record.getMessage() for record in caplog.records if "not shown" in record.getMessage()]
     assert len(said) == 1
     assert "has 6 trials, and 5 are shown in all" in said[0]
 

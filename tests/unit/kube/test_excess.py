@@ -45,7 +45,7 @@ class TooCostly(ThreadHost):
 
 def condition(shell: Shell, name: str, kind: ConditionType) -> Condition | None:
     conditions = shell.status(name).conditions
-    return next((each for each in conditions if each.type == kind), None)
+    return next((entry for entry in conditions if entry.type == kind), None)
 
 
 async def test_a_search_that_is_too_costly_is_refused_once_and_others_go_on(
@@ -63,7 +63,7 @@ async def test_a_search_that_is_too_costly_is_refused_once_and_others_go_on(
     assert refusal is not None
     assert (refusal.status, refusal.reason) == ("False", ConditionReason.SEARCH_TOO_COSTLY)
     assert "proposing trial 0" in refusal.message
-    notes = [each["reason"] for each in fake.all(EVENTS, TEAM)]
+    notes = [event["reason"] for event in fake.all(EVENTS, TEAM)]
     assert notes.count(ConditionReason.SEARCH_TOO_COSTLY) == 1
 
     shell.wake(COSTLY)
@@ -81,7 +81,7 @@ async def test_a_fault_of_the_operator_stands_on_the_experiment_until_it_is_gone
     assert said is not None
     assert (said.status, said.reason) == ("True", ConditionReason.INTERNAL_ERROR)
     assert "KeyError: 'nope'" in said.message
-    notes = [each["reason"] for each in shell.cluster.all(EVENTS, TEAM)]
+    notes = [event["reason"] for event in shell.cluster.all(EVENTS, TEAM)]
     assert notes == [ConditionReason.INTERNAL_ERROR], "at once, not with the next turn"
 
     succeed_always(shell.cluster, lambda _: {"loss": 0.5})

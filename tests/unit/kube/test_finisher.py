@@ -46,7 +46,8 @@ async def test_the_best_model_is_saved_once_and_its_scores_are_told(shell: Shell
     await shell.until(lambda: not shell.pods())
     await shell.until(lambda: not shell.controller.loaded)
     assert (
-        sum(each.startswith("create pods team/study-fin") for each in shell.cluster.requests) == 1
+        sum(request.startswith("create pods team/study-fin") for request in shell.cluster.requests)
+        == 1
     )
 
 
@@ -78,7 +79,7 @@ async def test_an_interrupted_one_is_made_again(shell: Shell) -> None:
     shell.cluster.edit(PODS, TEAM, FINISHER, lambda pod: pod["status"].update(evicted))
 
     def is_another() -> bool:
-        pods = {each["metadata"]["name"]: each for each in shell.cluster.all(PODS, TEAM)}
+        pods = {pod["metadata"]["name"]: pod for pod in shell.cluster.all(PODS, TEAM)}
         return FINISHER in pods and pods[FINISHER]["metadata"]["uid"] != first
 
     await shell.until(is_another, seconds=60.0)
@@ -103,10 +104,10 @@ async def test_one_that_can_never_be_says_why(
     shell.cluster.faults.append(Fault("create", PODS, name=FINISHER, answer=answer))
     await succeeded(shell)
     await shell.until(lambda: exported(shell))
-    found = exported(shell)
-    assert found is not None
-    assert found[0] is False
-    assert says in found[1]
+    export = exported(shell)
+    assert export is not None
+    assert export[0] is False
+    assert says in export[1]
 
 
 async def test_quota_is_waited_for_as_long_as_a_trial_waits_for_a_machine(shell: Shell) -> None:
@@ -116,9 +117,9 @@ async def test_quota_is_waited_for_as_long_as_a_trial_waits_for_a_machine(shell:
     await shell.advance(540.0)
     assert exported(shell) is None
     await shell.until(lambda: exported(shell), seconds=90.0)
-    found = exported(shell)
-    assert found is not None
-    assert "exceeded quota" in found[1]
+    export = exported(shell)
+    assert export is not None
+    assert "exceeded quota" in export[1]
 
 
 async def test_quota_that_comes_free_lets_it_begin(shell: Shell) -> None:
@@ -135,6 +136,7 @@ async def test_a_new_leader_goes_on_with_the_pod_that_there_is(shell: Shell) -> 
     succeed(shell.cluster, TEAM, FINISHER, accuracy=0.75)
     await following.until(lambda: exported(following))
     assert (
-        sum(each.startswith("create pods team/study-fin") for each in shell.cluster.requests) == 1
+        sum(request.startswith("create pods team/study-fin") for request in shell.cluster.requests)
+        == 1
     )
     following.close()

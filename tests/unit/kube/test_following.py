@@ -26,7 +26,7 @@ STUDY = "study"
 
 def edit(shell: Shell, section: str, **values: Any) -> None:
     shell.cluster.edit(
-        EXPERIMENTS, TEAM, STUDY, lambda each: each["spec"].setdefault(section, {}).update(values)
+        EXPERIMENTS, TEAM, STUDY, lambda study: study["spec"].setdefault(section, {}).update(values)
     )
 
 
@@ -37,8 +37,8 @@ def observed(shell: Shell) -> bool:
 
 
 def condition(shell: Shell, kind: str) -> tuple[str, str]:
-    (found,) = [each for each in shell.status(STUDY).conditions if each.type == kind]
-    return found.status, found.reason
+    (stated,) = [entry for entry in shell.status(STUDY).conditions if entry.type == kind]
+    return stated.status, stated.reason
 
 
 async def test_another_policy_is_followed_at_once(shell: Shell) -> None:
@@ -64,21 +64,21 @@ async def test_no_generation_is_told_that_was_not_acted_on(shell: Shell) -> None
     shell.cluster.add(EXPERIMENTS, TEAM, sized(STUDY, by="good"))
     await shell.settle()
     edit(shell, "resources", policy="missing")
-    seen: list[tuple[int | None, str]] = []
+    statuses: list[tuple[int | None, str]] = []
 
-    def hear(event: str, kind: Any, thing: Object) -> None:
+    def hear(event: str, kind: Any, document: Object) -> None:
         del event
-        if kind is EXPERIMENTS and thing.get("status", {}).get("conditions"):
-            conditions = {each["type"]: each for each in thing["status"]["conditions"]}
+        if kind is EXPERIMENTS and document.get("status", {}).get("conditions"):
+            conditions = {entry["type"]: entry for entry in document["status"]["conditions"]}
             sized_by = conditions.get("Sized", {}).get("reason", "")
-            seen.append((thing["status"].get("observedGeneration"), sized_by))
+            statuses.append((document["status"].get("observedGeneration"), sized_by))
 
     shell.cluster.many_hooks.append(hear)
     await shell.settle()
     await shell.advance(1.0)
 
-    assert (2, "Planned") not in seen
-    assert seen[-1] == (2, "PolicyNotFound")
+    assert (2, "Planned") not in statuses
+    assert statuses[-1] == (2, "PolicyNotFound")
 
 
 POLICY_CHANGES: dict[str, Any] = {
@@ -109,7 +109,10 @@ async def test_every_field_of_a_policy_is_followed_at_once(shell: Shell, field: 
     await shell.settle()
 
     shell.cluster.edit(
-        POLICIES, None, "default", lambda each: each["spec"].update({name: POLICY_CHANGES[field]})
+        POLICIES,
+        None,
+        "default",
+        lambda stored: stored["spec"].update({name: POLICY_CHANGES[field]}),
     )
     await shell.settle()
 
@@ -152,7 +155,7 @@ def changeable() -> Iterator[str]:
         alias = field.alias or name
         if name in sections:
             below = sections[name].model_fields.items()
-            yield from (f"{alias}/{each.alias or inner}" for inner, each in below)
+            yield from (f"{alias}/{part.alias or inner}" for inner, part in below)
         elif alias in fixed_parts():
             yield from (f"{alias}/{inner}" for inner in free_fields(alias))
         else:
@@ -173,7 +176,7 @@ async def test_every_changeable_part_of_a_spec_is_followed_at_once(shell: Shell,
     await shell.advance(1.0)
     before = ExperimentSpec.model_validate(shell.cluster.one(EXPERIMENTS, TEAM, STUDY)["spec"])
 
-    shell.cluster.edit(EXPERIMENTS, TEAM, STUDY, lambda each: write(each["spec"], path))
+    shell.cluster.edit(EXPERIMENTS, TEAM, STUDY, lambda study: write(study["spec"], path))
     await shell.settle()
     await shell.advance(1.0)
 

@@ -134,16 +134,16 @@ async def test_a_loop_that_lags_is_sick_and_well_again_afterwards(
             raise KeyboardInterrupt
         world.clock.seconds += seconds + late.pop(0)
 
-    found: list[str | None] = []
+    troubles: list[str | None] = []
 
-    async def looked(seconds: float) -> None:
-        found.append(world.health.unhealthy())
+    async def look(seconds: float) -> None:
+        troubles.append(world.health.unhealthy())
         await sleep(seconds)
 
-    monkeypatch.setattr(health, "asyncio", SimpleNamespace(sleep=looked))
+    monkeypatch.setattr(health, "asyncio", SimpleNamespace(sleep=look))
     with pytest.raises(KeyboardInterrupt):
         await world.health.run()
-    assert found == [None, None, "the event loop lags 5.1 s", None]
+    assert troubles == [None, None, "the event loop lags 5.1 s", None]
 
 
 async def test_a_loop_that_has_not_come_back_lags_by_now(

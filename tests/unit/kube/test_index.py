@@ -32,8 +32,8 @@ def pod(name: str, version: int, uid: str = "1", **metadata: Any) -> dict[str, A
 
 def versions(index: Index) -> dict[str, str]:
     return {
-        thing["metadata"]["name"]: thing["metadata"]["resourceVersion"]
-        for thing in index.workloads_of(PODS, KEY)
+        workload["metadata"]["name"]: workload["metadata"]["resourceVersion"]
+        for workload in index.workloads_of(PODS, KEY)
     }
 
 
@@ -157,8 +157,8 @@ def test_of_those_that_went_so_many_are_remembered() -> None:
     assert index.is_deleted(pod("a", 1, uid="1"))
 
 
-def status_of(thing: dict[str, Any], **status: Any) -> dict[str, Any]:
-    return {**thing, "status": status}
+def status_of(workload: dict[str, Any], **status: Any) -> dict[str, Any]:
+    return {**workload, "status": status}
 
 
 def ended(message: str) -> list[dict[str, Any]]:

@@ -37,7 +37,7 @@ def in_a_loop(story: Callable[[], Awaitable[None]]) -> None:
     asyncio.run(run())
 
 
-def others() -> set[asyncio.Task[object]]:
+def other_tasks() -> set[asyncio.Task[object]]:
     current = asyncio.current_task()
     return {task for task in asyncio.all_tasks() if task is not current}
 
@@ -49,11 +49,11 @@ def test_what_a_task_has_begun_is_ended_down_to_the_last() -> None:
             for _ in range(3):
                 asyncio.create_task(breeds())  # noqa: RUF006 - left behind on purpose
             await asyncio.sleep(0.01)
-            assert len(others()) > 3
+            assert len(other_tasks()) > 3
             await descent.end()
 
         await asyncio.create_task(foreign())
-        assert others() == set()
+        assert other_tasks() == set()
 
     in_a_loop(story)
 
@@ -68,7 +68,7 @@ def test_a_clean_up_that_waits_for_what_never_comes_is_ended_too() -> None:
                 await descent.end()
 
         await asyncio.create_task(foreign())
-        assert others() == set()
+        assert other_tasks() == set()
 
     in_a_loop(story)
 
@@ -89,11 +89,11 @@ def test_what_others_have_begun_goes_on() -> None:
         after = asyncio.create_task(sleeps())
         begun.set()
         await task
-        assert others() == {before, after}
+        assert other_tasks() == {before, after}
         assert not before.cancelling()
         assert not after.cancelling()
-        for each in (before, after):
-            each.cancel()
+        for sleeper in (before, after):
+            sleeper.cancel()
         await asyncio.gather(before, after, return_exceptions=True)
 
     in_a_loop(story)

@@ -49,42 +49,42 @@ def ticking(monkeypatch: pytest.MonkeyPatch) -> Ticking:
 @asynccontextmanager
 async def replica(fake: FakeCluster, identity: str) -> AsyncGenerator[Replica]:
     heard: list[bool] = []
-    one = Lease(fake.client(), SYSTEM, identity, SETTINGS, heard.append)
-    running = asyncio.create_task(one.run())
+    election = Lease(fake.client(), SYSTEM, identity, SETTINGS, heard.append)
+    running = asyncio.create_task(election.run())
     try:
-        yield Replica(one, heard)
+        yield Replica(election, heard)
     finally:
-        one.stop()
+        election.stop()
         await running
 
 
 async def steps(fake: FakeCluster, count: int = 3) -> None:
     """Wait until the API server has been asked for the Lease some more times."""
-    asked = sum(each.startswith("get leases") for each in fake.requests) + count
-    while sum(each.startswith("get leases") for each in fake.requests) < asked:
+    asked = sum(request.startswith("get leases") for request in fake.requests) + count
+    while sum(request.startswith("get leases") for request in fake.requests) < asked:
         await asyncio.sleep(0.001)
 
 
-async def leading(one: Replica) -> None:
-    while not one.lease.leads():
+async def leading(candidate: Replica) -> None:
+    while not candidate.lease.leads():
         await asyncio.sleep(0.001)
 
 
 def stored(fake: FakeCluster) -> Object:
-    found: Object = fake.one(LEASES, SYSTEM, NAME)["spec"]
-    return found
+    spec: Object = fake.one(LEASES, SYSTEM, NAME)["spec"]
+    return spec
 
 
 @pytest.mark.usefixtures("ticking")
 async def test_the_first_takes_it_and_gives_it_back(fake: FakeCluster) -> None:
-    async with replica(fake, "a") as one:
-        await leading(one)
+    async with replica(fake, "a") as replica_a:
+        await leading(replica_a)
         assert stored(fake)["holderIdentity"] == "a"
         assert stored(fake)["leaseDurationSeconds"] == 15
-        assert one.lease.in_touch()
+        assert replica_a.lease.in_touch()
     assert stored(fake)["holderIdentity"] == ""
-    assert not one.lease.leads()
-    assert one.heard == [True, False]
+    assert not replica_a.lease.leads()
+    assert replica_a.heard == [True, False]
 
 
 @pytest.mark.usefixtures("ticking")
@@ -105,8 +105,8 @@ async def test_one_of_two_leads_and_the_other_goes_on_at_once_where_it_ends(
 async def test_it_is_renewed_for_as_long_as_the_holder_runs(
     fake: FakeCluster, ticking: Ticking
 ) -> None:
-    async with replica(fake, "a") as one, replica(fake, "b") as other:
-        while not (one.lease.leads() or other.lease.leads()):
+    async with replica(fake, "a") as replica_a, replica(fake, "b") as replica_b:
+        while not (replica_a.lease.leads() or replica_b.lease.leads()):
             await asyncio.sleep(0.001)
         await steps(fake)
         holder = stored(fake)["holderIdentity"]
@@ -120,19 +120,19 @@ async def test_it_is_renewed_for_as_long_as_the_holder_runs(
 async def test_a_holder_that_cannot_renew_it_stops_before_another_may_begin(
     fake: FakeCluster, ticking: Ticking
 ) -> None:
-    async with replica(fake, "a") as one:
-        await leading(one)
+    async with replica(fake, "a") as replica_a:
+        await leading(replica_a)
         fake.faults.append(Fault("update", LEASES, answer=BUSY, times=10**6))
         await steps(fake)
         ticking.seconds += 9.9
-        assert one.lease.leads()
+        assert replica_a.lease.leads()
         ticking.seconds += 0.2
-        assert not one.lease.leads()
-        while one.heard != [True, False]:
+        assert not replica_a.lease.leads()
+        while replica_a.heard != [True, False]:
             await asyncio.sleep(0.001)
         fake.faults.clear()
-        await leading(one)
-        assert one.heard == [True, False, True]
+        await leading(replica_a)
+        assert replica_a.heard == [True, False, True]
         assert stored(fake)["leaseTransitions"] == 0
 
 
@@ -141,13 +141,13 @@ async def test_a_lease_that_nobody_renews_is_taken_over_after_its_duration(
 ) -> None:
     spec = {"holderIdentity": "gone", "leaseDurationSeconds": 15, "leaseTransitions": 4}
     fake.add(LEASES, SYSTEM, {"metadata": {"name": NAME}, "spec": spec})
-    async with replica(fake, "a") as one:
+    async with replica(fake, "a") as replica_a:
         await steps(fake)
         ticking.seconds += 14.9
         await steps(fake)
-        assert not one.lease.leads()
+        assert not replica_a.lease.leads()
         ticking.seconds += 0.2
-        await leading(one)
+        await leading(replica_a)
         assert stored(fake)["leaseTransitions"] == 5
 
 
@@ -160,22 +160,27 @@ async def test_a_renewal_by_the_other_begins_the_wait_anew_whatever_its_clock_sa
         "renewTime": "1999-01-01T00:00:00.000000Z",
     }
     fake.add(LEASES, SYSTEM, {"metadata": {"name": NAME}, "spec": spec})
-    async with replica(fake, "a") as one:
+    async with replica(fake, "a") as replica_a:
         for day in range(1, 6):
             await steps(fake)
             ticking.seconds += 14.0
             renewed = f"1999-01-0{day}T00:00:01.000000Z"
-            fake.edit(LEASES, SYSTEM, NAME, lambda it, at=renewed: it["spec"].update(renewTime=at))
+            fake.edit(
+                LEASES,
+                SYSTEM,
+                NAME,
+                lambda document, at=renewed: document["spec"].update(renewTime=at),
+            )
         await steps(fake)
-        assert not one.lease.leads()
+        assert not replica_a.lease.leads()
 
 
 @pytest.mark.usefixtures("ticking")
 async def test_a_lease_that_was_given_back_is_free_at_once(fake: FakeCluster) -> None:
     spec = {"holderIdentity": "", "leaseDurationSeconds": 15}
     fake.add(LEASES, SYSTEM, {"metadata": {"name": NAME}, "spec": spec})
-    async with replica(fake, "a") as one:
-        await leading(one)
+    async with replica(fake, "a") as replica_a:
+        await leading(replica_a)
 
 
 @pytest.mark.usefixtures("ticking")
@@ -190,21 +195,21 @@ async def test_whoever_comes_second_does_not_lead(fake: FakeCluster, verb: str) 
         if verb == "create":
             fake.add(LEASES, SYSTEM, {"metadata": {"name": NAME}, "spec": spec})
         else:
-            fake.edit(LEASES, SYSTEM, NAME, lambda it: it["spec"].update(spec))
+            fake.edit(LEASES, SYSTEM, NAME, lambda document: document["spec"].update(spec))
 
     fake.faults.append(Fault(verb, LEASES, before=overtake))
-    async with replica(fake, "a") as one:
+    async with replica(fake, "a") as replica_a:
         await steps(fake, 5)
-        assert not one.lease.leads()
+        assert not replica_a.lease.leads()
     assert stored(fake)["holderIdentity"] == "faster"
-    assert one.heard == []
+    assert replica_a.heard == []
 
 
 @pytest.mark.usefixtures("ticking")
 async def test_the_reply_to_a_renewal_is_lost_and_it_leads_with_the_next(fake: FakeCluster) -> None:
     fake.faults.append(Fault("create", LEASES, is_lost=True))
-    async with replica(fake, "a") as one:
-        await leading(one)
+    async with replica(fake, "a") as replica_a:
+        await leading(replica_a)
         assert stored(fake)["holderIdentity"] == "a"
         assert stored(fake)["leaseTransitions"] == 0
 
@@ -213,23 +218,23 @@ async def test_a_replica_that_is_told_nothing_is_out_of_touch(
     fake: FakeCluster, ticking: Ticking
 ) -> None:
     fake.faults.append(Fault("get", LEASES, answer=FORBIDDEN, times=10**6))
-    async with replica(fake, "a") as one:
+    async with replica(fake, "a") as replica_a:
         await steps(fake)
-        assert not one.lease.in_touch()
+        assert not replica_a.lease.in_touch()
         fake.faults.clear()
-        await leading(one)
-        assert one.lease.in_touch()
+        await leading(replica_a)
+        assert replica_a.lease.in_touch()
         fake.faults.append(Fault("get", LEASES, answer=BUSY, times=10**6))
         await steps(fake)
         ticking.seconds += 15.1
-        assert not one.lease.in_touch()
+        assert not replica_a.lease.in_touch()
         fake.faults.clear()
 
 
 @pytest.mark.usefixtures("ticking")
 async def test_a_lease_that_cannot_be_given_back_is_left_to_run_out(fake: FakeCluster) -> None:
-    async with replica(fake, "a") as one:
-        await leading(one)
+    async with replica(fake, "a") as replica_a:
+        await leading(replica_a)
         fake.faults.append(Fault("update", LEASES, answer=BUSY, times=10**6))
     assert stored(fake)["holderIdentity"] == "a"
-    assert not one.lease.leads()
+    assert not replica_a.lease.leads()

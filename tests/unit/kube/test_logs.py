@@ -91,8 +91,8 @@ def test_every_decision_is_one_json_line_with_its_fields(
     said = json.loads(line)
     assert said["message"]
     assert {"time", "level", "logger"} <= set(said)
-    found = {name: said[name] for name in FIELDS if name in said}
-    assert found == {"experiment": "team/digits", **fields}
+    logged = {name: said[name] for name in FIELDS if name in said}
+    assert logged == {"experiment": "team/digits", **fields}
 
 
 def test_a_persons_line_ends_with_the_fields() -> None:

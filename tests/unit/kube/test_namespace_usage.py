@@ -53,8 +53,8 @@ class Team:
         self.cluster.many_hooks.append(self.count)
         self.leader = Shell(self.cluster)
 
-    def count(self, event: str, kind: Kind, thing: Object) -> None:
-        del event, thing
+    def count(self, event: str, kind: Kind, document: Object) -> None:
+        del event, document
         if kind is PODS:
             taken = held(self.cluster)
             self.most = max(self.most, len(taken))
@@ -91,7 +91,9 @@ class Team:
         return (EXPERIMENTS, TEAM, name) in self.cluster.objects
 
     def suspend(self, name: str, *, is_so: bool) -> None:
-        self.cluster.edit(EXPERIMENTS, TEAM, name, lambda each: each["spec"].update(suspend=is_so))
+        self.cluster.edit(
+            EXPERIMENTS, TEAM, name, lambda study: study["spec"].update(suspend=is_so)
+        )
 
     def restart(self, *, is_behind: bool = False) -> None:
         """Let another replica lead; one that is behind has not heard of any pod yet."""
@@ -195,7 +197,7 @@ async def test_who_is_suspended_keeps_nobody_waiting(shell: Shell) -> None:
     shell.cluster.add(POLICIES, None, policy(limits={"namespace": {"gpus": 2}}))
     shell.cluster.add(EXPERIMENTS, TEAM, sized("first", MANY))
     await shell.settle()
-    shell.cluster.edit(EXPERIMENTS, TEAM, "first", lambda thing: thing["spec"].update(suspend=True))
+    shell.cluster.edit(EXPERIMENTS, TEAM, "first", lambda study: study["spec"].update(suspend=True))
     await shell.settle()
     await shell.advance(2.0)
     shell.cluster.add(EXPERIMENTS, TEAM, sized("second", MANY))

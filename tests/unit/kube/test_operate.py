@@ -30,13 +30,13 @@ def server() -> FakeCluster:
 async def test_it_takes_the_lease_works_and_gives_the_lease_back(server: FakeCluster) -> None:
     succeed_always(server, lambda _: {"loss": 0.5})
     server.add(EXPERIMENTS, TEAM, played("study"))
-    async with operating(server) as one:
+    async with operating(server) as operator:
         await until(lambda: phase(server) is Phase.SUCCEEDED)
         await until(lambda: not server.all(PODS))
-        assert one.health.unhealthy() is None
-        assert one.health.unready() is None
+        assert operator.health.unhealthy() is None
+        assert operator.health.unready() is None
     assert server.one(LEASES, "scaling-system", "scaling-operator")["spec"]["holderIdentity"] == ""
-    assert not one.controller.loaded
+    assert not operator.controller.loaded
 
 
 async def test_what_comes_later_is_worked_on_too(server: FakeCluster) -> None:
@@ -44,7 +44,9 @@ async def test_what_comes_later_is_worked_on_too(server: FakeCluster) -> None:
     async with operating(server):
         for name in ("one", "two"):
             server.add(EXPERIMENTS, TEAM, played(name))
-        await until(lambda: all(phase(server, each) is Phase.SUCCEEDED for each in ("one", "two")))
+        await until(
+            lambda: all(phase(server, study) is Phase.SUCCEEDED for study in ("one", "two"))
+        )
 
 
 async def test_a_standby_does_nothing_until_the_leader_ends(server: FakeCluster) -> None:
@@ -57,9 +59,11 @@ async def test_a_standby_does_nothing_until_the_leader_ends(server: FakeCluster)
             first.stop()
             await until(second.lease.leads)
             succeed_always(server, lambda _: {"loss": 0.5})
-            server.edit(EXPERIMENTS, TEAM, "study", lambda it: it["spec"]["trials"].update(max=2))
+            server.edit(
+                EXPERIMENTS, TEAM, "study", lambda study: study["spec"]["trials"].update(max=2)
+            )
             await until(lambda: Key(TEAM, "study") in second.controller.loaded)
-            assert [each["metadata"]["name"] for each in server.all(PODS)] == ["study-0-0-0"]
+            assert [pod["metadata"]["name"] for pod in server.all(PODS)] == ["study-0-0-0"]
 
 
 @pytest.mark.slow
@@ -86,12 +90,12 @@ async def test_a_refusal_is_followed_by_a_pause(
         pauses.append(failed(self, key, at_least_seconds))
         return pauses[-1]
 
-    def told(self: OperatorMetrics, result: str, seconds: float) -> None:
+    def noted_result(self: OperatorMetrics, result: str, seconds: float) -> None:
         words.append(result)
         reconciled(self, result, seconds)
 
     monkeypatch.setattr(WorkQueue, "failed", noted)
-    monkeypatch.setattr(OperatorMetrics, "reconciled", told)
+    monkeypatch.setattr(OperatorMetrics, "reconciled", noted_result)
     server.add(EXPERIMENTS, TEAM, played("study"))
     server.faults.append(Fault("create", PODS, answer=answer, times=10**6))
     async with operating(server):
@@ -136,13 +140,17 @@ async def test_a_status_that_older_definitions_refuse_is_told_and_written_once_t
     def refused() -> int:
         return 10**6 - older.times
 
-    def told() -> list[str]:
+    def faults() -> list[str]:
         conditions = status_of(server.one(EXPERIMENTS, TEAM, "study")).conditions
-        return [each.message for each in conditions if each.type == ConditionType.INTERNAL_ERROR]
+        return [
+            condition.message
+            for condition in conditions
+            if condition.type == ConditionType.INTERNAL_ERROR
+        ]
 
     async with operating(server):
-        await until(told)
-        assert "are older than this operator" in told()[0]
+        await until(faults)
+        assert "are older than this operator" in faults()[0]
         before, began = refused(), time.monotonic()
         await asyncio.sleep(1.5)
         # A pause between two tries is 0.3 s at least; a change may wake it in between, once.
@@ -153,7 +161,7 @@ async def test_a_status_that_older_definitions_refuse_is_told_and_written_once_t
         server.faults.remove(older)
         await until(lambda: phase(server) is Phase.SUCCEEDED)
 
-    assert not told()
+    assert not faults()
 
 
 @pytest.mark.slow

@@ -31,9 +31,9 @@ def labels(trial: str, attempt: str = "0") -> dict[str, str]:
     return {f"{PREFIX}/{name}": value for name, value in written.items()}
 
 
-def owner(kind: Kind, name: str, uid: str, **other: Any) -> Object:
-    known = {"apiVersion": kind.api_version, "kind": kind.name, "name": name, "uid": uid}
-    return {**known, "controller": True, **other}
+def owner(kind: Kind, name: str, uid: str, **fields: Any) -> Object:
+    reference = {"apiVersion": kind.api_version, "kind": kind.name, "name": name, "uid": uid}
+    return {**reference, "controller": True, **fields}
 
 
 def somebodys(name: str, marks: dict[str, str], *owners: Object) -> Object:
@@ -68,8 +68,8 @@ OWNERS = [
 def test_the_owner_that_controls_an_object_is_known_by_its_uid(
     *, change: dict[str, Any], expected: bool
 ) -> None:
-    thing = somebodys("study-0-0-0", {}, {**owner(TRIALS, "study-0-0", "1"), **change})
-    assert is_owned(thing, TRIALS, "1") is expected
+    pod = somebodys("study-0-0-0", {}, {**owner(TRIALS, "study-0-0", "1"), **change})
+    assert is_owned(pod, TRIALS, "1") is expected
 
 
 @pytest.mark.parametrize("references", [None, []])
@@ -79,8 +79,8 @@ def test_an_object_without_owners_is_nobodys(references: list[Object] | None) ->
 
 
 def test_a_trial_that_is_not_known_owns_nothing() -> None:
-    thing = somebodys("study-0-0-0", {}, owner(TRIALS, "study-0-0", "None"))
-    assert not is_owned(thing, TRIALS, None)
+    pod = somebodys("study-0-0-0", {}, owner(TRIALS, "study-0-0", "None"))
+    assert not is_owned(pod, TRIALS, None)
 
 
 FOREIGN = [
@@ -136,7 +136,9 @@ async def test_a_pod_that_took_the_name_of_ours_does_not_tell_how_ours_ended(she
     end(shell.cluster, TEAM, "study-0-0-0", message=GOOD)
     shell.cluster.remove(PODS, TEAM, "study-0-0-0")
     await shell.until(lambda: "study-0-0-1" in shell.pods())
-    assert [str(each.reason) for each in shell.trials("study")[0].status.attempts] == ["PodDeleted"]
+    assert [str(attempt.reason) for attempt in shell.trials("study")[0].status.attempts] == [
+        "PodDeleted"
+    ]
 
 
 async def test_pods_that_are_not_ours_stay_whatever_their_labels_say(shell: Shell) -> None:
@@ -167,7 +169,7 @@ async def test_the_pods_of_many_trials_go_with_one_request(shell: Shell) -> None
     for name in shell.pods():
         succeed(shell.cluster, TEAM, name, loss=0.5)
     await shell.until(lambda: not shell.pods())
-    deletions = [each for each in shell.cluster.requests if each.startswith("delete")]
+    deletions = [request for request in shell.cluster.requests if request.startswith("delete")]
     assert deletions == ["deletecollection pods team"]
 
 
@@ -181,7 +183,7 @@ async def test_only_trials_whose_labels_others_carry_are_deleted_one_by_one(shel
     for name in ours:
         succeed(shell.cluster, TEAM, name, loss=0.5)
     await shell.until(lambda: shell.pods() == ["copy"])
-    deletions = [each for each in shell.cluster.requests if each.startswith("delete")]
+    deletions = [request for request in shell.cluster.requests if request.startswith("delete")]
     assert deletions == ["deletecollection pods team", "delete pods team/study-0-3-0"]
 
 
@@ -221,7 +223,9 @@ async def test_a_pod_that_has_the_finishers_name_finishes_nothing(
     shell: Shell, marks: dict[str, str], owners: tuple[Object, ...]
 ) -> None:
     uid = shell.cluster.add(EXPERIMENTS, TEAM, played("study", ON_A_CLAIM))["metadata"]["uid"]
-    references = [{**each, "uid": uid if each["uid"] == THIS else "older"} for each in owners]
+    references = [
+        {**reference, "uid": uid if reference["uid"] == THIS else "older"} for reference in owners
+    ]
     shell.cluster.add(PODS, TEAM, somebodys("study-finish", marks, *references))
     end(shell.cluster, TEAM, "study-finish", message=GOOD)
     await shell.settle()

@@ -18,9 +18,9 @@ they take is what `make benchmark-plan` measures."""
 KINDS = [pytest.param(POD_KIND, id="pods"), pytest.param(JOB_KIND, id="Jobs")]
 
 
-def calls_of(one: Engine) -> int:
+def calls_of(measured: Engine) -> int:
     """Count the calls that a plan takes once everything has been seen before."""
-    plan_of(one)
+    plan_of(measured)
     count = 0
 
     def note(frame: FrameType, event: str, argument: Any) -> None:
@@ -30,7 +30,7 @@ def calls_of(one: Engine) -> int:
 
     sys.setprofile(note)
     try:
-        plan_of(one)
+        plan_of(measured)
     finally:
         sys.setprofile(None)
     return count

@@ -24,8 +24,8 @@ def following(name: str) -> Object:
 
 
 def conditions(shell: Shell, name: str) -> dict[str, tuple[str, str]]:
-    found: list[Object] = shell.cluster.one(POLICIES, None, name)["status"]["conditions"]
-    return {each["type"]: (each["status"], each["reason"]) for each in found}
+    stored: list[Object] = shell.cluster.one(POLICIES, None, name)["status"]["conditions"]
+    return {condition["type"]: (condition["status"], condition["reason"]) for condition in stored}
 
 
 def node(name: str, **allocatable: str) -> Object:
@@ -42,7 +42,7 @@ async def test_a_good_policy_is_said_to_be_ready_and_offered_once(shell: Shell) 
     }
     shell.wake(Key("", "gpus"))
     await shell.settle()
-    writes = [each for each in shell.cluster.requests if each.startswith("patch")]
+    writes = [request for request in shell.cluster.requests if request.startswith("patch")]
     assert writes == ["patch resourcepolicies/status gpus"]
 
 
@@ -70,7 +70,9 @@ async def test_a_policy_that_cannot_be_used_says_all_that_is_wrong(shell: Shell)
     (ready,) = shell.cluster.one(POLICIES, None, "odd")["status"]["conditions"]
     assert "headroomPercent" in ready["message"]
     assert "shapes" in ready["message"]
-    shell.cluster.edit(POLICIES, None, "odd", lambda it: it.update(spec=policy("x")["spec"]))
+    shell.cluster.edit(
+        POLICIES, None, "odd", lambda document: document.update(spec=policy("x")["spec"])
+    )
     await shell.settle()
     assert conditions(shell, "odd")["Ready"] == ("True", "ValidPolicy")
     assert shell.cluster.one(POLICIES, None, "odd")["status"]["observedGeneration"] == 2
@@ -98,7 +100,7 @@ async def test_an_experiment_waits_for_its_policy_and_goes_on_when_it_comes(shel
     shell.cluster.add(EXPERIMENTS, TEAM, following("gpus"))
     await shell.settle()
     assert not shell.pods()
-    sized = {each.type: each for each in shell.status("study").conditions}["Sized"]
+    sized = {condition.type: condition for condition in shell.status("study").conditions}["Sized"]
     assert (sized.status, sized.reason) == ("False", "PolicyNotFound")
     assert "gpus: there is no such ResourcePolicy" in str(sized.message)
 
@@ -113,9 +115,11 @@ async def test_an_experiment_waits_while_its_policy_is_wrong(shell: Shell) -> No
     shell.cluster.add(EXPERIMENTS, TEAM, following("gpus"))
     await shell.settle()
     assert not shell.pods()
-    sized = {each.type: each for each in shell.status("study").conditions}["Sized"]
+    sized = {condition.type: condition for condition in shell.status("study").conditions}["Sized"]
     assert (sized.status, sized.reason) == ("False", "PolicyInvalid")
-    shell.cluster.edit(POLICIES, None, "gpus", lambda it: it.update(spec=policy("x")["spec"]))
+    shell.cluster.edit(
+        POLICIES, None, "gpus", lambda document: document.update(spec=policy("x")["spec"])
+    )
     await shell.until(shell.pods)
 
 
@@ -142,12 +146,14 @@ async def test_a_policy_of_others_starts_nothing_until_the_namespace_is_let_in(
     shell.cluster.add(EXPERIMENTS, TEAM, following("gpus"))
     await shell.settle()
     assert not shell.pods()
-    sized = {each.type: each for each in shell.status("study").conditions}["Sized"]
+    sized = {condition.type: condition for condition in shell.status("study").conditions}["Sized"]
     assert (sized.status, sized.reason) == ("False", "PolicyNotAllowed")
     assert f"it is not for namespace {TEAM}" in str(sized.message)
     assert "team=blue" in str(sized.message)
 
-    shell.cluster.edit(NAMESPACES, None, TEAM, lambda it: it.update(namespace(team="blue")))
+    shell.cluster.edit(
+        NAMESPACES, None, TEAM, lambda document: document.update(namespace(team="blue"))
+    )
     await shell.until(shell.pods)
 
 
@@ -156,9 +162,9 @@ async def test_a_namespace_that_is_shut_out_starts_no_further_trial(shell: Shell
     shell.cluster.add(POLICIES, None, selective(team="blue"))
     shell.cluster.add(EXPERIMENTS, TEAM, following("gpus"))
     await shell.until(shell.pods)
-    shell.cluster.edit(NAMESPACES, None, TEAM, lambda it: it.update(namespace()))
+    shell.cluster.edit(NAMESPACES, None, TEAM, lambda document: document.update(namespace()))
     await shell.settle()
-    sized = {each.type: each for each in shell.status("study").conditions}["Sized"]
+    sized = {condition.type: condition for condition in shell.status("study").conditions}["Sized"]
     assert sized.reason == "PolicyNotAllowed"
 
 
@@ -201,18 +207,20 @@ async def test_another_state_of_a_policy_or_of_what_is_asked_for_is_told_apart(
 ) -> None:
     shell.cluster.add(EXPERIMENTS, TEAM, following("gpus"))
     study = shell.cluster.one(EXPERIMENTS, TEAM, "study")
-    known = Policies(shell.index)
-    versions: list[Any] = [known.sizing_inputs(study)]
+    policies = Policies(shell.index)
+    versions: list[Any] = [policies.sizing_inputs(study)]
     shell.cluster.add(POLICIES, None, policy("gpus"))
-    versions.append(known.sizing_inputs(study))
-    shell.cluster.edit(POLICIES, None, "gpus", lambda it: it["spec"].update(queue="other"))
-    versions.append(known.sizing_inputs(study))
+    versions.append(policies.sizing_inputs(study))
+    shell.cluster.edit(
+        POLICIES, None, "gpus", lambda document: document["spec"].update(queue="other")
+    )
+    versions.append(policies.sizing_inputs(study))
     shell.cluster.remove(POLICIES, None, "gpus")
     shell.cluster.add(POLICIES, None, policy("gpus"))
-    versions.append(known.sizing_inputs(study))
+    versions.append(policies.sizing_inputs(study))
     asked = changed(study, ("spec/resources/estimate/hostMemory", "2Gi"))
-    versions.append(known.sizing_inputs(asked))
-    assert all(one != other for one, other in combinations(versions, 2))
+    versions.append(policies.sizing_inputs(asked))
+    assert all(first != second for first, second in combinations(versions, 2))
 
 
 def test_what_is_stored_beside_the_spec_is_no_mistake() -> None:

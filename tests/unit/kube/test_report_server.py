@@ -147,7 +147,7 @@ def play(tmp_path: Path) -> Callable[[Story], Bench]:
 Play = Callable[[Story], Bench]
 
 
-async def told(reporter: Reporter, loss: float = 1.0) -> bool:
+async def reported(reporter: Reporter, loss: float = 1.0) -> bool:
     """Report from a thread: the client blocks, as a training does."""
     return await asyncio.to_thread(reporter.report, None, {"val_loss": loss})
 
@@ -155,9 +155,9 @@ async def told(reporter: Reporter, loss: float = 1.0) -> bool:
 def test_a_trainer_s_reports_arrive_with_its_pod_s_name(play: Play) -> None:
     async def story(bench: Bench) -> None:
         trainer = bench.reporter()
-        assert await told(trainer) is False
+        assert await reported(trainer) is False
         bench.operator.answer = Answer.PRUNE
-        assert await told(trainer) is True
+        assert await reported(trainer) is True
         await asyncio.to_thread(trainer.result, Result(metrics={"val_loss": 1.0}))
 
     bench = play(story)
@@ -166,12 +166,12 @@ def test_a_trainer_s_reports_arrive_with_its_pod_s_name(play: Play) -> None:
 
 def test_a_trainer_that_trusts_another_authority_says_nothing(play: Play) -> None:
     async def story(bench: Bench) -> None:
-        other = await Bench(ApiServer(), Operator(), bench.server, bench.token).begin(
+        another = await Bench(ApiServer(), Operator(), bench.server, bench.token).begin(
             settings_for("127.0.0.1")
         )
-        await other.stop()
-        trainer = bench.reporter(ca=other.authority)
-        assert await told(trainer) is False
+        await another.stop()
+        trainer = bench.reporter(ca=another.authority)
+        assert await reported(trainer) is False
         trainer.close()
 
     assert play(story).operator.heard == []
@@ -182,19 +182,19 @@ def test_a_renewed_certificate_disturbs_nobody(
 ) -> None:
     async def story(bench: Bench) -> None:
         before, after = bench.reporter(), bench.reporter()
-        await told(before)
+        await reported(before)
         authority, data = bench.server.authority, bench.api.secret["data"]
         # Another replica, or the next version of the chart, wants it for one more name.
-        other = await bench.begin(settings_for("127.0.0.1", "reports.scaling.svc"))
-        await other.stop()
+        another = await bench.begin(settings_for("127.0.0.1", "reports.scaling.svc"))
+        await another.stop()
         assert bench.api.secret["data"] != data
 
         for _ in range(2):
             # Both want their own; in the end one is gone. Either way the authority stays.
             await bench.server.refresh()
         assert bench.server.authority == authority
-        await told(before)
-        await told(after)
+        await reported(before)
+        await reported(after)
         before.close()
         after.close()
 
@@ -206,10 +206,10 @@ def test_the_same_trainers_are_trusted_after_a_restart(play: Play) -> None:
     async def story(bench: Bench) -> None:
         trainer = bench.reporter()
         port = bench.server.port
-        await told(trainer)
+        await reported(trainer)
         await bench.server.stop()
         bench.server = await bench.begin(settings_for("127.0.0.1", port=port))
-        await told(trainer)
+        await reported(trainer)
         trainer.close()
 
     assert play(story).operator.seqs() == [1, 2]
@@ -220,7 +220,7 @@ def test_a_standby_hears_nothing_and_the_leader_everything(play: Play) -> None:
         bench.operator.active = False
         trainer = bench.reporter()
         for _ in range(3):
-            assert await told(trainer) is False
+            assert await reported(trainer) is False
         assert bench.operator.heard == []
         bench.operator.active = True
         await asyncio.to_thread(trainer.result, Result(metrics={"val_loss": 1.0}))
@@ -247,11 +247,11 @@ def test_while_the_api_server_is_away_reports_wait(
         failing.error = error
         trainer = bench.reporter()
         for _ in range(3):
-            assert await told(trainer) is False
+            assert await reported(trainer) is False
         assert bench.operator.heard == []
         failing.error = None
         await asyncio.sleep(0.06)
-        await told(trainer)
+        await reported(trainer)
         trainer.close()
 
     assert play(story).operator.seqs() == [1, 2, 3, 4]
@@ -266,7 +266,7 @@ def test_a_pod_that_reports_without_end_is_slowed_down_and_loses_nothing(
     async def story(bench: Bench) -> None:
         trainer = bench.reporter()
         for _ in range(9):
-            await told(trainer)
+            await reported(trainer)
         # On a slow machine a few more than 5 have their turn meanwhile.
         assert 5 <= len(bench.operator.heard) < 9
         await asyncio.to_thread(trainer.result, Result(metrics={"val_loss": 1.0}))
@@ -282,7 +282,7 @@ def test_connections_are_bounded_and_who_waits_makes_room(
     async def story(bench: Bench) -> None:
         trainers = [bench.reporter() for _ in range(3)]
         for trainer in trainers:
-            await told(trainer)
+            await reported(trainer)
         # The third took the first one's connection, which was idle.
         assert bench.operator.seqs() == [1, 1, 1]
         assert bench.operator.turned_away == ["TooMany"]

@@ -165,7 +165,7 @@ async def test_a_replica_that_does_not_lead_takes_no_report(shell: Shell) -> Non
 async def test_an_attempt_that_is_over_is_told_to_stop(shell: Shell) -> None:
     await began(shell, ("spec/trials", {"max": 2, "parallel": 2}))
     failed = {"state": "Failed", "message": "by another replica"}
-    shell.cluster.edit(TRIALS, TEAM, "study-0-0", lambda it: it.update(status=failed))
+    shell.cluster.edit(TRIALS, TEAM, "study-0-0", lambda trial: trial.update(status=failed))
     shell.controller.invalidate(list(shell.controller.loaded))
     await shell.settle()
     async with report_service(shell) as endpoint:
@@ -185,10 +185,10 @@ async def test_a_finisher_gets_its_experiment_and_nobody_else_does(shell: Shell)
         shell.cluster.remove(PODS, TEAM, "study-finish")
         succeed(shell.cluster, TEAM, "study-0-0-0", loss=0.5)
         await shell.until(lambda: "study-finish" in shell.pods())
-        status, found = await endpoint.ask(endpoint.token_of("study-finish"), "/v1/experiment")
+        status, document = await endpoint.ask(endpoint.token_of("study-finish"), "/v1/experiment")
     assert status == 200
-    assert found["experiment"]["metadata"]["name"] == "study"
-    assert [each["metadata"]["name"] for each in found["trials"]] == ["study-0-0"]
+    assert document["experiment"]["metadata"]["name"] == "study"
+    assert [trial["metadata"]["name"] for trial in document["trials"]] == ["study-0-0"]
 
 
 async def test_without_an_address_that_pods_reach_nobody_listens(shell: Shell) -> None:
@@ -196,6 +196,6 @@ async def test_without_an_address_that_pods_reach_nobody_listens(shell: Shell) -
     operator_metrics = OperatorMetrics(new_registry("0"))
     ear = ReportService(settings, shell.client, shell.index, lambda: True, operator_metrics)
     async with ear:
-        known = ear.workload_settings()
-    assert (known.report_url, known.report_ca) == (None, None)
+        pod_settings = ear.workload_settings()
+    assert (pod_settings.report_url, pod_settings.report_ca) == (None, None)
     assert not shell.cluster.requests

@@ -46,14 +46,14 @@ class World:
     async def once(self) -> list[Key]:
         """Resync once; have those look again who are to, and name them."""
         await self.resync.once()
-        found: list[Key] = []
+        keys: list[Key] = []
         while len(self.queue):
-            found.append(await self.queue.get())
-            self.queue.done(found[-1])
-        for key in found:
+            keys.append(await self.queue.get())
+            self.queue.done(keys[-1])
+        for key in keys:
             self.shell.wake(key)
         await self.shell.settle()
-        return found
+        return keys
 
     @property
     def is_restarted(self) -> bool:
@@ -108,7 +108,7 @@ async def test_a_changed_spec_and_a_policy_whose_events_were_lost_are_followed(
     await shell.settle()
     shell.loses_events = True
     shell.cluster.edit(
-        EXPERIMENTS, TEAM, "study", lambda it: it["spec"]["trials"].update(suspend=True)
+        EXPERIMENTS, TEAM, "study", lambda study: study["spec"]["trials"].update(suspend=True)
     )
     shell.cluster.add(POLICIES, None, policy("gpus"))
     assert set(await world.once()) == {STUDY, Key("", "gpus")}
@@ -135,10 +135,14 @@ async def test_of_experiments_those_alone_are_read_that_are_others_than_is_known
         shell.cluster.add(EXPERIMENTS, TEAM, played(name, ("spec/suspend", True)))
     await shell.settle()
     shell.loses_events = True
-    shell.cluster.edit(EXPERIMENTS, TEAM, "other", lambda it: it["spec"].pop("suspend"))
+    shell.cluster.edit(EXPERIMENTS, TEAM, "other", lambda study: study["spec"].pop("suspend"))
     del shell.cluster.requests[:]
     await world.resync.once()
-    reads = [each for each in shell.cluster.requests if each.startswith("get scalingexperiments")]
+    reads = [
+        request
+        for request in shell.cluster.requests
+        if request.startswith("get scalingexperiments")
+    ]
     assert reads == [f"get scalingexperiments {TEAM}/other"]
 
 
@@ -258,7 +262,7 @@ async def test_a_standby_repairs_its_index_and_asks_for_no_trials(world: World) 
     shell.leads = False
     shell.cluster.requests.clear()
     await world.resync.once()
-    assert not [each for each in shell.cluster.requests if "scalingtrials" in each]
+    assert not [request for request in shell.cluster.requests if "scalingtrials" in request]
 
 
 async def test_it_lists_the_namespaces_that_are_served_and_policies_of_the_cluster(

@@ -195,12 +195,12 @@ def test_good_tokens_cost_their_address_nothing() -> None:
         assert ask(reviewed, f"good-{number}") == POD
 
 
-@pytest.mark.parametrize("known", [True, False], ids=["of a pod we know", "of no such pod"])
-def test_who_invents_claims_asks_the_api_server_no_more_often(*, known: bool) -> None:
+@pytest.mark.parametrize("is_known", [True, False], ids=["of a pod we know", "of no such pod"])
+def test_who_invents_claims_asks_the_api_server_no_more_often(*, is_known: bool) -> None:
     reviews = Reviews(status={"authenticated": False})
-    reviewed = Tokens(PodReview(reviews, AUDIENCE), lambda _: known, Clock())
+    reviewed = Tokens(PodReview(reviews, AUDIENCE), lambda _: is_known, Clock())
     for number in range(50):
-        uid = "5d2b1a3e" if known else f"uid-{number}"
+        uid = "5d2b1a3e" if is_known else f"uid-{number}"
         try:
             ask(reviewed, token_of(PodIdentity("team", "pod", uid), f"c2ln{number}"))
         except NotNow:

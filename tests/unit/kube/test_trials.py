@@ -37,7 +37,7 @@ class World:
 
     def somebody_writes(self, **status: Any) -> None:
         """Write a status as another replica does."""
-        self.fake.edit(TRIALS, TEAM, NAME, lambda thing: thing.update(status=status))
+        self.fake.edit(TRIALS, TEAM, NAME, lambda trial: trial.update(status=status))
 
     def stored_state(self) -> str:
         return str(self.fake.one(TRIALS, TEAM, NAME)["status"]["state"])
@@ -53,12 +53,12 @@ def ended(trial: ScalingTrial, state: TrialState) -> ScalingTrial:
 
 
 async def test_a_trial_belongs_to_its_experiment_by_label_and_owner(world: World) -> None:
-    made = await world.trials.create(world.proposed())
+    trial = await world.trials.create(world.proposed())
     metadata = world.fake.one(TRIALS, TEAM, NAME)["metadata"]
     assert metadata["labels"]["scaling-operator.dev/experiment"] == "study"
-    assert [each["uid"] for each in metadata["ownerReferences"]] == [world.uid]
-    assert made.metadata["name"] == NAME
-    assert made.created_seconds == world.fake.clock()
+    assert [owner["uid"] for owner in metadata["ownerReferences"]] == [world.uid]
+    assert trial.metadata["name"] == NAME
+    assert trial.created_seconds == world.fake.clock()
     assert world.trials.uid_of((0, 0)) == metadata["uid"]
 
 
@@ -104,8 +104,8 @@ async def test_a_change_that_is_no_end_is_overwritten(world: World) -> None:
 async def test_of_two_replicas_that_end_a_trial_at_once_both_know_one_end(world: World) -> None:
     trial = await world.trials.create(world.proposed())
     states = (TrialState.SUCCEEDED, TrialState.PRUNED, TrialState.FAILED)
-    found = await asyncio.gather(*(world.trials.save(ended(trial, state)) for state in states))
-    assert len({each.status.state for each in found}) == 1
+    ends = await asyncio.gather(*(world.trials.save(ended(trial, state)) for state in states))
+    assert len({end.status.state for end in ends}) == 1
 
 
 async def test_the_reply_to_an_end_is_lost_and_the_end_stays(world: World) -> None:

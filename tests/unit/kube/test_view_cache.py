@@ -44,7 +44,7 @@ PULLING = {"waiting": {"reason": "ErrImagePull", "message": "no such host"}}
 
 
 @pytest.mark.parametrize(
-    "seen",
+    "workload",
     [
         pytest.param(pod(RUNNING), id="time changes nothing while it runs"),
         pytest.param(pod(PULLING), id="an image that does not come is a trouble after its grace"),
@@ -58,14 +58,14 @@ PULLING = {"waiting": {"reason": "ErrImagePull", "message": "no such host"}}
         ),
     ],
 )
-def test_at_any_time_it_says_what_a_fresh_look_says(seen: dict[str, Any]) -> None:
+def test_at_any_time_it_says_what_a_fresh_look_says(workload: dict[str, Any]) -> None:
     clock = Clock()
     kept = ViewCache(Index(), Key("team", "study"), POD_KIND, BOUNDS, clock)
     for second in range(0, 200, 5):
         clock.seconds = float(second)
         fresh = replace(kept, _views={})
-        assert kept.at(seen).phase is fresh.at(seen).phase
-        assert kept.at(seen).reason is fresh.at(seen).reason
+        assert kept.at(workload).phase is fresh.at(workload).phase
+        assert kept.at(workload).reason is fresh.at(workload).reason
 
 
 def test_another_state_of_a_workload_is_looked_at_anew() -> None:
@@ -78,9 +78,9 @@ def test_another_state_of_a_workload_is_looked_at_anew() -> None:
 
 def test_workloads_that_are_gone_are_not_kept_in_memory() -> None:
     kept = ViewCache(Index(), Key("team", "study"), POD_KIND, BOUNDS, Clock())
-    seen = pod(RUNNING)
-    first = kept.at(seen)
+    workload = pod(RUNNING)
+    first = kept.at(workload)
     kept.keep({"study-0-0-0"})
-    assert kept.at(seen) is first
+    assert kept.at(workload) is first
     kept.keep(set())
-    assert kept.at(seen) is not first
+    assert kept.at(workload) is not first

@@ -22,7 +22,7 @@ def status(shell: Shell, name: str = "study") -> TrialStatus:
 
 
 def suspend(shell: Shell, name: str, *, is_so: bool) -> None:
-    shell.cluster.edit(EXPERIMENTS, TEAM, name, lambda each: each["spec"].update(suspend=is_so))
+    shell.cluster.edit(EXPERIMENTS, TEAM, name, lambda study: study["spec"].update(suspend=is_so))
 
 
 def refuse_pods(shell: Shell) -> None:

@@ -15,10 +15,10 @@ from scaling_operator.kube.client.kinds import EXPERIMENTS
 PATH = "spec/search/warmStart"
 
 
-def warmed(name: str, *others: str) -> dict[str, Any]:
+def warmed(name: str, *sources: str) -> dict[str, Any]:
     """An experiment that begins from others; of its own it would draw another number than they."""
     seed = ("spec/search/algorithm", {"name": "random", "seed": 8})
-    return played(name, seed, (PATH, {"from": list(others), "topK": 1}))
+    return played(name, seed, (PATH, {"from": list(sources), "topK": 1}))
 
 
 async def finished(shell: Shell, name: str) -> float:
@@ -32,7 +32,9 @@ async def finished(shell: Shell, name: str) -> float:
 
 def said(shell: Shell, name: str) -> str:
     (accepted,) = (
-        each for each in shell.status(name).conditions if each.type == ConditionType.ACCEPTED
+        condition
+        for condition in shell.status(name).conditions
+        if condition.type == ConditionType.ACCEPTED
     )
     assert accepted.status == "False"
     return accepted.message
@@ -57,7 +59,9 @@ async def test_what_is_no_name_of_an_experiment_is_refused_and_never_asked_for(
     shell.cluster.add(EXPERIMENTS, TEAM, warmed("second", name))
     await shell.settle()
     assert said(shell, "second").startswith("spec.search.warmStart.from[0]: ")
-    assert not [each for each in shell.cluster.requests if each.startswith(("get", "list"))]
+    assert not [
+        request for request in shell.cluster.requests if request.startswith(("get", "list"))
+    ]
 
 
 async def test_an_experiment_that_does_not_exist_is_named(shell: Shell) -> None:

@@ -30,7 +30,7 @@ def test_by_default_everything_is_allowed() -> None:
 
 
 def test_everything_that_is_named_is_found_with_its_path() -> None:
-    assert [(each.path, each.message.split(" is ")[0]) for each in _of(NOTHING)] == [
+    assert [(problem.path, problem.message.split(" is ")[0]) for problem in _of(NOTHING)] == [
         (f"{CONTAINER}env[1].valueFrom.secretKeyRef.name", "hub"),
         (f"{CONTAINER}volumes[4].secret.secretName", "key"),
         (f"{POD}imagePullSecrets[0].name", "registry"),
@@ -62,27 +62,27 @@ def _of(allowed: Allowed) -> list[Problem]:
     ],
 )  # fmt: skip
 def test_patterns_say_what_is_allowed(allowed: Allowed, left: list[str]) -> None:
-    assert [each.message.split(" is ")[0] for each in _of(allowed)] == left
+    assert [problem.message.split(" is ")[0] for problem in _of(allowed)] == left
 
 
 def test_who_tolerates_every_taint_needs_to_be_allowed_everything() -> None:
-    made = attempt_spec({**EVERYTHING, "pod": {"tolerations": [{"operator": "Exists"}]}})
-    (problem,) = disallowed_names(made.spec, Allowed(tolerations=("spot", "gpu-*")))
+    attempt = attempt_spec({**EVERYTHING, "pod": {"tolerations": [{"operator": "Exists"}]}})
+    (problem,) = disallowed_names(attempt.spec, Allowed(tolerations=("spot", "gpu-*")))
     assert problem.message == (
         "every taint is not for experiments; taints that the platform allows: spot, gpu-*"
     )
-    assert list(disallowed_names(made.spec, Allowed())) == []
+    assert list(disallowed_names(attempt.spec, Allowed())) == []
 
 
 def test_an_empty_list_allows_nothing_and_says_so() -> None:
     # A chart's empty list becomes one empty pattern.
     problems = _of(Allowed(secrets=("",)))
-    assert {each.message.partition("; ")[2] for each in problems} == {
+    assert {problem.message.partition("; ")[2] for problem in problems} == {
         "Secrets that the platform allows: none"
     }
 
 
 def test_what_is_not_allowed_is_refused_before_any_trial() -> None:
-    made = attempt_spec(EVERYTHING)
-    narrow = replace(made.settings, allowed=Allowed(secrets=()))
-    assert len(list(platform_problems(made.spec, narrow))) == 3
+    attempt = attempt_spec(EVERYTHING)
+    narrow = replace(attempt.settings, allowed=Allowed(secrets=()))
+    assert len(list(platform_problems(attempt.spec, narrow))) == 3

@@ -23,43 +23,43 @@ def claiming(*devices: DeviceRequest) -> AttemptSpec:
 
 
 def test_without_devices_nothing_is_claimed() -> None:
-    made = attempt_spec(resources=A100)
-    assert claim_template(made, metadata(made)) is None
-    assert "resourceClaims" not in pod.manifest(made)["spec"]
+    attempt = attempt_spec(resources=A100)
+    assert claim_template(attempt, metadata(attempt)) is None
+    assert "resourceClaims" not in pod.manifest(attempt)["spec"]
 
 
 def test_one_shape_is_asked_for_exactly_and_several_in_the_order_of_the_choice() -> None:
-    (one,) = _requests(claiming(LARGE))
+    (exact,) = _requests(claiming(LARGE))
     (several,) = _requests(claiming(SMALL, LARGE))
-    assert one["exactly"] == {
+    assert exact["exactly"] == {
         "deviceClassName": "gpu.example.com",
         "allocationMode": "ExactCount",
         "count": 2,
         "selectors": [{"cel": {"expression": LARGE.selector}}],
     }
-    assert [each["name"] for each in several["firstAvailable"]] == ["small", "large"]
+    assert [subrequest["name"] for subrequest in several["firstAvailable"]] == ["small", "large"]
 
 
-def _requests(made: AttemptSpec) -> list[dict[str, Any]]:
-    written = claim_template(made, metadata(made))
+def _requests(attempt: AttemptSpec) -> list[dict[str, Any]]:
+    written = claim_template(attempt, metadata(attempt))
     assert written is not None
     requests: list[dict[str, Any]] = written["spec"]["spec"]["devices"]["requests"]
     return requests
 
 
 def test_a_template_is_of_one_trial_and_never_taken_for_an_earlier_one_s() -> None:
-    made = claiming(SMALL)
-    again = replace(made, trial=_reborn(made))
-    first, second = (claim_template(each, metadata(each)) for each in (made, again))
+    attempt = claiming(SMALL)
+    again = replace(attempt, trial=_reborn(attempt))
+    first, second = (claim_template(spec, metadata(spec)) for spec in (attempt, again))
     assert first is not None
     assert second is not None
-    assert made.name == again.name
+    assert attempt.name == again.name
     assert first["metadata"]["name"] != second["metadata"]["name"]
-    for each, written in ((made, first), (again, second)):
-        (claim,) = pod.manifest(each)["spec"]["resourceClaims"]
+    for spec, written in ((attempt, first), (again, second)):
+        (claim,) = pod.manifest(spec)["spec"]["resourceClaims"]
         assert claim["resourceClaimTemplateName"] == written["metadata"]["name"]
 
 
-def _reborn(made: AttemptSpec) -> ScalingTrial:
+def _reborn(attempt: AttemptSpec) -> ScalingTrial:
     uid = "00000000-0000-4000-8000-000000000000"
-    return made.trial.model_copy(update={"metadata": {**made.trial.metadata, "uid": uid}})
+    return attempt.trial.model_copy(update={"metadata": {**attempt.trial.metadata, "uid": uid}})

@@ -30,7 +30,7 @@ ATTEMPT = ("study", AttemptKey(1, 7, 2))
 
 
 @pytest.mark.parametrize(
-    ("given", "in_jobs", "expected"),
+    ("document", "in_jobs", "expected"),
     [
         pytest.param(pod("study-1-7-2", LABELS), False, ATTEMPT, id="the pod of an attempt"),
         pytest.param(
@@ -65,9 +65,9 @@ ATTEMPT = ("study", AttemptKey(1, 7, 2))
     ],
 )
 def test_an_attempt_is_known_by_the_name_of_its_workload(
-    *, given: dict[str, Any], in_jobs: bool, expected: tuple[str, AttemptKey] | None
+    *, document: dict[str, Any], in_jobs: bool, expected: tuple[str, AttemptKey] | None
 ) -> None:
-    assert attempt_of_pod(given, in_jobs=in_jobs) == expected
+    assert attempt_of_pod(document, in_jobs=in_jobs) == expected
 
 
 def test_a_finisher_is_known_by_its_name() -> None:

@@ -23,7 +23,9 @@ SUSPENDED = {
 DISRUPTED = "Pod team/digits-0-3-0-x7k2p has condition DisruptionTarget matching FailJob rule"
 
 
-def made(*conditions: dict[str, Any], suspend: bool | None = None, **status: Any) -> dict[str, Any]:
+def job_of(
+    *conditions: dict[str, Any], suspend: bool | None = None, **status: Any
+) -> dict[str, Any]:
     """Write a Job as the API server hands it out."""
     return {
         "apiVersion": "batch/v1",
@@ -72,72 +74,72 @@ LOST_NODE = pod_of({"running": {"startedAt": STARTED}}, "Unknown")
 Row = tuple[str, list[dict[str, Any]], AttemptPhase, Reason | None]
 ROWS: tuple[Row, ...] = (
     ("nothing is there", [], AttemptPhase.ABSENT, None),
-    ("its controller has not looked yet", [made()], AttemptPhase.WAITING, None),
-    ("it has no pod yet", [made(startTime=STARTED)], AttemptPhase.WAITING, None),
-    ("its pod runs", [made(startTime=STARTED), RUNNING], AttemptPhase.RUNNING, None),
-    ("its pod comes first", [RUNNING, made(startTime=STARTED)], AttemptPhase.RUNNING, None),
-    ("its pod has ended", [made(startTime=STARTED), DONE], AttemptPhase.EXITED, None),
-    ("its pod has failed", [made(startTime=STARTED), FAILED], AttemptPhase.EXITED, None),
+    ("its controller has not looked yet", [job_of()], AttemptPhase.WAITING, None),
+    ("it has no pod yet", [job_of(startTime=STARTED)], AttemptPhase.WAITING, None),
+    ("its pod runs", [job_of(startTime=STARTED), RUNNING], AttemptPhase.RUNNING, None),
+    ("its pod comes first", [RUNNING, job_of(startTime=STARTED)], AttemptPhase.RUNNING, None),
+    ("its pod has ended", [job_of(startTime=STARTED), DONE], AttemptPhase.EXITED, None),
+    ("its pod has failed", [job_of(startTime=STARTED), FAILED], AttemptPhase.EXITED, None),
     ("the Job is gone, the pod not yet", [RUNNING], AttemptPhase.RUNNING, None),
     (
         "queued, and nobody has looked yet",
-        [made(suspend=True)],
+        [job_of(suspend=True)],
         AttemptPhase.WAITING,
         Reason.QUOTA_EXCEEDED,
     ),
-    ("queued", [made(SUSPENDED, suspend=True)], AttemptPhase.WAITING, Reason.QUOTA_EXCEEDED),
-    ("admitted", [made(SUSPENDED, suspend=False)], AttemptPhase.WAITING, None),
+    ("queued", [job_of(SUSPENDED, suspend=True)], AttemptPhase.WAITING, Reason.QUOTA_EXCEEDED),
+    ("admitted", [job_of(SUSPENDED, suspend=False)], AttemptPhase.WAITING, None),
     (
         "its queue takes the machine back, its pod still runs",
-        [made(suspend=True, startTime=STARTED), RUNNING],
+        [job_of(suspend=True, startTime=STARTED), RUNNING],
         AttemptPhase.LOST,
         Reason.PREEMPTED,
     ),
     (
         "its queue has taken the machine back, its pod has ended",
-        [made(SUSPENDED, suspend=True), DELETED],
+        [job_of(SUSPENDED, suspend=True), DELETED],
         AttemptPhase.LOST,
         Reason.PREEMPTED,
     ),
     (
         "its queue has taken the machine back, its pod is gone",
-        [made(SUSPENDED, suspend=True, startTime=STARTED)],
+        [job_of(SUSPENDED, suspend=True, startTime=STARTED)],
         AttemptPhase.LOST,
         Reason.PREEMPTED,
     ),
     (
         "its queue takes back the machine of a pod that has ended well",
-        [made(suspend=True, startTime=STARTED), DONE],
+        [job_of(suspend=True, startTime=STARTED), DONE],
         AttemptPhase.EXITED,
         None,
     ),
     (
         "its queue takes back the machine of a node that is lost",
-        [made(suspend=True, startTime=STARTED), LOST_NODE],
+        [job_of(suspend=True, startTime=STARTED), LOST_NODE],
         AttemptPhase.LOST,
         Reason.NODE_LOST,
     ),
     (
         "its pod was deleted by hand",
-        [made(startTime=STARTED), DELETED],
+        [job_of(startTime=STARTED), DELETED],
         AttemptPhase.LOST,
         Reason.POD_DELETED,
     ),
     (
         "it has failed, and its pod is gone",
-        [made(failed("BackoffLimitExceeded", "Job has reached the specified backoff limit"))],
+        [job_of(failed("BackoffLimitExceeded", "Job has reached the specified backoff limit"))],
         AttemptPhase.LOST,
         Reason.POD_DELETED,
     ),
     (
         "it has failed by a disruption, and its pod is gone",
-        [made(failed("PodFailurePolicy", DISRUPTED))],
+        [job_of(failed("PodFailurePolicy", DISRUPTED))],
         AttemptPhase.LOST,
         Reason.EVICTED,
     ),
     (
         "it is complete, and the result went with its pod",
-        [made({"type": "Complete", "status": "True"})],
+        [job_of({"type": "Complete", "status": "True"})],
         AttemptPhase.LOST,
         Reason.POD_DELETED,
     ),
@@ -162,8 +164,8 @@ def test_what_a_job_and_its_pods_say(
 def test_a_queue_is_waited_for_since_the_job_was_made_and_a_node_since_its_pod_was() -> None:
     pending = pod_of({"waiting": {"reason": "ContainerCreating"}}, "Pending")
 
-    queued = job.observe([made(suspend=True)], GracePeriods(), EPOCH + 400)
-    placed = job.observe([made(suspend=False), pending], GracePeriods(), EPOCH + 400)
+    queued = job.observe([job_of(suspend=True)], GracePeriods(), EPOCH + 400)
+    placed = job.observe([job_of(suspend=False), pending], GracePeriods(), EPOCH + 400)
 
     assert "research has not admitted it" in queued.message
     assert queued.since_seconds == EPOCH

@@ -24,41 +24,41 @@ ORDERS = {
     "built-in, with reports and a machine": attempt_spec(settings=REPORTS, resources=A100),
     "own image with every field": attempt_spec(EVERYTHING, settings=REPORTS, resources=A100),
 }
-of_each_order = pytest.mark.parametrize("made", ORDERS.values(), ids=ORDERS)
+of_each_order = pytest.mark.parametrize("attempt", ORDERS.values(), ids=ORDERS)
 
 
-def pod_of(made: AttemptSpec) -> dict[str, Any]:
-    spec = pod.manifest(made)["spec"]
-    assert job.manifest(made)["spec"]["template"]["spec"] == spec, "both kinds run the same pod"
+def pod_of(attempt: AttemptSpec) -> dict[str, Any]:
+    spec = pod.manifest(attempt)["spec"]
+    assert job.manifest(attempt)["spec"]["template"]["spec"] == spec, "both kinds run the same pod"
     return spec
 
 
-def container_of(made: AttemptSpec) -> dict[str, Any]:
-    (container,) = pod_of(made)["containers"]
+def container_of(attempt: AttemptSpec) -> dict[str, Any]:
+    (container,) = pod_of(attempt)["containers"]
     return container
 
 
-def environment(made: AttemptSpec) -> dict[str, str]:
+def environment(attempt: AttemptSpec) -> dict[str, str]:
     """Expand the variables as the kubelet does: each sees those before it."""
-    seen: dict[str, str] = {}
-    for variable in container_of(made)["env"]:
+    values: dict[str, str] = {}
+    for variable in container_of(attempt)["env"]:
         if "value" in variable:
-            assert variable["name"] not in seen
-            seen[variable["name"]] = expand(variable["value"], seen)
-    return seen
+            assert variable["name"] not in values
+            values[variable["name"]] = expand(variable["value"], values)
+    return values
 
 
-def volumes(made: AttemptSpec) -> Mapping[str, Any]:
-    named = {volume["name"]: volume for volume in pod_of(made)["volumes"]}
-    mounts = container_of(made)["volumeMounts"]
+def volumes(attempt: AttemptSpec) -> Mapping[str, Any]:
+    named = {volume["name"]: volume for volume in pod_of(attempt)["volumes"]}
+    mounts = container_of(attempt)["volumeMounts"]
     assert {mount["name"] for mount in mounts} == named.keys(), "each volume is mounted"
     assert len({mount["mountPath"] for mount in mounts}) == len(mounts), "each in its own place"
     return {mount["mountPath"]: named[mount["name"]] for mount in mounts}
 
 
 @of_each_order
-def test_the_trainer_reads_back_exactly_what_it_is_told(made: AttemptSpec) -> None:
-    assert read_assignment(environment(made)) == assignment_of_pod(made)
+def test_the_trainer_reads_back_exactly_what_it_is_told(attempt: AttemptSpec) -> None:
+    assert read_assignment(environment(attempt)) == assignment_of_pod(attempt)
 
 
 @given(st.text(alphabet="$()NAME_x{}\"' \n", max_size=30))
@@ -67,23 +67,23 @@ def test_no_value_of_the_contract_is_expanded(text: str) -> None:
 
 
 def test_a_choice_that_looks_like_a_reference_reaches_the_trainer_as_it_is() -> None:
-    made = attempt_spec()
+    attempt = attempt_spec()
     parameters = {"prompt": "$(SCALING_SEED) and $$"}
-    trial = made.trial.model_copy(
-        update={"spec": made.trial.spec.model_copy(update={"parameters": parameters})}
+    trial = attempt.trial.model_copy(
+        update={"spec": attempt.trial.spec.model_copy(update={"parameters": parameters})}
     )
 
-    variables = environment(replace(made, trial=trial))
+    variables = environment(replace(attempt, trial=trial))
 
     assert variables["SCALING_PARAM_PROMPT"] == "$(SCALING_SEED) and $$"
 
 
 def test_variables_of_the_user_may_refer_to_those_of_the_contract() -> None:
-    made = attempt_spec(EVERYTHING)
+    attempt = attempt_spec(EVERYTHING)
 
-    assert environment(made)["GREETING"] == "trial 17, $(not expanded)"
-    assert container_of(made)["args"][1] == "$(SCALING_PARAM_OPTIMIZER_LEARNING_RATE)"
-    assert container_of(made)["env"][-2:] == [
+    assert environment(attempt)["GREETING"] == "trial 17, $(not expanded)"
+    assert container_of(attempt)["args"][1] == "$(SCALING_PARAM_OPTIMIZER_LEARNING_RATE)"
+    assert container_of(attempt)["env"][-2:] == [
         {"name": "HUB_TOKEN", "valueFrom": {"secretKeyRef": {"name": "hub", "key": "token"}}},
         {
             "name": "LEVEL",
@@ -110,8 +110,8 @@ def test_paths_of_the_contract_are_those_inside_the_pod() -> None:
 
 
 @of_each_order
-def test_a_workload_is_named_labelled_and_owned_by_its_trial(made: AttemptSpec) -> None:
-    for document in (pod.manifest(made), job.manifest(made)):
+def test_a_workload_is_named_labelled_and_owned_by_its_trial(attempt: AttemptSpec) -> None:
+    for document in (pod.manifest(attempt), job.manifest(attempt)):
         metadata = document["metadata"]
         assert (metadata["namespace"], metadata["name"]) == ("team", "digits-2-17-1")
         assert metadata["labels"] == {
@@ -123,17 +123,17 @@ def test_a_workload_is_named_labelled_and_owned_by_its_trial(made: AttemptSpec) 
         }
         (owner,) = metadata["ownerReferences"]
         assert owner["kind"] == "ScalingTrial"
-        assert owner["uid"] == made.trial.metadata["uid"]
+        assert owner["uid"] == attempt.trial.metadata["uid"]
         assert (owner["controller"], owner["blockOwnerDeletion"]) == (True, False)
-    template = job.manifest(made)["spec"]["template"]
-    assert template["metadata"]["labels"] == pod.manifest(made)["metadata"]["labels"]
+    template = job.manifest(attempt)["spec"]["template"]
+    assert template["metadata"]["labels"] == pod.manifest(attempt)["metadata"]["labels"]
 
 
 @of_each_order
 def test_a_pod_keeps_the_restricted_profile_and_no_token_of_the_api_server(
-    made: AttemptSpec,
+    attempt: AttemptSpec,
 ) -> None:
-    spec, container = pod_of(made), container_of(made)
+    spec, container = pod_of(attempt), container_of(attempt)
 
     assert spec["securityContext"]["runAsNonRoot"] is True
     assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
@@ -192,14 +192,18 @@ def test_the_operators_volumes_give_way_to_mounts_of_the_user() -> None:
 
 
 def test_of_a_claim_an_experiment_reads_everything_and_writes_its_own_folder_alone() -> None:
-    made = attempt_spec()
+    attempt = attempt_spec()
     claim = {"persistentVolumeClaim": {"claimName": "experiments"}}
-    spec = ExperimentSpec.model_validate({**made.spec.model_dump(mode="json"), "artifacts": claim})
-    kept = replace(made, spec=spec)
-    variables = {each["name"]: each["value"] for each in container_of(kept)["env"]}
+    spec = ExperimentSpec.model_validate(
+        {**attempt.spec.model_dump(mode="json"), "artifacts": claim}
+    )
+    kept = replace(attempt, spec=spec)
+    variables = {variable["name"]: variable["value"] for variable in container_of(kept)["env"]}
 
     assert volumes(kept)["/artifacts"] == {"name": "scaling-artifacts", **claim}
-    assert [each for each in container_of(kept)["volumeMounts"] if "artifacts" in each["name"]] == [
+    assert [
+        mount for mount in container_of(kept)["volumeMounts"] if "artifacts" in mount["name"]
+    ] == [
         {"name": "scaling-artifacts", "mountPath": "/artifacts", "readOnly": True},
         {"name": "scaling-artifacts", "mountPath": "/artifacts/digits", "subPath": "digits"},
     ]
@@ -218,7 +222,10 @@ def test_policy_and_user_say_together_where_a_pod_runs_and_the_policy_has_the_la
     spec = pod_of(attempt_spec(EVERYTHING, resources=A100, settings=REPORTS))
 
     assert spec["nodeSelector"] == {"kubernetes.io/arch": "amd64", "gpu": "a100"}
-    assert [each["key"] for each in spec["tolerations"]] == ["nvidia.com/gpu", "dedicated"]
+    assert [toleration["key"] for toleration in spec["tolerations"]] == [
+        "nvidia.com/gpu",
+        "dedicated",
+    ]
     assert spec["affinity"] == EVERYTHING["pod"]["affinity"]
     assert spec["imagePullSecrets"] == [{"name": "registry"}, {"name": "platform"}]
 
@@ -237,10 +244,10 @@ def test_policy_and_user_say_together_where_a_pod_runs_and_the_policy_has_the_la
 def test_the_built_in_trainer_has_requests_by_default(
     resources: dict[str, Any], expected: dict[str, Any]
 ) -> None:
-    made = attempt_spec()
-    made = replace(made, resources=replace(made.resources, **resources))
+    attempt = attempt_spec()
+    attempt = replace(attempt, resources=replace(attempt.resources, **resources))
 
-    assert container_of(made)["resources"] == expected
+    assert container_of(attempt)["resources"] == expected
 
 
 def test_an_own_image_has_the_requests_that_its_experiment_sets_and_no_others() -> None:
@@ -276,31 +283,31 @@ def test_a_job_waits_for_its_queue_only_where_there_is_one() -> None:
 
 
 def test_a_service_account_is_given_only_from_the_list() -> None:
-    made = attempt_spec({**BUILT_IN, "pod": {"serviceAccountName": "trainer"}})
-    allowed = replace(made.settings, allowed_service_accounts=("reader", "trainer"))
-    narrower = replace(made.settings, allowed_service_accounts=("reader",))
+    attempt = attempt_spec({**BUILT_IN, "pod": {"serviceAccountName": "trainer"}})
+    allowed = replace(attempt.settings, allowed_service_accounts=("reader", "trainer"))
+    narrower = replace(attempt.settings, allowed_service_accounts=("reader",))
 
-    (problem,) = platform_problems(made.spec, made.settings)
-    (narrow,) = platform_problems(made.spec, narrower)
+    (problem,) = platform_problems(attempt.spec, attempt.settings)
+    (narrow,) = platform_problems(attempt.spec, narrower)
 
     assert problem.path == "spec.trainer.pod.serviceAccountName"
     assert "allows: none but the default" in problem.message
     assert "allows: reader" in narrow.message
     for kind in (pod, job):
         with pytest.raises(InvalidSpec, match=r"spec\.trainer\.pod\.serviceAccountName"):
-            kind.manifest(made)
-    assert pod_of(replace(made, settings=allowed))["serviceAccountName"] == "trainer"
-    assert list(platform_problems(made.spec, allowed)) == []
+            kind.manifest(attempt)
+    assert pod_of(replace(attempt, settings=allowed))["serviceAccountName"] == "trainer"
+    assert list(platform_problems(attempt.spec, allowed)) == []
 
 
 def test_what_a_cluster_needs_beside_a_valid_file_is_named() -> None:
     command = attempt_spec({"container": {"command": ["train"]}})
     no_image = replace(attempt_spec().settings, trainer_image="")
 
-    assert [each.path for each in platform_problems(command.spec, command.settings)] == [
+    assert [problem.path for problem in platform_problems(command.spec, command.settings)] == [
         "spec.trainer.container.image"
     ]
-    assert [each.path for each in platform_problems(attempt_spec().spec, no_image)] == [
+    assert [problem.path for problem in platform_problems(attempt_spec().spec, no_image)] == [
         "spec.trainer.builtIn"
     ]
 
@@ -320,9 +327,11 @@ NOT_ON_A_CLUSTER = [
 def test_what_is_no_experiment_of_the_namespace_is_refused_before_it_is_looked_for(
     name: str,
 ) -> None:
-    made = attempt_spec()
+    attempt = attempt_spec()
     warm_start = WarmStart.model_validate({"from": ["mine", name]})
-    search = made.spec.search.model_copy(update={"warm_start": warm_start})
-    (problem,) = platform_problems(made.spec.model_copy(update={"search": search}), made.settings)
+    search = attempt.spec.search.model_copy(update={"warm_start": warm_start})
+    (problem,) = platform_problems(
+        attempt.spec.model_copy(update={"search": search}), attempt.settings
+    )
     assert problem.path == "spec.search.warmStart.from[1]"
     assert problem.message.endswith("is not the name of an experiment: on a cluster name one")

@@ -31,7 +31,7 @@ def at(second: int) -> str:
     return datetime.fromtimestamp(EPOCH + second, tz=UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def made(**status: Any) -> Pod:
+def pod_of(**status: Any) -> Pod:
     """Write a pod as the API server hands it out; made at second 0, taken by its node at 5."""
     scheduled = {
         "type": "PodScheduled",
@@ -79,12 +79,12 @@ def container(state: Mapping[str, Any], name: str = "trainer") -> dict[str, Any]
 
 def waiting(reason: str, message: str = "") -> Pod:
     state = {"waiting": {"reason": reason, **({"message": message} if message else {})}}
-    return made(containerStatuses=[container(state)])
+    return pod_of(containerStatuses=[container(state)])
 
 
 def running(**status: Any) -> Pod:
     state = {"running": {"startedAt": at(10)}}
-    return made(phase="Running", containerStatuses=[container(state)], **status)
+    return pod_of(phase="Running", containerStatuses=[container(state)], **status)
 
 
 def ended(code: int, said: str = "", word: str = "", **status: Any) -> Pod:
@@ -98,12 +98,12 @@ def ended(code: int, said: str = "", word: str = "", **status: Any) -> Pod:
         **({"message": said} if said else {}),
     }
     phase = "Succeeded" if code == 0 else "Failed"
-    return made(
+    return pod_of(
         **{"phase": phase, "containerStatuses": [container({"terminated": state})], **status}
     )
 
 
-def disrupted(found: Pod, reason: str, second: int = 50, message: str = "") -> Pod:
+def disrupted(document: Pod, reason: str, second: int = 50, message: str = "") -> Pod:
     condition = {
         "type": "DisruptionTarget",
         "status": "True",
@@ -111,21 +111,21 @@ def disrupted(found: Pod, reason: str, second: int = 50, message: str = "") -> P
         "message": message,
         "lastTransitionTime": at(second),
     }
-    found["status"]["conditions"].append(condition)
-    return found
+    document["status"]["conditions"].append(condition)
+    return document
 
 
-def deleted(found: Pod, second: int = 50, grace: int = 30) -> Pod:
+def deleted(document: Pod, second: int = 50, grace: int = 30) -> Pod:
     """Ask for the deletion at a second; the object names the time when it has to be gone."""
-    found["metadata"] |= {
+    document["metadata"] |= {
         "deletionTimestamp": at(second + grace),
         "deletionGracePeriodSeconds": grace,
     }
-    return found
+    return document
 
 
 def unplaced(reason: str, message: str, **spec: Any) -> Pod:
-    found = made(
+    document = pod_of(
         conditions=[
             {
                 "type": "PodScheduled",
@@ -136,17 +136,17 @@ def unplaced(reason: str, message: str, **spec: Any) -> Pod:
             }
         ]
     )
-    del found["spec"]["nodeName"], found["status"]["startTime"]
-    found["spec"] |= spec
-    return found
+    del document["spec"]["nodeName"], document["status"]["startTime"]
+    document["spec"] |= spec
+    return document
 
 
 def refused(reason: str, message: str) -> Pod:
-    return made(phase="Failed", reason=reason, message=message)
+    return pod_of(phase="Failed", reason=reason, message=message)
 
 
-def look(found: Pod, second: float) -> AttemptView:
-    return pod.observe([found], BOUNDS, EPOCH + second)
+def look(document: Pod, second: float) -> AttemptView:
+    return pod.observe([document], BOUNDS, EPOCH + second)
 
 
 NO_ROOM = "0/3 nodes are available: 3 Insufficient nvidia.com/gpu."
@@ -154,7 +154,7 @@ BACK_OFF = 'Back-off pulling image "me/train:1": ErrImagePull: not found'
 NO_SECRET = 'secret "hub" not found'
 ROOT = "container has runAsNonRoot and image will run as root"
 WAITS = [
-    pytest.param(made(), 9, None, "", id="no node has said anything yet"),
+    pytest.param(pod_of(), 9, None, "", id="no node has said anything yet"),
     pytest.param(waiting("ContainerCreating"), 900, None, "ContainerCreating", id="it is made"),
     pytest.param(
         waiting("ErrImagePull", "not found"), 100, None, "not found", id="a pull may be repeated"
@@ -226,7 +226,7 @@ WAITS = [
         waiting("RunContainerError"), 35, Reason.CONFIG_ERROR, "Run", id="one that cannot be run"
     ),
     pytest.param(
-        made(
+        pod_of(
             containerStatuses=[container({"waiting": {"reason": "PodInitializing"}})],
             initContainerStatuses=[
                 container({"waiting": {"reason": "ImagePullBackOff", "message": "x"}}, "mesh")
@@ -268,9 +268,9 @@ WAITS = [
 ]
 
 
-@pytest.mark.parametrize(("found", "second", "reason", "words"), WAITS)
-def test_an_attempt_waits(found: Pod, second: int, reason: Reason | None, words: str) -> None:
-    view = look(found, second)
+@pytest.mark.parametrize(("document", "second", "reason", "words"), WAITS)
+def test_an_attempt_waits(document: Pod, second: int, reason: Reason | None, words: str) -> None:
+    view = look(document, second)
 
     assert (view.phase, view.reason) == (AttemptPhase.WAITING, reason)
     assert words in view.message
@@ -285,9 +285,9 @@ RUNS = [
 ]
 
 
-@pytest.mark.parametrize(("found", "second"), RUNS)
-def test_an_attempt_runs_since_its_container_started(found: Pod, second: int) -> None:
-    view = replace(look(found, second), changes_at_seconds=None)
+@pytest.mark.parametrize(("document", "second"), RUNS)
+def test_an_attempt_runs_since_its_container_started(document: Pod, second: int) -> None:
+    view = replace(look(document, second), changes_at_seconds=None)
     assert view == AttemptView(AttemptPhase.RUNNING, since_seconds=EPOCH + 10)
 
 
@@ -300,21 +300,21 @@ GRACES = [
 ]
 
 
-@pytest.mark.parametrize(("found", "second"), GRACES)
+@pytest.mark.parametrize(("document", "second"), GRACES)
 def test_a_grace_ends_at_a_time_at_which_one_must_look_again(
-    found: Pod, second: int | None
+    document: Pod, second: int | None
 ) -> None:
-    view = look(found, 10)
+    view = look(document, 10)
 
     assert view.changes_at_seconds == (None if second is None else EPOCH + second)
     if second is not None:
-        after = look(found, second)
+        after = look(document, second)
         assert after.changes_at_seconds is None
         assert after.reason is not None
 
 
 def test_a_pod_that_runs_without_word_of_its_container_runs_since_its_node_took_it() -> None:
-    view = look(made(phase="Running"), 30)
+    view = look(pod_of(phase="Running"), 30)
 
     assert view == AttemptView(AttemptPhase.RUNNING, since_seconds=EPOCH + 5)
 
@@ -336,9 +336,9 @@ SUCCESSES = [
 ]
 
 
-@pytest.mark.parametrize("found", SUCCESSES)
-def test_a_program_that_ended_well_counts_whatever_befell_its_pod(found: Pod) -> None:
-    view = look(found, 99_999)
+@pytest.mark.parametrize("document", SUCCESSES)
+def test_a_program_that_ended_well_counts_whatever_befell_its_pod(document: Pod) -> None:
+    view = look(document, 99_999)
 
     assert (view.phase, view.exit_code, view.reason) == (AttemptPhase.EXITED, 0, None)
     assert view.result is not None
@@ -406,7 +406,7 @@ ENDS = [
         id="the backstop has ended it, and it went quietly",
     ),
     pytest.param(
-        made(phase="Failed", reason="DeadlineExceeded", message="Pod was active too long"),
+        pod_of(phase="Failed", reason="DeadlineExceeded", message="Pod was active too long"),
         Reason.TIMED_OUT,
         None,
         "too long",
@@ -425,11 +425,11 @@ ENDS = [
 ]
 
 
-@pytest.mark.parametrize(("found", "reason", "code", "words"), ENDS)
+@pytest.mark.parametrize(("document", "reason", "code", "words"), ENDS)
 def test_an_attempt_ends_by_itself(
-    found: Pod, reason: Reason | None, code: int | None, words: str
+    document: Pod, reason: Reason | None, code: int | None, words: str
 ) -> None:
-    view = look(found, 99_999)
+    view = look(document, 99_999)
 
     assert (view.phase, view.reason, view.exit_code) == (AttemptPhase.EXITED, reason, code)
     assert words in view.message
@@ -484,7 +484,7 @@ LOSSES = [
     ),
     pytest.param(disrupted(ended(143), "EvictionByEvictionAPI"), Reason.EVICTED, "", id="drained"),
     pytest.param(
-        disrupted(made(phase="Failed"), "DeletionByPodGC"),
+        disrupted(pod_of(phase="Failed"), "DeletionByPodGC"),
         Reason.NODE_LOST,
         "",
         id="its node is gone",
@@ -560,7 +560,7 @@ LOSSES = [
         ended(255, word="Unknown"), Reason.NODE_LOST, "lost the container", id="a node restarted"
     ),
     pytest.param(
-        made(phase="Unknown"), Reason.NODE_LOST, "unknown", id="its node says nothing any more"
+        pod_of(phase="Unknown"), Reason.NODE_LOST, "unknown", id="its node says nothing any more"
     ),
     pytest.param(
         disrupted(ended(143), "SomethingNew"), Reason.EVICTED, "SomethingNew", id="a new disruption"
@@ -592,11 +592,11 @@ LOSSES = [
 ]
 
 
-@pytest.mark.parametrize(("found", "reason", "words"), LOSSES)
+@pytest.mark.parametrize(("document", "reason", "words"), LOSSES)
 def test_an_attempt_is_lost_through_no_fault_of_its_own(
-    found: Pod, reason: Reason, words: str
+    document: Pod, reason: Reason, words: str
 ) -> None:
-    view = look(found, 99_999)
+    view = look(document, 99_999)
 
     assert (view.phase, view.reason) == (AttemptPhase.LOST, reason)
     assert words in view.message
@@ -604,7 +604,7 @@ def test_an_attempt_is_lost_through_no_fault_of_its_own(
 
 
 def test_a_pod_that_ended_without_a_word_has_no_result_and_is_not_waited_for() -> None:
-    view = look(made(phase="Succeeded"), 99_999)
+    view = look(pod_of(phase="Succeeded"), 99_999)
 
     assert (view.phase, view.exit_code, view.result) == (AttemptPhase.EXITED, 0, None)
     assert view.since_seconds == EPOCH + 5
@@ -640,30 +640,34 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
         children = list(cast("dict[Any, Any]", value).items())
     elif isinstance(value, list):
         children = list(enumerate(cast("list[Any]", value)))
-    return [path, *(each for key, child in children for each in places(child, (*path, key)))]
+    return [path, *(place for key, child in children for place in places(child, (*path, key)))]
 
 
 @st.composite
 def spoilt(draw: st.DrawFn) -> Any:
-    found: Any = copy.deepcopy(draw(st.sampled_from(EVERY)))
+    document: Any = copy.deepcopy(draw(st.sampled_from(EVERY)))
     for _ in range(draw(st.integers(1, 4))):
-        path = draw(st.sampled_from(places(found)))
+        path = draw(st.sampled_from(places(document)))
         junk = draw(JUNK)
         if not path:
             return junk if isinstance(junk, dict) else {}
-        at: Any = found
+        at: Any = document
         for step in path[:-1]:
             at = at[step]
         at[path[-1]] = junk
-    return found
+    return document
 
 
 @pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(spoilt(), st.lists(JUNK.filter(lambda junk: isinstance(junk, dict)), max_size=2))
-def test_nothing_that_an_api_server_could_send_raises(found: Any, others: list[Any]) -> None:
+def test_nothing_that_an_api_server_could_send_raises(document: Any, documents: list[Any]) -> None:
     for kind in (pod, job):
-        for objects in ([found], [found, *others], [{"spec": {"template": found}}, found]):
+        for objects in (
+            [document],
+            [document, *documents],
+            [{"spec": {"template": document}}, document],
+        ):
             view = kind.observe(objects, BOUNDS, EPOCH + 100)
 
             assert isinstance(view, AttemptView)

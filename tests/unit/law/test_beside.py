@@ -37,7 +37,7 @@ def test_the_envelope_of_whole_curves_finds_the_exponent(course: Course) -> None
 
 
 @pytest.mark.parametrize(
-    ("given", "course", "reason"),
+    ("training_curves", "course", "reason"),
     [
         pytest.param(curves(), "cosine", "CurvesNotComparable", id="a cosine cut short"),
         pytest.param(curves()[:4], "wsd", "TooFewSizes", id="four sizes"),
@@ -57,9 +57,9 @@ def test_the_envelope_of_whole_curves_finds_the_exponent(course: Course) -> None
     ],
 )
 def test_curves_that_do_not_allow_an_envelope_are_refused(
-    given: list[TrainingCurve], course: Course, reason: str
+    training_curves: list[TrainingCurve], course: Course, reason: str
 ) -> None:
-    refusal = fit_envelope(given, course)
+    refusal = fit_envelope(training_curves, course)
     assert isinstance(refusal, NotFitted)
     assert refusal.reason == reason
     assert refusal.message

@@ -112,8 +112,8 @@ def test_of_a_schedule_that_decays_the_stable_phase_counts_alone() -> None:
 
 def test_an_envelope_that_contradicts_the_law_makes_the_methods_disagree() -> None:
     # The same loss at 2e9 tokens, and a falls from 0.514 to 0.419.
-    other = law_of((477.8, 2143.4 * 2e9 ** (0.25 - 0.36717), 1.81722), (0.34731, 0.25))
-    view = fit(fit_input({"name": "constant"}, on_the_way=other)).view
+    shallower = law_of((477.8, 2143.4 * 2e9 ** (0.25 - 0.36717), 1.81722), (0.34731, 0.25))
+    view = fit(fit_input({"name": "constant"}, on_the_way=shallower)).view
     envelope = view.status.envelope
     assert envelope is not None
     assert envelope.a is not None
@@ -140,7 +140,7 @@ def test_the_report_draws_the_curves_where_they_allow_an_envelope() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "reason"),
+    ("refused", "reason"),
     [
         pytest.param(
             fit_input({"name": "cosine"}), "CurvesNotComparable", id="a cosine that is cut short"
@@ -172,9 +172,9 @@ def test_the_report_draws_the_curves_where_they_allow_an_envelope() -> None:
     ],
 )
 def test_curves_that_allow_no_envelope_say_why_and_the_law_stands(
-    given: FitInput, reason: str
+    refused: FitInput, reason: str
 ) -> None:
-    view = fit(given).view
+    view = fit(refused).view
     envelope = view.status.envelope
     assert envelope is not None
     assert (envelope.a, envelope.optima) == (None, ())

@@ -310,8 +310,8 @@ def test_degenerate_trials_give_a_condition_and_no_number(
 
 def test_points_at_the_edge_of_a_search_are_left_out_unless_they_are_kept() -> None:
     fit_input = ladder(POWER)
-    first, *others = fit_input.points
-    fit_input = replace(fit_input, points=(replace(first, edges=("rate",)), *others))
+    first, *later = fit_input.points
+    fit_input = replace(fit_input, points=(replace(first, edges=("rate",)), *later))
     view = fit(fit_input).view
     assert view.status.points == 5
     assert [(point.scale, point.reason) for point in view.status.left_out] == [
@@ -328,8 +328,8 @@ def test_points_at_the_edge_of_a_search_are_left_out_unless_they_are_kept() -> N
 
 def test_points_at_an_edge_that_transfer_has_made_are_named_and_kept() -> None:
     fit_input = ladder(POWER)
-    first, *others = fit_input.points
-    view = fit(replace(fit_input, points=(replace(first, narrow_edges=("rate",)), *others))).view
+    first, *later = fit_input.points
+    view = fit(replace(fit_input, points=(replace(first, narrow_edges=("rate",)), *later))).view
     assert view.status.points == 6
     edge = next(c for c in view.conditions if c.type is ConditionType.HYPERPARAMETER_EDGE)
     assert edge.reason == "BestAtNarrowedEdge"
@@ -347,7 +347,9 @@ def test_the_best_of_two_scales_of_one_size_counts() -> None:
     twin = point(6, POWER[0] + 0.5, 1000.0, samples=1e4)
     view = fit(replace(fit_input, points=(*fit_input.points, twin))).view
     assert view.status.points == 6
-    assert [(each.scale, each.reason) for each in view.status.left_out] == [(6, "NotTheBest")]
+    assert [(left_out.scale, left_out.reason) for left_out in view.status.left_out] == [
+        (6, "NotTheBest")
+    ]
 
 
 def test_without_counted_parameters_the_ladder_s_own_number_is_the_size() -> None:

@@ -150,9 +150,9 @@ def test_degenerate_points_give_a_condition_and_no_number(
 ) -> None:
     asked = replace(options, targets=(Target(flops=1e21),), predict=((1e9, 1e10),))
     report = fit_points(points, asked)
-    ready, *others = report.conditions
+    ready, *further = report.conditions
     assert (ready.type, ready.is_true) == (ConditionType.FIT_READY, False)
-    named = [condition for condition in others if condition.type is type_]
+    named = [condition for condition in further if condition.type is type_]
     assert named
     assert all(condition.message for condition in report.conditions)
     if reason is not None:

@@ -48,7 +48,11 @@ def own(*targets: dict[str, float], policy: KnownMachines | None, **sections: An
     rungs = [{"n": float(n), "d": float(d)} for n, d in zip(RUNS.N, RUNS.D, strict=True)]
     points = tuple(
         TunedPoint(
-            *(Scale(at, rungs[at]), f"{at}-0", float(RUNS.L[at]), rungs[at], float(RUNS.N[at])),
+            scale=Scale(at, rungs[at]),
+            trial=f"{at}-0",
+            value=float(RUNS.L[at]),
+            parameters=rungs[at],
+            model_parameters=float(RUNS.N[at]),
             samples=float(RUNS.D[at]),
             flops=float(RUNS.C[at]),
         )
@@ -102,7 +106,7 @@ def test_money_far_beyond_the_points_is_far_extrapolation_like_its_flops() -> No
 
 
 @pytest.mark.parametrize(
-    ("policy", "reason", "known"),
+    ("policy", "reason", "answered"),
     [
         pytest.param(None, "NoPolicy", (), id="no policy is at hand"),
         pytest.param(
@@ -120,14 +124,14 @@ def test_money_far_beyond_the_points_is_far_extrapolation_like_its_flops() -> No
     ],
 )
 def test_what_a_policy_does_not_say_stays_unknown_with_a_reason(
-    policy: KnownMachines | None, reason: str, known: tuple[str, ...]
+    policy: KnownMachines | None, reason: str, answered: tuple[str, ...]
 ) -> None:
     by_flops, by_cost = answers(own({"flops": 1e20}, {"cost": 500}, policy=policy))
     assert by_flops.machine_reason == reason
     assert by_flops.machine_message
     assert by_flops.parameters is not None, "the size is known all the same"
     fields = ("shape", "count", "hours", "gpu_hours", "cost")
-    assert tuple(name for name in fields if getattr(by_flops, name) is not None) == known
+    assert tuple(name for name in fields if getattr(by_flops, name) is not None) == answered
     assert by_cost.parameters is None, "no number where the price is unknown"
     assert by_cost.reason == ("NoPrices" if policy is None else reason)
 

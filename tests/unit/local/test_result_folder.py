@@ -80,8 +80,11 @@ def status_of(contents: Contents) -> ExperimentStatus:
     state = read_state(contents.identity.spec, rules, contents.status, contents.trials)
     status = plan(state.observe(lambda _trial, _key: ABSENT, (), 0.0)).status
     record = ExperimentRecord(
-        *(contents.identity.name, contents.identity.uid, contents.identity.spec),
-        *(status, contents.trials),
+        name=contents.identity.name,
+        uid=contents.identity.uid,
+        spec=contents.identity.spec,
+        status=status,
+        trials=contents.trials,
     )
     assert set(studies_of(record)) <= {0}
     assert table(contents.trials)
@@ -185,54 +188,63 @@ DAMAGE = [
     pytest.param("trials/0-1", file_for_folder, "is no folder", KEPT, id="a file as folder"),
     pytest.param("trials/0-1", copied, "the folder is a copy", SLOTS, id="a copied trial"),
     pytest.param(
-        *("trials/0-1", copied_to_a_free_number, "the folder is a copy", SLOTS),
+        "trials/0-1",
+        copied_to_a_free_number,
+        "the folder is a copy",
+        SLOTS,
         id="a trial copied to a free number",
     ),
     pytest.param("trials/0-1", of_another_run, "of another run", KEPT, id="another run's trial"),
-    pytest.param(*(TRIAL, edited(spec={"scale": -3}), "is damaged: 1 fields", KEPT), id="scale -3"),
+    pytest.param(TRIAL, edited(spec={"scale": -3}), "is damaged: 1 fields", KEPT, id="scale -3"),
     pytest.param(
-        *(TRIAL, edited(spec={"searched": ["x", "z"]}), "does not fit", KEPT),
+        TRIAL,
+        edited(spec={"searched": ["x", "z"]}),
+        "does not fit",
+        KEPT,
         id="a parameter that is not searched",
     ),
     pytest.param(
-        *(TRIAL, edited(status={"values": [1.0, 2.0]}), "does not fit", KEPT), id="two values"
+        TRIAL, edited(status={"values": [1.0, 2.0]}), "does not fit", KEPT, id="two values"
     ),
     pytest.param(
-        *(TRIAL, edited(spec={"parameters": {"x": "a", "kind": "a"}}), "does not fit", KEPT),
+        TRIAL,
+        edited(spec={"parameters": {"x": "a", "kind": "a"}}),
+        "does not fit",
+        KEPT,
         id="text as a number",
     ),
 ]
 
 
-@pytest.mark.parametrize(("place", "damage", "reason", "others"), DAMAGE)
+@pytest.mark.parametrize(("place", "damage", "reason", "intact"), DAMAGE)
 def test_what_is_damaged_is_named_and_the_others_can_be_used(
-    store: Store, place: str, damage: Callable[[Path], None], reason: str, others: tuple[str, ...]
+    store: Store, place: str, damage: Callable[[Path], None], reason: str, intact: tuple[str, ...]
 ) -> None:
     damage(store.root / place)
     contents = store.contents()
     assert [reason in str(damage) for damage in contents.damaged] == [True]
     assert str(contents.damaged[0]).startswith(str((store.root / place).parent))
-    assert slots(contents) == others
+    assert slots(contents) == intact
     status_of(contents)
     with pytest.raises(StoreError, match="--repair"):
         expect_undamaged(contents.damaged)
 
 
-@pytest.mark.parametrize(("place", "damage", "reason", "others"), DAMAGE)
+@pytest.mark.parametrize(("place", "damage", "reason", "intact"), DAMAGE)
 def test_what_is_damaged_is_set_aside_whole_and_told_and_nothing_else_is_touched(
-    store: Store, place: str, damage: Callable[[Path], None], reason: str, others: tuple[str, ...]
+    store: Store, place: str, damage: Callable[[Path], None], reason: str, intact: tuple[str, ...]
 ) -> None:
     damage(store.root / place)
     untouched = {
         path: path.read_bytes()
-        for slot in others
+        for slot in intact
         for path in (store.root / "trials" / slot).iterdir()
     }
     notes: list[str] = []
     repair(store, EXPERIMENT, notes.append)
     contents = store.contents()
     assert contents.damaged == ()
-    assert slots(contents) == others
+    assert slots(contents) == intact
     assert {path: path.read_bytes() for path in untouched} == untouched
     (note,) = notes
     assert reason in note

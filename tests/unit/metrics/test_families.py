@@ -35,7 +35,8 @@ BOUNDED = {
 }
 
 ALGORITHMS = [
-    get_args(each.model_fields["name"].annotation)[0] for each in get_args(get_args(Algorithm)[0])
+    get_args(section.model_fields["name"].annotation)[0]
+    for section in get_args(get_args(Algorithm)[0])
 ]
 
 
@@ -106,8 +107,8 @@ def test_openmetrics_is_well_formed() -> None:
     encoder, _ = choose_encoder("application/openmetrics-text; version=1.0.0")
     read: Callable[[str], Iterator[Metric]] = getattr(parser, "text_string_to_metric_families")  # noqa: B009 - untyped
 
-    found = {family.name for family in read(encoder(full_registry().registry).decode())}
-    assert {family.name for family in FAMILIES if family.kind != "histogram"} <= found
+    names = {family.name for family in read(encoder(full_registry().registry).decode())}
+    assert {family.name for family in FAMILIES if family.kind != "histogram"} <= names
 
 
 def test_the_page_lists_what_is_declared() -> None:

@@ -66,8 +66,8 @@ class ApiServer:
             return {"status": {"authenticated": user is not None, "user": user}}
         assert kind == SUBJECT_ACCESS_REVIEWS
         assert body["spec"].pop("nonResourceAttributes") == {"path": "/metrics", "verb": "get"}
-        told = {key.replace("username", "user"): value for key, value in PROMETHEUS.items()}
-        return {"status": {"allowed": body["spec"] == told}}
+        subject = {key.replace("username", "user"): value for key, value in PROMETHEUS.items()}
+        return {"status": {"allowed": body["spec"] == subject}}
 
 
 Scrape = Callable[..., Awaitable[tuple[int, str]]]

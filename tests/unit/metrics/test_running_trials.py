@@ -35,8 +35,8 @@ def report(loss: float, samples: float = 0, seconds: float = 0, **peaks: float) 
     return Report(1, 1, {"val_loss": loss}, figures)
 
 
-def found(running: RunningTrials) -> dict[tuple[str, ...], float]:
-    return {(each.family.name, *each.labels[2:]): each.value for each in running.samples()}
+def aggregates_of(running: RunningTrials) -> dict[tuple[str, ...], float]:
+    return {(sample.family.name, *sample.labels[2:]): sample.value for sample in running.samples()}
 
 
 def test_losses_of_running_trials_are_summed_up() -> None:
@@ -44,7 +44,7 @@ def test_losses_of_running_trials_are_summed_up() -> None:
     for number, loss in enumerate((0.1, 0.2, 0.6)):
         running.reported(OWNER, (0, number), report(loss), "val_loss")
 
-    aggregates = found(running)
+    aggregates = aggregates_of(running)
     assert aggregates["scaling_training_trials",] == 3
     assert aggregates["scaling_training_loss", "min"] == 0.1
     assert round(aggregates["scaling_training_loss", "mean"], 9) == 0.3
@@ -55,7 +55,7 @@ def test_the_training_loss_comes_before_the_objective() -> None:
     running = RunningTrials()
     running.reported(OWNER, (0, 0), Report(1, 1, {"val_f1": 0.9, "train_loss": 0.3}), "val_f1")
 
-    assert found(running)["scaling_training_loss", "max"] == 0.3
+    assert aggregates_of(running)["scaling_training_loss", "max"] == 0.3
 
 
 def test_throughput_is_what_was_seen_since_the_last_report() -> None:
@@ -64,7 +64,7 @@ def test_throughput_is_what_was_seen_since_the_last_report() -> None:
     running.reported(OWNER, (0, 0), report(1, samples=400, seconds=20), "val_loss")
     running.reported(OWNER, (0, 1), report(1, samples=50, seconds=10), "val_loss")
 
-    assert found(running)["scaling_training_samples_per_second",] == 30 + 5
+    assert aggregates_of(running)["scaling_training_samples_per_second",] == 30 + 5
 
 
 def test_a_new_attempt_counts_its_time_anew() -> None:
@@ -72,7 +72,7 @@ def test_a_new_attempt_counts_its_time_anew() -> None:
     running.reported(OWNER, (0, 0), report(1, samples=400, seconds=20), "val_loss")
     running.reported(OWNER, (0, 0), report(1, samples=100, seconds=5), "val_loss")
 
-    assert found(running)["scaling_training_samples_per_second",] == 20
+    assert aggregates_of(running)["scaling_training_samples_per_second",] == 20
 
 
 def test_memory_is_that_of_the_largest() -> None:
@@ -80,7 +80,7 @@ def test_memory_is_that_of_the_largest() -> None:
     running.reported(OWNER, (0, 0), report(1, peakDeviceBytes=5, peakHostBytes=7), "val_loss")
     running.reported(OWNER, (0, 1), report(1, peakDeviceBytes=9), "val_loss")
 
-    aggregates = found(running)
+    aggregates = aggregates_of(running)
     assert aggregates["scaling_training_peak_memory_bytes", "device"] == 9
     assert aggregates["scaling_training_peak_memory_bytes", "host"] == 7
 
@@ -90,7 +90,7 @@ def test_a_trial_that_is_over_counts_no_more() -> None:
     running.reported(OWNER, (0, 0), report(0.5), "val_loss")
     running.ended(OWNER, (0, 0))
 
-    assert found(running) == {("scaling_training_trials",): 0}
+    assert aggregates_of(running) == {("scaling_training_trials",): 0}
 
 
 def value(registry: CollectorRegistry, name: str, **labels: str) -> float | None:
@@ -175,7 +175,7 @@ def test_pods_that_are_listed_at_the_start_measure_nothing() -> None:
 
 def trial(state: TrialState, reason: Reason | None = None, *ended: Reason) -> ScalingTrial:
     reference = ExperimentReference(name="digits", uid="1")
-    attempts = tuple(Attempt(number=place, reason=each) for place, each in enumerate(ended))
+    attempts = tuple(Attempt(number=place, reason=cause) for place, cause in enumerate(ended))
     return ScalingTrial(
         spec=TrialSpec(experiment=reference, scale=0, number=1, seed=0),
         status=TrialStatus(state=state, reason=reason, attempts=attempts),

@@ -30,9 +30,9 @@ def stored(status: dict[str, Any], **spec: Any) -> dict[str, Any]:
     }
 
 
-def values(thing: dict[str, Any], family: Family) -> dict[tuple[str, ...], float]:
-    found = samples_of_experiment(read_experiment(thing), NOW)
-    return {sample.labels[2:]: sample.value for sample in found if sample.family is family}
+def values(document: dict[str, Any], family: Family) -> dict[tuple[str, ...], float]:
+    samples = samples_of_experiment(read_experiment(document), NOW)
+    return {sample.labels[2:]: sample.value for sample in samples if sample.family is family}
 
 
 def test_an_experiment_without_a_status_is_pending() -> None:
@@ -41,21 +41,21 @@ def test_an_experiment_without_a_status_is_pending() -> None:
 
 def test_trials_are_counted_by_scale_and_state() -> None:
     counts = {"running": 2, "succeeded": 7, "max": 40}
-    thing = stored({"scales": [{"index": 0, "counts": counts}, {"index": 1}]})
+    document = stored({"scales": [{"index": 0, "counts": counts}, {"index": 1}]})
 
-    found = values(thing, families.TRIALS)
-    assert (found["0", "Running"], found["0", "Succeeded"], found["0", "Failed"]) == (2, 7, 0)
-    assert found["1", "Running"] == 0
-    assert values(thing, families.TRIALS_PLANNED)["0",] == 40
+    counted = values(document, families.TRIALS)
+    assert (counted["0", "Running"], counted["0", "Succeeded"], counted["0", "Failed"]) == (2, 7, 0)
+    assert counted["1", "Running"] == 0
+    assert values(document, families.TRIALS_PLANNED)["0",] == 40
 
 
 def test_the_best_stands_beside_what_was_predicted() -> None:
     predicted = {"value": 0.3, "modelParameters": 1000, "points": 3}
-    thing = stored({"scales": [{"index": 1, "best": BEST, "predicted": predicted}]})
+    document = stored({"scales": [{"index": 1, "best": BEST, "predicted": predicted}]})
 
-    assert values(thing, families.BEST) == {("1",): 0.25}
-    assert values(thing, families.PREDICTED) == {("1",): 0.3}
-    assert values(thing, families.MODEL_PARAMETERS) == {("1",): 1000}
+    assert values(document, families.BEST) == {("1",): 0.25}
+    assert values(document, families.PREDICTED) == {("1",): 0.3}
+    assert values(document, families.MODEL_PARAMETERS) == {("1",): 1000}
 
 
 def test_only_conditions_that_hold_are_shown() -> None:
@@ -64,8 +64,8 @@ def test_only_conditions_that_hold_are_shown() -> None:
         {"type": "Failed", "status": "False", "reason": "WithinLimits"},
     ]
 
-    found = values(stored({"conditions": conditions}), families.CONDITION)
-    assert found == {("Accepted", "ValidSpec"): 1}
+    shown = values(stored({"conditions": conditions}), families.CONDITION)
+    assert shown == {("Accepted", "ValidSpec"): 1}
 
 
 def test_a_fit_shows_its_coefficients_with_the_ends_that_there_are() -> None:
@@ -75,26 +75,26 @@ def test_a_fit_shows_its_coefficients_with_the_ends_that_there_are() -> None:
         "intervals": {"alpha": {"interval95": {"low": 0.3}}},
     }
     target = {"target": {"flops": 1e15}, "parameters": 2e6}
-    thing = stored({"fit": fit, "recommendations": [{"target": {"loss": 0.1}}, target]})
+    document = stored({"fit": fit, "recommendations": [{"target": {"loss": 0.1}}, target]})
 
-    assert values(thing, families.FIT) == {("E",): 1.7, ("alpha",): 0.34}
-    assert values(thing, families.FIT_BOUND) == {("alpha", "low"): 0.3}
-    assert values(thing, families.RECOMMENDED) == {("1",): 2e6}
+    assert values(document, families.FIT) == {("E",): 1.7, ("alpha",): 0.34}
+    assert values(document, families.FIT_BOUND) == {("alpha", "low"): 0.3}
+    assert values(document, families.RECOMMENDED) == {("1",): 2e6}
 
 
 def test_budgets_show_the_share_that_is_used() -> None:
     budget = {"duration": "4h", "gpuHours": 10, "cost": 200}
     status = {"startTime": START.isoformat(), "ledger": {"usedGpuHours": 9, "usedCost": 20}}
 
-    found = values(stored(status, budget=budget), families.BUDGET_USED)
-    assert found == {("duration",): 0.25, ("gpuHours",): 0.9, ("cost",): 0.1}
+    shares = values(stored(status, budget=budget), families.BUDGET_USED)
+    assert shares == {("duration",): 0.25, ("gpuHours",): 0.9, ("cost",): 0.1}
 
 
 def test_an_experiment_that_is_over_uses_no_more_time() -> None:
     status = {"startTime": START.isoformat(), "completionTime": START.isoformat()}
 
-    found = values(stored(status, budget={"duration": "4h"}), families.BUDGET_USED)
-    assert found == {("duration",): 0}
+    shares = values(stored(status, budget={"duration": "4h"}), families.BUDGET_USED)
+    assert shares == {("duration",): 0}
 
 
 def test_estimates_stand_beside_measurements() -> None:
@@ -105,12 +105,12 @@ def test_estimates_stand_beside_measurements() -> None:
         "usedGpuHours": 2,
         "plannedCost": 30,
     }
-    thing = stored({"scales": [{"index": 0, "sizing": sizing}]})
+    document = stored({"scales": [{"index": 0, "sizing": sizing}]})
 
-    assert values(thing, families.MEMORY_ESTIMATED) == {("0", "device"): 10}
-    assert values(thing, families.MEMORY_MEASURED) == {("0", "device"): 8}
-    assert values(thing, families.GPU_SECONDS) == {("0",): 7200}
-    assert values(thing, families.COST_PLANNED) == {("0",): 30}
+    assert values(document, families.MEMORY_ESTIMATED) == {("0", "device"): 10}
+    assert values(document, families.MEMORY_MEASURED) == {("0", "device"): 8}
+    assert values(document, families.GPU_SECONDS) == {("0",): 7200}
+    assert values(document, families.COST_PLANNED) == {("0",): 30}
 
 
 def test_each_namespace_counts_its_experiments_by_phase() -> None:
@@ -118,10 +118,10 @@ def test_each_namespace_counts_its_experiments_by_phase() -> None:
         read_experiment(stored({"phase": phase})) for phase in ("Running", "Running", "Failed")
     ]
 
-    found = {sample.labels: sample.value for sample in phases(views)}
-    assert found["team", "Running"] == 2
-    assert found["team", "Failed"] == 1
-    assert found["team", "Suspended"] == 0
+    counted = {sample.labels: sample.value for sample in phases(views)}
+    assert counted["team", "Running"] == 2
+    assert counted["team", "Failed"] == 1
+    assert counted["team", "Suspended"] == 0
 
 
 def pod(phase: str, gpus: int, scale: str = "0") -> dict[str, Any]:
@@ -139,10 +139,11 @@ def test_gpus_are_summed_by_shape_over_pods_that_are_not_over() -> None:
     )
     pods = [pod("Pending", 2), pod("Running", 4), pod("Succeeded", 8), pod("Running", 1, "1")]
 
-    found = {
-        (each.family.name, *each.labels[2:]): each.value for each in samples_of_machines(view, pods)
+    gpus = {
+        (sample.family.name, *sample.labels[2:]): sample.value
+        for sample in samples_of_machines(view, pods)
     }
-    assert found == {
+    assert gpus == {
         ("scaling_gpus_requested", "a100"): 6,
         ("scaling_gpus_in_use", "a100"): 4,
         ("scaling_gpus_requested", "none"): 1,
@@ -155,7 +156,7 @@ def test_the_number_of_series_does_not_depend_on_the_number_of_trials(
     running: int, succeeded: int, scales: int
 ) -> None:
     def count(counts: dict[str, int]) -> int:
-        each = [{"index": index, "counts": counts} for index in range(scales)]
-        return len(list(samples_of_experiment(read_experiment(stored({"scales": each})), NOW)))
+        statuses = [{"index": index, "counts": counts} for index in range(scales)]
+        return len(list(samples_of_experiment(read_experiment(stored({"scales": statuses})), NOW)))
 
     assert count({"running": running, "succeeded": succeeded}) == count({})

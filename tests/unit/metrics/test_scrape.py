@@ -75,7 +75,7 @@ def stored(name: str) -> dict[str, Any]:
         "status": {
             "phase": "Running",
             "startTime": datetime.now(tz=UTC).isoformat(),
-            "conditions": [{"type": each, "status": "True", "reason": each} for each in names],
+            "conditions": [{"type": kind, "status": "True", "reason": kind} for kind in names],
             "scales": scales,
             "fit": {
                 "points": 5,
@@ -90,12 +90,12 @@ def stored(name: str) -> dict[str, Any]:
 
 def pods() -> list[dict[str, Any]]:
     limits = {"nvidia.com/gpu": "1"}
-    one = {
+    pod = {
         "metadata": {"labels": {"scaling-operator.dev/scale": "0"}},
         "spec": {"containers": [{"resources": {"limits": limits}}]},
         "status": {"phase": "Running"},
     }
-    return [one] * 8
+    return [pod] * 8
 
 
 def exposition() -> Exposition:
@@ -130,7 +130,7 @@ def exposition() -> Exposition:
 
 def trial(*ended: Reason) -> ScalingTrial:
     reference = ExperimentReference(name="digits", uid="1")
-    attempts = tuple(Attempt(number=place, reason=each) for place, each in enumerate(ended))
+    attempts = tuple(Attempt(number=place, reason=reason) for place, reason in enumerate(ended))
     return ScalingTrial(
         spec=TrialSpec(experiment=reference, scale=0, number=1, seed=0),
         status=TrialStatus(attempts=attempts),
@@ -174,9 +174,9 @@ def test_who_takes_text_gets_it_and_who_wants_openmetrics_alone_gets_that(
 def test_both_formats_say_the_same() -> None:
     exposed = exposition()
     text, _ = asyncio.run(exposed.answer("text/plain"))
-    other, _ = asyncio.run(exposed.answer(OPENMETRICS))
+    openmetrics, _ = asyncio.run(exposed.answer(OPENMETRICS))
 
-    assert series(text) == series(other)
+    assert series(text) == series(openmetrics)
 
 
 def series(body: bytes) -> set[str]:

@@ -173,9 +173,9 @@ def test_a_process_that_ends_changes_no_proposal() -> None:
     ],
 )
 def test_a_check_in_a_process_finds_what_one_here_does(document: dict[str, Any]) -> None:
-    thing = {"metadata": {}, **document, "status": {"phase": "Running"}}
-    found = in_pool(lambda pool: check_in_process(pool, "team", thing))
-    assert found == check_document({"metadata": {}, **document})
+    stored = {"metadata": {}, **document, "status": {"phase": "Running"}}
+    problems = in_pool(lambda pool: check_in_process(pool, "team", stored))
+    assert problems == check_document({"metadata": {}, **document})
 
 
 def a_fit_input(points: int = 12, bootstrap: int = 100) -> FitInput:

@@ -93,14 +93,14 @@ def _predicted(status: ExperimentStatus) -> ExperimentStatus:
     *before, last = status.scales
     if last.best is None or status.fit is None or not status.fit.parameters:
         return status
-    seen = last.best.values[0]
+    best_value = last.best.values[0]
     predicted = ScalePrediction(
-        value=seen * 1.01,
-        interval80=Interval(low=seen * 0.99, high=seen * 1.03),
+        value=best_value * 1.01,
+        interval80=Interval(low=best_value * 0.99, high=best_value * 1.03),
         model_parameters=640_000,
         points=6,
     )
-    held = last.model_copy(update={"predicted": checked(predicted, seen)})
+    held = last.model_copy(update={"predicted": checked(predicted, best_value)})
     return status.model_copy(update={"scales": (*before, held)})
 
 

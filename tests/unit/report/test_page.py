@@ -107,7 +107,7 @@ def train(parameters: Mapping[str, Any], width: int, metric: str) -> Iterator[Tr
 def suggest(trial: optuna.Trial, spec: ExperimentSpec) -> dict[str, Any]:
     proposed: dict[str, Any] = {}
     for name, parameter in spec.search.parameters.items():
-        if any(proposed.get(other) not in wanted for other, wanted in parameter.when.items()):
+        if any(proposed.get(parent) not in wanted for parent, wanted in parameter.when.items()):
             continue
         match parameter.type:
             case "float":
@@ -203,10 +203,10 @@ def one_trial(
         curve=() if failed else curve,
     )
     shown = {k: v for k, v in fixed.items() if not k.startswith("_")}
-    return made(scale, asked.number, proposed | shown, status), last
+    return scaling_trial(scale, asked.number, proposed | shown, status), last
 
 
-def made(
+def scaling_trial(
     scale: int, number: int, parameters: Mapping[str, Any], status: TrialStatus
 ) -> ScalingTrial:
     spec = TrialSpec(
@@ -388,7 +388,7 @@ def all_failed() -> ReportInput:
         reason=Reason.TRAINER_FAILED,
         message="ModuleNotFoundError: No module named 'numpyy'",
     )
-    trials = tuple(made(0, number, {"steps": 10 + number}, failed) for number in range(6))
+    trials = tuple(scaling_trial(0, number, {"steps": 10 + number}, failed) for number in range(6))
     status = ExperimentStatus(
         phase=Phase.FAILED,
         conditions=(
@@ -413,7 +413,9 @@ def mixed_choices() -> ReportInput:
     choices = [True, "true", 1.5, "a & b <i>", 7]
     spec = experiment(parameters={"kind": {"type": "categorical", "choices": choices}})
     trials = tuple(
-        made(0, i, {"kind": choice}, TrialStatus(state=TrialState.SUCCEEDED, values=(float(i),)))
+        scaling_trial(
+            0, i, {"kind": choice}, TrialStatus(state=TrialState.SUCCEEDED, values=(float(i),))
+        )
         for i, choice in enumerate(choices)
     )
     status = ExperimentStatus(phase=Phase.SUCCEEDED, best=best_of(trials[0]))
@@ -425,7 +427,10 @@ def hostile() -> ReportInput:
     spec = experiment(parameters={"kind": parameter})
     good = TrialStatus(state=TrialState.SUCCEEDED, values=(0.5,), metrics={"val_loss": 0.5})
     bad = TrialStatus(state=TrialState.FAILED, reason=Reason.TRAINER_FAILED, message=HOSTILE)
-    trials = (made(0, 0, {"kind": HOSTILE}, good), made(0, 1, {"kind": "tame"}, bad))
+    trials = (
+        scaling_trial(0, 0, {"kind": HOSTILE}, good),
+        scaling_trial(0, 1, {"kind": "tame"}, bad),
+    )
     condition = Condition(type="Complete", status="True", reason="Odd", message=HOSTILE)
     status = ExperimentStatus(
         best=best_of(trials[0]),
@@ -624,7 +629,7 @@ def many(count: int) -> ReportInput:
     random = np.random.default_rng(0)
     shift = random.normal(0, 0.02, count)
     trials = tuple(
-        made(
+        scaling_trial(
             0,
             number,
             old.spec.parameters,

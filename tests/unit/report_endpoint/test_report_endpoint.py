@@ -279,7 +279,7 @@ def test_each_sender_has_a_rate_of_its_own() -> None:
 
     async def conversation(send: Send) -> None:
         said = [await send() for _ in range(4)]
-        assert [each.status for each in said] == [200, 200, 200, 429]
+        assert [answer.status for answer in said] == [200, 200, 200, 429]
         assert int(said[-1].headers["Retry-After"]) == 100
         # The connection stays, and another sender is not concerned.
         assert said[-1].headers.get("Connection") != "close"

@@ -43,7 +43,8 @@ def ended(
     number: int, parameters: Mapping[str, Scalar], value: float, *curve: tuple[int, float]
 ) -> Record:
     return Record(
-        *(number, parameters),
+        number=number,
+        parameters=parameters,
         attributes=dict[str, Any](),
         state=TrialState.SUCCEEDED,
         diverged=False,

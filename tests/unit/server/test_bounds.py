@@ -64,8 +64,8 @@ async def read_all(loaded: socket.socket) -> bytes:
     return b"".join(parts)
 
 
-async def until(seen: Callable[[], bool]) -> None:
-    while not seen():
+async def until(condition: Callable[[], bool]) -> None:
+    while not condition():
         await asyncio.sleep(0.01)
 
 
@@ -226,8 +226,8 @@ def test_new_connections_of_an_address_are_bounded() -> None:
         held = [await bench.connect(ATTACKER) for _ in range(30)]
         await until(lambda: len(bench.refused) >= 19)
         assert bench.server.connections <= 11
-        with await bench.connect() as one:
-            one.send(GET)
+        with await bench.connect() as honest:
+            honest.send(GET)
             await until(lambda: bench.asked == [HONEST])
         for loaded in held:
             loaded.close()
@@ -434,7 +434,7 @@ def test_nothing_that_anybody_sends_is_our_fault(
     monkeypatch.setattr(limits, "IDLE_SECONDS", 0.05)
 
     async def story(bench: Bench) -> None:
-        for said in await asyncio.gather(*(bench.said(each) for each in sent)):
+        for said in await asyncio.gather(*(bench.said(request) for request in sent)):
             assert b" 500 " not in said.partition(b"\r\n")[0]
 
     play(story)

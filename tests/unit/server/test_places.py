@@ -31,10 +31,12 @@ def test_the_bounds_hold_and_nobody_who_is_served_has_to_go(
                 try:
                     leaving = places.enter(number, address)
                 except NoPlace:
-                    waiting = {inside[each] for each in inside.keys() - served}
+                    waiting = {inside[place] for place in inside.keys() - served}
                     full = before[address] >= most_per_address and address not in waiting
                     assert full or len(inside) >= most
-                    assert all(before[other] <= before[address] for other in waiting - {address})
+                    assert all(
+                        before[neighbour] <= before[address] for neighbour in waiting - {address}
+                    )
                     continue
                 if leaving is not None:
                     assert leaving not in served
@@ -51,7 +53,7 @@ def test_the_bounds_hold_and_nobody_who_is_served_has_to_go(
                 served.discard(holder)
         counted = Counter(inside.values())
         assert len(places) == len(inside) <= most
-        assert all(places.of(each) == counted[each] <= most_per_address for each in "abcd")
+        assert all(places.of(name) == counted[name] <= most_per_address for name in "abcd")
 
 
 def test_an_address_that_has_nothing_gets_in_whoever_waits() -> None:

@@ -120,9 +120,9 @@ def test_no_more_is_held_than_a_limit_allows(
 
 
 @given(st.integers(1, 16), st.integers(1, 4), st.integers(1, 4))
-def test_two_experiments_share_a_namespace_fairly(limit: int, one: int, other: int) -> None:
+def test_two_experiments_share_a_namespace_fairly(limit: int, first: int, second: int) -> None:
     """Each takes one trial after the other, as often as it is admitted; neither lacks for long."""
-    sizes, held = (one, other), [0, 0]
+    sizes, held = (first, second), [0, 0]
     has_changed = True
     while has_changed:
         has_changed = False
@@ -140,9 +140,9 @@ def test_two_experiments_share_a_namespace_fairly(limit: int, one: int, other: i
                 has_changed = True
 
     assert sum(held) <= limit
-    assert limit - sum(held) < max(one, other), "nothing is left idle that the next could take"
-    if limit >= one + other:
-        assert abs(held[0] - held[1]) <= max(one, other) + min(one, other)
+    assert limit - sum(held) < max(first, second), "nothing is left idle that the next could take"
+    if limit >= first + second:
+        assert abs(held[0] - held[1]) <= max(first, second) + min(first, second)
 
 
 NODES = (

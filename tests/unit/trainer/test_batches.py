@@ -29,8 +29,8 @@ def text(tokens: int, context: int) -> SubsetRows:
 def test_an_epoch_visits_every_row_once(rows: int, batch: int, seed: int) -> None:
     feed = BatchLoader(table(rows), batch, seed)
     for start in (0, feed.steps_per_epoch):
-        seen = [t for _, t in islice(feed.batches(start), feed.steps_per_epoch)]
-        assert sorted(numbers(torch.cat(seen))) == list(range(rows))
+        batches = [t for _, t in islice(feed.batches(start), feed.steps_per_epoch)]
+        assert sorted(numbers(torch.cat(batches))) == list(range(rows))
 
 
 @given(rows=SIZES, batch=SIZES, seed=SEEDS, first=st.integers(0, 30))
@@ -56,12 +56,12 @@ def test_windows_of_a_text_predict_the_next_token_and_do_not_overlap(
     context: int, more: int, batch: int, seed: int
 ) -> None:
     feed = BatchLoader(text(context + more, context), batch, seed)
-    seen: list[int] = []
+    inputs_of_the_epoch: list[int] = []
     for inputs, targets in islice(feed.batches(0), feed.steps_per_epoch):
         assert torch.equal(inputs + 1, targets)
         assert inputs.shape[1] == context
-        seen += numbers(inputs)
-    assert len(set(seen)) == len(seen) == len(feed.rows) * context
+        inputs_of_the_epoch += numbers(inputs)
+    assert len(set(inputs_of_the_epoch)) == len(inputs_of_the_epoch) == len(feed.rows) * context
 
 
 def test_where_the_windows_begin_is_drawn_anew_each_epoch() -> None:
@@ -83,8 +83,8 @@ def test_training_for_so_many_samples_takes_no_step_too_many(
 @given(rows=SIZES, batch=SIZES, steps=st.integers(0, 100))
 def test_samples_are_counted_as_they_are_seen(rows: int, batch: int, steps: int) -> None:
     feed = BatchLoader(table(rows), batch, seed=0)
-    seen = sum(len(targets) for _, targets in islice(feed.batches(0), steps))
-    assert feed.samples_after(steps) == seen
+    samples = sum(len(targets) for _, targets in islice(feed.batches(0), steps))
+    assert feed.samples_after(steps) == samples
 
 
 def test_samples_of_a_text_are_its_tokens() -> None:

@@ -80,7 +80,7 @@ def test_each_set_has_its_shapes_and_types(
 
 @pytest.mark.parametrize(
     ("task", "name", "kind", "shape"),
-    [one for one in SETS if one.values[2] is not InputKind.TOKENS],  # tokens are not scaled
+    [case for case in SETS if case.values[2] is not InputKind.TOKENS],  # tokens are not scaled
 )
 @pytest.mark.parametrize("scaling", ["none", "standard", "min-max", "robust"])
 def test_no_scaling_of_any_set_gives_nan_and_each_can_be_read_back(

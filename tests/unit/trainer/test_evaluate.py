@@ -197,10 +197,10 @@ def test_a_score_in_pieces_is_the_score_of_the_whole() -> None:
 @given(rows=st.integers(1, 100), at_most=st.integers(1, 100))
 def test_a_part_of_the_rows_is_spread_evenly(rows: int, at_most: int) -> None:
     part = SubsetRows(Subset(torch.zeros(rows, 1), torch.arange(rows).float()[:, None]))
-    seen = evaluator("regression").score(nn.Linear(1, 1), part, at_most=at_most)
-    assert len(seen.targets) <= at_most
-    assert len(seen.targets) > min(rows, at_most) / 2
-    steps = seen.targets.flatten().diff()
+    scored = evaluator("regression").score(nn.Linear(1, 1), part, at_most=at_most)
+    assert len(scored.targets) <= at_most
+    assert len(scored.targets) > min(rows, at_most) / 2
+    steps = scored.targets.flatten().diff()
     assert bool((steps == steps[:1]).all())
 
 

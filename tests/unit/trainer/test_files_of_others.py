@@ -123,9 +123,9 @@ def test_what_finds_no_open_file_leaves_what_was_there_and_names_it(tmp_path: Pa
     reporter = Reporter(result)
     reporter.report(1, {"loss": 1.0})
     before = path.read_bytes(), result.read_bytes()
-    other = Checkpoint({"a": torch.zeros(1000)}, {"step": 4})
+    larger = Checkpoint({"a": torch.zeros(1000)}, {"step": 4})
     for write, place in (
-        (lambda: checkpoint.write(path, other), path),
+        (lambda: checkpoint.write(path, larger), path),
         (lambda: reporter.result(Result(metrics={"loss": 0.5})), result),
     ):
         with no_file_is_opened(), pytest.raises(OSError, match="Too many open files") as failed:
@@ -137,7 +137,12 @@ def test_what_finds_no_open_file_leaves_what_was_there_and_names_it(tmp_path: Pa
 
 def assignment(folder: Path) -> Assignment:
     return Assignment(
-        *("test", 0, 0, 0, 7, dict[str, Scalar]()),
+        experiment="test",
+        scale=0,
+        trial=0,
+        attempt=0,
+        seed=7,
+        parameters=dict[str, Scalar](),
         result_file=folder / "result.json",
         checkpoint_dir=folder / "checkpoint",
         data_dir=folder,

@@ -103,9 +103,9 @@ def test_what_is_said_of_a_file_is_text(tmp_path: Path, capsys: pytest.CaptureFi
     assert r"x\x1b[31mred\u202e: 1 of 2 rows" in said
     assert not ACTIVE.search(said)
 
-    other = write_table(tmp_path / "other.csv", pd.DataFrame({f"y{COLOURED}": ["low"]}))
+    without_column = write_table(tmp_path / "other.csv", pd.DataFrame({f"y{COLOURED}": ["low"]}))
     with pytest.raises(SystemExit) as ended:
-        main(["predict", str(best), str(other)])
+        main(["predict", str(best), str(without_column)])
     said = capsys.readouterr().err
     assert ended.value.code == 2
     assert r"\x1b[31mred\u202e" in said

@@ -75,7 +75,7 @@ def test_a_crop_shifts_by_whole_pixels_and_pads_with_black() -> None:
     images = noise(300)
     result = changed(images, 2, crop_pixels=2).numpy()
     padded = np.pad(images.numpy(), ((0, 0), (0, 0), (2, 2), (2, 2)))
-    seen: set[tuple[int, int]] = set()
+    occurring: set[tuple[int, int]] = set()
     for row in range(300):
         shifts = [
             (down, across)
@@ -86,8 +86,8 @@ def test_a_crop_shifts_by_whole_pixels_and_pads_with_black() -> None:
             )
         ]
         assert len(shifts) == 1
-        seen.update(shifts)
-    assert len(seen) == 25, "every shift occurs"
+        occurring.update(shifts)
+    assert len(occurring) == 25, "every shift occurs"
 
 
 @pytest.mark.parametrize(("height", "width"), [(8, 8), (6, 10)], ids=["square", "oblong"])

@@ -76,10 +76,10 @@ def test_rows_outside_the_training_part_teach_nothing(
     preparation = recipe(scaling=scaling, missing=missing, outliers={"method": "iqr"})
     given_rows = homes()
     changed = given_rows.copy()
-    others = np.concatenate([VALIDATION, TEST])
-    changed.loc[others, "size"] = outside
-    changed.loc[others, "price"] = outside[::-1]
-    changed.loc[others, "town"] = "Dd"
+    outside_rows = np.concatenate([VALIDATION, TEST])
+    changed.loc[outside_rows, "size"] = outside
+    changed.loc[outside_rows, "price"] = outside[::-1]
+    changed.loc[outside_rows, "town"] = "Dd"
     before, after = (prepare_rows(source(rows), preparation) for rows in (given_rows, changed))
     assert after.preprocessor == before.preprocessor
     assert after.removed == before.removed

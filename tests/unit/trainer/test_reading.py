@@ -139,10 +139,12 @@ def test_a_file_of_just_the_bound_is_read_and_a_byte_order_mark_is_none_of_the_t
 
 
 def test_a_pipe_that_the_user_has_laid_is_read() -> None:
-    given, taken = os.pipe()
-    threading.Timer(0.05, lambda: (os.write(taken, b'{"a": 1}'), os.close(taken))).start()
-    assert read_json(Path(f"/dev/fd/{given}"), MOST_BYTES) == {"a": 1}
-    os.close(given)
+    reading_end, writing_end = os.pipe()
+    threading.Timer(
+        0.05, lambda: (os.write(writing_end, b'{"a": 1}'), os.close(writing_end))
+    ).start()
+    assert read_json(Path(f"/dev/fd/{reading_end}"), MOST_BYTES) == {"a": 1}
+    os.close(reading_end)
 
 
 def test_a_pipe_without_end_is_read_to_the_bound_alone() -> None:

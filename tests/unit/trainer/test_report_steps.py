@@ -74,14 +74,14 @@ def test_an_attempt_that_saved_nothing_begins_anew(tmp_path: Path) -> None:
 
 def test_an_attempt_whose_folder_is_gone_begins_anew(tmp_path: Path) -> None:
     """As in a pod without a claim."""
-    one, other = tmp_path / "one", tmp_path / "other"
-    one.mkdir()
-    first = Attempt(one)
+    saved_folder, empty_folder = tmp_path / "one", tmp_path / "other"
+    saved_folder.mkdir()
+    first = Attempt(saved_folder)
     first.report()
     first.save()
 
-    assert Reporter(steps=StepCounter(other)).report(None, METRICS) is False
-    assert not other.exists()
+    assert Reporter(steps=StepCounter(empty_folder)).report(None, METRICS) is False
+    assert not empty_folder.exists()
 
 
 def test_steps_that_are_named_are_not_counted(tmp_path: Path) -> None:

@@ -305,7 +305,7 @@ def test_a_trial_that_was_told_to_stop_at_its_last_evaluation_has_ended(tmp_path
 
 
 @pytest.mark.parametrize(
-    ("config", "samples", "seen", "evaluations"),
+    ("config", "samples", "samples_seen", "evaluations"),
     [
         pytest.param(TABLE, 300.0, 240 + 64, 3, id="rows: the last epoch is cut short"),
         pytest.param(TABLE, 1.0, 32, 1, id="never less than a step"),
@@ -313,11 +313,11 @@ def test_a_trial_that_was_told_to_stop_at_its_last_evaluation_has_ended(tmp_path
     ],
 )
 def test_training_for_so_many_samples_replaces_epochs(
-    tmp_path: Path, config: Config, samples: float, seen: int, evaluations: int
+    tmp_path: Path, config: Config, samples: float, samples_seen: int, evaluations: int
 ) -> None:
     limited = replace(assignment(tmp_path, config), samples=samples)
     result = run_trial(limited, RecordingReporter())
-    assert (result.samples, result.steps) == (seen, evaluations)
+    assert (result.samples, result.steps) == (samples_seen, evaluations)
 
 
 WSD: Config = TABLE | {

@@ -88,7 +88,7 @@ def assignment(folder: Path, **config: Any) -> Assignment:
     )
 
 
-def told(folder: Path) -> Result:
+def result_of(folder: Path) -> Result:
     result = parse_result((folder / "result.json").read_bytes())
     return replace(result, seconds=None, step_seconds=None, peak_host_bytes=None)
 
@@ -106,7 +106,7 @@ def test_a_warm_trial_is_a_cold_one_bit_for_bit(worker: Worker, tmp_path: Path) 
     cold = environment_of(assignment(tmp_path / "cold"))
     command = [sys.executable, "-m", "scaling_trainer", "run"]
     subprocess.run(command, env=os.environ | cold, check=True)
-    assert told(tmp_path / "warm") == told(tmp_path / "cold")
+    assert result_of(tmp_path / "warm") == result_of(tmp_path / "cold")
     assert weights(tmp_path / "warm") == weights(tmp_path / "cold")
 
 
@@ -187,5 +187,5 @@ def test_a_trial_whose_process_is_killed_goes_on_in_another(worker: Worker, tmp_
     log = tmp_path / "second"
     assert worker.run(cut, log)["exitCode"] == 0
     assert "going on after step" in log.read_text()
-    assert told(tmp_path / "cut") == told(tmp_path / "whole")
+    assert result_of(tmp_path / "cut") == result_of(tmp_path / "whole")
     assert weights(tmp_path / "cut") == weights(tmp_path / "whole")

@@ -1386,8 +1386,8 @@ def test_indexes_are_those_of_the_file_after_other_items_were_refused(index: int
     targets[index] = {"loss": 1, "cost": 1}
     paths = {problem.path for problem in check_document(changed(("spec/scaling/targets", targets)))}
 
-    others = {f"spec.scaling.targets[{at}].loss" for at in range(3) if at != index}
-    assert paths == others | {f"spec.scaling.targets[{index}]"}
+    of_others = {f"spec.scaling.targets[{at}].loss" for at in range(3) if at != index}
+    assert paths == of_others | {f"spec.scaling.targets[{index}]"}
 
 
 def _words(problems: tuple[Problem, ...]) -> Iterator[str]:

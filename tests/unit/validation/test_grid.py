@@ -171,7 +171,9 @@ def small_spaces(draw: st.DrawFn) -> Search:
             choices = draw(
                 st.lists(st.sampled_from([0, 1, True, "u", 2.5]), min_size=1, max_size=3)
             )
-            distinct = [one for at, one in enumerate(choices) if not _among(one, choices[:at])]
+            distinct = [
+                value for at, value in enumerate(choices) if not _among(value, choices[:at])
+            ]
             parameters[name] = choice(*distinct)
         else:
             low, steps = draw(st.integers(-2, 2)), draw(st.integers(0, 2))

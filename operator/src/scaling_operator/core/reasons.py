@@ -43,8 +43,8 @@ class Effect:
     """What one reason means.
 
     `counts`: whether a trial that fails for it counts against `trials.maxFailed`. `meaning` is the
-    text of the HTML page. The other texts are the guide's, in Markdown: what is `seen`, what `follows`
-    where the default words do not say it, its `bound`, and the `remedy`.
+    text of the HTML page. The other texts are the guide's, in Markdown: what is `seen`, what
+    `follows` where the default words do not say it, its `bound`, and the `remedy`.
     """
 
     next: Next
