@@ -11,7 +11,6 @@ from __future__ import annotations
 import optuna
 import torch
 from sklearn.datasets import make_classification
-from sklearn.metrics import f1_score
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import MinMaxScaler
 
@@ -54,7 +53,9 @@ def bare_loop(trials: int) -> None:
                 for part, truth in ((inputs, targets), (inputs_val, targets_val)):
                     logits = model(part)
                     torch.nn.functional.cross_entropy(logits, truth).item()
-                    score = float(f1_score(truth, logits.argmax(-1), average="macro"))
+                    counts = torch.bincount(2 * truth + logits.argmax(-1), minlength=4).view(2, 2)
+                    f1 = 2 * counts.diagonal() / (counts.sum(0) + counts.sum(1))
+                    score = float(f1.nan_to_num().mean())
         study.tell(trial, score)
 
 
