@@ -14,6 +14,8 @@ import pytest
 from scaling_operator.cli.finish import finish
 from scaling_trainer.contract import Assignment, environment_of
 
+pytestmark = pytest.mark.slow
+
 SPEC: dict[str, Any] = {
     "objective": {"metric": "m", "direction": "minimize"},
     "search": {"parameters": {"rate": {"type": "float", "low": 0.1, "high": 1}}},

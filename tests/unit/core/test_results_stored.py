@@ -72,6 +72,7 @@ WRITTEN = st.one_of(st.binary(max_size=80), DOCUMENTS, GOOD_AND_ODD)
 EXITS: st.SearchStrategy[int] = st.sampled_from([0, 0, 0, 1, 86, 87, 137, 255])
 
 
+@pytest.mark.slow
 @given(WRITTEN, EXITS)
 @settings(suppress_health_check=[HealthCheck.too_slow])
 def test_whatever_a_container_writes_can_be_stored(written: bytes, code: int) -> None:
@@ -80,6 +81,7 @@ def test_whatever_a_container_writes_can_be_stored(written: bytes, code: int) ->
     check_kept(ended(ended_view({}, {"exitCode": code, "message": said}, 1e9)))
 
 
+@pytest.mark.slow
 @given(WRITTEN, EXITS, TEXT)
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_whatever_a_process_writes_can_be_read_from_its_folder(

@@ -21,6 +21,8 @@ from scaling_operator.kube.operate import Operator
 from scaling_operator.kube.reconcile.controller import Controller
 from scaling_operator.kube.reconcile.loader import status_of
 
+pytestmark = pytest.mark.slow
+
 ODD = Key(TEAM, "odd")
 ODD_SEED = 666
 MESSAGE = "what nobody thought of"
@@ -78,7 +80,6 @@ def bug(server: FakeCluster, monkeypatch: pytest.MonkeyPatch) -> Bug:
     return planted
 
 
-@pytest.mark.slow
 async def test_the_third_bug_in_a_row_is_told_and_taken_back_once_work_goes_well(
     server: FakeCluster, bug: Bug
 ) -> None:
@@ -111,7 +112,6 @@ async def test_bugs_that_pass_are_not_told(server: FakeCluster, bug: Bug) -> Non
     assert not faults_noted(server)
 
 
-@pytest.mark.slow
 async def test_a_bug_whose_telling_fails_is_told_the_next_time(
     server: FakeCluster, bug: Bug
 ) -> None:
@@ -123,7 +123,6 @@ async def test_a_bug_whose_telling_fails_is_told_the_next_time(
     assert bug.stood[:5] == [False] * 4 + [True]
 
 
-@pytest.mark.slow
 async def test_a_bug_that_comes_after_the_status_is_written_stays_told(
     server: FakeCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
+import pytest
+
 from scaling_operator.kube.client.kopf_tasks import ROUND_SECONDS, StartedTasks, tracked_tasks
 
 FOREVER = 3600
@@ -58,6 +60,7 @@ def test_what_a_task_has_begun_is_ended_down_to_the_last() -> None:
     in_a_loop(story)
 
 
+@pytest.mark.slow
 def test_a_clean_up_that_waits_for_what_never_comes_is_ended_too() -> None:
     async def story() -> None:
         async def foreign() -> None:

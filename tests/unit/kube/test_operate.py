@@ -19,6 +19,8 @@ from scaling_operator.kube.reconcile.controller import Controller
 from scaling_operator.kube.reconcile.loader import status_of
 from scaling_operator.metrics.operator_metrics import OperatorMetrics
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def server() -> FakeCluster:
@@ -26,7 +28,6 @@ def server() -> FakeCluster:
     return FakeCluster()
 
 
-@pytest.mark.slow
 async def test_it_takes_the_lease_works_and_gives_the_lease_back(server: FakeCluster) -> None:
     succeed_always(server, lambda _: {"loss": 0.5})
     server.add(EXPERIMENTS, TEAM, played("study"))
@@ -66,7 +67,6 @@ async def test_a_standby_does_nothing_until_the_leader_ends(server: FakeCluster)
             assert [pod["metadata"]["name"] for pod in server.all(PODS)] == ["study-0-0-0"]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("answer", "word", "least_seconds"),
     [
@@ -126,7 +126,6 @@ async def test_a_bug_about_one_experiment_leaves_the_others_alone(
 OLDER = (500, "failed to create typed patch object: .status.gpuHours: field not declared in schema")
 
 
-@pytest.mark.slow
 async def test_a_status_that_older_definitions_refuse_is_told_and_written_once_they_are_updated(
     server: FakeCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -164,7 +163,6 @@ async def test_a_status_that_older_definitions_refuse_is_told_and_written_once_t
     assert not faults()
 
 
-@pytest.mark.slow
 async def test_a_status_of_an_experiment_that_is_refused_is_tried_with_pauses(
     server: FakeCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:

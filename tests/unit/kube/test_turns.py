@@ -139,6 +139,7 @@ def many_machines() -> dict[str, Any]:
     return changed(policy("default"), ("spec/shapes", shapes))
 
 
+@pytest.mark.slow
 async def test_the_dearest_ladder_is_sized_away_from_the_loop(fake: FakeCluster) -> None:
     fake.add(POLICIES, None, many_machines())
     fake.add(EXPERIMENTS, TEAM, the_dearest_ladder())

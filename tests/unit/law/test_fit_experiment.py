@@ -411,6 +411,7 @@ def test_methods_that_disagree_turn_the_answer_into_a_range() -> None:
     assert view.recommendations[0].range is not None
 
 
+@pytest.mark.slow
 def test_noisy_runs_say_so() -> None:
     rng = np.random.default_rng(3)
     fit_input = isoflop([{"flops": 1e23}])

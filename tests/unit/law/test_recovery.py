@@ -45,6 +45,7 @@ def test_noise_free_runs_give_the_law_back(design: IsoFlopDesign) -> None:
     assert _answer(report) == pytest.approx(1.0, abs=1e-3)
 
 
+@pytest.mark.slow
 def test_noisy_ladders_give_the_size_within_the_reference_error() -> None:
     rng = np.random.default_rng(0)
     errors: list[float] = []

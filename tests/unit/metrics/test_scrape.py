@@ -184,6 +184,7 @@ def series(body: bytes) -> set[str]:
     return {line.rpartition(" ")[0] for line in body.decode().splitlines() if line[0] != "#"}
 
 
+@pytest.mark.slow
 def test_a_scrape_takes_less_than_a_tenth_of_a_second() -> None:
     """On a core that writes LINES in LINES_SECONDS: a busy or slow one takes longer for both."""
     exposed = exposition()

@@ -55,6 +55,8 @@ from scaling_operator.sizing.observations import Observations
 from scaling_operator.sizing.run_plan import KnownMachines
 from scaling_operator.validation.checks import check_document
 
+pytestmark = pytest.mark.slow
+
 T = TypeVar("T")
 PARAMETERS: dict[str, Any] = {
     "rate": {"type": "float", "low": 1e-4, "high": 1.0, "log": True},
@@ -240,7 +242,6 @@ def test_what_a_study_is_asked_survives_the_way(call: Call) -> None:
 HUGE = FIT_INPUT.encode(a_fit_input(points=40, bootstrap=100_000))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("bounds", "words"),
     [

@@ -454,6 +454,7 @@ CASES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", CASES.values(), ids=CASES.keys())
 def test_every_figure_is_json_without_nan_that_plotly_accepts(make: Any) -> None:
     figures = Page(page.render(make())).figures()
@@ -643,6 +644,7 @@ def many(count: int) -> ReportInput:
     return replace(report, trials=trials)
 
 
+@pytest.mark.slow
 def test_ten_thousand_trials_make_a_page_of_bearable_size_soon() -> None:
     report = many(10_000)
     begun = time.process_time()

@@ -272,6 +272,7 @@ async def _ignore(work: Coroutine[Any, Any, Any]) -> None:
     await work
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("parallel", [1, 3])
 def test_a_fault_at_any_write_changes_no_proposal_and_no_end(parallel: int) -> None:
     spec = spec_of(parallel=parallel)

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -128,6 +129,7 @@ def observed_of(state: ExperimentState) -> Observed:
     return state.observe(absent, (), NOW.timestamp())
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(st.data())
 def test_the_status_of_a_ladder_is_the_same(data: st.DataObject) -> None:

@@ -90,6 +90,7 @@ def test_every_point_is_tried_once(
     assert distinct(run(study(search(parameters, algorithm)), points)) == points
 
 
+@pytest.mark.slow
 def test_a_gaussian_process_tries_every_point_once_too() -> None:
     assert distinct(run(study(search({"s": SWITCH, "n": HANGS}, GP)), 4)) == 4
 

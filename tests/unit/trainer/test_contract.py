@@ -81,6 +81,7 @@ def test_an_assignment_survives_its_variables(assignment: Assignment) -> None:
     assert read_assignment(environment_of(assignment)) == assignment
 
 
+@pytest.mark.slow
 @given(
     st.builds(
         Result,
@@ -284,6 +285,7 @@ json_values = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(
     st.dictionaries(
         st.sampled_from(["v", "value", "values", "metrics", "points", "steps", "flops"]),

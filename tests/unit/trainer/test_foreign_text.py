@@ -61,6 +61,7 @@ def test_shown_twice_is_shown_once(text: str) -> None:
     assert as_message(as_message(text)) == as_message(text)
 
 
+@pytest.mark.slow
 @given(st.text(st.characters(exclude_categories=()), min_size=1000, max_size=3000))
 def test_a_message_fits(text: str) -> None:
     assert len(as_message(text)) <= MAX_MESSAGE

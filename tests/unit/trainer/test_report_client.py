@@ -313,6 +313,7 @@ def test_an_endpoint_that_says_later_is_not_asked_before_and_the_connection_stay
     assert caplog.records == []
 
 
+@pytest.mark.slow
 def test_the_end_of_a_training_waits_a_bounded_time(
     connect: Connect, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,6 +18,8 @@ import pytest
 from scaling_trainer.contract import Assignment, environment_of
 from scaling_trainer.results import Result, parse_result
 
+pytestmark = pytest.mark.slow
+
 CONFIG: dict[str, Any] = {
     "task": "classification",
     "dataset": {"name": "digits", "validation": 0.1, "test": 0.8},
@@ -97,7 +99,6 @@ def weights(folder: Path) -> bytes:
     return (folder / "checkpoint" / "weights.safetensors").read_bytes()
 
 
-@pytest.mark.slow
 def test_a_warm_trial_is_a_cold_one_bit_for_bit(worker: Worker, tmp_path: Path) -> None:
     log = tmp_path / "log"
     different = assignment(tmp_path / "other", epochs=1, batch_size=7)
@@ -132,7 +133,6 @@ def test_a_mistake_is_answered_with_its_sentence(worker: Worker, tmp_path: Path)
     assert "Traceback" not in log.read_text()
 
 
-@pytest.mark.slow
 def test_a_diverged_trial_has_its_exit_code(worker: Worker, tmp_path: Path) -> None:
     trial = assignment(
         tmp_path / "a",
@@ -168,7 +168,6 @@ def test_saved_weights_are_scored_in_the_worker_too(worker: Worker, tmp_path: Pa
     assert "test_accuracy" in (tmp_path / "best" / "metrics.json").read_text()
 
 
-@pytest.mark.slow
 def test_a_trial_whose_process_is_killed_goes_on_in_another(worker: Worker, tmp_path: Path) -> None:
     settings: dict[str, Any] = {"epochs": 40, "checkpoint_every": 1}
     whole = environment_of(assignment(tmp_path / "whole", **settings))

@@ -118,6 +118,7 @@ def test_of_many_problems_the_first_are_told(read: Any) -> None:
     assert not any(problem.startswith("k100: ") for problem in problems)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("read", [parse_experiment, parse_policy])
 def test_of_many_values_that_json_cannot_hold_the_first_are_told(read: Any) -> None:
     with pytest.raises(InvalidSpec) as refused:

@@ -213,6 +213,7 @@ def test_a_trial_runs_unless_its_status_says_otherwise() -> None:
     assert "required" not in status
 
 
+@pytest.mark.slow
 def test_the_definitions_are_written_into_a_folder(tmp_path: Path) -> None:
     write_crds(tmp_path / "crds")
 

@@ -20,6 +20,8 @@ from scaling_operator.validation.checks import check_document
 from scaling_operator.validation.errors import examine
 from scaling_operator.validation.load import experiment_of
 
+pytestmark = pytest.mark.slow
+
 SPECS = int(os.environ.get("FUZZ_SPECS", "100"))
 A_PART = 50
 CPU_SECONDS = 2.5
@@ -56,7 +58,6 @@ def test_the_largest_documents_are_checked_soon(document: dict[str, Any]) -> Non
     assert time.process_time() - start < CPU_SECONDS
 
 
-@pytest.mark.slow
 def test_no_more_configurations_are_tried_than_a_document_may_cost(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -362,6 +362,7 @@ MUTATIONS = (_delete, _replace, _copy, _add)
 JARGON = ("Input should", "pydantic", "Value error", "constrained-str", "function-", "valid dict")
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(mutated())
 def test_any_document_is_accepted_or_refused_in_plain_words(document: Any) -> None:
