@@ -175,7 +175,7 @@ class Shell:
         """Read an experiment's stored trials, by scale and number."""
         all_trials = [read_trial(stored) for stored in self.cluster.all(TRIALS, TEAM)]
         ours = [trial for trial in all_trials if trial.spec.experiment.name == name]
-        return sorted(ours, key=lambda trial: (trial.spec.scale, trial.spec.number))
+        return sorted(ours, key=lambda trial: trial.spec.key)
 
     def pods(self) -> list[str]:
         """Give the names of all pods."""

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from simulated_runs import IsoFlopDesign, chinchilla_law, simulated
 
 from scaling_operator.api.experiment import ExperimentSpec
-from scaling_operator.api.names import Phase, Reason, StopReason, TrialState
+from scaling_operator.api.names import Phase, Reason, StopReason, TrialKey, TrialState
 from scaling_operator.api.status import ExperimentStatus, TrialStatus
 from scaling_operator.api.trial import ExperimentReference, ScalingTrial, TrialSpec
 from scaling_operator.core.actions import (
@@ -49,12 +49,11 @@ from scaling_operator.core.plan import plan
 from scaling_operator.core.tally import Tally, add
 from scaling_operator.core.trial_status import attempt_ended, finished, state_set
 from scaling_operator.law.fit_experiment import fit
-from scaling_operator.search.samplers import slot_seed
+from scaling_operator.search.samplers import trial_seed
 from scaling_operator.search.study import Study, StudySettings
 from scaling_operator.search.trials import record_of
 from scaling_trainer.results import Point, Result
 
-Slot = tuple[int, int]
 Trainer = Callable[[ScalingTrial], AttemptView]
 
 
@@ -89,7 +88,7 @@ def exited(code: int, loss: float | None = None) -> AttemptView:
 class Disk:
     """What survives a crash."""
 
-    trials: dict[Slot, ScalingTrial] = field(default_factory=dict[Slot, ScalingTrial])
+    trials: dict[TrialKey, ScalingTrial] = field(default_factory=dict[TrialKey, ScalingTrial])
     status: ExperimentStatus = field(default_factory=ExperimentStatus)
     workloads: dict[tuple[int, int, int], AttemptView] = field(
         default_factory=dict[tuple[int, int, int], AttemptView]
@@ -140,13 +139,15 @@ class World:
     def observe(self) -> Observed:
         live: list[LiveTrial] = []
         stale_workloads: list[StaleWorkload] = []
-        attempts = {slot: len(trial.status.attempts) for slot, trial in self.disk.trials.items()}
-        for slot, trial in sorted(self.disk.trials.items()):
+        attempts = {
+            trial_key: len(trial.status.attempts) for trial_key, trial in self.disk.trials.items()
+        }
+        for trial_key, trial in sorted(self.disk.trials.items()):
             if trial.status.state.ended:
                 continue
             ended = tuple(a.reason for a in trial.status.attempts if a.reason is not None)
-            view = self.disk.workloads.get((*slot, len(ended)), ABSENT)
-            live.append(LiveTrial(*slot, trial.status.state, ended, view))
+            view = self.disk.workloads.get((*trial_key, len(ended)), ABSENT)
+            live.append(LiveTrial(*trial_key, trial.status.state, ended, view))
         for (scale, number, attempt), view in self.disk.workloads.items():
             trial = self.disk.trials[(scale, number)]
             if trial.status.state.ended or attempts[(scale, number)] != attempt:
@@ -242,10 +243,10 @@ class World:
     def change(
         self, action: Finish | EndAttempt | SetState, status: Callable[[ScalingTrial], TrialStatus]
     ) -> None:
-        slot = (action.scale, action.number)
-        trial = self.disk.trials[slot]
+        trial_key = (action.scale, action.number)
+        trial = self.disk.trials[trial_key]
         changed = trial.model_copy(update={"status": status(trial)})
-        self.disk.write(lambda: self.disk.trials.update({slot: changed}))
+        self.disk.write(lambda: self.disk.trials.update({trial_key: changed}))
 
     def ask(self, action: Ask) -> None:
         proposal = self.study(action.scale).ask(action.number, action.point)
@@ -257,13 +258,13 @@ class World:
                 parameters={**self.scales[action.scale].scale.parameters, **proposal.parameters},
                 searched=tuple(proposal.parameters),
                 sampler_attributes=dict(proposal.attributes),
-                seed=slot_seed(7, action.scale, action.number),
+                seed=trial_seed(7, action.scale, action.number),
                 samples=self.scales[action.scale].scale.samples,
             )
         )
-        slot = (action.scale, action.number)
-        assert slot not in self.disk.trials, "no slot is ever asked for twice"
-        self.disk.write(lambda: self.disk.trials.update({slot: trial}))
+        trial_key = (action.scale, action.number)
+        assert trial_key not in self.disk.trials, "no slot is ever asked for twice"
+        self.disk.write(lambda: self.disk.trials.update({trial_key: trial}))
         view = self.scales[action.scale]
         self.scales[action.scale] = replace(view, created=action.number + 1)
 
@@ -279,8 +280,8 @@ class World:
                     ranges=self.scales[scale].ranges,
                 )
             )
-            for slot, trial in sorted(self.disk.trials.items()):
-                if slot[0] == scale:
+            for trial_key, trial in sorted(self.disk.trials.items()):
+                if trial_key[0] == scale:
                     self.studies[scale].add(record_of(trial, self.spec.search))
         return self.studies[scale]
 
@@ -295,9 +296,9 @@ class Overlapping(World):
 
     def observe(self) -> Observed:
         observed = super().observe()
-        asking = frozenset(slot_of(action) for action in self.under_way if isinstance(action, Ask))
+        asking = frozenset(key_of(action) for action in self.under_way if isinstance(action, Ask))
         going = [action for action in self.under_way if isinstance(action, Discard)]
-        changing = {slot_of(action) for action in self.under_way if action not in going}
+        changing = {key_of(action) for action in self.under_way if action not in going}
         self.most_live = max(self.most_live, len(observed.live) + len(asking))
         return replace(
             observed,
@@ -325,7 +326,7 @@ class Overlapping(World):
         if isinstance(action, AddScales | OpenScale):
             self.apply(action)
             return
-        same = [begun for begun in self.under_way if slot_of(begun) == slot_of(action)]
+        same = [begun for begun in self.under_way if key_of(begun) == key_of(action)]
         kinds = {isinstance(begun, Discard) for begun in same}
         assert isinstance(action, Discard) not in kinds, "nothing is decided twice"
         self.under_way.append(action)
@@ -342,7 +343,7 @@ class Overlapping(World):
             self.under_way.append(Launch(action.scale, action.number, 0))
 
 
-def slot_of(action: Action) -> Slot:
+def key_of(action: Action) -> TrialKey:
     assert not isinstance(action, AddScales | OpenScale)
     return action.scale, action.number
 
@@ -350,12 +351,15 @@ def slot_of(action: Action) -> Slot:
 LADDER = {"parameter": "size", "sizes": [1, 2, 4]}
 
 
-def proposals(disk: Disk) -> Mapping[Slot, Any]:
-    return {slot: trial.spec.parameters for slot, trial in sorted(disk.trials.items())}
+def proposals(disk: Disk) -> Mapping[TrialKey, Any]:
+    return {trial_key: trial.spec.parameters for trial_key, trial in sorted(disk.trials.items())}
 
 
-def results(disk: Disk) -> Mapping[Slot, Any]:
-    return {slot: (trial.status.state, trial.status.values) for slot, trial in disk.trials.items()}
+def results(disk: Disk) -> Mapping[TrialKey, Any]:
+    return {
+        trial_key: (trial.status.state, trial.status.values)
+        for trial_key, trial in disk.trials.items()
+    }
 
 
 REFINED = LADDER | {"refine": {"maxSizes": 2}}
@@ -636,7 +640,7 @@ def test_several_points_of_a_run_enter_and_the_best_trial_at_each_counts() -> No
     assert fit_input is not None
     assert [point.samples for point in fit_input.points] == [100.0, 10.0, 30.0] * 7
     for scale in range(7):
-        ended = [trial for slot, trial in world.disk.trials.items() if slot[0] == scale]
+        ended = [trial for trial_key, trial in world.disk.trials.items() if trial_key[0] == scale]
         for place in (0, 1):
             best = min(trial.status.points[place].value for trial in ended)
             assert fit_input.points[3 * scale + 1 + place].value == best

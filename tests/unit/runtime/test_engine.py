@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scaling_operator.api.experiment import ExperimentSpec
-from scaling_operator.api.names import Reason, TrialState
+from scaling_operator.api.names import Reason, TrialKey, TrialState
 from scaling_operator.api.status import ExperimentStatus, TrialStatus
 from scaling_operator.api.trial import ScalingTrial
 from scaling_operator.core.observed import ABSENT, AttemptPhase, AttemptView, Rules, StaleWorkload
@@ -23,8 +23,7 @@ from scaling_operator.runtime.backend import TrialGone
 from scaling_operator.runtime.engine import Engine
 from scaling_operator.runtime.hooks import Hooks
 from scaling_operator.runtime.reports import Reports
-from scaling_operator.runtime.state import ExperimentState, read_state, slot_of
-from scaling_operator.sizing.admission import Slot
+from scaling_operator.runtime.state import ExperimentState, read_state
 from scaling_trainer.results import Result
 
 
@@ -36,7 +35,7 @@ class Unavailable(Exception):
 class Store:
     """Trials and workloads in memory. `fault` is asked before every write, `pause` waits there."""
 
-    trials: dict[Slot, ScalingTrial] = field(default_factory=dict[Slot, ScalingTrial])
+    trials: dict[TrialKey, ScalingTrial] = field(default_factory=dict[TrialKey, ScalingTrial])
     workloads: dict[AttemptKey, AttemptView] = field(default_factory=dict[AttemptKey, AttemptView])
     writes: list[str] = field(default_factory=list[str])
     fault: Callable[[str], None] = lambda _: None
@@ -55,23 +54,23 @@ class Store:
 
     async def create(self, trial: ScalingTrial) -> ScalingTrial:
         await self._write(f"create {trial.spec.number}")
-        stored = self.trials.setdefault(slot_of(trial), trial)
+        stored = self.trials.setdefault(trial.spec.key, trial)
         live = sum(not trial.status.state.ended for trial in self.trials.values())
         self.most_live = max(self.most_live, live)
         return stored
 
     async def save(self, trial: ScalingTrial) -> ScalingTrial:
         await self._write(f"save {trial.spec.number} {trial.status.state}")
-        stored = self.trials.get(slot_of(trial))
+        stored = self.trials.get(trial.spec.key)
         if stored is None:
             raise TrialGone
         if not stored.status.state.ended:
-            self.trials[slot_of(trial)] = trial
-        return self.trials[slot_of(trial)]
+            self.trials[trial.spec.key] = trial
+        return self.trials[trial.spec.key]
 
     async def launch(self, trial: ScalingTrial, attempt: int) -> None:
         await self._write(f"launch {trial.spec.number}-{attempt}")
-        key = AttemptKey(*slot_of(trial), attempt)
+        key = AttemptKey(*trial.spec.key, attempt)
         self.workloads.setdefault(key, AttemptView(AttemptPhase.RUNNING, since_seconds=0.0))
 
     async def discard(self, keys: tuple[AttemptKey, ...]) -> None:
@@ -114,7 +113,7 @@ def spec_of(parallel: int = 2, most: int = 6, **search: Any) -> ExperimentSpec:
 
 def engine_of(spec: ExperimentSpec, store: Store) -> Engine:
     """Open an engine on what is stored, as after a restart."""
-    trials = sorted(store.trials.values(), key=slot_of)
+    trials = sorted(store.trials.values(), key=lambda trial: trial.spec.key)
     state = read_state(spec, Rules(max_trials=spec.trials.max or 1), store.status, trials)
     return Engine("study", "uid-1", state, store, Hooks(), clock=lambda: 100.0)
 
@@ -131,7 +130,7 @@ async def to_the_end_despite_faults(spec: ExperimentSpec, store: Store, at_once:
             ended = (await engine.settle()).status.completion_time is not None
         except Unavailable:
             continue
-        for number in sorted(slot[1] for slot in engine.state.live)[:at_once]:
+        for number in sorted(trial_key[1] for trial_key in engine.state.live)[:at_once]:
             value = (float(store.trials[(0, number)].spec.parameters["x"]) - 0.3) ** 2
             store.ends(number, value)
 
@@ -139,7 +138,7 @@ async def to_the_end_despite_faults(spec: ExperimentSpec, store: Store, at_once:
 async def to_the_end(spec: ExperimentSpec, store: Store) -> Engine:
     engine = engine_of(spec, store)
     while not (await engine.settle()).status.completion_time:
-        for number in [slot[1] for slot in engine.state.live]:
+        for number in [trial_key[1] for trial_key in engine.state.live]:
             parameter = store.trials[(0, number)].spec.parameters["x"]
             store.ends(number, (float(parameter) - 0.3) ** 2)
     return engine

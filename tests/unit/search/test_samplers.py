@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scaling_operator.search.samplers import slot_seed
+from scaling_operator.search.samplers import trial_seed
 
 
 @pytest.mark.parametrize(
@@ -15,13 +15,13 @@ from scaling_operator.search.samplers import slot_seed
 def test_a_seed_is_the_same_in_every_process_and_version(
     base: str | int, scale: int, number: int, seed: int
 ) -> None:
-    assert slot_seed(base, scale, number) == seed
+    assert trial_seed(base, scale, number) == seed
 
 
 @given(st.integers(0, 99), st.integers(0, 99_999))
 def test_a_seed_fits_numpy_and_neighbouring_slots_differ(scale: int, number: int) -> None:
-    seed = slot_seed(7, scale, number)
+    seed = trial_seed(7, scale, number)
     assert 0 <= seed < 2**32
-    assert seed != slot_seed(7, scale, number + 1)
-    assert seed != slot_seed(7, scale + 1, number)
-    assert seed != slot_seed(8, scale, number)
+    assert seed != trial_seed(7, scale, number + 1)
+    assert seed != trial_seed(7, scale + 1, number)
+    assert seed != trial_seed(8, scale, number)

@@ -38,7 +38,7 @@ def test_the_largest_memory_of_a_scale_goes_first_and_the_cheapest_scale_before_
     small, large = Demand(device_bytes=1), Demand(device_bytes=2)
     trials = [*requests(large, order=1), *requests(small, large, small, order=0)]
 
-    assert [request.slot for request in ordered(trials)] == [(0, 1), (0, 0), (0, 2), (1, 0)]
+    assert [request.key for request in ordered(trials)] == [(0, 1), (0, 0), (0, 2), (1, 0)]
 
 
 CAPACITIES: list[Any] = [
@@ -114,7 +114,7 @@ def test_no_more_is_held_than_a_limit_allows(
 
     admission = admit(trials, capacity)
 
-    taken = sum(trial.demand.gpus for trial in trials if trial.slot in admission.admitted)
+    taken = sum(trial.demand.gpus for trial in trials if trial.key in admission.admitted)
     assert taken == 0 or held + taken <= limit
     assert len(admission.admitted) + len(admission.rejected) == len(trials)
 

@@ -204,6 +204,10 @@ def is_namespace(name: str) -> bool:
     return len(name) <= DNS_LABEL_LENGTH and bool(re.fullmatch(DNS_LABEL_PATTERN, name))
 
 
+TrialKey = tuple[int, int]
+"""Scale and number of a trial: the key of a trial within its experiment."""
+
+
 def trial_id(scale: int, number: int) -> str:
     """Name of a trial within its experiment."""
     return f"{scale}-{number}"

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from scaling_operator.api.fields import ApiSection, ParameterName
-from scaling_operator.api.names import MAX_TRIALS_PER_SCALE, trial_id
+from scaling_operator.api.names import MAX_TRIALS_PER_SCALE, TrialKey, trial_id
 from scaling_operator.api.status import Parameters, TrialStatus
 
 
@@ -43,6 +43,11 @@ class TrialSpec(ApiSection):
     samples: float | None = Field(
         default=None, gt=0, description="D to train for, where the design sets it."
     )
+
+    @property
+    def key(self) -> TrialKey:
+        """Scale and number: the key of the trial within its experiment."""
+        return self.scale, self.number
 
     @property
     def trial_id(self) -> str:

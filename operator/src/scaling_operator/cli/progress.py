@@ -69,15 +69,15 @@ class Display:
         """Show how far a running trial is."""
         if self.bars is None:
             return
-        slot = (key.scale, key.number)
-        if slot not in self.bars.running:
-            self.bars.running[slot] = self.bars.rows.add_task("")
+        trial_key = key.trial
+        if trial_key not in self.bars.running:
+            self.bars.running[trial_key] = self.bars.rows.add_task("")
         metric = self.spec.all_objectives[0].metric
         value = report.metrics.get(metric)
         latest = "" if value is None else f"  {metric} {value:.4g}"
         step = f"step {report.step}" if report.step else "no report yet"
         line = f"  trial {key.trial_id}  {step}{latest}"
-        self.bars.rows.update(self.bars.running[slot], description=line)
+        self.bars.rows.update(self.bars.running[trial_key], description=line)
 
     def on_end(self, trial: ScalingTrial) -> None:
         """Drop a trial's line; without a terminal, log the trial."""

@@ -75,7 +75,7 @@ class Remote:
             for document in documents
             if document["spec"]["experiment"]["uid"] == experiment["metadata"]["uid"]
         ]
-        return tuple(sorted(trials, key=lambda trial: (trial.spec.scale, trial.spec.number)))
+        return tuple(sorted(trials, key=lambda trial: trial.spec.key))
 
     async def record(self, name: str) -> ExperimentRecord:
         """Read what tables and reports are made from. Raises InvalidSpec, ClusterError."""

@@ -83,14 +83,14 @@ async def _poll(remote: Remote, name: str, display: Display, shown: _Shown) -> E
 
 
 def _show(display: Display, trial: ScalingTrial, shown: _Shown) -> None:
-    slot = (trial.spec.scale, trial.spec.number)
+    trial_key = trial.spec.key
     if trial.status.state.ended:
-        if slot not in shown.ended:
-            shown.ended.add(slot)
+        if trial_key not in shown.ended:
+            shown.ended.add(trial_key)
             display.on_end(trial)
         return
     curve = trial.status.curve
     metric = display.spec.all_objectives[0].metric
     step = curve[-1].step if curve else 0
     report = Report(step, step, {metric: curve[-1].value} if curve else {})
-    display.on_report(AttemptKey(*slot, len(trial.status.attempts)), report)
+    display.on_report(AttemptKey(*trial_key, len(trial.status.attempts)), report)

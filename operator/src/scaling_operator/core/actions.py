@@ -33,7 +33,7 @@ class OpenScale:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """Sample the slot, create its ScalingTrial, and launch its first attempt.
+    """Sample the parameters of a trial, create its ScalingTrial, and launch its first attempt.
 
     The new ScalingTrial commits what Optuna proposed.
     """

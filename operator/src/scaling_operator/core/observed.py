@@ -13,13 +13,12 @@ from enum import StrEnum
 from scaling_operator.api.experiment import ExperimentSpec
 from scaling_operator.api.fields import Scalar
 from scaling_operator.api.fitted import ScalePrediction
-from scaling_operator.api.names import Reason, TrialState
+from scaling_operator.api.names import Reason, TrialKey, TrialState
 from scaling_operator.api.status import ExperimentStatus, Range
 from scaling_operator.api.status_sizing import AttemptResources
 from scaling_operator.core.fit_types import FitView
 from scaling_operator.core.ladder import Scale
 from scaling_operator.core.tally import Tally
-from scaling_operator.sizing.admission import Slot
 from scaling_operator.sizing.run_plan import KnownMachines
 from scaling_operator.sizing.usage import SizingView
 from scaling_trainer.results import Result
@@ -83,7 +82,7 @@ class LiveTrial:
     """Since when the trial waits for a machine, as its status says; None where it does not wait."""
 
     @property
-    def slot(self) -> Slot:
+    def key(self) -> TrialKey:
         """Scale and number."""
         return self.scale, self.number
 
@@ -166,9 +165,9 @@ class Observed:
     """Machines as a policy allows them; None where no policy sizes the trials."""
     machines: KnownMachines | None = None
     """The machines by which recommended runs are planned; None without a policy."""
-    changing: frozenset[Slot] = frozenset()
+    changing: frozenset[TrialKey] = frozenset()
     """Live trials with an action under way: they count, and no plan decides about them."""
-    asking: frozenset[Slot] = frozenset()
+    asking: frozenset[TrialKey] = frozenset()
     """Trials that are being created: they hold their slots and machines already."""
     live_scales: frozenset[int] = field(init=False, compare=False)
     """Scales with a live trial, or with a trial that is being created."""
@@ -183,7 +182,7 @@ class Observed:
         """Live trials that a plan may decide about."""
         if not self.changing:
             return self.live
-        return tuple(trial for trial in self.live if trial.slot not in self.changing)
+        return tuple(trial for trial in self.live if trial.key not in self.changing)
 
     @property
     def free(self) -> int:

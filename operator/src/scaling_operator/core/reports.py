@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from scaling_operator.api.names import trial_id
+from scaling_operator.api.names import TrialKey, trial_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +15,11 @@ class AttemptKey:
     scale: int
     number: int
     attempt: int
+
+    @property
+    def trial(self) -> TrialKey:
+        """The attempt's trial."""
+        return self.scale, self.number
 
     @property
     def trial_id(self) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from scaling_operator.api.names import Reason, TrialState
+from scaling_operator.api.names import Reason, TrialKey, TrialState
 from scaling_operator.core.actions import Action, Ask, Launch, SetState
 from scaling_operator.core.limits import limits_of
 from scaling_operator.core.observed import AttemptPhase, LiveTrial, Observed, ScaleView
@@ -24,7 +24,6 @@ from scaling_operator.sizing.admission import (
     Admission,
     Capacity,
     Request,
-    Slot,
     admit,
     total,
 )
@@ -46,30 +45,30 @@ def launches(observed: Observed) -> tuple[Action, ...]:
         return tuple(Launch(trial.scale, trial.number, trial.attempt) for trial in due)
     no_machine, ranks = observed.sizing.no_machine, _ranks(observed)
     requests = [
-        Request(trial.slot, observed.sizing.demand_of(trial.slot), ranks.get(trial.scale, 0))
+        Request(trial.key, observed.sizing.demand_of(trial.key), ranks.get(trial.scale, 0))
         for trial in due
-        if trial.slot not in no_machine
+        if trial.key not in no_machine
     ]
     admission = admit(requests, capacity_of(observed, observed.sizing))
-    by_slot = {trial.slot: trial for trial in due}
-    admitted = (by_slot[slot] for slot in admission.admitted)
+    by_key = {trial.key: trial for trial in due}
+    admitted = (by_key[trial_key] for trial_key in admission.admitted)
     return (
         *(
-            without_machine(trial, no_machine[trial.slot])
+            without_machine(trial, no_machine[trial.key])
             for trial in due
-            if trial.slot in no_machine
+            if trial.key in no_machine
         ),
         *(Launch(trial.scale, trial.number, trial.attempt) for trial in admitted),
-        *_queued(observed, admission, by_slot),
+        *_queued(observed, admission, by_key),
     )
 
 
 def _queued(
-    observed: Observed, admission: Admission, by_slot: dict[Slot, LiveTrial]
+    observed: Observed, admission: Admission, by_key: dict[TrialKey, LiveTrial]
 ) -> Iterator[Action]:
     """Queue the trials for which there is no room; fail those that have waited too long."""
     for rejected in admission.rejected:
-        trial = by_slot[rejected.slot]
+        trial = by_key[rejected.key]
         end = queue_deadline(trial, observed.spec)
         if end is None:
             yield SetState(
@@ -86,8 +85,8 @@ def _queued(
 
 def asks(observed: Observed) -> Iterator[Action]:
     """Ask for new trials, scale by scale, as many as slots and machines are free."""
-    for slot in _admitted(observed, list(_wanted(observed))):
-        scale, number = slot
+    for trial_key in _admitted(observed, list(_wanted(observed))):
+        scale, number = trial_key
         view = next(view for view in observed.scales if view.scale.index == scale)
         point = view.points[number] if number < len(view.points) else None
         yield Ask(scale, number, point)
@@ -107,7 +106,7 @@ def may_ask(observed: Observed, view: ScaleView) -> bool:
     return not view.tally.goal_reached and observed.created(view) < most_trials(observed, view)
 
 
-def _wanted(observed: Observed) -> Iterator[Slot]:
+def _wanted(observed: Observed) -> Iterator[TrialKey]:
     free = observed.free
     for view in observed.scales:
         if not view.open or not may_ask(observed, view):
@@ -119,15 +118,18 @@ def _wanted(observed: Observed) -> Iterator[Slot]:
             yield view.scale.index, number
 
 
-def _admitted(observed: Observed, slots: list[Slot]) -> list[Slot]:
-    """Take the slots that find room: of a scale the first ones, since all demand the same."""
+def _admitted(observed: Observed, wanted: list[TrialKey]) -> list[TrialKey]:
+    """Take the trials that find room: of a scale the first ones, since all demand the same."""
     sizing = observed.sizing
-    if sizing is None or not slots:
-        return slots
+    if sizing is None or not wanted:
+        return wanted
     ranks = _ranks(observed)
-    requests = [Request(slot, sizing.of_scale(slot[0]), ranks[slot[0]]) for slot in slots]
+    requests = [
+        Request(trial_key, sizing.of_scale(trial_key[0]), ranks[trial_key[0]])
+        for trial_key in wanted
+    ]
     admitted = set(admit(requests, capacity_of(observed, sizing)).admitted)
-    return [slot for slot in slots if slot in admitted]
+    return [trial_key for trial_key in wanted if trial_key in admitted]
 
 
 def capacity_of(observed: Observed, sizing: SizingView) -> Capacity:
@@ -135,9 +137,9 @@ def capacity_of(observed: Observed, sizing: SizingView) -> Capacity:
     present = [
         trial
         for trial in observed.live
-        if trial.view.phase is not AttemptPhase.ABSENT or trial.slot in observed.changing
+        if trial.view.phase is not AttemptPhase.ABSENT or trial.key in observed.changing
     ]
-    demands = [sizing.demand_of(trial.slot) for trial in present]
+    demands = [sizing.demand_of(trial.key) for trial in present]
     waiting = tuple(
         (demand.shape, trial.view.message)
         for trial, demand in zip(present, demands, strict=True)

@@ -107,11 +107,11 @@ class Recorder:
 
     def _trial_changed(self, key: Key, before: ScalingTrial, after: ScalingTrial) -> None:
         self.operator_metrics.trial_changed(key, before, after)
-        slot = (after.spec.scale, after.spec.number)
+        trial_key = after.spec.key
         if len(after.status.attempts) > len(before.status.attempts):
-            self.running.ended(key, slot)
+            self.running.ended(key, trial_key)
         if after.status.state.ended and not before.status.state.ended:
-            self.running.ended(key, slot)
+            self.running.ended(key, trial_key)
             self.operator_metrics.trial_ended(key, after.status.state, _lifetime_seconds(after))
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from scaling_operator.api.experiment import Budget, Trials
-from scaling_operator.api.names import LABEL_SCALE, Phase, TrialState
+from scaling_operator.api.names import LABEL_SCALE, Phase, TrialKey, TrialState
 from scaling_operator.api.policy import PolicyStatus
 from scaling_operator.api.status import Condition, ExperimentStatus, ScaleStatus
 from scaling_operator.core.conditions import stops_work
@@ -199,7 +199,6 @@ def accelerators(pod: Mapping[str, Any]) -> int:
     return total
 
 
-Slot = tuple[int, int]
 LOSS = "train_loss"
 
 
@@ -218,13 +217,13 @@ class LastReport:
 class RunningTrials:
     """The latest reports of the running trials of each experiment."""
 
-    _trials: dict[Owner, dict[Slot, LastReport]] = field(
-        default_factory=dict[Owner, dict[Slot, LastReport]]
+    _trials: dict[Owner, dict[TrialKey, LastReport]] = field(
+        default_factory=dict[Owner, dict[TrialKey, LastReport]]
     )
 
-    def reported(self, owner: Owner, slot: Slot, report: Report, objective: str) -> None:
+    def reported(self, owner: Owner, trial_key: TrialKey, report: Report, objective: str) -> None:
         """Take in a report."""
-        latest = self._trials.setdefault(owner, {}).setdefault(slot, LastReport())
+        latest = self._trials.setdefault(owner, {}).setdefault(trial_key, LastReport())
         loss = report.metrics.get(LOSS, report.metrics.get(objective))
         latest.loss = latest.loss if loss is None else loss
         _note_rate(latest, report.figures)
@@ -232,9 +231,9 @@ class RunningTrials:
             if name in report.figures:
                 latest.peaks[memory] = report.figures[name]
 
-    def ended(self, owner: Owner, slot: Slot) -> None:
+    def ended(self, owner: Owner, trial_key: TrialKey) -> None:
         """Forget a trial that has ended, or that begins another attempt."""
-        self._trials.get(owner, {}).pop(slot, None)
+        self._trials.get(owner, {}).pop(trial_key, None)
 
     def forget(self, owner: Owner) -> None:
         """Forget an experiment."""
@@ -258,7 +257,7 @@ def _note_rate(latest: LastReport, figures: Mapping[str, float]) -> None:
     latest.samples, latest.seconds = samples, seconds
 
 
-def _aggregates(owner: Owner, trials: Mapping[Slot, LastReport]) -> Iterator[Sample]:
+def _aggregates(owner: Owner, trials: Mapping[TrialKey, LastReport]) -> Iterator[Sample]:
     reports = list(trials.values())
     yield Sample(families.REPORTING, owner, len(reports))
     losses = [report.loss for report in reports if report.loss is not None]

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import assert_never
 
 from scaling_operator.api.algorithms import NoPruner
+from scaling_operator.api.names import TrialKey
 from scaling_operator.api.status import TrialStatus
 from scaling_operator.api.trial import ExperimentReference, ScalingTrial, TrialSpec
 from scaling_operator.core.actions import (
@@ -38,13 +39,12 @@ from scaling_operator.core.trial_status import Machine, attempt_ended, finished,
 from scaling_operator.law.fit_worker import FitWorker
 from scaling_operator.runtime.backend import Backend, TrialGone
 from scaling_operator.runtime.hooks import Hooks
-from scaling_operator.runtime.state import ExperimentState, slot_of
+from scaling_operator.runtime.state import ExperimentState
 from scaling_operator.runtime.study_settings import base_seed, settings_of
 from scaling_operator.runtime.tasks import InFlight
-from scaling_operator.search.samplers import slot_seed
+from scaling_operator.search.samplers import trial_seed
 from scaling_operator.search.study_worker import StudyHost, StudyWorker, ThreadHost
 from scaling_operator.search.trials import record_of
-from scaling_operator.sizing.admission import Slot
 
 
 @dataclass(slots=True)
@@ -61,7 +61,7 @@ class Engine:
     studies: StudyHost = field(default_factory=ThreadHost)
     study_workers: dict[int, StudyWorker] = field(default_factory=dict[int, StudyWorker])
     in_flight: InFlight = field(default_factory=InFlight)
-    _locks: dict[Slot, asyncio.Lock] = field(default_factory=dict[Slot, asyncio.Lock])
+    _locks: dict[TrialKey, asyncio.Lock] = field(default_factory=dict[TrialKey, asyncio.Lock])
 
     def observe(self) -> Observed:
         """Put together everything that a plan needs."""
@@ -113,9 +113,9 @@ class Engine:
             )
         return self.study_workers[scale]
 
-    def lock(self, slot: Slot) -> asyncio.Lock:
+    def lock(self, trial_key: TrialKey) -> asyncio.Lock:
         """Give the lock of a trial: a report and a plan must not change it at the same time."""
-        return self._locks.setdefault(slot, asyncio.Lock())
+        return self._locks.setdefault(trial_key, asyncio.Lock())
 
     @property
     def prunes(self) -> bool:
@@ -124,27 +124,27 @@ class Engine:
 
     async def finish(self, action: Finish) -> None:
         """Store a trial's end; the caller holds its lock. An earlier end stays."""
-        slot = (action.scale, action.number)
-        trial = self.state.live.get(slot)
+        trial_key = (action.scale, action.number)
+        trial = self.state.live.get(trial_key)
         if trial is not None:
-            curve, machine = self.state.curve(slot), self._machine(trial)
+            curve, machine = self.state.curve(trial_key), self._machine(trial)
             status = finished(trial.status, action, curve, self.clock(), machine)
             await self.commit(trial, status)
 
     async def commit(self, trial: ScalingTrial, status: TrialStatus) -> None:
         """Store a status, note what is stored now, and tell the study where the trial has ended."""
-        slot = slot_of(trial)
+        trial_key = trial.spec.key
         try:
             stored = await self.backend.save(trial.model_copy(update={"status": status}))
         except TrialGone:
-            self.state.forget(slot)
+            self.state.forget(trial_key)
             self.study_worker(trial.spec.scale).forget()
             return
         self.state.note(stored, self.clock())
         self.in_flight.wake()
         self.hooks.changed(trial, stored)
         if stored.status.state.ended:
-            self._locks.pop(slot, None)
+            self._locks.pop(trial_key, None)
             await self.study_worker(stored.spec.scale).tell(
                 record_of(stored, self.state.spec.search)
             )
@@ -181,9 +181,9 @@ class Engine:
         await self.backend.publish(self.state.status)
 
     async def _change(self, action: Change) -> None:
-        slot = (action.scale, action.number)
-        async with self.lock(slot):
-            trial = self.state.live.get(slot)
+        trial_key = (action.scale, action.number)
+        async with self.lock(trial_key):
+            trial = self.state.live.get(trial_key)
             if trial is None:  # the trial was pruned while the plan was made: the first end stays
                 return
             match action:
@@ -202,7 +202,7 @@ class Engine:
         """Give the machine of the current attempt; None where no policy sizes the trials."""
         if self.state.machines is None:
             return None
-        key = AttemptKey(*slot_of(trial), len(trial.status.attempts))
+        key = AttemptKey(*trial.spec.key, len(trial.status.attempts))
         return self.state.machines.machine(self.backend.view(trial, key))
 
     async def _launch(self, action: Launch) -> None:
@@ -244,7 +244,7 @@ class Engine:
             parameters=parameters,
             searched=tuple(proposal.parameters),
             sampler_attributes=dict(proposal.attributes),
-            seed=slot_seed(seed, action.scale, action.number),
+            seed=trial_seed(seed, action.scale, action.number),
             samples=samples_of(self.state.spec, scale, parameters),
         )
         try:

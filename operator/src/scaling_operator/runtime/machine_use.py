@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from scaling_operator.api.names import TrialKey
 from scaling_operator.api.status_sizing import AttemptResources
 from scaling_operator.api.trial import ScalingTrial
 from scaling_operator.core.observed import AttemptPhase, AttemptView, LiveTrial
-from scaling_operator.sizing.admission import Demand, Slot
+from scaling_operator.sizing.admission import Demand
 from scaling_operator.sizing.observations import Observations
 from scaling_operator.sizing.usage import NONE_USED, NoMachineLeft, Usage, used
 
@@ -43,8 +44,8 @@ class TrialUse:
 class MachineTotals:
     """Sums over live trials; GPU hours and cost are by scale."""
 
-    demands: dict[Slot, Demand] = field(default_factory=dict[Slot, Demand])
-    no_machine: dict[Slot, NoMachineLeft] = field(default_factory=dict[Slot, NoMachineLeft])
+    demands: dict[TrialKey, Demand] = field(default_factory=dict[TrialKey, Demand])
+    no_machine: dict[TrialKey, NoMachineLeft] = field(default_factory=dict[TrialKey, NoMachineLeft])
     rates: list[Usage] = field(default_factory=list[Usage])
     gpu_hours: dict[int, float] = field(default_factory=dict[int, float])
     cost: dict[int, float] = field(default_factory=dict[int, float])
@@ -52,9 +53,9 @@ class MachineTotals:
     def add(self, live: LiveTrial, use: TrialUse, now_seconds: float) -> None:
         """Add what a live trial holds or wants, has used, and uses in an hour."""
         if use.demand is not None:
-            self.demands[live.slot] = use.demand
+            self.demands[live.key] = use.demand
         if use.no_machine is not None:
-            self.no_machine[live.slot] = use.no_machine
+            self.no_machine[live.key] = use.no_machine
         if use.used_before is not NONE_USED:
             self._add_usage(live.scale, use.used_before)
         if use.resources is not None and _holds_machine(live.view):

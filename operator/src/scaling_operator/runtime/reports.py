@@ -8,12 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from scaling_operator.api.names import TrialState
+from scaling_operator.api.names import TrialKey, TrialState
 from scaling_operator.core.actions import Finish
 from scaling_operator.core.curve import is_kept
 from scaling_operator.core.reports import Answer, AttemptKey, Reply, Report, is_comparable
 from scaling_operator.runtime.engine import Engine
-from scaling_operator.sizing.admission import Slot
 from scaling_trainer.results import Result
 
 
@@ -37,13 +36,13 @@ class Reports:
     engine: Engine
     wake: Callable[[], None]
     save_after_seconds: float = 0.0
-    unsaved: dict[Slot, Unsaved] = field(default_factory=dict[Slot, Unsaved])
+    unsaved: dict[TrialKey, Unsaved] = field(default_factory=dict[TrialKey, Unsaved])
     _durable: dict[AttemptKey, int] = field(default_factory=dict[AttemptKey, int])
 
     async def take(self, key: AttemptKey, report: Report) -> Reply:
         """Take a report. Reports may come in any order, and more than once."""
-        slot = (key.scale, key.number)
-        async with self.engine.lock(slot):
+        trial_key = key.trial
+        async with self.engine.lock(trial_key):
             if not self.engine.state.is_current(key):
                 return Reply(Answer.STOP, report.seq)
             self.engine.hooks.reported(key, report)
@@ -56,18 +55,18 @@ class Reports:
 
     async def save_due(self, now_seconds: float) -> None:
         """Store the curves whose time has come."""
-        due = [slot for slot in self.unsaved if now_seconds >= self._due(slot)]
-        for slot in due:
-            async with self.engine.lock(slot):
-                await self._save(slot)
+        due = [trial_key for trial_key in self.unsaved if now_seconds >= self._due(trial_key)]
+        for trial_key in due:
+            async with self.engine.lock(trial_key):
+                await self._save(trial_key)
 
     @property
     def wake_at_seconds(self) -> float | None:
         """The time when the next curve has to be stored; None where none waits."""
-        return min((self._due(slot) for slot in self.unsaved), default=None)
+        return min((self._due(trial_key) for trial_key in self.unsaved), default=None)
 
-    def _due(self, slot: Slot) -> float:
-        return self.unsaved[slot].since_seconds + self.save_after_seconds
+    def _due(self, trial_key: TrialKey) -> float:
+        return self.unsaved[trial_key].since_seconds + self.save_after_seconds
 
     def _durable_seq(self, key: AttemptKey, report: Report) -> int:
         if (key.scale, key.number) in self.unsaved:
@@ -75,22 +74,24 @@ class Reports:
         return report.seq
 
     async def _answer(self, key: AttemptKey, report: Report, value: float) -> Answer:
-        slot = (key.scale, key.number)
+        trial_key = key.trial
         state = self.engine.state
-        curve = state.live[slot].status.curve
-        last = state.last_points.get(slot)
+        curve = state.live[trial_key].status.curve
+        last = state.last_points.get(trial_key)
         if last is None or report.step > last[0]:
-            state.last_points[slot] = (report.step, value)
+            state.last_points[trial_key] = (report.step, value)
         # A step that was reported before, perhaps by an earlier attempt, adds nothing.
         if (curve and report.step <= curve[-1].step) or not is_kept(report.step):
             return Answer.CONTINUE
-        state.add_point(slot, report.step, value, report.phase)
+        state.add_point(trial_key, report.step, value, report.phase)
         if not self.engine.prunes:
             return Answer.CONTINUE
-        self.unsaved.setdefault(slot, Unsaved(self.engine.clock(), report.seq)).seq = report.seq
+        self.unsaved.setdefault(
+            trial_key, Unsaved(self.engine.clock(), report.seq)
+        ).seq = report.seq
         if not self.save_after_seconds:
-            await self._save(slot)
-        if slot not in state.live:  # the trial was deleted, or its curve could not be stored
+            await self._save(trial_key)
+        if trial_key not in state.live:  # the trial was deleted, or its curve could not be stored
             return Answer.STOP
         if not await self._is_hopeless(key, report, value):
             self.wake()
@@ -103,13 +104,13 @@ class Reports:
             return False
         return await self.engine.study_worker(key.scale).report(key.number, report.step, value)
 
-    async def _save(self, slot: Slot) -> None:
-        unsaved = self.unsaved.pop(slot, None)
-        trial = self.engine.state.live.get(slot)
+    async def _save(self, trial_key: TrialKey) -> None:
+        unsaved = self.unsaved.pop(trial_key, None)
+        trial = self.engine.state.live.get(trial_key)
         if unsaved is None or trial is None:
             return
         await self.engine.commit(trial, trial.status)
-        self._durable[AttemptKey(*slot, len(trial.status.attempts))] = unsaved.seq
+        self._durable[AttemptKey(*trial_key, len(trial.status.attempts))] = unsaved.seq
 
     async def _prune(self, key: AttemptKey, report: Report, value: float) -> None:
         self.engine.state.pruned_seconds[key] = self.engine.clock()

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
 from scaling_operator.api.experiment import ExperimentSpec
-from scaling_operator.api.names import ConditionReason, Reason
+from scaling_operator.api.names import ConditionReason, Reason, TrialKey
 from scaling_operator.api.policy import Limits, PolicySpec
 from scaling_operator.api.status_sizing import AttemptResources, Ledger, ScaleSizing
 from scaling_operator.api.trial import ScalingTrial
@@ -26,7 +26,6 @@ from scaling_operator.sizing.admission import (
     NOTHING,
     Demand,
     Peers,
-    Slot,
     demand_of,
     demand_of_record,
 )
@@ -70,22 +69,22 @@ class Sizer:
     is_waiting: bool = False
     observations: Observations = NONE_OBSERVED
     _used_by_ended: dict[int, UsageSum] = field(default_factory=dict[int, UsageSum])
-    _ended: set[Slot] = field(default_factory=set[Slot])
+    _ended: set[TrialKey] = field(default_factory=set[TrialKey])
     _scale_plans: ScalePlans = field(default_factory=ScalePlans)
-    _uses: dict[Slot, TrialUse] = field(default_factory=dict[Slot, TrialUse])
+    _uses: dict[TrialKey, TrialUse] = field(default_factory=dict[TrialKey, TrialUse])
     """Machines of live trials: a plan looks at all of them, and few have changed."""
 
     # --- What the stored trials say --------------------------------------------------------------
 
     def note(self, trial: ScalingTrial) -> None:
         """Take in a stored trial: where memory ran out, what it used, what it measured."""
-        slot = trial.spec.scale, trial.spec.number
-        if slot in self._ended:
+        trial_key = trial.spec.key
+        if trial_key in self._ended:
             return
         has_learnt = self._learn(trial)
         if trial.status.state.ended:
-            self._ended.add(slot)
-            self._uses.pop(slot, None)
+            self._ended.add(trial_key)
+            self._uses.pop(trial_key, None)
             self._used_by_ended[trial.spec.scale] = self._used(trial.spec.scale) + Usage(
                 trial.status.gpu_hours or 0.0, trial.status.cost or 0.0
             )
@@ -258,8 +257,8 @@ class Sizer:
 
     def _use(self, trial: ScalingTrial, resources: AttemptResources | None) -> TrialUse:
         """Say what a live trial holds or wants, computed once for each of the trial's states."""
-        slot = trial.spec.scale, trial.spec.number
-        before = self._uses.get(slot)
+        trial_key = trial.spec.key
+        before = self._uses.get(trial_key)
         if before is not None and before.follows_from(trial, resources, self.observations):
             return before
         fixed = self.spec.resources.fixed
@@ -273,7 +272,7 @@ class Sizer:
             rate=NONE_USED if resources is None else rate_of(resources, self.policy, fixed),
             used_before=used_before(trial),
         )
-        self._uses[slot] = use
+        self._uses[trial_key] = use
         return use
 
     def _wanted(self, trial: ScalingTrial) -> Demand | NoMachineLeft:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from scaling_operator.api.experiment import ExperimentSpec
-from scaling_operator.api.names import Reason, trial_name
+from scaling_operator.api.names import Reason, TrialKey, trial_name
 from scaling_operator.api.status import CurvePoint, ExperimentStatus
 from scaling_operator.api.trial import ScalingTrial
 from scaling_operator.core.actions import AddScales, OpenScale
@@ -30,15 +30,9 @@ from scaling_operator.core.tally import Tally, add
 from scaling_operator.core.trial_status import Machine
 from scaling_operator.runtime.tasks import InFlight
 from scaling_operator.search.trials import Record, record_of
-from scaling_operator.sizing.admission import Slot
 from scaling_operator.validation.grid import points_without_repeats
 
 NOTHING = InFlight()
-
-
-def slot_of(trial: ScalingTrial) -> Slot:
-    """Give the scale and number of a trial."""
-    return trial.spec.scale, trial.spec.number
 
 
 class Machines(Protocol):
@@ -86,14 +80,14 @@ class ExperimentState:
     started_seconds: float | None = None
     warm_points: tuple[Point, ...] = ()
     fit: FitView | None = None
-    live: dict[Slot, ScalingTrial] = field(default_factory=dict[Slot, ScalingTrial])
+    live: dict[TrialKey, ScalingTrial] = field(default_factory=dict[TrialKey, ScalingTrial])
     records: dict[int, dict[int, Record]] = field(default_factory=dict[int, dict[int, Record]])
-    last_points: dict[Slot, tuple[int, float]] = field(
-        default_factory=dict[Slot, tuple[int, float]]
+    last_points: dict[TrialKey, tuple[int, float]] = field(
+        default_factory=dict[TrialKey, tuple[int, float]]
     )
     pruned_seconds: dict[AttemptKey, float] = field(default_factory=dict[AttemptKey, float])
     machines: Machines | None = None
-    _observed_before: dict[Slot, _Observed] = field(default_factory=dict[Slot, _Observed])
+    _observed_before: dict[TrialKey, _Observed] = field(default_factory=dict[TrialKey, _Observed])
 
     def observe(
         self,
@@ -109,7 +103,7 @@ class ExperimentState:
             spec=self.spec,
             rules=self.rules,
             scales=tuple(self.scales[scale.index] for scale in order),
-            live=tuple(self._observed(slot, view) for slot in self.live),
+            live=tuple(self._observed(trial_key, view) for trial_key in self.live),
             stale=tuple(
                 workload
                 for workload in stale_workloads
@@ -132,25 +126,25 @@ class ExperimentState:
         if self.machines is not None:
             await self.machines.prepare(view.scale for view in self.scales.values())
 
-    def _forget_live(self, slot: Slot) -> None:
-        self.live.pop(slot, None)
-        self.last_points.pop(slot, None)
-        self._observed_before.pop(slot, None)
+    def _forget_live(self, trial_key: TrialKey) -> None:
+        self.live.pop(trial_key, None)
+        self.last_points.pop(trial_key, None)
+        self._observed_before.pop(trial_key, None)
 
     def _observed(
-        self, slot: Slot, view: Callable[[ScalingTrial, AttemptKey], AttemptView]
+        self, trial_key: TrialKey, view: Callable[[ScalingTrial, AttemptKey], AttemptView]
     ) -> LiveTrial:
         """Observe a live trial; return the same value where neither it nor its attempt changed."""
-        trial, before = self.live[slot], self._observed_before.get(slot)
+        trial, before = self.live[trial_key], self._observed_before.get(trial_key)
         if before is None or before.trial is not trial:
-            key = AttemptKey(*slot, len(trial.status.attempts))
+            key = AttemptKey(*trial_key, len(trial.status.attempts))
             before = _Observed(trial, key, _live_trial(trial, key, view(trial, key)))
         else:
             new_view = view(trial, before.key)
             if new_view is before.live.view:
                 return before.live
             before = replace(before, live=replace(before.live, view=new_view))
-        self._observed_before[slot] = before
+        self._observed_before[trial_key] = before
         return before.live
 
     def is_current(self, key: AttemptKey) -> bool:
@@ -174,44 +168,44 @@ class ExperimentState:
 
     def note(self, trial: ScalingTrial, now_seconds: float) -> None:
         """Note a stored trial: that it is new, has changed, or has ended, which counts once."""
-        scale, number = slot = slot_of(trial)
+        scale, number = trial_key = trial.spec.key
         if self.started_seconds is None:
             self.started_seconds = now_seconds
         view = self.scales[scale]
         is_recorded = number in self.records.setdefault(scale, {})
-        if trial.status.state.ended and (slot in self.live or not is_recorded):
+        if trial.status.state.ended and (trial_key in self.live or not is_recorded):
             view = replace(view, tally=add(view.tally, trial, self.spec.all_objectives))
-            self._forget_live(slot)
+            self._forget_live(trial_key)
         elif not trial.status.state.ended:
-            self.live[slot] = trial
+            self.live[trial_key] = trial
         self.records[scale][number] = record_of(trial, self.spec.search)
         if self.machines is not None:
             self.machines.note(trial)
         self.scales[scale] = replace(view, created=max(view.created, number + 1))
 
-    def forget(self, slot: Slot) -> None:
+    def forget(self, trial_key: TrialKey) -> None:
         """Note that a stored trial is gone; its number stays used."""
-        self._forget_live(slot)
-        self.records.get(slot[0], {}).pop(slot[1], None)
+        self._forget_live(trial_key)
+        self.records.get(trial_key[0], {}).pop(trial_key[1], None)
 
     def add_point(
-        self, slot: Slot, step: int, value: float, phase: str | None = None
+        self, trial_key: TrialKey, step: int, value: float, phase: str | None = None
     ) -> ScalingTrial:
         """Add a point to a live trial's curve; return the trial, which has yet to be stored."""
-        trial = self.live[slot]
+        trial = self.live[trial_key]
         point = CurvePoint(step=step, value=value, phase=phase)
         status = trial.status.model_copy(update={"curve": (*trial.status.curve, point)})
-        self.live[slot] = trial = trial.model_copy(update={"status": status})
+        self.live[trial_key] = trial = trial.model_copy(update={"status": status})
         return trial
 
-    def curve(self, slot: Slot) -> tuple[tuple[int, float], ...]:
+    def curve(self, trial_key: TrialKey) -> tuple[tuple[int, float], ...]:
         """Give a live trial's curve, always with the last point that was reported."""
-        points = self.live[slot].status.curve
+        points = self.live[trial_key].status.curve
         curve = tuple((point.step, point.value) for point in points)
-        last = self.last_points.get(slot)
+        last = self.last_points.get(trial_key)
         return (*curve, last) if last and (not curve or last[0] > curve[-1][0]) else curve
 
-    def names(self, experiment: str) -> dict[str, Slot]:
+    def names(self, experiment: str) -> dict[str, TrialKey]:
         """Name all trials that should be stored, with their slots."""
         return {
             trial_name(experiment, scale, number): (scale, number)

@@ -11,9 +11,9 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
+from scaling_operator.api.names import TrialKey
 from scaling_operator.core.actions import Ask
 from scaling_operator.core.reports import AttemptKey
-from scaling_operator.sizing.admission import Slot
 
 Work = Coroutine[Any, Any, None]
 
@@ -26,7 +26,7 @@ def _nothing() -> None:
 class InFlight:
     """Tasks that have begun, and the trials that they change. All run in one event loop."""
 
-    changing: set[Slot] = field(default_factory=set[Slot])
+    changing: set[TrialKey] = field(default_factory=set[TrialKey])
     discarding: set[AttemptKey] = field(default_factory=set[AttemptKey])
     asks: deque[Ask] = field(default_factory=deque[Ask])
     """Trials to create, in order: the first is being created, the others wait."""
@@ -35,7 +35,7 @@ class InFlight:
     _error: BaseException | None = None
 
     @property
-    def asking(self) -> frozenset[Slot]:
+    def asking(self) -> frozenset[TrialKey]:
         """Trials that are not stored yet."""
         return frozenset((ask.scale, ask.number) for ask in self.asks)
 
@@ -44,10 +44,10 @@ class InFlight:
         """Whether nothing is under way."""
         return not self._tasks
 
-    def change(self, slot: Slot, work: Work) -> None:
+    def change(self, trial_key: TrialKey, work: Work) -> None:
         """Begin an action about a live trial."""
-        self.changing.add(slot)
-        self.begin(work, lambda: self.changing.discard(slot))
+        self.changing.add(trial_key)
+        self.begin(work, lambda: self.changing.discard(trial_key))
 
     def discard(self, keys: tuple[AttemptKey, ...], work: Work) -> None:
         """Begin the deletion of workloads."""

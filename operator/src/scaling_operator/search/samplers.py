@@ -1,7 +1,7 @@
-"""From `search.algorithm` to Optuna's samplers, every argument spelled out; the seed of a slot.
+"""From `search.algorithm` to Optuna's samplers, every argument spelled out; the seed of a trial.
 
 Optuna changes defaults between versions, and with another default a seed gives another proposal.
-A sampler is made anew for each slot, with the slot's seed: it must not remember anything.
+A sampler is made anew for each trial, with the trial's seed: it must not remember anything.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from scaling_operator.api.names import DEFAULT_STARTUP_TRIALS
 from scaling_operator.search.optuna_messages import ignoring
 
 
-def slot_seed(base: str | int, scale: int, number: int) -> int:
-    """Give the seed of a slot: the first 4 bytes of SHA-256 over `base`, scale and number.
+def trial_seed(base: str | int, scale: int, number: int) -> int:
+    """Give the seed of a trial: the first 4 bytes of SHA-256 over `base`, scale and number.
 
     `base` is `algorithm.seed`, or the experiment's uid where there is none. SHA-256, because
     Python's own hash of a text differs from process to process.
@@ -44,7 +44,7 @@ RELATIVE = ("tpe:relative_params:", "gp:relative_params:")
 
 
 def make_sampler(algorithm: Algorithm, seed: int, *, conditional: bool) -> BaseSampler:
-    """Make the sampler of one slot.
+    """Make the sampler of one trial.
 
     GP and NSGA-II model the parameters that every trial has; they draw conditional ones at random.
     TPE models each group of parameters that are active together.

@@ -1,7 +1,7 @@
 """One scale's study: a cache of what the ScalingTrials say, rebuilt from them at any time.
 
 A study that was kept alive and a rebuilt study propose and prune alike. Three rules ensure that: a
-sampler is made and seeded anew for each slot; what a sampler or pruner would note on a trial is
+sampler is made and seeded anew for each trial; what a sampler or pruner would note on a trial is
 stored with the trial or derived from it; what only a live study could know is deleted.
 """
 
@@ -32,9 +32,9 @@ from scaling_operator.search.pruners import Rungs, make_pruner, needs_whole_curv
 from scaling_operator.search.samplers import (
     RELATIVE,
     make_sampler,
-    slot_seed,
     study_attributes,
     trial_attributes,
+    trial_seed,
 )
 from scaling_operator.search.trials import (
     OptunaState,
@@ -85,7 +85,7 @@ class StudySettings:
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """What the trial of a slot tries: the active parameters by name, in their Python types.
+    """What a trial tries: the active parameters by name, in their Python types.
 
     `attributes` are JSON that the sampler needs after a restart; they are stored in the trial's
     spec.
@@ -142,7 +142,7 @@ class Study:
         self._rungs = Rungs(self._settings.search.pruner, self._pruner, self._study)
 
     def ask(self, number: int, point: Mapping[str, Scalar] | None = None) -> Proposal:
-        """Sample slot `number`, at an enqueued point if there is one; the point may be partial.
+        """Sample trial `number`, at an enqueued point if there is one; the point may be partial.
 
         Raises ValueError for a number that is taken or a faulty point, and the study stays usable;
         raises AskFailed where the sampler raises.
@@ -249,7 +249,7 @@ class Study:
         last proposal counts.
         """
         settings, tried = self._settings, self._tried
-        seed = slot_seed(settings.base_seed, settings.scale, number)
+        seed = trial_seed(settings.base_seed, settings.scale, number)
         proposal = self._sample(number, enqueued, seed)
         for place in range(1, RESAMPLES + 1):
             if tried is None or tried.is_new(proposal.parameters):
@@ -258,7 +258,7 @@ class Study:
             # An enqueued point that sets everything would be proposed again unchanged.
             is_partial = len(enqueued) < len(proposal.parameters)
             again = enqueued if place == 1 and is_partial else dict[str, Scalar]()
-            following = slot_seed(f"{settings.base_seed}#{place}", settings.scale, number)
+            following = trial_seed(f"{settings.base_seed}#{place}", settings.scale, number)
             proposal = self._sample(number, again, following)
         untried = None if tried is None else tried.untried(seed)
         if untried is None:

@@ -33,7 +33,7 @@ class OpenCall:
 
 @dataclass(frozen=True, slots=True)
 class AskCall:
-    """Sample a slot, at an enqueued point where there is one."""
+    """Sample a trial, at an enqueued point where there is one."""
 
     number: int
     point: Mapping[str, Scalar] | None = None
@@ -178,7 +178,7 @@ class StudyWorker:
         self._name = f"{self.settings.name}#{next(_names)}"
 
     async def ask(self, number: int, point: Mapping[str, Scalar] | None) -> Proposal:
-        """Sample a slot; where that fails, rebuild the study and try once more."""
+        """Sample a trial; where that fails, rebuild the study and try once more."""
         async with self._turn:
             try:
                 return await self._ask(number, point)

@@ -11,13 +11,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from scaling_operator.api.names import Reason
+from scaling_operator.api.names import Reason, TrialKey
 from scaling_operator.api.policy import Limits, PolicyLimits
 from scaling_operator.api.quantities import format_bytes, format_cores, parse_quantity
 from scaling_operator.api.status_sizing import AttemptResources
 from scaling_operator.sizing.allocation import Allocation, to_status
 
-Slot = tuple[int, int]
 SUMS_DIFFER = 1e-9
 """The relative difference that two sums of the same numbers may have."""
 
@@ -112,7 +111,7 @@ class Request:
     `order` is the position of its scale in running order.
     """
 
-    slot: Slot
+    key: TrialKey
     demand: Demand
     order: int
 
@@ -121,7 +120,7 @@ class Request:
 class Rejected:
     """A trial that has to wait, and why."""
 
-    slot: Slot
+    key: TrialKey
     reason: Reason
     message: str
 
@@ -130,20 +129,20 @@ class Rejected:
 class Admission:
     """The trials that may start now, in order, and those that wait."""
 
-    admitted: tuple[Slot, ...] = ()
+    admitted: tuple[TrialKey, ...] = ()
     rejected: tuple[Rejected, ...] = ()
 
 
 def admit(requests: Sequence[Request], capacity: Capacity) -> Admission:
     """Admit as many trials as there is room for, in order; smaller trials may pass larger ones."""
-    held, admitted, rejected = capacity.held, list[Slot](), list[Rejected]()
+    held, admitted, rejected = capacity.held, list[TrialKey](), list[Rejected]()
     for request in ordered(requests):
         obstacle = _obstacle(request.demand, held, capacity)
         if obstacle is None:
-            admitted.append(request.slot)
+            admitted.append(request.key)
             held = held + request.demand
         else:
-            rejected.append(Rejected(request.slot, *obstacle))
+            rejected.append(Rejected(request.key, *obstacle))
     return Admission(tuple(admitted), tuple(rejected))
 
 
@@ -155,7 +154,7 @@ def ordered(requests: Sequence[Request]) -> list[Request]:
             request.order,
             -request.demand.device_bytes,
             -request.demand.memory_bytes,
-            request.slot,
+            request.key,
         ),
     )
 

@@ -13,11 +13,10 @@ from typing import Annotated, cast
 
 from pydantic import BeforeValidator, PlainSerializer
 
-from scaling_operator.api.names import Reason, TrialState
+from scaling_operator.api.names import Reason, TrialKey, TrialState
 from scaling_operator.api.policy import PolicySpec
 from scaling_operator.api.status import TrialStatus
 from scaling_operator.api.trial import ScalingTrial
-from scaling_operator.sizing.admission import Slot
 from scaling_operator.sizing.allocation import Allocation, from_status, shape_named
 from scaling_operator.sizing.escalation import EndedAttempt, allocate, next_host_bytes
 from scaling_operator.sizing.estimates import (
@@ -120,12 +119,12 @@ def add_trial(
 
     The calibration stays as it was.
     """
-    status, slot = trial.status, (trial.spec.scale, trial.spec.number)
+    status, trial_key = trial.status, trial.spec.key
     observations = add_shortages(before, trial.spec.scale, need, status, policy)
     resources = status.attempts[-1].resources if status.attempts else None
     if status.state is not TrialState.SUCCEEDED or resources is None:
         return observations
-    return add_measurement(observations, slot, need, from_status(resources, policy), status)
+    return add_measurement(observations, trial_key, need, from_status(resources, policy), status)
 
 
 def add_shortages(
@@ -168,7 +167,11 @@ def _oom_factor(
 
 
 def add_measurement(
-    before: Observations, slot: Slot, need: Need, allocation: Allocation, status: TrialStatus
+    before: Observations,
+    trial_key: TrialKey,
+    need: Need,
+    allocation: Allocation,
+    status: TrialStatus,
 ) -> Observations:
     """Add the peaks and times of a trial that succeeded on a machine."""
     if allocation.shape is None:
@@ -179,7 +182,7 @@ def add_measurement(
     factor = work_factor(execution.recompute) / max(1, allocation.count)
     peak = status.peak_device_bytes
     startup_seconds, hours = _times_held(status)
-    scale, number = slot
+    scale, number = trial_key
     measurement = Measurement(
         scale=scale,
         number=number,

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 from scaling_operator.api.experiment import FixedResources
-from scaling_operator.api.names import Reason
+from scaling_operator.api.names import Reason, TrialKey
 from scaling_operator.api.policy import PolicyLimits, PolicySpec, Shape
 from scaling_operator.api.quantities import parse_quantity
 from scaling_operator.api.status_sizing import AttemptResources, Ledger, ScaleSizing
-from scaling_operator.sizing.admission import NOTHING, Demand, Peers, Slot
+from scaling_operator.sizing.admission import NOTHING, Demand, Peers
 from scaling_operator.sizing.allocation import fixed_shape, shape_named
 from scaling_operator.sizing.resource_plan import StartCheck
 
@@ -104,18 +104,20 @@ class SizingView:
     start_check: StartCheck
     scales: Mapping[int, ScaleSizing] = field(default_factory=dict[int, ScaleSizing])
     ledger: Ledger | None = None
-    demands: Mapping[Slot, Demand] = field(default_factory=dict[Slot, Demand])
+    demands: Mapping[TrialKey, Demand] = field(default_factory=dict[TrialKey, Demand])
     scale_demands: Mapping[int, Demand] = field(default_factory=dict[int, Demand])
-    no_machine: Mapping[Slot, NoMachineLeft] = field(default_factory=dict[Slot, NoMachineLeft])
+    no_machine: Mapping[TrialKey, NoMachineLeft] = field(
+        default_factory=dict[TrialKey, NoMachineLeft]
+    )
     limits: PolicyLimits = NO_LIMITS
     is_queued: bool = False
     peers: Peers = NO_PEERS
     used: Usage = NONE_USED
     rate: Usage = NONE_USED
 
-    def demand_of(self, slot: Slot) -> Demand:
+    def demand_of(self, trial_key: TrialKey) -> Demand:
         """Give what a live trial has or would get."""
-        return self.demands.get(slot, NOTHING)
+        return self.demands.get(trial_key, NOTHING)
 
     def of_scale(self, scale: int) -> Demand:
         """Give what a new trial of a scale would get."""

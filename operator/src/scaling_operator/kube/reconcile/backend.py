@@ -127,7 +127,9 @@ class ClusterBackend:
         """Name the trials that should be stored and are not; `stored` are names and uids."""
         names = state.names(self.key.name)
         return [
-            name for name, slot in names.items() if stored.get(name) != self._trials.uid_of(slot)
+            name
+            for name, trial_key in names.items()
+            if stored.get(name) != self._trials.uid_of(trial_key)
         ]
 
     def retry_deletions(self) -> None:

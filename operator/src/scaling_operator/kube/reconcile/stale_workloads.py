@@ -12,7 +12,7 @@ import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from scaling_operator.api.names import LABEL_TRIAL, trial_name
+from scaling_operator.api.names import LABEL_TRIAL, TrialKey, trial_name
 from scaling_operator.core.observed import AttemptPhase, StaleWorkload
 from scaling_operator.core.reports import AttemptKey
 from scaling_operator.kube.client.client import Client, Object
@@ -24,7 +24,6 @@ from scaling_operator.kube.reconcile.view_cache import ViewCache
 from scaling_operator.kube.reconcile.workload_kinds import WorkloadKind
 from scaling_operator.kube.workloads.identity import attempt_of_name, trials_selector, workload_name
 from scaling_operator.runtime.state import ExperimentState
-from scaling_operator.sizing.admission import Slot
 
 
 @dataclass(slots=True)
@@ -36,7 +35,7 @@ class StaleWorkloads:
     experiment: Key
     kind: WorkloadKind
     view_cache: ViewCache
-    uid_of: Callable[[Slot], str | None]
+    uid_of: Callable[[TrialKey], str | None]
     """Gives the uid of a trial of the experiment: only what a trial owns is ours."""
     keep_failed_seconds: float
     _deleting: set[str] = field(default_factory=set[str])

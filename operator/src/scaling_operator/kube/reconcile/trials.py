@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from scaling_operator.api.names import trial_name
+from scaling_operator.api.names import TrialKey, trial_name
 from scaling_operator.api.trial import ScalingTrial
 from scaling_operator.core.trial_status import refused
 from scaling_operator.kube.client.client import Client, Object, write_status
@@ -16,8 +16,6 @@ from scaling_operator.kube.client.index import Key
 from scaling_operator.kube.client.kinds import EXPERIMENTS, TRIALS
 from scaling_operator.kube.workloads.identity import owner_reference, trial_labels
 from scaling_operator.runtime.backend import TrialGone
-from scaling_operator.runtime.state import slot_of
-from scaling_operator.sizing.admission import Slot
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,17 +26,17 @@ class StoredTrials:
     experiment: Key
     uid: str
     clock: Callable[[], float] = time.time
-    _uids: dict[Slot, str] = field(default_factory=dict[Slot, str])
+    _uids: dict[TrialKey, str] = field(default_factory=dict[TrialKey, str])
     """Uids of all trials that are or were stored: what they own is ours to delete."""
 
     def add(self, trial: ScalingTrial) -> ScalingTrial:
         """Add a stored trial."""
-        self._uids[slot_of(trial)] = str(trial.metadata["uid"])
+        self._uids[trial.spec.key] = str(trial.metadata["uid"])
         return trial
 
-    def uid_of(self, slot: Slot) -> str | None:
+    def uid_of(self, trial_key: TrialKey) -> str | None:
         """Give the uid of a trial of this experiment; None where it has no such trial."""
-        return self._uids.get(slot)
+        return self._uids.get(trial_key)
 
     async def create(self, trial: ScalingTrial) -> ScalingTrial:
         """Create the ScalingTrial: the commit of a proposal. The stored object wins."""
