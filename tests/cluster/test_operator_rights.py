@@ -17,7 +17,7 @@ from testbed.installation import Installation, Installer
 from testbed.shipped import rights_in
 
 from scaling_operator.api.names import REPORT_AUDIENCE
-from scaling_trainer.endpoint import Away, Endpoint
+from scaling_trainer.report_client import Away, ReportClient
 
 Right = tuple[str, str]
 
@@ -62,7 +62,7 @@ def report_as_a_stranger(installation: Installation, folder: Path) -> None:
     (folder / "token").write_text(token)
     (folder / "ca").write_text(site.cluster.kubectl(*_authority(installation)))
     url = f"https://127.0.0.1:{installation.operator.report_port}"
-    endpoint = Endpoint(url, folder / "token", (folder / "ca").read_text())
+    endpoint = ReportClient(url, folder / "token", (folder / "ca").read_text())
     body = {"seq": 1, "step": 1, "metrics": {"loss": 1.0}}
     assert isinstance(endpoint.post("/v1/report", body), Away)
     endpoint.close()

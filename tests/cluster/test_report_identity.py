@@ -24,8 +24,8 @@ from scaling_operator.kube.report_service import service as reports
 from scaling_operator.kube.report_service.service import ReportHandlers, ReportServer
 from scaling_operator.kube.report_service.tokens import PodIdentity, PodReview, Tokens
 from scaling_operator.kube.settings import ReportSettings, Settings
-from scaling_trainer.endpoint import Endpoint
 from scaling_trainer.report import Reporter
+from scaling_trainer.report_client import ReportClient
 from scaling_trainer.results import Result
 
 SECRET = "scaling-operator-reports"
@@ -141,7 +141,7 @@ def test_a_trainer_s_reports_come_with_the_name_of_its_pod(
 
     def train(server: ReportServer) -> None:
         url = f"https://127.0.0.1:{server.port}"
-        trainer = Reporter(None, Endpoint(url, token, server.authority))
+        trainer = Reporter(None, ReportClient(url, token, server.authority))
         for _ in range(3):
             trainer.report(None, {"val_loss": 0.5})
         trainer.result(Result(metrics={"val_loss": 0.25}))

@@ -19,7 +19,7 @@ from targets import Target, check_words, files, made_of, of_files
 from torch import nn
 
 from scaling_operator.api.status import TrialStatus
-from scaling_operator.core.actions import Finish
+from scaling_operator.core.actions import EndTrial
 from scaling_operator.core.observed import AttemptView, LiveTrial
 from scaling_operator.core.settle import settle
 from scaling_operator.core.trial_status import finished
@@ -141,7 +141,7 @@ def _check_end(view: AttemptView, now: float) -> None:
     """Let a trial's attempt stand so: where that is the trial's end, the end can be stored."""
     trial = LiveTrial(0, 1, view=view)
     action = settle(trial, spec=spec(), rules=RULES, now_seconds=now)
-    if isinstance(action, Finish):
+    if isinstance(action, EndTrial):
         check_kept(finished(TrialStatus(), action, (), NOW))
 
 

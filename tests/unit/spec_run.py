@@ -12,8 +12,8 @@ from scaling_operator.core.observed import ABSENT, Rules
 from scaling_operator.core.plan import plan
 from scaling_operator.runtime.state import read_state
 from scaling_operator.runtime.study_settings import trials_per_scale
+from scaling_operator.search.optuna_trials import Record
 from scaling_operator.search.study import Direction, Study, StudySettings
-from scaling_operator.search.trials import Record
 from scaling_operator.sizing.resource_plan import plan_resources
 
 ASKS = 3

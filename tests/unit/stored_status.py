@@ -9,7 +9,7 @@ from crd_validator import validator
 from scaling_operator.api.experiment import ExperimentSpec
 from scaling_operator.api.status import TrialStatus
 from scaling_operator.api.trial import ExperimentReference, ScalingTrial, TrialSpec
-from scaling_operator.core.actions import Finish
+from scaling_operator.core.actions import EndTrial
 from scaling_operator.core.observed import AttemptView, LiveTrial, Rules
 from scaling_operator.core.settle import settle
 from scaling_operator.core.trial_status import finished
@@ -35,7 +35,7 @@ def spec() -> ExperimentSpec:
 def ended(view: AttemptView) -> TrialStatus:
     """End a trial as both shells do."""
     action = settle(LiveTrial(0, 1, view=view), spec=spec(), rules=RULES, now_seconds=1e9)
-    assert isinstance(action, Finish)
+    assert isinstance(action, EndTrial)
     return finished(TrialStatus(), action, ((1, 0.5),), 1e9)
 
 

@@ -24,7 +24,7 @@ from scaling_operator.api.status import (
     MAX_FRONT,
     BestTrial,
 )
-from scaling_operator.core.actions import EndAttempt, Finish, Launch, SetState
+from scaling_operator.core.actions import EndAttempt, EndTrial, Launch, SetState
 from scaling_operator.core.bounds import (
     LAST_VALUES_SECONDS,
     LONGEST_PAUSE_SECONDS,
@@ -46,7 +46,7 @@ from scaling_operator.core.plan import plan
 from scaling_operator.core.reasons import counts
 from scaling_operator.core.settle import launch_time
 from scaling_operator.validation.crd import KINDS, definition
-from scaling_trainer import endpoint
+from scaling_trainer import report_client
 from scaling_trainer.results import MAX_METRICS
 
 TRIALS = {"parallel": 4, "timeout": "100s", "pendingTimeout": "50s", "maxInterruptions": 2}
@@ -91,7 +91,7 @@ def test_every_wait_of_a_trial_ends_by_itself(state: TrialState, *, has_room: bo
                 continue
             (action,) = decided.actions
             if not isinstance(action, SetState):
-                assert isinstance(action, EndAttempt | Finish | Launch)
+                assert isinstance(action, EndAttempt | EndTrial | Launch)
                 break
             queued = action.queued_seconds
             assert (action.state, queued) != (live.state, live.queued_seconds)
@@ -140,8 +140,8 @@ def test_the_bounds_of_reports_are_those_of_the_trainer() -> None:
     reporter = importlib.import_module("scaling_trainer.report")  # the package's name is a function
     bounds = (REQUEST_SECONDS, LONGEST_PAUSE_SECONDS, LAST_VALUES_SECONDS, MOST_VALUES)
     assert bounds == (
-        endpoint.TIMEOUT_SECONDS,
-        endpoint.LONGEST_PAUSE_SECONDS,
+        report_client.TIMEOUT_SECONDS,
+        report_client.LONGEST_PAUSE_SECONDS,
         reporter.PATIENCE_SECONDS,
         reporter.MAX_WAITING,
     )
@@ -154,7 +154,7 @@ def test_a_trial_that_waits_for_a_limit_fails_after_its_pending_timeout() -> Non
 
     assert (before.actions, before.wake_at_seconds) == ((), 70.0)
     (action,) = after.actions
-    assert isinstance(action, Finish)
+    assert isinstance(action, EndTrial)
     assert (action.state, action.reason) == (TrialState.FAILED, Reason.QUOTA_EXCEEDED)
     assert action.message.startswith("waited longer than 0:00:50: limits.experiment.gpus allows 0")
     assert isinstance(plan(at(70.0, live, has_room=True)).actions[0], Launch), "room comes first"
@@ -177,7 +177,7 @@ def test_the_last_attempt_is_the_last_whatever_ends_it(reason: Reason) -> None:
 
     assert isinstance(decided(before[1:]), EndAttempt)
     last = decided(before)
-    assert isinstance(last, Finish)
+    assert isinstance(last, EndTrial)
     assert (last.state, last.reason) == (TrialState.FAILED, reason)
     assert (not counts(reason)) == (reason is not Reason.OOM_KILLED)
 

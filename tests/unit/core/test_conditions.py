@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from scaling_operator.api.names import ConditionReason, ConditionType
 from scaling_operator.api.status import Condition, ExperimentStatus
-from scaling_operator.core.status import failing, refused
+from scaling_operator.core.status import failing, spec_refused
 
 EARLY, LATE = datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 11, 2, tzinfo=UTC)
 COMPLETE = Condition(type="Complete", status="False", reason="TrialsRemain")
@@ -42,7 +42,7 @@ def test_a_condition_that_turns_has_a_new_time() -> None:
     )
     before = ExperimentStatus(conditions=(accepted,))
 
-    after = refused(before, ConditionReason.INVALID_SPEC, "no", 2, LATE.timestamp())
+    after = spec_refused(before, ConditionReason.INVALID_SPEC, "no", 2, LATE.timestamp())
     assert after.conditions[0].last_transition_time == LATE
 
 

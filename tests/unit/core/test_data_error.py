@@ -9,7 +9,7 @@ from scaling_operator.api.experiment import ExperimentSpec
 from scaling_operator.api.names import Phase, Reason, StopReason, TrialState
 from scaling_operator.api.status import TrialStatus
 from scaling_operator.api.trial import ExperimentReference, ScalingTrial, TrialSpec
-from scaling_operator.core.actions import Ask, Finish
+from scaling_operator.core.actions import Ask, EndTrial
 from scaling_operator.core.ladder import Scale
 from scaling_operator.core.observed import (
     AttemptPhase,
@@ -66,7 +66,7 @@ def test_the_first_data_error_ends_the_experiment_and_says_why() -> None:
     live = LiveTrial(0, 1, view=running), LiveTrial(0, 2, view=running)
     stopping = plan(observed(tally, *live))
     assert stopping.actions == tuple(
-        Finish(0, number, TrialState.STOPPED, StopReason.UNUSABLE_DATA) for number in (1, 2)
+        EndTrial(0, number, TrialState.STOPPED, StopReason.UNUSABLE_DATA) for number in (1, 2)
     )
     over = plan(observed(tally))
     assert over.actions == (), "no other trial starts"

@@ -11,7 +11,7 @@ from planned_machines import NO_NODE, ONE, RUNS, observed, sizing
 from scaling_operator.api.names import ConditionReason, Reason, StopReason, TrialState
 from scaling_operator.api.status import TrialStatus
 from scaling_operator.api.status_sizing import AttemptResources
-from scaling_operator.core.actions import Ask, EndAttempt, Finish, Launch, SetState
+from scaling_operator.core.actions import Ask, EndAttempt, EndTrial, Launch, SetState
 from scaling_operator.core.observed import (
     ABSENT,
     LiveTrial,
@@ -107,7 +107,7 @@ def test_a_budget_ends_when_what_runs_has_used_it_up(
     decided = plan(observed(runs, view=view, budget=budget))
 
     if left_seconds == 0:
-        assert decided.actions == (Finish(0, 0, TrialState.STOPPED, StopReason.BUDGET_EXHAUSTED),)
+        assert decided.actions == (EndTrial(0, 0, TrialState.STOPPED, StopReason.BUDGET_EXHAUSTED),)
     else:
         assert decided.wake_at_seconds == 100.0 + left_seconds
 
@@ -133,7 +133,7 @@ def test_a_trial_for_which_no_machine_is_left_fails_at_once(reason: Reason) -> N
 
     (action,) = plan(observed(LiveTrial(0, 0, view=ABSENT), view=view)).actions
 
-    assert isinstance(action, Finish)
+    assert isinstance(action, EndTrial)
     assert (action.state, action.reason) == (TrialState.FAILED, reason)
     assert action.message == "nothing is left"
 
@@ -154,7 +154,7 @@ def test_every_attempt_is_recorded_with_its_machine_and_use() -> None:
     first = attempt_ended(
         TrialStatus(), EndAttempt(0, 0, 0, Reason.OOM_KILLED, "no more"), 1900.0, MACHINE
     )
-    done = finished(first, Finish(0, 0, TrialState.SUCCEEDED, exit_code=0), (), 3700.0, MACHINE)
+    done = finished(first, EndTrial(0, 0, TrialState.SUCCEEDED, exit_code=0), (), 3700.0, MACHINE)
 
     assert [(attempt.number, attempt.reason) for attempt in done.attempts] == [
         (0, Reason.OOM_KILLED), (1, None)
@@ -167,6 +167,6 @@ def test_every_attempt_is_recorded_with_its_machine_and_use() -> None:
 def test_an_attempt_that_never_had_its_machine_costs_nothing() -> None:
     waited = replace(MACHINE, started_seconds=None)
 
-    done = finished(TrialStatus(), Finish(0, 0, TrialState.STOPPED), (), 50.0, waited)
+    done = finished(TrialStatus(), EndTrial(0, 0, TrialState.STOPPED), (), 50.0, waited)
 
     assert (done.gpu_hours, done.cost) == (0.0, 0.0)

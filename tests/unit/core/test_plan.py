@@ -27,7 +27,7 @@ from scaling_operator.core.actions import (
     Ask,
     Discard,
     EndAttempt,
-    Finish,
+    EndTrial,
     Launch,
     OpenScale,
     SetState,
@@ -49,9 +49,9 @@ from scaling_operator.core.plan import plan
 from scaling_operator.core.tally import Tally, add
 from scaling_operator.core.trial_status import attempt_ended, finished, state_set
 from scaling_operator.law.fit_experiment import fit
+from scaling_operator.search.optuna_trials import record_of
 from scaling_operator.search.samplers import trial_seed
 from scaling_operator.search.study import Study, StudySettings
-from scaling_operator.search.trials import record_of
 from scaling_trainer.results import Point, Result
 
 Trainer = Callable[[ScalingTrial], AttemptView]
@@ -213,7 +213,7 @@ class World:
                 self.change(action, lambda trial: state_set(trial.status, action))
             case EndAttempt():
                 self.change(action, lambda trial: attempt_ended(trial.status, action, self.now))
-            case Finish():
+            case EndTrial():
                 self.change(action, lambda trial: finished(trial.status, action, (), self.now))
                 self.tell(action)
             case Discard():
@@ -232,7 +232,7 @@ class World:
             predicted=action.predicted,
         )
 
-    def tell(self, action: Finish) -> None:
+    def tell(self, action: EndTrial) -> None:
         trial = self.disk.trials[(action.scale, action.number)]
         view = self.scales[action.scale]
         tally = add(view.tally, trial, self.spec.all_objectives)
@@ -241,7 +241,9 @@ class World:
             self.studies[action.scale].tell(record_of(trial, self.spec.search))
 
     def change(
-        self, action: Finish | EndAttempt | SetState, status: Callable[[ScalingTrial], TrialStatus]
+        self,
+        action: EndTrial | EndAttempt | SetState,
+        status: Callable[[ScalingTrial], TrialStatus],
     ) -> None:
         trial_key = (action.scale, action.number)
         trial = self.disk.trials[trial_key]

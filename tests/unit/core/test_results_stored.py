@@ -19,12 +19,12 @@ from scaling_operator.api.experiment import Objective
 from scaling_operator.api.names import Phase, Reason, TrialState
 from scaling_operator.api.status import TrialStatus
 from scaling_operator.api.trial import ScalingTrial
-from scaling_operator.core.actions import Finish
+from scaling_operator.core.actions import EndTrial
 from scaling_operator.core.trial_status import finished
 from scaling_operator.kube.client.errors import Invalid
 from scaling_operator.kube.client.kinds import EXPERIMENTS, TRIALS
 from scaling_operator.kube.workloads.pod_view import ended_view
-from scaling_operator.local.attempts import view_of
+from scaling_operator.local.attempt_processes import view_of
 from scaling_operator.local.store import Store
 from scaling_operator.local.workers import ProcessEnd
 from scaling_operator.validation.load import experiment_of
@@ -127,7 +127,7 @@ def test_an_odd_result_ends_its_trial_by_the_field_s_name(
     ],
 )
 def test_what_slips_past_the_reader_of_results_is_not_stored(result: Result) -> None:
-    succeeded = Finish(0, 1, TrialState.SUCCEEDED, result=result, values=(0.5,))
+    succeeded = EndTrial(0, 1, TrialState.SUCCEEDED, result=result, values=(0.5,))
     status = finished(TrialStatus(), succeeded, ((1, 0.5),), 1e9)
     assert (status.state, status.reason) == (TrialState.FAILED, Reason.INVALID_RESULT)
     assert status.message

@@ -9,7 +9,7 @@ import pytest
 
 from scaling_operator.api.experiment import ExperimentSpec
 from scaling_operator.api.names import MAX_ATTEMPTS, Reason, TrialState
-from scaling_operator.core.actions import Action, EndAttempt, Finish, SetState
+from scaling_operator.core.actions import Action, EndAttempt, EndTrial, SetState
 from scaling_operator.core.observed import AttemptPhase, AttemptView, LiveTrial, Rules
 from scaling_operator.core.reasons import counts
 from scaling_operator.core.settle import deadline, settle
@@ -56,14 +56,14 @@ VIEWS = [
 def test_every_cell_of_the_table_is_decided(state: TrialState, age_seconds: float) -> None:
     for view in VIEWS:
         action = outcome(trial(view, state=state), now_seconds=age_seconds)
-        decided = isinstance(action, Finish | EndAttempt)
+        decided = isinstance(action, EndTrial | EndAttempt)
         match view.phase:
             case AttemptPhase.ABSENT:
                 assert action is None, "a missing workload is the plan's to launch, never judged"
             case AttemptPhase.EXITED | AttemptPhase.LOST if age_seconds:
                 assert decided, f"an ended attempt never waits for ever: {view}"
             case AttemptPhase.RUNNING | AttemptPhase.WAITING if age_seconds:
-                assert isinstance(action, Finish), f"time bounds what runs and waits: {view}"
+                assert isinstance(action, EndTrial), f"time bounds what runs and waits: {view}"
             case _:
                 pass
         if isinstance(action, SetState):
@@ -73,7 +73,7 @@ def test_every_cell_of_the_table_is_decided(state: TrialState, age_seconds: floa
 def test_a_trial_succeeds_only_by_exit_0_with_a_valid_result() -> None:
     for view in VIEWS:
         action = outcome(trial(view))
-        if isinstance(action, Finish) and action.state is TrialState.SUCCEEDED:
+        if isinstance(action, EndTrial) and action.state is TrialState.SUCCEEDED:
             assert view.phase is AttemptPhase.EXITED
             assert (view.exit_code, view.result, view.result_problem) == (0, GOOD, None)
             assert action.values == (0.5,)
@@ -160,7 +160,7 @@ def test_an_attempt_that_cannot_go_on_ends_its_trial(
     view: AttemptView, state: TrialState, reason: Reason | None
 ) -> None:
     action = outcome(trial(view))
-    assert isinstance(action, Finish)
+    assert isinstance(action, EndTrial)
     assert (action.state, action.reason) == (state, reason)
 
 
@@ -190,7 +190,7 @@ def test_interruptions_repeat_the_attempt_and_never_count_as_failures(reason: Re
     view = AttemptView(AttemptPhase.LOST, reason)
     assert isinstance(outcome(trial(view, reason)), EndAttempt)
     ended = outcome(trial(view, reason, reason))
-    assert isinstance(ended, Finish)
+    assert isinstance(ended, EndTrial)
     assert not counts(ended.reason)
 
 
@@ -200,7 +200,7 @@ def test_a_disk_that_is_full_is_nobodys_failure_and_the_attempt_is_repeated() ->
     assert isinstance(action, EndAttempt)
     assert (action.reason, action.message) == (Reason.STORAGE_FULL, "/artifacts: no space")
     ended = outcome(trial(view, Reason.STORAGE_FULL, Reason.STORAGE_FULL))
-    assert isinstance(ended, Finish)
+    assert isinstance(ended, EndTrial)
     assert ended.reason is Reason.STORAGE_FULL
 
 
@@ -239,7 +239,7 @@ def test_only_interruptions_in_a_row_are_bounded() -> None:
 def test_running_out_of_memory_escalates_until_nothing_is_left(view: AttemptView) -> None:
     assert isinstance(outcome(trial(view)), EndAttempt)
     ended = outcome(trial(view, Reason.OOM_KILLED))
-    assert isinstance(ended, Finish)
+    assert isinstance(ended, EndTrial)
     assert counts(ended.reason)
 
 
@@ -248,7 +248,7 @@ def test_attempts_are_bounded_whatever_their_reasons() -> None:
     before = tuple(
         Reason.EVICTED if index % 2 else Reason.OOM_KILLED for index in range(MAX_ATTEMPTS - 1)
     )
-    assert isinstance(outcome(trial(view, *before)), Finish)
+    assert isinstance(outcome(trial(view, *before)), EndTrial)
 
 
 @pytest.mark.parametrize("phase", AttemptPhase)
@@ -256,6 +256,6 @@ def test_at_its_deadline_a_trial_is_decided(phase: AttemptPhase) -> None:
     live = trial(AttemptView(phase, exit_code=0, since_seconds=3))
     moment = deadline(live, spec=SPEC, rules=RULES)
     if moment is not None:
-        assert isinstance(outcome(live, now_seconds=moment), Finish)
+        assert isinstance(outcome(live, now_seconds=moment), EndTrial)
         if phase is not AttemptPhase.EXITED:
             assert outcome(live, now_seconds=moment - 0.1) is None

@@ -9,7 +9,7 @@ import pytest
 from planned_machines import GOOD, NO_NODE, ONE, RUNS, observed, sizing
 
 from scaling_operator.api.names import ConditionReason, Reason, TrialState
-from scaling_operator.core.actions import Action, Ask, Finish, Launch, SetState
+from scaling_operator.core.actions import Action, Ask, EndTrial, Launch, SetState
 from scaling_operator.core.ladder import Scale
 from scaling_operator.core.observed import LiveTrial, Observed, Rules, ScaleView
 from scaling_operator.core.starting import asks, capacity_of, launches, may_ask, wants_more
@@ -86,9 +86,9 @@ def test_a_queued_trial_does_not_wait_for_ever(pending_timeout: str, *, fails: b
     view = sizing(QUEUED, limit=0)
     trials = {"parallel": 4, "pendingTimeout": pending_timeout}
     actions = launches(observed(QUEUED, view=view, trials=trials))
-    assert [type(action) for action in actions] == ([Finish] if fails else [])
+    assert [type(action) for action in actions] == ([EndTrial] if fails else [])
     for action in actions:
-        assert isinstance(action, Finish)
+        assert isinstance(action, EndTrial)
         assert (action.state, action.reason) == (TrialState.FAILED, Reason.QUOTA_EXCEEDED)
         assert action.message.startswith("waited longer than 0:01:40: ")
 

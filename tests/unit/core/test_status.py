@@ -27,8 +27,8 @@ from scaling_operator.core.status import (
     front,
     is_failing,
     live_counts,
-    refused,
     scale_status,
+    spec_refused,
     summarise,
     total,
 )
@@ -235,7 +235,7 @@ def others_of(status: ExperimentStatus) -> list[Condition]:
 
 def test_a_refused_spec_changes_its_condition_and_generation_alone() -> None:
     before = status_of(with_best(best(0, 1.0)))
-    after = refused(before, ConditionReason.INVALID_SPEC, "spec.x: why", 7, 200.0)
+    after = spec_refused(before, ConditionReason.INVALID_SPEC, "spec.x: why", 7, 200.0)
     accepted = condition(after, "Accepted")
     assert (accepted.status, accepted.reason) == ("False", "InvalidSpec")
     assert (accepted.message, accepted.observed_generation) == ("spec.x: why", 7)

@@ -19,7 +19,7 @@ from scaling_operator.core.actions import (
     Ask,
     Discard,
     EndAttempt,
-    Finish,
+    EndTrial,
     Launch,
     OpenScale,
     SetState,
@@ -71,9 +71,9 @@ DECISIONS: tuple[tuple[Action, dict[str, object]], ...] = (
         EndAttempt(1, 12, 0, Reason.OOM_KILLED, "killed"),
         {"trial": "1-12", "attempt": 0, "reason": "OOMKilled"},
     ),
-    (Finish(0, 3, TrialState.SUCCEEDED, values=(0.5,)), {"trial": "0-3"}),
+    (EndTrial(0, 3, TrialState.SUCCEEDED, values=(0.5,)), {"trial": "0-3"}),
     (
-        Finish(0, 3, TrialState.FAILED, Reason.TRAINER_FAILED, "exit 1"),
+        EndTrial(0, 3, TrialState.FAILED, Reason.TRAINER_FAILED, "exit 1"),
         {"trial": "0-3", "reason": "TrainerFailed"},
     ),
     (Discard(0, 3, 1), {"trial": "0-3", "attempt": 1}),
@@ -105,7 +105,7 @@ def test_a_persons_line_ends_with_the_fields() -> None:
 
 
 def test_words_of_several_lines_stay_one_line() -> None:
-    text = written(LogFormat.TEXT, Finish(0, 0, TrialState.FAILED, None, "Traceback:\n  a\n  b"))
+    text = written(LogFormat.TEXT, EndTrial(0, 0, TrialState.FAILED, None, "Traceback:\n  a\n  b"))
 
     assert len(text.splitlines()) == 1
 

@@ -22,9 +22,9 @@ from scaling_operator.kube.report_service.tokens import PodIdentity
 from scaling_operator.kube.settings import ReportSettings, Settings
 from scaling_operator.report_endpoint.endpoint import Rate
 from scaling_operator.server.limits import PortLimits
-from scaling_trainer import endpoint
-from scaling_trainer.endpoint import Endpoint
+from scaling_trainer import report_client
 from scaling_trainer.report import Reporter
+from scaling_trainer.report_client import ReportClient
 from scaling_trainer.results import Result
 
 POD = PodIdentity("team", "case-study-0-1-0", "uid-1")
@@ -120,7 +120,7 @@ class Bench:
 
     def reporter(self, ca: str | None = None) -> Reporter:
         url = f"https://127.0.0.1:{self.server.port}"
-        return Reporter(None, Endpoint(url, self.token, ca or self.server.authority))
+        return Reporter(None, ReportClient(url, self.token, ca or self.server.authority))
 
 
 Story = Callable[[Bench], Awaitable[None]]
@@ -239,8 +239,8 @@ def test_a_standby_hears_nothing_and_the_leader_everything(play: Play) -> None:
 def test_while_the_api_server_is_away_reports_wait(
     play: Play, monkeypatch: pytest.MonkeyPatch, where: str, error: Exception
 ) -> None:
-    monkeypatch.setattr(endpoint, "LONGEST_PAUSE_SECONDS", 0.05)
-    monkeypatch.setattr(endpoint, "FIRST_PAUSE_SECONDS", 0.05)
+    monkeypatch.setattr(report_client, "LONGEST_PAUSE_SECONDS", 0.05)
+    monkeypatch.setattr(report_client, "FIRST_PAUSE_SECONDS", 0.05)
 
     async def story(bench: Bench) -> None:
         failing: Any = bench.api if where.startswith("the review") else bench.operator

@@ -13,9 +13,9 @@ from simulated_runs import IsoFlopDesign, chinchilla_law, simulated, with_one_ra
 
 from scaling_operator.api.experiment import ExperimentSpec
 from scaling_operator.api.fields import Scalar
-from scaling_operator.api.fitted import FitStatus, Recommendation
 from scaling_operator.api.names import ConditionType
 from scaling_operator.api.scaling import Target
+from scaling_operator.api.status_fit import FitStatus, Recommendation
 from scaling_operator.core.fit_types import FitInput, FitView, TunedPoint, checked
 from scaling_operator.core.ladder import Scale
 from scaling_operator.law.fit_experiment import fit

@@ -10,9 +10,9 @@ import pytest
 from simulated_runs import IsoFlopDesign, chinchilla_law, simulated
 
 from scaling_operator.api.experiment import ExperimentSpec
-from scaling_operator.api.fitted import Recommendation
 from scaling_operator.api.policy import PolicySpec
 from scaling_operator.api.scaling import Target
+from scaling_operator.api.status_fit import Recommendation
 from scaling_operator.core.fit_input import fit_input_of
 from scaling_operator.core.fit_types import FitInput, TunedPoint, plan_of
 from scaling_operator.core.ladder import Scale

@@ -38,6 +38,7 @@ from scaling_operator.processes.process import (
     WorkFailed,
 )
 from scaling_operator.processes.workers import ProcessFitRunner, ProcessStudyHost, check_in_process
+from scaling_operator.search.optuna_trials import Record
 from scaling_operator.search.study import Proposal, StudySettings
 from scaling_operator.search.study_worker import (
     AskCall,
@@ -50,7 +51,6 @@ from scaling_operator.search.study_worker import (
     TellCall,
     ThreadHost,
 )
-from scaling_operator.search.trials import Record
 from scaling_operator.sizing.observations import Observations
 from scaling_operator.sizing.run_plan import KnownMachines
 from scaling_operator.validation.checks import check_document

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from scaling_operator.api.experiment import ExperimentSpec
-from scaling_operator.api.fitted import Interval, ScalePrediction
 from scaling_operator.api.names import TrialState
 from scaling_operator.api.policy import PolicySpec
 from scaling_operator.api.status import ExperimentStatus, TrialStatus
+from scaling_operator.api.status_fit import Interval, ScalePrediction
 from scaling_operator.api.trial import ExperimentReference, ScalingTrial, TrialSpec
 from scaling_operator.cli.summary import fit_lines
 from scaling_operator.core.fit_input import fit_input_of

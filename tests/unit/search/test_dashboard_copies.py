@@ -17,8 +17,8 @@ from scaling_operator.api.fields import Scalar
 from scaling_operator.api.names import TrialState
 from scaling_operator.api.search import Search
 from scaling_operator.search.dashboard import Mirror, served
+from scaling_operator.search.optuna_trials import Record
 from scaling_operator.search.study import Study, StudySettings
-from scaling_operator.search.trials import Record
 from scaling_trainer.csv_cells import as_written, disarmed
 
 SEARCH = Search.model_validate(

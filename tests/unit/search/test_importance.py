@@ -8,8 +8,8 @@ import pytest
 from scaling_operator.api.names import TrialState
 from scaling_operator.api.search import Search
 from scaling_operator.search.extras import missing_extra
+from scaling_operator.search.optuna_trials import Record
 from scaling_operator.search.study import Study, StudySettings
-from scaling_operator.search.trials import Record
 
 PARAMETERS: dict[str, Any] = {
     "matters": {"type": "float", "low": 0, "high": 1},

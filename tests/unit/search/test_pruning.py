@@ -8,8 +8,8 @@ import pytest
 from scaling_operator.api.names import TrialState
 from scaling_operator.api.search import Search
 from scaling_operator.core.curve import thin
+from scaling_operator.search.optuna_trials import Record
 from scaling_operator.search.study import Study, StudySettings
-from scaling_operator.search.trials import Record
 
 TRIALS = 16
 PRUNERS: dict[str, dict[str, Any]] = {

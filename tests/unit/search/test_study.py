@@ -14,8 +14,8 @@ from scaling_operator.api.fields import Scalar
 from scaling_operator.api.names import TrialState
 from scaling_operator.api.search import CategoricalParameter, Search, typed_value
 from scaling_operator.api.status import Range
+from scaling_operator.search.optuna_trials import Record
 from scaling_operator.search.study import AskFailed, Proposal, Study, StudySettings
-from scaling_operator.search.trials import Record
 from scaling_operator.validation.space import make_space
 
 FLAT: dict[str, Any] = {

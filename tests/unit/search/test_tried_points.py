@@ -18,8 +18,8 @@ from scaling_operator.core.plan import plan
 from scaling_operator.core.reports import AttemptKey
 from scaling_operator.runtime.state import ExperimentState, read_state
 from scaling_operator.runtime.study_settings import search_of, trials_per_scale
+from scaling_operator.search.optuna_trials import Record
 from scaling_operator.search.study import Proposal, Study, StudySettings
-from scaling_operator.search.trials import Record
 from scaling_operator.validation.advice import warnings_of
 from scaling_operator.validation.grid import points_without_repeats
 

@@ -13,10 +13,10 @@ from scaling_operator.api.policy import PolicyLimits, PolicySpec
 from scaling_operator.api.quantities import GIBIBYTE
 from scaling_operator.sizing.admission import (
     NOTHING,
+    AdmissionRequest,
     Capacity,
     Demand,
     PeerUsage,
-    Request,
     admit,
     ordered,
 )
@@ -27,8 +27,10 @@ def limits(**by_owner: dict[str, Any]) -> PolicyLimits:
     return PolicyLimits.model_validate(by_owner)
 
 
-def requests(*demands: Demand, order: int = 0) -> list[Request]:
-    return [Request((order, number), demand, order) for number, demand in enumerate(demands)]
+def requests(*demands: Demand, order: int = 0) -> list[AdmissionRequest]:
+    return [
+        AdmissionRequest((order, number), demand, order) for number, demand in enumerate(demands)
+    ]
 
 
 ONE = Demand(gpus=1, cores=2, memory_bytes=8 * GIBIBYTE, shape="h100")
@@ -107,7 +109,7 @@ def test_no_more_is_held_than_a_limit_allows(
     wanted: list[tuple[int, int]], limit: int, held: int
 ) -> None:
     trials = [
-        Request((order, number), Demand(gpus=gpus), order)
+        AdmissionRequest((order, number), Demand(gpus=gpus), order)
         for number, (order, gpus) in enumerate(wanted)
     ]
     capacity = Capacity(limits(experiment={"gpus": limit}), held=Demand(gpus=held))

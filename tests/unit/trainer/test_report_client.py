@@ -21,9 +21,9 @@ from typing import Any
 import pytest
 
 import scaling_trainer
-from scaling_trainer import endpoint
-from scaling_trainer.endpoint import Endpoint
+from scaling_trainer import report_client
 from scaling_trainer.report import Reporter
+from scaling_trainer.report_client import ReportClient
 from scaling_trainer.results import Result, ResultError, parse_result
 
 
@@ -137,7 +137,7 @@ def connect() -> Generator[Connect]:
     reporters: list[Reporter] = []
 
     def reporter(server: Server, folder: Path | None = None, **more: Any) -> Reporter:
-        endpoint = Endpoint(more.pop("url", server.url), **more)
+        endpoint = ReportClient(more.pop("url", server.url), **more)
         reporters.append(Reporter(folder and folder / "result.json", endpoint))
         return reporters[-1]
 
@@ -204,7 +204,7 @@ def test_what_cannot_be_sent_waits_and_is_sent_in_order(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(endpoint, "FIRST_PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(report_client, "FIRST_PAUSE_SECONDS", 0.0)
     server = Server(operator)
     client = connect(server)
     client.report(None, {"val_loss": 1.0})
@@ -265,7 +265,7 @@ def test_a_connection_that_was_closed_meanwhile_costs_no_report(
     client.report(None, {"val_loss": 1.0})
     operator.status = 200
     client.close()
-    client.endpoint = Endpoint(server.url)
+    client.client = ReportClient(server.url)
     client.report(None, {"val_loss": 1.0})
     client.close()
     server.stop()
@@ -318,7 +318,7 @@ def test_the_end_of_a_training_waits_a_bounded_time(
     connect: Connect, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys.modules[Reporter.__module__], "PATIENCE_SECONDS", 0.7)
-    monkeypatch.setattr(endpoint, "FIRST_PAUSE_SECONDS", 0.3)
+    monkeypatch.setattr(report_client, "FIRST_PAUSE_SECONDS", 0.3)
     server.operator.allowance, server.operator.retry_after = 0, "0"
     client = connect(server, tmp_path)
     client.report(None, {"val_loss": 1.0})

@@ -40,8 +40,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from scaling_trainer.endpoint import Away, Busy, Endpoint, Lost, Refused
 from scaling_trainer.metric_names import METRIC_NAME_RULE, is_metric_name
+from scaling_trainer.report_client import Away, Busy, Lost, Refused, ReportClient
 from scaling_trainer.report_steps import StepCounter
 from scaling_trainer.results import MAX_STEPS, Result, encode_result
 from scaling_trainer.writing import EXHAUSTED, write_file, write_in_place
@@ -75,7 +75,7 @@ class Reporter:
     """
 
     result_file: Path | None = None
-    endpoint: Endpoint | None = None
+    client: ReportClient | None = None
     keeps_file: bool = True
     steps: StepCounter | None = None
     """Counts the steps of reports without a step over attempts. Without it attempts begin at 1."""
@@ -100,7 +100,7 @@ class Reporter:
         endpoint = None
         if url:
             token = Path(token_file) if token_file else None
-            endpoint = Endpoint(url, token, environment.get("SCALING_REPORT_CA"))
+            endpoint = ReportClient(url, token, environment.get("SCALING_REPORT_CA"))
         folder = environment.get("SCALING_CHECKPOINT_DIR")
         steps = StepCounter(Path(folder)) if folder else None
         return Reporter(Path(result_file) if result_file else None, endpoint, keeps_file, steps)
@@ -134,11 +134,11 @@ class Reporter:
         if step is None and self.steps is not None:
             self.steps.record(self._step)
         sent = self._step if following is None else following
-        if self.endpoint is not None and sent:
+        if self.client is not None and sent:
             self._seq += 1
             waiting = _Waiting(self._seq, sent, finite, figures or {}, phase)
             self._waiting.append(waiting)
-            self._send(self.endpoint, insist=False)
+            self._send(self.client, insist=False)
         return self._stop
 
     def result(self, result: Result) -> None:
@@ -153,10 +153,10 @@ class Reporter:
         self._write(final)
         if self.steps is not None:
             self.steps.delete()
-        if self.endpoint is not None:
-            self._send(self.endpoint, insist=True)
+        if self.client is not None:
+            self._send(self.client, insist=True)
             # The file decides. The sent result only informs watchers earlier: one try is enough.
-            self.endpoint.post("/v1/result", json.loads(encode_result(final)))
+            self.client.post("/v1/result", json.loads(encode_result(final)))
         self.close()
 
     def failure(self, sentence: str) -> None:
@@ -165,8 +165,8 @@ class Reporter:
 
     def close(self) -> None:
         """Close the connection. The next report would open a new connection."""
-        if self.endpoint is not None:
-            self.endpoint.close()
+        if self.client is not None:
+            self.client.close()
 
     def _next(self) -> int:
         """Give the next step, for a report without a step."""
@@ -228,11 +228,11 @@ class Reporter:
         if self._in_place:
             write_in_place(self.result_file, text)
 
-    def _send(self, endpoint: Endpoint, *, insist: bool) -> None:
+    def _send(self, client: ReportClient, *, insist: bool) -> None:
         deadline = time.monotonic() + (PATIENCE_SECONDS if insist else 0)
         losses = 0
         while True:
-            match self._send_waiting(endpoint, insist=insist):
+            match self._send_waiting(client, insist=insist):
                 case Lost() if not losses:
                     # Reports that were not stored durably are sent again, to the current replica.
                     losses += 1
@@ -242,7 +242,7 @@ class Reporter:
                 case _:
                     return
 
-    def _send_waiting(self, endpoint: Endpoint, *, insist: bool) -> Lost | Busy | None:
+    def _send_waiting(self, client: ReportClient, *, insist: bool) -> Lost | Busy | None:
         """Send the unsent reports. Gives the answer that interrupted them, if any."""
         for entry in [entry for entry in self._waiting if entry.seq > self._sent]:
             body: dict[str, Any] = {"seq": entry.seq, "step": entry.step}
@@ -251,7 +251,7 @@ class Reporter:
                 body["figures"] = dict(entry.figures)
             if entry.phase is not None:
                 body["phase"] = entry.phase
-            match endpoint.post("/v1/report", body, insist=insist):
+            match client.post("/v1/report", body, insist=insist):
                 case Lost() | Busy() as interruption:
                     return interruption
                 case Away():

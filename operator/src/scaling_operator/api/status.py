@@ -12,7 +12,6 @@ from typing import Annotated
 from pydantic import Field
 
 from scaling_operator.api.fields import ApiSection, MetricName, ParameterName
-from scaling_operator.api.fitted import FitStatus, Recommendation, ScalePrediction
 from scaling_operator.api.names import (
     MAX_ATTEMPTS,
     MAX_SCALES,
@@ -22,6 +21,7 @@ from scaling_operator.api.names import (
     TrialState,
 )
 from scaling_operator.api.search import BoundedScalar, Point
+from scaling_operator.api.status_fit import FitStatus, Recommendation, ScalePrediction
 from scaling_operator.api.status_sizing import AttemptResources, Ledger, ScaleSizing
 from scaling_trainer.foreign_text import MAX_MESSAGE
 from scaling_trainer.results import MAX_STEPS

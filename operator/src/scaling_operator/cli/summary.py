@@ -11,9 +11,9 @@ from rich.console import Console
 from rich.table import Table
 
 from scaling_operator.api.experiment import ExperimentSpec, ScalingExperiment
-from scaling_operator.api.fitted import Recommendation
 from scaling_operator.api.names import FIT_CONDITIONS, ConditionReason, ConditionType, Phase
 from scaling_operator.api.status import BestTrial, ExperimentStatus, ScaleStatus
+from scaling_operator.api.status_fit import Recommendation
 from scaling_operator.cli.console import styled
 from scaling_operator.cli.progress import describe, ended, shown
 from scaling_operator.core.fit_types import plan_of

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from scaling_operator.api.fields import Scalar
-from scaling_operator.api.fitted import ScalePrediction
 from scaling_operator.api.names import Reason, StopReason, TrialState
 from scaling_operator.api.status import EarlyPoint, ExperimentStatus, Range
+from scaling_operator.api.status_fit import ScalePrediction
 from scaling_operator.core.ladder import Scale
 from scaling_operator.core.reports import AttemptKey
 from scaling_trainer.results import Result
@@ -78,7 +78,7 @@ class EndAttempt:
 
 
 @dataclass(frozen=True, slots=True)
-class Finish:
+class EndTrial:
     """Commit the trial's end in its status, then tell the study."""
 
     scale: int
@@ -101,9 +101,9 @@ class Discard:
     attempt: int
 
 
-Change = SetState | EndAttempt | Finish
+Change = SetState | EndAttempt | EndTrial
 """The actions that write the status of a live trial."""
-Action = AddScales | OpenScale | Ask | Launch | SetState | EndAttempt | Finish | Discard
+Action = AddScales | OpenScale | Ask | Launch | SetState | EndAttempt | EndTrial | Discard
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,15 @@ from typing import Any
 
 from scaling_operator.api.experiment import ExperimentSpec
 from scaling_operator.api.fields import Scalar
-from scaling_operator.api.fitted import FitStatus, Interval, Recommendation, ScalePrediction, finite
 from scaling_operator.api.names import ConditionType
 from scaling_operator.api.status import CurvePoint
+from scaling_operator.api.status_fit import (
+    FitStatus,
+    Interval,
+    Recommendation,
+    ScalePrediction,
+    finite,
+)
 from scaling_operator.core.ladder import Scale
 from scaling_operator.sizing.run_plan import KnownMachines, RunPlan
 from scaling_trainer.foreign_text import MAX_MESSAGE

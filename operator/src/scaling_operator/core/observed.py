@@ -12,9 +12,9 @@ from enum import StrEnum
 
 from scaling_operator.api.experiment import ExperimentSpec
 from scaling_operator.api.fields import Scalar
-from scaling_operator.api.fitted import ScalePrediction
 from scaling_operator.api.names import Reason, TrialKey, TrialState
 from scaling_operator.api.status import ExperimentStatus, Range
+from scaling_operator.api.status_fit import ScalePrediction
 from scaling_operator.api.status_sizing import AttemptResources
 from scaling_operator.core.fit_types import FitView
 from scaling_operator.core.ladder import Scale

@@ -14,7 +14,7 @@ from scaling_operator.core.actions import (
     Action,
     AddScales,
     Discard,
-    Finish,
+    EndTrial,
     OpenScale,
     Plan,
 )
@@ -84,7 +84,9 @@ def _stop_what_may_not_go_on(observed: Observed, limits: Limits) -> tuple[Action
 
 
 def _stop(trials: tuple[LiveTrial, ...], reason: StopReason) -> tuple[Action, ...]:
-    return tuple(Finish(trial.scale, trial.number, TrialState.STOPPED, reason) for trial in trials)
+    return tuple(
+        EndTrial(trial.scale, trial.number, TrialState.STOPPED, reason) for trial in trials
+    )
 
 
 def _release_while_suspended(observed: Observed, limits: Limits) -> tuple[Action, ...]:

@@ -7,7 +7,7 @@ from typing import assert_never
 from scaling_operator.api.experiment import ExperimentSpec, Objective
 from scaling_operator.api.names import MAX_ATTEMPTS, Reason, TrialState
 from scaling_operator.api.status import EarlyPoint
-from scaling_operator.core.actions import Action, EndAttempt, Finish, SetState
+from scaling_operator.core.actions import Action, EndAttempt, EndTrial, SetState
 from scaling_operator.core.bounds import MAX_BACKOFF_DOUBLINGS
 from scaling_operator.core.observed import AttemptPhase, AttemptView, LiveTrial, Rules
 from scaling_operator.core.reasons import Next, next_of
@@ -117,14 +117,14 @@ def _waiting(
 
 def waited_too_long(
     trial: LiveTrial, spec: ExperimentSpec, reason: Reason | None, message: str
-) -> Finish:
+) -> EndTrial:
     """End a trial that has had no machine for too long."""
     waited = f"waited longer than {spec.trials.pending_timeout}"
     explained = f"{waited}: {message}" if message else waited
     return _fail(trial, reason or Reason.UNSCHEDULABLE, explained)
 
 
-def without_machine(trial: LiveTrial, left: NoMachineLeft) -> Finish:
+def without_machine(trial: LiveTrial, left: NoMachineLeft) -> EndTrial:
     """End a trial for whose next attempt no machine is left."""
     return _fail(trial, left.reason, left.message)
 
@@ -182,7 +182,7 @@ def _exited(
     values = values_of(view.result, spec.all_objectives)
     if isinstance(values, str):
         return _fail(trial, Reason.INVALID_RESULT, values)
-    return Finish(
+    return EndTrial(
         scale=trial.scale,
         number=trial.number,
         state=TrialState.SUCCEEDED,
@@ -245,7 +245,7 @@ def launch_time(trial: LiveTrial, rules: Rules) -> float:
     return trial.last_ended_seconds + rules.backoff_seconds * 2.0**doublings
 
 
-def repeated(trial: LiveTrial, reason: Reason, message: str) -> EndAttempt | Finish:
+def repeated(trial: LiveTrial, reason: Reason, message: str) -> EndAttempt | EndTrial:
     """End an attempt; another one follows, unless it was the last that a trial may have."""
     if trial.attempt + 1 >= MAX_ATTEMPTS:
         return _fail(trial, reason, f"its last attempt of {MAX_ATTEMPTS}: {message or reason}")
@@ -259,9 +259,9 @@ def repeated(trial: LiveTrial, reason: Reason, message: str) -> EndAttempt | Fin
     )
 
 
-def _fail(trial: LiveTrial, reason: Reason, message: str) -> Finish:
+def _fail(trial: LiveTrial, reason: Reason, message: str) -> EndTrial:
     view = trial.view
-    return Finish(
+    return EndTrial(
         scale=trial.scale,
         number=trial.number,
         state=TrialState.FAILED,

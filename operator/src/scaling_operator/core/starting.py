@@ -22,8 +22,8 @@ from scaling_operator.core.settle import (
 )
 from scaling_operator.sizing.admission import (
     Admission,
+    AdmissionRequest,
     Capacity,
-    Request,
     admit,
     total,
 )
@@ -45,7 +45,7 @@ def launches(observed: Observed) -> tuple[Action, ...]:
         return tuple(Launch(trial.scale, trial.number, trial.attempt) for trial in due)
     no_machine, ranks = observed.sizing.no_machine, _ranks(observed)
     requests = [
-        Request(trial.key, observed.sizing.demand_of(trial.key), ranks.get(trial.scale, 0))
+        AdmissionRequest(trial.key, observed.sizing.demand_of(trial.key), ranks.get(trial.scale, 0))
         for trial in due
         if trial.key not in no_machine
     ]
@@ -125,7 +125,7 @@ def _admitted(observed: Observed, wanted: list[TrialKey]) -> list[TrialKey]:
         return wanted
     ranks = _ranks(observed)
     requests = [
-        Request(trial_key, sizing.of_scale(trial_key[0]), ranks[trial_key[0]])
+        AdmissionRequest(trial_key, sizing.of_scale(trial_key[0]), ranks[trial_key[0]])
         for trial_key in wanted
     ]
     admitted = set(admit(requests, capacity_of(observed, sizing)).admitted)

@@ -135,7 +135,7 @@ def summarise(observed: Observed, limits: Limits) -> ExperimentStatus:
     )
 
 
-def refused(
+def spec_refused(
     before: ExperimentStatus,
     reason: ConditionReason,
     message: str,

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from scaling_operator.api.names import Reason, TrialState
 from scaling_operator.api.status import Attempt, CurvePoint, TrialStatus
 from scaling_operator.api.status_sizing import AttemptResources
-from scaling_operator.core.actions import EndAttempt, Finish, SetState
+from scaling_operator.core.actions import EndAttempt, EndTrial, SetState
 from scaling_operator.core.conditions import moment
 from scaling_operator.core.curve import CurvePoints, thin
 from scaling_operator.sizing.usage import Usage, used
@@ -27,7 +27,7 @@ class Machine:
 
 def finished(
     before: TrialStatus,
-    finish: Finish,
+    finish: EndTrial,
     curve: CurvePoints,
     now_seconds: float,
     machine: Machine | None = None,
@@ -44,7 +44,7 @@ def finished(
     return _finished(before, _without_result(finish, problem), curve, now_seconds, machine)
 
 
-def refused(before: TrialStatus, why: str, now_seconds: float) -> TrialStatus:
+def status_refused(before: TrialStatus, why: str, now_seconds: float) -> TrialStatus:
     """Build the terminal status of a trial whose status the API server refuses.
 
     It adds nothing from the trial's container to what is stored already.
@@ -59,7 +59,7 @@ def refused(before: TrialStatus, why: str, now_seconds: float) -> TrialStatus:
     )
 
 
-def _without_result(finish: Finish, problem: str) -> Finish:
+def _without_result(finish: EndTrial, problem: str) -> EndTrial:
     return replace(
         finish,
         state=TrialState.FAILED,
@@ -85,7 +85,7 @@ def _unreadable(status: TrialStatus) -> str | None:
 
 def _finished(
     before: TrialStatus,
-    finish: Finish,
+    finish: EndTrial,
     curve: CurvePoints,
     now_seconds: float,
     machine: Machine | None,

@@ -12,9 +12,9 @@ from types import TracebackType
 from scaling_operator.kube.client.index import Index, Key
 from scaling_operator.kube.reconcile.loader import Loaded
 from scaling_operator.search.dashboard import Mirror, served
+from scaling_operator.search.optuna_trials import Record
 from scaling_operator.search.study import StudySettings
 from scaling_operator.search.study_worker import rebuilt
-from scaling_operator.search.trials import Record
 from scaling_operator.server.listen import ignore_refusal
 
 log = logging.getLogger(__name__)

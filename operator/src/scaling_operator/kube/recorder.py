@@ -16,7 +16,7 @@ from scaling_operator.core.actions import (
     Ask,
     Discard,
     EndAttempt,
-    Finish,
+    EndTrial,
     Launch,
     OpenScale,
     SetState,
@@ -132,7 +132,7 @@ log = logging.getLogger(__name__)
 def write_decision(key: Key, action: Action) -> None:
     """Write a line of the log for a decision; a failure is a warning."""
     sentence, fields = _line(key, action)
-    failed = isinstance(action, Finish) and action.state is TrialState.FAILED
+    failed = isinstance(action, EndTrial) and action.state is TrialState.FAILED
     level = logging.WARNING if failed or isinstance(action, EndAttempt) else logging.INFO
     log.log(level, "%s", sentence, extra=fields)
 
@@ -149,7 +149,7 @@ def _line(key: Key, action: Action) -> tuple[str, Fields]:
 
 
 def _line_of_trial(
-    key: Key, action: Ask | Launch | SetState | EndAttempt | Finish | Discard
+    key: Key, action: Ask | Launch | SetState | EndAttempt | EndTrial | Discard
 ) -> tuple[str, Fields]:
     trial = (action.scale, action.number)
     match action:
@@ -165,7 +165,7 @@ def _line_of_trial(
             sentence = _sentence("the attempt is over, another follows", action.message)
             fields = about(key, trial=trial, attempt=action.attempt, reason=action.reason)
             return sentence, fields
-        case Finish():
+        case EndTrial():
             sentence = _sentence(f"the trial ends {action.state}", _outcome(action))
             return sentence, about(key, trial=trial, reason=action.reason)
         case Discard():
@@ -175,7 +175,7 @@ def _line_of_trial(
             assert_never(action)
 
 
-def _outcome(action: Finish) -> str:
+def _outcome(action: EndTrial) -> str:
     values = ", ".join(f"{value:.6g}" for value in action.values)
     return action.message or values
 

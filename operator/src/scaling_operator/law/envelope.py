@@ -14,7 +14,7 @@ from typing import Literal
 
 import numpy as np
 
-from scaling_operator.api.fitted import BudgetOptimum
+from scaling_operator.api.status_fit import BudgetOptimum
 from scaling_operator.law.parametric_fit import NotFitted
 from scaling_operator.law.points import Array
 

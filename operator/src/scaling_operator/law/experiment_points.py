@@ -19,9 +19,9 @@ from pydantic import ValidationError
 
 from scaling_operator.api.experiment import ExperimentSpec
 from scaling_operator.api.fields import Scalar
-from scaling_operator.api.fitted import LeftOut
 from scaling_operator.api.scaling import Scaling
 from scaling_operator.api.status import CurvePoint
+from scaling_operator.api.status_fit import LeftOut
 from scaling_operator.core.edges import number_of
 from scaling_operator.core.fit_types import FitInput, TunedPoint
 from scaling_operator.core.ladder import Scale, samples_of

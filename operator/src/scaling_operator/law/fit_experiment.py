@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from scaling_operator.api.fitted import (
+from scaling_operator.api.scaling import Scaling, Target
+from scaling_operator.api.status_fit import (
     FitStatus,
     LeftOut,
     Recommendation,
@@ -17,9 +18,7 @@ from scaling_operator.api.fitted import (
     Trend,
     finite,
 )
-from scaling_operator.api.scaling import Scaling, Target
 from scaling_operator.core.fit_types import FitInput, FitView, with_machine
-from scaling_operator.law.conditions import conditions_of
 from scaling_operator.law.experiment_points import (
     COUNTED,
     ExperimentPoints,
@@ -27,6 +26,7 @@ from scaling_operator.law.experiment_points import (
     expected_runs,
     prepare,
 )
+from scaling_operator.law.fit_conditions import conditions_of
 from scaling_operator.law.fit_points import fit_points
 from scaling_operator.law.hyperparameter_trends import trends_of
 from scaling_operator.law.published_results import (

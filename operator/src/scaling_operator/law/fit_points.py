@@ -13,14 +13,14 @@ from dataclasses import dataclass, replace
 from scaling_operator.api.names import ConditionType
 from scaling_operator.core.fit_types import FitCondition
 from scaling_operator.law.bootstrap import Draws, Intervals, bootstrap_law, intervals
-from scaling_operator.law.conditions import (
+from scaling_operator.law.envelope import Curves, Envelope, fit_envelope
+from scaling_operator.law.fit_conditions import (
     edge_optima,
     far_extrapolation,
     fit_ready,
     methods_disagree,
     noise_too_high,
 )
-from scaling_operator.law.envelope import Curves, Envelope, fit_envelope
 from scaling_operator.law.holdout import hold_out
 from scaling_operator.law.isoflop import IsoFlop, fit_isoflop
 from scaling_operator.law.optimum import with_effective_tokens

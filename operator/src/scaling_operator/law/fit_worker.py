@@ -14,8 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from scaling_operator.api.fitted import FitStatus
 from scaling_operator.api.names import ConditionType
+from scaling_operator.api.status_fit import FitStatus
 from scaling_operator.core.fit_input import awaits_prediction, fit_input_of
 from scaling_operator.core.fit_types import FitCondition, FitInput, FitView
 from scaling_operator.core.observed import Observed

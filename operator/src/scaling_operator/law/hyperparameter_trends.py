@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import stdtrit
 
-from scaling_operator.api.fitted import Trend
 from scaling_operator.api.search import CategoricalParameter, Search
+from scaling_operator.api.status_fit import Trend
 from scaling_operator.core.fit_types import TunedPoint
 from scaling_operator.law.bootstrap import LEVELS, Intervals
 from scaling_operator.law.experiment_points import size_of

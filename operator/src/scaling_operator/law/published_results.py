@@ -12,7 +12,7 @@ from typing import Any, cast, get_args
 
 from pydantic.alias_generators import to_camel
 
-from scaling_operator.api.fitted import (
+from scaling_operator.api.status_fit import (
     Coefficient,
     FitStatus,
     HeldOut,

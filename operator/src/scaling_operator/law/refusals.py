@@ -1,6 +1,6 @@
 """Data that cannot be fitted are refused: a refusal is a value with a reason, without a number.
 
-Thresholds are judgements (section 4 of the reference); those of a fit are in `law.conditions`.
+Thresholds are judgements (section 4 of the reference); those of a fit are in `law.fit_conditions`.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from scaling_operator.api.status import ExperimentStatus
 from scaling_operator.api.trial import ScalingTrial
 from scaling_operator.core.observed import ABSENT, AttemptPhase, AttemptView, StaleWorkload
 from scaling_operator.core.reports import AttemptKey
-from scaling_operator.local.attempts import Attempts
+from scaling_operator.local.attempt_processes import AttemptProcesses
 from scaling_operator.local.store import Store
 from scaling_operator.runtime.assignment import AttemptLocations, assignment_of
 from scaling_operator.runtime.hooks import Hooks
@@ -34,7 +34,7 @@ class LocalBackend:
     name: str
     spec: ExperimentSpec
     store: Store
-    attempts: Attempts
+    attempts: AttemptProcesses
     hooks: Hooks
     data_folder: Path
     report_url: str = ""

@@ -23,7 +23,7 @@ from scaling_operator.api.status import BestTrial, ExperimentStatus
 from scaling_operator.api.trial import ScalingTrial
 from scaling_operator.core.ladder import Scale, scales_of
 from scaling_operator.runtime.record import ExperimentRecord
-from scaling_operator.search.trials import record_of, study_entry, typed
+from scaling_operator.search.optuna_trials import record_of, study_entry, typed
 from scaling_operator.validation.space import make_space
 from scaling_trainer.reading import MissingFile, UnreadableFile, parse_json, read_bytes
 

@@ -7,7 +7,7 @@ from importlib import import_module
 from pathlib import Path
 
 from scaling_operator.api.status import BestTrial, ExperimentStatus
-from scaling_operator.local.attempts import raise_no_space
+from scaling_operator.local.attempt_processes import raise_no_space
 from scaling_operator.local.contents import BEST_LOG
 from scaling_operator.local.export import (
     Winner,

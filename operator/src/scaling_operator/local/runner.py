@@ -22,7 +22,7 @@ from scaling_operator.core.fit_types import FitView
 from scaling_operator.core.plan import plan
 from scaling_operator.core.reports import AttemptKey, Reply, Report
 from scaling_operator.law.fit_worker import FitWorker
-from scaling_operator.local.attempts import Attempts
+from scaling_operator.local.attempt_processes import AttemptProcesses
 from scaling_operator.local.backend import LocalBackend
 from scaling_operator.local.contents import Identity
 from scaling_operator.local.store import Store
@@ -60,7 +60,7 @@ class LocalRunner:
         return self.backend.store
 
     @property
-    def attempts(self) -> Attempts:
+    def attempts(self) -> AttemptProcesses:
         """The processes."""
         return self.backend.attempts
 

@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 from scaling_operator.api.problems import InvalidSpec
 from scaling_operator.api.status import MAX_DATA_NOTES, ExperimentStatus
-from scaling_operator.local.attempts import Attempts
+from scaling_operator.local.attempt_processes import AttemptProcesses
 from scaling_operator.local.backend import LocalBackend
 from scaling_operator.local.loading import RunRequest, load
 from scaling_operator.local.orphan_guard import OrphanGuard
@@ -38,7 +38,7 @@ async def run_session(request: RunRequest, hooks: Hooks, stop: asyncio.Event) ->
         parallel = request.parallel or request.experiment.spec.trials.parallel
         woken = asyncio.Event()
         guard = OrphanGuard()
-        attempts = Attempts(
+        attempts = AttemptProcesses(
             make_runner=_process_maker(request, guard),
             slots=asyncio.Semaphore(parallel),
             clock=time.time,
@@ -49,7 +49,7 @@ async def run_session(request: RunRequest, hooks: Hooks, stop: asyncio.Event) ->
             guard.start()
             await attempts.warm_up(parallel)
             # Imported here: it loads while the processes that were just started load PyTorch.
-            from scaling_operator.local.serve import LoadedRun, serve  # noqa: PLC0415
+            from scaling_operator.local.run_trials import LoadedRun, serve  # noqa: PLC0415
 
             # Before the folder is begun: a person may correct a refused setting and run again.
             notes = await _check_data(request, attempts, stop)
@@ -82,7 +82,7 @@ def _expect_nothing_missing(request: RunRequest) -> None:
 
 
 async def _check_data(
-    request: RunRequest, attempts: Attempts, stop: asyncio.Event
+    request: RunRequest, attempts: AttemptProcesses, stop: asyncio.Event
 ) -> tuple[str, ...]:
     """Let a process that was started for trials read the data. Raises InvalidSpec."""
     worker = attempts.idle(WarmWorker)

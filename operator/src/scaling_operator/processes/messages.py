@@ -15,8 +15,8 @@ from typing import Any, BinaryIO, Generic, TypeVar
 from pydantic import TypeAdapter
 from pydantic_core import to_json
 
-from scaling_operator.api.fitted import FitStatus, Recommendation, ScalePrediction
 from scaling_operator.api.problems import Problem
+from scaling_operator.api.status_fit import FitStatus, Recommendation, ScalePrediction
 from scaling_operator.core.fit_types import FitCondition, FitInput
 from scaling_operator.search.study import Proposal
 from scaling_operator.search.study_worker import (

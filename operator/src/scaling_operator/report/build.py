@@ -26,8 +26,8 @@ from scaling_operator.report.page import render
 from scaling_operator.runtime.record import ExperimentRecord
 from scaling_operator.runtime.state import read_state
 from scaling_operator.runtime.study_settings import settings_of, trials_per_scale
+from scaling_operator.search.optuna_trials import record_of
 from scaling_operator.search.study import Study
-from scaling_operator.search.trials import record_of
 from scaling_trainer.reading import MissingFile, UnreadableFile, read_json
 
 METRICS = "metrics.json"

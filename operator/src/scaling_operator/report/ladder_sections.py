@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from scaling_operator.api.fitted import Interval, ScalePrediction
 from scaling_operator.api.search import CategoricalParameter
 from scaling_operator.api.status import ScaleStatus
+from scaling_operator.api.status_fit import Interval, ScalePrediction
 from scaling_operator.law.bootstrap import Interval as Ends
 from scaling_operator.law.holdout import HoldOut
 from scaling_operator.law.hyperparameter_trends import BestAt, TrendLine

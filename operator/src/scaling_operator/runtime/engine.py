@@ -24,7 +24,7 @@ from scaling_operator.core.actions import (
     Ask,
     Change,
     EndAttempt,
-    Finish,
+    EndTrial,
     Launch,
     OpenScale,
     Plan,
@@ -42,9 +42,9 @@ from scaling_operator.runtime.hooks import Hooks
 from scaling_operator.runtime.state import ExperimentState
 from scaling_operator.runtime.study_settings import base_seed, settings_of
 from scaling_operator.runtime.tasks import InFlight
+from scaling_operator.search.optuna_trials import record_of
 from scaling_operator.search.samplers import trial_seed
 from scaling_operator.search.study_worker import StudyHost, StudyWorker, ThreadHost
-from scaling_operator.search.trials import record_of
 
 
 @dataclass(slots=True)
@@ -122,7 +122,7 @@ class Engine:
         """Whether reports may end a trial."""
         return not isinstance(self.state.spec.search.pruner, NoPruner)
 
-    async def finish(self, action: Finish) -> None:
+    async def finish(self, action: EndTrial) -> None:
         """Store a trial's end; the caller holds its lock. An earlier end stays."""
         trial_key = (action.scale, action.number)
         trial = self.state.live.get(trial_key)
@@ -193,7 +193,7 @@ class Engine:
                     machine = self._machine(trial)
                     status = attempt_ended(trial.status, action, self.clock(), machine)
                     await self.commit(trial, status)
-                case Finish():
+                case EndTrial():
                     await self.finish(action)
                 case _:
                     assert_never(action)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from scaling_operator.api.names import TrialKey, TrialState
-from scaling_operator.core.actions import Finish
+from scaling_operator.core.actions import EndTrial
 from scaling_operator.core.curve import is_kept
 from scaling_operator.core.reports import Answer, AttemptKey, Reply, Report, is_comparable
 from scaling_operator.runtime.engine import Engine
@@ -93,13 +93,13 @@ class Reports:
             await self._save(trial_key)
         if trial_key not in state.live:  # the trial was deleted, or its curve could not be stored
             return Answer.STOP
-        if not await self._is_hopeless(key, report, value):
+        if not await self._should_prune(key, report, value):
             self.wake()
             return Answer.CONTINUE
         await self._prune(key, report, value)
         return Answer.PRUNE
 
-    async def _is_hopeless(self, key: AttemptKey, report: Report, value: float) -> bool:
+    async def _should_prune(self, key: AttemptKey, report: Report, value: float) -> bool:
         if not is_comparable(report.phase):
             return False
         return await self.engine.study_worker(key.scale).report(key.number, report.step, value)
@@ -114,7 +114,7 @@ class Reports:
 
     async def _prune(self, key: AttemptKey, report: Report, value: float) -> None:
         self.engine.state.pruned_seconds[key] = self.engine.clock()
-        end = Finish(
+        end = EndTrial(
             scale=key.scale,
             number=key.number,
             state=TrialState.PRUNED,

@@ -29,7 +29,7 @@ from scaling_operator.core.reports import AttemptKey
 from scaling_operator.core.tally import Tally, add
 from scaling_operator.core.trial_status import Machine
 from scaling_operator.runtime.tasks import InFlight
-from scaling_operator.search.trials import Record, record_of
+from scaling_operator.search.optuna_trials import Record, record_of
 from scaling_operator.validation.grid import points_without_repeats
 
 NOTHING = InFlight()

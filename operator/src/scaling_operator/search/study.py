@@ -28,15 +28,7 @@ from scaling_operator.core.curve import CurvePoints, is_kept
 from scaling_operator.search import importance
 from scaling_operator.search.first_points import typed_point
 from scaling_operator.search.optuna_messages import quiet_logging
-from scaling_operator.search.pruners import Rungs, make_pruner, needs_whole_curves
-from scaling_operator.search.samplers import (
-    RELATIVE,
-    make_sampler,
-    study_attributes,
-    trial_attributes,
-    trial_seed,
-)
-from scaling_operator.search.trials import (
+from scaling_operator.search.optuna_trials import (
     OptunaState,
     Record,
     StudyEntry,
@@ -46,6 +38,14 @@ from scaling_operator.search.trials import (
     study_entry,
     suggest,
     typed,
+)
+from scaling_operator.search.pruners import Rungs, make_pruner, needs_whole_curves
+from scaling_operator.search.samplers import (
+    RELATIVE,
+    make_sampler,
+    study_attributes,
+    trial_attributes,
+    trial_seed,
 )
 from scaling_operator.search.tried_points import RESAMPLES, tried_points_of
 from scaling_operator.validation.grid import Grid
@@ -100,7 +100,7 @@ class _Running:
     """The reported curve of a trial that has not ended, and whether it should be pruned."""
 
     curve: dict[int, float]
-    hopeless: bool = False
+    should_prune: bool = False
 
 
 class Study:
@@ -200,16 +200,16 @@ class Study:
         running = self._running.get(number)
         if running is None or isinstance(self._pruner, NopPruner):
             return False
-        if running.hopeless or not is_kept(step) or step in running.curve:
-            return running.hopeless
+        if running.should_prune or not is_kept(step) or step in running.curve:
+            return running.should_prune
         is_latest = step > max(running.curve, default=0)
         running.curve[step] = bounded(value)
         if is_latest:
             trial = copy.copy(self._storage.get_trial(number))
             trial.intermediate_values = dict(running.curve)
-            running.hopeless = bool(self._pruner.prune(self._study, trial))  # or numpy's
+            running.should_prune = bool(self._pruner.prune(self._study, trial))  # or numpy's
         self._note_rungs(number, tuple(sorted(running.curve.items())))
-        return running.hopeless
+        return running.should_prune
 
     def tell(self, record: Record) -> None:
         """Take in how a trial ended. The first end stays: later ones change nothing.

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from typing import Protocol, assert_never, cast
 
 from scaling_operator.api.fields import Scalar
+from scaling_operator.search.optuna_trials import Record
 from scaling_operator.search.study import AskFailed, Proposal, Study, StudySettings
-from scaling_operator.search.trials import Record
 
 
 class StudyClosed(RuntimeError):

@@ -105,7 +105,7 @@ class Capacity:
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class AdmissionRequest:
     """A trial without a workload, live or still to be asked for.
 
     `order` is the position of its scale in running order.
@@ -133,7 +133,7 @@ class Admission:
     rejected: tuple[Rejected, ...] = ()
 
 
-def admit(requests: Sequence[Request], capacity: Capacity) -> Admission:
+def admit(requests: Sequence[AdmissionRequest], capacity: Capacity) -> Admission:
     """Admit as many trials as there is room for, in order; smaller trials may pass larger ones."""
     held, admitted, rejected = capacity.held, list[TrialKey](), list[Rejected]()
     for request in ordered(requests):
@@ -146,7 +146,7 @@ def admit(requests: Sequence[Request], capacity: Capacity) -> Admission:
     return Admission(tuple(admitted), tuple(rejected))
 
 
-def ordered(requests: Sequence[Request]) -> list[Request]:
+def ordered(requests: Sequence[AdmissionRequest]) -> list[AdmissionRequest]:
     """Order by scale, the cheapest first; then by memory, the largest first; then by number."""
     return sorted(
         requests,

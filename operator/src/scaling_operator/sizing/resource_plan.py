@@ -13,7 +13,7 @@ from scaling_operator.api.names import ConditionReason
 from scaling_operator.api.policy import PolicySpec
 from scaling_operator.api.status_sizing import Ledger
 from scaling_operator.core.ladder import running_order, scales_of
-from scaling_operator.sizing.admission import NOTHING, Capacity, Request, admit, demand_of
+from scaling_operator.sizing.admission import NOTHING, AdmissionRequest, Capacity, admit, demand_of
 from scaling_operator.sizing.allocation import fixed_note, fixed_problem
 from scaling_operator.sizing.machines import Choice, NoMachine
 from scaling_operator.sizing.scale_plan import ScalePlan, plan_scale, scale_name
@@ -118,7 +118,7 @@ def _above_limits(policy: PolicySpec, scales: tuple[ScalePlan, ...]) -> Iterator
     for scale in scales:
         if scale.allocation is None:
             continue
-        alone = Request((0, 0), demand_of(scale.allocation), 0)
+        alone = AdmissionRequest((0, 0), demand_of(scale.allocation), 0)
         for rejected in admit([alone], Capacity(policy.limits, NOTHING)).rejected:
             where = f"scale {scale.scale.index} ({scale_name(scale.scale)})"
             yield f"{where}: {rejected.message.partition(',')[0]}, one trial needs more"

@@ -27,7 +27,7 @@ from scaling_operator.kube.client.ownership import is_owned
 from scaling_operator.kube.reconcile.attempt_specs import AttemptSpecs, create_claim_template
 from scaling_operator.kube.reconcile.launch_backoff import LaunchBackoff, LaunchRefusal
 from scaling_operator.kube.reconcile.namespace_usage import HeldMachines
-from scaling_operator.kube.reconcile.stale_workloads import StaleWorkloads, Sweeper
+from scaling_operator.kube.reconcile.stale_workloads import Sweeper, WorkloadCleanup
 from scaling_operator.kube.reconcile.trials import StoredTrials
 from scaling_operator.kube.reconcile.view_cache import ViewCache
 from scaling_operator.kube.reconcile.workload_kinds import WorkloadKind
@@ -59,7 +59,7 @@ class ClusterBackend:
     _view_cache: ViewCache = field(init=False)
     _trials: StoredTrials = field(init=False)
     _launch_backoff: LaunchBackoff = field(init=False)
-    _stale_workloads: StaleWorkloads = field(init=False)
+    _stale_workloads: WorkloadCleanup = field(init=False)
     _launched: set[AttemptKey] = field(default_factory=set[AttemptKey])
 
     def __post_init__(self) -> None:
@@ -67,7 +67,7 @@ class ClusterBackend:
         self._view_cache = ViewCache(self.index, self.key, self.kind, self.grace, self.clock)
         self._trials = StoredTrials(self.client, self.key, self.uid, self.clock)
         self._launch_backoff = LaunchBackoff(self.clock)
-        self._stale_workloads = StaleWorkloads(
+        self._stale_workloads = WorkloadCleanup(
             index=self.index,
             sweeper=self.sweeper,
             experiment=self.key,

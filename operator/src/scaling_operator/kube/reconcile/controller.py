@@ -14,7 +14,7 @@ from scaling_operator.core.actions import Plan
 from scaling_operator.core.conditions import is_requested, news, stops_work
 from scaling_operator.core.finisher import to_finish
 from scaling_operator.core.reports import AttemptKey, Reply, Report
-from scaling_operator.core.status import failing, is_failing, refused
+from scaling_operator.core.status import failing, is_failing, spec_refused
 from scaling_operator.kube.client.client import Object, write_status
 from scaling_operator.kube.client.errors import NotFound
 from scaling_operator.kube.client.index import Index, Key
@@ -239,7 +239,7 @@ class Controller:
     ) -> None:
         self.namespace_usage.stop_waiting(key)
         generation = experiment["metadata"]["generation"]
-        status = refused(status_of(experiment), reason, message, generation, self.clock())
+        status = spec_refused(status_of(experiment), reason, message, generation, self.clock())
         await self._write_status(key, experiment, status)
 
     async def _write_status(self, key: Key, experiment: Object, status: ExperimentStatus) -> None:

@@ -27,7 +27,7 @@ from scaling_operator.runtime.state import ExperimentState
 
 
 @dataclass(slots=True)
-class StaleWorkloads:
+class WorkloadCleanup:
     """An experiment's workloads except those of the current attempts of its live trials."""
 
     index: Index

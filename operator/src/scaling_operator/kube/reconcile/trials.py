@@ -9,7 +9,7 @@ from typing import Any
 
 from scaling_operator.api.names import TrialKey, trial_name
 from scaling_operator.api.trial import ScalingTrial
-from scaling_operator.core.trial_status import refused
+from scaling_operator.core.trial_status import status_refused
 from scaling_operator.kube.client.client import Client, Object, write_status
 from scaling_operator.kube.client.errors import AlreadyExists, ClusterBusy, Invalid, NotFound
 from scaling_operator.kube.client.index import Key
@@ -84,7 +84,9 @@ class StoredTrials:
             raise TrialGone(name)
         if stored.status.state.ended:
             return stored
-        return stored.model_copy(update={"status": refused(stored.status, message, self.clock())})
+        return stored.model_copy(
+            update={"status": status_refused(stored.status, message, self.clock())}
+        )
 
     def _metadata(self, name: str, trial: ScalingTrial) -> Object:
         return {

@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from scaling_operator.api.fitted import Recommendation
 from scaling_operator.api.names import FIT_CONDITIONS, ConditionType
+from scaling_operator.api.status_fit import Recommendation
 from scaling_operator.core.edges import SizedLoss, number_of, size_edges
 from scaling_operator.core.fit_types import FitCondition, FitInput, TunedPoint
 from scaling_operator.core.tally import loss_of

@@ -32,7 +32,7 @@ class RunningAttempt:
 
 
 @dataclass(slots=True)
-class Attempts:
+class AttemptProcesses:
     """Runs attempts in a pool of processes. `wake` is called when one starts or ends."""
 
     make_runner: Callable[[], ProcessRunner]

@@ -99,7 +99,7 @@ class _SinglePacketTlsConnection(_SinglePacketConnection, http.client.HTTPSConne
 
 
 @dataclass(slots=True)
-class Endpoint:
+class ReportClient:
     """The report endpoint: `url`, a file with the bearer token, and the CA as PEM text."""
 
     url: str
