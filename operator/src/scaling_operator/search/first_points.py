@@ -16,7 +16,7 @@ from scaling_operator.api.search import Search, typed_value
 from scaling_operator.api.trial import ScalingTrial
 from scaling_operator.core.observed import Point
 from scaling_operator.core.tally import Tally, add, spread
-from scaling_operator.validation.space import Space, make_space, on_lattice
+from scaling_operator.validation.space import Space, make_space, why_impossible
 
 
 def point_problems(space: Space, point: Mapping[str, Scalar]) -> tuple[str, ...]:
@@ -47,13 +47,10 @@ def _problems(space: Space, point: Mapping[str, Scalar], name: str, value: Scala
         searched = ", ".join(space.parameters) or "none"
         yield f"{name}: is not a searched parameter; those are {searched}"
         return
-    try:
-        typed_value(parameter, value)
-    except ValueError as error:
-        yield f"{name}: {error}"
+    reason = why_impossible(parameter, value)
+    if reason is not None:
+        yield f"{name}: {reason}"
         return
-    if not on_lattice(parameter, value):
-        yield f"{name}: {value!r} is not reached from its low by whole steps"
     if not space.is_active(name, point):
         conditions = " and ".join(
             f"{controller} is one of {list(allowed)}"
