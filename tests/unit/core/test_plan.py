@@ -1,7 +1,7 @@
 """The plan, driven through a small world: real studies, real records, trainers that are a formula.
 
-The world is a shell of a few lines. It can be killed before and after every write and rebuilt from
-its records, which is what a crash leaves.
+The world is the state of both shells over a disk in memory. It can be killed before and after every
+write and rebuilt from its records, which is what a crash leaves.
 """
 
 from __future__ import annotations
@@ -33,22 +33,20 @@ from scaling_operator.core.actions import (
     SetState,
 )
 from scaling_operator.core.fit_input import awaits_prediction, fit_input_of
-from scaling_operator.core.fit_types import FitView
 from scaling_operator.core.ladder import running_order, scales_of
 from scaling_operator.core.observed import (
     ABSENT,
     AttemptPhase,
     AttemptView,
-    LiveTrial,
     Observed,
     Rules,
-    ScaleView,
     StaleWorkload,
 )
 from scaling_operator.core.plan import plan
-from scaling_operator.core.tally import Tally, add
+from scaling_operator.core.reports import AttemptKey
 from scaling_operator.core.trial_status import attempt_ended, finished, state_set
 from scaling_operator.law.fit_experiment import fit
+from scaling_operator.runtime.state import read_state
 from scaling_operator.search.optuna_trials import record_of
 from scaling_operator.search.samplers import trial_seed
 from scaling_operator.search.study import Study, StudySettings
@@ -112,59 +110,31 @@ class World:
     def __init__(
         self, spec: ExperimentSpec, disk: Disk, trainer: Trainer = parabola, *, fits: bool = False
     ) -> None:
-        self.spec, self.disk, self.trainer = spec, disk, trainer
+        self.disk, self.trainer = disk, trainer
+        rules = Rules(max_trials=spec.trials.max or 40, fits=fits)
+        trials = [trial for _, trial in sorted(disk.trials.items())]
+        self.state = read_state(spec, rules, disk.status, trials)
         self.now = 100.0
         self.most_live = 0
-        self.rules = Rules(max_trials=spec.trials.max or 40, fits=fits)
-        self.fit: FitView | None = None
         self.fits_made = 0
         self.studies: dict[int, Study] = {}
-        before = {scale.index: scale for scale in disk.status.scales}
-        stored = scales_of(spec, disk.status.scales)
-        self.scales = {scale.index: ScaleView(scale, Tally()) for scale in stored}
-        for index, scale_status in before.items():
-            self.scales[index] = replace(
-                self.scales[index],
-                open=scale_status.open,
-                ranges=scale_status.ranges,
-                points=scale_status.points,
-                predicted=scale_status.predicted,
-            )
-        for (index, number), trial in sorted(disk.trials.items()):
-            view = self.scales[index]
-            if trial.status.state.ended:
-                view = replace(view, tally=add(view.tally, trial, spec.all_objectives))
-            self.scales[index] = replace(view, created=max(view.created, number + 1))
 
     def observe(self) -> Observed:
-        live: list[LiveTrial] = []
-        stale_workloads: list[StaleWorkload] = []
-        attempts = {
-            trial_key: len(trial.status.attempts) for trial_key, trial in self.disk.trials.items()
-        }
-        for trial_key, trial in sorted(self.disk.trials.items()):
-            if trial.status.state.ended:
-                continue
-            ended = tuple(a.reason for a in trial.status.attempts if a.reason is not None)
-            view = self.disk.workloads.get((*trial_key, len(ended)), ABSENT)
-            live.append(LiveTrial(*trial_key, trial.status.state, ended, view))
-        for (scale, number, attempt), view in self.disk.workloads.items():
-            trial = self.disk.trials[(scale, number)]
-            if trial.status.state.ended or attempts[(scale, number)] != attempt:
-                stale_workloads.append(StaleWorkload(scale, number, attempt, view))
-        order = running_order(tuple(view.scale for view in self.scales.values()))
-        self.most_live = max(self.most_live, len(live))
-        return Observed(
-            now_seconds=self.now,
-            spec=self.spec,
-            rules=self.rules,
-            scales=tuple(self.scales[scale.index] for scale in order),
-            live=tuple(live),
-            stale=tuple(stale_workloads),
-            started_seconds=0.0 if self.disk.trials else None,
-            status=self.disk.status,
-            fit=self.fit,
-        )
+        self.most_live = max(self.most_live, len(self.state.live))
+        return self.state.observe(self.view, self.stale_workloads(), self.now)
+
+    def view(self, _: ScalingTrial, key: AttemptKey) -> AttemptView:
+        return self.disk.workloads.get((key.scale, key.number, key.attempt), ABSENT)
+
+    def stale_workloads(self) -> list[StaleWorkload]:
+        return [
+            StaleWorkload(*key, view)
+            for key, view in self.disk.workloads.items()
+            if not self.state.is_current(AttemptKey(*key))
+        ]
+
+    def store_status(self, status: ExperimentStatus) -> None:
+        self.disk.status = self.state.status = status
 
     def settle(self) -> ExperimentStatus:
         """Plan and apply until nothing is left to do."""
@@ -176,11 +146,11 @@ class World:
             if not decided.actions and awaits_prediction(self.observe()):
                 fit_input = fit_input_of(self.observe())
                 assert fit_input is not None
-                self.fit = fit(fit_input).view
+                self.state.fit = fit(fit_input).view
                 self.fits_made += 1
                 continue
             if not decided.actions:
-                self.disk.status = decided.status
+                self.store_status(decided.status)
                 return decided.status
 
     def run(self) -> ExperimentStatus:
@@ -200,8 +170,8 @@ class World:
     def apply(self, action: Action) -> None:
         match action:
             case AddScales() | OpenScale():
-                self.scaled(action)
-                self.disk.write(lambda: setattr(self.disk, "status", plan(self.observe()).status))
+                self.state.note_scales(action)
+                self.disk.write(lambda: self.store_status(plan(self.observe()).status))
             case Ask():
                 self.ask(action)
             case Launch():
@@ -220,25 +190,10 @@ class World:
                 key = (action.scale, action.number, action.attempt)
                 self.disk.write(lambda: self.disk.workloads.pop(key) and None)
 
-    def scaled(self, action: AddScales | OpenScale) -> None:
-        if isinstance(action, AddScales):
-            self.scales |= {scale.index: ScaleView(scale, Tally()) for scale in action.scales}
-            return
-        self.scales[action.scale] = replace(
-            self.scales[action.scale],
-            open=True,
-            ranges=action.ranges,
-            points=action.points,
-            predicted=action.predicted,
-        )
-
     def tell(self, action: EndTrial) -> None:
-        trial = self.disk.trials[(action.scale, action.number)]
-        view = self.scales[action.scale]
-        tally = add(view.tally, trial, self.spec.all_objectives)
-        self.scales[action.scale] = replace(view, tally=tally)
         if action.scale in self.studies:
-            self.studies[action.scale].tell(record_of(trial, self.spec.search))
+            ended = self.disk.trials[(action.scale, action.number)]
+            self.studies[action.scale].tell(record_of(ended, self.state.spec.search))
 
     def change(
         self,
@@ -248,43 +203,44 @@ class World:
         trial_key = (action.scale, action.number)
         trial = self.disk.trials[trial_key]
         changed = trial.model_copy(update={"status": status(trial)})
-        self.disk.write(lambda: self.disk.trials.update({trial_key: changed}))
+        self.store(changed)
+
+    def store(self, trial: ScalingTrial) -> None:
+        self.disk.write(lambda: self.disk.trials.update({trial.spec.key: trial}))
+        self.state.note(trial, now_seconds=0.0)
 
     def ask(self, action: Ask) -> None:
         proposal = self.study(action.scale).ask(action.number, action.point)
+        scale = self.state.scales[action.scale].scale
         trial = ScalingTrial(
             spec=TrialSpec(
                 experiment=ExperimentReference(name="test", uid="uid"),
                 scale=action.scale,
                 number=action.number,
-                parameters={**self.scales[action.scale].scale.parameters, **proposal.parameters},
+                parameters={**scale.parameters, **proposal.parameters},
                 searched=tuple(proposal.parameters),
                 sampler_attributes=dict(proposal.attributes),
                 seed=trial_seed(7, action.scale, action.number),
-                samples=self.scales[action.scale].scale.samples,
+                samples=scale.samples,
             )
         )
-        trial_key = (action.scale, action.number)
-        assert trial_key not in self.disk.trials, "no slot is ever asked for twice"
-        self.disk.write(lambda: self.disk.trials.update({trial_key: trial}))
-        view = self.scales[action.scale]
-        self.scales[action.scale] = replace(view, created=action.number + 1)
+        assert trial.spec.key not in self.disk.trials, "no slot is ever asked for twice"
+        self.store(trial)
 
     def study(self, scale: int) -> Study:
         if scale not in self.studies:
             self.studies[scale] = Study(
                 StudySettings(
                     name=f"test-{scale}",
-                    search=self.spec.search,
+                    search=self.state.spec.search,
                     directions=("minimize",),
                     base_seed=7,
                     scale=scale,
-                    ranges=self.scales[scale].ranges,
+                    ranges=self.state.scales[scale].ranges,
                 )
             )
-            for trial_key, trial in sorted(self.disk.trials.items()):
-                if trial_key[0] == scale:
-                    self.studies[scale].add(record_of(trial, self.spec.search))
+            for record in self.state.records_of(scale):
+                self.studies[scale].add(record)
         return self.studies[scale]
 
 
@@ -318,7 +274,7 @@ class Overlapping(World):
         while True:
             decided = plan(self.observe())
             if not decided.actions and not self.under_way:
-                self.disk.status = decided.status
+                self.store_status(decided.status)
                 return decided.status
             for action in decided.actions:
                 self.begin(action)
@@ -597,7 +553,7 @@ def test_targets_may_change_after_the_end_and_are_answered() -> None:
 def test_an_experiment_is_not_complete_before_its_fit() -> None:
     world = World(spec_of(scaling=POWER_LADDER), Disk(), power_law, fits=True)
     world.run()
-    world.fit = None
+    world.state.fit = None
     decided = plan(world.observe())
     assert decided.actions == ()
     assert decided.status.phase is not Phase.SUCCEEDED
@@ -606,7 +562,7 @@ def test_an_experiment_is_not_complete_before_its_fit() -> None:
 def test_while_trials_run_a_scale_waits_for_a_fit_of_the_same_scales_only() -> None:
     world = World(spec_of(scaling=POWER_LADDER), Disk(), power_law, fits=True)
     world.run()
-    assert world.fits_made <= 2 * len(world.scales), "not one for each new best"
+    assert world.fits_made <= 2 * len(world.state.scales), "not one for each new best"
 
 
 def test_pruned_failed_and_stopped_trials_never_enter_a_fit() -> None:
@@ -693,7 +649,7 @@ def test_an_experiment_without_a_single_value_has_failed_until_it_may_try_more()
     status = world.run()
     assert status.phase is Phase.FAILED
     assert {c.type: c.status for c in status.conditions}["Complete"] == "False"
-    world.rules, world.trainer = Rules(max_trials=4), parabola
+    world.state.rules, world.trainer = Rules(max_trials=4), parabola
     assert world.run().phase is Phase.SUCCEEDED
 
 
@@ -733,14 +689,14 @@ def test_suspending_gives_the_machines_back_and_loses_no_trial(pause: dict[str, 
     disk = Disk()
     world = World(spec_of(budget={"duration": "500s"}), disk)
     world.settle()
-    world.spec = spec_of(**pause)
+    world.state.spec = spec_of(**pause)
     status = world.settle()
     assert status.phase is Phase.SUSPENDED
     assert not disk.workloads
     assert status.counts.running == 3
     # A moment that has passed would wake the shell for ever.
     assert plan(world.observe()).wake_at_seconds is None
-    world.spec = spec_of()
+    world.state.spec = spec_of()
     assert world.run().counts.succeeded == 8
     assert {a.reason for t in disk.trials.values() for a in t.status.attempts} == {Reason.SUSPENDED}
 
@@ -748,8 +704,8 @@ def test_suspending_gives_the_machines_back_and_loses_no_trial(pause: dict[str, 
 def test_parallel_and_max_may_change_while_it_runs() -> None:
     world = World(spec_of(trials={"max": 8, "parallel": 4}), Disk())
     world.settle()
-    world.spec = spec_of(trials={"max": 8, "parallel": 1})
-    world.rules = Rules(max_trials=5)
+    world.state.spec = spec_of(trials={"max": 8, "parallel": 1})
+    world.state.rules = Rules(max_trials=5)
     status = world.run()
     assert status.counts.succeeded == 5
 

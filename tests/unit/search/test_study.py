@@ -307,7 +307,9 @@ def test_a_point_may_be_partial_and_is_tried_as_it_is() -> None:
         pytest.param({"act": "tanh"}, "act: 'tanh' is none of the choices", id="no such choice"),
         pytest.param({"act": "relu", "alpha": 0.1}, "alpha: is active only while", id="inactive"),
         pytest.param({"alpha": 0.1}, "set that in the point too", id="without what activates it"),
-        pytest.param({"even": 3}, "even: 3 is not low 2 plus steps of 2", id="a value between the steps"),
+        pytest.param(
+            {"even": 3}, "even: 3 is not low 2 plus steps of 2", id="a value between the steps"
+        ),
     ],
 )
 def test_a_faulty_point_is_refused_and_leaves_the_study_unharmed(
