@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
@@ -29,8 +30,16 @@ FUZZED = 25
 AT_ONCE = 8
 HONEST = 5
 """Measured so often, alone and beside the others."""
-SLACK_SECONDS = 10.0
-"""Where a machine does everything at once, API server and operator too, moments come late."""
+MOST_AHEAD = (HOSTILE + FUZZED) // 3
+"""So many of the others may be answered before an honest experiment has its first pod.
+
+Seconds say little: two cores that do everything at once, API server and operator too, took 2 s and
+24 s for it. A queue without turns would answer all others first.
+"""
+SLACK_SECONDS = 60.0
+END_SECONDS = 300.0
+POLL_SECONDS = 5.0
+"""The others are large: to list them takes the API server seconds of work."""
 ANSWER_SECONDS = 900.0
 """Such a wait ends where something hangs; where two cores do all of it, 330 s were seen."""
 
@@ -51,14 +60,25 @@ def installation(installer: Installer, theirs: str) -> Iterator[Installation]:
         yield installed
 
 
-def first_pod_seconds(site: Site, name: str) -> float:
+@dataclass(frozen=True, slots=True)
+class Start:
+    """How long an experiment waited for its first pod, and how many others went ahead of it."""
+
+    seconds: float
+    ahead: int
+
+
+def start(site: Site, name: str, count_answered: Callable[[], int] = lambda: 0) -> Start:
     """Begin an honest experiment, and tell when its first pod was there."""
+    before = count_answered()
     site.apply(played(name, ("spec/trials", {"max": 2}), PLAY_SECONDS="0.1"))
     began = time.monotonic()
-    site.wait(lambda: site.pods(name) or site.status(name).get("best"), 120, f"{name} has a pod")
-    took = time.monotonic() - began
-    site.wait_end(name, 120)
-    return took
+    site.wait(
+        lambda: site.pods(name) or site.status(name).get("best"), END_SECONDS, f"{name} has a pod"
+    )
+    first_pod = Start(time.monotonic() - began, count_answered() - before)
+    site.wait_end(name, END_SECONDS)
+    return first_pod
 
 
 def create(cluster: Cluster, namespace: str) -> None:
@@ -86,20 +106,28 @@ def create(cluster: Cluster, namespace: str) -> None:
 
 def unanswered(site: Site, namespace: str) -> list[str]:
     """Name the experiments that the operator has said nothing of yet."""
-    found = site.reader.list("scalingexperiments", namespace)
+    experiments = site.reader.list("scalingexperiments", namespace)
     return [
-        each["metadata"]["name"]
-        for each in found
-        if not each.get("status", {}).get("conditions", [])
+        experiment["metadata"]["name"]
+        for experiment in experiments
+        if not experiment.get("status", {}).get("conditions", [])
     ]
+
+
+def are_answered(site: Site, namespace: str) -> bool:
+    """Whether the operator has said something of all; else wait a little."""
+    if not unanswered(site, namespace):
+        return True
+    time.sleep(POLL_SECONDS)
+    return False
 
 
 def reasons(site: Site, namespace: str) -> set[str]:
     """Tell what the operator has found of all of them, where it is no good news."""
     return {
         condition["reason"]
-        for each in site.reader.list("scalingexperiments", namespace)
-        for condition in each["status"]["conditions"]
+        for experiment in site.reader.list("scalingexperiments", namespace)
+        for condition in experiment["status"]["conditions"]
         if (condition["type"], condition["status"])
         in {("Accepted", "False"), ("InternalError", "True"), ("Sized", "False")}
     }
@@ -116,25 +144,31 @@ def test_an_honest_experiment_does_not_notice_hostile_ones(
     installation: Installation, theirs: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     site = installation.site
-    alone = median(first_pod_seconds(site, f"alone-{at}") for at in range(HONEST))
+    alone = median(start(site, f"alone-{number}").seconds for number in range(HONEST))
     with monitored(installation) as monitor:
         create(site.cluster, theirs)
-        beside = [first_pod_seconds(site, f"beside-{at}") for at in range(HONEST)]
-        site.wait(lambda: not unanswered(site, theirs), ANSWER_SECONDS, "all are answered")
+        beside = [
+            start(site, f"beside-{number}", lambda: -len(unanswered(site, theirs)))
+            for number in range(HONEST)
+        ]
+        site.wait(lambda: are_answered(site, theirs), ANSWER_SECONDS, "all are answered")
         bad = reasons(site, theirs)
-        site.cluster.kubectl(
-            "-n", theirs, "delete", "sx", "--all", "--wait=false", seconds=ANSWER_SECONDS
-        )
-        after = first_pod_seconds(site, "after")
+        options = ("-n", theirs, "delete", "sx", "--all", "--wait=false")
+        site.cluster.kubectl(*options, seconds=ANSWER_SECONDS)
+        after = start(site, "after").seconds
+    seconds = median(first_pod.seconds for first_pod in beside)
     with capsys.disabled():
         sys.stdout.write(
-            f"\nfirst pod: alone {alone:.2f} s, beside {HOSTILE} hostile ones {median(beside):.2f} "
-            f"(worst {max(beside):.2f}), while these are deleted {after:.2f}; "
+            f"\nfirst pod: alone {alone:.2f} s, beside {HOSTILE} hostile ones {seconds:.2f} "
+            f"(worst {max(first_pod.seconds for first_pod in beside):.2f}), "
+            f"after {', '.join(str(first_pod.ahead) for first_pod in beside)} of the others; "
+            f"while these are deleted {after:.2f}; "
             f"Lease renewed at the latest after {monitor.lease_age_seconds:.1f} s; "
             f"{monitor.memory_bytes / 2**20:.0f} MiB; "
             f"{', '.join(sorted(bad))}\n"
         )
-    assert max(median(beside), after) <= 2 * alone + SLACK_SECONDS
+    assert max(first_pod.ahead for first_pod in beside) <= MOST_AHEAD
+    assert max(seconds, after) <= 2 * alone + SLACK_SECONDS
     assert monitor.lease_age_seconds < LeaseSettings().duration_seconds
     assert (len(monitor.holders), len(monitor.transitions)) == (1, 1), "the Lease was lost"
     assert monitor.unhealthy == 0

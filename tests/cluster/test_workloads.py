@@ -253,10 +253,20 @@ def test_a_pod_that_is_deleted_by_hand_is_lost(
 def set_finalizers(
     cluster: Cluster, namespace: str, name: str, change: Callable[[list[str]], list[str]]
 ) -> None:
-    metadata = cluster.read("-n", namespace, "pod", name)["metadata"]
-    body = {"metadata": {"finalizers": change(metadata.get("finalizers", []))}}
-    patch = ("--type=merge", "-p", json.dumps(body))
-    cluster.kubectl("-n", namespace, "patch", "pod", name, *patch)
+    """Change a pod's finalizers; again where a controller has changed the pod meanwhile."""
+    while True:
+        metadata = cluster.read("-n", namespace, "pod", name)["metadata"]
+        finalizers = change(metadata.get("finalizers", []))
+        version = metadata["resourceVersion"]
+        body = {"metadata": {"resourceVersion": version, "finalizers": finalizers}}
+        patch = ("--type=merge", "-p", json.dumps(body))
+        try:
+            cluster.kubectl("-n", namespace, "patch", "pod", name, *patch)
+        except Refused as refused:
+            if "the object has been modified" not in str(refused):
+                raise
+        else:
+            return
 
 
 def end_by_kubelet(cluster: Cluster, namespace: str, name: str) -> None:
