@@ -114,14 +114,6 @@ def unanswered(site: Site, namespace: str) -> list[str]:
     ]
 
 
-def are_answered(site: Site, namespace: str) -> bool:
-    """Whether the operator has said something of all; else wait a little."""
-    if not unanswered(site, namespace):
-        return True
-    time.sleep(POLL_SECONDS)
-    return False
-
-
 def reasons(site: Site, namespace: str) -> set[str]:
     """Tell what the operator has found of all of them, where it is no good news."""
     return {
@@ -151,7 +143,9 @@ def test_an_honest_experiment_does_not_notice_hostile_ones(
             start(site, f"beside-{number}", lambda: -len(unanswered(site, theirs)))
             for number in range(HONEST)
         ]
-        site.wait(lambda: are_answered(site, theirs), ANSWER_SECONDS, "all are answered")
+        site.wait(
+            lambda: not unanswered(site, theirs), ANSWER_SECONDS, "all are answered", POLL_SECONDS
+        )
         bad = reasons(site, theirs)
         options = ("-n", theirs, "delete", "sx", "--all", "--wait=false")
         site.cluster.kubectl(*options, seconds=ANSWER_SECONDS)

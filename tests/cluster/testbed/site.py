@@ -84,14 +84,20 @@ class Site:
         self.wait(lambda: self.status(name).get("phase") in ENDS, seconds, f"{name} is over")
         return self.status(name)
 
-    def wait(self, holds: Callable[[], object], seconds: float, expectation: str) -> None:
+    def wait(
+        self,
+        holds: Callable[[], object],
+        seconds: float,
+        expectation: str,
+        poll_seconds: float = POLL_SECONDS,
+    ) -> None:
         """Wait until something holds. Fails with `expectation` and what is there instead."""
         deadline = time.monotonic() + seconds
         while not holds():
             if time.monotonic() > deadline:
                 message = f"not within {seconds:g} s: {expectation}\n{self.picture()}"
                 raise AssertionError(message)
-            time.sleep(POLL_SECONDS)
+            time.sleep(poll_seconds)
 
     def picture(self) -> str:
         """What is in the namespace, for a person who reads a failure."""

@@ -243,7 +243,7 @@ class Folder:
     """Stands for a result folder: only which weights are in it."""
 
     def __init__(self, trials: Sequence[ScalingTrial]) -> None:
-        self.weights = {(trial.spec.scale, trial.spec.number) for trial in trials}
+        self.weights = {trial.spec.key for trial in trials}
 
     def forget_checkpoint(self, scale: int, number: int) -> None:
         self.weights.discard((scale, number))

@@ -114,6 +114,12 @@ def test_scores_of_numbers_are_those_of_scikit_learn(pairs: list[tuple[float, in
     assert metrics["val_r2"] == pytest.approx(explained, rel=TOLERANCE, abs=TOLERANCE)
 
 
+def test_a_column_of_predictions_is_scored_row_by_row() -> None:
+    predictions, targets = torch.tensor([[1.0], [2.0], [4.0]]), torch.tensor([1.0, 2.0, 5.0])
+    metrics = evaluator("regression").metrics("val", Scored(1.0, predictions, targets))
+    assert metrics["val_mae"] == pytest.approx(1 / 3)
+
+
 @pytest.mark.parametrize("unit", [1.0, 1e-6, 1e6])
 def test_the_explained_share_does_not_depend_on_the_unit(unit: float) -> None:
     targets = torch.tensor([[1.0], [2.0], [4.0]], dtype=torch.float64) * unit

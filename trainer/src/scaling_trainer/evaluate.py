@@ -157,16 +157,17 @@ def _per_class(scores: Mapping[str, Sequence[float]], classes: Sequence[str]) ->
 
 
 def _language(scored: Scored) -> dict[str, float]:
+    targets, predictions = _arrays(scored)
     return {
         "loss": scored.loss,
         # The exponential of a larger loss does not fit a float.
         "perplexity": math.exp(scored.loss) if scored.loss < math.log(1e300) else math.inf,
-        "accuracy": float((scored.predictions == scored.targets).double().mean()),
+        "accuracy": float((targets == predictions).mean()),
     }
 
 
 def _numbers(scored: Scored) -> dict[str, float]:
-    targets, predictions = (values.double() for values in (scored.targets, scored.predictions))
+    targets, predictions = scored.targets.flatten().double(), scored.predictions.flatten().double()
     errors = predictions - targets
     scores = {
         "loss": scored.loss,

@@ -97,13 +97,13 @@ class Reporter:
         result_file = environment.get("SCALING_RESULT_FILE")
         url = environment.get("SCALING_REPORT_URL")
         token_file = environment.get("SCALING_REPORT_TOKEN_FILE")
-        endpoint = None
+        client = None
         if url:
             token = Path(token_file) if token_file else None
-            endpoint = ReportClient(url, token, environment.get("SCALING_REPORT_CA"))
+            client = ReportClient(url, token, environment.get("SCALING_REPORT_CA"))
         folder = environment.get("SCALING_CHECKPOINT_DIR")
         steps = StepCounter(Path(folder)) if folder else None
-        return Reporter(Path(result_file) if result_file else None, endpoint, keeps_file, steps)
+        return Reporter(Path(result_file) if result_file else None, client, keeps_file, steps)
 
     def report(
         self,

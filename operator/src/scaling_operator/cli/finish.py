@@ -152,7 +152,7 @@ def record_of(document: Mapping[str, Any]) -> ExperimentRecord:
         ScalingTrial.model_validate({"spec": trial["spec"], "status": trial.get("status") or {}})
         for trial in document["trials"]
     ]
-    trials.sort(key=lambda trial: (trial.spec.scale, trial.spec.number))
+    trials.sort(key=lambda trial: trial.spec.key)
     return ExperimentRecord(
         name=experiment["metadata"]["name"],
         uid=experiment["metadata"]["uid"],

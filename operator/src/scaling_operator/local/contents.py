@@ -171,7 +171,7 @@ def _read_trials(
             continue
         except UnreadableFile as error:
             damaged.append(Damage(error.path, error.reason, folder))
-    return sorted(trials, key=lambda trial: (trial.spec.scale, trial.spec.number)), damaged
+    return sorted(trials, key=lambda trial: trial.spec.key), damaged
 
 
 def is_folder(path: Path) -> bool:

@@ -69,7 +69,7 @@ class Reports:
         return self.unsaved[trial_key].since_seconds + self.save_after_seconds
 
     def _durable_seq(self, key: AttemptKey, report: Report) -> int:
-        if (key.scale, key.number) in self.unsaved:
+        if key.trial in self.unsaved:
             return self._durable.get(key, 0)
         return report.seq
 
@@ -124,5 +124,5 @@ class Reports:
         )
         self.engine.hooks.decided(end)
         await self.engine.finish(end)
-        self.unsaved.pop((key.scale, key.number), None)
+        self.unsaved.pop(key.trial, None)
         self.wake()

@@ -149,7 +149,7 @@ class ExperimentState:
 
     def is_current(self, key: AttemptKey) -> bool:
         """Whether this is the current attempt of a live trial."""
-        trial = self.live.get((key.scale, key.number))
+        trial = self.live.get(key.trial)
         return trial is not None and len(trial.status.attempts) == key.attempt
 
     def note_scales(self, action: AddScales | OpenScale) -> None:

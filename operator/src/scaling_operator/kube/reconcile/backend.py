@@ -83,7 +83,7 @@ class ClusterBackend:
         workload = self.index.workload(self.kind.kind, self.key, name)
         if workload is not None:
             cached = self._view_cache.read(name, workload)
-            uid = self._trials.uid_of((key.scale, key.number))
+            uid = self._trials.uid_of(key.trial)
             if uid is not None and cached.owner_uid == uid:
                 self._launched.add(key)
                 return cached.view
@@ -93,7 +93,7 @@ class ClusterBackend:
         if refusal is not None:
             return _refused(trial, refusal)
         if key in self._launched:
-            return self._view_cache.last_view(name, self._trials.uid_of((key.scale, key.number)))
+            return self._view_cache.last_view(name, self._trials.uid_of(key.trial))
         return ABSENT
 
     def note(self, trials: Iterable[ScalingTrial]) -> None:
@@ -103,7 +103,7 @@ class ClusterBackend:
 
     def owns(self, key: AttemptKey, workload: Object) -> bool:
         """Whether a workload belongs to the trial of an attempt."""
-        return is_owned(workload, TRIALS, self._trials.uid_of((key.scale, key.number)))
+        return is_owned(workload, TRIALS, self._trials.uid_of(key.trial))
 
     def runs(self, key: AttemptKey, pod: Object) -> bool | None:
         """Whether a pod runs an attempt; None where the index has no Job of the attempt yet."""
@@ -146,7 +146,7 @@ class ClusterBackend:
 
     async def launch(self, trial: ScalingTrial, attempt: int) -> None:
         """Create the attempt's workload, or adopt the trial's own workload of this name."""
-        key = AttemptKey(trial.spec.scale, trial.spec.number, attempt)
+        key = AttemptKey(*trial.spec.key, attempt)
         attempt_spec = self._attempt_spec(trial, attempt)
         if attempt_spec is None or not self._reserve(key, attempt_spec):
             return

@@ -72,7 +72,7 @@ class WorkloadCleanup:
                 await self.sweeper.delete(self.kind.kind, workload)
             else:
                 trial = trial_name(self.experiment.name, key.scale, key.number)
-                uid = self.uid_of((key.scale, key.number))
+                uid = self.uid_of(key.trial)
                 self.sweeper.add(self.kind.kind, self.experiment, trial, str(uid))
 
     def retry_deletions(self) -> None:
@@ -84,11 +84,11 @@ class WorkloadCleanup:
         return key is not None and state.is_current(key)
 
     def _is_ours(self, key: AttemptKey, workload: Object) -> bool:
-        return is_owned(workload, TRIALS, self.uid_of((key.scale, key.number)))
+        return is_owned(workload, TRIALS, self.uid_of(key.trial))
 
     def _stale(self, state: ExperimentState, key: AttemptKey, workload: Object) -> StaleWorkload:
         view = self.view_cache.at(workload)
-        if (key.scale, key.number) in state.live:
+        if key.trial in state.live:
             self._superseded.add(key)
         else:
             self._superseded.discard(key)
